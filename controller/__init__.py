@@ -1,0 +1,1 @@
+"""What a conference controller does: state, commands, events, webhooks. Knows no HTTP framework."""
