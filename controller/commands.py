@@ -1,0 +1,153 @@
+"""What may be asked of the controller: commands change state, queries read it. Names in the imperative.
+
+Each class is answered by the Lua file that `SCRIPTS` names. Values are taken as valid: whoever builds a command
+(the REST API) has checked forms and ranges. Answers are dictionaries, given with each class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Something asked by app `app_id`, authenticated before."""
+
+    app_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCommand(Command):
+    """`command_uid`: the caller's own id; a repeat within 60 s gets the first answer and does nothing."""
+
+    session_id: str
+    command_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRoom(Command):
+    """-> `{"room_id"}`. Refused: `name_taken` (detail `room_id`), `no_node`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteRoom(Command):
+    """-> `{"room_id"}`. Members are kicked; `conference.destroyed` follows the last `conference.member.left`."""
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play(Command):
+    """-> `{"operation_id", "status": "in_progress"}`. `urls` are clean already (`esl.commands.clean_url`)."""
+
+    room_id: str
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TogglePause(Command):
+    """-> `{"operation_id", "status": "paused" | "resumed"}`. Refused: `nothing_playing`."""
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopPlayback(Command):
+    """-> `{"operation_id", "status": "stopped"}`; `operation_id` is empty when nothing played."""
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetVolume(Command):
+    """-> `{"operation_id", "status": "volume_changed", "volume"}`. `volume`: -50..7."""
+
+    room_id: str
+    volume: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join(SessionCommand):
+    """-> `{"status": "joining" | "already_joined", "room_id"}`."""
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave(SessionCommand):
+    """-> `{"status": "leaving", "room_id"}`. Refused: `not_in_room`, `still_joining`, `leaving`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mute(SessionCommand):
+    """-> `{"status": "muted", "room_id"}`. Refused: `not_in_room`, `still_joining`, `leaving`, `already_muted`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmute(SessionCommand):
+    """-> `{"status": "unmuted", "room_id"}`. Refused as `Mute`, with `already_unmuted`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetRoom(Command):
+    """-> `{"room_id", "name", "created_at": epoch seconds (int), "members": int, "playback_status":
+    "stopped" | "playing" | "paused", "playback_volume": int, "playback_urls": [str], "playback_operation_id"}`."""
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRooms(Command):
+    """-> `{"rows": [{"room_id", "name", "members", "created_at": epoch seconds}], "cursor": str}`.
+
+    `after` is the position to go on from (0: the beginning); `cursor` of the answer is an int, 0 at the end.
+    """
+
+    limit: int
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListMembers(Command):
+    """-> `{"rows": [{"uuid", "did", "caller_id", "muted"}], "cursor": int}`; members still joining are left out."""
+
+    room_id: str
+    limit: int
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetSession(Command):
+    """-> `{"uuid", "did", "caller_id", "state", "room_id", "member_id": int | None, "muted": bool,
+    "started_at": epoch seconds}`."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListSessions(Command):
+    """-> `{"rows": [as GetSession], "cursor": int}`."""
+
+    limit: int
+    after: int = 0
+
+
+SCRIPTS: dict[type[Command], str] = {
+    CreateRoom: "create_room",
+    DeleteRoom: "delete_room",
+    Play: "play",
+    TogglePause: "pause",
+    StopPlayback: "stop",
+    SetVolume: "volume",
+    Join: "join",
+    Leave: "leave",
+    Mute: "mute",
+    Unmute: "mute",
+    GetRoom: "get_room",
+    ListRooms: "list_rooms",
+    ListMembers: "list_members",
+    GetSession: "get_session",
+    ListSessions: "list_sessions",
+}

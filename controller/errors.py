@@ -1,0 +1,43 @@
+"""Why not: every reason for which the controller refuses what was asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Refused(Exception):
+    """A command or query that was not carried out and changed nothing.
+
+    `code` is one of REASONS; `detail` is what the caller may be told besides (`retry_after_ms`, `room_id`).
+    """
+
+    def __init__(self, code: str, detail: dict[str, Any] | None = None) -> None:
+        super().__init__(REASONS[code])
+        self.code = code
+        self.detail = detail or {}
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer in time; nothing is known of what became of the request."""
+
+
+REASONS: dict[str, str] = {
+    "room_not_found": "Conference room not found",
+    "room_forbidden": "Conference room belongs to a different application",
+    "session_not_found": "Session not found",
+    "session_forbidden": "Session belongs to a different application",
+    "not_in_room": "Session is not in a conference",
+    "rate_limited": "Rate limit exceeded",
+    "name_taken": "Conference name already taken for this application",
+    "in_other_room": "Session is already in a different conference room. Use conference/leave first.",
+    "other_node": "Session and conference room are on different media nodes",
+    "still_joining": "Session is still joining the conference",
+    "leaving": "Session is leaving the conference",
+    "already_muted": "Member is already muted",
+    "already_unmuted": "Member is already unmuted",
+    "nothing_playing": "Nothing is playing in the conference room",
+    "too_many_operations": "Too many playback operations are waiting in the conference room",
+    "bad_cursor": "Invalid cursor",
+    "node_down": "The media node is not reachable",
+    "no_node": "No media node is available",
+}

@@ -1,0 +1,223 @@
+"""Who there is: apps with their keys, numbers and webhook endpoint, and nodes. Kept in the store, cached for a second.
+
+Entries come from the configuration file (`source="file"`) or from the command line (`source="cli"`). A file entry that
+is gone from the file is removed at the next start; the command line's entries stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+import orjson
+
+from controller.store import keys
+from controller.store.store import Store
+
+T = TypeVar("T")
+
+# Reload at most this often; a key rotated elsewhere is honoured that much later at the latest.
+CACHE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A tenant. The API key is kept as a salted SHA-256: keys are long random strings, so a slow hash adds nothing."""
+
+    id: str
+    key_salt: str
+    key_hash: str
+    webhook_url: str = ""
+    webhook_secret: str = ""
+    dids: tuple[str, ...] = ()
+    source: str = "cli"
+
+    def key_matches(self, api_key: str) -> bool:
+        """In constant time."""
+        return hmac.compare_digest(self.key_hash, hash_key(self.key_salt, api_key))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A FreeSWITCH instance. `esl` and `sip` are `host:port`; a drained node gets no new rooms."""
+
+    prefix: str
+    esl: str
+    password: str
+    sip: str = ""
+    profile: str = "default"
+    drained: bool = False
+    source: str = "cli"
+
+    @property
+    def host(self) -> str:
+        return self.esl.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.esl.rpartition(":")[2])
+
+
+def hash_key(salt: str, api_key: str) -> str:
+    return hashlib.sha256(f"{salt}:{api_key}".encode()).hexdigest()
+
+
+def new_app(app_id: str, api_key: str, **fields: Any) -> App:
+    salt = secrets.token_hex(8)
+    return App(id=app_id, key_salt=salt, key_hash=hash_key(salt, api_key), **fields)
+
+
+# What an unknown app id is compared with, so that its 401 takes as long as a wrong key's.
+_NOBODY = new_app("", secrets.token_hex(16))
+
+
+class Registry:
+    """Reads are served from memory; a look-up that fails asks the store once more before it says no."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._loaded_at = float("-inf")
+        self._version: bytes | None = None
+        self._apps: dict[str, App] = {}
+        self._nodes: dict[str, Node] = {}
+        self._owners: dict[str, str] = {}
+
+    # Reading
+
+    def app(self, app_id: str) -> App | None:
+        return self._find(lambda: self._apps.get(app_id))
+
+    def node(self, prefix: str) -> Node | None:
+        return self._find(lambda: self._nodes.get(prefix))
+
+    def app_of_did(self, number: str) -> App | None:
+        """The owner of a number as dialled, or as trunks send it with `+` or `00` in front."""
+        plain = number.removeprefix("+").removeprefix("00")
+        owner = self._find(lambda: self._owners.get(number) or self._owners.get(plain))
+        return self.app(owner) if owner else None
+
+    def apps(self) -> list[App]:
+        self._load()
+        return list(self._apps.values())
+
+    def nodes(self) -> list[Node]:
+        self._load()
+        return list(self._nodes.values())
+
+    def authenticate(self, app_id: str, api_key: str) -> App | None:
+        app = self.app(app_id)
+        matches = (app or _NOBODY).key_matches(api_key)
+        return app if matches else None
+
+    # Writing
+
+    def put_app(self, app: App) -> None:
+        """Add or replace. Raises ValueError when one of its numbers belongs to another app."""
+        self._load(force=True)
+        for did in app.dids:
+            if self._owners.get(did, app.id) != app.id:
+                raise ValueError(f"number {did} belongs to app {self._owners[did]}")
+        self._write(keys.APPS, app.id, app)
+
+    def put_node(self, node: Node) -> None:
+        self._write(keys.NODES, node.prefix, node)
+
+    def remove_app(self, app_id: str) -> bool:
+        return self._remove(keys.APPS, app_id)
+
+    def remove_node(self, prefix: str) -> bool:
+        return self._remove(keys.NODES, prefix)
+
+    def sync_file(self, apps: Iterable[App], nodes: Iterable[Node]) -> None:
+        """Make the file's entries those of `apps` and `nodes`. What the command line drained stays drained.
+
+        One transaction, none if nothing changed. Raises ValueError when a number belongs to another app.
+        """
+        self._load(force=True)
+        wanted_apps = {app.id: replace(app, source="file") for app in apps}
+        wanted_nodes = {
+            node.prefix: replace(node, source="file", drained=self._is_drained(node.prefix)) for node in nodes
+        }
+        self._check_numbers(wanted_apps)
+        with self._store.client.pipeline(transaction=True) as pipe:
+            changes = _queue_changes(pipe, keys.APPS, self._apps, wanted_apps)
+            changes += _queue_changes(pipe, keys.NODES, self._nodes, wanted_nodes)
+            if changes:
+                pipe.incr(keys.REGISTRY_VERSION)
+                pipe.execute()
+        self._load(force=True)
+
+    # Plumbing
+
+    def _is_drained(self, prefix: str) -> bool:
+        node = self._nodes.get(prefix)
+        return bool(node and node.drained)
+
+    def _check_numbers(self, wanted: dict[str, App]) -> None:
+        """Against the apps that stay besides; the file's own were checked when it was read."""
+        staying = [app for app in self._apps.values() if app.source != "file" and app.id not in wanted]
+        owners = {did: app.id for app in staying for did in app.dids}
+        for app in wanted.values():
+            for did in app.dids:
+                if did in owners:
+                    raise ValueError(f"number {did} belongs to app {owners[did]}")
+
+    def _find(self, look: Callable[[], T | None]) -> T | None:
+        self._load()
+        found = look()
+        if found is None:
+            self._load(force=True)
+            found = look()
+        return found
+
+    def _load(self, force: bool = False) -> None:
+        now = self._clock()
+        if not force and now - self._loaded_at < CACHE_SECONDS:
+            return
+        version = self._store.client.get(keys.REGISTRY_VERSION)
+        if version != self._version or self._loaded_at == float("-inf"):
+            apps = self._store.client.hgetall(keys.APPS)
+            nodes = self._store.client.hgetall(keys.NODES)
+            self._apps = {app.id: app for app in (_app(raw) for raw in apps.values())}
+            self._nodes = {node.prefix: node for node in (Node(**orjson.loads(raw)) for raw in nodes.values())}
+            self._owners = {did: app.id for app in self._apps.values() for did in app.dids}
+            self._version = version
+        self._loaded_at = now
+
+    def _write(self, table: str, field: str, entry: App | Node) -> None:
+        with self._store.client.pipeline(transaction=True) as pipe:
+            pipe.hset(table, field, orjson.dumps(asdict(entry)))
+            pipe.incr(keys.REGISTRY_VERSION)
+            pipe.execute()
+        self._load(force=True)
+
+    def _remove(self, table: str, field: str) -> bool:
+        with self._store.client.pipeline(transaction=True) as pipe:
+            pipe.hdel(table, field)
+            pipe.incr(keys.REGISTRY_VERSION)
+            removed = pipe.execute()[0]
+        self._load(force=True)
+        return bool(removed)
+
+
+def _queue_changes(
+    pipe: Any, table: str, known: Mapping[str, App | Node], wanted: Mapping[str, App | Node]
+) -> int:
+    changed = {name: entry for name, entry in wanted.items() if known.get(name) != entry}
+    gone = [name for name, old in known.items() if old.source == "file" and name not in wanted]
+    for name, entry in changed.items():
+        pipe.hset(table, name, orjson.dumps(asdict(entry)))
+    for name in gone:
+        pipe.hdel(table, name)
+    return len(changed) + len(gone)
+
+
+def _app(raw: bytes) -> App:
+    fields = orjson.loads(raw)
+    return App(**{**fields, "dids": tuple(fields["dids"])})

@@ -1,0 +1,103 @@
+"""The controller as its callers see it: one `execute` for every command and query."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any
+
+from controller.commands import SCRIPTS, Command, CreateRoom, Mute, Play, Unmute
+from controller.errors import Refused, StoreUnavailable
+from controller.nodes import Nodes
+from controller.registry import App, Registry
+from controller.store import keys
+from controller.store.store import Store
+
+PREFIX_LENGTH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How often. `cooldowns`: milliseconds by group, from the API reference; `requests_per_second`: for each app."""
+
+    requests_per_second: int = 100
+    cooldowns: dict[str, int] = field(
+        default_factory=lambda: {
+            "conf_play": 2000,
+            "conference_control": 200,
+            "conference": 2000,
+            "conference_mute": 2000,
+        }
+    )
+
+
+class Controller:
+    """Checks, changes and enqueues in one atomic step of the store. Safe to share between greenlets."""
+
+    def __init__(self, store: Store, registry: Registry, nodes: Nodes, limits: Limits | None = None) -> None:
+        self._store = store
+        self._registry = registry
+        self._nodes = nodes
+        limits = limits or Limits()
+        self._limits = {"rate": limits.requests_per_second, "cooldowns": limits.cooldowns}
+
+    def authenticate(self, app_id: str, api_key: str) -> App | None:
+        """The app when the key is its own. Constant time. Raises StoreUnavailable."""
+        return self._registry.authenticate(app_id, api_key)
+
+    def execute(self, command: Command) -> dict[str, Any]:
+        """The command's answer, as its class says. Raises Refused, StoreUnavailable."""
+        args = {name: getattr(command, name) for name in _field_names(type(command))}
+        target = args.get("session_id") or args.get("room_id")
+        if target:
+            args["node_up"] = self._nodes.is_up(target[:PREFIX_LENGTH])
+        args.update(self._limits)
+        extra = _EXTRA.get(type(command))
+        if extra:
+            args.update(extra(self._nodes))
+        answer = self._store.run(SCRIPTS[type(command)], keys.partition_of(command.app_id), args)
+        if "refused" in answer:
+            raise self._refusal(answer, args)
+        return answer
+
+    def health(self) -> dict[str, Any]:
+        """-> `{"store": bool, "nodes": {prefix: bool}}`; never raises."""
+        try:
+            return {"store": self._store.ping(), "nodes": self._nodes.state()}
+        except StoreUnavailable:
+            return {"store": False, "nodes": {}}
+
+    def _refusal(self, answer: dict[str, Any], args: dict[str, Any]) -> Refused:
+        code, detail = answer["refused"], answer.get("detail")
+        kind, _, problem = code.partition("_")
+        if problem == "not_found" and self._exists(kind, args[f"{kind}_id"]):
+            return Refused(f"{kind}_forbidden")
+        return Refused(code, detail)
+
+    def _exists(self, kind: str, identifier: str) -> bool:
+        """Whether any app has such a room or session: on a miss only, so asking every partition is cheap enough."""
+        with self._store.guard(), self._store.client.pipeline(transaction=False) as pipe:
+            for tag in keys.TAGS:
+                pipe.hmget(keys.key(tag, kind, identifier), "app", "closing")
+            return any(app and not closing for app, closing in pipe.execute())
+
+
+def _new_room(nodes: Nodes) -> dict[str, Any]:
+    node = nodes.choose()
+    return {"node": node, "room_id": f"{node}-room-{uuid.uuid4()}"}
+
+
+# What a command's script needs besides the command's own fields.
+_EXTRA: dict[type[Command], Callable[[Nodes], dict[str, Any]]] = {
+    CreateRoom: _new_room,
+    Play: lambda _: {"operation_id": str(uuid.uuid4())},
+    Mute: lambda _: {"want": "mute"},
+    Unmute: lambda _: {"want": "unmute"},
+}
+
+
+@cache
+def _field_names(kind: type[Command]) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(kind))

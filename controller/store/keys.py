@@ -1,0 +1,121 @@
+"""Every key of the store: its name, type, lifetime and owner. Nothing else in the code spells a key.
+
+An app's keys carry the hash tag of its partition (`{p07}`), so that one script reaches all of them, on one server and
+on Redis Cluster alike. What belongs to a node alone carries the node's tag, what belongs to nobody `{registry}`.
+
+The Lua files get the same names: `lua_prelude` makes functions of them, `K.room(id)`.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+PARTITIONS = 16
+
+APPS = "{registry}:apps"  # hash: app id -> JSON of registry.App; for good; owner: registry
+NODES = "{registry}:nodes"  # hash: prefix -> JSON of registry.Node; for good; owner: registry
+REGISTRY_VERSION = "{registry}:version"  # counter of changes to the two above; for good; owner: registry
+
+# What a partition holds. Name: (suffix, arguments). Types and lifetimes stand beside each.
+PARTITION: dict[str, tuple[str, int]] = {
+    # hash: app, node, name, created_at (s), seq, members_seen, volume, status, operation, closing, flight*, stopping;
+    # from create to the last webhook of delete
+    "room": ("room:%s", 1),
+    # sorted set: session id by order of joining; sessions whose join the node confirmed; as the room
+    "members": ("members:%s", 1),
+    # set: session ids joining, joined or leaving; as the room
+    "present": ("present:%s", 1),
+    # list: operation ids in order of play; as the room
+    "operations": ("operations:%s", 1),
+    # hash: app, room, urls (JSON), total, next, settled, u<i> (state of URL i), v<i> (volume it was sent with);
+    # from play to its finished, stopped or interrupted
+    "operation": ("operation:%s", 1),
+    # sorted set: room id by `order`; rooms of an app that are not being deleted; for good
+    "rooms": ("rooms:%s", 1),
+    # hash: room name -> room id, of an app; for good
+    "names": ("names:%s", 1),
+    # hash: app, node, did, caller_id, state, room, member_id, muted, started_at (s), seq, uid, job, want, want_uid;
+    # from park to hangup
+    "session": ("session:%s", 1),
+    # sorted set: session id by `order`, of an app; for good
+    "sessions": ("sessions:%s", 1),
+    # sets: rooms and sessions of a node in this partition; for good; read by resync
+    "node_rooms": ("node-rooms:%s", 1),
+    "node_sessions": ("node-sessions:%s", 1),
+    # counter: gives rooms and sessions their place in lists; for good
+    "order": ("order", 0),
+    # string with expiry (ms): a cooldown group of a room or session
+    "cooldown": ("cooldown:%s:%s", 2),
+    # string with expiry: theoretical arrival time (us) of an app's next request (GCRA); a second
+    "rate": ("rate:%s", 1),
+    # string with expiry of 60 s: the first answer to a command_uid of a session
+    "answer": ("answer:%s:%s", 2),
+    # stream: commands for a node that no worker has taken yet; an entry goes when it is taken or too old
+    "commands": ("commands:%s", 1),
+    # hash: job id -> JSON of a command sent to the node and not answered; until answer or deadline
+    "sent": ("sent:%s", 1),
+    # sorted set: `kind:id` by deadline (ms) of what a node must confirm; owner: the node's worker
+    "due": ("due:%s", 1),
+    # string: highest fencing token seen from a worker of a node; for good
+    "fence": ("fence:%s", 1),
+    # stream: webhooks to deliver: app, type, lane (room or session id), at (ms), data (JSON); until delivered
+    "outbox": ("outbox", 0),
+    # stream, capped: the event log, one JSON object in field `e`
+    "log": ("log", 0),
+    # Delivery of webhooks; owner of all of these: the dispatcher that holds the partition.
+    # hash: owner, token (the fence), until (ms): the lease of a partition's deliveries; for good
+    "dispatcher": ("dispatcher", 0),
+    # sorted set: dispatcher by the time (ms) until which it counts as alive; for good
+    "dispatchers": ("dispatchers", 0),
+    # hash: outbox entry id -> `attempts next` (count, ms) of a failed webhook that holds its lane; until settled
+    "held": ("held", 0),
+    # hash: status (held, aside, failed), attempts, next (ms), a<n> (JSON of attempt n: at, status, error, latency_ms,
+    # answer); once it left the outbox also app, type, lane, at, data; from first failure to delivery, or 30 days failed
+    "delivery": ("delivery:%s", 1),
+    # sorted set: entry id by next attempt (ms): webhooks of an app that stepped out of their lanes; until settled
+    "aside": ("aside:%s", 1),
+    # sorted set: app id by the earliest time (ms) in its `aside`; for good
+    "asides": ("asides", 0),
+    # sorted set: entry id by time of failure (ms): an app's failed webhooks; 30 days
+    "failed": ("failed:%s", 1),
+}
+
+# What belongs to a node alone, under the node's tag.
+NODE: dict[str, tuple[str, int]] = {
+    # string with expiry: `token owner` of the worker that holds the node; owner: that worker
+    "lease": ("lease", 0),
+    # counter of leases given, the fencing token; for good
+    "token": ("token", 0),
+    # hash with expiry: load (sessions and rooms), core_uuid, at (ms); there while the link is up; owner: the worker
+    "live": ("live", 0),
+}
+
+
+def partition_of(app_id: str) -> str:
+    """The hash tag of an app's partition."""
+    return "{p%02d}" % (zlib.crc32(app_id.encode()) % PARTITIONS)
+
+
+TAGS = tuple("{p%02d}" % number for number in range(PARTITIONS))
+
+
+def node_tag(prefix: str) -> str:
+    return "{n:%s}" % prefix
+
+
+def key(tag: str, name: str, *ids: str) -> str:
+    suffix, arguments = PARTITION.get(name) or NODE[name]
+    if len(ids) != arguments:
+        raise TypeError(f"key {name} takes {arguments} ids")
+    return f"{tag}:{suffix % ids}"
+
+
+def lua_prelude() -> str:
+    """PARTITION and NODE as Lua: `K.name(ids...)`, under the tag in KEYS[1]."""
+    lines = ["local T = KEYS[1]", "local K = {}"]
+    for name, (suffix, arguments) in {**PARTITION, **NODE}.items():
+        names = ("a", "b")[:arguments]
+        body = '":' + suffix.replace("%s", '" .. %s .. "') + '"'
+        body = body % names if arguments else body
+        lines.append(f"function K.{name}({', '.join(names)}) return T .. {body} end")
+    return "\n".join(lines).replace(' .. ""', "") + "\n"

@@ -1,0 +1,18 @@
+-- include: access playback members
+local r, no = own_room(A.room_id)
+if no then return no end
+local limit = limited()
+if limit then return limit end
+
+log("command", "delete", { app = A.app_id, room = r.id })
+redis.call("HDEL", K.names(r.app), r.name)
+redis.call("ZREM", K.rooms(r.app), r.id)
+change(K.room(r.id), r, { closing = 1 })
+drop_operations(r)
+if redis.call("SCARD", K.present(r.id)) == 0 then
+  destroyed(r)
+else
+  for _, op in ipairs({ "stop", "stop_recording", "kick_all" }) do send(r.node, op, { app = r.app, room = r.id }) end
+  due(r.node, "close", r.id)
+end
+return cjson.encode({ room_id = r.id })

@@ -1,0 +1,42 @@
+-- A dispatcher says that it is alive and asks for a partition (A.number): A.owner, A.token (0: holds no lease), A.ttl (ms).
+-- Partitions go round the living dispatchers in the order of their names, so that all agree who is due which. Whoever
+-- holds one that is due another is told to yield, and gives it back with A.release. A.leaving: counts as dead from now.
+local function lease()
+  local l = redis.call("HMGET", K.dispatcher(), "owner", "token", "until")
+  return { owner = l[1], token = tonumber(l[2] or 0), till = tonumber(l[3] or 0) }
+end
+
+local l = lease()
+local mine = A.token > 0 and l.token == A.token and l.owner == A.owner
+
+if A.leaving then
+  redis.call("ZREM", K.dispatchers(), A.owner)
+else
+  redis.call("ZADD", K.dispatchers(), NOW + A.ttl, A.owner)
+end
+redis.call("ZREMRANGEBYSCORE", K.dispatchers(), "-inf", NOW)
+
+if A.release or A.leaving then
+  -- The token moves on, so that nothing the former owner still has under way can be written.
+  if mine then redis.call("HSET", K.dispatcher(), "owner", "", "token", l.token + 1, "until", 0) end
+  return cjson.encode({ token = 0 })
+end
+
+local alive = redis.call("ZRANGE", K.dispatchers(), 0, -1)
+table.sort(alive)
+local rightful = alive[A.number % #alive + 1] == A.owner
+
+if mine then
+  redis.call("HSET", K.dispatcher(), "until", NOW + A.ttl)
+  return cjson.encode({ token = l.token, yield = not rightful })
+end
+if not rightful or l.till > NOW then return cjson.encode({ token = 0 }) end
+
+redis.call("HSET", K.dispatcher(), "owner", A.owner, "token", l.token + 1, "until", NOW + A.ttl)
+local held = {}
+local flat = redis.call("HGETALL", K.held())
+for i = 1, #flat, 2 do
+  local attempts, next = string.match(flat[i + 1], "(%d+) (%d+)")
+  held[#held + 1] = { flat[i], tonumber(attempts), tonumber(next) - NOW }
+end
+return cjson.encode({ token = l.token + 1, held = #held > 0 and held or nil })

@@ -1,0 +1,12 @@
+-- include: playback
+-- The node is through with a file. Of an operation that is over already it says so too: that changes nothing.
+if fenced() then return refuse("fenced") end
+local r = get_room(A.room_id)
+local o = r and get_operation(A.operation_id)
+if not o or o.room ~= r.id then return cjson.encode({ unknown = true }) end
+local state = url_state(o, A.index)
+if state ~= "sent" and state ~= "queued" then return cjson.encode({ known = true }) end
+log("event", "play-file-done", { app = r.app, room = r.id, operation = o.id, index = A.index })
+settle_url(r, o, A.index, "played")
+fix_volume(r)
+return cjson.encode({ played = true })

@@ -1,0 +1,10 @@
+-- include: playback members answers
+-- The connection that carried these answers is gone. What the node did was compared before; the rest counts as failed.
+if fenced() then return refuse("fenced") end
+local sent = redis.call("HGETALL", K.sent(A.node))
+redis.call("DEL", K.sent(A.node))
+for i = 1, #sent, 2 do
+  settled(A.node, "job", sent[i])
+  answer(cjson.decode(sent[i + 1]), sent[i], { ok = false, cause = "no_answer", reason = "the connection to the media node was lost" })
+end
+return cjson.encode({ lost = #sent / 2 })

@@ -1,0 +1,69 @@
+-- What comes before a command or query itself, in the API's order: whose is it, how often, is the node there.
+
+-- Counts the request (GCRA: an even rate with one second's worth of burst). Over the limit: ms until the next may come.
+local function count_request()
+  local interval = 1000000 / A.rate
+  local arrival = math.max(tonumber(redis.call("GET", K.rate(A.app_id)) or 0), NOW_US)
+  local wait = arrival + interval - NOW_US - 1000000
+  if wait > 0 then return math.ceil(wait / 1000) end
+  redis.call("SET", K.rate(A.app_id), string.format("%.0f", arrival + interval), "PX", 2000)
+  return nil
+end
+local over_ms = count_request()
+
+local function own_room(id)
+  local r = get_room(id)
+  if not r or r.closing then return nil, refuse("room_not_found") end
+  if r.app ~= A.app_id then return nil, refuse("room_forbidden") end
+  return r
+end
+
+local function own_session(id)
+  local s = get_session(id)
+  if not s then return nil, refuse("session_not_found") end
+  if s.app ~= A.app_id then return nil, refuse("session_forbidden") end
+  return s
+end
+
+-- Refuses when the app or the cooldown `group` of `id` is over its limit.
+local function limited(group, id)
+  local wait = over_ms
+  if not wait and group then
+    local left = redis.call("PTTL", K.cooldown(group, id))
+    if left > 0 then wait = left end
+  end
+  if wait then return refuse("rate_limited", { retry_after_ms = wait, group = group }) end
+  if group and not A.node_up then return refuse("node_down") end
+end
+
+local function start_cooldown(group, id)
+  local ms = A.cooldowns[group]
+  if ms > 0 then redis.call("SET", K.cooldown(group, id), 1, "PX", ms) end
+end
+
+-- The first answer to a command_uid, if it was given within the last minute.
+local function first_answer()
+  return A.command_uid and redis.call("GET", K.answer(A.session_id, A.command_uid)) or nil
+end
+
+-- The end of an accepted session command.
+local function accept(group, type, s, answer)
+  if group then start_cooldown(group, s.id) end
+  local text = cjson.encode(answer)
+  if A.command_uid then redis.call("SET", K.answer(s.id, A.command_uid), text, "EX", 60) end
+  log("command", type, { app = A.app_id, room = answer.room_id, session = s.id, command_uid = A.command_uid,
+    answer = answer.status })
+  return text
+end
+
+-- One page of a sorted set whose scores only grow: positions stay, so a page neither repeats nor skips an entry.
+local function page(key, describe)
+  local found = redis.call("ZRANGEBYSCORE", key, "(" .. A.after, "+inf", "WITHSCORES", "LIMIT", 0, A.limit + 1)
+  local rows, cursor = {}, 0
+  for i = 1, math.min(#found, A.limit * 2), 2 do
+    local row = describe(found[i])
+    if row then rows[#rows + 1] = row end
+    if #found > A.limit * 2 then cursor = tonumber(found[i + 1]) end
+  end
+  return cjson.encode({ rows = #rows > 0 and rows or nil, cursor = cursor })
+end

@@ -1,0 +1,81 @@
+-- What a command's answer means. c: the command as sent; a: { ok, cause, reason, paused }.
+-- cause: no_room (the node has no such conference), no_member, no_channel, unplayable, not_playing, no_answer, other.
+
+local ANSWERS = {}
+
+-- The session and room that a command was about, if the session is still in that state because of this very job.
+local function waiting(c, field, job)
+  local s = get_session(c.session)
+  local r = s and s.room == c.room and get_room(c.room)
+  if r and s[field] == job then return r, s end
+end
+
+function ANSWERS.join(c, job, a)
+  local r, s = waiting(c, "job", job)
+  if r and s.state == "joining" and not a.ok then join_failed(r, s, a.reason) end
+end
+
+function ANSWERS.kick(c, job, a)
+  local r, s = waiting(c, "job", job)
+  if not r or a.ok or s.state ~= "leaving" then return end
+  if a.cause == "no_room" or a.cause == "no_member" then return leave(r, s) end
+  settled(s.node, "leave", s.id)
+  local uid = s.uid
+  clear(K.session(s.id), s, "uid", "job")
+  set_state(s, "joined")
+  command_failed(r, s, "leave", uid, a.reason)
+end
+
+function ANSWERS.mute(c, job, a)
+  local r, s = waiting(c, "want_job", job)
+  if r and not a.ok then drop_wish(r, s, a.reason) end
+end
+ANSWERS.unmute = ANSWERS.mute
+
+function ANSWERS.play(c, job, a)
+  local r = get_room(c.room)
+  if not r or r.flight ~= job then return end
+  clear(K.room(r.id), r, "flight")
+  local o = get_operation(c.operation)
+  if a.ok and not o then
+    -- Stopped or interrupted while the node still fetched it: it must not be heard now.
+    if redis.call("ZCARD", K.members(r.id)) > 0 then send_stop(r) end
+  elseif a.ok then
+    if url_state(o, c.index) == "sent" then change(K.operation(o.id), o, { ["u" .. c.index] = "queued" }) end
+    fix_volume(r)
+  elseif o then
+    local last = c.index
+    if a.cause == "no_room" then last = tonumber(o.total) - 1 end
+    if a.cause ~= "no_room" and a.cause ~= "unplayable" then command_failed(r, nil, "play", nil, a.reason) end
+    change(K.operation(o.id), o, { next = last + 1 })
+    for i = c.index, last do settle_url(r, o, i, "failed:" .. a.reason) end
+  end
+  advance(r)
+end
+
+function ANSWERS.stop(c, job)
+  local r = get_room(c.room)
+  if not r or r.stopping ~= job then return end
+  clear(K.room(r.id), r, "stopping")
+  advance(r)
+end
+
+function ANSWERS.pause(c, job, a)
+  local r = get_room(c.room)
+  if not r or r.operation ~= c.operation or r.pause_job ~= job then return end
+  if not a.ok then
+    playback_status(r, c.paused and "playing" or "paused", r.operation)
+    command_failed(r, nil, "pause", nil, a.reason)
+  elseif a.paused ~= nil and a.paused ~= c.paused then
+    -- The node toggles blindly; what it says it did is what is heard.
+    playback_status(r, a.paused and "paused" or "playing", r.operation)
+    tell(r, "conference.play.paused", { operation_id = r.operation, paused = a.paused })
+  end
+end
+
+local function answer(c, job, a)
+  log("answer", c.op, { app = c.app, room = c.room, session = c.session, operation = c.operation, job = job,
+    ok = a.ok, reason = a.reason })
+  local handle = ANSWERS[c.op]
+  if handle then handle(c, job, a) end
+end

@@ -1,0 +1,95 @@
+-- What every script has: A (arguments), NOW (ms), records, the event log, webhooks, commands to nodes.
+local A = cjson.decode(ARGV[1])
+local clock = redis.call("TIME")
+local NOW_US = clock[1] * 1000000 + clock[2]
+local NOW = math.floor(NOW_US / 1000)
+local LOG_ENTRIES = 20000 -- kept for each partition, about
+local CONFIRM_MS = 10000 -- within which the node must have taken, answered or confirmed something
+
+local function refuse(code, detail)
+  return cjson.encode({ refused = code, detail = detail })
+end
+
+local function get(key)
+  local flat = redis.call("HGETALL", key)
+  if #flat == 0 then return nil end
+  local record = {}
+  for i = 1, #flat, 2 do record[flat[i]] = flat[i + 1] end
+  return record
+end
+
+local function get_room(id)
+  local r = get(K.room(id))
+  if r then r.id = id end
+  return r
+end
+
+local function get_session(id)
+  local s = get(K.session(id))
+  if s then s.id = id end
+  return s
+end
+
+local function change(key, record, fields)
+  for name, value in pairs(fields) do
+    record[name] = tostring(value)
+    redis.call("HSET", key, name, value)
+  end
+end
+
+local function clear(key, record, ...)
+  for _, name in ipairs({ ... }) do record[name] = nil end
+  redis.call("HDEL", key, ...)
+end
+
+-- One line of the event log. `fields` may hold app, room, session, operation and more.
+local function log(kind, type, fields)
+  fields.at, fields.kind, fields.type = NOW, kind, type
+  redis.call("XADD", K.log(), "MAXLEN", "~", LOG_ENTRIES, "*", "e", cjson.encode(fields))
+end
+
+local function emit(key, lane, type, data)
+  data.sequence = redis.call("HINCRBY", key, "seq", 1)
+  if A.resynced then data.resynced = true end
+  local id = redis.call("XADD", K.outbox(), "*", "app", data.app_id, "type", type, "lane", lane,
+    "at", NOW, "data", cjson.encode(data))
+  log("webhook", type, { app = data.app_id, room = data.room_id, session = data.uuid,
+    operation = data.operation_id, sequence = data.sequence, webhook = "msg_" .. string.sub(T, 2, -2) .. "-" .. id })
+end
+
+-- A webhook of a room, in the room's order.
+local function tell(r, type, data)
+  data.app_id, data.room_id = r.app, r.id
+  emit(K.room(r.id), r.id, type, data)
+end
+
+-- A webhook of a session outside rooms, in the session's order.
+local function tell_session(s, type, data)
+  data.app_id, data.uuid, data.did, data.caller_id = s.app, s.id, s.did, s.caller_id
+  emit(K.session(s.id), s.id, type, data)
+end
+
+local function due(node, kind, id)
+  redis.call("ZADD", K.due(node), NOW + CONFIRM_MS, kind .. ":" .. id)
+end
+
+local function settled(node, kind, id)
+  redis.call("ZREM", K.due(node), kind .. ":" .. id)
+end
+
+-- Hands a command to the node's worker. Its job id names partition and stream entry, so that an answer finds both.
+local function send(node, op, command)
+  command.op = op
+  local entry = redis.call("XADD", K.commands(node), "*", "c", cjson.encode(command))
+  local job = string.sub(T, 2, -2) .. "-" .. entry
+  due(node, "job", job)
+  return job
+end
+
+-- True when a later worker holds the node: what this one saw or wants no longer counts.
+local function fenced()
+  local highest = tonumber(redis.call("GET", K.fence(A.node)) or 0)
+  if A.token < highest then return true end
+  if A.token > highest then redis.call("SET", K.fence(A.node), A.token) end
+  return false
+end

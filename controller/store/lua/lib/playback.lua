@@ -1,0 +1,105 @@
+-- A room's playback. Operations wait in a list; their URLs are sent one at a time, each after the answer to the one
+-- before, and queue up on the node. While `flight` (a play) or `stopping` (a stop) is unanswered nothing is sent.
+--
+-- A URL: pending -> sent -> queued (the node has it) -> played | failed. `u<i>` holds "sent", "queued", "played" or
+-- "failed:why"; `v<i>` the volume that the node was given with it.
+
+local FINAL = { played = true, failed = true }
+
+local function url_state(o, i)
+  local state, why = string.match(o["u" .. i] or "pending", "^(%a+):?(.*)$")
+  return state, why
+end
+
+local function get_operation(id)
+  local o = get(K.operation(id))
+  if o then o.id = id end
+  return o
+end
+
+local function playback_status(r, status, operation)
+  change(K.room(r.id), r, { status = status, operation = operation })
+  log("state", "playback." .. status, { app = r.app, room = r.id, operation = operation })
+end
+
+local function remove_operation(r, o)
+  redis.call("LREM", K.operations(r.id), 1, o.id)
+  redis.call("DEL", K.operation(o.id))
+  local next = redis.call("LINDEX", K.operations(r.id), 0)
+  if next then
+    if r.operation == o.id then playback_status(r, r.status, next) end
+  elseif r.status ~= "stopped" then
+    playback_status(r, "stopped", "")
+  end
+end
+
+-- The end of an operation: `interrupted`, or what its results say.
+local function finish(r, o, status)
+  local results, played = {}, 0
+  for i, url in ipairs(cjson.decode(o.urls)) do
+    local state, why = url_state(o, i - 1)
+    if state == "played" then played = played + 1 end
+    if not FINAL[state] then state, why = "failed", "interrupted" end
+    results[i] = { url = url, status = state, reason = why ~= "" and why or nil }
+  end
+  status = status or (played == #results and "completed") or (played == 0 and "failed") or "partial"
+  remove_operation(r, o)
+  tell(r, "conference.play.finished", { operation_id = o.id, status = status, results = results })
+end
+
+local function settle_url(r, o, i, state)
+  local before = url_state(o, i)
+  if FINAL[before] then return end
+  change(K.operation(o.id), o, { ["u" .. i] = state })
+  o.settled = redis.call("HINCRBY", K.operation(o.id), "settled", 1)
+  log("state", "url." .. string.match(state, "^%a+"), { app = r.app, room = r.id, operation = o.id, index = i })
+  if tonumber(o.settled) == tonumber(o.total) then finish(r, o) end
+end
+
+-- The file that the node plays now must have the room's volume, whatever it was queued with.
+local function fix_volume(r)
+  for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
+    local o = get_operation(id)
+    for i = 0, tonumber(o.next) - 1 do
+      local state = url_state(o, i)
+      if state == "queued" then
+        if o["v" .. i] ~= r.volume then
+          change(K.operation(id), o, { ["v" .. i] = r.volume })
+          send(r.node, "volume", { app = r.app, room = r.id, volume = tonumber(r.volume) })
+        end
+        return
+      elseif state == "sent" then
+        return
+      end
+    end
+  end
+end
+
+-- Sends the next URL when nothing is on its way.
+local function advance(r)
+  if r.flight or r.stopping or r.closing then return end
+  for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
+    local o = get_operation(id)
+    local i = tonumber(o.next)
+    if i < tonumber(o.total) then
+      local url = cjson.decode(o.urls)[i + 1]
+      change(K.operation(id), o, { next = i + 1, ["u" .. i] = "sent", ["v" .. i] = r.volume })
+      local job = send(r.node, "play", { app = r.app, room = r.id, operation = id, index = i, url = url,
+        volume = tonumber(r.volume) })
+      change(K.room(r.id), r, { flight = job })
+      return
+    end
+  end
+end
+
+local function send_stop(r)
+  change(K.room(r.id), r, { stopping = send(r.node, "stop", { app = r.app, room = r.id }) })
+end
+
+-- Forgets all operations; each is reported as interrupted unless `silently`.
+local function drop_operations(r, silently)
+  for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
+    local o = get_operation(id)
+    if silently then remove_operation(r, o) else finish(r, o, "interrupted") end
+  end
+end

@@ -1,0 +1,26 @@
+-- include: playback members
+if fenced() then return refuse("fenced") end
+local s = get_session(A.session_id)
+if not s then return cjson.encode({ unknown = true }) end
+local r = get_room(A.room_id)
+log("event", "add-member", { app = s.app, room = A.room_id, session = s.id, member_id = A.member_id })
+if s.room == A.room_id and s.state ~= "joining" and s.member_id == tostring(A.member_id) then
+  return cjson.encode({ known = true })
+end
+if s.room and (s.room ~= A.room_id or s.state ~= "joining") then take_out(s, "the session was moved") end
+if not r or r.closing or r.app ~= s.app then
+  -- Too late, or not its own room: out again, whoever put it there.
+  if r and s.room then join_failed(r, s, "the room was destroyed") end
+  send(A.node, "kick", { app = s.app, room = A.room_id, session = s.id, member_id = A.member_id })
+  return cjson.encode({ stray = true })
+end
+local uid = s.uid
+settled(s.node, "join", s.id)
+redis.call("SADD", K.present(r.id), s.id)
+redis.call("ZADD", K.members(r.id), redis.call("HINCRBY", K.room(r.id), "members_seen", 1), s.id)
+clear(K.session(s.id), s, "uid", "job")
+set_state(s, "joined", { room = r.id, member_id = A.member_id, muted = A.muted and 1 or 0 })
+local data = member_data(r, s)
+data.command_uid = uid
+tell(r, "conference.member.joined", data)
+return cjson.encode({ joined = true })

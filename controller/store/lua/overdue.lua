@@ -1,0 +1,57 @@
+-- include: playback members answers
+-- What the node should have answered or confirmed by now.
+if fenced() then return refuse("fenced") end
+local NOT_CONFIRMED = "not confirmed by the media node in time"
+
+local OVERDUE = {}
+
+function OVERDUE.job(job)
+  local raw = redis.call("HGET", K.sent(A.node), job)
+  local why = "no answer from the media node"
+  if raw then
+    redis.call("HDEL", K.sent(A.node), job)
+  else
+    local entry = string.match(job, "^%w+%-(.+)$")
+    local found = redis.call("XRANGE", K.commands(A.node), entry, entry)[1]
+    if not found then return end
+    redis.call("XDEL", K.commands(A.node), entry)
+    raw, why = found[2][2], "the media node was not reachable"
+  end
+  answer(cjson.decode(raw), job, { ok = false, cause = "no_answer", reason = why })
+end
+
+function OVERDUE.join(id)
+  local s = get_session(id)
+  if s and s.state == "joining" then take_out(s, NOT_CONFIRMED) end
+end
+
+function OVERDUE.leave(id)
+  local s = get_session(id)
+  if s and s.state == "leaving" then
+    ANSWERS.kick({ session = id, room = s.room }, s.job, { ok = false, cause = "no_answer", reason = NOT_CONFIRMED })
+  end
+end
+
+function OVERDUE.mute(id)
+  local s = get_session(id)
+  local r = s and s.room and get_room(s.room)
+  if r then drop_wish(r, s, NOT_CONFIRMED) end
+end
+
+function OVERDUE.close(id)
+  local r = get_room(id)
+  if not r then return end
+  for _, session in ipairs(redis.call("SMEMBERS", K.present(id))) do
+    local s = get_session(session)
+    if s then take_out(s, "the room was destroyed") else redis.call("SREM", K.present(id), session) end
+  end
+  if redis.call("EXISTS", K.room(id)) == 1 then destroyed(r) end
+end
+
+local items = redis.call("ZRANGEBYSCORE", K.due(A.node), "-inf", NOW, "LIMIT", 0, 100)
+for _, item in ipairs(items) do
+  redis.call("ZREM", K.due(A.node), item)
+  local kind, id = string.match(item, "^(%a+):(.+)$")
+  OVERDUE[kind](id)
+end
+return cjson.encode({ handled = #items })

@@ -1,0 +1,14 @@
+-- What the store has of a node in this partition, for the comparison with the node itself.
+local sessions, rooms = {}, {}
+for _, id in ipairs(redis.call("SMEMBERS", K.node_sessions(A.node))) do
+  local s = get_session(id)
+  if s then
+    sessions[#sessions + 1] = { id = id, app = s.app, room = s.room, state = s.state, member_id = tonumber(s.member_id),
+      muted = s.muted == "1" }
+  end
+end
+for _, id in ipairs(redis.call("SMEMBERS", K.node_rooms(A.node))) do
+  local r = get_room(id)
+  if r then rooms[#rooms + 1] = { id = id, app = r.app, closing = r.closing ~= nil, operation = r.operation } end
+end
+return cjson.encode({ sessions = #sessions > 0 and sessions or nil, rooms = #rooms > 0 and rooms or nil })

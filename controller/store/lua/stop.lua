@@ -1,0 +1,13 @@
+-- include: access playback
+local r, no = own_room(A.room_id)
+if no then return no end
+local limit = limited("conference_control", r.id)
+if limit then return limit end
+
+start_cooldown("conference_control", r.id)
+local operation = r.operation
+log("command", "stop", { app = r.app, room = r.id, operation = operation })
+drop_operations(r, true)
+if operation ~= "" then send_stop(r) end
+tell(r, "conference.play.stopped", { operation_id = operation })
+return cjson.encode({ operation_id = operation, status = "stopped" })

@@ -1,0 +1,20 @@
+-- A worker takes commands (A.entries) from the stream to send them: from here on they count as sent, and are sent once.
+if fenced() then return refuse("fenced") end
+local ANSWER_MS = { play = 120000 } -- the node fetches the file before it answers
+local taken = {}
+for _, entry in ipairs(A.entries) do
+  local found = redis.call("XRANGE", K.commands(A.node), entry, entry)[1]
+  if found then
+    redis.call("XDEL", K.commands(A.node), entry)
+    local raw = found[2][2]
+    local command = cjson.decode(raw)
+    local job = string.sub(T, 2, -2) .. "-" .. entry
+    redis.call("HSET", K.sent(A.node), job, raw)
+    redis.call("ZADD", K.due(A.node), NOW + (ANSWER_MS[command.op] or CONFIRM_MS), "job:" .. job)
+    log("sent", command.op, { app = command.app, room = command.room, session = command.session,
+      operation = command.operation, job = job })
+    command.job = job
+    taken[#taken + 1] = command
+  end
+end
+return cjson.encode({ commands = #taken > 0 and taken or nil })

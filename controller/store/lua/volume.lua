@@ -1,0 +1,12 @@
+-- include: access playback
+local r, no = own_room(A.room_id)
+if no then return no end
+local limit = limited("conference_control", r.id)
+if limit then return limit end
+
+start_cooldown("conference_control", r.id)
+change(K.room(r.id), r, { volume = A.volume })
+log("command", "volume", { app = r.app, room = r.id, operation = r.operation, volume = A.volume })
+fix_volume(r)
+tell(r, "conference.play.volume_changed", { operation_id = r.operation, volume = A.volume })
+return cjson.encode({ operation_id = r.operation, status = "volume_changed", volume = A.volume })

@@ -1,0 +1,118 @@
+"""Runs the Lua files against the store: one server or a cluster, the same code."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gevent
+import orjson
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.retry import Retry
+
+from controller.errors import StoreUnavailable
+from controller.store import keys
+
+# A script's name, the partition's tag, its arguments.
+Step = tuple[str, str, dict[str, Any]]
+
+_LUA = Path(__file__).parent / "lua"
+_INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
+
+
+def script_text(name: str) -> str:
+    """A script as the store gets it: the keys, the libraries that the file includes, the file itself."""
+    text = (_LUA / f"{name}.lua").read_text()
+    included = _INCLUDE.search(text)
+    libraries = ["core", *(included.group(1).split() if included else [])]
+    parts = [(_LUA / "lib" / f"{library}.lua").read_text() for library in libraries]
+    # The first line makes the server refuse keys of another hash slot than the partition's.
+    return "".join(["#!lua\n", keys.lua_prelude(), *parts, text])
+
+
+class Store:
+    """`client` is for what is no script. Every method raises StoreUnavailable when the store gives no answer in time."""
+
+    def __init__(self, client: redis.Redis | RedisCluster, timeout: float = 1.0) -> None:
+        self.client: Any = client
+        self.timeout = timeout
+        self.clustered = isinstance(client, RedisCluster)
+        self._texts = {path.stem: script_text(path.stem) for path in _LUA.glob("*.lua")}
+        self._shas = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in self._texts.items()}  # noqa: S324
+
+    @classmethod
+    def connect(cls, url: str, *, cluster: bool = False, timeout: float = 1.0, connections: int = 64) -> Store:
+        """`redis://`, `rediss://` or `unix://`. An answer is waited for `timeout` seconds; nothing is retried here."""
+        options: dict[str, Any] = {
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+            "max_connections": connections,
+        }
+        if cluster:
+            return cls(RedisCluster.from_url(url, **options), timeout)
+        pool = redis.BlockingConnectionPool.from_url(url, timeout=timeout, **options)
+        return cls(redis.Redis(connection_pool=pool), timeout)
+
+    def run(self, script: str, tag: str, args: dict[str, Any]) -> dict[str, Any]:
+        """One atomic step in partition `tag`. `None` in `args` means absent; an empty list in the answer does too."""
+        return self.run_many([(script, tag, args)])[0]
+
+    def run_many(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
+        """Many steps in one round trip; those of one partition happen in their order."""
+        with self.guard():
+            answers = self._call(steps)
+            missing = [isinstance(answer, NoScriptError) for answer in answers]
+            if any(missing):
+                # A restarted server knows no scripts. Were some steps done and others not, their order is lost.
+                self.load_scripts()
+                if not all(missing):
+                    raise StoreUnavailable("the store was restarted meanwhile")
+                answers = self._call(steps)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        return [orjson.loads(answer) for answer in answers]
+
+    def load_scripts(self) -> None:
+        for text in self._texts.values():
+            self.client.script_load(text)
+
+    def ping(self) -> bool:
+        with self.guard():
+            return bool(self.client.ping())
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Whatever the store's absence looks like becomes StoreUnavailable, after `timeout` seconds at the most."""
+        try:
+            with gevent.Timeout(self.timeout, StoreUnavailable("the store gave no answer in time")):
+                yield
+        except (RedisError, RedisClusterException, OSError) as error:
+            raise StoreUnavailable(f"the store is not available: {error}") from error
+
+    def _call(self, steps: Sequence[Step]) -> list[Any]:
+        calls = [(self._shas[name], tag, _encode(args)) for name, tag, args in steps]
+        if len(calls) == 1:
+            sha, tag, text = calls[0]
+            try:
+                return [self.client.evalsha(sha, 1, tag, text)]
+            except NoScriptError as error:
+                return [error]
+        with self.client.pipeline(transaction=False) as pipe:
+            for sha, tag, text in calls:
+                # Not `evalsha`: the cluster client forbids the method in pipelines, though each call has one slot.
+                pipe.execute_command("EVALSHA", sha, 1, tag, text)
+            return list(pipe.execute(raise_on_error=False))
+
+
+def _encode(args: dict[str, Any]) -> bytes:
+    return orjson.dumps({name: value for name, value in args.items() if value is not None})
