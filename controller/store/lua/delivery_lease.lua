@@ -30,7 +30,8 @@ if mine then
   redis.call("HSET", K.dispatcher(), "until", NOW + A.ttl)
   return cjson.encode({ token = l.token, yield = not rightful })
 end
-if not rightful or l.till > NOW then return cjson.encode({ token = 0 }) end
+-- An own lease whose grant never arrived is taken anew.
+if not rightful or (l.till > NOW and l.owner ~= A.owner) then return cjson.encode({ token = 0 }) end
 
 redis.call("HSET", K.dispatcher(), "owner", A.owner, "token", l.token + 1, "until", NOW + A.ttl)
 local held = {}

@@ -76,5 +76,4 @@ for app in pairs(apps) do
   local first = redis.call("ZRANGE", K.aside(app), 0, 0, "WITHSCORES")
   if first[1] then redis.call("ZADD", K.asides(), first[2], app) else redis.call("ZREM", K.asides(), app) end
 end
-local first = redis.call("ZRANGE", K.asides(), 0, 0, "WITHSCORES")
-return cjson.encode({ aside_in = first[1] and math.max(0, first[2] - NOW) or nil })
+return "{}"

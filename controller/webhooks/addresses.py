@@ -1,0 +1,66 @@
+"""Which addresses a tenant's URL may lead to: those of the public internet, and nothing that leads elsewhere.
+
+`ipaddress.is_global` will not do: it lets multicast, NAT64, 6to4 and IPv4-compatible addresses through, each
+of which can carry a private IPv4 address.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+# From the registries of special-purpose addresses (IANA; RFC 6890 and later), and ranges that tunnel or
+# translate.
+NOT_PUBLIC_V4 = tuple(
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # carrier-grade NAT; metadata services of some clouds
+        "127.0.0.0/8",  # loopback
+        "169.254.0.0/16",  # link-local; metadata services of most clouds
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.31.196.0/24",  # AS112
+        "192.52.193.0/24",  # AMT
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "192.175.48.0/24",  # AS112
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved; broadcast
+    )
+)
+
+# Only 2000::/3 is given out for the public internet; the rest of IPv6 (unspecified, loopback, IPv4-compatible
+# and -mapped, NAT64, discard, unique local, link-local, site-local, multicast) is not public as a whole.
+PUBLIC_V6 = IPv6Network("2000::/3")
+NOT_PUBLIC_V6 = tuple(
+    IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocol assignments: Teredo, ORCHID, benchmarks, AS112
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4
+        "2620:4f:8000::/48",  # AS112
+        "3ffe::/16",  # 6bone, given back
+        "3fff::/20",  # documentation
+    )
+)
+
+# An IPv4 address written as IPv6 reaches the IPv4 address: it is as public as that one.
+MAPPED = IPv6Network("::ffff:0:0/96")
+
+
+def is_public(address: str) -> bool:
+    """True when an address, as a resolver returns it, is of the public internet. What is no address is not."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv6Address):
+        if parsed not in MAPPED:
+            return parsed in PUBLIC_V6 and not any(parsed in network for network in NOT_PUBLIC_V6)
+        parsed = IPv4Address(int(parsed) & 0xFFFFFFFF)
+    return not any(parsed in network for network in NOT_PUBLIC_V4)

@@ -1,0 +1,78 @@
+"""A webhook as it goes over the wire: its id, the exact bytes of its body, its signature (Standard Webhooks)."""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+
+SECRET_PREFIX = "whsec_"  # noqa: S105
+
+
+@dataclass(slots=True, eq=False)
+class Webhook:
+    """An entry of the outbox. `at`: ms of the state change; `attempts`: made so far; `wait`: seconds until it
+    may be tried again, 0 when it may at once; `alone`: it has stepped aside and belongs to no lane any more.
+    """
+
+    entry: str
+    app: str
+    type: str
+    lane: str
+    at: int
+    data: bytes
+    attempts: int = 0
+    wait: float = 0.0
+    alone: bool = False
+
+    @property
+    def place(self) -> str:
+        """What it queues in: its lane, or one of its own."""
+        return self.entry if self.alone else self.lane
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that it takes, about."""
+        return len(self.data) + 700
+
+    @property
+    def body(self) -> bytes:
+        """The same bytes at every attempt."""
+        at = datetime.fromtimestamp(self.at // 1000, UTC)
+        stamp = f"{at:%Y-%m-%dT%H:%M:%S}.{self.at % 1000:03d}Z"
+        return orjson.dumps({"type": self.type, "timestamp": stamp, "data": orjson.Fragment(self.data)})
+
+
+def webhook_id(tag: str, entry: str) -> str:
+    """`msg_p07-1795374235886-0`, from the partition and the entry: the same at every attempt."""
+    return f"msg_{tag.strip('{}')}-{entry}"
+
+
+def parse_secret(secret: str) -> bytes:
+    """The key in a secret: `whsec_` and base64 (or base64 alone, as the Standard Webhooks libraries accept
+    it).
+
+    Raises ValueError for anything else, and for an empty key: a raw text is never used as a key, since the
+    receiver's library would decode it to other bytes.
+    """
+    text = secret.removeprefix(SECRET_PREFIX)
+    try:
+        key = b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        key = b""
+    if not key:
+        raise ValueError("the webhook secret is not whsec_ and base64")
+    return key
+
+
+def sign(keys: Iterable[bytes], message_id: str, timestamp: int, body: bytes) -> str:
+    """The webhook-signature header: one signature a key, in their order. `timestamp`: seconds, of the
+    attempt.
+    """
+    content = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
+    return " ".join(f"v1,{b64encode(hmac.digest(key, content, 'sha256')).decode()}" for key in keys)

@@ -1,0 +1,193 @@
+"""A receiver whose answers a test chooses, and outboxes filled the way the scripts fill them."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import gevent
+import orjson
+from gevent.event import Event
+from gevent.server import StreamServer
+from standardwebhooks import Webhook as Verifier
+
+from controller.registry import Registry, new_app
+from controller.store import keys
+from controller.store.store import Store
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+ERROR = b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops"
+REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
+CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+
+Answer = bytes | Callable[[socket.socket], None]
+
+
+def hang(sock: socket.socket) -> None:
+    """No answer until the other side gives up."""
+    with suppress(OSError):
+        sock.recv(1)
+
+
+def close(sock: socket.socket) -> None:
+    sock.close()
+
+
+def drip(sock: socket.socket) -> None:
+    """A byte of a head without end, often enough to keep any socket timeout from firing."""
+    with suppress(OSError):
+        for byte in itertools.chain(b"HTTP/1.1 200 OK\r\nX-Drip: ", itertools.repeat(0x61)):
+            sock.sendall(bytes((byte,)))
+            gevent.sleep(0.005)
+
+
+def huge(sock: socket.socket) -> None:
+    """A body without end."""
+    with suppress(OSError):
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        while True:
+            sock.sendall(b"x" * 65536)
+
+
+class Received:
+    """One request as it arrived."""
+
+    def __init__(self, path: str, headers: dict[str, str], body: bytes) -> None:
+        self.path = path
+        self.headers = headers
+        self.body = body
+        self.at = time.monotonic()
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        data: dict[str, Any] = orjson.loads(self.body)["data"]
+        return data
+
+    def verify(self, secret: str = SECRET) -> None:
+        Verifier(secret).verify(self.body, self.headers)
+
+
+class Receiver:
+    """An HTTP server that answers as told: `answers` in turn, then `default`, unless `choose(request)` returns one."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.answers: deque[Answer] = deque()
+        self.default: Answer = OK
+        self.choose: Callable[[Received], Answer | None] = lambda request: None
+        self.connections = 0
+        self.under_way = 0
+        self.most_under_way = 0
+        self._news = Event()
+        self._server = StreamServer(("127.0.0.1", 0), self._serve)
+        self._server.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks"
+
+    def stop(self) -> None:
+        self._server.stop(timeout=0)
+
+    def wait(self, count: int, timeout: float = 10.0) -> list[Received]:
+        """Until `count` requests have arrived."""
+        self.wait_until(lambda: len(self.received) >= count, timeout)
+        return self.received
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
+        with gevent.Timeout(timeout, AssertionError(f"after {timeout} s: {len(self.received)} requests")):
+            while not condition():
+                self._news.wait()
+                self._news.clear()
+
+    def ids(self) -> list[str]:
+        return [request.id for request in self.received]
+
+    def _serve(self, sock: socket.socket, address: object) -> None:
+        self.connections += 1
+        stream = sock.makefile("rb")
+        with suppress(OSError):
+            while line := stream.readline():
+                path = line.split()[1].decode()
+                headers = {}
+                while (header := stream.readline()) not in (b"\r\n", b""):
+                    name, _, value = header.decode().partition(":")
+                    headers[name.lower()] = value.strip()
+                request = Received(path, headers, stream.read(int(headers["content-length"])))
+                self.under_way += 1
+                self.most_under_way = max(self.most_under_way, self.under_way)
+                self.received.append(request)
+                self._news.set()
+                answer = self.choose(request) or (self.answers.popleft() if self.answers else self.default)
+                try:
+                    if not isinstance(answer, bytes):
+                        answer(sock)
+                        break
+                    sock.sendall(answer)
+                finally:
+                    self.under_way -= 1
+        stream.close()
+
+
+class Outbox:
+    """Writes webhooks as the scripts do, and tells what the store knows of them."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.registry = Registry(store)
+        self._sequence = itertools.count(1)
+
+    def app(self, app_id: str, url: str, secret: str = SECRET) -> str:
+        self.registry.put_app(new_app(app_id, "key", webhook_url=url, webhook_secret=secret))
+        return app_id
+
+    def put(self, app: str, *lanes: str, type_: str = "conference.member.joined", **data: Any) -> list[str]:
+        """-> the ids that the webhooks will have."""
+        tag = keys.partition_of(app)
+        with self.store.client.pipeline(transaction=False) as pipe:
+            for lane in lanes:
+                fields = {"app_id": app, "room_id": lane, "sequence": next(self._sequence), **data}
+                entry = {
+                    "app": app,
+                    "type": type_,
+                    "lane": lane,
+                    "at": int(time.time() * 1000),
+                    "data": orjson.dumps(fields),
+                }
+                pipe.xadd(keys.key(tag, "outbox"), entry)
+            entries = pipe.execute()
+        return [f"msg_{tag.strip('{}')}-{entry.decode()}" for entry in entries]
+
+    def left(self, app: str) -> int:
+        """Webhooks of the app's partition that are neither delivered nor set aside."""
+        return int(self.store.client.xlen(keys.key(keys.partition_of(app), "outbox")))
+
+    def wait_until(self, condition: Callable[[], Any], timeout: float = 10.0) -> None:
+        """For what only the store shows."""
+        with gevent.Timeout(timeout, AssertionError(f"not within {timeout} s")):
+            while not condition():
+                gevent.sleep(0.005)
+
+    def log(self, app: str) -> list[dict[str, Any]]:
+        entries = self.store.client.xrange(keys.key(keys.partition_of(app), "log"))
+        return [line for _, fields in entries if (line := orjson.loads(fields[b"e"]))["kind"] == "delivery"]
+
+    def record(self, webhook: str) -> dict[str, Any]:
+        """The record of a webhook that failed; empty when there is none."""
+        partition, _, entry = webhook.removeprefix("msg_").partition("-")
+        found = self.store.client.hgetall(keys.key("{%s}" % partition, "delivery", entry))
+        return {name.decode(): value.decode() for name, value in found.items()}
+
+
+def app_of_partition(number: int, skip: Iterable[str] = ()) -> str:
+    """An app id that belongs to a partition."""
+    names = (f"app{i}" for i in itertools.count())
+    return next(n for n in names if keys.partition_of(n) == keys.TAGS[number] and n not in skip)
