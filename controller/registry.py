@@ -77,7 +77,10 @@ _NOBODY = new_app("", secrets.token_hex(16))
 
 
 class Registry:
-    """Reads are served from memory; a look-up that fails asks the store once more before it says no."""
+    """Reads are served from memory; a look-up that fails asks the store once more before it says no.
+
+    Everything that asks the store may raise StoreUnavailable.
+    """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -145,7 +148,7 @@ class Registry:
             node.prefix: replace(node, source="file", drained=self._is_drained(node.prefix)) for node in nodes
         }
         self._check_numbers(wanted_apps)
-        with self._store.client.pipeline(transaction=True) as pipe:
+        with self._store.guard(), self._store.client.pipeline(transaction=True) as pipe:
             changes = _queue_changes(pipe, keys.APPS, self._apps, wanted_apps)
             changes += _queue_changes(pipe, keys.NODES, self._nodes, wanted_nodes)
             if changes:
@@ -180,25 +183,29 @@ class Registry:
         now = self._clock()
         if not force and now - self._loaded_at < CACHE_SECONDS:
             return
-        version = self._store.client.get(keys.REGISTRY_VERSION)
+        with self._store.guard():
+            version = self._store.client.get(keys.REGISTRY_VERSION)
         if version != self._version or self._loaded_at == float("-inf"):
-            apps = self._store.client.hgetall(keys.APPS)
-            nodes = self._store.client.hgetall(keys.NODES)
+            with self._store.guard():
+                apps = self._store.client.hgetall(keys.APPS)
+                nodes = self._store.client.hgetall(keys.NODES)
             self._apps = {app.id: app for app in (_app(raw) for raw in apps.values())}
-            self._nodes = {node.prefix: node for node in (Node(**orjson.loads(raw)) for raw in nodes.values())}
+            self._nodes = {
+                node.prefix: node for node in (Node(**orjson.loads(raw)) for raw in nodes.values())
+            }
             self._owners = {did: app.id for app in self._apps.values() for did in app.dids}
             self._version = version
         self._loaded_at = now
 
     def _write(self, table: str, field: str, entry: App | Node) -> None:
-        with self._store.client.pipeline(transaction=True) as pipe:
+        with self._store.guard(), self._store.client.pipeline(transaction=True) as pipe:
             pipe.hset(table, field, orjson.dumps(asdict(entry)))
             pipe.incr(keys.REGISTRY_VERSION)
             pipe.execute()
         self._load(force=True)
 
     def _remove(self, table: str, field: str) -> bool:
-        with self._store.client.pipeline(transaction=True) as pipe:
+        with self._store.guard(), self._store.client.pipeline(transaction=True) as pipe:
             pipe.hdel(table, field)
             pipe.incr(keys.REGISTRY_VERSION)
             removed = pipe.execute()[0]

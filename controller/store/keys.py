@@ -15,6 +15,7 @@ PARTITIONS = 16
 APPS = "{registry}:apps"  # hash: app id -> JSON of registry.App; for good; owner: registry
 NODES = "{registry}:nodes"  # hash: prefix -> JSON of registry.Node; for good; owner: registry
 REGISTRY_VERSION = "{registry}:version"  # counter of changes to the two above; for good; owner: registry
+CURSOR_KEY = "{registry}:cursor-key"  # string: what API processes seal list cursors with; for good; owner: bootstrap
 
 # What a partition holds. Name: (suffix, arguments). Types and lifetimes stand beside each.
 PARTITION: dict[str, tuple[str, int]] = {

@@ -1,0 +1,209 @@
+"""The only place that wires the parts: the store, the registry and, by role, API, worker and dispatcher.
+
+What lies above is handed in: the API comes as a factory from the entry point (`switchroom/__main__.py`), since
+imports point down only.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import gevent
+import structlog
+
+from controller.config import Config
+from controller.embedded import EmbeddedStore
+from controller.errors import StoreUnavailable
+from controller.nodes import Nodes
+from controller.registry import Registry
+from controller.service import Controller, Limits
+from controller.store import keys
+from controller.store.store import Store
+from controller.webhooks.dispatcher import Dispatcher
+from controller.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+ROLES = ("api", "worker", "dispatcher")
+
+DRAIN_SECONDS = 10.0
+# How long a store that is just starting is waited for.
+STORE_SECONDS = 10.0
+# For clients whose reads wait in the store for something to come; longer than any of those reads.
+READER_TIMEOUT = 5.0
+
+
+class CannotStart(Exception):
+    """A part did not start; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiOptions:
+    """What an API needs to know. `cursor_key` is the same for all API processes of a store."""
+
+    host: str
+    port: int
+    cursor_key: bytes = field(repr=False)
+    allow_private_playback: bool
+
+
+class Api(Protocol):
+    """A server of the REST API, built and not yet started."""
+
+    @property
+    def address(self) -> tuple[str, int]: ...
+
+    def start(self) -> None: ...
+
+    def stop(self, timeout: float) -> None: ...
+
+
+ApiFactory = Callable[[Controller, ApiOptions], Api]
+
+
+class _Part(Protocol):
+    def start(self) -> None: ...
+
+    def stop(self, timeout: float) -> None: ...
+
+
+@contextmanager
+def open_store(config: Config) -> Iterator[tuple[Store, str]]:
+    """The configured store and its URL; the embedded one runs as long as anybody has it open.
+
+    Raises EmbeddedStoreError, StoreUnavailable.
+    """
+    with ExitStack() as stack:
+        if config.store.url is None:
+            embedded = EmbeddedStore(config.store.data_dir)
+            embedded.start()
+            stack.callback(embedded.stop)
+            url = embedded.url
+        else:
+            url = config.store.url.get_secret_value()
+        store = _connect(config, url)
+        stack.callback(store.client.close)
+        yield store, url
+
+
+class System:
+    """Everything that one process runs. `start` and `stop` once each; a start that fails stops itself."""
+
+    def __init__(self, config: Config, api: ApiFactory, roles: Sequence[str] = ROLES) -> None:
+        self._config = config
+        self._api_factory = api
+        self.roles = tuple(role for role in ROLES if role in roles)
+        self._opened = ExitStack()
+        self._parts: list[_Part] = []
+        self._api: Api | None = None
+
+    @property
+    def address(self) -> str | None:
+        """Where the API listens, as a URL; None without the role `api`."""
+        if self._api is None:
+            return None
+        host, port = self._api.address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def start(self) -> None:
+        """Raises CannotStart, EmbeddedStoreError, StoreUnavailable."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self, timeout: float = DRAIN_SECONDS) -> None:
+        """Take nothing more, finish what is under way within `timeout` seconds, the store last."""
+        deadline = time.monotonic() + timeout
+        # The last to start is the first to stop: no request comes in for a worker that is gone.
+        while self._parts:
+            part = self._parts.pop()
+            try:
+                part.stop(max(0.5, deadline - time.monotonic()))
+            except Exception:
+                log.exception("a part did not stop cleanly", part=type(part).__name__)
+        self._opened.close()
+
+    def _start(self) -> None:
+        config = self._config
+        store, url = self._opened.enter_context(open_store(config))
+        registry = Registry(store)
+        try:
+            registry.sync_file(config.to_apps(registry.apps()), config.to_nodes())
+        except ValueError as error:
+            raise CannotStart(f"the configuration file's apps cannot be taken over: {error}") from error
+        owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        if "dispatcher" in self.roles:
+            self._add(
+                Dispatcher(
+                    store,
+                    registry,
+                    owner=owner,
+                    reader=self._reader(url).client,
+                    allow_private_networks=config.webhooks.allow_private_networks,
+                )
+            )
+        if "worker" in self.roles:
+            self._add(Worker(store, registry, reader=self._reader(url), owner=owner))
+        if "api" in self.roles:
+            limits = Limits(requests_per_second=config.limits.requests_per_second)
+            controller = Controller(store, registry, Nodes(store, registry), limits)
+            host, _, port = config.server.listen.rpartition(":")
+            options = ApiOptions(
+                host=host.strip("[]"),
+                port=int(port),
+                cursor_key=_cursor_key(store),
+                allow_private_playback=config.playback.allow_private_networks,
+            )
+            self._api = self._api_factory(controller, options)
+            try:
+                self._add(self._api)
+            except OSError as error:
+                raise CannotStart(
+                    f"cannot listen on {config.server.listen}: {error.strerror}; set [server] listen"
+                ) from error
+
+    def _add(self, part: _Part) -> None:
+        part.start()
+        self._parts.append(part)
+
+    def _reader(self, url: str) -> Store:
+        """A store for reads that wait, so that they neither block nor are cut off by anything else."""
+        reader = Store.connect(url, cluster=self._config.store.cluster, timeout=READER_TIMEOUT)
+        self._opened.callback(reader.client.close)
+        return reader
+
+
+def _connect(config: Config, url: str) -> Store:
+    deadline = time.monotonic() + STORE_SECONDS
+    waiting = False
+    while True:
+        try:
+            store = Store.connect(url, cluster=config.store.cluster)
+            store.ping()
+        except (StoreUnavailable, OSError) as error:
+            if time.monotonic() >= deadline:
+                raise StoreUnavailable(
+                    f"no store at {config.store.shown_url} ({error}); start it, or set [store] url"
+                ) from error
+            if not waiting:
+                log.warning("waiting for the store", store=config.store.shown_url, reason=str(error))
+                waiting = True
+            gevent.sleep(0.25)
+        else:
+            return store
+
+
+def _cursor_key(store: Store) -> bytes:
+    """Made by the first API process and then shared, so that a page's cursor is good at each of them."""
+    with store.guard():
+        store.client.set(keys.CURSOR_KEY, secrets.token_bytes(32), nx=True)
+        return bytes(store.client.get(keys.CURSOR_KEY))

@@ -1,0 +1,93 @@
+"""What a process says about itself: structlog on stderr, for people on a terminal, else a JSON object a line.
+
+Both are safe to look at: control characters are escaped, and what its name gives away as secret is left out.
+The record of what happened in rooms is another thing, the event log (`switchroom tail`).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+LEVELS = ("debug", "info", "warning", "error")
+
+_SECRET = re.compile(r"password|passwd|secret|token|api_?key|authorization|credential", re.IGNORECASE)
+# C0, DEL, C1, and what turns the direction of text around.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
+
+
+def escaped(text: str) -> str:
+    """`text` as it can be shown on a terminal: nothing in it moves the cursor, colours or reorders."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def configure(level: str = "info", stream: TextIO | None = None) -> None:
+    """Route structlog and the standard library's logging to `stream` (stderr). Once, by an entry point."""
+    stream = stream or sys.stderr
+    terminal = stream.isatty()
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=not terminal),
+        structlog.processors.format_exc_info,
+        hide_secrets,
+    ]
+    last: list[Processor] = (
+        [_escape, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if terminal
+        else [structlog.processors.JSONRenderer(serializer=_json)]
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A processor: what a name gives away as secret is not written, however deep it stands."""
+    return {name: _hidden(name, value) for name, value in event.items()}
+
+
+def _hidden(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {inner: _hidden(str(inner), deeper) for inner, deeper in value.items()}
+    return "***" if _SECRET.search(name) and value else value
+
+
+def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {
+        # A traceback's line breaks are its own.
+        name: "\n".join(map(escaped, value.split("\n")))
+        if name == "exception"
+        else escaped(value if isinstance(value, str) else str(value))
+        for name, value in event.items()
+    }
+
+
+def _json(event: EventDict, default: Any = None, **_: Any) -> str:
+    return orjson.dumps(event, default=default or repr).decode()
