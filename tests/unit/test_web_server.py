@@ -1,0 +1,395 @@
+"""The HTTP server over real sockets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+from flask import Flask, request
+from gevent.event import Event
+
+from tests.unit.web_fakes import HEADERS, KEY, SESSION, FakeController
+from web.app import create_app
+from web.server import Bounds, Server
+
+MUTE = f"/api/v1/sessions/{SESSION}/commands/conference/mute"
+AUTH = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    servers: list[Server] = []
+
+    def start_one(app: Flask | None = None, **bounds: Any) -> Server:
+        server = Server(app or create_app(FakeController()), "127.0.0.1", 0, bounds=Bounds(**bounds))
+        server.start()
+        servers.append(server)
+        return server
+
+    yield start_one
+    for server in servers:
+        server.stop(0)
+
+
+class Client:
+    """One connection, bytes in and answers out."""
+
+    def __init__(self, server: Server) -> None:
+        self.socket = socket.create_connection(server.address, timeout=10)
+        self.file = self.socket.makefile("rb")
+
+    def send(self, text: str | bytes) -> Client:
+        self.socket.sendall(text.encode() if isinstance(text, str) else text)
+        return self
+
+    def ask(self, method: str, path: str, body: str = "", headers: str = "") -> Client:
+        length = f"Content-Length: {len(body)}\r\nContent-Type: application/json\r\n" if body else ""
+        return self.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{AUTH}{headers}{length}\r\n{body}")
+
+    def status_line(self) -> int:
+        line = self.file.readline()
+        assert line.startswith(b"HTTP/1.1 "), line
+        return int(line.split()[1])
+
+    def answer(self, body: bool = True) -> tuple[int, dict[str, str], Any]:
+        status = self.status_line()
+        headers = {}
+        while (line := self.file.readline().decode().strip()) != "":
+            name, _, value = line.partition(": ")
+            headers[name] = value
+        length = int(headers.get("Content-Length", 0))
+        return status, headers, json.loads(self.file.read(length)) if body and length else None
+
+    def ended(self) -> bool:
+        return self.file.read() == b""
+
+
+def assert_envelope(answer: tuple[int, dict[str, str], Any], status: int) -> None:
+    assert answer[0] == status
+    assert answer[2]["success"] is False
+    assert answer[2]["error"]
+    assert answer[1]["Content-Type"] == "application/json"
+    assert answer[1]["X-Request-ID"]
+
+
+def test_accepted_sockets_do_not_wait_for_acknowledgements(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    app = create_app(FakeController())
+    server = start(app)
+    handler = server._server.handler_class
+    read = handler.read_requestline
+
+    def look(self: Any) -> Any:
+        seen.append(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return read(self)
+
+    monkeypatch.setattr(handler, "read_requestline", look)
+    Client(server).ask("GET", "/healthz").answer()
+    assert seen[0] != 0
+
+
+def test_a_connection_is_kept_for_the_next_request(start: Start) -> None:
+    client = Client(start())
+    for _ in range(3):
+        status, headers, body = client.ask("POST", MUTE).answer()
+        assert (status, body["status"]) == (202, "muted")
+        assert "Connection" not in headers
+
+
+def test_requests_sent_ahead_are_answered_in_order(start: Start) -> None:
+    client = Client(start()).ask("GET", "/healthz").ask("POST", MUTE, "{}").ask("GET", "/nothing")
+    assert [client.answer()[0] for _ in range(3)] == [200, 202, 404]
+
+
+def test_connection_close_is_honoured(start: Start) -> None:
+    client = Client(start()).ask("GET", "/healthz", headers="Connection: close\r\n")
+    assert client.answer()[1]["Connection"] == "close"
+    assert client.ended()
+
+
+def test_head_has_headers_and_no_body(start: Start) -> None:
+    client = Client(start()).ask("HEAD", "/healthz").ask("GET", "/healthz")
+    status, headers, _ = client.answer(body=False)
+    assert (status, headers["Content-Length"]) == (200, "15")
+    assert client.answer()[2] == {"status": "ok"}
+
+
+def test_a_chunked_body_is_read(start: Start) -> None:
+    body = '{"name": "standup"}'
+    chunks = f"{len(body):x}\r\n{body}\r\n0\r\n\r\n"
+    client = Client(start())
+    client.ask(
+        "POST",
+        "/api/v1/conferences",
+        headers="Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n",
+    ).send(chunks)
+    assert client.answer()[0] == 201
+    assert client.ask("GET", "/healthz").answer()[0] == 200
+
+
+def test_expect_continue_is_answered_before_the_body(start: Start) -> None:
+    client = Client(start())
+    client.send(
+        f"POST /api/v1/conferences HTTP/1.1\r\nHost: x\r\n{AUTH}Expect: 100-continue\r\n"
+        "Content-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+    )
+    assert client.status_line() == 100
+    assert client.file.readline() == b"\r\n"
+    client.send('{"name": "room"}')
+    assert client.answer()[0] == 201
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(f"Content-Length: {10**9}\r\n\r\n{{", id="declared and never sent"),
+        pytest.param(f"Content-Length: {10**9}\r\n\r\n" + "x" * 500_000, id="being sent"),
+        pytest.param("Transfer-Encoding: chunked\r\n\r\n" + f"{10**7:x}\r\n" + "x" * 500_000, id="in chunks"),
+        pytest.param(f"Expect: 100-continue\r\nContent-Length: {10**9}\r\n\r\n", id="announced"),
+    ],
+)
+def test_a_large_body_is_refused_without_reading_it(start: Start, sent: str) -> None:
+    client = Client(start())
+    head = f"POST {MUTE} HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Type: application/json\r\n"
+    client.send(head + sent)
+    answer = client.answer()
+    assert_envelope(answer, 413)
+    assert answer[1]["Connection"] == "close"
+    client.socket.shutdown(socket.SHUT_WR)
+    assert client.ended()
+
+
+def test_a_large_body_without_a_key_is_401(start: Start) -> None:
+    client = Client(start()).send(f"POST {MUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+    assert_envelope(client.answer(), 401)
+
+
+def test_a_client_that_sends_without_end_is_cut_off(start: Start) -> None:
+    client = Client(start(linger=60.0, lingered=1_000_000))
+    client.send(f"POST {MUTE} HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Length: {10**12}\r\n\r\n")
+    with pytest.raises(OSError, match=r"reset|pipe"):
+        client.send(b"x" * 100_000_000)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param("P", id="request line"),
+        pytest.param(f"POST {MUTE} HTTP/1.1\r\nX-Sl", id="header"),
+        pytest.param(f"POST {MUTE} HTTP/1.1\r\n{AUTH}Content-Length: 10\r\n\r\n{{", id="body"),
+        pytest.param(
+            f"POST {MUTE} HTTP/1.1\r\n{AUTH}Transfer-Encoding: chunked\r\n\r\n5\r\n{{", id="chunked body"
+        ),
+    ],
+)
+def test_a_slow_client_is_cut_off(start: Start, begun: str) -> None:
+    client = Client(start(read=0.05)).send(begun)
+    assert_envelope(client.answer(), 408)
+    client.socket.shutdown(socket.SHUT_WR)
+    assert client.ended()
+
+
+def test_bytes_that_keep_coming_do_not_move_the_deadline(start: Start) -> None:
+    client = Client(start(read=0.3)).send("GET /healthz HTTP/1.1\r\n")
+
+    def drip() -> None:
+        while True:
+            client.send("X-Drip: 1\r\n")
+            gevent.sleep(0.02)
+
+    dripping = gevent.spawn(drip)
+    try:
+        assert client.answer()[0] == 408
+    finally:
+        dripping.kill()
+
+
+def test_the_deadline_is_for_reading_not_for_the_application(start: Start) -> None:
+    app = Flask(__name__)
+
+    @app.get("/")
+    def slow() -> dict[str, bool]:
+        gevent.sleep(0.2)
+        return {"done": True}
+
+    client = Client(start(app, read=0.05))
+    assert client.ask("GET", "/").answer()[2] == {"done": True}
+    assert client.ask("GET", "/").answer()[2] == {"done": True}
+
+
+def test_an_idle_connection_is_closed(start: Start) -> None:
+    client = Client(start(idle=0.05))
+    client.ask("GET", "/healthz").answer()
+    assert client.ended()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ("nonsense\r\n\r\n", 400),
+        ("GET /healthz\r\n\r\n", 400),
+        ("GET /healthz HTTP/3.0\r\n\r\n", 400),
+        ("GET /healthz HTTP/0.9\r\n\r\n", 400),
+        ("GET /healthz FTP/1.1\r\n\r\n", 400),
+        ("\x00\x01\x02\r\n\r\n", 400),
+        ("GET /" + "a" * 9000 + " HTTP/1.1\r\n\r\n", 414),
+        ("GET / HTTP/1.1\r\nX-Large: " + "a" * 40_000 + "\r\n\r\n", 431),
+        ("GET / HTTP/1.1\r\n" + "X-Many: a\r\n" * 4_000 + "\r\n", 431),
+        ("GET / HTTP/1.1\r\n" + "X-Many: a\r\n" * 200 + "\r\n", 431),
+        ("POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nContent-Length: 1_0\r\n\r\n0123456789", 400),
+        ("POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n0", 400),
+        ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n00", 400),
+        ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    ],
+)
+def test_what_is_not_http_is_answered_in_the_envelope(start: Start, sent: str, status: int) -> None:
+    client = Client(start()).send(sent.encode("latin-1"))
+    assert_envelope(client.answer(), status)
+    client.socket.shutdown(socket.SHUT_WR)
+    assert client.ended()
+
+
+def test_an_upgrade_request_is_a_plain_request(start: Start) -> None:
+    upgrade = "Connection: upgrade\r\nUpgrade: h2c\r\n"
+    client = Client(start()).ask("POST", MUTE, "{}", headers=upgrade)
+    assert client.answer()[0] == 202
+    assert client.ask("GET", "/healthz").answer()[0] == 200
+
+
+def test_a_websocket_is_refused(start: Start) -> None:
+    upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\n"
+    assert_envelope(Client(start()).ask("GET", "/healthz", headers=upgrade).answer(), 400)
+
+
+def test_a_full_server_lets_new_connections_in(start: Start) -> None:
+    server = start(connections=2)
+    first = Client(server).ask("GET", "/healthz")
+    assert "Connection" not in first.answer()[1]
+    second = Client(server).ask("GET", "/healthz")
+    assert second.answer()[1]["Connection"] == "close"
+    assert Client(server).ask("GET", "/healthz").answer()[0] == 200
+
+
+def test_no_more_connections_than_the_bound_are_served(start: Start) -> None:
+    app, at_once = Flask(__name__), []
+    entered, leave = Event(), Event()
+
+    @app.get("/")
+    def hold() -> dict[str, bool]:
+        at_once.append(len(at_once))
+        entered.set()
+        leave.wait()
+        return {"done": True}
+
+    server = start(app, connections=1)
+    first, second = Client(server).ask("GET", "/"), Client(server).ask("GET", "/")
+    entered.wait()
+    gevent.idle()
+    assert len(at_once) == 1
+    leave.set()
+    assert first.answer()[0] == 200
+    assert second.answer()[0] == 200
+
+
+def test_stop_finishes_what_is_under_way(start: Start) -> None:
+    app = Flask(__name__)
+    entered, leave = Event(), Event()
+
+    @app.get("/")
+    def hold() -> dict[str, bool]:
+        entered.set()
+        leave.wait()
+        return {"done": True}
+
+    server = start(app)
+    idle, busy = Client(server), Client(server)
+    idle.ask("GET", "/nothing").file.readline()
+    busy.ask("GET", "/")
+    entered.wait()
+    stopping = gevent.spawn(server.stop, 30)
+    gevent.idle()
+    with pytest.raises(OSError, match="refused"):
+        Client(server)
+    assert idle.file.read() is not None
+    leave.set()
+    status, headers, body = busy.answer()
+    assert (status, headers["Connection"], body) == (200, "close", {"done": True})
+    assert busy.ended()
+    stopping.get(timeout=5)
+
+
+def test_stop_answers_a_request_that_has_arrived_but_not_been_read(start: Start) -> None:
+    server = start()
+    client = Client(server)
+    client.ask("GET", "/healthz").answer()
+    client.ask("GET", "/healthz")
+    server.stop(5)
+    assert client.answer()[0] == 200
+    assert client.ended()
+
+
+def test_stop_cuts_off_at_its_timeout(start: Start) -> None:
+    app = Flask(__name__)
+    entered = Event()
+
+    @app.get("/")
+    def hang() -> dict[str, bool]:
+        entered.set()
+        Event().wait()
+        return {}
+
+    server = start(app)
+    client = Client(server).ask("GET", "/")
+    entered.wait()
+    server.stop(0.05)
+    assert_envelope(client.answer(), 503)
+    assert client.ended()
+
+
+def test_access_log_has_no_secrets(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    server = start()
+    with caplog.at_level(logging.INFO, "web.access"):
+        client = Client(server)
+        client.ask(
+            "GET", "/api/v1/conferences?cursor=secret-cursor", headers="X-Request-ID: r-1\r\n"
+        ).answer()
+        client.ask("GET", "/api/v1/\x1b[31m?x").answer()
+        client.send("nonsense\r\n\r\n").answer()
+    lines = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(
+        r"127\.0\.0\.1 GET '/api/v1/conferences' 400 \d+ bytes \d+\.\d ms app=demo request_id=r-1", lines[0]
+    )
+    assert "\x1b" not in lines[1]
+    assert " 400 " in lines[2]
+    assert KEY not in "".join(lines)
+    assert "secret" not in "".join(lines)
+
+
+def test_the_request_body_reaches_the_application_whole(start: Start) -> None:
+    app = Flask(__name__)
+
+    @app.post("/")
+    def length() -> dict[str, int]:
+        return {"length": len(request.get_data())}
+
+    client = Client(start(app))
+    body = "x" * 65536
+    assert client.ask("POST", "/", body).answer()[2] == {"length": 65536}
+
+
+def test_address_in_use_is_said(start: Start) -> None:
+    host, port = start().address
+    with pytest.raises(OSError, match="in use"):
+        Server(create_app(FakeController()), host, port).start()

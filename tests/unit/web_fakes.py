@@ -1,0 +1,119 @@
+"""A controller in memory, for tests of the REST API: says what it is told to, keeps what it was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from controller import commands
+from controller.commands import Command
+from controller.errors import Refused
+
+APP = "demo"
+OTHER_APP = "other"
+KEY = "key-of-demo"
+OTHER_KEY = "key-of-other"
+HEADERS = {"X-App-ID": APP, "X-API-Key": KEY}
+OTHER_HEADERS = {"X-App-ID": OTHER_APP, "X-API-Key": OTHER_KEY}
+
+ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
+FOREIGN_ROOM = "acW68-room-550e8400-e29b-41d4-a716-44665544ffff"
+MISSING_ROOM = "acW68-room-00000000-0000-4000-8000-000000000000"
+SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1a09"
+FOREIGN_SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1aff"
+MISSING_SESSION = "acW68-00000000-0000-0000-0000-000000000000"
+OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
+
+CREATED_AT = 1778070896  # 2026-05-06T12:34:56Z
+
+
+@dataclass(frozen=True)
+class FakeApp:
+    id: str
+
+
+class FakeController:
+    """Knows two apps, ROOM and SESSION of one, FOREIGN_ROOM and FOREIGN_SESSION of the other.
+
+    `refusal` or `failure`, when set, is raised in place of an answer; `answers` replaces the usual ones.
+    """
+
+    def __init__(self) -> None:
+        self.keys = {APP: KEY, OTHER_APP: OTHER_KEY}
+        self.asked: list[Command] = []
+        self.authenticated: list[tuple[str, str]] = []
+        self.refusal: Refused | None = None
+        self.failure: Exception | None = None
+        self.authentication_failure: Exception | None = None
+        self.answers: dict[type[Command], dict[str, Any]] = {}
+        self.healthy: dict[str, Any] = {"store": True, "nodes": {"acW68": True, "bQ123": False}}
+
+    def authenticate(self, app_id: str, api_key: str) -> FakeApp | None:
+        self.authenticated.append((app_id, api_key))
+        if self.authentication_failure:
+            raise self.authentication_failure
+        return FakeApp(app_id) if self.keys.get(app_id) == api_key else None
+
+    def execute(self, command: Command) -> dict[str, Any]:
+        self.asked.append(command)
+        self._find(command)
+        if self.failure:
+            raise self.failure
+        if self.refusal:
+            raise self.refusal
+        return self.answers.get(type(command)) or usual_answer(command)
+
+    def health(self) -> dict[str, Any]:
+        return self.healthy
+
+    @staticmethod
+    def _find(command: Command) -> None:
+        named = (("session", SESSION, FOREIGN_SESSION), ("room", ROOM, FOREIGN_ROOM))
+        for kind, own, foreign in named:
+            given = getattr(command, f"{kind}_id", own)
+            mine, others = (own, foreign) if command.app_id == APP else (foreign, own)
+            if given == others:
+                raise Refused(f"{kind}_forbidden")
+            if given != mine:
+                raise Refused(f"{kind}_not_found")
+
+
+def usual_answer(command: Command) -> dict[str, Any]:
+    room_id = getattr(command, "room_id", ROOM)
+    session = {
+        "uuid": SESSION,
+        "did": "747713001",
+        "caller_id": "527121102",
+        "state": "joined",
+        "room_id": ROOM,
+        "member_id": 7,
+        "muted": True,
+        "started_at": CREATED_AT,
+    }
+    member = {name: session[name] for name in ("uuid", "did", "caller_id", "muted")}
+    room = {"room_id": room_id, "name": "weekly-standup", "created_at": CREATED_AT, "members": 1}
+    after = getattr(command, "after", 0)
+    answers: dict[type[Command], dict[str, Any]] = {
+        commands.CreateRoom: {"room_id": ROOM},
+        commands.DeleteRoom: {"room_id": room_id},
+        commands.Play: {"operation_id": OPERATION, "status": "in_progress"},
+        commands.TogglePause: {"operation_id": OPERATION, "status": "paused"},
+        commands.StopPlayback: {"operation_id": "", "status": "stopped"},
+        commands.SetVolume: {"operation_id": OPERATION, "status": "volume_changed", "volume": 2},
+        commands.Join: {"status": "joining", "room_id": room_id},
+        commands.Leave: {"status": "leaving", "room_id": ROOM},
+        commands.Mute: {"status": "muted", "room_id": ROOM},
+        commands.Unmute: {"status": "unmuted", "room_id": ROOM},
+        commands.GetRoom: {
+            **room,
+            "playback_status": "stopped",
+            "playback_volume": 0,
+            "playback_urls": [],
+            "playback_operation_id": "",
+        },
+        commands.ListRooms: {"rows": [room], "cursor": after + 1},
+        commands.ListMembers: {"rows": [member], "cursor": after + 1},
+        commands.GetSession: session,
+        commands.ListSessions: {"rows": [session], "cursor": after + 1},
+    }
+    return answers[type(command)]

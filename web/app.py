@@ -1,0 +1,102 @@
+"""The application factory."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from flask import Flask, Response, g, request
+from flask.json.provider import JSONProvider
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from web import auth, context, errors, openapi
+from web.conferences import conferences
+from web.context import Context, Controller
+from web.cursor import Cursors
+from web.health import health
+from web.schemas import Error
+from web.sessions import sessions
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """`cursor_key` seals cursors: API processes that serve the same clients must share it."""
+
+    cursor_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    max_body: int = 64 * 1024
+
+
+class _Json(JSONProvider):
+    def dumps(self, obj: Any, **_options: Any) -> str:
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_options: Any) -> Any:
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        body = orjson.dumps(self._prepare_response_obj(args, kwargs))
+        return Response(body, content_type="application/json")
+
+
+class _App(OpenAPI):
+    json_provider_class = _Json
+
+    def make_default_options_response(self) -> Response:
+        methods = request.url_rule.methods if request.url_rule else None
+        return Response(status=204, headers={"Allow": ", ".join(sorted(methods or ()))})
+
+
+def create_app(controller: Controller, *, settings: WebSettings | None = None) -> Flask:
+    """The REST API over `controller`, as a WSGI application."""
+    settings = settings or WebSettings()
+    app = _App(
+        __name__,
+        info=Info(title=openapi.TITLE, version=openapi.VERSION, description=openapi.DESCRIPTION),
+        security_schemes=auth.SECURITY_SCHEMES,
+        validation_error_status=400,
+        validation_error_model=Error,
+        doc_ui=False,
+        static_folder=None,
+    )
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body
+    # A path is taken as it stands: `//` and a trailing `/` are other paths, not redirects.
+    app.url_map.merge_slashes = False
+    context.install(app, Context(controller=controller, cursors=Cursors(settings.cursor_key)))
+    # In this order: the request's id before anything that may log, the key before anything that may tell.
+    app.before_request(_name_request)
+    auth.install(app)
+    app.before_request(_bound_body)
+    app.after_request(_finish)
+    errors.install(app)
+    for resource in (conferences, sessions, health):
+        app.register_api(resource)
+    openapi.install(app)
+    return app
+
+
+def _name_request() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _REQUEST_ID(given) else str(uuid.uuid4())
+    request.environ["switchroom.request_id"] = g.request_id
+
+
+def _bound_body() -> None:
+    """Also for requests whose body nobody will read."""
+    if (request.content_length or 0) > (request.max_content_length or 0):
+        raise RequestEntityTooLarge
+
+
+def _finish(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Request-ID"] = g.request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "no-store")
+    return response

@@ -1,0 +1,173 @@
+"""Rooms, and what plays in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller.commands import (
+    CreateRoom,
+    DeleteRoom,
+    GetRoom,
+    ListMembers,
+    ListRooms,
+    Play,
+    SetVolume,
+    StopPlayback,
+    TogglePause,
+)
+from controller.errors import Refused
+from web.auth import API_PREFIX
+from web.context import app_id, cursors, execute
+from web.resource import Answer, Resource
+from web.schemas import (
+    MemberList,
+    NewRoom,
+    Nothing,
+    Page,
+    PlaybackChanged,
+    PlayBody,
+    PlayStarted,
+    Room,
+    RoomCreated,
+    RoomDeleted,
+    RoomList,
+    RoomPath,
+    VolumeBody,
+)
+from web.times import iso
+
+MAX_ROOMS = 200
+MAX_MEMBERS = 1000
+
+_ROOM = ("room_not_found", "room_forbidden")
+
+conferences = Resource("conferences", "Rooms and what plays in them.", url_prefix=f"{API_PREFIX}/conferences")
+
+
+@conferences.serves("POST", "", answers={201: RoomCreated}, refuses=("name_taken", "no_node"))
+def create_room(body: NewRoom) -> Answer:
+    """Create a room.
+
+    The room is placed on the least loaded media node. When the name is taken, `detail.room_id` of the 409 is
+    the room that has it. Webhook: `conference.created`."""
+    answer = execute(CreateRoom(app_id=app_id(), name=body.name))
+    return {"room_id": answer["room_id"]}, 201
+
+
+@conferences.serves("GET", "", answers={200: RoomList})
+def list_rooms(query: Page) -> Answer:
+    """List the application's rooms.
+
+    At most 200 in a page. A room that exists throughout appears exactly once."""
+    scope = (app_id(), "rooms")
+    after = cursors().open(query.cursor, *scope)
+    answer = execute(ListRooms(app_id=app_id(), limit=min(query.limit, MAX_ROOMS), after=after))
+    rooms = [
+        {
+            "room_id": row["room_id"],
+            "name": row["name"],
+            "members": row["members"],
+            "created_at": iso(row["created_at"]),
+        }
+        for row in answer["rows"]
+    ]
+    return {"conferences": rooms, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
+
+
+@conferences.serves("GET", "/<room_id>", answers={200: Room}, refuses=_ROOM)
+def get_room(path: RoomPath) -> Answer:
+    """Show a room: its members' number, and what plays."""
+    room = execute(GetRoom(app_id=app_id(), room_id=path.room_id))
+    return {
+        "room_id": room["room_id"],
+        "name": room["name"],
+        "created_at": str(room["created_at"]),
+        "members": room["members"],
+        "playback_status": room["playback_status"],
+        "playback_volume": room["playback_volume"],
+        "playback_urls": room["playback_urls"],
+        "playback_operation_id": room["playback_operation_id"],
+    }, 200
+
+
+@conferences.serves("GET", "/<room_id>/members", answers={200: MemberList}, refuses=("room_not_found",))
+def list_members(path: RoomPath, query: Page) -> Answer:
+    """List a room's members.
+
+    At most 1000 in a page. Sessions still joining are not members yet. A foreign room is 404 here."""
+    scope = (app_id(), "members", path.room_id)
+    after = cursors().open(query.cursor, *scope)
+    limit = min(query.limit, MAX_MEMBERS)
+    try:
+        answer = execute(ListMembers(app_id=app_id(), room_id=path.room_id, limit=limit, after=after))
+    except Refused as refused:
+        if refused.code == "room_forbidden":
+            raise Refused("room_not_found") from None
+        raise
+    members = [{name: row[name] for name in ("uuid", "did", "caller_id", "muted")} for row in answer["rows"]]
+    cursor = cursors().seal(answer["cursor"], *scope)
+    return {"room_id": path.room_id, "members": members, "cursor": cursor}, 200
+
+
+@conferences.serves("DELETE", "/<room_id>", answers={200: RoomDeleted}, refuses=_ROOM)
+def delete_room(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
+    """Delete a room.
+
+    Stops playback and recording and removes every member; the name is free again at once. Succeeds also
+    while the media node is down. Webhooks: `conference.member.left` for each member, then
+    `conference.destroyed`."""
+    answer = execute(DeleteRoom(app_id=app_id(), room_id=path.room_id))
+    return {"room_id": answer["room_id"]}, 200
+
+
+@conferences.serves(
+    "POST",
+    "/<room_id>/play",
+    answers={202: PlayStarted},
+    refuses=(*_ROOM, "too_many_operations", "node_down"),
+)
+def play(path: RoomPath, body: PlayBody) -> Answer:
+    """Play audio files into a room.
+
+    The files play in the order given, behind those of earlier calls. Rate limit `conf_play`: 2 s for each
+    room. Webhooks: `conference.play.started`, later `conference.play.finished`."""
+    answer = execute(Play(app_id=app_id(), room_id=path.room_id, urls=tuple(body.urls)))
+    return _playback(answer)
+
+
+@conferences.serves(
+    "POST",
+    "/<room_id>/pause",
+    answers={202: PlaybackChanged},
+    refuses=(*_ROOM, "nothing_playing", "node_down"),
+)
+def pause(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
+    """Pause playback, or resume it.
+
+    Rate limit `conference_control`: 200 ms for each room, shared with stop and volume. Webhook:
+    `conference.play.paused`."""
+    return _playback(execute(TogglePause(app_id=app_id(), room_id=path.room_id)))
+
+
+@conferences.serves("POST", "/<room_id>/stop", answers={202: PlaybackChanged}, refuses=(*_ROOM, "node_down"))
+def stop(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
+    """Stop all playback in a room.
+
+    Rate limit `conference_control`: 200 ms for each room, shared with pause and volume. Webhook:
+    `conference.play.stopped`."""
+    return _playback(execute(StopPlayback(app_id=app_id(), room_id=path.room_id)))
+
+
+@conferences.serves(
+    "POST", "/<room_id>/volume", answers={202: PlaybackChanged}, refuses=(*_ROOM, "node_down")
+)
+def set_volume(path: RoomPath, body: VolumeBody) -> Answer:
+    """Set the volume of a room's playback, now and later.
+
+    Rate limit `conference_control`: 200 ms for each room, shared with pause and stop. Webhook:
+    `conference.play.volume_changed`."""
+    return _playback(execute(SetVolume(app_id=app_id(), room_id=path.room_id, volume=body.volume)))
+
+
+def _playback(answer: dict[str, Any]) -> Answer:
+    return {"operation_id": answer["operation_id"], "status": answer["status"]}, 202

@@ -1,0 +1,62 @@
+"""What a view may reach: the controller, the cursors, and the app on whose behalf it acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flask import Flask, current_app, g
+
+if TYPE_CHECKING:
+    from controller.commands import Command
+    from web.cursor import Cursors
+
+_KEY = "switchroom"
+
+
+class Tenant(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+class Controller(Protocol):
+    """The part of `controller.service.Controller` that the API needs."""
+
+    def authenticate(self, app_id: str, api_key: str) -> Tenant | None: ...
+
+    def execute(self, command: Command) -> dict[str, Any]: ...
+
+    def health(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    controller: Controller
+    cursors: Cursors
+
+
+def install(app: Flask, context: Context) -> None:
+    app.extensions[_KEY] = context
+
+
+def controller() -> Controller:
+    return _context().controller
+
+
+def cursors() -> Cursors:
+    return _context().cursors
+
+
+def execute(command: Command) -> dict[str, Any]:
+    return _context().controller.execute(command)
+
+
+def app_id() -> str:
+    """The app whose key came with the request; every view under the API prefix has one."""
+    found: str = g.app_id
+    return found
+
+
+def _context() -> Context:
+    found: Context = current_app.extensions[_KEY]
+    return found

@@ -1,0 +1,33 @@
+"""For whoever runs the process: is it alive, and can it serve?"""
+
+from __future__ import annotations
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from web import context, errors
+from web.resource import Answer
+from web.schemas import Alive, Ready
+
+health = APIBlueprint(
+    "health", __name__, abp_tags=[Tag(name="health", description="Outside the API: no key needed.")]
+)
+
+
+@health.get("/healthz", operation_id="healthz", responses={"200": Alive})
+def healthz() -> Answer:
+    """Whether the process answers."""
+    return {"status": "ok"}, 200
+
+
+@health.get("/readyz", operation_id="readyz", responses={"200": Ready, **errors.documented([503], ())})
+def readyz() -> Answer | Response:
+    """Whether the store answers and at least one media node is up.
+
+    The 503 has the same parts under `detail`."""
+    found = context.controller().health()
+    parts = {"store": bool(found["store"]), "nodes": dict(found["nodes"])}
+    if parts["store"] and any(found["nodes"].values()):
+        return {"status": "ready", **parts}, 200
+    return errors.answer(503, "Not ready", parts, {"Retry-After": str(errors.RETRY_AFTER)})

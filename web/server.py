@@ -1,0 +1,319 @@
+"""The HTTP server: gevent's, with bounds on everything that a client can make it hold or wait for.
+
+A request reaches the application complete. Its head and body are read here, within one deadline, so that a
+client that drips bytes costs a connection for that long and nothing else. What is wrong below the application
+(a request line that is none, a deadline passed) is answered in the API's envelope and closes the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
+from io import BytesIO
+from typing import Any
+
+import gevent
+import orjson
+from gevent import pywsgi
+from gevent.pool import Pool
+
+from web import errors
+
+logger = logging.getLogger(__name__)
+access_logger = logging.getLogger("web.access")
+
+# Untyped on purpose: the stubs there are for gevent do not agree with what it passes around.
+_WSGIHandler: Any = pywsgi.WSGIHandler
+_WSGIServer: Any = pywsgi.WSGIServer
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_DIGITS = re.compile("[0-9]{1,18}").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one server puts up with. Times in seconds, sizes in bytes.
+
+    Past `connections`, new ones wait in the kernel's queue of `backlog`; from nine tenths of it on, they are
+    closed after an answer, to let the new ones in.
+    `idle`: how long a connection may wait for its next request, and an answer for its reader.
+    `read`: from a request's first byte to its last.
+    `head`: a request's headers.
+    `body`: a larger body is left unread, but for `lingered` bytes or `linger` seconds, so that the client
+    gets to read the answer.
+    """
+
+    connections: int = 1000
+    backlog: int = 1024
+    idle: float = 60.0
+    read: float = 10.0
+    head: int = 32 * 1024
+    body: int = 64 * 1024
+    linger: float = 2.0
+    lingered: int = 1024 * 1024
+
+
+class Server:
+    """Serves a WSGI application. Port 0 picks a free one; `address` says which."""
+
+    def __init__(self, app: Application, host: str, port: int, *, bounds: Bounds | None = None) -> None:
+        self._server = _Server(app, (host, port), bounds or Bounds())
+
+    @property
+    def address(self) -> tuple[str, int]:
+        address = self._server.address
+        return str(address[0]), int(address[1])
+
+    def start(self) -> None:
+        """Listen. Raises OSError when the address cannot be had."""
+        self._server.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Take no more connections, finish the requests under way, and cut off what is left at `timeout`."""
+        self._server.stop(timeout)
+
+
+class _Server(_WSGIServer):  # type: ignore[misc]
+    def __init__(self, app: Application, listener: tuple[str, int], bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.draining = False
+        self.idle: set[_Handler] = set()
+        super().__init__(
+            listener,
+            app,
+            backlog=bounds.backlog,
+            spawn=Pool(bounds.connections),
+            log=None,
+            error_log=logger,
+            handler_class=_Handler,
+            # Given here, it is not looked up in the DNS.
+            environ={"SERVER_NAME": listener[0]},
+        )
+
+    @property
+    def keeps_connections(self) -> bool:
+        free: int = self.pool.free_count()
+        return not self.draining and free > self.bounds.connections // 10
+
+    def stop(self, timeout: float | None = None) -> None:
+        self.draining = True
+        self.close()
+        for handler in list(self.idle):
+            handler.expect_no_more()
+        super().stop(timeout)
+
+
+class _Rejected(Exception):
+    """The request cannot be handed to the application."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class _Head:
+    """The lines of a request's head, up to a total size."""
+
+    def __init__(self, rfile: Any, left: int) -> None:
+        self._rfile = rfile
+        self._left = left
+
+    def readline(self, size: int) -> bytes:
+        line: bytes = self._rfile.readline(min(size, self._left + 1))
+        self._left -= len(line)
+        if self._left < 0:
+            raise _Rejected(431)
+        return line
+
+
+class _Handler(_WSGIHandler):  # type: ignore[misc]
+    """One connection: its requests one after the other."""
+
+    server: _Server
+    environ: dict[str, Any]
+    wsgi_input: pywsgi.Input
+    response_headers: list[tuple[bytes, bytes]]
+    _deadline: gevent.Timeout | None = None
+    _unread = False
+
+    def handle(self) -> None:
+        # Without it, a small answer waits for the client's delayed acknowledgement of the one before: 40 ms.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.settimeout(self.server.bounds.idle)
+        super().handle()
+
+    def expect_no_more(self) -> None:
+        """Requests that have arrived already are still read; after them the connection ends."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RD)
+
+    def handle_one_request(self) -> Any:
+        self.environ = {}
+        self.command = self.path = None
+        try:
+            result = super().handle_one_request()
+        except gevent.Timeout as timeout:
+            if timeout is not self._deadline:
+                raise
+            result = ("408", b"")
+        except _Rejected as rejected:
+            result = (str(rejected.status), b"")
+        except OSError:
+            result = None
+        finally:
+            self._end_deadline()
+        if isinstance(result, tuple):
+            self._reject(int(result[0]))
+            result = None
+        if self._unread:
+            self._linger()
+        return result
+
+    # Reading a request
+
+    def read_requestline(self) -> str:
+        if self.server.draining:
+            self.expect_no_more()
+        # The deadline starts with the request's first byte; until then the connection is idle.
+        self.server.idle.add(self)
+        try:
+            arrived = self.rfile.peek(1)
+        except OSError:
+            if not self.server.draining:
+                raise
+            # Woken by `expect_no_more`: what has arrived by then is there to be read.
+            arrived = self.rfile.peek(1)
+        finally:
+            self.server.idle.discard(self)
+        if not arrived:
+            return ""
+        self._deadline = gevent.Timeout.start_new(self.server.bounds.read)
+        line: str = super().read_requestline()
+        return line
+
+    def read_request(self, raw_requestline: str) -> bool:
+        if len(raw_requestline.split()) != 3:
+            raise _Rejected(400)
+        super().read_request(raw_requestline)
+        # Stricter than gevent where leniency would let two servers disagree on where a request ends.
+        codings = [coding.lower() for coding in self.headers.get_all("transfer-encoding", [])]
+        lengths = self.headers.get_all("content-length", [])
+        if (
+            codings not in ([], ["chunked"])
+            or len(set(lengths)) > 1
+            or not all(_DIGITS(length) for length in lengths)
+            or self.request_version not in ("HTTP/1.0", "HTTP/1.1")
+        ):
+            raise _Rejected(400)
+        return True
+
+    def MessageClass(self, rfile: Any, *rest: Any) -> Any:
+        return super().MessageClass(_Head(rfile, self.server.bounds.head), *rest)
+
+    def _handle_client_error(self, ex: Exception) -> Any:
+        if isinstance(ex, _Rejected | OSError):
+            raise ex
+        # The parser's own bound, on the number of headers.
+        raise _Rejected(431 if isinstance(ex, HTTPException) else 400)
+
+    def _read_body(self) -> None:
+        """Put the body into memory, or leave it on the socket when it is larger than the bound.
+
+        Either way the length is in the environment, and what is too long is for the application to refuse."""
+        most = self.server.bounds.body
+        body = b""
+        if (self.content_length or 0) <= most:
+            try:
+                body = self.wsgi_input.read(most + 1)
+            except OSError:
+                raise _Rejected(400) from None
+        # From here on it is a body of known length.
+        if self.environ.pop("HTTP_TRANSFER_ENCODING", None):
+            self.environ["CONTENT_LENGTH"] = str(len(body))
+        if int(self.environ.get("CONTENT_LENGTH", 0)) > most:
+            self._unread = self.close_connection = True
+            # Nothing is left to discard as far as gevent knows.
+            self.wsgi_input = pywsgi.Input(self.rfile, 0)
+        self.environ["wsgi.input"] = BytesIO(body)
+        self.environ["wsgi.input_terminated"] = True
+
+    def _end_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.close()
+            self._deadline = None
+
+    # Answering
+
+    def handle_one_response(self) -> None:
+        self._read_body()
+        self._end_deadline()
+        super().handle_one_response()
+
+    def finalize_headers(self) -> None:
+        if not self.server.keeps_connections:
+            self.close_connection = True
+        if self.close_connection:
+            self.response_headers = [
+                *(pair for pair in self.response_headers if pair[0] != b"Connection"),
+                (b"Connection", b"close"),
+            ]
+        super().finalize_headers()
+
+    def _reject(self, status: int) -> None:
+        """Answer in the application's place, and end: nobody knows where the next request begins."""
+        self._unread = True
+        self.time_finish = time.time()
+        with suppress(OSError):
+            self._send_error(status)
+        self.log_request()
+
+    def _send_error_response_if_possible(self, error_code: int) -> None:
+        # The application raised, which it does only when it is cut off by `stop`.
+        self.close_connection = True
+        if not self.response_length:
+            with suppress(OSError):
+                self._send_error(503 if self.server.draining else error_code)
+
+    def _send_error(self, status: int) -> None:
+        body = orjson.dumps(errors.body(errors.TITLES[status]))
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"X-Request-ID: {uuid.uuid4()}\r\nConnection: close\r\n\r\n"
+        )
+        self.status = self._orig_status = str(status)
+        self.response_length = len(head) + len(body)
+        self.socket.sendall(head.encode() + body)
+
+    def _linger(self) -> None:
+        """Let the client get as far as reading the answer: closing over unread data resets the connection."""
+        left = self.server.bounds.lingered
+        silent: Any = False
+        with suppress(OSError), gevent.Timeout(self.server.bounds.linger, silent):
+            self.socket.shutdown(socket.SHUT_WR)
+            while left > 0 and (data := self.socket.recv(min(left, 65536))):
+                left -= len(data)
+
+    def log_request(self) -> None:
+        # No headers and no query string: these carry keys and cursors.
+        if access_logger.isEnabledFor(logging.INFO):
+            access_logger.info(
+                "%s %s %.256a %s %d bytes %.1f ms app=%s request_id=%s",
+                self.client_address[0],
+                self.command,
+                (self.path or "").partition("?")[0],
+                str(self._orig_status or self.status).partition(" ")[0],
+                self.response_length,
+                1000 * (self.time_finish - self.time_start),
+                self.environ.get("switchroom.app_id", "-"),
+                self.environ.get("switchroom.request_id", "-"),
+            )
