@@ -54,4 +54,5 @@ for _, item in ipairs(items) do
   local kind, id = string.match(item, "^(%a+):(.+)$")
   OVERDUE[kind](id)
 end
-return cjson.encode({ handled = #items })
+return cjson.encode({ handled = #items,
+  load = redis.call("SCARD", K.node_sessions(A.node)) + redis.call("SCARD", K.node_rooms(A.node)) })

@@ -1,0 +1,83 @@
+"""What happened on a node, in the past tense. Each is applied by the Lua file that `SCRIPTS` names.
+
+`session_id` is `{prefix}-{channel uuid}`, `room_id` the conference's name, which is the room's id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionParked:
+    """A call was answered and waits. `did`: the number dialled; `caller_id`: whatever the caller claims to be."""
+
+    session_id: str
+    did: str
+    caller_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnded:
+    """`cause`: FreeSWITCH's name of the hangup cause, `NORMAL_CLEARING`."""
+
+    session_id: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberJoined:
+    session_id: str
+    room_id: str
+    member_id: int
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberLeft:
+    session_id: str
+    room_id: str
+    member_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberMuted:
+    """Muted or, with `muted=False`, unmuted. FreeSWITCH repeats it for a member that was so already."""
+
+    session_id: str
+    room_id: str
+    member_id: int
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDone:
+    """The node is through with URL `index` of an operation: it ended, was stopped, or died with the room."""
+
+    room_id: str
+    operation_id: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobAnswered:
+    """The answer to a command. `cause` and `reason` say why not; `paused`: what a pause toggled to."""
+
+    job: str
+    ok: bool
+    cause: str = ""
+    reason: str = ""
+    paused: bool | None = None
+
+
+Occurrence = SessionParked | SessionEnded | MemberJoined | MemberLeft | MemberMuted | FileDone | JobAnswered
+
+SCRIPTS: dict[type, str] = {
+    SessionParked: "session_parked",
+    SessionEnded: "session_ended",
+    MemberJoined: "member_joined",
+    MemberLeft: "member_left",
+    MemberMuted: "member_muted",
+    FileDone: "file_done",
+    JobAnswered: "answered",
+}

@@ -1,0 +1,109 @@
+"""What a node says of itself, compared with what the store has of it. Pure: texts in, occurrences out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.events import MemberJoined, MemberLeft, MemberMuted, Occurrence, SessionEnded, SessionParked
+from controller.translate import LONGEST_TEXT, ROOM_ID
+
+# Applications of `show channels` in which a call waits for us, or is where we put it.
+SETTLED = frozenset({"park", "conference"})
+# The hangup cause of a call whose end nobody saw.
+UNSEEN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    room_id: str
+    member_id: int
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    did: str
+    caller_id: str
+
+
+@dataclass(slots=True)
+class Plan:
+    """`occurrences` make the store what the node is; `orphans` are conferences without a room, to be emptied."""
+
+    occurrences: list[Occurrence] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+
+
+def read_conferences(text: str) -> dict[str, Membership]:
+    """`conference json_list` as channel uuid -> membership, for rooms only. Shape: trace 09. Raises ValueError."""
+    return {
+        member["uuid"]: Membership(room, int(member["id"]), not member["flags"]["can_speak"])
+        for conference in _list(json.loads(text, strict=False))
+        if ROOM_ID.match(room := conference["conference_name"])
+        for member in conference.get("members", [])
+        if "uuid" in member
+    }
+
+
+def read_channels(text: str) -> dict[str, Channel]:
+    """`show channels as json` as uuid -> inbound call that is ours to handle. It lags a little behind (trace 09)."""
+    return {
+        row["uuid"]: Channel(row["initial_dest"][:LONGEST_TEXT], row["cid_num"][:LONGEST_TEXT])
+        for row in _list(json.loads(text, strict=False).get("rows", []))
+        if row["direction"] == "inbound" and row["application"] in SETTLED
+    }
+
+
+def compare(
+    prefix: str,
+    sessions: Iterable[dict[str, Any]],
+    rooms: Iterable[dict[str, Any]],
+    members: dict[str, Membership],
+    channels: dict[str, Channel],
+    exists: Callable[[str], bool],
+) -> Plan:
+    """`sessions` and `rooms`: the store's snapshot; `exists`: asks the node for a channel that no list holds."""
+    plan = Plan()
+    known = set()
+    for session in sessions:
+        uuid = session["id"].partition("-")[2]
+        known.add(uuid)
+        there = members.get(uuid)
+        if not there and uuid not in channels and not exists(uuid):
+            plan.occurrences.append(SessionEnded(session_id=session["id"], cause=UNSEEN))
+        else:
+            plan.occurrences.extend(_membership(session, there))
+    for uuid, channel in channels.items():
+        if uuid not in known:
+            parked = SessionParked(session_id=f"{prefix}-{uuid}", did=channel.did, caller_id=channel.caller_id)
+            plan.occurrences.append(parked)
+            plan.occurrences.extend(_membership({"id": parked.session_id}, members.get(uuid)))
+    alive = {room["id"] for room in rooms if not room["closing"]}
+    plan.orphans = sorted({there.room_id for there in members.values()} - alive)
+    return plan
+
+
+def _membership(session: dict[str, Any], there: Membership | None) -> Iterable[Occurrence]:
+    """What turns a session's membership in the store into that on the node."""
+    session_id, room = session["id"], session.get("room")
+    member_id, state = session.get("member_id"), session.get("state")
+    same = there is not None and (there.room_id, there.member_id) == (room, member_id)
+    if room and member_id is not None and not same:
+        yield MemberLeft(session_id=session_id, room_id=room, member_id=member_id)
+    if there is None:
+        return
+    if not same:
+        yield MemberJoined(
+            session_id=session_id, room_id=there.room_id, member_id=there.member_id, muted=there.muted
+        )
+    elif session["muted"] != there.muted and state != "joining":
+        yield MemberMuted(
+            session_id=session_id, room_id=there.room_id, member_id=there.member_id, muted=there.muted
+        )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,125 @@
+"""Event Socket events into what they mean to the controller. Pure; whatever a caller can write stays a value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from controller.events import (
+    FileDone,
+    JobAnswered,
+    MemberJoined,
+    MemberLeft,
+    MemberMuted,
+    Occurrence,
+    SessionEnded,
+    SessionParked,
+)
+from esl.commands import parse_file
+from esl.event import Event
+
+ROOM_ID = re.compile(r"\A[A-Za-z0-9]{5}-room-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+JOB_ID = re.compile(r"\Ap\d\d-\d+-\d+\Z")
+# A caller may claim to be anything, of any length.
+LONGEST_TEXT = 256
+
+# How a refusal begins or what it holds, its cause, and the reason that tenants read. Texts: trace 10 and 05.
+REFUSALS: tuple[tuple[re.Pattern[str], str, str], ...] = (
+    (re.compile(r"-ERR Conference \S+ not found"), "no_room", "no members"),
+    (re.compile(r"-ERR \(play\) File: .* not found", re.DOTALL), "unplayable", "could not be fetched or played"),
+    (re.compile(r"-ERR Non-Existant ID"), "no_member", "no such member"),
+    (re.compile(r"-ERR No such channel"), "no_channel", "the call has ended"),
+    (re.compile(r"-ERR File not playing"), "not_playing", "nothing is playing"),
+)
+# What `pause_play` answers; with nothing to toggle it answers nothing (trace 06).
+PAUSED = {"+OK Pause": True, "+OK Resume": False}
+
+
+def translate(prefix: str, event: Event) -> Occurrence | None:
+    """None for what the controller has no use for."""
+    name = event.name
+    read = _BY_ACTION.get(event.get("Action") or "") if name == "CUSTOM" else _BY_NAME.get(name)
+    return read(prefix, event) if read else None
+
+
+def read_answer(job: str, command: str, text: str) -> JobAnswered:
+    """A job's result. `command`: as the node names it, `conference ROOM pause_play`."""
+    text = text.strip()
+    if command.endswith(" pause_play") and not text:
+        return JobAnswered(job=job, ok=False, cause="not_playing", reason="nothing is playing")
+    if not text.startswith("-") and "+OK" in text:
+        return JobAnswered(job=job, ok=True, paused=PAUSED.get(text))
+    for pattern, cause, reason in REFUSALS:
+        if pattern.match(text):
+            return JobAnswered(job=job, ok=False, cause=cause, reason=reason)
+    return JobAnswered(job=job, ok=False, cause="other", reason=text.removeprefix("-ERR ")[:LONGEST_TEXT] or "no answer")
+
+
+def _parked(prefix: str, event: Event) -> Occurrence | None:
+    if event.get("Call-Direction") != "inbound":
+        return None
+    return SessionParked(
+        session_id=_session_id(prefix, event),
+        did=event.get("Caller-Destination-Number", "")[:LONGEST_TEXT],
+        caller_id=event.get("Caller-Caller-ID-Number", "")[:LONGEST_TEXT],
+    )
+
+
+def _ended(prefix: str, event: Event) -> Occurrence:
+    return SessionEnded(session_id=_session_id(prefix, event), cause=event.get("Hangup-Cause") or "UNKNOWN")
+
+
+def _joined(prefix: str, event: Event) -> Occurrence | None:
+    return _member(MemberJoined, prefix, event, muted=event.get("Speak") == "false")
+
+
+def _left(prefix: str, event: Event) -> Occurrence | None:
+    return _member(MemberLeft, prefix, event)
+
+
+def _muted(prefix: str, event: Event) -> Occurrence | None:
+    return _member(MemberMuted, prefix, event, muted=event.get("Action") == "mute-member")
+
+
+def _member(
+    kind: type[MemberJoined | MemberLeft | MemberMuted], prefix: str, event: Event, **fields: bool
+) -> Occurrence | None:
+    room, member_id = event.get("Conference-Name", ""), event.get("Member-ID", "")
+    if not ROOM_ID.match(room) or not member_id.isdecimal():
+        return None
+    return kind(session_id=_session_id(prefix, event), room_id=room, member_id=int(member_id), **fields)
+
+
+def _file_done(_prefix: str, event: Event) -> Occurrence | None:
+    # `File` names the file that is done; the headers of the same names can be another file's (facts: Playback).
+    parameters, _url = parse_file(event.get("File", ""))
+    room, index = event.get("Conference-Name", ""), parameters.get("url_index", "")
+    if not ROOM_ID.match(room) or not index.isdecimal() or "operation_id" not in parameters:
+        return None
+    return FileDone(room_id=room, operation_id=parameters["operation_id"], index=int(index))
+
+
+def _answered(_prefix: str, event: Event) -> Occurrence | None:
+    job = event.get("Job-UUID", "")
+    if not JOB_ID.match(job):
+        return None
+    return read_answer(job, f"{event.get('Job-Command', '')} {event.get('Job-Command-Arg', '')}", event.body)
+
+
+def _session_id(prefix: str, event: Event) -> str:
+    return f"{prefix}-{event.get('Unique-ID', '')}"
+
+
+_Reader = Callable[[str, Event], Occurrence | None]
+_BY_NAME: dict[str, _Reader] = {
+    "CHANNEL_PARK": _parked,
+    "CHANNEL_HANGUP_COMPLETE": _ended,
+    "BACKGROUND_JOB": _answered,
+}
+_BY_ACTION: dict[str, _Reader] = {
+    "add-member": _joined,
+    "del-member": _left,
+    "mute-member": _muted,
+    "unmute-member": _muted,
+    "play-file-done": _file_done,
+}

@@ -1,0 +1,355 @@
+"""A node's commands out, its events in, its state compared after every reconnect.
+
+A `Worker` process holds nodes by leases; each held node has a `NodeWorker` with the one connection to it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import gevent
+import structlog
+
+from controller.errors import StoreUnavailable
+from controller.events import SCRIPTS, FileDone, JobAnswered, Occurrence, SessionEnded, SessionParked
+from controller.registry import Node, Registry
+from controller.resync import compare, read_channels, read_conferences
+from controller.store import keys
+from controller.store.store import Step, Store
+from controller.translate import translate
+from esl import commands as esl
+from esl.connection import Connection
+from esl.event import Event
+from esl.link import Link
+
+log = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 4.0
+TICK_SECONDS = 1.0
+# How long events are held while the store is away; after that the link is dropped and compared anew.
+HOLD_SECONDS = 30.0
+# Commands are read in pages; a read waits that long for the first.
+READ_COUNT = 200
+BLOCK_MS = 500
+REMEMBERED = 200_000
+
+
+class Fenced(Exception):
+    """Another worker holds the node, or may."""
+
+
+# A command of the store's stream as FreeSWITCH's command. Fields: see the `send` calls in the Lua files.
+RENDER: dict[str, Callable[[Node, dict[str, Any]], esl.Command]] = {
+    "join": lambda node, c: esl.Join(_channel(c), c["room"], node.profile),
+    "kick": lambda _, c: esl.Kick(c["room"], c["member_id"]),
+    "kick_all": lambda _, c: esl.Kick(c["room"], "all"),
+    "mute": lambda _, c: esl.Mute(c["room"], c["member_id"]),
+    "unmute": lambda _, c: esl.Unmute(c["room"], c["member_id"]),
+    "pause": lambda _, c: esl.PausePlay(c["room"]),
+    "stop": lambda _, c: esl.StopPlay(c["room"]),
+    "volume": lambda _, c: esl.FileVolume(c["room"], c["volume"]),
+    "stop_recording": lambda _, c: esl.StopRecording(c["room"]),
+    "play": lambda _, c: esl.Play(
+        c["room"],
+        c["url"],
+        {"operation_id": c["operation"], "url_index": c["index"], "vol": c["volume"]},
+    ),
+}
+
+
+def _channel(command: dict[str, Any]) -> str:
+    return str(command["session"]).partition("-")[2]
+
+
+class NodeWorker:
+    """One node, from lease to release. `token` fences every write: a later holder's is higher."""
+
+    def __init__(self, store: Store, registry: Registry, node: Node, owner: str, token: int) -> None:
+        self.node = node
+        self._owner = owner
+        self._core_uuid = ""
+        self._load = 0
+        # Until when commands may be sent, on the monotonic clock; the lease's renewal moves it.
+        self._lease_until = time.monotonic() + LEASE_SECONDS
+        self._store = store
+        self._registry = registry
+        self._context = {"node": node.prefix, "token": token}
+        self._connection: Connection | None = None
+        # Session or room id -> app id, in order of use.
+        self._apps: dict[str, str] = {}
+        self._log = log.bind(node=node.prefix)
+        self.link = Link(
+            name=node.prefix,
+            host=node.host,
+            port=node.port,
+            password=node.password,
+            on_up=self._up,
+            on_events=self._happened,
+            on_down=self._down,
+        )
+
+    def start(self) -> None:
+        """Raises StoreUnavailable. From the first write on, what an earlier holder of the node says is refused."""
+        self._run_many([("fence", tag, {}) for tag in keys.TAGS])
+        self.link.start()
+
+    def stop(self) -> None:
+        self.link.stop()
+
+    # Commands out
+
+    def take(self, tag: str, entries: Sequence[str]) -> None:
+        """Take commands from a stream of the store and send them, in order. Without a link they stay where they are."""
+        connection = self._connection
+        if connection is None:
+            return
+        answer = self._run_many([("take", tag, {"entries": list(entries)})])[0]
+        for command in answer.get("commands", []):
+            self._remember(command["room"], command["app"])
+            self._send(connection, command)
+
+    def sweep(self) -> None:
+        """Handle what the node should have answered or confirmed by now, and count its sessions and rooms."""
+        self._load = sum(answer["load"] for answer in self._run_many([("overdue", tag, {}) for tag in keys.TAGS]))
+
+    def _send(self, connection: Connection, command: dict[str, Any]) -> None:
+        if time.monotonic() > self._lease_until:
+            raise Fenced
+        try:
+            rendered = RENDER[command["op"]](self.node, command)
+        except (KeyError, ValueError) as error:
+            self._apply([JobAnswered(job=command["job"], ok=False, cause="other", reason=str(error))])
+            return
+        connection.bgapi(rendered, job_uuid=command["job"])
+
+    def _take_waiting(self) -> None:
+        """What came while the link was away."""
+        for tag in keys.TAGS:
+            with self._store.guard():
+                found = self._store.client.xrange(keys.key(tag, "commands", self.node.prefix))
+            if found:
+                self.take(tag, [entry.decode() for entry, _ in found])
+
+    # Events in
+
+    def _happened(self, events: list[Event]) -> None:
+        occurrences = [found for event in events if (found := translate(self.node.prefix, event))]
+        if not occurrences:
+            return
+        give_up = time.monotonic() + HOLD_SECONDS
+        while True:
+            try:
+                return self._apply(occurrences)
+            except StoreUnavailable as error:
+                if time.monotonic() > give_up:
+                    raise
+                self._log.warning("events held", count=len(occurrences), reason=str(error))
+                gevent.sleep(0.5)
+
+    def _apply(self, occurrences: Iterable[Occurrence], **extra: Any) -> None:
+        """In order, in one round trip. Applied twice they change nothing more."""
+        steps = [step for occurrence in occurrences if (step := self._step(occurrence, extra))]
+        if steps:
+            self._run_many(steps)
+
+    def _step(self, occurrence: Occurrence, extra: dict[str, Any]) -> Step | None:
+        script = SCRIPTS[type(occurrence)]
+        args = {**asdict(occurrence), **extra}
+        if isinstance(occurrence, JobAnswered):
+            return script, "{%s}" % occurrence.job.partition("-")[0], args
+        app = self._app_of(occurrence)
+        if app is None:
+            if isinstance(occurrence, SessionParked):
+                self._turn_away(occurrence)
+            return None
+        return script, keys.partition_of(app), {**args, "app_id": app}
+
+    def _app_of(self, occurrence: Occurrence) -> str | None:
+        """Whose it is. Known from the command or event before; else the store is asked, partition by partition."""
+        kind, subject = ("room", occurrence.room_id) if isinstance(occurrence, FileDone) else ("session", occurrence.session_id)
+        app = self._apps.get(subject) or self._look_up(kind, subject)
+        if app is None and isinstance(occurrence, SessionParked):
+            owner = self._registry.app_of_did(occurrence.did)
+            app = owner.id if owner else None
+        if app is not None:
+            self._remember(subject, app)
+        if isinstance(occurrence, SessionEnded):
+            self._apps.pop(subject, None)
+        return app
+
+    def _look_up(self, kind: str, identifier: str) -> str | None:
+        with self._store.guard(), self._store.client.pipeline(transaction=False) as pipe:
+            for tag in keys.TAGS:
+                pipe.hget(keys.key(tag, kind, identifier), "app")
+            return next((app.decode() for app in pipe.execute() if app), None)
+
+    def _remember(self, identifier: str, app: str) -> None:
+        self._apps[identifier] = app
+        while len(self._apps) > REMEMBERED:
+            del self._apps[next(iter(self._apps))]
+
+    def _turn_away(self, call: SessionParked) -> None:
+        """A number that nobody owns."""
+        self._log.info("call to an unowned number", did=call.did, session=call.session_id)
+        if self._connection:
+            channel = call.session_id.partition("-")[2]
+            self._connection.bgapi(esl.Hangup(channel, "UNALLOCATED_NUMBER"))
+
+    # Up and down
+
+    def _up(self, connection: Connection) -> None:
+        """Make the store what the node is. Events that happen meanwhile are held by the link and come afterwards."""
+        core_uuid = connection.api("global_getvar core_uuid").strip()
+        restarted = self._core_uuid not in ("", core_uuid)
+        self._core_uuid = core_uuid
+        members = read_conferences(connection.api(esl.JsonList()))
+        channels = read_channels(connection.api(esl.ShowChannels()))
+        snapshots = self._run_many([("snapshot", tag, {}) for tag in keys.TAGS])
+        sessions = [session for snapshot in snapshots for session in snapshot.get("sessions", [])]
+        rooms = [room for snapshot in snapshots for room in snapshot.get("rooms", [])]
+        for known in (*sessions, *rooms):
+            self._remember(known["id"], known["app"])
+
+        plan = compare(
+            self.node.prefix, sessions, rooms, members, channels,
+            lambda uuid: connection.api(esl.ChannelExists(uuid)).strip() == "true",
+        )  # fmt: skip
+        self._apply(plan.occurrences, resynced=True)
+        lost: list[Step] = [
+            ("playback_lost", keys.partition_of(room["app"]), {"room_id": room["id"], "resynced": True}) for room in rooms
+        ]
+        lost += [("jobs_lost", tag, {"resynced": True}) for tag in keys.TAGS]
+        self._run_many(lost)
+        for room_id in plan.orphans:
+            connection.bgapi(esl.Kick(room_id, "all"))
+        self._connection = connection
+        self.renew()
+        self._take_waiting()
+        self._log.info("node up", changes=len(plan.occurrences), orphans=len(plan.orphans), restarted=restarted)
+
+    def _down(self, reason: str) -> None:
+        self._connection = None
+        self._log.warning("node down", reason=reason)
+        try:
+            self.renew()
+        except (StoreUnavailable, Fenced) as error:
+            self._log.warning("node down not published", reason=str(error))
+
+    # The lease
+
+    def renew(self) -> None:
+        """Keep the lease, and publish whether the node is reachable. Raises Fenced, StoreUnavailable."""
+        started = time.monotonic()
+        args = {"up": self._connection is not None, "load": self._load, "core_uuid": self._core_uuid}
+        answer = take_lease(self._store, self.node.prefix, self._owner, **args)
+        if answer.get("token") != self._context["token"]:
+            raise Fenced
+        self._lease_until = started + LEASE_SECONDS
+
+    def _run_many(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
+        answers = self._store.run_many([(script, tag, {**args, **self._context}) for script, tag, args in steps])
+        if any(answer.get("refused") == "fenced" for answer in answers):
+            raise Fenced
+        return answers
+
+
+def take_lease(store: Store, prefix: str, owner: str, **state: Any) -> dict[str, Any]:
+    """-> `{"token"}` when `owner` holds the node now, `{"held_by"}` when another does."""
+    args = {"owner": owner, "ttl": int(LEASE_SECONDS * 1000), **state}
+    return store.run("lease", keys.node_tag(prefix), args)
+
+
+class Worker:
+    """Holds whatever nodes it can. `reader` is a store for blocking reads: its timeout must exceed BLOCK_MS."""
+
+    def __init__(self, store: Store, registry: Registry, *, reader: Store, owner: str) -> None:
+        self._store = store
+        self._registry = registry
+        self._reader = reader
+        self._owner = owner
+        self._held: dict[str, NodeWorker] = {}
+        self._greenlets: list[gevent.Greenlet] = []
+
+    def start(self) -> None:
+        groups = [[tag] for tag in keys.TAGS] if self._store.clustered else [list(keys.TAGS)]
+        self._greenlets = [gevent.spawn(self._hold), *(gevent.spawn(self._read, tags) for tags in groups)]
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Take no more, cut the links, hand the leases over."""
+        gevent.killall(self._greenlets, timeout=timeout)
+        for prefix in list(self._held):
+            self._let_go(prefix)
+
+    # Leases
+
+    def _hold(self) -> None:
+        while True:
+            started = time.monotonic()
+            try:
+                self._tick()
+            except StoreUnavailable as error:
+                log.warning("leases not renewed", reason=str(error))
+            gevent.sleep(max(0.0, TICK_SECONDS - (time.monotonic() - started)))
+
+    def _tick(self) -> None:
+        nodes = {node.prefix: node for node in self._registry.nodes()}
+        for prefix, held in list(self._held.items()):
+            if nodes.get(prefix) is None or _address(nodes[prefix]) != _address(held.node):
+                self._let_go(prefix)
+                continue
+            try:
+                held.renew()
+                held.sweep()
+            except Fenced:
+                log.warning("node held by another worker", node=prefix)
+                self._let_go(prefix)
+        for prefix, node in nodes.items():
+            if prefix not in self._held:
+                token = take_lease(self._store, prefix, self._owner).get("token")
+                if token is not None:
+                    self._held[prefix] = NodeWorker(self._store, self._registry, node, self._owner, token)
+                    self._held[prefix].start()
+
+    def _let_go(self, prefix: str) -> None:
+        self._held.pop(prefix).stop()
+        try:
+            self._store.run("release", keys.node_tag(prefix), {"owner": self._owner})
+        except StoreUnavailable:
+            pass  # The lease lapses by itself.
+
+    # Commands
+
+    def _read(self, tags: Sequence[str]) -> None:
+        """Follow the command streams of `tags` for all nodes held. Takes are by entry, so reading twice is harmless."""
+        last: dict[bytes, bytes] = {}
+        while True:
+            streams = {
+                stream: (tag, held)
+                for held in self._held.values()
+                for tag in tags
+                for stream in [keys.key(tag, "commands", held.node.prefix).encode()]
+            }
+            if not streams:
+                gevent.sleep(0.1)
+                continue
+            try:
+                with self._reader.guard():
+                    found = self._reader.client.xread(
+                        {stream: last.get(stream, b"0") for stream in streams}, count=READ_COUNT, block=BLOCK_MS
+                    )
+                for stream, entries in found:
+                    tag, held = streams[stream]
+                    held.take(tag, [entry.decode() for entry, _ in entries])
+                    last[stream] = entries[-1][0]
+            except Fenced:
+                gevent.sleep(0.1)
+            except StoreUnavailable as error:
+                log.warning("commands not read", reason=str(error))
+                gevent.sleep(0.5)
+
+
+def _address(node: Node) -> tuple[str, str, str]:
+    return node.esl, node.password, node.profile

@@ -1,0 +1,276 @@
+"""Playback as the store's scripts keep it. The node's side is played by the test, with the answers of traces 05, 06 and 08."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.store.store import Store
+from tests.integration.world import World
+
+A, B, C = (f"http://media.example/{name}.wav" for name in "abc")
+UNPLAYABLE = {"ok": False, "cause": "unplayable", "reason": "could not be fetched or played"}
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    world = World(store)
+    return world
+
+
+@pytest.fixture
+def room(world: World) -> str:
+    room = world.create("music")
+    world.joined(room)
+    world.webhooks()
+    return room
+
+
+def take(world: World, *ops: str) -> list[dict[str, Any]]:
+    sent = world.sent()
+    assert tuple(command["op"] for command in sent) == ops
+    return sent
+
+
+def done(world: World, room: str, index: int, operation: str = "op1") -> None:
+    world.tell("file_done", room_id=room, operation_id=operation, index=index)
+
+
+def results(data: dict[str, Any]) -> list[str]:
+    return [result["status"] for result in data["results"]]
+
+
+def test_urls_go_one_after_the_answer_to_the_other(world: World, room: str) -> None:
+    assert world.play(room, A, B) == {"operation_id": "op1", "status": "in_progress"}
+    (first,) = take(world, "play")
+    assert (first["url"], first["operation"], first["index"], first["volume"]) == (A, "op1", 0, 0)
+    take(world)
+    world.answer(first["job"])
+    (second,) = take(world, "play")
+    assert (second["url"], second["index"]) == (B, 1)
+    world.answer(second["job"])
+    state = world.room(room)
+    assert (state["playback_status"], state["playback_urls"], state["playback_operation_id"]) == ("playing", [A, B], "op1")
+    done(world, room, 0)
+    assert world.types() == ["conference.play.started"]
+    done(world, room, 1)
+    ((kind, data),) = world.webhooks()
+    assert kind == "conference.play.finished"
+    assert data["status"] == "completed"
+    assert data["results"] == [{"url": A, "status": "played"}, {"url": B, "status": "played"}]
+    state = world.room(room)
+    assert (state["playback_status"], state.get("playback_urls"), state["playback_operation_id"]) == ("stopped", None, "")
+
+
+def test_a_url_that_cannot_be_played(world: World, room: str) -> None:
+    world.play(room, A, B, C)
+    world.answer(take(world, "play")[0]["job"])
+    world.answer(take(world, "play")[0]["job"], **UNPLAYABLE)
+    world.answer(take(world, "play")[0]["job"])
+    done(world, room, 0)
+    done(world, room, 2)
+    data = world.webhooks()[-1][1]
+    assert data["status"] == "partial"
+    assert data["results"][1] == {"url": B, "status": "failed", "reason": "could not be fetched or played"}
+
+
+def test_nothing_could_be_played(world: World, room: str) -> None:
+    world.play(room, A)
+    world.answer(take(world, "play")[0]["job"], **UNPLAYABLE)
+    assert [(kind, data.get("status")) for kind, data in world.webhooks()] == [
+        ("conference.play.started", None),
+        ("conference.play.finished", "failed"),
+    ]
+
+
+def test_a_room_without_members(world: World) -> None:
+    room = world.create("empty")
+    assert world.play(room, A, B, C)["status"] == "in_progress"
+    world.answer(take(world, "play")[0]["job"], ok=False, cause="no_room", reason="no members")
+    take(world)
+    data = world.webhooks()[-1][1]
+    assert data["status"] == "failed"
+    assert [result["reason"] for result in data["results"]] == ["no members"] * 3
+    assert world.room(room)["playback_status"] == "stopped"
+
+
+def test_a_play_that_the_node_does_not_answer(world: World, room: str) -> None:
+    world.play(room, A)
+    take(world, "play")
+    world.overdue()
+    assert world.types() == ["conference.play.started", "conference.command.failed", "conference.play.finished"]
+
+
+def test_a_second_operation_queues_behind_the_first(world: World, room: str) -> None:
+    world.play(room, A, operation="op1")
+    world.play(room, B, operation="op2")
+    world.answer(take(world, "play")[0]["job"])
+    (second,) = take(world, "play")
+    assert second["operation"] == "op2"
+    world.answer(second["job"])
+    assert world.room(room)["playback_operation_id"] == "op1"
+    done(world, room, 0, "op1")
+    assert world.room(room)["playback_operation_id"] == "op2"
+    done(world, room, 0, "op2")
+    finished = [data["operation_id"] for kind, data in world.webhooks() if kind == "conference.play.finished"]
+    assert finished == ["op1", "op2"]
+
+
+def test_a_file_may_be_done_before_its_play_is_answered(world: World, room: str) -> None:
+    world.play(room, A, B)
+    (first,) = take(world, "play")
+    done(world, room, 0)
+    world.answer(first["job"])
+    world.answer(take(world, "play")[0]["job"])
+    done(world, room, 1)
+    assert results(world.webhooks()[-1][1]) == ["played", "played"]
+
+
+def test_stop_ends_every_operation_once(world: World, room: str) -> None:
+    world.play(room, A, B, operation="op1")
+    world.play(room, C, operation="op2")
+    for _ in range(3):
+        world.answer(take(world, "play")[0]["job"])
+    world.webhooks()
+    assert world.ask("stop", room_id=room) == {"operation_id": "op1", "status": "stopped"}
+    (stop,) = take(world, "stop")
+    world.answer(stop["job"])
+    # What trails in (trace 06).
+    for operation, index in (("op1", 0), ("op1", 1), ("op2", 0)):
+        done(world, room, index, operation)
+    assert world.types() == ["conference.play.stopped"]
+    assert world.room(room)["playback_status"] == "stopped"
+
+
+def test_stop_with_nothing_playing(world: World, room: str) -> None:
+    assert world.ask("stop", room_id=room) == {"operation_id": "", "status": "stopped"}
+    take(world)
+
+
+def test_a_play_right_behind_a_stop_waits_for_its_answer(world: World, room: str) -> None:
+    world.play(room, A, operation="op1")
+    world.answer(take(world, "play")[0]["job"])
+    world.ask("stop", room_id=room)
+    world.play(room, B, operation="op2")
+    (stop,) = take(world, "stop")
+    world.answer(stop["job"])
+    (play,) = take(world, "play")
+    assert play["operation"] == "op2"
+    # The stopped file's done event comes after the new one was queued.
+    done(world, room, 0, "op1")
+    world.answer(play["job"])
+    done(world, room, 0, "op2")
+    assert results(world.webhooks()[-1][1]) == ["played"]
+
+
+def test_a_stopped_file_that_was_still_being_fetched_is_not_heard(world: World, room: str) -> None:
+    world.play(room, A, operation="op1")
+    (fetching,) = take(world, "play")
+    world.ask("stop", room_id=room)
+    world.play(room, B, operation="op2")
+    (stop,) = take(world, "stop")
+    world.answer(stop["job"])
+    take(world)
+    # Only now the node has it, and begins to play it.
+    world.answer(fetching["job"])
+    (again,) = take(world, "stop")
+    world.answer(again["job"])
+    assert take(world, "play")[0]["operation"] == "op2"
+
+
+def test_pause_toggles(world: World, room: str) -> None:
+    assert world.ask("pause", room_id=room)["refused"] == "nothing_playing"
+    world.play(room, A)
+    world.answer(take(world, "play")[0]["job"])
+    world.webhooks()
+    assert world.ask("pause", room_id=room)["status"] == "paused"
+    assert world.room(room)["playback_status"] == "paused"
+    world.answer(take(world, "pause")[0]["job"], paused=True)
+    assert world.ask("pause", room_id=room)["status"] == "resumed"
+    world.answer(take(world, "pause")[0]["job"], paused=False)
+    assert world.room(room)["playback_status"] == "playing"
+    assert [data["paused"] for _, data in world.webhooks()] == [True, False]
+
+
+def test_a_pause_that_the_node_does_not_carry_out(world: World, room: str) -> None:
+    world.play(room, A)
+    take(world, "play")
+    world.ask("pause", room_id=room)
+    world.webhooks()
+    world.answer(take(world, "pause")[0]["job"], ok=False, cause="not_playing", reason="nothing is playing")
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["command"], data["reason"]) == ("conference.command.failed", "pause", "nothing is playing")
+    assert world.room(room)["playback_status"] == "playing"
+
+
+def test_a_pause_that_the_node_took_the_other_way(world: World, room: str) -> None:
+    world.play(room, A)
+    world.answer(take(world, "play")[0]["job"])
+    world.ask("pause", room_id=room)
+    world.webhooks()
+    world.answer(take(world, "pause")[0]["job"], paused=False)
+    assert [(kind, data["paused"]) for kind, data in world.webhooks()] == [("conference.play.paused", False)]
+    assert world.room(room)["playback_status"] == "playing"
+
+
+def test_volume_holds_for_the_room(world: World, room: str) -> None:
+    world.play(room, A, B, C)
+    world.answer(take(world, "play")[0]["job"])
+    (second,) = take(world, "play")
+    assert world.ask("volume", room_id=room, volume=-3)["volume"] == -3
+    # The playing file at once; the one on its way was sent with the old volume.
+    assert take(world, "volume")[0]["volume"] == -3
+    world.answer(second["job"])
+    (third,) = take(world, "play")
+    assert third["volume"] == -3
+    world.answer(third["job"])
+    done(world, room, 0)
+    assert take(world, "volume")[0]["volume"] == -3
+    done(world, room, 1)
+    take(world)
+    assert world.room(room)["playback_volume"] == -3
+
+
+def test_volume_with_nothing_playing(world: World, room: str) -> None:
+    world.ask("volume", room_id=room, volume=4)
+    take(world)
+    assert world.webhooks() == [
+        ("conference.play.volume_changed", {"app_id": "demo", "room_id": room, "sequence": 3, "volume": 4, "operation_id": ""})
+    ]
+    world.play(room, A)
+    assert take(world, "play")[0]["volume"] == 4
+
+
+def test_a_room_that_empties_ends_its_operations(world: World, room: str) -> None:
+    world.play(room, A, B)
+    world.answer(take(world, "play")[0]["job"])
+    (fetching,) = take(world, "play")
+    world.webhooks()
+    world.left("acW68-00000000-0000-4000-9000-000000000001", room)
+    done(world, room, 0)
+    world.answer(fetching["job"])
+    kinds = [(kind, data.get("status")) for kind, data in world.webhooks()]
+    assert kinds == [("conference.member.left", None), ("conference.play.finished", "interrupted")]
+    take(world)
+
+
+def test_too_many_operations(world: World, room: str) -> None:
+    for number in range(100):
+        assert "refused" not in world.play(room, A, operation=f"op{number}")
+    assert world.play(room, A, operation="one too many")["refused"] == "too_many_operations"
+
+
+def test_a_lost_connection_interrupts(world: World, room: str) -> None:
+    world.play(room, A, B)
+    world.answer(take(world, "play")[0]["job"])
+    take(world, "play")
+    world.webhooks()
+    world.tell("playback_lost", room_id=room, resynced=True)
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["status"], data["resynced"]) == ("conference.play.finished", "interrupted", True)
+    (stop,) = take(world, "stop")
+    world.tell("jobs_lost", resynced=True)
+    world.play(room, C, operation="op2")
+    assert take(world, "play")[0]["operation"] == "op2"
+    assert stop["job"]

@@ -1,0 +1,357 @@
+"""Rooms, sessions and membership as the store's scripts keep them."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.store import keys
+from controller.store.store import Store
+from tests.integration.world import NODE, World
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    return World(store)
+
+
+def test_create_tells_and_takes_the_name(world: World) -> None:
+    room = world.create("standup")
+    assert world.webhooks() == [
+        ("conference.created", {"app_id": "demo", "room_id": room, "name": "standup", "sequence": 1})
+    ]
+    again = world.ask("create_room", name="standup", room_id="other", node=NODE)
+    assert again == {"refused": "name_taken", "detail": {"room_id": room}}
+    assert world.types() == []
+
+
+def test_create_without_a_node(world: World) -> None:
+    assert world.ask("create_room", name="x", room_id="x")["refused"] == "no_node"
+
+
+def test_a_session_starts_once_and_ends_with_its_cause(world: World) -> None:
+    session = world.park()
+    assert world.tell("session_parked", app_id="demo", session_id=session, did="1", caller_id="2") == {"known": True}
+    world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
+    started, ended = world.webhooks()
+    assert started[0] == "session.started"
+    assert started[1]["did"] == "747713001"
+    assert ended[0] == "session.ended"
+    assert (ended[1]["cause"], ended[1]["sequence"]) == ("NORMAL_CLEARING", 2)
+    assert world.session(session)["refused"] == "session_not_found"
+    assert world.tell("session_ended", session_id=session, cause="X") == {"unknown": True}
+
+
+def test_join_is_confirmed_by_the_node_only(world: World) -> None:
+    room, session = world.create(), world.park()
+    assert world.ask("join", session_id=session, room_id=room, command_uid="u1") == {"status": "joining", "room_id": room}
+    assert world.room(room)["members"] == 0
+    assert "rows" not in world.ask("list_members", room_id=room, limit=50, after=0)
+    (command,) = world.sent()
+    assert (command["op"], command["session"], command["room"]) == ("join", session, room)
+    world.answer(command["job"])
+    assert world.session(session)["state"] == "joining"
+    world.webhooks()
+    world.tell("member_joined", session_id=session, room_id=room, member_id=7, muted=True)
+    ((kind, data),) = world.webhooks()
+    assert kind == "conference.member.joined"
+    assert data == {
+        "app_id": "demo", "room_id": room, "uuid": session, "did": "747713001", "caller_id": "caller1",
+        "member_id": 7, "muted": True, "command_uid": "u1", "sequence": 2,
+    }  # fmt: skip
+    assert world.room(room)["members"] == 1
+    # The node may say it twice, and resync says it again.
+    assert world.tell("member_joined", session_id=session, room_id=room, member_id=7, muted=True) == {"known": True}
+    assert world.types() == []
+
+
+def test_join_again(world: World) -> None:
+    room, other = world.create(), world.create("other")
+    session = world.joined(room)
+    assert world.ask("join", session_id=session, room_id=room)["status"] == "already_joined"
+    assert world.ask("join", session_id=session, room_id=other)["refused"] == "in_other_room"
+    assert world.sent() == []
+
+
+@pytest.mark.parametrize("how", ["refused", "unanswered", "never taken"])
+def test_a_join_that_fails_returns_to_parked(world: World, how: str) -> None:
+    room, session = world.create(), world.park()
+    world.ask("join", session_id=session, room_id=room, command_uid="u1")
+    world.webhooks()
+    if how == "never taken":
+        world.overdue()
+    else:
+        (command,) = world.sent()
+        if how == "refused":
+            world.answer(command["job"], ok=False, cause="no_channel", reason="the call has ended")
+        else:
+            world.overdue()
+    ((kind, data),) = world.webhooks()
+    assert kind == "conference.member.join_failed"
+    assert data["command_uid"] == "u1"
+    assert data["reason"]
+    assert world.session(session)["state"] == "parked"
+    assert world.sent() == []
+    world.overdue()
+    assert world.types() == []
+
+
+def test_leave_is_a_kick_and_the_session_can_join_again(world: World) -> None:
+    room, other = world.create(), world.create("other")
+    session = world.joined(room, 3)
+    assert world.ask("leave", session_id=session, command_uid="bye")["status"] == "leaving"
+    (kick,) = world.sent()
+    assert (kick["op"], kick["member_id"]) == ("kick", 3)
+    world.answer(kick["job"])
+    world.webhooks()
+    world.left(session, room, 3)
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["command_uid"], data["member_id"]) == ("conference.member.left", "bye", 3)
+    assert world.tell("session_parked", app_id="demo", session_id=session, did="x", caller_id="y") == {"known": True}
+    assert world.ask("join", session_id=session, room_id=other)["status"] == "joining"
+    assert world.ask("leave", session_id=session)["refused"] == "still_joining"
+
+
+def test_leave_refused_by_the_node(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.ask("leave", session_id=session, command_uid="u")
+    world.webhooks()
+    (kick,) = world.sent()
+    world.answer(kick["job"], ok=False, cause="other", reason="busy")
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["command"], data["command_uid"], data["reason"]) == ("conference.command.failed", "leave", "u", "busy")
+    assert world.session(session)["state"] == "joined"
+    assert world.ask("leave", session_id=session)["status"] == "leaving"
+
+
+def test_a_kick_of_a_member_that_is_gone_already_is_a_leave(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.ask("leave", session_id=session)
+    world.webhooks()
+    (kick,) = world.sent()
+    world.answer(kick["job"], ok=False, cause="no_member", reason="no such member")
+    assert world.types() == ["conference.member.left"]
+    world.left(session, room)
+    assert world.types() == []
+
+
+def test_mute_and_unmute(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    assert world.ask("mute", want="mute", session_id=session)["refused"] == "already_muted"
+    assert world.ask("mute", want="unmute", session_id=session, command_uid="u")["status"] == "unmuted"
+    # Wanted and not confirmed: the next wish counts from it.
+    assert world.ask("mute", want="unmute", session_id=session)["refused"] == "already_unmuted"
+    world.webhooks()
+    (command,) = world.sent()
+    world.tell("member_muted", session_id=session, room_id=room, member_id=1, muted=False)
+    world.answer(command["job"])
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["command_uid"], data["muted"]) == ("conference.member.unmuted", "u", False)
+    # FreeSWITCH says so again for one that is so already (trace 03).
+    world.tell("member_muted", session_id=session, room_id=room, member_id=1, muted=False)
+    assert world.types() == []
+    world.overdue()
+    assert world.types() == []
+
+
+@pytest.mark.parametrize("how", ["refused", "unconfirmed"])
+def test_a_mute_that_fails(world: World, how: str) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.ask("mute", want="unmute", session_id=session, command_uid="u")
+    (command,) = world.sent()
+    world.webhooks()
+    if how == "refused":
+        world.answer(command["job"], ok=False, cause="other", reason="no")
+    else:
+        world.answer(command["job"])
+        world.overdue()
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["command"], data["command_uid"]) == ("conference.command.failed", "unmute", "u")
+    assert world.session(session)["muted"] is True
+    assert world.ask("mute", want="mute", session_id=session)["refused"] == "already_muted"
+
+
+def test_a_hangup_inside_a_room_is_left_then_ended(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.webhooks()
+    world.left(session, room)
+    world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
+    assert world.types() == ["conference.member.left", "session.ended"]
+
+
+def test_a_hangup_whose_del_member_was_missed(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.webhooks()
+    world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
+    assert world.types() == ["conference.member.left", "session.ended"]
+    assert world.room(room)["members"] == 0
+
+
+def test_an_old_membership_s_end_does_not_end_the_new_one(world: World) -> None:
+    room = world.create()
+    session = world.joined(room, 1)
+    world.ask("leave", session_id=session)
+    world.left(session, room, 1)
+    world.ask("join", session_id=session, room_id=room)
+    world.tell("member_joined", session_id=session, room_id=room, member_id=2, muted=True)
+    world.left(session, room, 1)
+    assert world.session(session)["state"] == "joined"
+
+
+def test_a_late_join_is_the_truth(world: World) -> None:
+    room, session = world.create(), world.park()
+    world.ask("join", session_id=session, room_id=room)
+    world.sent()
+    world.overdue()
+    world.webhooks()
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
+    assert world.types() == ["conference.member.joined"]
+    assert world.session(session)["state"] == "joined"
+
+
+def test_delete_an_empty_room(world: World) -> None:
+    room = world.create("standup")
+    world.webhooks()
+    assert world.ask("delete_room", room_id=room) == {"room_id": room}
+    assert world.types() == ["conference.destroyed"]
+    assert world.room(room)["refused"] == "room_not_found"
+    assert world.create("standup") != room
+
+
+def test_delete_with_members(world: World) -> None:
+    room = world.create("standup")
+    sessions = [world.joined(room, number) for number in (1, 2)]
+    world.play(room, "http://h/a.wav")
+    world.webhooks()
+    world.ask("delete_room", room_id=room)
+    assert world.room(room)["refused"] == "room_not_found"
+    assert world.create("standup") != room
+    assert {"stop", "stop_recording", "kick_all"} <= {command["op"] for command in world.sent()}
+    for number, session in enumerate(sessions, 1):
+        world.left(session, room, number)
+    kinds = [(kind, data.get("status")) for kind, data in world.webhooks() if data["room_id"] == room]
+    assert kinds == [
+        ("conference.play.finished", "interrupted"),
+        ("conference.member.left", None),
+        ("conference.member.left", None),
+        ("conference.destroyed", None),
+    ]
+    assert world.session(sessions[0])["state"] == "parked"
+
+
+def test_delete_that_the_node_does_not_confirm_ends_all_the_same(world: World) -> None:
+    room = world.create()
+    session, waiting = world.joined(room, 1), world.park(2)
+    world.ask("join", session_id=waiting, room_id=room)
+    world.ask("delete_room", room_id=room)
+    world.webhooks()
+    world.overdue()
+    assert sorted(world.types()) == ["conference.destroyed", "conference.member.join_failed", "conference.member.left"]
+    assert {world.session(one)["state"] for one in (session, waiting)} == {"parked"}
+
+
+def test_who_joins_a_room_that_is_gone_is_kicked(world: World) -> None:
+    room, session = world.create(), world.park()
+    world.ask("join", session_id=session, room_id=room)
+    world.sent()
+    world.ask("delete_room", room_id=room)
+    world.sent()
+    world.webhooks()
+    world.tell("member_joined", session_id=session, room_id=room, member_id=9, muted=True)
+    (kick,) = world.sent()
+    assert (kick["op"], kick["member_id"], kick["room"]) == ("kick", 9, room)
+    assert world.types() == ["conference.member.join_failed", "conference.destroyed"]
+
+
+def test_cooldowns_are_started_by_what_was_accepted_only(store: Store) -> None:
+    world = World(store, cooldowns={"conf_play": 0, "conference_control": 0, "conference": 60_000, "conference_mute": 60_000})
+    room, other, session = world.create(), world.create("other"), world.park()
+    assert world.ask("leave", session_id=session)["refused"] == "not_in_room"
+    assert world.ask("join", session_id=session, room_id=room)["status"] == "joining"
+    refused = world.ask("join", session_id=session, room_id=other)
+    assert refused["refused"] == "rate_limited"
+    assert 59_000 < refused["detail"]["retry_after_ms"] <= 60_000
+    assert world.ask("leave", session_id=session)["refused"] == "rate_limited"
+    world.sent()
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
+    assert world.ask("mute", want="mute", session_id=session)["refused"] == "already_muted"
+    assert world.ask("mute", want="unmute", session_id=session)["status"] == "unmuted"
+    assert world.ask("mute", want="mute", session_id=session)["refused"] == "rate_limited"
+
+
+def test_the_apps_own_limit(store: Store) -> None:
+    world = World(store, rate=5)
+    answers = [world.ask("list_rooms", limit=50, after=0) for _ in range(7)]
+    assert [answer.get("refused") for answer in answers[:5]] == [None] * 5
+    assert answers[6]["refused"] == "rate_limited"
+    assert 0 < answers[6]["detail"]["retry_after_ms"] <= 400
+    # What is not there is said first.
+    assert world.room(f"{NODE}-room-x")["refused"] == "room_not_found"
+
+
+def test_a_command_uid_repeated_does_nothing(world: World) -> None:
+    room, session = world.create(), world.park()
+    first = world.ask("join", session_id=session, room_id=room, command_uid="same")
+    assert len(world.sent()) == 1
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
+    assert world.ask("join", session_id=session, room_id=room, command_uid="same") == first
+    assert world.sent() == []
+    # A refusal is no answer to keep.
+    assert world.ask("mute", want="mute", session_id=session, command_uid="m")["refused"] == "already_muted"
+    world.tell("member_muted", session_id=session, room_id=room, member_id=1, muted=False)
+    assert world.ask("mute", want="mute", session_id=session, command_uid="m")["status"] == "muted"
+
+
+def test_a_node_that_is_down(store: Store) -> None:
+    world = World(store)
+    room, session = world.create(), world.park()
+    world.limits["node_up"] = False
+    assert world.ask("join", session_id=session, room_id=room)["refused"] == "node_down"
+    assert world.play(room, "http://h/a.wav")["refused"] == "node_down"
+    assert world.room(room)["room_id"] == room
+    assert world.ask("delete_room", room_id=room) == {"room_id": room}
+
+
+def test_another_app_in_the_same_partition_is_kept_out(store: Store) -> None:
+    mine = World(store, "demo")
+    stranger = next(app for app in (f"app{number}" for number in range(1000)) if keys.partition_of(app) == mine.tag)
+    theirs = World(store, stranger)
+    room, session = mine.create(), mine.park()
+    assert theirs.room(room)["refused"] == "room_forbidden"
+    assert theirs.session(session)["refused"] == "session_forbidden"
+    own = theirs.park(2)
+    assert theirs.ask("join", session_id=own, room_id=room)["refused"] == "room_forbidden"
+    assert theirs.ask("list_rooms", limit=50, after=0) == {"cursor": 0}
+
+
+def test_pages_neither_repeat_nor_skip_what_was_there_throughout(world: World) -> None:
+    rooms = [world.create(f"room{number}") for number in range(9)]
+    seen, after = [], 0
+    while True:
+        page = world.ask("list_rooms", limit=2, after=after)
+        seen += [row["room_id"] for row in page["rows"]]
+        # Between pages rooms go and come.
+        if len(seen) == 4:
+            world.ask("delete_room", room_id=rooms[0])
+            world.ask("delete_room", room_id=rooms[5])
+            late = world.create("late")
+        after = page["cursor"]
+        if not after:
+            break
+    assert seen == [*rooms[:5], *rooms[6:], late]
+
+
+def test_a_later_worker_shuts_the_earlier_one_out(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.store.run("fence", world.tag, {"node": NODE, "token": 2})
+    world.webhooks()
+    assert world.tell("member_left", session_id=session, room_id=room, member_id=1) == {"refused": "fenced"}
+    assert world.tell("take", entries=[])["refused"] == "fenced"
+    assert world.types() == []
+    assert world.room(room)["members"] == 1

@@ -1,0 +1,97 @@
+"""The store's scripts driven as API and worker drive them, without HTTP and without a node."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import orjson
+
+from controller.store import keys
+from controller.store.store import Store
+
+NODE = "acW68"
+NO_COOLDOWNS = dict.fromkeys(("conf_play", "conference_control", "conference", "conference_mute"), 0)
+
+
+class World:
+    """One app. Commands are methods named after scripts; `sent()` is what the node would get, taken from the stream."""
+
+    def __init__(self, store: Store, app_id: str = "demo", **limits: Any) -> None:
+        self.store = store
+        self.app_id = app_id
+        self.tag = keys.partition_of(app_id)
+        self.limits = {"rate": 10_000, "cooldowns": NO_COOLDOWNS, "node_up": True, **limits}
+        self.worker = {"node": NODE, "token": 1}
+        self._seen = b"0"
+        self._numbers = itertools.count(1)
+
+    # As the API
+
+    def ask(self, script: str, **args: Any) -> dict[str, Any]:
+        return self.store.run(script, self.tag, {"app_id": self.app_id, **self.limits, **args})
+
+    def create(self, name: str = "standup") -> str:
+        number = next(self._numbers)
+        room = f"{NODE}-room-00000000-0000-4000-8000-{number:012d}"
+        answer = self.ask("create_room", name=name, room_id=room, node=NODE)
+        return str(answer["room_id"])
+
+    def play(self, room: str, *urls: str, operation: str = "op1") -> dict[str, Any]:
+        return self.ask("play", room_id=room, urls=urls, operation_id=operation)
+
+    def room(self, room: str) -> dict[str, Any]:
+        return self.ask("get_room", room_id=room)
+
+    def session(self, session: str) -> dict[str, Any]:
+        return self.ask("get_session", session_id=session)
+
+    # As the worker
+
+    def tell(self, script: str, **args: Any) -> dict[str, Any]:
+        return self.store.run(script, self.tag, {**self.worker, **args})
+
+    def sent(self) -> list[dict[str, Any]]:
+        """Takes all waiting commands, as a worker does."""
+        entries = self.store.client.xrange(keys.key(self.tag, "commands", NODE))
+        answer = self.tell("take", entries=[entry.decode() for entry, _ in entries])
+        return list(answer.get("commands", []))
+
+    def answer(self, job: str, ok: bool = True, **more: Any) -> None:
+        self.tell("answered", job=job, ok=ok, **more)
+
+    def park(self, number: int = 1) -> str:
+        session = f"{NODE}-00000000-0000-4000-9000-{number:012d}"
+        self.tell("session_parked", app_id=self.app_id, session_id=session, did="747713001", caller_id=f"caller{number}")
+        return session
+
+    def joined(self, room: str, number: int = 1) -> str:
+        """A session that is a confirmed member, muted; its member id is `number`."""
+        session = self.park(number)
+        self.ask("join", session_id=session, room_id=room)
+        for command in self.sent():
+            self.answer(command["job"])
+        self.tell("member_joined", session_id=session, room_id=room, member_id=number, muted=True)
+        return session
+
+    def left(self, session: str, room: str, member_id: int = 1) -> None:
+        self.tell("member_left", session_id=session, room_id=room, member_id=member_id)
+
+    def overdue(self) -> None:
+        """As if everything that waits had waited too long."""
+        due = keys.key(self.tag, "due", NODE)
+        for item in self.store.client.zrange(due, 0, -1):
+            self.store.client.zadd(due, {item: 0})
+        self.tell("overdue")
+
+    # What the tenant gets
+
+    def webhooks(self) -> list[tuple[str, dict[str, Any]]]:
+        """Since the last call."""
+        entries = self.store.client.xrange(keys.key(self.tag, "outbox"), min=b"(" + self._seen if self._seen != b"0" else "-")
+        if entries:
+            self._seen = entries[-1][0]
+        return [(fields[b"type"].decode(), orjson.loads(fields[b"data"])) for _, fields in entries]
+
+    def types(self) -> list[str]:
+        return [kind for kind, _ in self.webhooks()]

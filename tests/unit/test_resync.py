@@ -1,0 +1,114 @@
+"""The comparison of a node with the store: whatever differs becomes an occurrence, what is the same becomes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.events import MemberJoined, MemberLeft, MemberMuted, SessionEnded, SessionParked
+from controller.resync import Channel, Membership, compare, read_channels, read_conferences
+
+ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440009"
+OTHER = "acW68-room-550e8400-e29b-41d4-a716-446655440010"
+TRACES = Path(__file__).parent.parent / "contract" / "traces"
+SID = "acW68-u1"
+
+
+def replies(trace: str) -> dict[str, str]:
+    """The bodies of the `api` answers of a trace, by command."""
+    found: dict[str, str] = {}
+    command = ""
+    for line in (TRACES / trace).read_text().splitlines():
+        frame = json.loads(line)
+        raw = frame.get("raw", "")
+        if frame.get("dir") == "send":
+            command = raw.strip()
+        elif raw.startswith("Content-Type: api/response"):
+            found[command] = raw.partition("\n\n")[2]
+    return found
+
+
+def test_reading_what_the_node_says() -> None:
+    answers = replies("09_destroy_room_with_three_members.jsonl")
+    members = read_conferences(answers["api conference json_list"])
+    assert members == {
+        "05e8145b-d5de-4845-aa09-3d3e5c41772b": Membership(ROOM, 7, True),
+        "f6a971da-17c0-43d9-82f2-bdc844bf6f36": Membership(ROOM, 6, True),
+        "0f1168a7-3e8f-40c9-b0d3-c84887187085": Membership(ROOM, 5, True),
+    }
+    channels = read_channels(answers["api show channels as json"])
+    assert channels == {"0f1168a7-3e8f-40c9-b0d3-c84887187085": Channel("747713001", "527121102")}
+
+
+def test_reading_an_empty_node() -> None:
+    answers = replies("10_errors.jsonl")
+    assert read_conferences(answers["api conference json_list"]) == {}
+    assert read_channels(answers["api show channels as json"]) == {}
+
+
+def session(state: str, room: str | None = None, member_id: int | None = None, muted: bool = True) -> dict[str, Any]:
+    return {"id": SID, "app": "demo", "state": state, "room": room, "member_id": member_id, "muted": muted}
+
+
+CALL = {"u1": Channel("747713001", "527")}
+LEFT = MemberLeft(session_id=SID, room_id=ROOM, member_id=5)
+
+
+def joined(room: str, member_id: int, muted: bool = True) -> MemberJoined:
+    return MemberJoined(session_id=SID, room_id=room, member_id=member_id, muted=muted)
+
+
+@pytest.mark.parametrize(
+    ("stored", "there", "expected"),
+    [
+        (session("parked"), None, []),
+        (session("parked"), Membership(ROOM, 5, True), [joined(ROOM, 5)]),
+        (session("joining", ROOM), None, []),
+        (session("joining", ROOM), Membership(ROOM, 5, False), [joined(ROOM, 5, False)]),
+        (session("joined", ROOM, 5), Membership(ROOM, 5, True), []),
+        (session("leaving", ROOM, 5), Membership(ROOM, 5, True), []),
+        (
+            session("joined", ROOM, 5),
+            Membership(ROOM, 5, False),
+            [MemberMuted(session_id=SID, room_id=ROOM, member_id=5, muted=False)],
+        ),
+        (session("joined", ROOM, 5), None, [LEFT]),
+        (session("leaving", ROOM, 5), None, [LEFT]),
+        (session("joined", ROOM, 5), Membership(ROOM, 6, True), [LEFT, joined(ROOM, 6)]),
+        (session("joined", ROOM, 5), Membership(OTHER, 6, True), [LEFT, joined(OTHER, 6)]),
+    ],
+)
+def test_one_session(stored: dict[str, Any], there: Membership | None, expected: list[Any]) -> None:
+    members = {"u1": there} if there else {}
+    rooms = [{"id": ROOM, "closing": False}, {"id": OTHER, "closing": False}]
+    plan = compare("acW68", [stored], rooms, members, CALL, lambda _: True)
+    assert plan.occurrences == expected
+    assert plan.orphans == []
+
+
+def test_a_call_that_ended_unseen() -> None:
+    asked: list[str] = []
+    plan = compare("acW68", [session("parked")], [], {}, {}, lambda uuid: bool(asked.append(uuid)))
+    assert plan.occurrences == [SessionEnded(session_id=SID, cause="UNKNOWN")]
+    assert asked == ["u1"]
+
+
+def test_a_call_that_the_channel_list_does_not_show_yet() -> None:
+    assert compare("acW68", [session("parked")], [], {}, {}, lambda _: True).occurrences == []
+
+
+def test_a_call_that_came_unseen() -> None:
+    plan = compare("acW68", [], [{"id": ROOM, "closing": False}], {"u1": Membership(ROOM, 5, True)}, CALL, lambda _: True)
+    assert plan.occurrences == [
+        SessionParked(session_id=SID, did="747713001", caller_id="527"),
+        MemberJoined(session_id=SID, room_id=ROOM, member_id=5, muted=True),
+    ]
+
+
+@pytest.mark.parametrize("rooms", [[], [{"id": ROOM, "closing": True}]])
+def test_a_conference_without_a_room_is_to_be_emptied(rooms: list[dict[str, Any]]) -> None:
+    plan = compare("acW68", [], rooms, {"x": Membership(ROOM, 5, True)}, {}, lambda _: True)
+    assert plan.orphans == [ROOM]
