@@ -1,0 +1,112 @@
+"""A FreeSWITCH event, read in place from the bytes that came.
+
+The wire form (`switch_event_serialize`): one `Name: value` a line, values percent-encoded, a blank line, and
+the body, if any, as it is. Lines are found first and a value is decoded after, so what a caller puts into a
+SIP header stays inside its value.
+"""
+
+import re
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
+
+_BLANK_LINE = re.compile(rb"\n\n")  # half the cost of bytes.find for a needle this short
+
+
+class Event:
+    """One event. Nothing is parsed until asked for: a controller reads six headers of about eighty.
+
+    Decoding is not always the inverse of what FreeSWITCH did: it leaves a `%XX` that a value already held, so
+    a URL with `%20` inside reads back with a space. It writes an empty value as `_undef_`.
+    """
+
+    __slots__ = ("_clear", "_data", "content_type")
+
+    def __init__(self, data: bytes, content_type: str = "text/event-plain") -> None:
+        """`data`: the event's own header lines, a blank line, its body. Any bytes are taken; none raise."""
+        self._data = b"\n" + data  # so that the first header is found like every other
+        self.content_type = content_type
+        self._clear = 0  # no blank line begins before this offset: up to here, all is header lines
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The decoded value of the first header of exactly that name, or `default`. Bad UTF-8 is replaced."""
+        data = self._data
+        needle = _needle(name)
+        at = data.rfind(needle)  # on text like this rfind takes a third of the time of find
+        if at < 0:
+            return default
+        if at:
+            while (earlier := data.rfind(needle, 0, at)) >= 0:
+                at = earlier
+            if at > self._clear:
+                # Checked no further than needed: most lookups end far ahead of the blank line.
+                if _BLANK_LINE.search(data, self._clear, at + 2):
+                    return default
+                self._clear = at
+        at += len(needle)
+        stop = data.find(b"\n", at)
+        value = data[at:stop] if stop >= 0 else data[at:]
+        text = value.decode("utf-8", "replace")
+        return _decode(value) if "%" in text else text  # most values hold nothing encoded
+
+    def _end(self) -> int:
+        """Where the header part ends: the offset of its last line break."""
+        blank_line = _BLANK_LINE.search(self._data, self._clear)
+        return len(self._data) if blank_line is None else blank_line.start()
+
+    def __getitem__(self, name: str) -> str:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    @property
+    def name(self) -> str:
+        """`Event-Name`: CHANNEL_PARK, CUSTOM, ...; empty if the event has none."""
+        return self.get("Event-Name") or ""
+
+    @property
+    def subclass(self) -> str:
+        """`Event-Subclass` of a CUSTOM event: conference::maintenance, ...; else empty."""
+        return self.get("Event-Subclass") or ""
+
+    @property
+    def body(self) -> str:
+        """What follows the blank line, bad UTF-8 replaced: a job's result text. Empty if there is none."""
+        rest = self._data[self._end() + 2 :]
+        if not rest:
+            return ""
+        length = self.get("Content-Length") or ""
+        if length.isdecimal() and length.isascii() and len(length) < 10:
+            rest = rest[: int(length)]
+        return rest.decode("utf-8", "replace")
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes that it was made from."""
+        return self._data[1:]
+
+    def headers(self) -> dict[str, str]:
+        """All headers, decoded, the first of each name: for logs and debugging."""
+        found: dict[str, str] = {}
+        for line in self._data[1 : self._end()].split(b"\n"):
+            name, separator, value = line.partition(b": ")
+            if separator:
+                found.setdefault(name.decode("utf-8", "replace"), _decode(value))
+        return found
+
+    def __repr__(self) -> str:
+        return f"<Event {self.name} {self.subclass or self.get('Unique-ID', '')}>"
+
+
+@lru_cache(maxsize=512)
+def _needle(name: str) -> bytes:
+    if "\n" in name or ": " in name:
+        return b"\n\n"  # no such name can be sent, and no blank line is inside the header part
+    return b"\n%b: " % name.encode("utf-8", "surrogatepass")
+
+
+def _decode(value: bytes) -> str:
+    return unquote_to_bytes(value).decode("utf-8", "replace")

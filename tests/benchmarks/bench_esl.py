@@ -1,0 +1,184 @@
+"""Event Socket throughput: this project's Connection against the library it is built on, greenswitch.
+
+    python -m tests.benchmarks.bench_esl [--rounds 5] [--events 20000] [--minimum 0]
+
+Both read the same recorded stream (the events of the contract traces, repeated) over a TCP socket from a
+node in a process of its own, and look up the same headers in each event. Counted is the CPU time of this
+process, so neither the sender nor waiting counts. Rounds alternate; the figure of each side is its median. Exits with 1
+if the ratio is below `--minimum`.
+"""
+
+import argparse
+import gc
+import json
+import multiprocessing
+import re
+import socket
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+
+from gevent.event import AsyncResult
+
+TRACES = Path(__file__).parents[1] / "contract" / "traces"
+HEADERS = ("Event-Name", "Action", "Unique-ID", "Conference-Name", "Member-ID", "Speak")
+EVENT_HEAD = re.compile(r"Content-Length: \d+\nContent-Type: text/event-plain\n\n")
+PASSWORD = "ClueCon"
+PATIENCE = 300.0
+
+
+def recorded_events() -> list[bytes]:
+    """The text/event-plain frames of the traces, whole, in their order.
+
+    Without the trace of a caller who forges headers: greenswitch believes the forgery, which leaves nothing
+    to compare.
+    """
+    found = []
+    for path in sorted(set(TRACES.glob("*.jsonl")) - set(TRACES.glob("*forge*.jsonl"))):
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            if entry.get("dir") == "recv" and EVENT_HEAD.match(entry["raw"]):
+                found.append(entry["raw"].encode())
+    return found
+
+
+def stream(events: int) -> Iterator[bytes]:
+    """Chunks of `events` events in all."""
+    recorded = recorded_events()
+    whole = b"".join(recorded)
+    for _ in range(events // len(recorded)):
+        yield whole
+    yield b"".join(recorded[: events % len(recorded)])
+
+
+def node(pipe: Pipe, events: int) -> None:
+    """A node that accepts any password and, asked for events, sends the stream."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    pipe.send(listener.getsockname()[1])
+    chunks = list(stream(events))
+    while True:
+        client, _ = listener.accept()
+        with client, client.makefile("rb") as lines:
+            client.sendall(b"Content-Type: auth/request\n\n")
+            for line in lines:
+                if line.startswith(b"auth "):
+                    client.sendall(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
+                elif line.startswith(b"event "):
+                    client.sendall(b"Content-Type: command/reply\nReply-Text: +OK event listener enabled\n\n")
+                    for chunk in chunks:
+                        client.sendall(chunk)
+                elif line.startswith(b"exit"):
+                    client.sendall(b"Content-Type: command/reply\nReply-Text: +OK bye\n\n")
+                    break
+
+
+class Tally:
+    """Reads the headers of each event and counts the events. `keep` what was read, to compare the two sides."""
+
+    def __init__(self, expected: int, keep: bool = False) -> None:
+        self.expected = expected
+        self.events = 0
+        self.kept: list[list[str | None]] | None = [] if keep else None
+        self.full: AsyncResult[None] = AsyncResult()
+
+    def read(self, get: Callable[[str], str | None]) -> None:
+        values = [get(name) for name in HEADERS]
+        if self.kept is not None:
+            self.kept.append(values)
+        self.events += 1
+        if self.events == self.expected:
+            self.full.set(None)
+
+
+def greenswitch_reads(port: int, tally: Tally) -> float:
+    """CPU seconds that stock greenswitch takes."""
+    from greenswitch.esl import ESLEvent, InboundESL
+
+    def handler(event: ESLEvent) -> None:
+        tally.read(event.headers.get)
+
+    connection = InboundESL("127.0.0.1", port, PASSWORD)
+    connection.register_handle("*", handler)
+    connection.connect()
+    gc.collect()
+    started = time.process_time()
+    connection.send("event plain ALL")
+    tally.full.get(timeout=PATIENCE)
+    spent = time.process_time() - started
+    connection.stop()
+    return spent
+
+
+def switchroom_reads(port: int, tally: Tally) -> float:
+    """CPU seconds that this project takes."""
+    from esl.connection import Connection
+    from esl.event import Event
+
+    def handler(event: Event) -> None:
+        tally.read(event.get)
+
+    connection = Connection("127.0.0.1", port, PASSWORD, on_event=handler)
+    connection.connect()
+    gc.collect()
+    started = time.process_time()
+    connection.send("event plain ALL")
+    tally.full.get(timeout=PATIENCE)
+    spent = time.process_time() - started
+    connection.close()
+    return spent
+
+
+SIDES: dict[str, Callable[[int, Tally], float]] = {
+    "greenswitch": greenswitch_reads,
+    "switchroom": switchroom_reads,
+}
+
+
+def same_values(port: int, events: int) -> None:
+    """Untimed: both sides must read the same values from the same events, in the same order."""
+    tallies = [Tally(events, keep=True) for _ in SIDES]
+    for tally, reads in zip(tallies, SIDES.values(), strict=True):
+        reads(port, tally)
+    for number, (one, other) in enumerate(zip(*(tally.kept for tally in tallies if tally.kept), strict=True)):
+        assert one == other, f"event {number} was read as {one} and as {other}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument("--minimum", type=float, default=0.0, help="fail below this ratio")
+    options = parser.parse_args()
+
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=node, args=(theirs, options.events), daemon=True)
+    process.start()
+    port = ours.recv()
+
+    rates: dict[str, list[float]] = {side: [] for side in SIDES}
+    try:
+        same_values(port, options.events)
+        for round_ in range(1, options.rounds + 1):
+            for side, reads in SIDES.items():
+                tally = Tally(options.events)
+                rates[side].append(options.events / reads(port, tally))
+                assert tally.events == options.events, f"{side} saw {tally.events} events"
+            print(f"round {round_}: " + "  ".join(f"{side} {rates[side][-1]:>9,.0f}" for side in SIDES))
+    finally:
+        process.terminate()
+
+    size = sum(map(len, recorded_events())) / len(recorded_events())
+    stock, own = (statistics.median(rates[side]) for side in SIDES)
+    print(f"\n{options.events:,} events of {size:,.0f} bytes on average, {len(HEADERS)} headers read of each")
+    for side in SIDES:
+        print(f"{side:<12}{statistics.median(rates[side]):>10,.0f} events per CPU second")
+    print(f"{'ratio':<12}{own / stock:>10.1f}")
+    return 0 if own / stock >= options.minimum else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
