@@ -1,7 +1,7 @@
 """The only place that wires the parts: the store, the registry and, by role, API, worker and dispatcher.
 
-What lies above is handed in: the API comes as a factory from the entry point (`switchroom/__main__.py`), since
-imports point down only.
+What lies above is handed in: the API comes as a factory from the entry point (`switchroom/__main__.py`),
+since imports point down only.
 """
 
 from __future__ import annotations
@@ -93,6 +93,16 @@ def open_store(config: Config) -> Iterator[tuple[Store, str]]:
         yield store, url
 
 
+@contextmanager
+def open_reader(config: Config, url: str) -> Iterator[Store]:
+    """A store for reads that wait, so that they neither block nor are cut off by anything else."""
+    reader = Store.connect(url, cluster=config.store.cluster, timeout=READER_TIMEOUT)
+    try:
+        yield reader
+    finally:
+        reader.client.close()
+
+
 class System:
     """Everything that one process runs. `start` and `stop` once each; a start that fails stops itself."""
 
@@ -140,6 +150,10 @@ class System:
             registry.sync_file(config.to_apps(registry.apps()), config.to_nodes())
         except ValueError as error:
             raise CannotStart(f"the configuration file's apps cannot be taken over: {error}") from error
+
+        def reader() -> Store:
+            return self._opened.enter_context(open_reader(config, url))
+
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         if "dispatcher" in self.roles:
             self._add(
@@ -147,12 +161,12 @@ class System:
                     store,
                     registry,
                     owner=owner,
-                    reader=self._reader(url).client,
+                    reader=reader().client,
                     allow_private_networks=config.webhooks.allow_private_networks,
                 )
             )
         if "worker" in self.roles:
-            self._add(Worker(store, registry, reader=self._reader(url), owner=owner))
+            self._add(Worker(store, registry, reader=reader(), owner=owner))
         if "api" in self.roles:
             limits = Limits(requests_per_second=config.limits.requests_per_second)
             controller = Controller(store, registry, Nodes(store, registry), limits)
@@ -174,12 +188,6 @@ class System:
     def _add(self, part: _Part) -> None:
         part.start()
         self._parts.append(part)
-
-    def _reader(self, url: str) -> Store:
-        """A store for reads that wait, so that they neither block nor are cut off by anything else."""
-        reader = Store.connect(url, cluster=self._config.store.cluster, timeout=READER_TIMEOUT)
-        self._opened.callback(reader.client.close)
-        return reader
 
 
 def _connect(config: Config, url: str) -> Store:

@@ -12,8 +12,9 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -118,6 +119,9 @@ class _Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+S = TypeVar("S", bound=_Section)
+
+
 class ServerConfig(_Section):
     listen: Listen = Field(default="127.0.0.1:8080", description="the address on which the REST API listens")
 
@@ -145,6 +149,16 @@ class NodeConfig(_Section):
     sip: Sip | None = Field(default=None, description="host:port on which other nodes reach it over SIP")
     profile: Profile = Field(default="default", description="the conference profile that rooms use")
 
+    def to_node(self, source: str) -> Node:
+        return Node(
+            prefix=self.prefix,
+            esl=self.esl,
+            password=self.password.get_secret_value(),
+            sip=self.sip or "",
+            profile=self.profile,
+            source=source,
+        )
+
 
 class AppConfig(_Section):
     id: AppId = Field(description="what the app sends as X-App-ID")
@@ -162,6 +176,20 @@ class AppConfig(_Section):
     def model_post_init(self, _context: Any, /) -> None:
         if self.webhook_url and not self.webhook_secret:
             raise _fault("is missing: webhook_url needs it, since every webhook is signed", "webhook_secret")
+
+    def to_app(self, source: str, old: App | None = None) -> App:
+        key = self.api_key.get_secret_value()
+        app = new_app(
+            self.id,
+            key,
+            webhook_url=self.webhook_url or "",
+            webhook_secret=self.webhook_secret.get_secret_value() if self.webhook_secret else "",
+            dids=self.dids,
+            source=source,
+        )
+        if old and old.key_matches(key):
+            return replace(app, key_salt=old.key_salt, key_hash=old.key_hash)
+        return app
 
 
 class WebhooksConfig(_Section):
@@ -217,36 +245,12 @@ class Config(_Section):
             raise _fault("needs a url: the embedded store is no cluster", "store", "cluster")
 
     def to_nodes(self) -> list[Node]:
-        return [
-            Node(
-                prefix=node.prefix,
-                esl=node.esl,
-                password=node.password.get_secret_value(),
-                sip=node.sip or "",
-                profile=node.profile,
-                source="file",
-            )
-            for node in self.nodes
-        ]
+        return [node.to_node("file") for node in self.nodes]
 
     def to_apps(self, known: Iterable[App] = ()) -> list[App]:
         """The file's apps. A key that `known` has already keeps its salt: nothing changes."""
         stored = {app.id: app for app in known}
-        apps = []
-        for entry in self.apps:
-            key = entry.api_key.get_secret_value()
-            fields: dict[str, Any] = {
-                "webhook_url": entry.webhook_url or "",
-                "webhook_secret": entry.webhook_secret.get_secret_value() if entry.webhook_secret else "",
-                "dids": entry.dids,
-                "source": "file",
-            }
-            old = stored.get(entry.id)
-            if old and old.key_matches(key):
-                apps.append(App(id=entry.id, key_salt=old.key_salt, key_hash=old.key_hash, **fields))
-            else:
-                apps.append(new_app(entry.id, key, **fields))
-        return apps
+        return [app.to_app("file", stored.get(app.id)) for app in self.apps]
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -265,6 +269,14 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     except ValidationError as error:
         where = _Where(path, find_lines(text), variables)
         raise ConfigError("\n".join(_explain(detail, where) for detail in error.errors())) from None
+
+
+def check(model: type[S], values: Mapping[str, Any]) -> S:
+    """One entry from elsewhere than a file, held to the same rules. Raises ConfigError."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(map(_explain_entry, error.errors()))) from None
 
 
 def fields_of(section: str) -> dict[str, FieldInfo]:
@@ -392,12 +404,20 @@ def _explain(detail: ErrorDetails, where: _Where) -> str:
         hint = f'did you mean "{close[0]}"? ' if close else ""
         there = f"[{section}]" if len(place) > 1 else "the configuration"
         return f'{where(place)}: {there} has no key "{_plain(key)}": {hint}it has {", ".join(known)}'
-    template = _WORDS.get(detail["type"])
-    words = template.format(**context) if template else detail["msg"]
     field = known.get(key) or Config.model_fields.get(section)
     meaning = f" ({field.description})" if field else ""
     label = f"[{section}] {key}" if key != section else f"[{section}]"
-    return f"{where(place)}: {label}: {words}{meaning}"
+    return f"{where(place)}: {label}: {_words(detail)}{meaning}"
+
+
+def _explain_entry(detail: ErrorDetails) -> str:
+    place = (*detail["loc"], *detail.get("ctx", {}).get("place", ()))
+    return f"{place[0]}: {_words(detail)}"
+
+
+def _words(detail: ErrorDetails) -> str:
+    template = _WORDS.get(detail["type"])
+    return template.format(**detail.get("ctx", {})) if template else detail["msg"]
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,66 @@
+# Everything that there is to do here. `make` alone lists it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+CODE := esl controller web switchroom tests
+# More arguments for what a target runs: make test ARGS='-k config', make demo ARGS=--once
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-freeswitch lint format bench bench-esl bench-webhooks clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with the switchroom command in it
+
+# Made again when what is to be installed has changed; the stamp comes last, so a setup cut short starts over.
+$(STAMP): setup.cfg pyproject.toml
+	@python=; \
+	for candidate in $(PYTHON) python3.11 python3 python3.12 python3.13; do \
+		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			python=$$candidate; break; \
+		fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo 'Python 3.11 or later is needed, and not found. Name one with make PYTHON=...' >&2; exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$python has no venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: setup ## Run the main job on an emulated node, and go on serving
+	@$(BIN)/switchroom demo $(ARGS)
+
+test: lint ## Check the code, run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-freeswitch: setup ## Run the end-to-end tests against a real FreeSWITCH node
+	@$(BIN)/python -m pytest -m freeswitch $(ARGS)
+
+lint: setup ## Check style, types and the direction of imports
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/ruff format --quiet --check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup ## Put the code into its usual form
+	@$(BIN)/ruff check --quiet --fix $(CODE)
+	@$(BIN)/ruff format --quiet $(CODE)
+
+bench: bench-esl bench-webhooks ## Run all benchmarks
+
+bench-esl: setup ## Events per CPU second, beside stock greenswitch
+	@$(BIN)/python -m tests.benchmarks.bench_esl $(ARGS)
+
+bench-webhooks: setup ## Webhooks delivered per second
+	@$(BIN)/python -m tests.benchmarks.bench_webhooks $(ARGS)
+
+clean: ## Remove what was made here, but no data
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,441 @@
+"""The command line. Expected faults end in one clear line and a non-zero exit code, never in a traceback."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import gevent
+from gevent.event import Event
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from controller import doctor, logs, tail
+from controller.bootstrap import ROLES, ApiFactory, CannotStart, System, open_reader, open_store
+from controller.config import AppConfig, Config, ConfigError, NodeConfig, check, load
+from controller.embedded import EmbeddedStoreError
+from controller.errors import StoreUnavailable
+from controller.logs import escaped
+from controller.registry import App, Node, Registry, new_app
+
+
+class _BadInput(click.ClickException):
+    exit_code = 2
+
+
+# What may go wrong without being a mistake in the program.
+FAULTS: dict[type[Exception], type[click.ClickException]] = {
+    ConfigError: _BadInput,
+    CannotStart: click.ClickException,
+    EmbeddedStoreError: click.ClickException,
+    StoreUnavailable: click.ClickException,
+}
+
+
+@dataclass(slots=True)
+class Context:
+    """What every command gets. The configuration is read when a command needs it."""
+
+    api: ApiFactory
+    config_file: Path | None = None
+
+    def config(self) -> Config:
+        return load(self.config_file, os.environ)
+
+    @contextmanager
+    def registry(self) -> Iterator[Registry]:
+        with open_store(self.config()) as (store, _):
+            yield Registry(store)
+
+
+class _Command(click.Command):
+    """A command with the options that all have, and with expected faults told in one line."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.params += [
+            click.Option(
+                ["--config", "config_file"],
+                type=click.Path(path_type=Path, dir_okay=False),
+                envvar="SWITCHROOM_CONFIG",
+                help="The TOML file.  [default: switchroom.toml if it is there]",
+            ),
+            click.Option(
+                ["--log-level"],
+                type=click.Choice(logs.LEVELS),
+                default="info",
+                show_default=True,
+                envvar="SWITCHROOM_LOG_LEVEL",
+                help="What is worth a line on stderr.",
+            ),
+        ]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        ctx.obj.config_file = ctx.params.pop("config_file")
+        logs.configure(ctx.params.pop("log_level"))
+        try:
+            return super().invoke(ctx)
+        except tuple(FAULTS) as error:
+            raise FAULTS[type(error)](str(error)) from error
+
+
+class _Group(click.Group):
+    command_class = _Command
+    group_class = type
+
+
+def run(api: ApiFactory) -> None:
+    """The process's one call. `api` builds the REST API, which lies in the layer above."""
+    cli.main(prog_name="switchroom", obj=Context(api))
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="switchroom")
+def cli() -> None:
+    """A conference controller for FreeSWITCH."""
+
+
+# Serving
+
+
+@cli.command()
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice([*ROLES, "all"]),
+    multiple=True,
+    default=("all",),
+    show_default=True,
+    help="What this process does. Can be given more than once.",
+)
+@click.pass_obj
+def serve(context: Context, roles: Sequence[str]) -> None:
+    """Serve the REST API, drive the nodes, deliver the webhooks."""
+    stop = stop_signal()
+    system = System(context.config(), context.api, ROLES if "all" in roles else roles)
+    system.start()
+    where = f" on {system.address}" if system.address else ""
+    click.echo(f"switchroom ready{where} (roles: {', '.join(system.roles)})")
+    stop.wait()
+    system.stop()
+
+
+def stop_signal() -> Event:
+    """Set by the first SIGTERM or SIGINT. The second ends the process at once."""
+    stop = Event()
+
+    def asked(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, asked, number)
+    return stop
+
+
+# Apps
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+
+
+@cli.group()
+def app() -> None:
+    """Tenants: their key, their numbers, their webhook endpoint."""
+
+
+@app.command("add")
+@click.argument("app_id", metavar="ID")
+@click.option("--did", "dids", multiple=True, help="A number whose calls belong to the app. Repeatable.")
+@click.option("--webhook-url", help="Where its webhooks go.")
+@as_json
+@click.pass_obj
+def app_add(
+    context: Context, app_id: str, dids: Sequence[str], webhook_url: str | None, as_json: bool
+) -> None:
+    """Add an app; its API key and webhook secret are shown this once."""
+    api_key = secrets.token_urlsafe(32)
+    webhook_secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    entry = check(
+        AppConfig,
+        {
+            "id": app_id,
+            "api_key": api_key,
+            "webhook_url": webhook_url,
+            "webhook_secret": webhook_secret,
+            "dids": dids,
+        },
+    )
+    with context.registry() as registry:
+        if registry.app(app_id):
+            raise click.ClickException(f"app {app_id} is there already; `app rotate-key` changes its key")
+        try:
+            registry.put_app(entry.to_app("cli"))
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+    _print_fields({"id": app_id, "api_key": api_key, "webhook_secret": webhook_secret}, as_json)
+
+
+@app.command("list")
+@as_json
+@click.pass_obj
+def app_list(context: Context, as_json: bool) -> None:
+    """List the apps, without their secrets."""
+    with context.registry() as registry:
+        apps = sorted(registry.apps(), key=lambda app: app.id)
+    _print_table(
+        [
+            {"id": app.id, "dids": list(app.dids), "webhook_url": app.webhook_url, "source": app.source}
+            for app in apps
+        ],
+        as_json,
+    )
+
+
+@app.command("rotate-key")
+@click.argument("app_id", metavar="ID")
+@as_json
+@click.pass_obj
+def app_rotate_key(context: Context, app_id: str, as_json: bool) -> None:
+    """Give an app a new API key; the old one is refused within a second."""
+    with context.registry() as registry:
+        entry = _changeable(registry.app(app_id), f"app {app_id}")
+        api_key = secrets.token_urlsafe(32)
+        fresh = new_app(app_id, api_key)
+        registry.put_app(replace(entry, key_salt=fresh.key_salt, key_hash=fresh.key_hash))
+    _print_fields({"id": app_id, "api_key": api_key}, as_json)
+
+
+@app.command("remove")
+@click.argument("app_id", metavar="ID")
+@click.pass_obj
+def app_remove(context: Context, app_id: str) -> None:
+    """Remove an app: its key is refused, its numbers are nobody's."""
+    with context.registry() as registry:
+        _changeable(registry.app(app_id), f"app {app_id}")
+        registry.remove_app(app_id)
+    click.echo(f"app {app_id} removed")
+
+
+# Nodes
+
+
+@cli.group()
+def node() -> None:
+    """FreeSWITCH instances."""
+
+
+@node.command("add")
+@click.argument("prefix")
+@click.argument("esl", metavar="HOST:PORT")
+@click.option(
+    "--password",
+    prompt=True,
+    hide_input=True,
+    envvar="SWITCHROOM_NODE_PASSWORD",
+    help="Of its Event Socket. Asked for if not given; a command line can be read by others.",
+)
+@click.option("--sip", help="host:port on which other nodes reach it.")
+@click.option(
+    "--profile", default="default", show_default=True, help="The conference profile that rooms use."
+)
+@click.pass_obj
+def node_add(
+    context: Context, *, prefix: str, esl: str, password: str, sip: str | None, profile: str
+) -> None:
+    """Add a node, or change one: PREFIX is its 5 letters and digits, HOST:PORT its Event Socket."""
+    values = {"prefix": prefix, "esl": esl, "password": password, "sip": sip, "profile": profile}
+    entry = check(NodeConfig, values)
+    with context.registry() as registry:
+        known = registry.node(prefix)
+        if known:
+            _changeable(known, f"node {prefix}")
+        registry.put_node(replace(entry.to_node("cli"), drained=bool(known and known.drained)))
+    click.echo(f"node {prefix} added; `switchroom doctor` checks it")
+
+
+@node.command("list")
+@as_json
+@click.pass_obj
+def node_list(context: Context, as_json: bool) -> None:
+    """List the nodes, without their passwords."""
+    with context.registry() as registry:
+        nodes = sorted(registry.nodes(), key=lambda node: node.prefix)
+    _print_table(
+        [
+            {
+                "prefix": node.prefix,
+                "esl": node.esl,
+                "sip": node.sip,
+                "profile": node.profile,
+                "drained": node.drained,
+                "source": node.source,
+            }
+            for node in nodes
+        ],
+        as_json,
+    )
+
+
+@node.command("drain")
+@click.argument("prefix")
+@click.option("--undo", is_flag=True, help="Give it new rooms again.")
+@click.pass_obj
+def node_drain(context: Context, prefix: str, undo: bool) -> None:
+    """Give a node no new rooms; those it has go on."""
+    with context.registry() as registry:
+        registry.put_node(replace(_there(registry.node(prefix), f"node {prefix}"), drained=not undo))
+    click.echo(f"node {prefix} {'gets new rooms again' if undo else 'gets no new rooms'}")
+
+
+@node.command("remove")
+@click.argument("prefix")
+@click.pass_obj
+def node_remove(context: Context, prefix: str) -> None:
+    """Remove a node; drain it first to keep its rooms until they end."""
+    with context.registry() as registry:
+        _changeable(registry.node(prefix), f"node {prefix}")
+        registry.remove_node(prefix)
+    click.echo(f"node {prefix} removed")
+
+
+# The event log
+
+
+@cli.command("tail")
+@click.option(
+    "--app", "apps", multiple=True, help="Only this app. Repeatable, as all filters; * and ? match."
+)
+@click.option("--room", "rooms", multiple=True, help="Only this room.")
+@click.option("--session", "sessions", multiple=True, help="Only this session.")
+@click.option("--type", "types", multiple=True, help="Only this type, such as 'conference.play.*'.")
+@click.option("--since", help="Also what was before: 10m, 2h, 1d ago, or an ISO 8601 time.")
+@click.option("--json", "as_json", is_flag=True, help="Each entry as a line of JSON.")
+@click.option("--no-follow", is_flag=True, help="End at the end; without --since, from the beginning.")
+@click.pass_obj
+def tail_command(
+    context: Context,
+    *,
+    apps: Sequence[str],
+    rooms: Sequence[str],
+    sessions: Sequence[str],
+    types: Sequence[str],
+    since: str | None,
+    as_json: bool,
+    no_follow: bool,
+) -> None:
+    """Follow the event log: commands, events, state changes and deliveries as they happen."""
+    try:
+        begin = tail.parse_since(since, time.time()) if since else 0
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--since") from error
+    wanted = tail.Filter(
+        {"app": tuple(apps), "room": tuple(rooms), "session": tuple(sessions), "type": tuple(types)}
+    )
+    console = Console(soft_wrap=True)
+
+    def write(entry: tail.Entry) -> None:
+        if as_json:
+            click.echo(tail.as_json(entry))
+        else:
+            console.print(tail.as_text(entry))
+
+    config = context.config()
+    with suppress(KeyboardInterrupt), open_store(config) as (store, url), open_reader(config, url) as reader:
+        entries = tail.Log(store, reader)
+        if since or no_follow:
+            tail.show(entries.past(begin), wanted, write)
+        else:
+            entries.skip()
+        if not no_follow:
+            tail.show(entries.follow(), wanted, write)
+
+
+@cli.command("doctor")
+@as_json
+@click.pass_obj
+def doctor_command(context: Context, as_json: bool) -> None:
+    """Check the store and every node, and say what to do about each fault. Exit code 1 if there is one."""
+    console = Console(soft_wrap=True)
+    findings = []
+    for finding in doctor.examine(context.config()):
+        findings.append(finding)
+        if not as_json:
+            console.print(_finding(finding))
+    faults = sum(not finding.ok for finding in findings)
+    if as_json:
+        click.echo(json.dumps([{**asdict(finding), "ok": finding.ok} for finding in findings]))
+    else:
+        click.echo(f"{faults} of {len(findings)} checks need something done" if faults else "all is well")
+    if faults:
+        raise click.exceptions.Exit(1)
+
+
+def _finding(finding: doctor.Finding) -> Text:
+    line = Text.assemble(
+        ("ok   ", "green") if finding.ok else ("FAULT", "bold red"),
+        f" {finding.subject:<12} {finding.check:<16} {escaped(finding.detail)}",
+    )
+    if not finding.ok:
+        line.append(f"\n      -> {finding.advice}", style="bold")
+    return line
+
+
+# Plumbing
+
+Entry = TypeVar("Entry", App, Node)
+
+
+def _there(entry: Entry | None, name: str) -> Entry:
+    if entry is None:
+        raise click.ClickException(f"{name} is not there")
+    return entry
+
+
+def _changeable(entry: Entry | None, name: str) -> Entry:
+    """What comes from the file is changed there: the next start would undo what was done here."""
+    known = _there(entry, name)
+    if known.source == "file":
+        raise click.ClickException(f"{name} comes from the configuration file; change it there and restart")
+    return known
+
+
+def _print_fields(fields: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(fields))
+        return
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        click.echo(f"{name:<{width}}  {value}")
+
+
+def _print_table(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    if not rows:
+        click.echo("none")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row.values()))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return escaped(", ".join(value) if isinstance(value, list) else str(value))

@@ -1,0 +1,247 @@
+"""`switchroom doctor`: is everything there that a room needs, and what is to be done about what is not."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+import orjson
+from redis.cluster import RedisCluster
+
+from controller.bootstrap import open_store
+from controller.config import Config
+from controller.embedded import EmbeddedStoreError
+from controller.errors import StoreUnavailable
+from controller.registry import App, Node, Registry
+from controller.store.store import Store
+from controller.webhooks.addresses import is_public
+from esl.connection import Connection
+from esl.errors import AuthenticationError, EslError
+
+WELL_KNOWN_PASSWORD = "ClueCon"  # noqa: S105 (the one that FreeSWITCH ships with)
+MODULES = ("mod_conference", "mod_sofia", "mod_event_socket", "mod_dptools", "mod_commands")
+SKEW_SECONDS = 5
+NODE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check. `advice` says what to do and is empty when all is well."""
+
+    subject: str
+    check: str
+    detail: str
+    advice: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.advice
+
+
+# A check's verdict: what was seen, and what to do about it ("" when nothing).
+Verdict = tuple[str, str]
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """All findings, the store's first. Takes at most some seconds per part, whatever is broken."""
+    nodes = {node.prefix: node for node in config.to_nodes()}
+    apps = {app.id: app for app in config.to_apps()}
+    try:
+        with open_store(config) as (store, _):
+            yield Finding("store", "reachable", config.store.shown_url)
+            yield from _examine_store(store)
+            registry = Registry(store)
+            nodes = {node.prefix: node for node in registry.nodes()} | nodes
+            apps = {app.id: app for app in registry.apps()} | apps
+    except (StoreUnavailable, EmbeddedStoreError) as error:
+        yield Finding("store", "reachable", str(error), "start the store, or correct [store] url or data_dir")
+    yield from _examine_entries(config, list(nodes.values()), list(apps.values()))
+    examined = [gevent.spawn(_examine_node, node) for node in nodes.values()]
+    gevent.joinall(examined, timeout=NODE_SECONDS)
+    for node, findings in zip(nodes.values(), examined, strict=True):
+        yield from findings.value or [
+            Finding(f"node {node.prefix}", "examined", "no answer in time", "see whether it is overloaded")
+        ]
+    gevent.killall(examined, block=False)
+
+
+# The store
+
+
+def _examine_store(store: Store) -> Iterator[Finding]:
+    for subject, info in _infos(store):
+        for check, judge in _STORE_CHECKS.items():
+            detail, advice = judge(info)
+            yield Finding(subject, check, detail, advice)
+
+
+def _infos(store: Store) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What each server says of itself; INFO and not CONFIG, which hosted servers refuse."""
+    if not store.clustered:
+        with store.guard():
+            yield "store", {**store.client.info("persistence"), **store.client.info("memory")}
+        return
+    with store.guard():
+        sections = [
+            store.client.info(name, target_nodes=RedisCluster.PRIMARIES) for name in ("persistence", "memory")
+        ]
+    for server in sections[0]:
+        yield f"store {server}", {**sections[0][server], **sections[1][server]}
+
+
+def _appends(info: dict[str, Any]) -> Verdict:
+    if info.get("aof_enabled") == 1:
+        return "every change is appended to a file", ""
+    return (
+        "no append-only file: a crash loses what was accepted",
+        "set `appendonly yes` in the store's configuration",
+    )
+
+
+def _writes(info: dict[str, Any]) -> Verdict:
+    failing = [name for name in _WRITE_STATES if info.get(name, "ok") != "ok"]
+    if failing:
+        return f"{', '.join(failing)} failed", "look at the store's log; its disk may be full or read-only"
+    return "its last writes succeeded", ""
+
+
+_WRITE_STATES = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
+
+
+def _loads(info: dict[str, Any]) -> Verdict:
+    if info.get("loading"):
+        return "still loading its data", "wait until it has loaded"
+    return "loaded", ""
+
+
+def _evicts(info: dict[str, Any]) -> Verdict:
+    policy = info.get("maxmemory_policy", "unknown")
+    if policy == "noeviction":
+        return "maxmemory-policy noeviction", ""
+    return f"maxmemory-policy {policy} may throw rooms and webhooks away", "set `maxmemory-policy noeviction`"
+
+
+_STORE_CHECKS: dict[str, Callable[[dict[str, Any]], Verdict]] = {
+    "loaded": _loads,
+    "durable": _appends,
+    "writing": _writes,
+    "eviction": _evicts,
+}
+
+
+# The entries
+
+
+def _examine_entries(config: Config, nodes: Sequence[Node], apps: Sequence[App]) -> Iterator[Finding]:
+    if not nodes:
+        yield Finding("nodes", "configured", "none", "add [[nodes]] to the file, or `switchroom node add`")
+    if not apps:
+        yield Finding("apps", "configured", "none", "add [[apps]] to the file, or `switchroom app add`")
+    if config.webhooks.allow_private_networks:
+        return
+    for app in apps:
+        host = urlsplit(app.webhook_url).hostname or ""
+        if host and _is_private(host):
+            yield Finding(
+                f"app {app.id}",
+                "webhooks",
+                "its webhook_url leads to a private network, where nothing is delivered",
+                "set [webhooks] allow_private_networks = true if its apps are yours",
+            )
+
+
+def _is_private(host: str) -> bool:
+    """Only what can be told without asking the DNS."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return not is_public(host)
+
+
+# A node
+
+
+def _examine_node(node: Node) -> list[Finding]:
+    subject = f"node {node.prefix}"
+    connection = Connection(node.host, node.port, node.password, on_event=lambda _: None)
+    try:
+        connection.connect()
+        findings = [
+            Finding(subject, "reachable", node.esl),
+            Finding(subject, "password", *_judge_password(node)),
+        ]
+        for check, command, judge in _NODE_CHECKS:
+            findings.append(Finding(subject, check, *judge(node, connection.api(command))))
+    except AuthenticationError as error:
+        return [
+            Finding(subject, "password", str(error), "correct the node's password, or its apply-inbound-acl")
+        ]
+    except (EslError, ValueError) as error:
+        return [Finding(subject, "reachable", str(error), _UNREACHABLE)]
+    finally:
+        connection.close()
+    return findings
+
+
+_UNREACHABLE = "start FreeSWITCH, let mod_event_socket listen there, and open the port to this machine only"
+
+
+def _judge_password(node: Node) -> Verdict:
+    if node.password != WELL_KNOWN_PASSWORD:
+        return "accepted", ""
+    return "the one that FreeSWITCH ships with", "set another in event_socket.conf.xml and here"
+
+
+def _loaded(module: str) -> Callable[[Node, str], Verdict]:
+    def judge(_node: Node, reply: str) -> Verdict:
+        if reply.strip() == "true":
+            return "loaded", ""
+        return "not loaded", f"add {module} to modules.conf.xml and `load {module}`"
+
+    return judge
+
+
+def _judge_profile(node: Node, reply: str) -> Verdict:
+    names = re.findall(r'<profile\s+name="([^"]*)"', reply)
+    if node.profile in names:
+        return f"{node.profile} is there", ""
+    advice = "add it to conference.conf.xml and `reloadxml`, or set the node's profile"
+    return f"{node.profile} is not among {', '.join(names) or 'none'}", advice
+
+
+def _judge_playback(_node: Node, reply: str) -> Verdict:
+    try:
+        rows = orjson.loads(reply).get("rows", [])
+        formats = {str(row["name"]).lower() for row in rows}
+    except (orjson.JSONDecodeError, AttributeError, TypeError, KeyError):
+        formats = set()
+    missing = {"http", "https"} - formats
+    if missing:
+        advice = "load mod_httapi, or mod_http_cache with enable-file-formats"
+        return f"no file format {' and '.join(sorted(missing))}", advice
+    return "http and https", ""
+
+
+def _judge_clock(_node: Node, reply: str) -> Verdict:
+    if not reply.strip().isdecimal():
+        return "its time is not known", "load mod_commands"
+    skew = abs(int(reply) - time.time())
+    if skew <= SKEW_SECONDS:
+        return "within seconds of ours", ""
+    return f"{skew:.0f} s off ours", "run NTP on both machines"
+
+
+# What is asked of a node: the check, the command, the judge of its answer.
+_NODE_CHECKS: tuple[tuple[str, str, Callable[[Node, str], Verdict]], ...] = (
+    *((module, f"module_exists {module}", _loaded(module)) for module in MODULES),
+    ("profile", "xml_locate configuration configuration name conference.conf", _judge_profile),
+    ("playback", "show file as json", _judge_playback),
+    ("clock", "strepoch", _judge_clock),
+)
