@@ -50,8 +50,10 @@ class _App(OpenAPI):
     json_provider_class = _Json
 
     def make_default_options_response(self) -> Response:
-        methods = request.url_rule.methods if request.url_rule else None
-        return Response(status=204, headers={"Allow": ", ".join(sorted(methods or ()))})
+        response = super().make_default_options_response()
+        response.status_code = 204
+        del response.headers["Content-Type"]
+        return response
 
 
 def create_app(controller: Controller, *, settings: WebSettings | None = None) -> Flask:

@@ -39,6 +39,9 @@ class FakeController:
     """
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
         self.keys = {APP: KEY, OTHER_APP: OTHER_KEY}
         self.asked: list[Command] = []
         self.authenticated: list[tuple[str, str]] = []
@@ -70,8 +73,8 @@ class FakeController:
     def _find(command: Command) -> None:
         named = (("session", SESSION, FOREIGN_SESSION), ("room", ROOM, FOREIGN_ROOM))
         for kind, own, foreign in named:
-            given = getattr(command, f"{kind}_id", own)
             mine, others = (own, foreign) if command.app_id == APP else (foreign, own)
+            given = getattr(command, f"{kind}_id", mine)
             if given == others:
                 raise Refused(f"{kind}_forbidden")
             if given != mine:

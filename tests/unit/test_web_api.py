@@ -1,0 +1,1039 @@
+"""Every endpoint of the REST API: what it asks of the controller, and how it answers each outcome."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from controller import commands
+from controller.commands import Command
+from controller.errors import REASONS, Refused, StoreUnavailable
+from tests.unit.web_fakes import (
+    APP,
+    CREATED_AT,
+    FOREIGN_ROOM,
+    FOREIGN_SESSION,
+    HEADERS,
+    KEY,
+    MISSING_ROOM,
+    MISSING_SESSION,
+    OPERATION,
+    OTHER_HEADERS,
+    ROOM,
+    SESSION,
+    FakeController,
+)
+from web import errors
+from web.app import create_app
+
+ROOMS = "/api/v1/conferences"
+SESSIONS = "/api/v1/sessions"
+MALFORMED_ROOM = "acW68-room-550e8400"
+ISO = "2026-05-06T12:34:56Z"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """`path` has `{room}` or `{session}` where an id goes; `command` is what a good request asks."""
+
+    method: str
+    path: str
+    status: int
+    answer: dict[str, Any]
+    command: Command
+    body: dict[str, Any] | None = None
+    bad_bodies: list[dict[str, Any]] = field(default_factory=list)
+    cursor: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}".replace("/api/v1", "")
+
+    def ask(
+        self,
+        client: FlaskClient,
+        *,
+        room: str = ROOM,
+        session: str = SESSION,
+        headers: dict[str, str] | None = None,
+        **options: Any,
+    ) -> TestResponse:
+        if "data" not in options:
+            body = options.pop("json", self.body)
+            if body is not None:
+                options |= {"data": json.dumps(body), "content_type": "application/json"}
+        path = self.path.format(room=room, session=session)
+        return client.open(
+            path, method=self.method, headers=HEADERS if headers is None else headers, **options
+        )
+
+    @property
+    def takes_room(self) -> bool:
+        return "{room}" in self.path
+
+    @property
+    def takes_session(self) -> bool:
+        return "{session}" in self.path
+
+
+BY_APP = {"app_id": APP}
+IN_ROOM = {**BY_APP, "room_id": ROOM}
+BY_SESSION = {**BY_APP, "session_id": SESSION}
+MEMBER = {"uuid": SESSION, "did": "747713001", "caller_id": "527121102", "muted": True}
+SESSION_ANSWER = {**MEMBER, "state": "joined", "room_id": ROOM, "member_id": 7, "started_at": ISO}
+
+ENDPOINTS = [
+    Endpoint(
+        method="POST",
+        path=ROOMS,
+        body={"name": "weekly-standup"},
+        status=201,
+        answer={"room_id": ROOM},
+        command=commands.CreateRoom(**BY_APP, name="weekly-standup"),
+        bad_bodies=[
+            {},
+            {"name": ""},
+            {"name": "-standup"},
+            {"name": "_standup"},
+            {"name": "stand up"},
+            {"name": "standup\n"},
+            {"name": "\nstandup"},
+            {"name": "stánd"},
+            {"name": "٣"},
+            {"name": "a" * 65},
+            {"name": 7},
+            {"name": None},
+            {"name": ["standup"]},
+            {"name": "standup", "command_uid": "x"},
+            {"name": "standup", "extra": 1},
+        ],
+    ),
+    Endpoint(
+        method="GET",
+        path=ROOMS,
+        status=200,
+        answer={
+            "conferences": [{"room_id": ROOM, "name": "weekly-standup", "members": 1, "created_at": ISO}],
+        },
+        command=commands.ListRooms(**BY_APP, limit=50),
+        cursor=True,
+    ),
+    Endpoint(
+        method="GET",
+        path=f"{ROOMS}/{{room}}",
+        status=200,
+        answer={
+            "room_id": ROOM,
+            "name": "weekly-standup",
+            "created_at": str(CREATED_AT),
+            "members": 1,
+            "playback_status": "stopped",
+            "playback_volume": 0,
+            "playback_urls": [],
+            "playback_operation_id": "",
+        },
+        command=commands.GetRoom(**IN_ROOM),
+    ),
+    Endpoint(
+        method="GET",
+        path=f"{ROOMS}/{{room}}/members",
+        status=200,
+        answer={"room_id": ROOM, "members": [MEMBER]},
+        command=commands.ListMembers(**IN_ROOM, limit=50),
+        cursor=True,
+    ),
+    Endpoint(
+        method="DELETE",
+        path=f"{ROOMS}/{{room}}",
+        status=200,
+        answer={"room_id": ROOM},
+        command=commands.DeleteRoom(**IN_ROOM),
+        bad_bodies=[{"force": True}],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{ROOMS}/{{room}}/play",
+        body={"urls": ["https://cdn.example.com/a.wav", "http://cdn.example.com/b.mp3"]},
+        status=202,
+        answer={"operation_id": OPERATION, "status": "in_progress"},
+        command=commands.Play(
+            **IN_ROOM, urls=("https://cdn.example.com/a.wav", "http://cdn.example.com/b.mp3")
+        ),
+        bad_bodies=[
+            {},
+            {"urls": []},
+            {"urls": None},
+            {"urls": "https://cdn.example.com/a.wav"},
+            {"urls": {"0": "https://cdn.example.com/a.wav"}},
+            {"urls": ["https://cdn.example.com/a.wav"] * 129},
+            {"urls": ["https://cdn.example.com/a.wav", ""]},
+            {"urls": ["ftp://cdn.example.com/a.wav"]},
+            {"urls": ["file:///etc/passwd"]},
+            {"urls": ["cdn.example.com/a.wav"]},
+            {"urls": ["https://"]},
+            {"urls": ["https://user:pass@cdn.example.com/a.wav"]},
+            {"urls": ["https://cdn.example.com/" + "a" * 2048]},
+            {"urls": [1]},
+            {"urls": [None]},
+            {"urls": [["https://cdn.example.com/a.wav"]]},
+            {"urls": ["https://cdn.example.com/a.wav"], "command_uid": "x"},
+        ],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{ROOMS}/{{room}}/pause",
+        status=202,
+        answer={"operation_id": OPERATION, "status": "paused"},
+        command=commands.TogglePause(**IN_ROOM),
+        bad_bodies=[{"command_uid": "x"}, {"pause": True}],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{ROOMS}/{{room}}/stop",
+        status=202,
+        answer={"operation_id": "", "status": "stopped"},
+        command=commands.StopPlayback(**IN_ROOM),
+        bad_bodies=[{"command_uid": "x"}],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{ROOMS}/{{room}}/volume",
+        body={"volume": 2},
+        status=202,
+        answer={"operation_id": OPERATION, "status": "volume_changed"},
+        command=commands.SetVolume(**IN_ROOM, volume=2),
+        bad_bodies=[
+            {},
+            {"volume": -51},
+            {"volume": 8},
+            {"volume": "2"},
+            {"volume": 2.0},
+            {"volume": 2.5},
+            {"volume": True},
+            {"volume": False},
+            {"volume": None},
+            {"volume": [2]},
+            {"volume": 10**30},
+            {"volume": 2, "Volume": 2},
+        ],
+    ),
+    Endpoint(
+        method="GET",
+        path=SESSIONS,
+        status=200,
+        answer={"sessions": [SESSION_ANSWER]},
+        command=commands.ListSessions(**BY_APP, limit=50),
+        cursor=True,
+    ),
+    Endpoint(
+        method="GET",
+        path=f"{SESSIONS}/{{session}}",
+        status=200,
+        answer=SESSION_ANSWER,
+        command=commands.GetSession(**BY_SESSION),
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{SESSIONS}/{{session}}/commands/conference/join",
+        body={"room_id": ROOM},
+        status=202,
+        answer={"status": "joining", "room_id": ROOM},
+        command=commands.Join(**BY_SESSION, room_id=ROOM),
+        bad_bodies=[
+            {},
+            {"room_id": None},
+            {"room_id": 7},
+            {"room_id": ""},
+            {"room_id": ROOM, "room": ROOM},
+            {"room_id": ROOM, "command_uid": ""},
+            {"room_id": ROOM, "command_uid": "x" * 65},
+        ],
+    ),
+    *(
+        Endpoint(
+            method="POST",
+            path=f"{SESSIONS}/{{session}}/commands/conference/{verb}",
+            status=202,
+            answer={"status": status, "room_id": ROOM},
+            command=command(**BY_SESSION),
+            bad_bodies=[
+                {"command_uid": ""},
+                {"command_uid": "x" * 65},
+                {"command_uid": "line\nbreak"},
+                {"command_uid": "nul\x00"},
+                {"command_uid": 7},
+                {"command_uid": ["x"]},
+                {"room_id": ROOM},
+            ],
+        )
+        for verb, status, command in (
+            ("leave", "leaving", commands.Leave),
+            ("mute", "muted", commands.Mute),
+            ("unmute", "unmuted", commands.Unmute),
+        )
+    ),
+]
+
+WITH_ROOM = [endpoint for endpoint in ENDPOINTS if endpoint.takes_room]
+WITH_SESSION = [endpoint for endpoint in ENDPOINTS if endpoint.takes_session]
+PAGED = [endpoint for endpoint in ENDPOINTS if endpoint.cursor]
+WITH_BODY = [endpoint for endpoint in ENDPOINTS if endpoint.method != "GET"]
+BODY_REQUIRED = [endpoint for endpoint in ENDPOINTS if endpoint.body is not None]
+BODY_OPTIONAL = [endpoint for endpoint in WITH_BODY if endpoint.body is None]
+
+
+def each(endpoints: list[Endpoint]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("endpoint", endpoints, ids=str)
+
+
+_controller = FakeController()
+
+
+@pytest.fixture(scope="module")
+def app() -> Flask:
+    return create_app(_controller)
+
+
+@pytest.fixture
+def controller() -> FakeController:
+    _controller.reset()
+    return _controller
+
+
+@pytest.fixture
+def client(app: Flask, controller: FakeController) -> FlaskClient:
+    return app.test_client()
+
+
+def assert_error(response: TestResponse, status: int, error: str | None = None) -> dict[str, Any]:
+    """Holds the response to the envelope and returns its detail."""
+    assert response.status_code == status, response.data
+    assert response.content_type == "application/json"
+    body = response.get_json()
+    assert set(body) <= {"success", "error", "detail"}
+    assert body["success"] is False
+    assert isinstance(body["error"], str)
+    assert body["error"]
+    if error is not None:
+        assert body["error"] == error
+    detail: dict[str, Any] = body.get("detail", {})
+    return detail
+
+
+# What every endpoint does
+
+
+@each(ENDPOINTS)
+def test_a_good_request_asks_the_controller_and_gives_its_answer(
+    endpoint: Endpoint, client: FlaskClient, controller: FakeController
+) -> None:
+    response = endpoint.ask(client)
+    assert response.status_code == endpoint.status
+    assert response.content_type == "application/json"
+    body = response.get_json()
+    if endpoint.cursor:
+        assert body.pop("cursor")
+    assert body == endpoint.answer
+    assert controller.asked == [endpoint.command]
+
+
+BAD_CREDENTIALS: list[dict[str, str]] = [
+    {},
+    {"X-App-ID": APP},
+    {"X-API-Key": KEY},
+    {"X-App-ID": "", "X-API-Key": ""},
+    {"X-App-ID": APP, "X-API-Key": "wrong"},
+    {"X-App-ID": APP, "X-API-Key": f"{KEY} "[:-2]},
+    {"X-App-ID": "nobody", "X-API-Key": KEY},
+    {"X-App-ID": APP.upper(), "X-API-Key": KEY},
+    {"X-App-ID": "démo", "X-API-Key": KEY},
+    {"X-App-ID": APP, "X-API-Key": "ключ".encode().decode("latin-1")},
+    {"X-App-ID": APP, "X-API-Key": "k" * 50_000},
+    {"X-App-ID": "a" * 50_000, "X-API-Key": KEY},
+    {"X-App-ID": APP, "X-API-Key": "tab\tkey"},
+    {"Authorization": f"Bearer {KEY}", "X-App-ID": APP},
+]
+
+
+@each(ENDPOINTS)
+@pytest.mark.parametrize("headers", BAD_CREDENTIALS, ids=range(len(BAD_CREDENTIALS)))
+def test_without_the_right_key_it_is_401(
+    endpoint: Endpoint, headers: dict[str, str], client: FlaskClient, controller: FakeController
+) -> None:
+    response = endpoint.ask(client, headers=headers)
+    detail = assert_error(response, 401, "Missing or invalid X-App-ID or X-API-Key")
+    assert not detail
+    assert response.headers["WWW-Authenticate"]
+    assert controller.asked == []
+
+
+@each(ENDPOINTS)
+def test_401_comes_before_anything_else(endpoint: Endpoint, client: FlaskClient) -> None:
+    response = endpoint.ask(client, headers={}, room=MALFORMED_ROOM, session="x", data=b"{" * 100_000)
+    assert_error(response, 401)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1"),
+        ("GET", "/api/v1/"),
+        ("GET", "/api/v1/nothing"),
+        ("PUT", ROOMS),
+        ("GET", f"{ROOMS}/"),
+        ("OPTIONS", ROOMS),
+        ("HEAD", ROOMS),
+        ("TRACE", ROOMS),
+        ("GET", "/api/v1//conferences"),
+        ("GET", "/%61pi/v1/conferences"),
+    ],
+)
+def test_a_stranger_learns_nothing_of_the_api(method: str, path: str, client: FlaskClient) -> None:
+    assert client.open(path, method=method).status_code == 401
+
+
+def test_every_rule_under_the_api_needs_a_key(app: Flask) -> None:
+    """Also of endpoints that the table of this file has forgotten."""
+    open_to_all = {"/healthz", "/readyz", "/openapi.json", "/docs"}
+    table = {re.sub(r"\{\w+\}", "<>", endpoint.path) for endpoint in ENDPOINTS}
+    for rule in app.url_map.iter_rules():
+        if rule.rule not in open_to_all:
+            assert re.sub(r"<\w+>", "<>", rule.rule) in table
+            assert app.test_client().get(rule.rule).status_code == 401
+
+
+def test_credentials_of_the_wrong_form_are_not_looked_up(
+    client: FlaskClient, controller: FakeController
+) -> None:
+    client.get(ROOMS, headers={"X-App-ID": "a" * 257, "X-API-Key": KEY})
+    assert controller.authenticated == []
+
+
+def test_the_store_failing_at_authentication_is_503(client: FlaskClient, controller: FakeController) -> None:
+    controller.authentication_failure = StoreUnavailable("down")
+    response = client.get(ROOMS, headers=HEADERS)
+    assert_error(response, 503)
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+@each(WITH_ROOM)
+def test_a_foreign_room(endpoint: Endpoint, client: FlaskClient) -> None:
+    status, reason = (404, "room_not_found") if "members" in endpoint.path else (403, "room_forbidden")
+    assert not assert_error(endpoint.ask(client, room=FOREIGN_ROOM), status, REASONS[reason])
+
+
+@each(WITH_ROOM)
+def test_every_room_of_the_other_app_is_closed_to_this_one_and_not_to_its_own(
+    endpoint: Endpoint, client: FlaskClient
+) -> None:
+    assert endpoint.ask(client, room=FOREIGN_ROOM, headers=OTHER_HEADERS).status_code == endpoint.status
+    assert endpoint.ask(client, room=ROOM, headers=OTHER_HEADERS).status_code in (403, 404)
+
+
+@each(WITH_ROOM)
+def test_a_missing_room(endpoint: Endpoint, client: FlaskClient) -> None:
+    assert_error(endpoint.ask(client, room=MISSING_ROOM), 404, "Conference room not found")
+
+
+BAD_ROOM_IDS = [
+    MALFORMED_ROOM,
+    ROOM[1:],
+    ROOM + "0",
+    ROOM.upper(),
+    ROOM.replace("e8400", "E8400"),
+    ROOM.replace("-room-", "-rom-"),
+    ROOM.replace("acW68", "acW6"),
+    ROOM.replace("acW68", "acW-8"),
+    ROOM.replace("acW68", "acWé8"),
+    ROOM.replace("-41d4-", "-11d4-"),
+    ROOM.replace("-a716-", "-c716-"),
+    ROOM.replace("-", ""),
+    SESSION,
+    ROOM + "\n",
+    "\n" + ROOM,
+    ROOM + " ",
+    ROOM.replace("550e", "٥٥0e"),
+]
+
+
+@each(WITH_ROOM)
+@pytest.mark.parametrize("room", BAD_ROOM_IDS)
+def test_a_room_id_of_the_wrong_form_in_the_path(
+    endpoint: Endpoint, room: str, client: FlaskClient, controller: FakeController
+) -> None:
+    path = room.replace("\n", "%0A").replace(" ", "%20")
+    detail = assert_error(endpoint.ask(client, room=path), 400)
+    assert detail == {"fields": [{"field": "room_id", "problem": "has the wrong form"}]}
+    assert controller.asked == []
+
+
+@pytest.mark.parametrize("room", BAD_ROOM_IDS)
+def test_a_room_id_of_the_wrong_form_in_a_body(
+    room: str, client: FlaskClient, controller: FakeController
+) -> None:
+    response = client.post(
+        f"{SESSIONS}/{SESSION}/commands/conference/join", headers=HEADERS, json={"room_id": room}
+    )
+    detail = assert_error(response, 400)
+    assert detail == {"fields": [{"field": "room_id", "problem": "has the wrong form"}]}
+    assert controller.asked == []
+
+
+def test_a_room_id_that_is_no_utf8(client: FlaskClient) -> None:
+    assert_error(client.get(f"{ROOMS}/%ff%fe", headers=HEADERS), 400)
+
+
+@each(WITH_SESSION)
+def test_a_foreign_session(endpoint: Endpoint, client: FlaskClient) -> None:
+    assert_error(endpoint.ask(client, session=FOREIGN_SESSION), 403, REASONS["session_forbidden"])
+
+
+@each(WITH_SESSION)
+def test_a_missing_session(endpoint: Endpoint, client: FlaskClient) -> None:
+    assert_error(endpoint.ask(client, session=MISSING_SESSION), 404, "Session not found")
+
+
+@each(WITH_SESSION)
+@pytest.mark.parametrize(
+    "session",
+    ["x", SESSION[1:], SESSION + "0", SESSION.upper(), ROOM, SESSION + "%0A", "%ff", SESSION + "%20"],
+)
+def test_a_session_id_of_the_wrong_form_is_no_session(
+    endpoint: Endpoint, session: str, client: FlaskClient, controller: FakeController
+) -> None:
+    assert_error(endpoint.ask(client, session=session), 404, "Session not found")
+    assert controller.asked == []
+
+
+def test_a_foreign_room_to_join_is_403_and_a_missing_one_404(client: FlaskClient) -> None:
+    path = f"{SESSIONS}/{SESSION}/commands/conference/join"
+    assert_error(client.post(path, headers=HEADERS, json={"room_id": FOREIGN_ROOM}), 403)
+    assert_error(client.post(path, headers=HEADERS, json={"room_id": MISSING_ROOM}), 404)
+
+
+def test_400_comes_before_404(client: FlaskClient) -> None:
+    path = f"{SESSIONS}/nonsense/commands/conference/mute"
+    assert_error(client.post(path, headers=HEADERS, json={"extra": 1}), 400)
+    assert_error(client.post(f"{ROOMS}/{MISSING_ROOM}/volume", headers=HEADERS, json={"volume": 8}), 400)
+
+
+BAD = [(endpoint, body) for endpoint in ENDPOINTS for body in endpoint.bad_bodies]
+
+
+@pytest.mark.parametrize(("endpoint", "body"), BAD, ids=[f"{e} {str(b)[:60]}" for e, b in BAD])
+def test_a_body_with_a_wrong_field(
+    endpoint: Endpoint, body: dict[str, Any], client: FlaskClient, controller: FakeController
+) -> None:
+    detail = assert_error(endpoint.ask(client, json=body), 400)
+    assert detail["fields"]
+    assert all(each["field"] and each["problem"] for each in detail["fields"])
+    assert controller.asked == []
+
+
+@each(BODY_OPTIONAL)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"data": b"", "content_type": "application/json"},
+        {"json": {}},
+        {"data": b" {} \n", "content_type": "application/json; charset=utf-8"},
+    ],
+)
+def test_a_body_without_required_fields_may_be_left_out(
+    endpoint: Endpoint, options: dict[str, Any], client: FlaskClient
+) -> None:
+    assert endpoint.ask(client, **options).status_code == endpoint.status
+
+
+@each(BODY_REQUIRED)
+def test_a_body_with_required_fields_may_not(endpoint: Endpoint, client: FlaskClient) -> None:
+    assert_error(endpoint.ask(client, data=b"", content_type="application/json"), 400)
+    assert_error(endpoint.ask(client, data=b""), 400)
+
+
+MALFORMED = [
+    b"{",
+    b"nonsense",
+    b"\xff\xfe",
+    b'{"name": "\xff"}',
+    '{"name": "standup"}'.encode("utf-16"),
+    b'\xef\xbb\xbf{"name": "standup"}',
+    b"[]",
+    b'"name"',
+    b"1",
+    b"null",
+    b"true",
+    b'["name"]',
+    b"NaN",
+    b'{"volume": NaN}',
+    b'{"volume": Infinity}',
+    b'{"volume": -Infinity}',
+    b'{"volume": 1e999}',
+    b'{"volume": 02}',
+    b'{"volume": 2,}',
+    b"{'volume': 2}",
+    b'{"volume": 2} trailing',
+    b'{"volume": 1, "volume": 2}',
+    b'{"a": {"b": 1, "b": 2}}',
+    b'{"name": "a\nb"}',
+    b'{"name": "\\ud800"}',
+    b'{"\\ud800": 1}',
+    b'{"volume": ' + b"9" * 10_000 + b"}",
+    b"[" * 60_000,
+    b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+    b"\x00",
+]
+
+
+@each(WITH_BODY)
+@pytest.mark.parametrize("data", MALFORMED, ids=[repr(data[:30]) for data in MALFORMED])
+def test_malformed_json(
+    endpoint: Endpoint, data: bytes, client: FlaskClient, controller: FakeController
+) -> None:
+    assert_error(endpoint.ask(client, data=data, content_type="application/json"), 400)
+    assert controller.asked == []
+
+
+@each(WITH_BODY)
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "multipart/form-data",
+        "json",
+    ],
+)
+def test_a_body_that_is_not_declared_as_json(
+    endpoint: Endpoint, content_type: str | None, client: FlaskClient
+) -> None:
+    detail = assert_error(endpoint.ask(client, data=b"{}", content_type=content_type), 400)
+    assert detail["fields"][0]["field"] == "Content-Type"
+
+
+@each(ENDPOINTS)
+def test_a_body_over_64_kib_is_413(
+    endpoint: Endpoint, client: FlaskClient, controller: FakeController
+) -> None:
+    data = b'{"name": "standup"}' + b" " * 65536
+    assert_error(endpoint.ask(client, data=data, content_type="application/json"), 413)
+    assert controller.asked == []
+
+
+def test_a_body_of_64_kib_is_read(client: FlaskClient) -> None:
+    data = b'{"name": "standup"}'
+    response = client.post(
+        ROOMS, headers=HEADERS, data=data + b" " * (65536 - len(data)), content_type="application/json"
+    )
+    assert response.status_code == 201
+
+
+@each(ENDPOINTS)
+def test_unknown_query_parameters_are_ignored(endpoint: Endpoint, client: FlaskClient) -> None:
+    response = endpoint.ask(client, query_string={"trace": "1", "room_id": "x"})
+    assert response.status_code == endpoint.status
+
+
+# Outcomes
+
+
+@pytest.mark.parametrize("code", REASONS)
+def test_every_reason_has_its_status_and_text(
+    code: str, client: FlaskClient, controller: FakeController
+) -> None:
+    controller.refusal = Refused(code)
+    assert_error(client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS), errors.STATUS[code], REASONS[code])
+
+
+def test_the_table_of_statuses_is_complete() -> None:
+    assert set(errors.STATUS) == set(REASONS)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("rate_limited", 429),
+        ("not_in_room", 404),
+        ("still_joining", 409),
+        ("leaving", 409),
+        ("already_muted", 409),
+        ("already_unmuted", 409),
+        ("in_other_room", 409),
+        ("other_node", 409),
+        ("nothing_playing", 409),
+        ("too_many_operations", 409),
+        ("name_taken", 409),
+        ("bad_cursor", 400),
+        ("node_down", 503),
+        ("no_node", 503),
+    ],
+)
+def test_statuses_of_the_reference(
+    code: str, status: int, client: FlaskClient, controller: FakeController
+) -> None:
+    controller.refusal = Refused(code)
+    assert client.get(ROOMS, headers=HEADERS).status_code == status
+
+
+def test_a_taken_name_carries_the_room_that_has_it(client: FlaskClient, controller: FakeController) -> None:
+    controller.refusal = Refused("name_taken", {"room_id": ROOM})
+    response = client.post(ROOMS, headers=HEADERS, json={"name": "standup"})
+    assert response.get_json() == {
+        "success": False,
+        "error": "Conference name already taken for this application",
+        "detail": {"room_id": ROOM},
+    }
+    assert response.status_code == 409
+
+
+def test_an_error_without_detail_has_no_detail(client: FlaskClient, controller: FakeController) -> None:
+    controller.refusal = Refused("in_other_room")
+    response = client.post(
+        f"{SESSIONS}/{SESSION}/commands/conference/join", headers=HEADERS, json={"room_id": ROOM}
+    )
+    assert response.get_json() == {
+        "success": False,
+        "error": "Session is already in a different conference room. Use conference/leave first.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "seconds"),
+    [(1, "1"), (200, "1"), (999, "1"), (1000, "1"), (1001, "2"), (2000, "2"), (0, "1")],
+)
+def test_429_says_when_to_come_back(
+    milliseconds: int, seconds: str, client: FlaskClient, controller: FakeController
+) -> None:
+    controller.refusal = Refused("rate_limited", {"retry_after_ms": milliseconds})
+    response = client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS)
+    assert assert_error(response, 429) == {"retry_after_ms": milliseconds}
+    assert response.headers["Retry-After"] == seconds
+
+
+@pytest.mark.parametrize("cause", [Refused("node_down"), Refused("no_node"), StoreUnavailable("timed out")])
+def test_503_says_when_to_come_back(
+    cause: Exception, client: FlaskClient, controller: FakeController
+) -> None:
+    controller.failure = cause
+    response = client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS)
+    assert_error(response, 503)
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_what_the_store_said_stays_inside(client: FlaskClient, controller: FakeController) -> None:
+    controller.failure = StoreUnavailable("redis://user:secret@host timed out")
+    assert b"secret" not in client.get(ROOMS, headers=HEADERS).data
+
+
+def test_500_says_nothing_and_is_logged_with_the_request(
+    client: FlaskClient, controller: FakeController, caplog: pytest.LogCaptureFixture
+) -> None:
+    controller.failure = RuntimeError("secret internals")
+    response = client.get(ROOMS, headers={**HEADERS, "X-Request-ID": "r-42"})
+    assert response.get_json() == {"success": False, "error": "Internal error"}
+    assert response.status_code == 500
+    assert response.headers["X-Request-ID"] == "r-42"
+    assert "r-42" in caplog.text
+    assert "secret internals" in caplog.text
+    assert KEY not in caplog.text
+
+
+def test_join_is_200_when_already_there(client: FlaskClient, controller: FakeController) -> None:
+    controller.answers[commands.Join] = {"status": "already_joined", "room_id": ROOM}
+    response = client.post(
+        f"{SESSIONS}/{SESSION}/commands/conference/join", headers=HEADERS, json={"room_id": ROOM}
+    )
+    assert (response.status_code, response.get_json()) == (200, {"status": "already_joined", "room_id": ROOM})
+
+
+def test_pause_resumes(client: FlaskClient, controller: FakeController) -> None:
+    controller.answers[commands.TogglePause] = {"operation_id": OPERATION, "status": "resumed"}
+    response = client.post(f"{ROOMS}/{ROOM}/pause", headers=HEADERS)
+    assert (response.status_code, response.get_json()["status"]) == (202, "resumed")
+
+
+def test_only_known_fields_of_an_answer_go_out(client: FlaskClient, controller: FakeController) -> None:
+    controller.answers[commands.CreateRoom] = {"room_id": ROOM, "partition": "p07"}
+    assert client.post(ROOMS, headers=HEADERS, json={"name": "a"}).get_json() == {"room_id": ROOM}
+
+
+def test_a_session_in_no_room(client: FlaskClient, controller: FakeController) -> None:
+    parked = {**SESSION_ANSWER, "state": "parked", "room_id": "", "member_id": None, "started_at": CREATED_AT}
+    controller.answers[commands.GetSession] = parked
+    body = client.get(f"{SESSIONS}/{SESSION}", headers=HEADERS).get_json()
+    assert (body["state"], body["room_id"], body["member_id"]) == ("parked", "", None)
+
+
+@pytest.mark.parametrize("uid", ["x", "x" * 64, "naïve id", "mute-0042", None])
+@pytest.mark.parametrize("verb", ["join", "leave", "mute", "unmute"])
+def test_command_uid_reaches_the_controller(
+    verb: str, uid: str | None, client: FlaskClient, controller: FakeController
+) -> None:
+    body = {"command_uid": uid, **({"room_id": ROOM} if verb == "join" else {})}
+    response = client.post(f"{SESSIONS}/{SESSION}/commands/conference/{verb}", headers=HEADERS, json=body)
+    assert response.status_code == 202
+    asked = controller.asked[0]
+    assert isinstance(asked, commands.SessionCommand)
+    assert asked.command_uid == uid
+
+
+@pytest.mark.parametrize("name", ["a", "9", "a" * 64, "A-b_9", "0_-"])
+def test_names_that_are_fine(name: str, client: FlaskClient, controller: FakeController) -> None:
+    assert client.post(ROOMS, headers=HEADERS, json={"name": name}).status_code == 201
+    assert controller.asked == [commands.CreateRoom(app_id=APP, name=name)]
+
+
+@pytest.mark.parametrize("volume", [-50, -1, 0, 7])
+def test_volumes_that_are_fine(volume: int, client: FlaskClient, controller: FakeController) -> None:
+    assert client.post(f"{ROOMS}/{ROOM}/volume", headers=HEADERS, json={"volume": volume}).status_code == 202
+    assert controller.asked == [commands.SetVolume(**IN_ROOM, volume=volume)]
+
+
+@pytest.mark.parametrize("count", [1, 128])
+def test_as_many_urls_as_are_fine(count: int, client: FlaskClient, controller: FakeController) -> None:
+    urls = [f"https://cdn.example.com/{number}.wav" for number in range(count)]
+    assert client.post(f"{ROOMS}/{ROOM}/play", headers=HEADERS, json={"urls": urls}).status_code == 202
+    assert controller.asked == [commands.Play(**IN_ROOM, urls=tuple(urls))]
+
+
+def test_urls_reach_the_controller_clean(client: FlaskClient, controller: FakeController) -> None:
+    client.post(f"{ROOMS}/{ROOM}/play", headers=HEADERS, json={"urls": ["https://cdn.example.com/a b.wav"]})
+    asked = controller.asked[0]
+    assert isinstance(asked, commands.Play)
+    assert asked.urls == ("https://cdn.example.com/a%20b.wav",)
+
+
+def test_problems_name_their_field_and_not_its_value(client: FlaskClient) -> None:
+    urls = ["https://cdn.example.com/a.wav", "ftp://cdn.example.com/?signature=secret"]
+    response = client.post(f"{ROOMS}/{ROOM}/play", headers=HEADERS, json={"urls": urls, "extra": "secret"})
+    fields = assert_error(response, 400)["fields"]
+    assert [each["field"] for each in fields] == ["urls.1", "extra"]
+    assert b"secret" not in response.data
+
+
+def test_a_client_s_own_names_come_back_short_and_few(client: FlaskClient) -> None:
+    body = {**{f"field{number}": 1 for number in range(1000)}, "x" * 10_000: 1}
+    fields = assert_error(client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS, json=body), 400)["fields"]
+    assert len(fields) == 20
+    fields = assert_error(client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS, json={"x" * 10_000: 1}), 400)[
+        "fields"
+    ]
+    assert len(fields[0]["field"]) == 64
+
+
+# Pages
+
+
+LIMITS = {"rooms": (ROOMS, 200), "members": (f"{ROOMS}/{ROOM}/members", 1000), "sessions": (SESSIONS, 1000)}
+
+
+@pytest.mark.parametrize(("path", "maximum"), LIMITS.values(), ids=LIMITS)
+@pytest.mark.parametrize("limit", ["1", "50", "199", "999", "1001", "2147483648", "9" * 6000, None])
+def test_limits_are_clamped(
+    path: str, maximum: int, limit: str | None, client: FlaskClient, controller: FakeController
+) -> None:
+    query = {} if limit is None else {"limit": limit}
+    assert client.get(path, headers=HEADERS, query_string=query).status_code == 200
+    wanted = 50 if limit is None else min(int(limit[:18]), maximum)
+    assert getattr(controller.asked[0], "limit", None) == wanted
+
+
+@each(PAGED)
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(f"limit={limit}" for limit in ("0", "-1", "1.0", "1.5", "1e2", "%205", "5%20", "%2B5", "", "five")),
+        *(f"limit={limit}" for limit in ("%D9%A3", "0x10", "05", "5%0A", "1_0", "true", "null", "%FF")),
+        "limit=5&limit=5",
+        "limit=5&limit=6",
+        "limit",
+    ],
+)
+def test_limits_that_are_no_positive_integer(
+    endpoint: Endpoint, query: str, client: FlaskClient, controller: FakeController
+) -> None:
+    detail = assert_error(endpoint.ask(client, query_string=query), 400)
+    assert [each["field"] for each in detail["fields"]] == ["limit"]
+    assert controller.asked == []
+
+
+@each(PAGED)
+def test_a_cursor_goes_on_where_the_page_before_ended(
+    endpoint: Endpoint, client: FlaskClient, controller: FakeController
+) -> None:
+    kind = type(endpoint.command)
+    controller.answers[kind] = {"rows": [], "cursor": 2**53}
+    cursor = endpoint.ask(client).get_json()["cursor"]
+    controller.answers[kind] = {"rows": [], "cursor": 0}
+    last = endpoint.ask(client, query_string={"cursor": cursor, "limit": "7"})
+    assert last.get_json()["cursor"] == ""
+    assert [getattr(asked, "after", None) for asked in controller.asked] == [0, 2**53]
+
+
+@each(PAGED)
+def test_an_empty_cursor_is_the_first_page(
+    endpoint: Endpoint, client: FlaskClient, controller: FakeController
+) -> None:
+    assert endpoint.ask(client, query_string={"cursor": ""}).status_code == 200
+    assert controller.asked == [endpoint.command]
+
+
+@each(PAGED)
+@pytest.mark.parametrize("cursor", ["x", "1", "%00", "%FF", "=" * 32, "A" * 32, "é" * 32, "A" * 8000, "null"])
+def test_a_cursor_that_nobody_gave(
+    endpoint: Endpoint, cursor: str, client: FlaskClient, controller: FakeController
+) -> None:
+    assert_error(endpoint.ask(client, query_string=f"cursor={cursor}"), 400, "Invalid cursor")
+    assert controller.asked == []
+
+
+@each(PAGED)
+def test_a_cursor_given_twice(endpoint: Endpoint, client: FlaskClient) -> None:
+    cursor = endpoint.ask(client).get_json()["cursor"]
+    assert_error(endpoint.ask(client, query_string=f"cursor={cursor}&cursor={cursor}"), 400)
+
+
+@each(PAGED)
+def test_a_cursor_is_for_its_own_listing(endpoint: Endpoint, client: FlaskClient) -> None:
+    cursor = endpoint.ask(client).get_json()["cursor"]
+    for other in PAGED:
+        response = other.ask(client, query_string={"cursor": cursor})
+        assert (response.status_code == 200) == (other is endpoint)
+
+
+def test_a_cursor_is_for_its_own_room(client: FlaskClient, controller: FakeController) -> None:
+    cursor = client.get(f"{ROOMS}/{ROOM}/members", headers=HEADERS).get_json()["cursor"]
+    path = f"{ROOMS}/{MISSING_ROOM}/members"
+    assert_error(client.get(path, headers=HEADERS, query_string={"cursor": cursor}), 400, "Invalid cursor")
+
+
+@pytest.mark.parametrize("path", [ROOMS, SESSIONS])
+def test_a_cursor_is_for_its_own_app(path: str, client: FlaskClient) -> None:
+    cursor = client.get(path, headers=HEADERS).get_json()["cursor"]
+    assert_error(
+        client.get(path, headers=OTHER_HEADERS, query_string={"cursor": cursor}), 400, "Invalid cursor"
+    )
+
+
+# Around the API
+
+
+def test_alive(client: FlaskClient) -> None:
+    response = client.get("/healthz")
+    assert (response.status_code, response.get_json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("store", "nodes", "status"),
+    [
+        (True, {"acW68": True}, 200),
+        (True, {"acW68": True, "bQ123": False}, 200),
+        (True, {"acW68": False}, 503),
+        (True, {}, 503),
+        (False, {"acW68": True}, 503),
+        (False, {}, 503),
+    ],
+)
+def test_ready_when_store_and_a_node_are(
+    store: bool, nodes: dict[str, bool], status: int, client: FlaskClient, controller: FakeController
+) -> None:
+    controller.healthy = {"store": store, "nodes": nodes}
+    response = client.get("/readyz")
+    if status == 200:
+        assert response.get_json() == {"status": "ready", "store": store, "nodes": nodes}
+        assert response.status_code == 200
+    else:
+        assert assert_error(response, 503) == {"store": store, "nodes": nodes}
+        assert response.headers["Retry-After"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/nothing", "/healthz/", "//healthz", "/api", "/api/v2/conferences", "/%ff"]
+)
+def test_unknown_paths(path: str, client: FlaskClient) -> None:
+    assert_error(client.get(path), 404, "Not found")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"{ROOMS}/", f"{ROOMS}/{ROOM}/", f"{ROOMS}/{ROOM}/nothing", f"{SESSIONS}/{SESSION}/commands", "/api/v1"],
+)
+def test_unknown_paths_under_the_api(path: str, client: FlaskClient) -> None:
+    assert_error(client.get(path, headers=HEADERS), 404, "Not found")
+
+
+@each(ENDPOINTS)
+def test_other_methods_say_which_there_are(endpoint: Endpoint, client: FlaskClient) -> None:
+    path = endpoint.path.format(room=ROOM, session=SESSION)
+    response = client.patch(path, headers=HEADERS)
+    assert_error(response, 405, "Method not allowed")
+    assert endpoint.method in response.headers["Allow"].split(", ")
+
+
+@each(ENDPOINTS)
+def test_options_and_head(endpoint: Endpoint, client: FlaskClient, controller: FakeController) -> None:
+    path = endpoint.path.format(room=ROOM, session=SESSION)
+    options = client.options(path, headers=HEADERS)
+    assert (options.status_code, options.data) == (204, b"")
+    assert endpoint.method in options.headers["Allow"].split(", ")
+    if endpoint.method == "GET":
+        head, get = client.head(path, headers=HEADERS), client.get(path, headers=HEADERS)
+        assert (head.status_code, head.data) == (200, b"")
+        assert head.headers["Content-Length"] == get.headers["Content-Length"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/nothing", "/openapi.json", "/docs", ROOMS])
+def test_every_answer_carries_a_request_id(path: str, client: FlaskClient) -> None:
+    ids = {client.get(path).headers["X-Request-ID"] for _ in range(3)}
+    assert len(ids) == 3
+    assert all(re.fullmatch(r"[0-9a-f-]{36}", each) for each in ids)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("r-1", True),
+        ("A.b_c-9", True),
+        ("x" * 64, True),
+        ("x" * 65, False),
+        ("", False),
+        ("a b", False),
+        ("a;b", False),
+        ("é", False),
+        ("٣", False),
+        ("<script>", False),
+    ],
+)
+def test_a_request_id_of_the_client_is_kept_when_it_is_harmless(
+    given: str, kept: bool, client: FlaskClient
+) -> None:
+    raw = given.encode().decode("latin-1")
+    response = client.get("/healthz", environ_overrides={"HTTP_X_REQUEST_ID": raw})
+    assert (response.headers["X-Request-ID"] == raw) == kept
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/nothing", "/docs", ROOMS])
+def test_no_answer_is_sniffed_and_none_of_the_api_is_kept(path: str, client: FlaskClient) -> None:
+    response = client.get(path, headers=HEADERS)
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert (response.headers["Cache-Control"] == "no-store") == (path != "/docs")
+
+
+def test_apps_do_not_share_anything() -> None:
+    """The factory takes everything from its arguments."""
+    first, second = FakeController(), FakeController()
+    clients = [create_app(controller).test_client() for controller in (first, second)]
+    cursor = clients[0].get(ROOMS, headers=HEADERS).get_json()["cursor"]
+    assert (len(first.asked), len(second.asked)) == (1, 0)
+    assert_error(
+        clients[1].get(ROOMS, headers=HEADERS, query_string={"cursor": cursor}), 400, "Invalid cursor"
+    )
