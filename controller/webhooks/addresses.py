@@ -54,7 +54,7 @@ MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 def is_public(address: str) -> bool:
-    """True when an address, as a resolver returns it, is of the public internet. What is no address is not."""
+    """True when an address, as a resolver returns it, is of the public internet; False for any other text."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

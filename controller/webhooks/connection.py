@@ -31,7 +31,6 @@ IDLE_SECONDS = 30.0  # after which an unused connection is closed
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _USER_AGENT = f"Switchroom/{version('switchroom')}"
-_SWITCHING_PROTOCOLS = 101
 
 # The ones that block: they run in threads, whether or not the process is patched.
 _getaddrinfo = monkey.get_original("socket", "getaddrinfo")
@@ -273,8 +272,7 @@ class _Parser(HTTPResponse):
 
     @property
     def is_final(self) -> bool:
-        code = self.get_code() if self.headers_complete else 0
-        return code >= 200 or code == _SWITCHING_PROTOCOLS
+        return self.headers_complete and self.get_code() >= 200
 
     def _on_body(self, buf: bytearray) -> None:
         self.body_bytes += len(buf)

@@ -42,7 +42,9 @@ RENEW_SECONDS = 1.0
 HANDOVER_SECONDS = 5.0  # attempts under way get to end before a partition is given to another dispatcher
 SLOW_SECONDS = 1.0  # an endpoint that takes longer for an attempt counts as slow
 FIRST_LIMIT = 2  # attempts at a time to an endpoint that has not answered yet; doubles with each answer
-BLOCK_SECONDS = 0.5  # that a read waits for news
+BLOCK_SECONDS = (
+    5.0  # that a read of the reader waits for news; with the store's client it is half its timeout
+)
 PAGE = 200  # entries of the outbox read at a time
 BATCH = 100  # results stored in one step
 ASIDE_PAGE = 16  # of an app's webhooks that went aside, loaded at a time
@@ -82,6 +84,7 @@ class Dispatcher:
         self._registry = registry
         self._owner = owner
         self._reader = reader if reader is not None else store.client
+        self._block = BLOCK_SECONDS if reader is not None else store.timeout / 2
         self._network = network or Network(allow_private=allow_private_networks)
         self._schedule = schedule or Schedule()
         self._attempt_seconds = attempt_seconds
@@ -91,7 +94,6 @@ class Dispatcher:
         self._partitions: dict[str, _Partition] = {}
         self._window = WINDOW_BYTES[1]
         self._stopping = Event()
-        self._changed = Event()
         self._loops = Group()
         self._attempts = Group()
 
@@ -103,8 +105,6 @@ class Dispatcher:
     def start(self) -> None:
         """Returns at once; partitions are leased as they come free."""
         self._loops.spawn(self._lease_loop)
-        if not self._store.clustered:
-            self._loops.spawn(self._read_loop, self._partitions.values)
 
     def stop(self, timeout: float = 10.0) -> None:
         """Ends the attempts under way, within `timeout` seconds, stores their results and hands the leases
@@ -172,7 +172,7 @@ class Dispatcher:
         partition = _Partition(tag, token)
         partition.held = {entry: (attempts, wait / 1000) for entry, attempts, wait in held}
         self._partitions[tag] = partition
-        partition.loops.spawn(self._catch_up, partition)
+        partition.loops.spawn(self._follow, partition)
         partition.loops.spawn(self._settle_loop, partition)
         partition.loops.spawn(self._aside_loop, partition)
         return partition
@@ -188,7 +188,7 @@ class Dispatcher:
         gevent.spawn(self._drop, partition)
 
     def _drop(self, partition: _Partition) -> None:
-        """Forgets it. Attempts under way come to their end; what they bring is not stored, another holds it."""
+        """Forgets it. Attempts under way end by themselves, and what they bring is not stored."""
         partition.lost = True
         if self._partitions.get(partition.tag) is partition:
             del self._partitions[partition.tag]
@@ -212,33 +212,20 @@ class Dispatcher:
 
     # Reading
 
-    def _read_loop(self, partitions: Callable[[], Iterable[_Partition]]) -> None:
-        """Follows the outboxes of `partitions`, all in one read: on a cluster that is one for each."""
-        block = int(min(BLOCK_SECONDS, self._store.timeout / 2) * 1000)
+    def _follow(self, partition: _Partition) -> None:
+        """Reads the outbox from its start, then waits for what is added. One such read waits for each
+        partition: the outboxes are in different slots of a cluster, so no read covers two.
+        """
+        block = int(self._block * 1000)
         while True:
-            followed = {p.outbox.encode(): p for p in partitions() if p.caught_up}
-            if not followed:
-                self._changed.wait(RENEW_SECONDS)
-                self._changed.clear()
-                continue
             try:
-                streams = {p.outbox: p.cursor for p in followed.values()}
-                news = self._reader.xread(streams, count=PAGE, block=block)
+                news = self._reader.xread({partition.outbox: partition.cursor}, count=PAGE, block=block)
             except (RedisError, OSError) as error:
-                log.warning("outbox not read", error=str(error))
+                log.warning("outbox not read", partition=partition.tag, error=str(error))
                 gevent.sleep(RETRY_SECONDS)
                 continue
-            for name, entries in news:
-                if not followed[name].lost:
-                    self._accept(followed[name], entries)
-
-    def _catch_up(self, partition: _Partition) -> None:
-        while self._accept(partition, self._page(partition, f"({partition.cursor}")) == PAGE:
-            pass
-        partition.caught_up = True
-        self._changed.set()
-        if self._store.clustered:
-            self._read_loop(lambda: (partition,))
+            for _, entries in news:
+                self._accept(partition, entries)
 
     def _page(self, partition: _Partition, start: str, end: str = "+") -> list[Any]:
         while True:
@@ -250,8 +237,8 @@ class Dispatcher:
                 log.warning("outbox not read", partition=partition.tag, error=str(error))
                 gevent.sleep(RETRY_SECONDS)
 
-    def _accept(self, partition: _Partition, entries: list[Any]) -> int:
-        """New entries, in order. -> how many."""
+    def _accept(self, partition: _Partition, entries: list[Any]) -> None:
+        """New entries, in order."""
         for entry, fields in entries:
             partition.cursor = entry.decode()
             webhook = _webhook(partition.cursor, fields)
@@ -269,7 +256,6 @@ class Dispatcher:
                 )
                 continue
             self._offer(partition.endpoint(webhook.app), webhook)
-        return len(entries)
 
     def _offer(self, endpoint: _Endpoint, webhook: Webhook) -> None:
         if webhook.entry in endpoint.partition.held:
@@ -291,7 +277,7 @@ class Dispatcher:
             self._enqueue((endpoint,))
 
     def _refill(self, endpoint: _Endpoint) -> None:
-        """Reads again what did not fit, for the one app, up to where the partition as a whole has been read."""
+        """Reads what did not fit, of the one app, up to where the partition as a whole has been read."""
         partition, lanes = endpoint.partition, endpoint.lanes
         position = lanes.unread
         while position is not None:
@@ -356,7 +342,8 @@ class Dispatcher:
             log.warning("app not looked up", app=webhook.app, error=str(error))
             gevent.spawn_later(RETRY_SECONDS, self._wake, endpoint, webhook)
         except Exception:
-            # Counts as a failed attempt, so that what cannot be sent steps aside instead of stopping its lane.
+            # Counts as a failed attempt, so that what cannot be sent steps aside instead of stopping its
+            # lane.
             log.exception("webhook not sent", app=webhook.app, entry=webhook.entry)
             outcome = _Outcome(error="internal error")
         finally:
@@ -545,7 +532,6 @@ class _Partition:
         self.token = token
         self.outbox = keys.key(tag, "outbox")
         self.cursor = "0-0"
-        self.caught_up = False
         self.held: dict[str, tuple[int, float]] = {}
         self.endpoints: dict[str, _Endpoint] = {}
         self.results: deque[tuple[_Endpoint | None, Webhook | None, dict[str, Any]]] = deque()

@@ -1,4 +1,4 @@
-"""A webhook as it goes over the wire: its id, the exact bytes of its body, its signature (Standard Webhooks)."""
+"""A webhook on the wire (Standard Webhooks): its id, the exact bytes of its body, its signature."""
 
 from __future__ import annotations
 

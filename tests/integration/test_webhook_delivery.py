@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gevent
 import orjson
 import pytest
 
+from controller.store import keys
 from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.schedule import Schedule
-from tests.integration.webhook_fixtures import Outbox, Receiver
+from tests.integration import webhook_fixtures as fixtures
+from tests.integration.webhook_fixtures import ERROR, OK, Outbox, Receiver
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-44665544000%d"
 # The real schedule has seven attempts too, and holds the lane for the first two retries.
@@ -95,3 +98,318 @@ def test_what_was_there_before_the_dispatcher_is_delivered_in_order(
         sequences = [r.data["sequence"] for r in receiver.received if r.data["room_id"] == room]
         assert sequences == sorted(sequences)
     assert receiver.connections <= 8
+
+
+def test_a_retry_has_the_same_id_and_bytes(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+    app = outbox.app("demo", receiver.url)
+    receiver.answers.extend([ERROR, ERROR])
+    times = iter((1_700_000_000.0, 1_700_000_005.0, 1_700_000_035.0))
+    start(clock=lambda: next(times, 1_700_000_100.0))
+    (expected,) = outbox.put(app, ROOM % 1)
+    receiver.wait(3)
+    assert receiver.ids() == [expected] * 3
+    assert len({request.body for request in receiver.received}) == 1
+    assert len({request.headers["webhook-timestamp"] for request in receiver.received}) > 1
+    outbox.wait_until(lambda: not outbox.left(app))
+    lines = outbox.log(app)
+    assert [(line["attempt"], line["outcome"], line["status"]) for line in lines] == [
+        (1, "held", 500),
+        (2, "held", 500),
+        (3, "delivered", 200),
+    ]
+    assert [line["next_at"] - line["at"] for line in lines[:2]] == pytest.approx([30, 60], rel=0.11)
+    assert outbox.record(expected) == {}
+    assert not store_keys(outbox, app, "held")
+
+
+def store_keys(outbox: Outbox, app: str, name: str, *ids: str) -> int:
+    return int(outbox.store.client.exists(keys.key(keys.partition_of(app), name, *ids)))
+
+
+def test_a_failing_webhook_holds_its_lane_and_no_other(
+    outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
+    app = outbox.app("demo", receiver.url)
+    first, second, other = outbox.put(app, ROOM % 1, ROOM % 1, ROOM % 2)
+    failures = iter((ERROR, ERROR))
+    receiver.choose = lambda request: next(failures, None) if request.id == first else None
+    start()
+    receiver.wait(5)
+    ids = receiver.ids()
+    assert [i for i in ids if i != other] == [first, first, first, second]
+    assert ids.index(other) <= 1
+
+
+def test_a_poisoned_webhook_steps_aside_and_fails_alone(
+    outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
+    app = outbox.app("demo", receiver.url)
+    poisoned, *others = outbox.put(app, *[ROOM % 1] * 6)
+    receiver.choose = lambda request: ERROR if request.id == poisoned else OK
+    start()
+    outbox.wait_until(lambda: outbox.record(poisoned).get("status") == "failed")
+    ids = receiver.ids()
+    # Held for the retries of the first minute, which are two, and then no longer in the way.
+    assert ids[:3] == [poisoned] * 3
+    assert [i for i in ids if i != poisoned] == others
+    assert ids.count(poisoned) == 7
+    assert not outbox.left(app)
+    record = outbox.record(poisoned)
+    assert record["attempts"] == "7"
+    assert (record["app"], record["type"], record["lane"]) == (app, "conference.member.joined", ROOM % 1)
+    assert orjson.loads(record["data"])["sequence"] == 1
+    attempts = [orjson.loads(record[f"a{n}"]) for n in range(1, 8)]
+    assert {a["status"] for a in attempts} == {500}
+    assert {a["answer"] for a in attempts} == {"oops"}
+    tag, entry = keys.partition_of(app), poisoned.partition("-")[2]
+    client = outbox.store.client
+    assert 29 * 86400 < client.ttl(keys.key(tag, "delivery", entry)) <= 30 * 86400
+    assert client.zrange(keys.key(tag, "failed", app), 0, -1) == [entry.encode()]
+    assert not client.exists(keys.key(tag, "aside", app), keys.key(tag, "asides"), keys.key(tag, "held"))
+    outcomes = [line["outcome"] for line in outbox.log(app) if line["webhook"] == poisoned]
+    assert outcomes == ["held", "held", "aside", "aside", "aside", "aside", "failed"]
+
+
+def test_many_that_stepped_aside_are_delivered_in_the_end(
+    outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
+    app = outbox.app("demo", receiver.url)
+    expected = outbox.put(app, *[ROOM % i for i in range(60)])
+    seen: dict[str, int] = {}
+
+    def fail_thrice(request: fixtures.Received) -> bytes | None:
+        seen[request.id] = seen.get(request.id, 0) + 1
+        return ERROR if seen[request.id] <= 3 else None
+
+    receiver.choose = fail_thrice
+    start()
+    receiver.wait(60 * 4)
+    outbox.wait_until(lambda: not store_keys(outbox, app, "asides"))
+    assert seen == dict.fromkeys(expected, 4)
+    assert {outcome: n for outcome, n in counts(outbox, app).items()} == {
+        "held": 120,
+        "aside": 60,
+        "delivered": 60,
+    }
+    assert not any(outbox.record(webhook) for webhook in expected)
+
+
+def counts(outbox: Outbox, app: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for line in outbox.log(app):
+        found[line["outcome"]] = found.get(line["outcome"], 0) + 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (fixtures.REDIRECT, 302),
+        (b"HTTP/1.1 404 Nope\r\nContent-Length: 0\r\n\r\n", 404),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+            "the answer is not HTTP",
+        ),
+        (fixtures.hang, "no answer within 0.2 s"),
+        (fixtures.drip, "no answer within 0.2 s"),
+        (fixtures.close, "the connection was closed without an answer"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the answer is not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 40000 + b"\r\n\r\n", "the answer's head is too long"),
+    ],
+    ids=["redirect", "404", "101", "hang", "drip", "close", "not-http", "long-head"],
+)
+def test_what_counts_as_a_failure(
+    outbox: Outbox, receiver: Receiver, start: Start, answer: fixtures.Answer, reason: int | str
+) -> None:
+    app = outbox.app("demo", receiver.url)
+    receiver.answers.append(answer)
+    start(attempt_seconds=0.2)
+    outbox.put(app, ROOM % 1)
+    receiver.wait(2)
+    outbox.wait_until(lambda: not outbox.left(app))
+    failed, delivered = outbox.log(app)
+    assert (failed["outcome"], failed.get("error", failed.get("status"))) == ("held", reason)
+    assert delivered["outcome"] == "delivered"
+    assert {request.path for request in receiver.received} == {"/hooks"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        fixtures.huge,
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\nuntil the end",
+    ],
+    ids=["huge", "204", "100", "chunked", "1.0"],
+)
+def test_what_counts_as_delivered(
+    outbox: Outbox, receiver: Receiver, start: Start, answer: fixtures.Answer
+) -> None:
+    app = outbox.app("demo", receiver.url)
+    receiver.answers.append(answer)
+    if isinstance(answer, bytes) and b"1.0" in answer:
+        receiver.answers[0] = lambda sock: sock.sendall(answer)  # and then it is closed
+    start()
+    outbox.put(app, ROOM % 1, ROOM % 1)
+    receiver.wait(2)
+    outbox.wait_until(lambda: not outbox.left(app))
+    assert counts(outbox, app) == {"delivered": 2}
+
+
+def test_connections_are_kept_and_a_closed_one_is_no_failure(
+    outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
+    app = outbox.app("demo", receiver.url)
+    start()
+    outbox.put(app, *[ROOM % 1] * 20)
+    receiver.wait(20)
+    assert receiver.connections == 1
+
+    def answer_and_close(sock: Any) -> None:
+        sock.sendall(OK)  # which says that the connection stays
+
+    receiver.answers.append(answer_and_close)
+    outbox.put(app, *[ROOM % 1] * 20)
+    receiver.wait(40)
+    outbox.wait_until(lambda: not outbox.left(app))
+    assert counts(outbox, app) == {"delivered": 40}
+    assert receiver.connections == 2
+
+
+def test_private_addresses_are_blocked(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+    port = receiver.url.rpartition(":")[2]
+    app = outbox.app("demo", f"http://localhost:{port}")
+    start(allow_private_networks=False)
+    (webhook,) = outbox.put(app, ROOM % 1)
+    outbox.wait_until(lambda: outbox.record(webhook))
+    assert "is not a public address" in orjson.loads(outbox.record(webhook)["a1"])["error"]
+    assert receiver.connections == 0
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_not base64!", "plain-text"])
+def test_nothing_is_sent_unsigned(outbox: Outbox, receiver: Receiver, start: Start, secret: str) -> None:
+    app = outbox.app("demo", receiver.url, secret=secret)
+    start()
+    (webhook,) = outbox.put(app, ROOM % 1)
+    outbox.wait_until(lambda: outbox.record(webhook))
+    error = orjson.loads(outbox.record(webhook)["a1"])["error"]
+    assert "secret" in error
+    assert "plain" not in error
+    assert receiver.connections == 0
+
+
+def test_an_app_without_an_endpoint_is_skipped(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+    nobody = outbox.app("demo", "")
+    tag = keys.partition_of(nobody)
+    outbox.put(nobody, ROOM % 1)
+    gone = fixtures.app_of_partition(keys.TAGS.index(tag))
+    outbox.put(gone, ROOM % 2)
+    outbox.store.client.xadd(keys.key(tag, "outbox"), {"app": nobody, "nonsense": "1"})
+    start()
+    outbox.wait_until(lambda: not outbox.left(nobody))
+    assert sorted(line["error"] for line in outbox.log(nobody)) == [
+        "malformed",
+        "the app has no webhook URL",
+        "there is no such app",
+    ]
+
+
+def test_a_new_url_and_secret_count_from_the_next_attempt(
+    outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
+    app = outbox.app("demo", "http://127.0.0.1:1/nobody-listens")
+    start(schedule=Schedule(delays=(0.02,) * 50, holding=50))
+    outbox.put(app, ROOM % 1)
+    outbox.wait_until(lambda: outbox.log(app))
+    secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+    outbox.app(app, receiver.url, secret=secret)
+    receiver.wait(1)[0].verify(secret)
+    assert outbox.log(app)[0]["error"] == "the connection was refused"
+
+
+def test_a_dead_endpoint_delays_no_other(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+    dead = Receiver()
+    dead.default = fixtures.hang
+    try:
+        # Both in one partition, and the dead one's webhooks come first.
+        dead_app = outbox.app(fixtures.app_of_partition(3), dead.url)
+        app = outbox.app(fixtures.app_of_partition(3, skip=[dead_app]), receiver.url)
+        outbox.put(dead_app, *[f"{ROOM % 1}-{i}" for i in range(500)])
+        start(concurrency=8, per_endpoint=8, attempt_seconds=30)
+        dead.wait(2)
+        expected = outbox.put(app, *[ROOM % i for i in range(100)])
+        receiver.wait(100, timeout=3)
+        assert sorted(receiver.ids()) == sorted(expected)
+        assert dead.most_under_way <= 2
+    finally:
+        dead.stop()
+
+
+def test_attempts_to_an_endpoint_are_bounded(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+    def slowly(sock: Any) -> None:
+        gevent.sleep(0.01)
+        sock.sendall(OK)
+
+    receiver.choose = lambda request: slowly
+    app = outbox.app("demo", receiver.url)
+    outbox.put(app, *[ROOM % i for i in range(60)])
+    start(per_endpoint=3)
+    receiver.wait(60)
+    assert receiver.most_under_way == 3
+
+
+def test_a_backlog_larger_than_the_window_is_read_in_parts(
+    outbox: Outbox, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.webhooks.dispatcher.WINDOW_BYTES", (20_000, 20_000))
+    monkeypatch.setattr("controller.webhooks.dispatcher.PAGE", 7)
+    dead_app = outbox.app(fixtures.app_of_partition(3), "http://127.0.0.1:1/")
+    app = outbox.app(fixtures.app_of_partition(3, skip=[dead_app]), receiver.url)
+    expected = []
+    for i in range(60):
+        outbox.put(dead_app, *[ROOM % (i % 3)] * 5)
+        expected += outbox.put(app, *[ROOM % (i % 3)] * 5)
+    dispatcher = start(schedule=Schedule(delays=(60.0,)))
+    for i in range(20):
+        receiver.wait(i * 10)
+        expected += outbox.put(app, *[ROOM % (i % 3)] * 5)
+    receiver.wait(400)
+    assert sorted(receiver.ids()) == sorted(expected)
+    for room in range(3):
+        sequences = [r.data["sequence"] for r in receiver.received if r.data["room_id"] == ROOM % room]
+        assert sequences == sorted(sequences)
+    (partition,) = (p for p in dispatcher._partitions.values() if p.tag == keys.TAGS[3])
+    assert partition.endpoints[dead_app].lanes.size <= 20_000
+    assert partition.endpoints[dead_app].lanes.unread
+
+
+def test_the_store_out_of_reach_for_a_while_loses_nothing(
+    outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
+    app = outbox.app("demo", receiver.url)
+    start()
+    first = outbox.put(app, *[ROOM % i for i in range(50)])
+    receiver.wait(10)
+    outbox.store.client.execute_command("CLIENT", "PAUSE", 1300, "ALL")
+    gevent.sleep(1.4)
+    second = outbox.put(app, *[ROOM % i for i in range(50)])
+    outbox.wait_until(lambda: not outbox.left(app))
+    assert set(receiver.ids()) == {*first, *second}
+
+
+def test_the_same_on_a_cluster(server_url: str, outbox: Outbox, receiver: Receiver) -> None:
+    cluster = Store.connect(server_url, cluster=True)
+    dispatcher = Dispatcher(cluster, outbox.registry, owner="d1", allow_private_networks=True, schedule=FAST)
+    apps = [outbox.app(fixtures.app_of_partition(n), receiver.url) for n in range(0, 16, 5)]
+    try:
+        dispatcher.start()
+        receiver.answers.append(ERROR)
+        for app in apps:
+            outbox.put(app, ROOM % 1, ROOM % 1)
+        receiver.wait(9)
+        outbox.wait_until(lambda: not any(outbox.left(app) for app in apps))
+    finally:
+        dispatcher.stop(timeout=1)
+        cluster.client.close()

@@ -79,7 +79,7 @@ class Received:
 
 
 class Receiver:
-    """An HTTP server that answers as told: `answers` in turn, then `default`, unless `choose(request)` returns one."""
+    """An HTTP server that answers with what `choose(request)` returns, else `answers` in turn, then `default`."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
@@ -183,7 +183,7 @@ class Outbox:
     def record(self, webhook: str) -> dict[str, Any]:
         """The record of a webhook that failed; empty when there is none."""
         partition, _, entry = webhook.removeprefix("msg_").partition("-")
-        found = self.store.client.hgetall(keys.key("{%s}" % partition, "delivery", entry))
+        found = self.store.client.hgetall(keys.key(keys.TAGS[int(partition[1:])], "delivery", entry))
         return {name.decode(): value.decode() for name, value in found.items()}
 
 
