@@ -70,7 +70,8 @@ class JobAnswered:
     paused: bool | None = None
 
 
-Occurrence = SessionParked | SessionEnded | MemberJoined | MemberLeft | MemberMuted | FileDone | JobAnswered
+Reported = SessionParked | SessionEnded | MemberJoined | MemberLeft | MemberMuted | FileDone
+Occurrence = Reported | JobAnswered
 
 SCRIPTS: dict[type, str] = {
     SessionParked: "session_parked",

@@ -96,13 +96,9 @@ def _membership(session: dict[str, Any], there: Membership | None) -> Iterable[O
     if there is None:
         return
     if not same:
-        yield MemberJoined(
-            session_id=session_id, room_id=there.room_id, member_id=there.member_id, muted=there.muted
-        )
+        yield MemberJoined(session_id=session_id, room_id=there.room_id, member_id=there.member_id, muted=there.muted)
     elif session["muted"] != there.muted and state != "joining":
-        yield MemberMuted(
-            session_id=session_id, room_id=there.room_id, member_id=there.member_id, muted=there.muted
-        )
+        yield MemberMuted(session_id=session_id, room_id=there.room_id, member_id=there.member_id, muted=there.muted)
 
 
 def _list(value: Any) -> list[Any]:

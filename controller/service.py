@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import cache
 from typing import Any
 
 from controller.commands import SCRIPTS, Command, CreateRoom, Mute, Play, Unmute
@@ -49,7 +48,7 @@ class Controller:
 
     def execute(self, command: Command) -> dict[str, Any]:
         """The command's answer, as its class says. Raises Refused, StoreUnavailable."""
-        args = {name: getattr(command, name) for name in _field_names(type(command))}
+        args = {name: getattr(command, name) for name in _FIELDS[type(command)]}
         target = args.get("session_id") or args.get("room_id")
         if target:
             args["node_up"] = self._nodes.is_up(target[:PREFIX_LENGTH])
@@ -97,7 +96,4 @@ _EXTRA: dict[type[Command], Callable[[Nodes], dict[str, Any]]] = {
     Unmute: lambda _: {"want": "unmute"},
 }
 
-
-@cache
-def _field_names(kind: type[Command]) -> tuple[str, ...]:
-    return tuple(item.name for item in fields(kind))
+_FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in SCRIPTS}

@@ -26,7 +26,11 @@ LONGEST_TEXT = 256
 # How a refusal begins or what it holds, its cause, and the reason that tenants read. Texts: trace 10 and 05.
 REFUSALS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"-ERR Conference \S+ not found"), "no_room", "no members"),
-    (re.compile(r"-ERR \(play\) File: .* not found", re.DOTALL), "unplayable", "could not be fetched or played"),
+    (
+        re.compile(r"-ERR \(play\) File: .* not found", re.DOTALL),
+        "unplayable",
+        "could not be fetched or played",
+    ),
     (re.compile(r"-ERR Non-Existant ID"), "no_member", "no such member"),
     (re.compile(r"-ERR No such channel"), "no_channel", "the call has ended"),
     (re.compile(r"-ERR File not playing"), "not_playing", "nothing is playing"),
@@ -52,7 +56,9 @@ def read_answer(job: str, command: str, text: str) -> JobAnswered:
     for pattern, cause, reason in REFUSALS:
         if pattern.match(text):
             return JobAnswered(job=job, ok=False, cause=cause, reason=reason)
-    return JobAnswered(job=job, ok=False, cause="other", reason=text.removeprefix("-ERR ")[:LONGEST_TEXT] or "no answer")
+    return JobAnswered(
+        job=job, ok=False, cause="other", reason=text.removeprefix("-ERR ")[:LONGEST_TEXT] or "no answer"
+    )
 
 
 def _parked(prefix: str, event: Event) -> Occurrence | None:

@@ -14,7 +14,15 @@ import gevent
 import structlog
 
 from controller.errors import StoreUnavailable
-from controller.events import SCRIPTS, FileDone, JobAnswered, Occurrence, SessionEnded, SessionParked
+from controller.events import (
+    SCRIPTS,
+    FileDone,
+    JobAnswered,
+    Occurrence,
+    Reported,
+    SessionEnded,
+    SessionParked,
+)
 from controller.registry import Node, Registry
 from controller.resync import compare, read_channels, read_conferences
 from controller.store import keys
@@ -138,7 +146,7 @@ class NodeWorker:
     def _happened(self, events: list[Event]) -> None:
         occurrences = [found for event in events if (found := translate(self.node.prefix, event))]
         if not occurrences:
-            return
+            return None
         give_up = time.monotonic() + HOLD_SECONDS
         while True:
             try:
@@ -167,9 +175,11 @@ class NodeWorker:
             return None
         return script, keys.partition_of(app), {**args, "app_id": app}
 
-    def _app_of(self, occurrence: Occurrence) -> str | None:
+    def _app_of(self, occurrence: Reported) -> str | None:
         """Whose it is. Known from the command or event before; else the store is asked, partition by partition."""
-        kind, subject = ("room", occurrence.room_id) if isinstance(occurrence, FileDone) else ("session", occurrence.session_id)
+        kind, subject = (
+            ("room", occurrence.room_id) if isinstance(occurrence, FileDone) else ("session", occurrence.session_id)
+        )
         app = self._apps.get(subject) or self._look_up(kind, subject)
         if app is None and isinstance(occurrence, SessionParked):
             owner = self._registry.app_of_did(occurrence.did)
@@ -202,7 +212,7 @@ class NodeWorker:
 
     def _up(self, connection: Connection) -> None:
         """Make the store what the node is. Events that happen meanwhile are held by the link and come afterwards."""
-        core_uuid = connection.api("global_getvar core_uuid").strip()
+        core_uuid = connection.api(esl.CoreUuid()).strip()
         restarted = self._core_uuid not in ("", core_uuid)
         self._core_uuid = core_uuid
         members = read_conferences(connection.api(esl.JsonList()))
@@ -219,7 +229,8 @@ class NodeWorker:
         )  # fmt: skip
         self._apply(plan.occurrences, resynced=True)
         lost: list[Step] = [
-            ("playback_lost", keys.partition_of(room["app"]), {"room_id": room["id"], "resynced": True}) for room in rooms
+            ("playback_lost", keys.partition_of(room["app"]), {"room_id": room["id"], "resynced": True})
+            for room in rooms
         ]
         lost += [("jobs_lost", tag, {"resynced": True}) for tag in keys.TAGS]
         self._run_many(lost)
@@ -271,7 +282,7 @@ class Worker:
         self._reader = reader
         self._owner = owner
         self._held: dict[str, NodeWorker] = {}
-        self._greenlets: list[gevent.Greenlet] = []
+        self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
     def start(self) -> None:
         groups = [[tag] for tag in keys.TAGS] if self._store.clustered else [list(keys.TAGS)]
@@ -338,7 +349,9 @@ class Worker:
             try:
                 with self._reader.guard():
                     found = self._reader.client.xread(
-                        {stream: last.get(stream, b"0") for stream in streams}, count=READ_COUNT, block=BLOCK_MS
+                        {stream: last.get(stream, b"0") for stream in streams},
+                        count=READ_COUNT,
+                        block=BLOCK_MS,
                     )
                 for stream, entries in found:
                     tag, held = streams[stream]

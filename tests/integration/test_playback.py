@@ -51,7 +51,11 @@ def test_urls_go_one_after_the_answer_to_the_other(world: World, room: str) -> N
     assert (second["url"], second["index"]) == (B, 1)
     world.answer(second["job"])
     state = world.room(room)
-    assert (state["playback_status"], state["playback_urls"], state["playback_operation_id"]) == ("playing", [A, B], "op1")
+    assert (state["playback_status"], state["playback_urls"], state["playback_operation_id"]) == (
+        "playing",
+        [A, B],
+        "op1",
+    )
     done(world, room, 0)
     assert world.types() == ["conference.play.started"]
     done(world, room, 1)
@@ -60,7 +64,11 @@ def test_urls_go_one_after_the_answer_to_the_other(world: World, room: str) -> N
     assert data["status"] == "completed"
     assert data["results"] == [{"url": A, "status": "played"}, {"url": B, "status": "played"}]
     state = world.room(room)
-    assert (state["playback_status"], state.get("playback_urls"), state["playback_operation_id"]) == ("stopped", None, "")
+    assert (state["playback_status"], state.get("playback_urls"), state["playback_operation_id"]) == (
+        "stopped",
+        None,
+        "",
+    )
 
 
 def test_a_url_that_cannot_be_played(world: World, room: str) -> None:
@@ -99,7 +107,11 @@ def test_a_play_that_the_node_does_not_answer(world: World, room: str) -> None:
     world.play(room, A)
     take(world, "play")
     world.overdue()
-    assert world.types() == ["conference.play.started", "conference.command.failed", "conference.play.finished"]
+    assert world.types() == [
+        "conference.play.started",
+        "conference.command.failed",
+        "conference.play.finished",
+    ]
 
 
 def test_a_second_operation_queues_behind_the_first(world: World, room: str) -> None:
@@ -200,7 +212,11 @@ def test_a_pause_that_the_node_does_not_carry_out(world: World, room: str) -> No
     world.webhooks()
     world.answer(take(world, "pause")[0]["job"], ok=False, cause="not_playing", reason="nothing is playing")
     ((kind, data),) = world.webhooks()
-    assert (kind, data["command"], data["reason"]) == ("conference.command.failed", "pause", "nothing is playing")
+    assert (kind, data["command"], data["reason"]) == (
+        "conference.command.failed",
+        "pause",
+        "nothing is playing",
+    )
     assert world.room(room)["playback_status"] == "playing"
 
 
@@ -236,7 +252,10 @@ def test_volume_with_nothing_playing(world: World, room: str) -> None:
     world.ask("volume", room_id=room, volume=4)
     take(world)
     assert world.webhooks() == [
-        ("conference.play.volume_changed", {"app_id": "demo", "room_id": room, "sequence": 3, "volume": 4, "operation_id": ""})
+        (
+            "conference.play.volume_changed",
+            {"app_id": "demo", "room_id": room, "sequence": 3, "volume": 4, "operation_id": ""},
+        )
     ]
     world.play(room, A)
     assert take(world, "play")[0]["volume"] == 4

@@ -43,7 +43,10 @@ def test_a_session_starts_once_and_ends_with_its_cause(world: World) -> None:
 
 def test_join_is_confirmed_by_the_node_only(world: World) -> None:
     room, session = world.create(), world.park()
-    assert world.ask("join", session_id=session, room_id=room, command_uid="u1") == {"status": "joining", "room_id": room}
+    assert world.ask("join", session_id=session, room_id=room, command_uid="u1") == {
+        "status": "joining",
+        "room_id": room,
+    }
     assert world.room(room)["members"] == 0
     assert "rows" not in world.ask("list_members", room_id=room, limit=50, after=0)
     (command,) = world.sent()
@@ -119,7 +122,12 @@ def test_leave_refused_by_the_node(world: World) -> None:
     (kick,) = world.sent()
     world.answer(kick["job"], ok=False, cause="other", reason="busy")
     ((kind, data),) = world.webhooks()
-    assert (kind, data["command"], data["command_uid"], data["reason"]) == ("conference.command.failed", "leave", "u", "busy")
+    assert (kind, data["command"], data["command_uid"], data["reason"]) == (
+        "conference.command.failed",
+        "leave",
+        "u",
+        "busy",
+    )
     assert world.session(session)["state"] == "joined"
     assert world.ask("leave", session_id=session)["status"] == "leaving"
 
@@ -251,7 +259,11 @@ def test_delete_that_the_node_does_not_confirm_ends_all_the_same(world: World) -
     world.ask("delete_room", room_id=room)
     world.webhooks()
     world.overdue()
-    assert sorted(world.types()) == ["conference.destroyed", "conference.member.join_failed", "conference.member.left"]
+    assert sorted(world.types()) == [
+        "conference.destroyed",
+        "conference.member.join_failed",
+        "conference.member.left",
+    ]
     assert {world.session(one)["state"] for one in (session, waiting)} == {"parked"}
 
 
@@ -269,7 +281,10 @@ def test_who_joins_a_room_that_is_gone_is_kicked(world: World) -> None:
 
 
 def test_cooldowns_are_started_by_what_was_accepted_only(store: Store) -> None:
-    world = World(store, cooldowns={"conf_play": 0, "conference_control": 0, "conference": 60_000, "conference_mute": 60_000})
+    world = World(
+        store,
+        cooldowns={"conf_play": 0, "conference_control": 0, "conference": 60_000, "conference_mute": 60_000},
+    )
     room, other, session = world.create(), world.create("other"), world.park()
     assert world.ask("leave", session_id=session)["refused"] == "not_in_room"
     assert world.ask("join", session_id=session, room_id=room)["status"] == "joining"

@@ -62,7 +62,13 @@ class World:
 
     def park(self, number: int = 1) -> str:
         session = f"{NODE}-00000000-0000-4000-9000-{number:012d}"
-        self.tell("session_parked", app_id=self.app_id, session_id=session, did="747713001", caller_id=f"caller{number}")
+        self.tell(
+            "session_parked",
+            app_id=self.app_id,
+            session_id=session,
+            did="747713001",
+            caller_id=f"caller{number}",
+        )
         return session
 
     def joined(self, room: str, number: int = 1) -> str:
@@ -88,7 +94,9 @@ class World:
 
     def webhooks(self) -> list[tuple[str, dict[str, Any]]]:
         """Since the last call."""
-        entries = self.store.client.xrange(keys.key(self.tag, "outbox"), min=b"(" + self._seen if self._seen != b"0" else "-")
+        entries = self.store.client.xrange(
+            keys.key(self.tag, "outbox"), min=b"(" + self._seen if self._seen != b"0" else "-"
+        )
         if entries:
             self._seen = entries[-1][0]
         return [(fields[b"type"].decode(), orjson.loads(fields[b"data"])) for _, fields in entries]

@@ -101,7 +101,9 @@ def test_a_call_that_the_channel_list_does_not_show_yet() -> None:
 
 
 def test_a_call_that_came_unseen() -> None:
-    plan = compare("acW68", [], [{"id": ROOM, "closing": False}], {"u1": Membership(ROOM, 5, True)}, CALL, lambda _: True)
+    plan = compare(
+        "acW68", [], [{"id": ROOM, "closing": False}], {"u1": Membership(ROOM, 5, True)}, CALL, lambda _: True
+    )
     assert plan.occurrences == [
         SessionParked(session_id=SID, did="747713001", caller_id="527"),
         MemberJoined(session_id=SID, room_id=ROOM, member_id=5, muted=True),

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from controller.events import FileDone, JobAnswered, MemberJoined, MemberLeft, MemberMuted, Occurrence, SessionEnded, SessionParked
+from controller.events import (
+    FileDone,
+    JobAnswered,
+    MemberJoined,
+    MemberLeft,
+    MemberMuted,
+    Occurrence,
+    SessionEnded,
+    SessionParked,
+)
 from controller.translate import read_answer, translate
 from esl.event import Event
 
@@ -44,7 +53,9 @@ def test_a_call_through_two_rooms() -> None:
 
 
 def test_files_are_named_by_file_not_by_the_head_of_the_queue() -> None:
-    done = [one for one in occurrences("15_two_plays_dispatched_at_once_arrive_swapped.jsonl") if isinstance(one, FileDone)]
+    done = [
+        one for one in occurrences("15_two_plays_dispatched_at_once_arrive_swapped.jsonl") if isinstance(one, FileDone)
+    ]
     assert [(one.operation_id, one.index) for one in done] == [("55ee", 1), ("55ee", 0)]
 
 

@@ -1,0 +1,128 @@
+"""A media node for the black-box tests: the emulator, or a FreeSWITCH that is running already.
+
+For the latter: `SWITCHROOM_TEST_FREESWITCH=esl_host:port,password,sip_host:port`, and SIPp on the PATH.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+from esl.emulator import Emulator
+
+PREFIX = "acW68"
+REAL = os.environ.get("SWITCHROOM_TEST_FREESWITCH", "")
+SCENARIO = Path(__file__).parent / "sipp" / "caller.xml"
+
+
+class Call(Protocol):
+    def hang_up(self) -> None: ...
+
+    def wait_ended(self, timeout: float = 10.0) -> None:
+        """Until the node has hung up. Raises TimeoutError."""
+
+
+class Node(Protocol):
+    esl: str
+    password: str
+    sip: str
+
+    def call(self, did: str, caller_id: str) -> Call: ...
+
+    def close(self) -> None: ...
+
+
+class EmulatedNode:
+    def __init__(self) -> None:
+        self.password = "emulated-secret"
+        self.emulator = Emulator(password=self.password)
+        self.emulator.start()
+        self.esl = "{}:{}".format(*self.emulator.address)
+        self.sip = "127.0.0.1:5060"
+
+    def call(self, did: str, caller_id: str) -> EmulatedCall:
+        return EmulatedCall(self.emulator, did, caller_id)
+
+    def close(self) -> None:
+        self.emulator.stop()
+
+
+class EmulatedCall:
+    def __init__(self, emulator: Emulator, did: str, caller_id: str) -> None:
+        self._emulator = emulator
+        self._channel = emulator.call(to=did, caller_id_number=caller_id)
+
+    def hang_up(self) -> None:
+        self._channel.hangup()
+
+    def wait_ended(self, timeout: float = 10.0) -> None:
+        if not self._emulator.wait_for(lambda: self._channel.state == "gone", timeout):
+            raise TimeoutError("the call is still up")
+
+
+class RealNode:
+    def __init__(self, settings: str) -> None:
+        self.esl, self.password, self.sip = settings.split(",")
+        self._folder = Path(tempfile.mkdtemp(prefix="switchroom-sipp-"))
+        # Half a second of a quiet tone in u-law, sent over and over.
+        (self._folder / "tone.ulaw").write_bytes(bytes([0xE5, 0xDF, 0xE5, 0xFF, 0x65, 0x5F, 0x65, 0x7F] * 500))
+        self._numbers = itertools.count(1)
+        self._calls: list[SippCall] = []
+
+    def call(self, did: str, caller_id: str) -> SippCall:
+        call = SippCall(self, did, caller_id, next(self._numbers), self._folder)
+        self._calls.append(call)
+        return call
+
+    def close(self) -> None:
+        for call in self._calls:
+            call.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class SippCall:
+    """One SIPp process with one call and RTP both ways."""
+
+    def __init__(self, node: RealNode, did: str, caller_id: str, number: int, folder: Path) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._call_id = f"call-{number}-{os.getpid()}"
+        self._process = subprocess.Popen(
+            [
+                "sipp", node.sip, "-sf", str(SCENARIO), "-m", "1", "-nostdin",
+                "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(self._port), "-cid_str", self._call_id,
+                "-key", "did", did, "-key", "caller", caller_id, "-key", "audio", str(folder / "tone.ulaw"),
+            ],
+            cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def hang_up(self) -> None:
+        message = (
+            f"MESSAGE sip:caller@127.0.0.1:{self._port} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKhangup\r\n"
+            "From: <sip:test@127.0.0.1>;tag=test\r\nTo: <sip:caller@127.0.0.1>\r\n"
+            f"Call-ID: {self._call_id}\r\nCSeq: 9 MESSAGE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        )
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(message.encode(), ("127.0.0.1", self._port))
+
+    def wait_ended(self, timeout: float = 10.0) -> None:
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError("the call is still up") from None
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(5)
+
+
+def open_node() -> Node:
+    return RealNode(REAL) if REAL else EmulatedNode()

@@ -1,0 +1,228 @@
+"""The whole of Switchroom as a process, with what stands around it: the tenant's webhook endpoint and a media server."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import wave
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.event import Event as Flag
+from gevent.pywsgi import WSGIServer
+from standardwebhooks.webhooks import Webhook
+
+from tests.e2e.nodes import PREFIX, Node
+
+KEYS = {"alpha": "alpha-key-0123456789", "beta": "beta-key-0123456789"}
+DIDS = {"alpha": "747713001", "beta": "747713002"}
+SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes yes").decode()
+
+
+class Receiver:
+    """Takes webhooks, verifies each, and lets tests wait for them. `answers` may turn some away."""
+
+    def __init__(self) -> None:
+        self.received: list[dict[str, Any]] = []
+        self.ids: list[str] = []
+        self.problems: list[str] = []
+        self.answer: Callable[[dict[str, Any]], int] = lambda _: 200
+        self._arrived = Flag()
+        self._server = WSGIServer(("127.0.0.1", 0), self._take, log=None)
+        self._server.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks"
+
+    def _take(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read()
+        headers = {
+            name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")
+        }
+        try:
+            payload = Webhook(SECRET).verify(body, headers)
+        except Exception as error:
+            self.problems.append(f"{error!r}: {body!r}")
+            start_response("400 Bad Request", [])
+            return []
+        status = self.answer(payload)
+        if status == 200 and headers["webhook-id"] not in self.ids:
+            self.ids.append(headers["webhook-id"])
+            self.received.append(payload)
+            self._arrived.set()
+        start_response(f"{status} X", [])
+        return []
+
+    def of(self, **match: Any) -> list[dict[str, Any]]:
+        """Those whose data holds `match`, in order of arrival."""
+        return [hook for hook in self.received if match.items() <= hook["data"].items()]
+
+    def types(self, **match: Any) -> list[str]:
+        return [hook["type"] for hook in self.of(**match)]
+
+    def wait(self, kind: str, timeout: float = 10.0, **match: Any) -> dict[str, Any]:
+        """The data of the first webhook of that type and data. Raises AssertionError."""
+        try:
+            with gevent.Timeout(timeout):
+                while True:
+                    self._arrived.clear()
+                    for hook in self.of(**match):
+                        if hook["type"] == kind:
+                            return dict(hook["data"])
+                    self._arrived.wait()
+        except gevent.Timeout:
+            raise AssertionError(f"no {kind} with {match}; there is {self.types(**match)}") from None
+
+    def close(self) -> None:
+        self._server.stop()
+
+
+class Media:
+    """`/tone/SECONDS.wav` is a mono tone of 8 kHz; everything else is missing."""
+
+    def __init__(self) -> None:
+        self._server = WSGIServer(("127.0.0.1", 0), self._serve, log=None)
+        self._server.start()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/{path}"
+
+    def tone(self, seconds: float, mark: str = "") -> str:
+        """A URL of its own for each `mark`: nodes cache by URL."""
+        return self.url(f"tone/{seconds}.wav?{mark}" if mark else f"tone/{seconds}.wav")
+
+    def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        found = re.fullmatch(r"/tone/([\d.]+)\.wav", environ["PATH_INFO"])
+        if not found:
+            start_response("404 Not Found", [("Content-Length", "0")])
+            return []
+        content = io.BytesIO()
+        with wave.open(content, "wb") as sound:
+            sound.setnchannels(1)
+            sound.setsampwidth(2)
+            sound.setframerate(8000)
+            # 1 kHz: eight samples a period.
+            period = b"".join(
+                value.to_bytes(2, "little", signed=True) for value in (0, 5657, 8000, 5657, 0, -5657, -8000, -5657)
+            )
+            sound.writeframes(period * int(float(found[1]) * 1000))
+        data = content.getvalue()
+        start_response("200 OK", [("Content-Type", "audio/wav"), ("Content-Length", str(len(data)))])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [data]
+
+    def close(self) -> None:
+        self._server.stop()
+
+
+class Answer:
+    def __init__(self, status: int, headers: dict[str, str], text: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body: Any = json.loads(text) if text else None
+
+    def __repr__(self) -> str:
+        return f"{self.status} {self.body}"
+
+
+class Switchroom:
+    """`switchroom serve` in a process of its own, on a data directory that survives it."""
+
+    def __init__(self, folder: Path, nodes: dict[str, Node], webhook_url: str, roles: str = "all") -> None:
+        self.folder = folder
+        self.config = folder / "switchroom.toml"
+        lines = ["[server]", 'listen = "127.0.0.1:0"', "[store]", f'data_dir = "{folder}/data"']
+        lines += [
+            "[webhooks]",
+            "allow_private_networks = true",
+            "[playback]",
+            "allow_private_networks = true",
+        ]
+        lines += ["[limits]", "requests_per_second = 1000"]
+        for prefix, node in nodes.items():
+            lines += [
+                "[[nodes]]",
+                f'prefix = "{prefix}"',
+                f'esl = "{node.esl}"',
+                f'password = "{node.password}"',
+                f'sip = "{node.sip}"',
+            ]
+        for app, key in KEYS.items():
+            lines += ["[[apps]]", f'id = "{app}"', f'api_key = "{key}"', f'webhook_url = "{webhook_url}"']
+            lines += [f'webhook_secret = "{SECRET}"', f'dids = ["{DIDS[app]}"]']
+        self.config.write_text("\n".join(lines) + "\n")
+        self._roles = roles
+        self._process: subprocess.Popen[str] | None = None
+        self.port = 0
+
+    def start(self) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "controller",
+            "serve",
+            "--config",
+            str(self.config),
+            "--role",
+            self._roles,
+        ]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=(self.folder / "log").open("a"), text=True, cwd=self.folder,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        with gevent.Timeout(30, AssertionError("not ready: " + str(self.folder / "log"))):
+            line = self._process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        assert found, f"{line!r}; {(self.folder / 'log').read_text()[-2000:]}"
+        self.port = int(found[1])
+
+    def wait_up(self, prefix: str = PREFIX, timeout: float = 15.0) -> None:
+        """Until the node is reachable through it."""
+        with gevent.Timeout(timeout, AssertionError(f"node {prefix} is not up")):
+            while self.get("/readyz").body.get("nodes", {}).get(prefix) is not True:
+                gevent.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 15.0) -> int:
+        if self._process is None:
+            return 0
+        self._process.send_signal(how)
+        code = self._process.wait(timeout)
+        self._process = None
+        return code
+
+    def request(self, method: str, path: str, body: Any = None, app: str | None = "alpha", **headers: str) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        if app:
+            headers = {"X-App-ID": app, "X-API-Key": KEYS[app], **headers}
+        text = None
+        if body is not None:
+            text = json.dumps(body)
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, path, text, headers)
+            response = connection.getresponse()
+            return Answer(
+                response.status,
+                {name.lower(): value for name, value in response.getheaders()},
+                response.read(),
+            )
+        finally:
+            connection.close()
+
+    def get(self, path: str, app: str | None = "alpha") -> Answer:
+        return self.request("GET", path, app=app)
+
+    def post(self, path: str, body: Any = None, app: str | None = "alpha") -> Answer:
+        """Waits out a cooldown, as its 429 says to."""
+        while True:
+            answer = self.request("POST", path, body, app)
+            if answer.status != 429:
+                return answer
+            gevent.sleep(answer.body["detail"]["retry_after_ms"] / 1000)

@@ -1,0 +1,126 @@
+"""What happens when a part goes away and comes back: emulator only, for its connections can be cut at will."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.nodes import PREFIX, EmulatedNode
+from tests.e2e.system import DIDS, Media, Receiver, Switchroom
+
+CONFERENCES = "/api/v1/conferences"
+
+
+class Stage:
+    """A Switchroom of its own with its own node, with one member in one room."""
+
+    def __init__(self, folder: Path) -> None:
+        self.hooks = Receiver()
+        self.media = Media()
+        self.node = EmulatedNode()
+        self.service = Switchroom(folder, {PREFIX: self.node}, self.hooks.url)
+        self.service.start()
+        self.service.wait_up()
+
+    def member(self, caller_id: str = "5271") -> tuple[str, str]:
+        self.call = self.node.call(DIDS["alpha"], caller_id)
+        session = self.hooks.wait("session.started", caller_id=caller_id)["uuid"]
+        room = self.service.post(CONFERENCES, {"name": "room-" + caller_id}).body["room_id"]
+        assert (
+            self.service.post(f"/api/v1/sessions/{session}/commands/conference/join", {"room_id": room}).status == 202
+        )
+        self.hooks.wait("conference.member.joined", uuid=session)
+        return session, room
+
+    def close(self) -> None:
+        self.service.stop(signal.SIGKILL)
+        self.node.close()
+        self.hooks.close()
+        self.media.close()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    stage.close()
+
+
+def test_what_was_missed_while_the_link_was_cut(stage: Stage) -> None:
+    session, room = stage.member()
+    emulator = stage.node.emulator
+    emulator.stop()
+    answer = stage.service.request("POST", f"{CONFERENCES}/{room}/play", {"urls": [stage.media.tone(1)]})
+    for _ in range(200):
+        if answer.status == 503:
+            break
+        answer = stage.service.request("POST", f"{CONFERENCES}/{room}/play", {"urls": [stage.media.tone(1)]})
+    assert answer.status == 503
+    assert "retry-after" in answer.headers
+    stage.call.hang_up()
+    emulator.start()
+    assert stage.hooks.wait("conference.member.left", uuid=session)["resynced"] is True
+    assert stage.hooks.wait("session.ended", uuid=session)["resynced"] is True
+
+
+def test_a_node_that_restarts(stage: Stage) -> None:
+    session, room = stage.member()
+    stage.node.emulator.restart()
+    stage.hooks.wait("conference.member.left", uuid=session)
+    stage.hooks.wait("session.ended", uuid=session)
+    stage.service.wait_up()
+    assert stage.service.get(f"{CONFERENCES}/{room}").body["members"] == 0
+
+
+def test_delete_while_the_node_is_away(stage: Stage) -> None:
+    session, room = stage.member()
+    emulator = stage.node.emulator
+    emulator.stop()
+    while stage.service.get("/readyz").body["nodes"][PREFIX]:
+        pass
+    assert stage.service.request("DELETE", f"{CONFERENCES}/{room}").status == 200
+    stage.hooks.wait("conference.member.left", timeout=20, uuid=session)
+    stage.hooks.wait("conference.destroyed", room_id=room)
+    assert room in emulator.conferences
+    emulator.start()
+    assert emulator.wait_for(lambda: room not in emulator.conferences, 15)
+    assert stage.service.get(f"/api/v1/sessions/{session}").body["state"] == "parked"
+
+
+def test_killed_and_started_again_on_the_same_data(stage: Stage) -> None:
+    session, room = stage.member()
+    stage.service.stop(signal.SIGKILL)
+    stage.call.hang_up()
+    stage.service.start()
+    assert stage.service.get(f"{CONFERENCES}/{room}").status == 200
+    stage.hooks.wait("session.ended", timeout=20, uuid=session)
+    stage.service.wait_up()
+    assert stage.service.get(f"{CONFERENCES}/{room}").body["members"] == 0
+    other, _ = stage.member("5272")
+    assert other != session
+
+
+def test_sigterm_drains(stage: Stage) -> None:
+    stage.member()
+    assert stage.service.stop(signal.SIGTERM) == 0
+    stage.service.start()
+    stage.service.wait_up()
+
+
+def test_webhooks_wait_for_the_endpoint(stage: Stage) -> None:
+    turned_away: list[str] = []
+
+    def answer(hook: dict[str, object]) -> int:
+        if len(turned_away) < 1:
+            turned_away.append(str(hook["type"]))
+            return 500
+        return 200
+
+    stage.hooks.answer = answer
+    stage.service.post(CONFERENCES, {"name": "later"})
+    stage.hooks.wait("conference.created", timeout=20)
+    assert turned_away == ["conference.created"]
+    assert stage.hooks.problems == []

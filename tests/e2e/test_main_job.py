@@ -1,0 +1,272 @@
+"""Rooms over HTTP, calls in, outcomes as webhooks: against the emulator, or a real FreeSWITCH (see `nodes`)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+
+from tests.e2e.conftest import Dial
+from tests.e2e.nodes import PREFIX, Node
+from tests.e2e.system import DIDS, Media, Receiver, Switchroom
+
+CONFERENCES = "/api/v1/conferences"
+NewRoom = Callable[[], str]
+JoinRoom = Callable[[str, str], dict[str, object]]
+
+
+def command(session: str, what: str) -> str:
+    return f"/api/v1/sessions/{session}/commands/conference/{what}"
+
+
+def test_the_whole_job(
+    room_service: Switchroom, hooks: Receiver, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    room = new_room()
+    assert re.fullmatch(rf"{PREFIX}-room-[0-9a-f-]{{36}}", room)
+    session, _ = dial()
+    joined = join(session, room)
+    assert (joined["muted"], joined["did"]) == (True, DIDS["alpha"])
+    members = room_service.get(f"{CONFERENCES}/{room}/members").body["members"]
+    assert [(one["uuid"], one["muted"]) for one in members] == [(session, True)]
+
+    assert room_service.post(command(session, "unmute"), {"command_uid": "un-1"}).status == 202
+    assert hooks.wait("conference.member.unmuted", uuid=session)["command_uid"] == "un-1"
+    assert room_service.get(f"{CONFERENCES}/{room}/members").body["members"][0]["muted"] is False
+
+    urls = [media.tone(1), media.tone(1, "again")]
+    played = room_service.post(f"{CONFERENCES}/{room}/play", {"urls": urls})
+    assert (played.status, played.body["status"]) == (202, "in_progress")
+    operation = played.body["operation_id"]
+    state = room_service.get(f"{CONFERENCES}/{room}").body
+    assert (state["playback_status"], state["playback_urls"], state["playback_operation_id"]) == (
+        "playing",
+        urls,
+        operation,
+    )
+    finished = hooks.wait("conference.play.finished", operation_id=operation)
+    assert finished["status"] == "completed"
+    assert finished["results"] == [{"url": url, "status": "played"} for url in urls]
+    assert room_service.get(f"{CONFERENCES}/{room}").body["playback_status"] == "stopped"
+
+    assert room_service.post(command(session, "leave")).body == {"status": "leaving", "room_id": room}
+    hooks.wait("conference.member.left", uuid=session, room_id=room)
+    assert room_service.request("DELETE", f"{CONFERENCES}/{room}").status == 200
+    hooks.wait("conference.destroyed", room_id=room)
+    assert hooks.types(room_id=room) == [
+        "conference.created",
+        "conference.member.joined",
+        "conference.member.unmuted",
+        "conference.play.started",
+        "conference.play.finished",
+        "conference.member.left",
+        "conference.destroyed",
+    ]
+    assert [hook["data"]["sequence"] for hook in hooks.of(room_id=room)] == list(range(1, 8))
+    assert hooks.problems == []
+
+
+def test_the_same_session_joins_another_room(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    first, second = new_room(), new_room()
+    join(session, first)
+    refused = room_service.post(command(session, "join"), {"room_id": second})
+    assert refused.status == 409
+    assert room_service.post(command(session, "join"), {"room_id": first}).body["status"] == "already_joined"
+    room_service.post(command(session, "leave"))
+    hooks.wait("conference.member.left", uuid=session, room_id=first)
+    join(session, second)
+    assert room_service.get(f"/api/v1/sessions/{session}").body["room_id"] == second
+
+
+def test_mute_drifts_nowhere(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    join(session, new_room())
+    assert room_service.post(command(session, "mute")).status == 409
+    assert room_service.post(command(session, "unmute")).status == 202
+    hooks.wait("conference.member.unmuted", uuid=session)
+    assert room_service.post(command(session, "unmute")).status == 409
+    assert room_service.post(command(session, "mute")).status == 202
+    hooks.wait("conference.member.muted", uuid=session)
+    assert room_service.get(f"/api/v1/sessions/{session}").body["muted"] is True
+
+
+def test_a_caller_who_hangs_up_in_a_room(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, call = dial()
+    room = new_room()
+    join(session, room)
+    call.hang_up()
+    assert hooks.wait("session.ended", uuid=session)["cause"] == "NORMAL_CLEARING"
+    hooks.wait("conference.member.left", uuid=session)
+    assert room_service.get(f"/api/v1/sessions/{session}").status == 404
+    assert room_service.get(f"{CONFERENCES}/{room}").body["members"] == 0
+
+
+def test_a_number_nobody_owns_is_turned_away(node: Node, room_service: Switchroom) -> None:
+    node.call("999999999", "5271").wait_ended()
+    assert room_service.get("/readyz").status == 200
+
+
+def test_some_urls_fail(
+    hooks: Receiver,
+    room_service: Switchroom,
+    media: Media,
+    dial: Dial,
+    new_room: NewRoom,
+    join: JoinRoom,
+    unique: str,
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    join(session, room)
+    urls = [media.tone(0.5, unique), media.url(f"missing/{unique}.wav"), media.tone(0.5, unique + "b")]
+    operation = room_service.post(f"{CONFERENCES}/{room}/play", {"urls": urls}).body["operation_id"]
+    finished = hooks.wait("conference.play.finished", operation_id=operation)
+    assert finished["status"] == "partial"
+    assert [result["status"] for result in finished["results"]] == ["played", "failed", "played"]
+    operation = room_service.post(f"{CONFERENCES}/{room}/play", {"urls": urls[1:2]}).body["operation_id"]
+    assert hooks.wait("conference.play.finished", operation_id=operation)["status"] == "failed"
+
+
+def test_a_url_with_every_character_that_could_break_out(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    join(session, room)
+    url = media.tone(0.2) + "?a='b' {c=d},[e];f=\"g\"!${hostname}|h\\u%20&i=~@@j" + "\u00e9"
+    answer = room_service.post(f"{CONFERENCES}/{room}/play", {"urls": [url.replace("\\", "")]})
+    assert answer.status == 202, answer
+    finished = hooks.wait("conference.play.finished", operation_id=answer.body["operation_id"])
+    assert finished["status"] == "completed", finished
+
+
+def test_play_into_an_empty_room(hooks: Receiver, room_service: Switchroom, media: Media, new_room: NewRoom) -> None:
+    room = new_room()
+    answer = room_service.post(f"{CONFERENCES}/{room}/play", {"urls": [media.tone(1)]})
+    assert answer.status == 202
+    finished = hooks.wait("conference.play.finished", operation_id=answer.body["operation_id"])
+    assert (finished["status"], finished["results"][0]["reason"]) == ("failed", "no members")
+
+
+def test_pause_volume_and_stop(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    path = f"{CONFERENCES}/{room}"
+    join(session, room)
+    assert room_service.post(f"{path}/pause").status == 409
+    operation = room_service.post(f"{path}/play", {"urls": [media.tone(30), media.tone(30, "b")]}).body["operation_id"]
+    hooks.wait("conference.play.started", operation_id=operation)
+    # The node must have the file before it can be paused.
+    _until_paused(room_service, hooks, path, operation)
+    assert room_service.get(path).body["playback_status"] == "paused"
+    assert room_service.post(f"{path}/pause").status == 202
+    assert room_service.get(path).body["playback_status"] == "playing"
+    assert room_service.post(f"{path}/volume", {"volume": -3}).status == 202
+    assert hooks.wait("conference.play.volume_changed", room_id=room)["volume"] == -3
+    assert room_service.get(path).body["playback_volume"] == -3
+    stopped = room_service.post(f"{path}/stop")
+    assert (stopped.status, stopped.body["operation_id"]) == (202, operation)
+    after = room_service.post(f"{path}/play", {"urls": [media.tone(0.5)]}).body["operation_id"]
+    hooks.wait("conference.play.finished", operation_id=after)
+    assert hooks.types(operation_id=operation).count("conference.play.stopped") == 1
+    assert "conference.play.finished" not in hooks.types(operation_id=operation)
+
+
+def _until_paused(room_service: Switchroom, hooks: Receiver, path: str, operation: str) -> None:
+    """A pause before the file is there is refused by the node, and reported."""
+    for _ in range(20):
+        assert room_service.post(f"{path}/pause").status == 202
+        hook = hooks.wait("conference.play.paused", operation_id=operation, paused=True)
+        failed = [one for one in hooks.of(room_id=hook["room_id"]) if one["type"] == "conference.command.failed"]
+        if room_service.get(path).body["playback_status"] == "paused" and not failed:
+            return
+        hooks.received[:] = [one for one in hooks.received if one not in failed]
+    raise AssertionError("never paused")
+
+
+def test_a_room_that_empties_interrupts(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, call = dial()
+    room = new_room()
+    join(session, room)
+    operation = room_service.post(f"{CONFERENCES}/{room}/play", {"urls": [media.tone(30), media.tone(30, "b")]}).body[
+        "operation_id"
+    ]
+    hooks.wait("conference.play.started", operation_id=operation)
+    call.hang_up()
+    finished = hooks.wait("conference.play.finished", operation_id=operation)
+    assert finished["status"] == "interrupted"
+
+
+def test_two_operations_in_a_row(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    join(session, room)
+    operations = [
+        room_service.post(f"{CONFERENCES}/{room}/play", {"urls": [media.tone(3, str(number))]}).body["operation_id"]
+        for number in range(2)
+    ]
+    for operation in operations:
+        assert hooks.wait("conference.play.finished", operation_id=operation)["status"] == "completed"
+    order = [
+        hook["data"]["operation_id"] for hook in hooks.of(room_id=room) if hook["type"] == "conference.play.finished"
+    ]
+    assert order == operations
+
+
+def test_delete_with_members(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, join: JoinRoom, unique: str
+) -> None:
+    name = f"{unique}-gone"
+    room = room_service.post(CONFERENCES, {"name": name}).body["room_id"]
+    sessions = [dial()[0] for _ in range(3)]
+    for session in sessions:
+        join(session, room)
+    room_service.post(f"{CONFERENCES}/{room}/play", {"urls": [media.tone(30)]})
+    assert room_service.request("DELETE", f"{CONFERENCES}/{room}").body == {"room_id": room}
+    assert room_service.get(f"{CONFERENCES}/{room}").status == 404
+    assert room_service.post(CONFERENCES, {"name": name}).status == 201
+    hooks.wait("conference.destroyed", room_id=room)
+    types = hooks.types(room_id=room)
+    assert types[-4:] == ["conference.member.left"] * 3 + ["conference.destroyed"]
+    assert {room_service.get(f"/api/v1/sessions/{session}").body["state"] for session in sessions} == {"parked"}
+
+
+def test_tenants_do_not_see_each_other(room_service: Switchroom, dial: Dial, new_room: NewRoom) -> None:
+    session, _ = dial("alpha")
+    room = new_room()
+    assert room_service.get(f"{CONFERENCES}/{room}", app="beta").status == 403
+    assert room_service.get(f"{CONFERENCES}/{room}/members", app="beta").status == 404
+    assert room_service.request("DELETE", f"{CONFERENCES}/{room}", app="beta").status == 403
+    assert room_service.get(f"/api/v1/sessions/{session}", app="beta").status == 403
+    assert room_service.post(command(session, "join"), {"room_id": room}, app="beta").status == 403
+    assert room not in str(room_service.get(CONFERENCES, app="beta").body)
+    assert session not in str(room_service.get("/api/v1/sessions", app="beta").body)
+    assert room_service.get(f"{CONFERENCES}/{PREFIX}-room-{uuid.uuid4()}").status == 404
+
+
+def test_members_in_pages(room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom) -> None:
+    room = new_room()
+    sessions = [dial()[0] for _ in range(5)]
+    for session in sessions:
+        join(session, room)
+    seen, cursor = [], ""
+    while True:
+        page = room_service.get(f"{CONFERENCES}/{room}/members?limit=2" + (f"&cursor={cursor}" if cursor else "")).body
+        seen += [member["uuid"] for member in page["members"]]
+        cursor = page["cursor"]
+        if not cursor:
+            break
+    assert seen == sessions
