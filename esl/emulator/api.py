@@ -1,0 +1,269 @@
+"""The api commands of the node, by name."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import quoteattr
+
+from esl.emulator import conference_api, legs
+from esl.emulator.channel import CODECS, Channel
+from esl.emulator.wire import split, split_params, time_headers
+
+if TYPE_CHECKING:
+    from esl.emulator.node import Emulator
+
+NO_SUCH_CHANNEL = "-ERR No such channel!\n"
+VERSION = "1.11.1-release git c2c5964 2026-05-26 20:41:26Z 64bit"
+MAX_SESSIONS = 5000
+
+# What a module brings: rows of `show modules` and `show file`, type and names
+INTERFACES = {
+    "mod_commands": ("api", "show status uuid_transfer uuid_kill"),
+    "mod_conference": ("application", "conference"),
+    "mod_httapi": ("file", "http https"),
+    "mod_local_stream": ("file", "local_stream"),
+    "mod_native_file": ("file", "PCMU PCMA"),
+    "mod_shout": ("file", "shout mp3"),
+    "mod_sndfile": ("file", "wav au raw"),
+    "mod_tone_stream": ("file", "tone_stream silence_stream"),
+}
+
+
+def run(node: Emulator, command: str, argument: str) -> str:
+    handler = COMMANDS.get(command.lower())
+    return handler(node, argument) if handler else f"-ERR {command} Command not found!\n"
+
+
+# Calls
+
+
+def _uuid_transfer(node: Emulator, argument: str) -> str:
+    given = [part for part in split(argument) if part not in ("-bleg", "-both", "-aleg")]
+    if len(given) < 2:
+        return "-USAGE: <uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]\n"
+    channel = node.channels.get(given[0])
+    if channel is None:
+        return NO_SUCH_CHANNEL
+    channel.transfer(*given[1:4])
+    return "+OK\n"
+
+
+def _uuid_kill(node: Emulator, argument: str) -> str:
+    given = split(argument)
+    if not given:
+        return "-USAGE: <uuid> [cause]\n"
+    channel = node.channels.get(given[0])
+    if channel is None:
+        return NO_SUCH_CHANNEL
+    channel.kill(given[1] if len(given) > 1 else "NORMAL_CLEARING")
+    return "+OK\n"
+
+
+def _uuid_exists(node: Emulator, argument: str) -> str:
+    return "true" if argument.strip() in node.channels else "false"
+
+
+def _uuid_dump(node: Emulator, argument: str) -> str:
+    channel = node.channels.get(argument.strip())
+    if channel is None:
+        return NO_SUCH_CHANNEL
+    variables = ((f"variable_{name}", value) for name, value in channel.variables.items())
+    return "".join(f"{name}: {value}\n" for name, value in [*channel.headers(), *variables])
+
+
+def _uuid_getvar(node: Emulator, argument: str) -> str:
+    given = split(argument)
+    if len(given) < 2:
+        return "-USAGE: <uuid> <var>\n"
+    channel = node.channels.get(given[0])
+    return channel.variables.get(given[1], "_undef_") if channel else NO_SUCH_CHANNEL
+
+
+def _uuid_setvar(node: Emulator, argument: str) -> str:
+    given = split(argument)
+    if len(given) < 2:
+        return "-USAGE: <uuid> <var> [value]\n"
+    channel = node.channels.get(given[0])
+    if channel is None:
+        return NO_SUCH_CHANNEL
+    if len(given) > 2:
+        channel.set((given[1], given[2]))
+    else:
+        channel.variables.pop(given[1], None)
+    return "+OK\n"
+
+
+def _originate(node: Emulator, argument: str) -> str:
+    variables, rest = split_params(argument)
+    given = split(rest)
+    if len(given) < 2:
+        return "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n"
+    leg = legs.originate(node, given[0], variables, given[1])
+    return f"+OK {leg.uuid}\n" if leg else "-ERR CHAN_NOT_IMPLEMENTED\n"
+
+
+def channel_row(node: Emulator, channel: Channel) -> dict[str, str]:
+    """A call as `show channels` lists it. `dest` follows a transfer, `initial_dest` stays the number dialled."""
+    now, first = channel.profile, channel.first_profile
+    created = channel.created
+    return {
+        "uuid": channel.uuid,
+        "direction": now.direction,
+        "created": time_headers(created)[0][1],
+        "created_epoch": str(created // 1_000_000),
+        "name": channel.name,
+        "state": channel.running,
+        "cid_name": now.name,
+        "cid_num": now.number,
+        "ip_addr": now.network_addr,
+        "dest": channel.listed_destination,
+        "application": channel.app,
+        "application_data": channel.app_data,
+        "dialplan": now.dialplan,
+        "context": now.context,
+        **_codec_row("read", channel.read_codec),
+        **_codec_row("write", channel.codec),
+        "secure": "",
+        "hostname": node.hostname,
+        "presence_id": "",
+        "presence_data": "",
+        "accountcode": "",
+        "callstate": channel.call_state,
+        **dict.fromkeys(("callee_name", "callee_num", "callee_direction", "call_uuid"), ""),
+        **dict.fromkeys(("sent_callee_name", "sent_callee_num"), ""),
+        "initial_cid_name": first.name,
+        "initial_cid_num": first.number,
+        "initial_ip_addr": first.network_addr,
+        "initial_dest": first.destination,
+        "initial_dialplan": first.dialplan,
+        "initial_context": first.context,
+    }
+
+
+def _codec_row(way: str, codec: str) -> dict[str, str]:
+    rate, bits = CODECS[codec]
+    return {f"{way}_codec": codec, f"{way}_rate": rate, f"{way}_bit_rate": bits}
+
+
+# Lists
+
+
+def _module_rows(node: Emulator, wanted: str | None) -> list[dict[str, str]]:
+    return [
+        {"type": kind, "name": name, "ikey": module, "filename": f"/usr/lib/freeswitch/mod/{module}.so"}
+        for module, (kind, names) in sorted(INTERFACES.items())
+        if module in node.modules and wanted in (None, kind)
+        for name in names.split()
+    ]
+
+
+TABLES: dict[str, Callable[[Emulator], list[dict[str, str]]]] = {
+    "channels": lambda node: list(node.rows.values()),
+    "calls": lambda node: list(node.rows.values()),
+    "modules": lambda node: _module_rows(node, None),
+    "file": lambda node: _module_rows(node, "file"),
+    "files": lambda node: _module_rows(node, "file"),
+    "application": lambda node: _module_rows(node, "application"),
+    "api": lambda node: _module_rows(node, "api"),
+}
+
+
+def _show(node: Emulator, argument: str) -> str:
+    table, *how = split(argument.lower()) or [""]
+    if table not in TABLES:
+        return "-USAGE: " + "|".join(TABLES) + "\n"
+    rows = TABLES[table](node)
+    if how == ["count"]:
+        return f"\n{len(rows)} total.\n"
+    if how == ["as", "json"]:
+        return _json_rows(rows)
+    lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)] if rows else []
+    return "".join(f"{line}\n" for line in lines) + f"\n{len(rows)} total.\n"
+
+
+def _json_rows(rows: list[dict[str, str]]) -> str:
+    if not rows:
+        return '{"row_count": 0}\n'
+    return json.dumps({"row_count": len(rows), "rows": rows}, separators=(",", ":"), ensure_ascii=False)
+
+
+# The node
+
+
+def _status(node: Emulator, _argument: str) -> str:
+    micros = round((node.clock.now() - node.booted) * 1_000_000)
+    units = {
+        "years": 365 * 86_400_000_000,
+        "days": 86_400_000_000,
+        "hours": 3_600_000_000,
+        "minutes": 60_000_000,
+        "seconds": 1_000_000,
+        "milliseconds": 1000,
+        "microseconds": 1,
+    }
+    told = []
+    for unit, size in units.items():
+        number, micros = divmod(micros, size)
+        told.append(f"{number} {unit[:-1] if number == 1 else unit}")
+    calls = len(node.channels)
+    return (
+        f"UP {', '.join(told)}\n"
+        f"FreeSWITCH (Version {VERSION}) is ready\n"
+        f"{node.sessions_so_far} session(s) since startup\n"
+        f"{calls} session(s) - peak {calls}, last 5min {calls} \n"
+        "0 session(s) per Sec out of max 500, peak 0, last 5min 0 \n"
+        f"{MAX_SESSIONS} session(s) max\n"
+        "min idle cpu 0.00/99.83\n"
+        "Current Stack Size/Max 240K/8192K\n"
+    )
+
+
+def _xml_locate(node: Emulator, argument: str) -> str:
+    if argument.split() != ["configuration", "configuration", "name", "conference.conf"]:
+        return "-ERR can't find " + argument + "\n"
+    profiles = "".join(
+        f'    <profile name={quoteattr(name)}>\n      <param name="rate" value="8000"/>\n    </profile>\n'
+        for name in sorted(node.profiles)
+    )
+    return (
+        '<configuration name="conference.conf" description="Audio Conference">\n'
+        f"  <profiles>\n{profiles}  </profiles>\n</configuration>\n"
+    )
+
+
+def _uptime(node: Emulator, argument: str) -> str:
+    unit = {"s": 1, "ms": 1000, "us": 1_000_000, "m": 1 / 60, "h": 1 / 3600, "d": 1 / 86400}
+    return f"{int((node.clock.now() - node.booted) * unit.get(argument.strip(), 1))}\n"
+
+
+def _global_getvar(node: Emulator, argument: str) -> str:
+    variables: Mapping[str, Any] = node.globals
+    name = argument.strip()
+    return variables.get(name, "") if name else "".join(f"{key}={value}\n" for key, value in variables.items())
+
+
+COMMANDS: dict[str, Callable[[Emulator, str], str]] = {
+    "conference": conference_api.run,
+    "create_uuid": lambda _node, _argument: str(uuid.uuid4()),
+    "echo": lambda _node, argument: argument,
+    "global_getvar": _global_getvar,
+    "hostname": lambda node, _argument: node.hostname,
+    "module_exists": lambda node, argument: "true" if argument.strip() in node.modules else "false",
+    "originate": _originate,
+    "show": _show,
+    "status": _status,
+    "strepoch": lambda node, _argument: str(int(node.clock.now())),
+    "switchname": lambda node, _argument: node.hostname,
+    "uptime": _uptime,
+    "uuid_dump": _uuid_dump,
+    "uuid_exists": _uuid_exists,
+    "uuid_getvar": _uuid_getvar,
+    "uuid_kill": _uuid_kill,
+    "uuid_setvar": _uuid_setvar,
+    "uuid_transfer": _uuid_transfer,
+    "version": lambda _node, _argument: f"FreeSWITCH Version {VERSION.split(' git')[0]}~64bit (-release 64bit)\n",
+    "xml_locate": _xml_locate,
+}

@@ -1,0 +1,493 @@
+"""A call on the node: its state, its variables, the events it fires, and the applications it runs."""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from esl.emulator import sip
+from esl.emulator.clock import Timer
+from esl.emulator.wire import Headers, split, time_headers
+
+if TYPE_CHECKING:
+    from esl.emulator.conference import Conference, Member
+    from esl.emulator.node import Emulator
+
+# Seconds between a command that tells a call to go elsewhere and the call's going: one 20 ms frame, and waking up.
+# In the traces an UNPARK is seen 21.7 to 23.7 ms after its uuid_transfer, and a BYE 21.3 ms after its uuid_kill.
+SESSION_LAG = 0.0205
+# Seconds that entering a conference takes once its application has begun, and that a caller's ACK takes.
+ENTER_DELAY = 0.001
+ACK_DELAY = 0.0005
+
+# Channel-State-Number of the states that are ever seen
+STATES = {
+    "CS_ROUTING": 2,
+    "CS_EXECUTE": 4,
+    "CS_CONSUME_MEDIA": 7,
+    "CS_HANGUP": 10,
+    "CS_REPORTING": 11,
+    "CS_DESTROY": 12,
+}
+CODECS = {"PCMU": ("8000", "64000"), "L16": ("8000", "128000")}  # rate and bits a second
+
+
+@dataclass(frozen=True)
+class CallerProfile:
+    """Who calls whom, as `Caller-` headers tell it. Empty values are left out of the events."""
+
+    direction: str
+    destination: str
+    source: str
+    username: str = ""
+    dialplan: str = ""
+    name: str = ""
+    number: str = ""
+    orig_name: str = ""
+    orig_number: str = ""
+    callee_name: str = ""
+    callee_number: str = ""
+    network_addr: str = ""
+    transfer_source: str = ""
+    context: str = "public"
+    rdnis: str = ""
+    index: int = 1
+    created: int = 0  # microseconds since the epoch
+
+    def flipped(self) -> CallerProfile:
+        """Caller and callee change places: an outbound leg that begins to run applications itself."""
+        return replace(
+            self,
+            name=self.callee_name,
+            number=self.callee_number,
+            callee_name=self.name,
+            callee_number=self.number,
+        )
+
+
+class Channel:
+    """A call leg. Times are microseconds since the epoch, 0 for not yet."""
+
+    def __init__(
+        self, node: Emulator, name: str, profile: CallerProfile, codec: str, channel_uuid: str | None = None
+    ) -> None:
+        self.node = node
+        self.uuid = channel_uuid or str(uuid.uuid4())
+        self.name = name
+        self.codec = codec
+        self.read_codec = codec
+        self.has_media = True
+        self.profile = replace(profile, created=node.micros())
+        self.first_profile = self.profile
+        self.listed_destination = self.profile.destination
+        self.created = self.profile.created
+        self.answered = 0
+        self.ended = 0
+        self.running = "CS_INIT"
+        self.requested = "CS_ROUTING"
+        self.call_state = "DOWN"
+        self.answer_state = "ringing"
+        self.hit_dialplan = profile.direction == "inbound"
+        self.hangup_cause: str | None = None
+        self.parked = False
+        self.member: Member | None = None
+        self.apps: deque[tuple[str, str]] = deque()
+        self.app = self.app_data = ""
+        self.variables: dict[str, str] = {}
+        self.sounding = False  # the far end sends audible sound
+        self.sounding_since = 0.0  # seconds since the epoch: the phase of its 20 ms frames
+        self._timers: list[Timer] = []
+
+    # What tests and the rest of the emulator ask
+
+    @property
+    def state(self) -> str:
+        """`parked`, `conference`, `gone`, or `busy` in between."""
+        if self.hangup_cause is not None:
+            return "gone"
+        if self.member is not None:
+            return "conference"
+        return "parked" if self.parked else "busy"
+
+    @property
+    def conference(self) -> str | None:
+        """The name of the conference this call is in."""
+        return self.member.conference.name if self.member else None
+
+    def hangup(self, cause: str = "NORMAL_CLEARING") -> None:
+        """The far end hangs up."""
+        self.end(cause, received=True)
+
+    def sound(self, audible: bool) -> None:
+        """The far end begins or ceases to send audible sound: talking events follow if it is heard anywhere."""
+        if audible != self.sounding:
+            self.sounding, self.sounding_since = audible, self.node.clock.now()
+            if self.member:
+                self.member.listen()
+
+    def hears(self, audible: bool) -> None:
+        """The conference begins or ceases to play to this call."""
+
+    # Variables
+
+    def set(self, *variables: tuple[str, str | None]) -> None:
+        """Set variables as the node does: one that exists moves to the end of the list. None sets nothing."""
+        for name, value in variables:
+            if value is not None:
+                self.variables.pop(name, None)
+                self.variables[name] = value
+
+    def push(self, name: str, value: str) -> None:
+        """Append to a variable that may hold several values; it keeps its place in the list."""
+        old = self.variables.get(name)
+        array = value if old is None else f"{old if old.startswith('ARRAY::') else 'ARRAY::' + old}|:{value}"
+        self.variables[name] = array
+
+    # Events
+
+    def headers(self) -> Headers:
+        """The headers that tell the state of this channel, in the order of the node."""
+        return [
+            ("Channel-State", self.running),
+            ("Channel-Call-State", self.call_state),
+            ("Channel-State-Number", str(STATES[self.requested])),
+            ("Channel-Name", self.name),
+            ("Unique-ID", self.uuid),
+            ("Call-Direction", self.profile.direction),
+            ("Presence-Call-Direction", self.profile.direction),
+            ("Channel-HIT-Dialplan", "true" if self.hit_dialplan else "false"),
+            ("Channel-Call-UUID", self.uuid),
+            ("Answer-State", self.answer_state),
+            *([("Hangup-Cause", self.hangup_cause)] if self.hangup_cause else []),
+            *(self._codec_headers() if self.has_media else []),
+            *self._caller_headers(),
+        ]
+
+    def _codec_headers(self) -> Headers:
+        return [
+            (f"Channel-{way}-Codec-{what}", value)
+            for way, codec in (("Read", self.read_codec), ("Write", self.codec))
+            for what, value in zip(("Name", "Rate", "Bit-Rate"), (codec, *CODECS[codec]), strict=True)
+        ]
+
+    def _caller_headers(self) -> Headers:
+        profile = self.profile
+        given = [
+            ("Direction", profile.direction),
+            ("Logical-Direction", profile.direction),
+            ("Username", profile.username),
+            ("Dialplan", profile.dialplan),
+            ("Caller-ID-Name", profile.name),
+            ("Caller-ID-Number", profile.number),
+            ("Orig-Caller-ID-Name", profile.orig_name),
+            ("Orig-Caller-ID-Number", profile.orig_number),
+            ("Callee-ID-Name", profile.callee_name),
+            ("Callee-ID-Number", profile.callee_number),
+            ("Network-Addr", profile.network_addr),
+            ("ANI", profile.orig_number),
+            ("Destination-Number", profile.destination),
+            ("Unique-ID", self.uuid),
+            ("Source", profile.source),
+            ("Transfer-Source", profile.transfer_source),
+            ("Context", profile.context),
+            ("RDNIS", profile.rdnis),
+            ("Channel-Name", self.name),
+            ("Profile-Index", str(profile.index)),
+            ("Profile-Created-Time", str(profile.created)),
+            ("Channel-Created-Time", str(self.created)),
+            ("Channel-Answered-Time", str(self.answered)),
+            ("Channel-Progress-Time", "0"),
+            ("Channel-Progress-Media-Time", "0"),
+            ("Channel-Hangup-Time", str(self.ended)),
+            ("Channel-Transfer-Time", "0"),
+            ("Channel-Resurrect-Time", "0"),
+            ("Channel-Bridged-Time", "0"),
+            ("Channel-Last-Hold", "0"),
+            ("Channel-Hold-Accum", "0"),
+            ("Screen-Bit", "true"),
+            ("Privacy-Hide-Name", "false"),
+            ("Privacy-Hide-Number", "false"),
+        ]
+        return [(f"Caller-{name}", value) for name, value in given if value]
+
+    def emit(self, event: str, *first: tuple[str, str]) -> None:
+        variables = [(f"variable_{name}", value) for name, value in self.variables.items()]
+        self.node.emit(event, [*first, *self.headers(), *variables])
+
+    # From creation to the applications
+
+    def create(self) -> None:
+        self.node.add_channel(self)
+        self.emit("CHANNEL_CREATE")
+
+    def route(self) -> None:
+        """Let the node's dialplan say what to do with the number called, and do it."""
+        matched, apps = self.node.dialplan(self.profile.destination)
+        self.set(("DP_MATCH", f"ARRAY::{matched[0]}|:{matched[1]}"))
+        self.execute(apps)
+
+    def execute(self, apps: list[tuple[str, str]]) -> None:
+        """Run applications in order, up to one in which the call stays."""
+        self.apps = deque(apps)
+        self.set(("call_uuid", self.uuid))
+        self.running = self.requested = "CS_EXECUTE"
+        self.next_app()
+
+    def next_app(self) -> None:
+        while self.apps and not self.hangup_cause:
+            self.app, self.app_data = self.apps.popleft()
+            self.variables.pop("current_application_data", None)
+            self.set(("current_application_data", self.app_data or None), ("current_application", self.app))
+            self.node.show(self)
+            if APPLICATIONS.get(self.app, Channel._unknown_application)(self, self.app_data):
+                return
+        if not self.hangup_cause:
+            self.end("NORMAL_CLEARING")
+
+    def answer(self) -> None:
+        """Mark the call answered; how its media comes up is the kind of channel's affair."""
+        self.answered = self.node.micros()
+        self.answer_state = "answered"
+        if self.hit_dialplan:
+            self.call_state = "RINGING"
+        self.emit("CHANNEL_ANSWER")
+        if self.hit_dialplan:
+            self.call_state = "ACTIVE"
+
+    def after_answer(self) -> None:
+        """What the answer still brings about, once the event is out."""
+
+    def take_over(self, app: str, data: str) -> None:
+        """An outbound leg was answered and now runs an application itself: caller and callee change places."""
+        self.set(
+            ("endpoint_disposition", "ANSWER"),
+            ("pre_transfer_caller_id_name", self.profile.name or None),
+            ("pre_transfer_caller_id_number", self.profile.number or None),
+            ("channel_cid_flipped", "yes"),
+        )
+        self.profile = self.profile.flipped()
+        self.hit_dialplan = True
+        self.call_state = "ACTIVE"
+        self.execute([(app, data)])
+
+    # Applications: True for one in which the call stays
+
+    def _answer(self, _data: str) -> bool:
+        if not self.answered:
+            self.answer()
+            self.set(("endpoint_disposition", "ANSWER"))
+            self.after_answer()
+        return False
+
+    def _park(self, _data: str) -> bool:
+        self.parked = True
+        self.emit("CHANNEL_PARK")
+        return True
+
+    def _enter(self, data: str) -> bool:
+        self.later(ENTER_DELAY, lambda: self.node.enter_conference(self, data))
+        return True
+
+    def _hang_up(self, data: str) -> bool:
+        self.end(data or "NORMAL_CLEARING")
+        return True
+
+    def _set(self, data: str) -> bool:
+        name, _, value = data.partition("=")
+        self.set((name, value))
+        return False
+
+    def _unknown_application(self, _data: str) -> bool:
+        self.end("DESTINATION_OUT_OF_ORDER")
+        return True
+
+    def _stay(self, _data: str) -> bool:
+        return True
+
+    # Being moved
+
+    def transfer(self, destination: str, dialplan: str = "XML", context: str = "") -> None:
+        """Leave what it does, a frame later, for `destination`: a number, or the applications of an inline dialplan."""
+        old = self.profile
+        context = context or old.context
+        source = f"{self.node.micros() // 1_000_000}:{uuid.uuid4()}:bl_xfer:{destination}/{context}/{dialplan}"
+        self.profile = replace(
+            old,
+            dialplan=dialplan,
+            destination=destination,
+            context=context,
+            rdnis=old.destination,
+            transfer_source=source,
+            index=old.index + 1,
+            created=self.node.micros(),
+        )
+        forwards = self.variables.get("max_forwards")
+        self.set(("max_forwards", "70" if forwards is None else str(int(forwards) - 1)))
+        self.push("transfer_history", source)
+        self.set(("transfer_source", source))
+        self.listed_destination = destination
+        self.requested = "CS_ROUTING"
+        self.apps.clear()
+        self.node.show(self)
+        self.later(SESSION_LAG, self._arrive)
+
+    def _arrive(self) -> None:
+        self.leave()
+        if self.parked:
+            self.parked = False
+            self.emit("CHANNEL_UNPARK")
+        if self.profile.dialplan.lower() != "inline":
+            self.route()
+            return
+        target, delimiter = self.profile.destination, ","
+        if target.startswith("m:") and target[3:4] == ":":
+            delimiter, target = target[2], target[4:]
+        parts = (part.partition(":") for part in split(target, delimiter))
+        self.profile = replace(self.profile, destination=self.profile.rdnis, rdnis="")
+        self.execute([(app.strip(), data) for app, _, data in parts if app])
+
+    def leave(self) -> Conference | None:
+        """Leave the conference, if in one, and say which."""
+        if self.member is None:
+            return None
+        conference = self.member.conference
+        conference.remove(self.member)
+        self.read_codec = self.codec
+        return conference
+
+    def left(self) -> None:
+        """The conference application has ended."""
+        self.set(("read_codec", self.codec), ("read_rate", CODECS[self.codec][0]))
+
+    def kicked(self) -> None:
+        """Out of the conference, and on to the next application."""
+        if self.leave():
+            self.left()
+            self.next_app()
+
+    # The end
+
+    def later(self, delay: float, action: Callable[[], object]) -> None:
+        """Do `action` after `delay` seconds, unless the call has ended by then."""
+        self._timers.append(self.node.clock.call_later(delay, lambda: self.hangup_cause or action()))
+
+    def kill(self, cause: str) -> None:
+        """Hang up from this side, a frame later."""
+        self.later(SESSION_LAG, lambda: self.end(cause))
+
+    def forget(self) -> None:
+        """Do nothing any more of what was to come."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    def legs(self) -> list[Channel]:
+        """The legs that end together, in the order in which they do."""
+        return [self]
+
+    def end(self, cause: str, *, received: bool = False) -> None:
+        """End the call. Legs that end together take turns, as their threads do (trace 16)."""
+        cause = cause if cause in sip.CAUSES else "NORMAL_CLEARING"
+        legs = [leg for leg in self.legs() if leg.hangup_cause is None]
+        for leg in legs:
+            leg.hangup_cause = cause
+            leg.answer_state = "hangup"
+            leg.requested = "CS_HANGUP"
+        for _ in zip_longest(*[leg._ending(cause, received=received) for leg in legs]):
+            pass
+
+    def _ending(self, cause: str, *, received: bool) -> Iterator[None]:
+        """The stages of a call's end, one at each step."""
+        self.tell_far_end(cause, received=received)
+        was_in_conference = self.leave()
+        self.set(*self.farewell(cause, received=received))
+        if was_in_conference:
+            self.left()
+        if self.parked:
+            self.emit("CHANNEL_UNPARK")
+            yield
+        self.forget()
+        self.ended = self.node.micros()
+        self.running, self.requested, self.call_state = "CS_REPORTING", "CS_REPORTING", "HANGUP"
+        self.set(("hangup_cause", cause), ("hangup_cause_q850", str(sip.CAUSES[cause])))
+        self.set(*self._record(), *self.closing(received=received))
+        self.emit("CHANNEL_HANGUP_COMPLETE", ("Hangup-Cause", cause))
+        yield
+        self.requested = "CS_DESTROY"
+        self.node.remove_channel(self)
+        self.emit("CHANNEL_DESTROY")
+
+    def tell_far_end(self, cause: str, *, received: bool) -> None:
+        """Let a far end on another emulated node know."""
+
+    def farewell(self, cause: str, *, received: bool) -> sip.Variables:
+        """The variables that the signalling of the end leaves, before the last events."""
+        return []
+
+    def closing(self, *, received: bool) -> sip.Variables:
+        """The variables behind the call's record."""
+        return []
+
+    def _record(self) -> sip.Variables:
+        """The call's record: when it began and ended, how long it took, what it did last."""
+        marks = {
+            "start": self.created,
+            "profile_start": self.profile.created,
+            "answer": self.answered,
+            "end": self.ended,
+        }
+        zero = ("bridge", "last_hold", "resurrect", "progress", "progress_media")
+        name, number = self.profile.name, self.profile.number
+        answer_wait = max(self.answered, self.created)
+        stamps = [(f"{mark}_stamp", time_headers(at)[0][1] if at else None) for mark, at in marks.items()]
+        epochs: dict[str, sip.Variables] = {
+            mark: [(f"{mark}_epoch", str(at // 1_000_000)), (f"{mark}_uepoch", str(at))]
+            for mark, at in {**marks, **dict.fromkeys(zero, 0)}.items()
+        }
+        return [
+            ("digits_dialed", "none"),
+            *stamps,
+            *epochs["start"],
+            *epochs["profile_start"],
+            *epochs["answer"],
+            *epochs["bridge"],
+            *epochs["last_hold"],
+            ("hold_accum_seconds", "0"),
+            ("hold_accum_usec", "0"),
+            ("hold_accum_ms", "0"),
+            *epochs["resurrect"],
+            *epochs["progress"],
+            *epochs["progress_media"],
+            *epochs["end"],
+            ("last_app", self.app or None),
+            ("last_arg", self.app_data or None),
+            ("caller_id", f'"{name}" <{number}>' if name else number),
+            *self._durations(answer_wait),
+        ]
+
+    def _durations(self, answered: int) -> Iterator[tuple[str, str]]:
+        for prefix, unit, suffix in (("", 1_000_000, "sec"), ("m", 1000, "msec"), ("u", 1, "usec")):
+            whole = self.ended // unit - self.created // unit
+            talked = self.ended // unit - answered // unit if self.answered else 0
+            yield f"{prefix}duration", str(whole)
+            yield f"bill{suffix}", str(talked)
+            yield f"progress{suffix}", "0"
+            yield f"answer{suffix}", str(answered // unit - self.created // unit)
+            yield f"wait{suffix}", "0"
+            yield f"progress_media{suffix}", "0"
+            yield f"flow_bill{suffix}", str(whole if self.answered else 0)
+
+
+APPLICATIONS: dict[str, Callable[[Channel, str], bool]] = {
+    "answer": Channel._answer,
+    "park": Channel._park,
+    "conference": Channel._enter,
+    "hangup": Channel._hang_up,
+    "set": Channel._set,
+    "playback": Channel._stay,
+    "sleep": Channel._stay,
+}

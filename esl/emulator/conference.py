@@ -1,0 +1,438 @@
+"""mod_conference: rooms, their members, and what is played into and recorded from them.
+
+A conference works in ticks of 20 ms, counted from its creation. Only ticks on which something happens are scheduled.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from esl.emulator.channel import SESSION_LAG
+from esl.emulator.wire import Headers, split_params
+
+if TYPE_CHECKING:
+    from esl.emulator.channel import Channel
+    from esl.emulator.clock import Timer
+    from esl.emulator.media import Sound
+    from esl.emulator.node import Emulator
+
+TICK = 0.020  # seconds
+RATE = 8000  # samples a second of every conference
+ENERGY_LEVEL = 100
+SPEECH_ENERGY = 6400  # what a sounding call measures
+VOICE_DELAY = 0.040  # seconds from a first sound to `start-talking`: what the node needs to be sure
+VOICE_HANGOVER = 0.800  # seconds of silence to `stop-talking`
+COUNTED_TWICE = (
+    2  # the node counts every sample of a played file twice: a file of 1 s ends with `seconds: 2` (trace 05)
+)
+RECORDING_OVERHEAD = 186  # bytes of a recorded file besides its 16-bit samples (trace 12)
+VOLUMES = range(-4, 5)
+
+
+@dataclass
+class Flags:
+    """What a member may do and does."""
+
+    hear: bool = True
+    speak: bool = True
+    talking: bool = False
+    hold: bool = False
+
+
+class Member:
+    """A call in a conference. Its id counts per node and is never used again."""
+
+    def __init__(self, conference: Conference, channel: Channel, member_id: int, *, muted: bool, deaf: bool) -> None:
+        self.conference = conference
+        self.channel = channel
+        self.id = member_id
+        self.flags = Flags(hear=not deaf, speak=not muted)
+        self.joined = self.last_talking = conference.node.clock.now()
+        self.has_talked = False
+        self.volume_in = 0
+        self.volume_out = 0
+        self.energy = 0
+        self._voice: Timer | None = None
+
+    @property
+    def uuid(self) -> str:
+        return self.channel.uuid
+
+    @property
+    def muted(self) -> bool:
+        return not self.flags.speak
+
+    def headers(self) -> Headers:
+        flags = self.flags
+        return [
+            *self.conference.headers(),
+            ("Floor", _bool(self.conference.floor is self)),
+            *self.channel.headers(),
+            ("Video", "false"),
+            ("Hear", _bool(flags.hear)),
+            ("See", "true"),
+            ("Speak", _bool(flags.speak)),
+            ("Talking", _bool(flags.talking)),
+            ("Mute-Detect", "false"),
+            ("Hold", _bool(flags.hold)),
+            ("Member-ID", str(self.id)),
+            ("Member-Type", "member"),
+            ("Member-Ghost", "false"),
+            ("Energy-Level", str(ENERGY_LEVEL)),
+            ("Current-Energy", str(self.energy)),
+        ]
+
+    def emit(self, action: str, *last: tuple[str, str]) -> None:
+        self.conference.node.emit_conference(action, [*self.headers(), ("Action", action), *last])
+
+    def listen(self) -> None:
+        """Look at what the call sends and what of it is let through, and see to it that talking begins or ends."""
+        if self._voice:
+            self._voice.cancel()
+        audible = self.channel.sounding and self.flags.speak and not self.flags.hold
+        if audible and not self.flags.talking:
+            self._later(self._frame_delay() if self.energy else VOICE_DELAY, self._start_talking)
+        elif not audible and self.flags.talking:
+            self._later(VOICE_HANGOVER, self._stop_talking)
+
+    def hush(self) -> None:
+        """Muting: whatever has been heard is forgotten."""
+        self.flags.talking = False
+        self.listen()
+
+    def gone(self) -> None:
+        if self._voice:
+            self._voice.cancel()
+
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
+        self._voice = self.conference.node.clock.call_later(delay, action)
+
+    def _frame_delay(self) -> float:
+        """Seconds to the next frame of a call that has been heard before."""
+        since = self.conference.node.clock.now() - self.channel.sounding_since
+        return TICK - since % TICK
+
+    def _start_talking(self) -> None:
+        self.flags.talking = self.has_talked = True
+        self.energy = SPEECH_ENERGY
+        self.last_talking = self.conference.node.clock.now()
+        self.emit("start-talking")
+        self.conference.talked(self)
+
+    def _stop_talking(self) -> None:
+        self.flags.talking = False
+        self.emit("stop-talking")
+
+
+class PlayedFile:
+    """A file in a conference's queue. `played` counts its ticks of 20 ms; `first` is the tick it (re)starts at."""
+
+    def __init__(self, file: str, sound: Sound) -> None:
+        self.file = file
+        self.params, self.url = split_params(file)
+        self.sound = sound
+        self.volume = int(self.params.get("vol", "0")) if self.params.get("vol", "0").lstrip("-").isdigit() else 0
+        self.ticks = math.ceil(sound.duration / TICK - 1e-6)
+        self.played = 0
+        self.first: int | None = None
+        self.paused = False
+        self.stopped = False
+
+    def due(self, tick: int) -> int | None:
+        """The next tick on which something happens to this file at the head of the queue, from tick `tick` on."""
+        if self.stopped:
+            return tick
+        if self.paused:
+            return None
+        return tick if self.first is None else self.first + self.ticks - self.played
+
+    def hold(self, tick: int) -> None:
+        """Book what was played before `tick`, and play no further."""
+        if self.first is not None:
+            self.played = min(self.ticks, self.played + max(0, tick - self.first))
+            self.first = None
+
+    def counted(self) -> Headers:
+        whole = self.played >= self.ticks
+        seconds = self.sound.duration if whole else self.played * TICK
+        rate = self.sound.rate
+        samples = COUNTED_TWICE * round(seconds * rate)
+        return [
+            ("seconds", str(samples // rate)),
+            ("milliseconds", str(samples * 1000 // rate)),
+            ("samples", str(samples)),
+        ]
+
+
+class Recording:
+    """A file being recorded. `seconds` is what was recorded before it last paused."""
+
+    def __init__(self, path: str, now: float) -> None:
+        self.path = path
+        self.since: float | None = now
+        self.seconds = 0.0
+
+    def pause(self, now: float) -> None:
+        if self.since is not None:
+            self.seconds += now - self.since
+            self.since = None
+
+    def resume(self, now: float) -> None:
+        if self.since is None:
+            self.since = now
+
+    def counted(self, now: float) -> Headers:
+        self.pause(now)
+        samples = (math.floor(self.seconds / TICK) + 1) * round(TICK * RATE)
+        return [
+            ("Samples-Out", str(samples)),
+            ("Samplerate", str(RATE)),
+            ("Milliseconds-Elapsed", str(samples * 1000 // RATE)),
+            ("Record-File-Size", str(samples * 2 + RECORDING_OVERHEAD)),
+        ]
+
+
+class Conference:
+    """A room. It exists from its first member's joining to the tick after its last member's leaving."""
+
+    def __init__(self, node: Emulator, name: str, profile: str) -> None:
+        self.node = node
+        self.name = name
+        self.profile = profile
+        self.uuid = str(uuid.uuid4())
+        self.created = node.clock.now()
+        self.members: dict[int, Member] = {}
+        self.queue: list[PlayedFile] = []
+        self.recordings: dict[str, Recording] = {}
+        self.floor: Member | None = None
+        self.locked = False
+        self._dismissed: list[Member] = []
+        self._users = 0
+        self._closed = False
+        self._wake: Timer | None = None
+        self._waking_at: int | None = None
+        self.emit("conference-create")
+
+    @property
+    def playing(self) -> PlayedFile | None:
+        """The file at the head of the queue, paused or not."""
+        return self.queue[0] if self.queue else None
+
+    def newest_first(self) -> list[Member]:
+        """The members in the order in which the node lists them."""
+        return list(reversed(self.members.values()))
+
+    def headers(self) -> Headers:
+        return [
+            ("Conference-Name", self.name),
+            ("Conference-Domain", self.node.domain),
+            ("Conference-Size", str(len(self.members))),
+            ("Conference-Ghosts", "0"),
+            ("Conference-Profile-Name", self.profile),
+            ("Conference-Unique-ID", self.uuid),
+        ]
+
+    def emit(self, action: str, before: Headers | None = None, after: Headers | None = None) -> None:
+        headers = [*self.headers(), *(before or []), ("Action", action), *(after or [])]
+        self.node.emit_conference(action, headers)
+
+    # Ticks
+
+    def next_tick(self) -> int:
+        """The number of the first tick that is still to come."""
+        return math.floor((self.node.clock.now() - self.created) / TICK + 1e-6) + 1
+
+    def plan(self) -> None:
+        """See to it that the next tick on which something happens is not missed."""
+        upcoming = self.next_tick()
+        due = self.queue[0].due(upcoming) if self.queue else None
+        if not self.members or self.floor is None:
+            due = upcoming
+        if due == self._waking_at and self._wake:
+            return
+        if self._wake:
+            self._wake.cancel()
+        self._wake, self._waking_at = None, due
+        if due is not None:
+            delay = self.created + due * TICK - self.node.clock.now()
+            self._wake = self.node.clock.call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        tick, self._wake, self._waking_at = self._waking_at or 0, None, None
+        if self.members and self.floor is None:
+            self.take_floor(self.newest_first()[0])
+        if self.queue:
+            self._play(self.queue[0], tick)
+        if self.members:
+            self.plan()
+        else:
+            self._destroy(tick)
+
+    def _play(self, head: PlayedFile, tick: int) -> None:
+        if head.first is None and not head.stopped and not head.paused:
+            head.first = tick
+        ended = head.first is not None and head.first + head.ticks - head.played <= tick
+        if head.stopped or ended:
+            head.hold(tick)
+            self._close(self.queue.pop(0))
+
+    def _close(self, file: PlayedFile) -> None:
+        params = list(file.params.items())
+        self.emit("play-file-done", [*file.counted(), *params], [("File", file.file)])
+        if not self.queue:
+            self._sound(False)
+
+    def _destroy(self, tick: int) -> None:
+        """The last member has left: everything closes. The head of the queue has got one more frame by now."""
+        while self.queue:
+            file = self.queue.pop(0)
+            file.hold(tick + 1)
+            self._close(file)
+        for path in list(self.recordings):
+            self.close_recording(path)
+        self._closed = True
+        self.node.remove_conference(self)
+        self._end()
+
+    def _end(self) -> None:
+        if self._closed and not self._users:
+            self.emit("conference-destroy")
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """A command that takes its time: the room may empty meanwhile, but its end waits for the command's."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._end()
+
+    # Members
+
+    def add(self, channel: Channel, *, muted: bool, deaf: bool) -> Member:
+        member = Member(self, channel, self.node.next_member_id(), muted=muted, deaf=deaf)
+        self.members[member.id] = member
+        channel.member = member
+        channel.read_codec = "L16"
+        channel.set(
+            ("conference_name", self.name),
+            ("app_session_uuid", self.uuid),
+            ("conference_member_id", str(member.id)),
+            ("conference_moderator", "false"),
+            ("conference_ghost", "false"),
+            ("conference_uuid", self.uuid),
+        )
+        member.emit("add-member")
+        member.listen()
+        if self.queue:
+            channel.hears(True)
+        self.plan()
+        return member
+
+    def remove(self, member: Member) -> None:
+        """Let a member go: the floor falls, the member leaves, and a room left empty ends with its next tick."""
+        if self.floor is member:
+            self.floor = None
+            self.emit("floor-change", after=[("Old-ID", "none"), ("New-ID", "none")])
+        del self.members[member.id]
+        member.gone()
+        member.emit("del-member")
+        member.channel.hears(False)
+        member.channel.member = None
+        self.plan()
+
+    def dismiss(self, member: Member) -> None:
+        """Have a member go a frame later. Those dismissed together go in the order in which they came (trace 09)."""
+        if not self._dismissed:
+            self.node.clock.call_later(0, self._let_go)
+        self._dismissed.append(member)
+
+    def _let_go(self) -> None:
+        for member in sorted(self._dismissed, key=lambda member: member.id):
+            member.channel.later(SESSION_LAG, partial(self._out, member))
+        self._dismissed.clear()
+
+    def _out(self, member: Member) -> None:
+        if member.channel.member is member:
+            member.channel.kicked()
+
+    def take_floor(self, member: Member) -> None:
+        old, self.floor = self.floor, member
+        head = [*self.headers(), ("Action", "floor-change"), ("Old-ID", str(old.id) if old else "none")]
+        self.node.emit_conference("floor-change", [*head, *member.headers(), ("New-ID", str(member.id))])
+
+    def talked(self, member: Member) -> None:
+        """A member has begun to talk: it takes the floor from one who is silent."""
+        if self.floor and self.floor is not member and not self.floor.flags.talking:
+            self.take_floor(member)
+
+    def _sound(self, audible: bool) -> None:
+        """Whether something is being played: calls that end on another node carry it there."""
+        for member in self.members.values():
+            member.channel.hears(audible)
+
+    # Playback
+
+    def enqueue(self, file: str, sound: Sound) -> None:
+        """Queue a file and say so. The event's parameters are those of the queue's head, whichever file that is.
+
+        A room that closed while the file was fetched takes it all the same, and never plays it.
+        """
+        self.queue.append(PlayedFile(file, sound))
+        head = list(self.queue[0].params.items())
+        self.emit("play-file", head, [("File", file), ("Async", "false")])
+        if not self._closed:
+            self._sound(True)
+            self.plan()
+
+    def refuse(self, file: str) -> None:
+        """Say that a file cannot be played."""
+        self.node.emit_conference(
+            "play-file",
+            [
+                *self.headers(),
+                ("Action", "play-file"),
+                ("File", file),
+                ("Async", "false"),
+                ("Error", "File could not be played"),
+            ],
+            source="play-file error",
+        )
+
+    def stop(self, files: list[PlayedFile]) -> int:
+        """Have files close, one a tick. How many there were."""
+        for file in files:
+            file.stopped = True
+        self.plan()
+        return len(files)
+
+    def toggle_pause(self) -> bool | None:
+        """Pause or resume the head of the queue: whether it is paused now, or None if nothing plays."""
+        head = self.playing
+        if head is None:
+            return None
+        head.paused = not head.paused
+        if head.paused:
+            head.hold(self.next_tick())
+        self.plan()
+        return head.paused
+
+    # Recording
+
+    def close_recording(self, path: str) -> None:
+        recording = self.recordings.pop(path, None)
+        if recording:
+            others = [("Path", path), ("Other-Recordings", _bool(bool(self.recordings)))]
+            counted = recording.counted(self.node.clock.now())
+            self.emit("stop-recording", after=[*others, *counted])
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,477 @@
+"""The `conference` api command: two tables of subcommands, one for the room and one for its members."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from esl.emulator import sip
+from esl.emulator.conference import ENERGY_LEVEL, RATE, TICK, VOLUMES, Conference, Member, Recording
+from esl.emulator.conference_help import HELP, SYNTAX
+from esl.emulator.legs import OutboundCall
+from esl.emulator.wire import split, split_params
+
+if TYPE_CHECKING:
+    from esl.emulator.node import Emulator
+
+USAGE: dict[str, str] = {}
+for _command, _syntax in SYNTAX:
+    USAGE.setdefault(_command, f"{_command} {_syntax}")
+USAGE["pause_play"] = USAGE["pause"]  # mod_conference prints it under that name
+
+
+class Misused(Exception):
+    """A subcommand was given what it cannot use. The text comes before its usage."""
+
+
+def run(node: Emulator, text: str) -> str:
+    """Execute `conference TEXT` and return what it prints."""
+    arguments = split(text)
+    if not arguments:
+        return HELP
+    name, *rest = arguments
+    conference = node.conferences.get(name)
+    if conference is None:
+        return _without_room(node, name, rest)
+    if not rest:
+        return "Conference command, not specified.\nTry 'help'\n"
+    command, *given = rest
+    command = command.lower()
+    try:
+        if command in MEMBER_COMMANDS:
+            return _for_members(conference, command, given)
+        if command in ROOM_COMMANDS:
+            return ROOM_COMMANDS[command](conference, given)
+    except Misused as wrong:
+        return f"{wrong}{USAGE[command]}"
+    return f"-ERR Conference command '{command}' not found.\n"
+
+
+def _without_room(node: Emulator, name: str, rest: list[str]) -> str:
+    if rest and rest[0].lower() == "bgdial":
+        return bgdial(node, name, rest[1:])
+    if name.lower() in NODE_COMMANDS:
+        return NODE_COMMANDS[name.lower()](node, rest)
+    return f"-ERR Conference {name} not found\n"
+
+
+# Members
+
+
+def _for_members(conference: Conference, command: str, given: list[str]) -> str:
+    target, *values = given or [""]
+    act = MEMBER_COMMANDS[command]
+    if target.isdigit() and int(target):
+        member = conference.members.get(int(target))
+        return act(member, values) if member else f"-ERR Non-Existant ID {int(target)}\n"
+    groups = {"all": slice(None), "non_moderator": slice(None), "last": slice(1)}
+    if target.lower() not in groups:
+        raise Misused
+    return "".join(act(member, values) for member in conference.newest_first()[groups[target.lower()]])
+
+
+def _switch(word: str, **flags: bool) -> Callable[[Member, list[str]], str]:
+    """A subcommand that sets flags of a member, fires `WORD-member`, and does both again however often it is asked."""
+
+    def act(member: Member, _values: list[str]) -> str:
+        for name, value in flags.items():
+            setattr(member.flags, name, value)
+        member.emit(f"{word}-member")
+        member.listen()
+        return f"+OK {word} {member.id}\n"
+
+    return act
+
+
+_mute = _switch("mute", speak=False, talking=False)
+_unmute = _switch("unmute", speak=True)
+
+
+def _toggle_mute(member: Member, values: list[str]) -> str:
+    return (_unmute if member.muted else _mute)(member, values)
+
+
+def _volume(way: str) -> Callable[[Member, list[str]], str]:
+    attribute = f"volume_{way}"
+
+    def act(member: Member, values: list[str]) -> str:
+        if values:
+            level = max(VOLUMES.start, min(VOLUMES.stop - 1, _number(values[0])))
+            setattr(member, attribute, level)
+            member.emit(f"volume-{way}-member", ("Volume-Level", str(level)))
+        return f"+OK Volume {way.upper()} {member.id} = {getattr(member, attribute)}\n"
+
+    return act
+
+
+def _dismiss(word: str, answer: str) -> Callable[[Member, list[str]], str]:
+    """A subcommand that ends a membership: the call goes on with its next application a frame later."""
+
+    def act(member: Member, _values: list[str]) -> str:
+        member.emit(f"{word}-member")
+        member.conference.dismiss(member)
+        return f"+OK {answer} {member.id}\n"
+
+    return act
+
+
+MEMBER_COMMANDS: dict[str, Callable[[Member, list[str]], str]] = {
+    "mute": _mute,
+    "unmute": _unmute,
+    "tmute": _toggle_mute,
+    "deaf": _switch("deaf", hear=False),
+    "undeaf": _switch("undeaf", hear=True),
+    "hold": _switch("hold", hold=True, talking=False),
+    "unhold": _switch("unhold", hold=False),
+    "volume_in": _volume("in"),
+    "volume_out": _volume("out"),
+    "kick": _dismiss("kick", "kicked"),
+    "hup": _dismiss("hup", "hup"),
+}
+
+
+# What is played
+
+
+def _play(conference: Conference, given: list[str]) -> str:
+    if not given:
+        raise Misused
+    file = given[0]
+    with conference.in_use():
+        sound = conference.node.fetch(file)
+        if sound is not None:
+            conference.enqueue(file, sound)
+            return f"+OK (play) Playing file {file}\n"
+        params, path = split_params(file)
+        local = not params and "://" not in path and not path.startswith("/")
+        conference.refuse(f"{conference.node.sounds}/{path}" if local else file)
+    return f"-ERR (play) File: {file} not found.\n"
+
+
+def _stop(conference: Conference, given: list[str]) -> str:
+    chosen = {"all": slice(None), "current": slice(1), "async": slice(0)}
+    which = given[0].lower() if given else "all"
+    if which not in chosen:
+        raise Misused
+    return f"+OK Stopped {conference.stop(conference.queue[chosen[which]])} files.\n"
+
+
+def _pause_play(conference: Conference, _given: list[str]) -> str:
+    return {None: "", True: "+OK Pause\n", False: "+OK Resume\n"}[conference.toggle_pause()]
+
+
+def _play_status(conference: Conference, _given: list[str]) -> str:
+    if conference.playing is None:
+        return "-ERR Nothing is playing\n"
+    return f"+OK 0/0 {conference.playing.url.partition('://')[2] or conference.playing.url}\n"
+
+
+def _file_volume(conference: Conference, given: list[str]) -> str:
+    if not given:
+        raise Misused("-ERR missing args\n")
+    if conference.playing is None:
+        raise Misused("-ERR File not playing\n")
+    conference.playing.volume = _number(given[0])
+    return "+OK volume changed\n"
+
+
+# What is recorded
+
+
+def _record(conference: Conference, given: list[str]) -> str:
+    if not given:
+        raise Misused
+    path = given[0]
+    if path in conference.recordings:
+        return f"-ERR file [{path}] is already being used for recording.\n"
+    node = conference.node
+    conference.recordings[path] = Recording(path, node.clock.now())
+    node.clock.call_later(0, lambda: conference.emit("start-recording", after=[("Path", path)]))
+    return f"+OK Record file {path}\n"
+
+
+def _check_record(conference: Conference, _given: list[str]) -> str:
+    paths = "".join(f"+OK Record file {path}\n" for path in conference.recordings)
+    return paths or "-ERR Conference is not being recorded.\n"
+
+
+def _stop_record(conference: Conference, given: list[str]) -> str:
+    """The count is always 0: the node counts before the recordings' threads have ended (trace 12)."""
+    if not given:
+        raise Misused
+    everything = given[0].lower() == "all"
+    paths = list(conference.recordings) if everything else [path for path in conference.recordings if path == given[0]]
+    for path in paths:
+        conference.node.clock.call_later(TICK / 2, partial(conference.close_recording, path))
+    stopped = "".join(f"Stopped recording file {path}\n" for path in paths)
+    missing = "" if paths or everything else f"-ERR non-existant recording '{given[0]}'\n"
+    return f"{stopped}{missing}+OK Stopped recording 0 files\n"
+
+
+def _pause_record(word: str) -> Callable[[Conference, list[str]], str]:
+    def act(conference: Conference, given: list[str]) -> str:
+        if not given:
+            raise Misused
+        path = given[0]
+        answer = f"+OK {word.capitalize()} recording file {path}\n"
+        recording = conference.recordings.get(path)
+        if recording is None:
+            return f"{answer}-ERR non-existant recording '{path}'\n"
+        getattr(recording, word)(conference.node.clock.now())
+        conference.emit(f"{word}-recording", after=[("Path", path), ("Other-Recordings", "true")])
+        return answer
+
+    return act
+
+
+def _recording(conference: Conference, given: list[str]) -> str:
+    actions = {
+        "start": _record,
+        "stop": _stop_record,
+        "check": _check_record,
+        "pause": _pause_record("pause"),
+        "resume": _pause_record("resume"),
+    }
+    if not given or given[0].lower() not in actions:
+        raise Misused
+    action, *paths = given
+    return actions[action.lower()](conference, paths or (["all"] if action.lower() == "stop" else []))
+
+
+# The room
+
+
+def _lock(word: str) -> Callable[[Conference, list[str]], str]:
+    def act(conference: Conference, _given: list[str]) -> str:
+        conference.locked = word == "lock"
+        conference.emit(word)
+        return f"+OK {conference.name} {word}ed\n"
+
+    return act
+
+
+def _listed(member: Member, delimiter: str) -> str:
+    flags = member.flags
+    words = {
+        "hear": flags.hear and not flags.hold,
+        "speak": flags.speak and not flags.hold,
+        "talking": flags.talking and not flags.hold,
+        "hold": flags.hold,
+        "floor": member.conference.floor is member,
+    }
+    profile = member.channel.profile
+    row = [member.id, member.channel.name, member.uuid, profile.name, profile.number]
+    told = "|".join(word for word, true in words.items() if true)
+    return delimiter.join(map(str, [*row, told, member.volume_in, member.volume_out, ENERGY_LEVEL])) + "\n"
+
+
+def _list(conference: Conference, given: list[str]) -> str:
+    if given[:1] == ["count"]:
+        return str(len(conference.members))
+    delimiter = given[1] if given[:1] == ["delim"] and len(given) > 1 else ";"
+    return "".join(_listed(member, delimiter) for member in conference.newest_first())
+
+
+def _get(conference: Conference, given: list[str]) -> str:
+    values = {
+        "run_time": str(int(conference.node.clock.now()) - int(conference.created)),
+        "count": str(len(conference.members)),
+        "rate": str(RATE),
+        "profile_name": conference.profile,
+        "uuid": conference.uuid,
+    }
+    if not given:
+        raise Misused
+    return values.get(given[0].lower(), "")
+
+
+def _as_json(conference: Conference) -> dict[str, Any]:
+    now = int(conference.node.clock.now())
+    no = dict.fromkeys
+    return {
+        "conference_name": conference.name,
+        "member_count": len(conference.members),
+        "ghost_count": 0,
+        "rate": RATE,
+        "run_time": now - int(conference.created),
+        "conference_uuid": conference.uuid,
+        **no(("canvas_count", "max_bw_in", "force_bw_in", "video_floor_packets"), 0),
+        "locked": conference.locked,
+        **no(("destruct", "wait_mod", "audio_always"), False),
+        **no(("running", "answered", "enforce_min"), True),
+        "bridge_to": False,
+        **no(("dynamic", "exit_sound", "enter_sound"), True),
+        "recording": bool(conference.recordings),
+        **no(("video_bridge", "video_floor_only", "video_rfc4579"), False),
+        "variables": {},
+        "members": [_member_as_json(member, now) for member in conference.newest_first()],
+    }
+
+
+def _member_as_json(member: Member, now: int) -> dict[str, Any]:
+    flags, profile = member.flags, member.channel.profile
+    return {
+        "type": "caller",
+        "id": member.id,
+        "flags": {
+            "can_hear": flags.hear and not flags.hold,
+            "can_see": not flags.hold,
+            "can_speak": flags.speak and not flags.hold,
+            "hold": flags.hold,
+            "mute_detect": False,
+            "talking": flags.talking,
+            "has_video": False,
+            "video_bridge": False,
+            "has_floor": member.conference.floor is member,
+            **dict.fromkeys(
+                ("is_moderator", "end_conference", "mandatory_member_end_conference", "pass_digits"), False
+            ),
+        },
+        "uuid": member.uuid,
+        "caller_id_name": profile.name,
+        "caller_id_number": profile.number,
+        "join_time": now - int(member.joined),
+        "last_talking": now - int(member.last_talking) if member.has_talked else 0,
+        "energy": ENERGY_LEVEL,
+        "volume_in": member.volume_in,
+        "volume_out": member.volume_out,
+        "output-volume": member.volume_out,
+        "input-volume": member.volume_in,
+    }
+
+
+def pretty(value: Any, depth: int = 0) -> str:
+    """JSON as cJSON prints it: a tab between a name and its value, members indented one level deeper than usual."""
+    if isinstance(value, dict):
+        inner = "\t" * (depth + 1)
+        members = ",\n".join(f"{inner}{json.dumps(name)}:\t{pretty(item, depth + 1)}" for name, item in value.items())
+        return "{\n" + (members + "\n" if members else "") + "\t" * depth + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(pretty(item, depth + 1) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _json_list(conference: Conference, given: list[str]) -> str:
+    return _rendered([conference], given)
+
+
+def _rendered(conferences: list[Conference], given: list[str]) -> str:
+    rows = [_as_json(conference) for conference in conferences]
+    if given[:1] == ["compact"]:
+        return json.dumps(rows, separators=(",", ":"), ensure_ascii=False)
+    return pretty(rows)
+
+
+def _bgdial(conference: Conference, given: list[str]) -> str:
+    return bgdial(conference.node, conference.name, given)
+
+
+ROOM_COMMANDS: dict[str, Callable[[Conference, list[str]], str]] = {
+    "play": _play,
+    "stop": _stop,
+    "pause_play": _pause_play,
+    "play_status": _play_status,
+    "file-vol": _file_volume,
+    "record": _record,
+    "norecord": _stop_record,
+    "chkrecord": _check_record,
+    "pause": _pause_record("pause"),
+    "resume": _pause_record("resume"),
+    "recording": _recording,
+    "lock": _lock("lock"),
+    "unlock": _lock("unlock"),
+    "list": _list,
+    "json_list": _json_list,
+    "count": lambda conference, _given: str(len(conference.members)),
+    "get": _get,
+    "bgdial": _bgdial,
+}
+
+
+# Without a room
+
+
+def _list_all(node: Emulator, given: list[str]) -> str:
+    if not node.conferences:
+        return "+OK No active conferences.\n"
+    return "".join(_summary(conference) + _list(conference, given) for conference in node.conferences.values())
+
+
+def _summary(conference: Conference) -> str:
+    count = len(conference.members)
+    flags = {
+        "locked": conference.locked,
+        **dict.fromkeys(("running", "answered", "enforce_min", "dynamic", "exit_sound", "enter_sound"), True),
+        "recording": bool(conference.recordings),
+    }
+    told = "|".join(flag for flag, true in flags.items() if true)
+    locked = " locked" if conference.locked else ""
+    plural = "" if count == 1 else "s"
+    return f"+OK Conference {conference.name} ({count} member{plural} rate: {RATE}{locked} flags: {told})\n"
+
+
+NODE_COMMANDS: dict[str, Callable[[Emulator, list[str]], str]] = {
+    "list": _list_all,
+    "json_list": lambda node, given: _rendered(list(node.conferences.values()), given),
+    "help": lambda _node, _given: HELP,
+    "commands": lambda _node, _given: HELP,
+}
+
+
+# One room on two nodes
+
+
+TARGET = re.compile(r"sofia/[^/]+/(?P<user>[^@]+)@(?P<ip>[^:;]+)(?::(?P<port>\d+))?")
+
+
+def bgdial(node: Emulator, room: str, given: list[str]) -> str:
+    """`bgdial {variables}sofia/PROFILE/USER@HOST:PORT NUMBER NAME`: a call out whose answer joins the room."""
+    if not given:
+        return "-ERR Bad Args\n"
+    variables, dial = split_params(given[0])
+    number = given[1] if len(given) > 1 else ""
+    name = given[2] if len(given) > 2 else number
+    job_uuid = str(uuid.uuid4())
+    node.clock.call_later(0, lambda: _dial(node, room, variables, dial, (name, number), job_uuid))
+    return f"+OK Job-UUID: {job_uuid}\n"
+
+
+def _dial(
+    node: Emulator, room: str, variables: dict[str, str], dial: str, caller: tuple[str, str], job_uuid: str
+) -> None:
+    target = TARGET.match(dial)
+    if target is None:
+        _dialled(node, room, job_uuid, "CHAN_NOT_IMPLEMENTED", [])
+        return
+    address = sip.Address(target["ip"], int(target["port"] or "5060"))
+    call = OutboundCall(node, target["user"], address, caller, variables, job_uuid)
+
+    def fail() -> None:
+        _dialled(node, room, job_uuid, "NORMAL_TEMPORARY_FAILURE", [])
+        call.end("NORMAL_TEMPORARY_FAILURE")
+
+    def join() -> None:
+        _dialled(node, room, job_uuid, "SUCCESS", [("Peer-UUID", call.uuid)])
+        call.take_over("conference", room)
+
+    if not call.dial():
+        call.later(TICK, fail)
+        return
+    call.later(TICK, call.answer)
+    call.later(2 * TICK, join)
+
+
+def _dialled(node: Emulator, room: str, job_uuid: str, result: str, peer: list[tuple[str, str]]) -> None:
+    conference = node.conferences.get(room)
+    headers = [*(conference.headers() if conference else []), ("Action", "bgdial-result")]
+    node.emit_conference("bgdial-result", [*headers, ("Result", result), ("Job-UUID", job_uuid), *peer])
+
+
+def _number(text: str) -> int:
+    """A number as C's atoi reads it: what follows the digits is ignored, no digits are 0."""
+    digits = re.match(r"\s*[+-]?\d+", text)
+    return int(digits[0]) if digits else 0

@@ -1,0 +1,275 @@
+"""The kinds of calls: a SIP call in, a SIP call out to another emulated node, and the two legs of a loopback."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from esl.emulator import sip
+from esl.emulator.channel import ACK_DELAY, CODECS, CallerProfile, Channel
+from esl.emulator.media import generated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from esl.emulator.node import Emulator
+
+READ_AHEAD = 32768  # samples by which the node reads a generated tone
+SAMPLES_PER_SECOND = 8000
+
+
+def _first_variables(call: Channel) -> sip.Variables:
+    direction = call.profile.direction
+    return [
+        ("direction", direction),
+        ("is_outbound", "true" if direction == "outbound" else None),
+        ("uuid", call.uuid),
+        ("call_uuid", call.uuid),
+        ("session_id", str(call.node.next_session())),
+    ]
+
+
+class InboundCall(Channel):
+    """A SIP call that has come in. `far` is its other end, if that is on another emulated node."""
+
+    def __init__(self, node: Emulator, invite: sip.Invite, far: OutboundCall | None = None) -> None:
+        name = f"sofia/internal/{invite.from_uri}"
+        profile = CallerProfile(
+            direction="inbound",
+            destination=invite.to,
+            source="mod_sofia",
+            username=invite.user,
+            dialplan="XML",
+            name=invite.display,
+            number=invite.user,
+            orig_name=invite.display,
+            orig_number=invite.user,
+            network_addr=invite.source.ip,
+        )
+        super().__init__(node, name, profile, "PCMU")
+        self.invite, self.far = invite, far
+        self.local = node.local_media()
+        self.set(*_first_variables(self), *sip.received(invite, node.sip_address, str(self.created), name))
+
+    def answer(self) -> None:
+        self.set(*sip.answered(self.invite, self.local))
+        super().answer()
+
+    def after_answer(self) -> None:
+        if self.invite.ack_first:
+            self.acknowledge()
+        else:
+            self.later(ACK_DELAY, self.acknowledge)
+
+    def acknowledge(self) -> None:
+        """The caller's ACK arrives."""
+        self.set(*sip.acknowledged(self.invite, self.node.sip_address, self.local))
+
+    def hears(self, audible: bool) -> None:
+        if self.far:
+            self.far.sound(audible)
+
+    def tell_far_end(self, cause: str, *, received: bool) -> None:
+        if self.far and not received:
+            self.far.end(cause, received=True)
+
+    def farewell(self, cause: str, *, received: bool) -> sip.Variables:
+        return sip.bye_received(self.invite, cause) if received else []
+
+    def closing(self, *, received: bool) -> sip.Variables:
+        return [("sip_hangup_disposition", None if received else "send_bye"), *sip.statistics()]
+
+
+class OutboundCall(Channel):
+    """A SIP call that the node makes, as `bgdial` does. It reaches other emulated nodes of this process only."""
+
+    def __init__(
+        self,
+        node: Emulator,
+        user: str,
+        target: sip.Address,
+        caller: tuple[str, str],
+        variables: Mapping[str, str],
+        job_uuid: str,
+    ) -> None:
+        name, number = caller
+        profile = CallerProfile(
+            direction="outbound",
+            destination=user,
+            source="src/switch_ivr_originate.c",
+            name=name,
+            number=number,
+            orig_name=name,
+            orig_number=number,
+            callee_name="Outbound Call",
+            callee_number=user,
+            context="default",
+        )
+        channel_name = f"sofia/internal/{user}@{target}"
+        super().__init__(node, channel_name, profile, "PCMU", variables.get("origination_uuid"))
+        self.has_media = False
+        self.target = target
+        self.far: InboundCall | None = None
+        self.local = node.local_media()
+        self.invite = sip.Invite(
+            to=user,
+            user=number,
+            display=name,
+            source=node.sip_address,
+            headers={key[6:]: value for key, value in variables.items() if key.startswith("sip_h_")},
+            media_port=self.local.port,
+            sdp=self.local.sdp(dtmf_events=True, mode=""),
+            cseq=str(random.randrange(10**8, 10**9)),
+            from_freeswitch=True,
+        )
+        self.set(
+            *_first_variables(self),
+            *sip.dialled(self.invite, node.sip_address, target, channel_name),
+            ("conference_bgdial_jobid", job_uuid),
+            *variables.items(),
+            ("origination_caller_id_name", name),
+            ("origination_caller_id_number", number),
+            *sip.offered(self.invite, node.sip_address, target, self.local),
+        )
+
+    def dial(self) -> bool:
+        """Send the INVITE: whether somebody is there to take it."""
+        self.create()
+        remote = self.node.peer(self.target)
+        if remote is None:
+            self.set(*sip.refused(self.invite, self.node.sip_address))
+            return False
+        self.far = remote.receive(self.invite, self)
+        return True
+
+    def answer(self) -> None:
+        """The far end has answered."""
+        if self.far is None:
+            raise RuntimeError("nobody was dialled")
+        remote = self.far
+        self.has_media = True
+        self.running = self.requested = "CS_CONSUME_MEDIA"
+        user = self.profile.destination
+        self.profile = replace(self.profile, callee_name=user, network_addr=self.target.ip)
+        self.set(
+            *sip.accepted(self.invite, self.node.sip_address, self.target, self.local, remote.local, remote.node.ipv4)
+        )
+        super().answer()
+
+    def hears(self, audible: bool) -> None:
+        if self.far:
+            self.far.sound(audible)
+
+    def tell_far_end(self, cause: str, *, received: bool) -> None:
+        if self.far and not received:
+            self.far.end(cause, received=True)
+
+    def farewell(self, cause: str, *, received: bool) -> sip.Variables:
+        return sip.bye_received(self.invite, cause) if received else []
+
+    def closing(self, *, received: bool) -> sip.Variables:
+        if not self.answered:
+            return []
+        return [("sip_hangup_disposition", None if received else "send_bye"), *sip.statistics()]
+
+
+class LoopbackLeg(Channel):
+    """One leg of `loopback/NUMBER/CONTEXT`: `a` runs what `originate` was told, `b` goes through the dialplan."""
+
+    def __init__(self, node: Emulator, leg: str, number: str, context: str, variables: Mapping[str, str]) -> None:
+        caller = variables.get("origination_caller_id_number", "")
+        profile = CallerProfile(
+            direction="outbound" if leg == "a" else "inbound",
+            destination=number,
+            source="mod_loopback",
+            dialplan="xml",
+            number=caller,
+            orig_number=caller,
+            callee_name="Outbound Call",
+            callee_number=context,
+            context=context,
+        )
+        super().__init__(node, f"loopback/{number}-{leg}", profile, "L16", variables.get("origination_uuid"))
+        self.leg = leg
+        self.other: LoopbackLeg = self
+        self.given = dict(variables)
+
+    def join(self, other: LoopbackLeg) -> None:
+        """Make the two legs one call. The variables come now, as they name the other leg."""
+        self.other = other
+        name = ("channel_name", self.name)
+        rate = CODECS[self.codec][0]
+        codecs = [
+            ("read_codec", self.codec),
+            ("read_rate", rate),
+            ("write_codec", self.codec),
+            ("write_rate", rate),
+        ]
+        originate = [("originate_early_media", "true"), ("originate_endpoint", "loopback")]
+        self.set(
+            *_first_variables(self),
+            *([*codecs, name] if self.leg == "a" else [name, *codecs]),
+            *self.given.items(),
+            *(originate if self.leg == "a" else []),
+            ("other_loopback_leg_uuid", other.uuid),
+            ("loopback_leg", self.leg.upper()),
+        )
+
+    def answer(self) -> None:
+        if self.leg == "a":
+            self.running = self.requested = "CS_CONSUME_MEDIA"
+        super().answer()
+
+    def run(self, app: str, data: str) -> None:
+        """Run the application `originate` was told; a tone played is what the other leg sounds like."""
+        self.take_over(app, data)
+        sound = generated(data) if app == "playback" else None
+        if sound:
+            self.other.sound(True)
+            self.other.later(sound.duration, lambda: self.other.sound(False))
+
+    def legs(self) -> list[Channel]:
+        return [self, self.other] if self.leg == "a" else [self.other, self]
+
+    def farewell(self, cause: str, *, received: bool) -> sip.Variables:
+        if self.app != "playback":
+            return []
+        played = (self.node.micros() - self.answered) * SAMPLES_PER_SECOND // 1_000_000
+        read = -(-played // READ_AHEAD) * READ_AHEAD
+        return [
+            ("playback_last_offset_pos", str(played)),
+            ("playback_seconds", str(read // SAMPLES_PER_SECOND)),
+            ("playback_ms", str(read * 1000 // SAMPLES_PER_SECOND)),
+            ("playback_samples", str(read)),
+            ("current_application_response", "PLAYBACK ERROR"),
+        ]
+
+    def closing(self, *, received: bool) -> sip.Variables:
+        return [("is_loopback", "1")]
+
+
+def originate(node: Emulator, dial: str, variables: Mapping[str, str], application: str) -> Channel | None:
+    """`originate {...}loopback/NUMBER[/CONTEXT] &APP(DATA)`: the a leg, or None for an endpoint that is not loopback."""
+    endpoint, _, rest = dial.partition("/")
+    number, _, context = rest.partition("/")
+    app = re.match(r"&(\w+)(?:\(([^)]*))?", application)
+    if endpoint != "loopback" or not number or app is None:
+        return None
+    a = LoopbackLeg(node, "a", number, context or "default", variables)
+    b = LoopbackLeg(
+        node,
+        "b",
+        number,
+        context or "default",
+        {k: v for k, v in variables.items() if k != "origination_uuid"},
+    )
+    a.join(b)
+    b.join(a)
+    a.create()
+    b.create()
+    a.answer()
+    b.route()
+    a.run(app[1], app[2] or "")
+    return a

@@ -1,0 +1,135 @@
+"""Where played sounds come from, and how long they are.
+
+The node plays what it can fetch: a file on its disk, a generated tone or silence, or an `http(s)` URL, for which it asks
+HEAD and then GET and keeps the result. Only the length of a sound matters here, never its samples.
+"""
+
+import re
+import struct
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Protocol
+
+import gevent
+
+BITS_PER_BYTE = 8
+MP3_BITS_PER_SECOND = 128_000  # assumed when no frame header tells
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A playable sound: its length and how long the node takes to download it (both seconds), its rate in samples/s."""
+
+    duration: float
+    download_seconds: float = 0.0
+    rate: int = 8000
+
+
+class Media(Protocol):
+    """`fetch` answers None for what cannot be played. It may block the calling greenlet, as a download does."""
+
+    def fetch(self, url: str) -> Sound | None: ...
+
+
+GENERATED = re.compile(r"(?:silence_stream://|tone_stream://%\()(\d+)")
+
+
+def generated(url: str) -> Sound | None:
+    """The sounds FreeSWITCH makes itself: `silence_stream://MS` and `tone_stream://%(MS,...)`."""
+    found = GENERATED.match(url)
+    return Sound(int(found[1]) / 1000) if found else None
+
+
+class StaticMedia:
+    """A fixed table of sounds by URL. Nothing is fetched; `Sound.download_seconds` passes on the node's clock."""
+
+    def __init__(self, sounds: Mapping[str, Sound]) -> None:
+        self.sounds = dict(sounds)
+
+    def fetch(self, url: str) -> Sound | None:
+        return self.sounds.get(url) or generated(url)
+
+
+class HttpMedia:
+    """What a real node can reach: HEAD then GET for a URL, cached by URL, and files by absolute path."""
+
+    def __init__(self, timeout: float = 30.0, max_bytes: int = 64 * 1024 * 1024) -> None:
+        self.timeout = timeout
+        self.max_bytes = max_bytes
+        self._cache: dict[str, Sound] = {}
+
+    def fetch(self, url: str) -> Sound | None:
+        if url not in self._cache:
+            sound = generated(url) or self._read(url)
+            if sound is None:
+                return None
+            self._cache[url] = sound
+        return self._cache[url]
+
+    def _read(self, url: str) -> Sound | None:
+        try:
+            with gevent.Timeout(self.timeout, TimeoutError):
+                data = self._download(url) if url.startswith(("http://", "https://")) else self._load(url)
+        except (OSError, HTTPException, ValueError):
+            return None
+        return measure(data)
+
+    def _download(self, url: str) -> bytes:
+        head = urllib.request.Request(url, method="HEAD")  # noqa: S310 (the scheme is checked by the caller)
+        with urllib.request.urlopen(head, timeout=self.timeout):  # noqa: S310
+            pass
+        with urllib.request.urlopen(url, timeout=self.timeout) as response:  # noqa: S310
+            return self._limited(response.read(self.max_bytes + 1))
+
+    def _load(self, path: str) -> bytes:
+        with Path(path).open("rb") as file:
+            return self._limited(file.read(self.max_bytes + 1))
+
+    def _limited(self, data: bytes) -> bytes:
+        if len(data) > self.max_bytes:
+            raise ValueError(f"more than {self.max_bytes} bytes")
+        return data
+
+
+def measure(data: bytes) -> Sound | None:
+    """The length of a WAV or MP3 file from its bytes; None if it is neither."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        return _measure_wav(data)
+    if data[:3] == b"ID3" or (data[:1] == b"\xff" and data[1:2] >= b"\xe0"):
+        return _measure_mp3(data)
+    return None
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 12
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        yield name, data[at + 8 : at + 8 + size]
+        at += 8 + size + size % 2
+
+
+def _measure_wav(data: bytes) -> Sound | None:
+    """Any coding, PCM or companded: length is the data's size over the header's bytes a second."""
+    chunks = dict(_chunks(data))
+    if len(chunks.get(b"fmt ", b"")) < 16:
+        return None
+    rate, bytes_per_second = struct.unpack_from("<II", chunks[b"fmt "], 4)
+    if not rate or not bytes_per_second:
+        return None
+    return Sound(len(chunks.get(b"data", b"")) / bytes_per_second, rate=rate)
+
+
+MP3_KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)  # MPEG 1, layer III
+MP3_RATES = (44100, 48000, 32000, 44100)
+
+
+def _measure_mp3(data: bytes) -> Sound:
+    """An estimate: size over the bit rate of the first frame, as for a constant bit rate."""
+    for frame in re.finditer(rb"\xff[\xfa\xfb]([\x10-\xef])", data):
+        code = frame[1][0]
+        return Sound(len(data) * BITS_PER_BYTE / (MP3_KBITS[code >> 4] * 1000), rate=MP3_RATES[code >> 2 & 3])
+    return Sound(len(data) * BITS_PER_BYTE / MP3_BITS_PER_SECOND, rate=44100)

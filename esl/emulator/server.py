@@ -1,0 +1,318 @@
+"""The Event Socket's server side: one session a connection."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import uuid
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent.event import Event as Signal
+from gevent.lock import RLock
+from gevent.server import StreamServer
+
+from esl.emulator import wire
+
+if TYPE_CHECKING:
+    from esl.emulator.node import Emulator
+
+READ_SIZE = 65536
+MAX_WAITING = 100_000  # events that wait for a slow listener before more are lost
+MAX_LOST = 500  # lost events after which the node cuts a listener off
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a RST
+
+EVENT_NAMES = frozenset(
+    "ALL API BACKGROUND_JOB CHANNEL_ANSWER CHANNEL_APPLICATION CHANNEL_BRIDGE CHANNEL_CALLSTATE CHANNEL_CREATE"
+    " CHANNEL_DATA CHANNEL_DESTROY CHANNEL_EXECUTE CHANNEL_EXECUTE_COMPLETE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE"
+    " CHANNEL_HOLD CHANNEL_ORIGINATE CHANNEL_OUTGOING CHANNEL_PARK CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA"
+    " CHANNEL_STATE CHANNEL_UNBRIDGE CHANNEL_UNHOLD CHANNEL_UNPARK CHANNEL_UUID CODEC CUSTOM DTMF HEARTBEAT MESSAGE"
+    " MODULE_LOAD MODULE_UNLOAD NOTIFY PLAYBACK_START PLAYBACK_STOP PRESENCE_IN RECORD_START RECORD_STOP RELOADXML"
+    " SESSION_HEARTBEAT SHUTDOWN STARTUP TALK NOTALK".split()
+)
+
+
+class Session:
+    """One connection: what it may do, what it listens to, and what is still to be written to it."""
+
+    def __init__(self, node: Emulator, sock: socket.socket, silent: bool) -> None:
+        self.node = node
+        self.authenticated = False
+        self.events: set[str] = set()
+        self.subclasses: set[str] = set()
+        self.filters: list[tuple[str, str]] = []
+        self.logging = False
+        self.lost = 0
+        self._socket = sock
+        self._outgoing: deque[bytes] = deque()
+        self._something = Signal()
+        self._speaking = Signal()
+        self._closing = False
+        self._work = RLock()
+        self.silence(silent)
+
+    # Writing
+
+    def say(self, frame: bytes) -> None:
+        self._outgoing.append(frame)
+        self._something.set()
+
+    def silence(self, silent: bool) -> None:
+        (self._speaking.clear if silent else self._speaking.set)()
+
+    def write(self) -> None:
+        """Write what there is to say, for as long as the connection lives."""
+        try:
+            while not (self._closing and not self._outgoing):
+                self._something.wait()
+                self._speaking.wait()
+                self._something.clear()
+                while self._outgoing:
+                    self._socket.sendall(self._outgoing.popleft())
+        except OSError:
+            pass
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._socket.close()
+
+    def reset(self) -> None:
+        """Break the connection off, whatever is still to be written."""
+        self._outgoing.clear()
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        except OSError:
+            pass
+        self._socket.close()
+
+    # Events
+
+    def subscribed(self, name: str, subclass: str | None) -> bool:
+        if "ALL" in self.events:
+            return True
+        return name in self.events and (subclass is None or subclass in self.subclasses)
+
+    def offer(self, event: wire.Event) -> None:
+        """Take an event that this session subscribed to, unless its filters keep it away."""
+        if not self._passes(event):
+            return
+        if len(self._outgoing) < MAX_WAITING:
+            self.say(event.frame)
+            return
+        self.lost += 1
+        if self.lost > MAX_LOST:
+            self.reset()
+
+    def _passes(self, event: wire.Event) -> bool:
+        """Filters are alternatives; one whose value begins with `-` keeps away what the others would let through."""
+        passes = not self.filters
+        for header, value in self.filters:
+            wanted = value.lstrip("+- ")
+            if (event.get(header) or "").lower() == wanted.lower() and event.get(header) is not None:
+                if value.startswith("-"):
+                    return False
+                passes = True
+        return passes
+
+    # Commands
+
+    def read(self) -> None:
+        """Do what the client asks, until it is done or gone."""
+        reader = wire.CommandReader()
+        self.say(wire.AUTH_REQUEST)
+        try:
+            while not self._closing and (data := self._socket.recv(READ_SIZE)):
+                for command in reader.feed(data):
+                    self._handle(command)
+                    if self._closing:
+                        break
+        except (OSError, wire.CommandTooLong):
+            pass
+        finally:
+            self._closing = True
+            self._something.set()
+
+    def _handle(self, command: wire.Command) -> None:
+        table = COMMANDS if self.authenticated else COMMANDS_BEFORE_AUTH
+        handler = table.get(command.verb)
+        if handler is None:
+            self.say(wire.reply("-ERR command not found"))
+            return
+        frame = handler(self, command)
+        if frame is not None:
+            self.say(frame)
+
+    def _bye(self) -> None:
+        self.say(wire.DISCONNECT)
+        self._closing = True
+
+    def auth(self, command: wire.Command) -> None:
+        self.authenticated = command.argument == self.node.password
+        self.say(wire.reply("+OK accepted" if self.authenticated else "-ERR invalid"))
+        if not self.authenticated:
+            self._bye()
+
+    def exit(self, _command: wire.Command) -> None:
+        self.say(wire.reply("+OK bye"))
+        self._bye()
+
+    def api(self, command: wire.Command) -> bytes:
+        name, _, argument = command.argument.partition(" ")
+        return wire.api_response(self.node.execute(name, argument))
+
+    def bgapi(self, command: wire.Command) -> bytes:
+        """Answer with the job's id, and do the job in a greenlet of its own."""
+        name, _, argument = command.argument.partition(" ")
+        job_uuid = command.headers.get("job-uuid") or str(uuid.uuid4())
+        gevent.spawn(self._job, job_uuid, name, argument)
+        return wire.job_reply(job_uuid)
+
+    def _job(self, job_uuid: str, name: str, argument: str) -> None:
+        self.node.job_done(job_uuid, name, argument, self.node.execute(name, argument))
+
+    def event(self, command: wire.Command) -> bytes:
+        words = command.argument.split()
+        if words[:1] and words[0].lower() in ("plain", "xml", "json"):
+            words = words[1:]
+        known, self_subclasses = self._event_words(words)
+        if not known:
+            return wire.reply("-ERR no keywords supplied")
+        self.events |= known
+        self.subclasses |= self_subclasses
+        return wire.reply("+OK event listener enabled plain")
+
+    def nixevent(self, command: wire.Command) -> bytes:
+        known, subclasses = self._event_words(command.argument.split())
+        if not known:
+            return wire.reply("-ERR no keywords supplied")
+        if "ALL" in known:
+            self.events.clear()
+        elif "ALL" in self.events:
+            self.events = set(EVENT_NAMES - known - {"ALL"})
+        else:
+            self.events -= known - {"CUSTOM"}
+        self.subclasses -= subclasses
+        return wire.reply("+OK events nixed")
+
+    def noevents(self, _command: wire.Command) -> bytes:
+        if not self.events:
+            return wire.reply("-ERR not listening for events")
+        self.events.clear()
+        self.subclasses.clear()
+        return wire.reply("+OK no longer listening for events")
+
+    def _event_words(self, words: list[str]) -> tuple[set[str], set[str]]:
+        """Names of events up to CUSTOM, subclasses behind it."""
+        upper = [word.upper() for word in words]
+        custom = upper.index("CUSTOM") + 1 if "CUSTOM" in upper else len(words)
+        return set(upper[:custom]) & EVENT_NAMES, set(words[custom:])
+
+    def filter(self, command: wire.Command) -> bytes:
+        header, _, value = command.argument.strip().partition(" ")
+        if header.lower() == "delete" and value:
+            return self._delete_filter(value)
+        if header.lower() == "add" and value:
+            header, _, value = value.partition(" ")
+        if not value:
+            return wire.reply("-ERR invalid syntax")
+        self.filters.append((header, value))
+        return wire.reply(f"+OK filter added. [{header}]=[{value}]")
+
+    def _delete_filter(self, what: str) -> bytes:
+        header, _, value = what.partition(" ")
+        self.filters = [
+            (name, wanted)
+            for name, wanted in self.filters
+            if header.lower() != "all" and (name.lower() != header.lower() or value not in ("", wanted))
+        ]
+        return wire.reply(f"+OK filter deleted. [{header}][{value}]")
+
+    def sendevent(self, command: wire.Command) -> bytes:
+        name = command.argument.strip().upper()
+        if name not in EVENT_NAMES:
+            name = "CUSTOM"
+        given = [(header, value) for header, value in command.headers.items() if header != "content-length"]
+        subclass = command.headers.get("event-subclass")
+        self.node.emit(name, given, subclass=subclass, body=command.body or None)
+        return wire.reply(f"+OK {uuid.uuid4()}")
+
+    def log(self, command: wire.Command) -> bytes:
+        self.logging = True
+        return wire.reply(f"+OK log level {command.argument.strip()} [7]")
+
+    def nolog(self, _command: wire.Command) -> bytes:
+        was, self.logging = self.logging, False
+        return wire.reply("+OK no longer logging" if was else "-ERR not loging")
+
+    def not_a_call(self, _command: wire.Command) -> bytes:
+        return wire.reply("-ERR not controlling a session")
+
+
+COMMANDS_BEFORE_AUTH: dict[str, Callable[[Session, wire.Command], bytes | None]] = {
+    "auth": Session.auth,
+    "exit": Session.exit,
+}
+COMMANDS: dict[str, Callable[[Session, wire.Command], bytes | None]] = {
+    "api": Session.api,
+    "bgapi": Session.bgapi,
+    "event": Session.event,
+    "exit": Session.exit,
+    "filter": Session.filter,
+    "linger": Session.not_a_call,
+    "log": Session.log,
+    "nixevent": Session.nixevent,
+    "noevents": Session.noevents,
+    "nolinger": Session.not_a_call,
+    "nolog": Session.nolog,
+    "sendevent": Session.sendevent,
+}
+
+
+class Server:
+    """The listener, and the sessions that are open."""
+
+    def __init__(self, node: Emulator, host: str, port: int) -> None:
+        self.node = node
+        self.address = (host, port)
+        self.sessions: dict[Session, None] = {}
+        self._silent = False
+        self._listener: StreamServer | None = None
+
+    def start(self) -> None:
+        if self._listener is not None:
+            return
+        listener = StreamServer(self.address, self._serve)
+        listener.start()
+        self._listener = listener
+        self.address = (self.address[0], int(listener.server_port or 0))
+
+    def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for session in list(self.sessions):
+            session.reset()
+
+    def silence(self, silent: bool) -> None:
+        self._silent = silent
+        for session in self.sessions:
+            session.silence(silent)
+
+    def _serve(self, sock: socket.socket, _peer: object) -> None:
+        session = Session(self.node, sock, self._silent)
+        self.sessions[session] = None
+        writer = gevent.spawn(session.write)
+        self.node.changed()
+        try:
+            session.read()
+            writer.join()
+        finally:
+            self.sessions.pop(session, None)
+            self.node.changed()
