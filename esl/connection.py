@@ -22,6 +22,7 @@ from gevent.event import AsyncResult
 from gevent.lock import BoundedSemaphore
 from greenswitch.esl import InboundESL
 
+from esl.commands import Command
 from esl.errors import (
     AuthenticationError,
     CommandRefused,
@@ -46,15 +47,10 @@ TURN = 128
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds, seconds, probes: a backstop. The link's own ping notices a dead peer sooner."""
 
-_JOB_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# FreeSWITCH takes any short text (seen on 1.11.1, which keeps 36 characters of it).
+_JOB_UUID = re.compile(r"[0-9A-Za-z-]{1,36}")
 _JOB_EVENT = b"Event-Name: BACKGROUND_JOB\n"  # switch_event_create puts the name first
 _FORBIDDEN = re.compile(r"[\r\n\0]")
-
-
-class Command(Protocol):
-    """Anything that renders to one line of FreeSWITCH's command language; see `esl.commands`."""
-
-    def render(self) -> str: ...
 
 
 class _Waiter(Protocol):
@@ -258,7 +254,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
         if job_uuid is None:
             job_uuid = str(uuid.uuid4())
         elif not _JOB_UUID.fullmatch(job_uuid):
-            raise ValueError(f"not a UUID: {job_uuid!r}")
+            raise ValueError(f"not a job id: {job_uuid!r}")
         line = "bgapi " + _render(command)
         data = _encode(line, f"Job-UUID: {job_uuid}\n")
         job = Job(job_uuid)
@@ -326,7 +322,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
     def _event_came(self, frame: Frame) -> None:
         event = Event(frame.body, frame.content_type)
         if frame.body.startswith(_JOB_EVENT):
-            job = self._jobs.pop(event.get("Job-UUID") or "", None)
+            job = self._jobs.pop(event.get("Job-UUID", ""), None)
             if job is not None:
                 job.finished(event.body)
         try:

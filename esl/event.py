@@ -7,6 +7,7 @@ SIP header stays inside its value.
 
 import re
 from functools import lru_cache
+from typing import overload
 from urllib.parse import unquote_to_bytes
 
 _BLANK_LINE = re.compile(rb"\n\n")  # half the cost of bytes.find for a needle this short
@@ -26,6 +27,12 @@ class Event:
         self._data = b"\n" + data  # so that the first header is found like every other
         self.content_type = content_type
         self._clear = 0  # no blank line begins before this offset: up to here, all is header lines
+
+    @overload
+    def get(self, name: str) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: str) -> str: ...
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The decoded value of the first header of exactly that name, or `default`. Bad UTF-8 is replaced."""
@@ -65,12 +72,12 @@ class Event:
     @property
     def name(self) -> str:
         """`Event-Name`: CHANNEL_PARK, CUSTOM, ...; empty if the event has none."""
-        return self.get("Event-Name") or ""
+        return self.get("Event-Name", "")
 
     @property
     def subclass(self) -> str:
         """`Event-Subclass` of a CUSTOM event: conference::maintenance, ...; else empty."""
-        return self.get("Event-Subclass") or ""
+        return self.get("Event-Subclass", "")
 
     @property
     def body(self) -> str:
@@ -78,7 +85,7 @@ class Event:
         rest = self._data[self._end() + 2 :]
         if not rest:
             return ""
-        length = self.get("Content-Length") or ""
+        length = self.get("Content-Length", "")
         if length.isdecimal() and length.isascii() and len(length) < 10:
             rest = rest[: int(length)]
         return rest.decode("utf-8", "replace")

@@ -1,0 +1,375 @@
+"""FreeSWITCH's command language: each command a value with one pure `render`, and nothing else spells commands.
+
+FreeSWITCH splits a command's arguments at spaces, honours single quotes and backslashes inside them, and reads
+braces, commas, `@` and `+` inside some. No argument here can hold any of these: names pass an allowlist or are
+refused with ValueError, and URLs are percent-encoded by `clean_url`. Sources: `switch_utils.c`,
+`mod_event_socket.c`, `mod_conference`, `mod_httapi.c`; numbers in brackets are recorded traces.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+LONGEST_URL = 2048
+"""Characters, before and after encoding."""
+
+LOUDEST = 50
+"""`vol` and `file-vol` go from -50 to 50; 0 leaves a file as it is. FreeSWITCH clips to that silently."""
+
+
+class Command(Protocol):
+    """Whatever can be sent by `api` or `bgapi`."""
+
+    def render(self) -> str:
+        """One line, without the leading `api` or `bgapi`. Raises ValueError for an argument that is refused."""
+        ...
+
+
+# -- channels
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Put a channel into a room, and into park again afterwards. `+OK` only says that the transfer began (03)."""
+
+    uuid: str
+    room: str
+    profile: str
+    muted: bool = True
+
+    def render(self) -> str:
+        room, profile = _room(self.room), _name("profile", self.profile)
+        flags = "+flags{mute}" if self.muted else ""
+        return _line("uuid_transfer", _name("uuid", self.uuid), f"'conference:{room}@{profile}{flags},park:'", "inline")
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """End a call. `cause` is a hangup cause by name, NORMAL_CLEARING for one."""
+
+    uuid: str
+    cause: str = "NORMAL_CLEARING"
+
+    def render(self) -> str:
+        if not _CAUSE.fullmatch(self.cause):
+            raise ValueError(f"not a hangup cause: {self.cause!r}")
+        return _line("uuid_kill", _name("uuid", self.uuid), self.cause)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelExists:
+    """Answers `true` or `false`."""
+
+    uuid: str
+
+    def render(self) -> str:
+        return _line("uuid_exists", _name("uuid", self.uuid))
+
+
+@dataclass(frozen=True, slots=True)
+class ShowChannels:
+    """Answers JSON: `row_count`, and `rows` unless there is none (10)."""
+
+    def render(self) -> str:
+        return _line("show", "channels", "as", "json")
+
+
+# -- rooms
+
+
+@dataclass(frozen=True, slots=True)
+class Kick:
+    """Take a member, or all, out of a room. The channel goes on to park (03)."""
+
+    room: str
+    member_id: int | str | Literal["all"]
+
+    def render(self) -> str:
+        return _in_room(self.room, "kick", "all" if self.member_id == "all" else _member(self.member_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """Answers `+OK` before the event, and fires it even for a member who is muted already (03)."""
+
+    room: str
+    member_id: int | str
+
+    def render(self) -> str:
+        return _in_room(self.room, "mute", _member(self.member_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Unmute:
+    """The counterpart of Mute."""
+
+    room: str
+    member_id: int | str
+
+    def render(self) -> str:
+        return _in_room(self.room, "unmute", _member(self.member_id))
+
+
+@dataclass(frozen=True, slots=True)
+class JsonList:
+    """Members of one room or of all, as a JSON array: `[]` if there is none at all, -ERR for a missing one (10)."""
+
+    room: str | None = None
+
+    def render(self) -> str:
+        return _line("conference", "json_list") if self.room is None else _in_room(self.room, "json_list")
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecording:
+    """Stop every recording of a room (12)."""
+
+    room: str
+
+    def render(self) -> str:
+        return _in_room(self.room, "recording", "stop", "all")
+
+
+# -- playback
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Queue a file behind those that play. `params` come back in the `File` header of its events; see `parse_file`.
+
+    Sent by `bgapi`, it answers once the file is downloaded and queued: the next of an order waits for that (15).
+    """
+
+    room: str
+    url: str
+    params: Mapping[str, str | int] = field(default_factory=dict)
+
+    def render(self) -> str:
+        params = ",".join(f"{_parameter(name)}={_value(value)}" for name, value in self.params.items())
+        return _in_room(self.room, "play", (f"{{{params}}}" if params else "") + clean_url(self.url))
+
+
+@dataclass(frozen=True, slots=True)
+class PausePlay:
+    """Toggle between pause and play; the answer tells which: `+OK Pause`, `+OK Resume`, or nothing at all (06)."""
+
+    room: str
+
+    def render(self) -> str:
+        return _in_room(self.room, "pause_play")
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlay:
+    """Stop the file that plays and all behind it. Their `play-file-done` come after the answer (06)."""
+
+    room: str
+
+    def render(self) -> str:
+        return _in_room(self.room, "stop", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class FileVolume:
+    """Volume of the file now playing, and of no other, -50 to 50 (06)."""
+
+    room: str
+    level: int | str
+
+    def render(self) -> str:
+        level = str(self.level)
+        if not _INTEGER.fullmatch(level) or abs(int(level)) > LOUDEST:
+            raise ValueError(f"a volume goes from -{LOUDEST} to {LOUDEST}, not {self.level!r}")
+        return _in_room(self.room, "file-vol", str(int(level)))
+
+
+# -- the node
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """The cheapest question there is: seconds since start, read from a variable."""
+
+    def render(self) -> str:
+        return _line("uptime")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Version, uptime and session counts, for people."""
+
+    def render(self) -> str:
+        return _line("status")
+
+
+@dataclass(frozen=True, slots=True)
+class CoreUuid:
+    """Answers the `Core-UUID` of the node's events: another one after every restart."""
+
+    def render(self) -> str:
+        return _line("global_getvar", "core_uuid")
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleExists:
+    """Answers `true` or `false`."""
+
+    name: str
+
+    def render(self) -> str:
+        return _line("module_exists", _name("module", self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class LocateConfiguration:
+    """Answers a configuration as XML, such as that of `conference.conf`, as the node itself sees it."""
+
+    name: str
+
+    def render(self) -> str:
+        return _line("xml_locate", "configuration", "configuration", "name", _name("configuration", self.name))
+
+
+# -- URLs and file strings
+
+
+def clean_url(url: str) -> str:
+    """The URL as FreeSWITCH can be given it: the same resource, with nothing in it that means anything on the way.
+
+    Raises ValueError, whose text completes "this URL cannot be played because ...", unless it is http or https
+    with a valid host, without user info, control characters or backslashes, at most 2048 characters long. A valid
+    `%XX` stays as it is, so cleaning twice changes nothing. The fragment goes: it is never sent to a server.
+
+    `;` stays, as it separates parameters that some servers read. `@` does not: `mod_httapi` takes everything up
+    to the first one for user info, and would fetch from the host that it finds behind it.
+    """
+    if len(url) > LONGEST_URL:
+        raise ValueError(f"it is longer than {LONGEST_URL} characters")
+    if url != url.strip():
+        raise ValueError("it begins or ends with white space")
+    if _CONTROL.search(url):
+        raise ValueError("it holds a control character")
+    if "\\" in url:
+        raise ValueError("it holds a backslash")
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise ValueError("it does not begin with http:// or https://")
+    scheme, authority, path, query = parts.groups(default="")
+    try:
+        rest = _UNSAFE.sub(_percent_encoded, (path or "/") + query)
+    except UnicodeEncodeError:
+        raise ValueError("it holds half of a surrogate pair") from None
+    cleaned = f"{scheme.lower()}://{_authority(authority)}{_SOCKET_MODULE.sub('mod%5Fevent_socket', rest)}"
+    if len(cleaned) > LONGEST_URL:
+        raise ValueError(f"it is longer than {LONGEST_URL} characters once encoded")
+    return cleaned
+
+
+def parse_file(file_header: str) -> tuple[dict[str, str], str]:
+    """Parameters and URL of a `File` header: `{operation_id=X,url_index=0}URL`. No parameters: an empty dict."""
+    if not file_header.startswith("{") or "}" not in file_header:
+        return {}, file_header
+    listed, _, url = file_header[1:].partition("}")
+    pairs = (pair.partition("=") for pair in listed.split(","))
+    return {name: value for name, equals, value in pairs if equals}, url
+
+
+# -- what arguments may hold
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_VALUE = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
+_CAUSE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_MEMBER = re.compile(r"[1-9][0-9]{0,9}")
+_INTEGER = re.compile(r"-?[0-9]{1,4}")
+
+# What `conference` takes for a subcommand of its own when no room of that name is there (conference_api.c).
+_NOT_ROOMS = frozenset({"all", "commands", "count", "help", "json_list", "list", "xml_list"})
+
+_URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.ASCII | re.IGNORECASE | re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UNSAFE = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%/?:;&=+*().~_-]")
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?!.{{254}}){_LABEL}(?:\.{_LABEL})*\.?")
+_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
+
+# Whatever the command, a line with "mod_event_socket" and "reload" or "unload" anywhere in it makes the Event
+# Socket reload or unload itself (parse_command in mod_event_socket.c).
+_SOCKET_MODULE = re.compile("mod_event_socket", re.IGNORECASE)
+_LOADING = re.compile("reload|unload", re.IGNORECASE)
+
+
+def _line(*words: str) -> str:
+    line = " ".join(words)
+    if _SOCKET_MODULE.search(line) and _LOADING.search(line):
+        raise ValueError("the Event Socket would take this command for one to reload itself")
+    return line
+
+
+def _in_room(room: str, *words: str) -> str:
+    return _line("conference", _room(room), *words)
+
+
+def _room(room: str) -> str:
+    if room.lower() in _NOT_ROOMS:
+        raise ValueError(f"not a room: {room!r} means something else to FreeSWITCH")
+    return _name("room", room)
+
+
+def _name(what: str, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"not a {what}: {name!r}")
+    return name
+
+
+def _member(member: int | str) -> str:
+    if not _MEMBER.fullmatch(str(member)):
+        raise ValueError(f"not a member id: {member!r}")
+    return str(member)
+
+
+def _parameter(name: str) -> str:
+    if not _PARAMETER.fullmatch(name):
+        raise ValueError(f"not the name of a file parameter: {name!r}")
+    return name
+
+
+def _value(value: str | int) -> str:
+    if not _VALUE.fullmatch(str(value)):
+        raise ValueError(f"not a value for a file parameter: {value!r}")
+    return str(value)
+
+
+def _percent_encoded(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode())
+
+
+def _authority(authority: str) -> str:
+    if "@" in authority:
+        raise ValueError("it holds user info")
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None:
+        raise ValueError("its host or port is not valid")
+    host, port = parts.groups()
+    if port is not None and not 0 < int(port) < 65536:
+        raise ValueError("its port is not between 1 and 65535")
+    return _host(host) + (f":{port}" if port else "")
+
+
+def _host(host: str) -> str:
+    if not host:
+        raise ValueError("it has no host")
+    try:
+        if host.startswith("["):
+            address = ipaddress.IPv6Address(host[1:-1])
+            if address.scope_id is None:
+                return f"[{address}]"
+        elif not host.isascii():
+            host = host.encode("idna").decode("ascii")
+    except ValueError:
+        pass  # an invalid host does not match below
+    if not _HOST.fullmatch(host) or _SOCKET_MODULE.search(host):
+        raise ValueError("its host is not a valid name")
+    return host
