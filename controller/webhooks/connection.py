@@ -70,18 +70,22 @@ def parse_url(url: str) -> Target:
     """
     if not url.isprintable() or " " in url:
         raise ValueError("the webhook URL has blanks or control characters")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = parts.port
+        if ":" not in host:
+            host = host.encode("idna").decode()
+    except ValueError:
+        raise ValueError("the webhook URL has no valid host and port") from None
     if parts.scheme not in _DEFAULT_PORTS:
         raise ValueError("the webhook URL is not http or https")
-    if not parts.hostname:
+    if not host:
         raise ValueError("the webhook URL has no host")
     if "@" in parts.netloc:
         raise ValueError("the webhook URL has user info")
-    host = parts.hostname
-    if ":" not in host:
-        host = host.encode("idna").decode()
     default = _DEFAULT_PORTS[parts.scheme]
-    port = default if parts.port is None else parts.port
+    port = default if port is None else port
     authority = f"[{host}]" if ":" in host else host
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
     query = f"?{quote(parts.query, safe='/?%:@!$&()*+,;=~')}" if parts.query else ""

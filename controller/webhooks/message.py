@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
@@ -63,7 +62,7 @@ def parse_secret(secret: str) -> bytes:
     text = secret.removeprefix(SECRET_PREFIX)
     try:
         key = b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if not key:
         raise ValueError("the webhook secret is not whsec_ and base64")
