@@ -37,7 +37,7 @@ DRAIN_SECONDS = 10.0
 # How long a store that is just starting is waited for.
 STORE_SECONDS = 10.0
 # For clients whose reads wait in the store for something to come; longer than any of those reads.
-READER_TIMEOUT = 5.0
+READER_TIMEOUT = 10.0
 
 
 class CannotStart(Exception):

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from controller import doctor, logs, tail
+from controller import demo, doctor, logs, tail
 from controller.bootstrap import ROLES, ApiFactory, CannotStart, System, open_reader, open_store
 from controller.config import AppConfig, Config, ConfigError, NodeConfig, check, load
 from controller.embedded import EmbeddedStoreError
@@ -131,6 +131,15 @@ def serve(context: Context, roles: Sequence[str]) -> None:
     system.stop()
 
 
+@cli.command("demo", context_settings={"default_map": {"log_level": "error"}})
+@click.option("--once", is_flag=True, help="End after the walk; exit code 1 if anything differed.")
+@click.pass_obj
+def demo_command(context: Context, once: bool) -> None:
+    """Show the main job on an emulated node, and go on serving. Needs no configuration."""
+    if not demo.run(context.api, once, stop_signal()):
+        raise click.exceptions.Exit(1)
+
+
 def stop_signal() -> Event:
     """Set by the first SIGTERM or SIGINT. The second ends the process at once."""
     stop = Event()
@@ -161,9 +170,7 @@ def app() -> None:
 @click.option("--webhook-url", help="Where its webhooks go.")
 @as_json
 @click.pass_obj
-def app_add(
-    context: Context, app_id: str, dids: Sequence[str], webhook_url: str | None, as_json: bool
-) -> None:
+def app_add(context: Context, app_id: str, dids: Sequence[str], webhook_url: str | None, as_json: bool) -> None:
     """Add an app; its API key and webhook secret are shown this once."""
     api_key = secrets.token_urlsafe(32)
     webhook_secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
@@ -195,10 +202,7 @@ def app_list(context: Context, as_json: bool) -> None:
     with context.registry() as registry:
         apps = sorted(registry.apps(), key=lambda app: app.id)
     _print_table(
-        [
-            {"id": app.id, "dids": list(app.dids), "webhook_url": app.webhook_url, "source": app.source}
-            for app in apps
-        ],
+        [{"id": app.id, "dids": list(app.dids), "webhook_url": app.webhook_url, "source": app.source} for app in apps],
         as_json,
     )
 
@@ -247,13 +251,9 @@ def node() -> None:
     help="Of its Event Socket. Asked for if not given; a command line can be read by others.",
 )
 @click.option("--sip", help="host:port on which other nodes reach it.")
-@click.option(
-    "--profile", default="default", show_default=True, help="The conference profile that rooms use."
-)
+@click.option("--profile", default="default", show_default=True, help="The conference profile that rooms use.")
 @click.pass_obj
-def node_add(
-    context: Context, *, prefix: str, esl: str, password: str, sip: str | None, profile: str
-) -> None:
+def node_add(context: Context, *, prefix: str, esl: str, password: str, sip: str | None, profile: str) -> None:
     """Add a node, or change one: PREFIX is its 5 letters and digits, HOST:PORT its Event Socket."""
     values = {"prefix": prefix, "esl": esl, "password": password, "sip": sip, "profile": profile}
     entry = check(NodeConfig, values)
@@ -314,9 +314,7 @@ def node_remove(context: Context, prefix: str) -> None:
 
 
 @cli.command("tail")
-@click.option(
-    "--app", "apps", multiple=True, help="Only this app. Repeatable, as all filters; * and ? match."
-)
+@click.option("--app", "apps", multiple=True, help="Only this app. Repeatable, as all filters; * and ? match.")
 @click.option("--room", "rooms", multiple=True, help="Only this room.")
 @click.option("--session", "sessions", multiple=True, help="Only this session.")
 @click.option("--type", "types", multiple=True, help="Only this type, such as 'conference.play.*'.")
@@ -340,9 +338,7 @@ def tail_command(
         begin = tail.parse_since(since, time.time()) if since else 0
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from error
-    wanted = tail.Filter(
-        {"app": tuple(apps), "room": tuple(rooms), "session": tuple(sessions), "type": tuple(types)}
-    )
+    wanted = tail.Filter({"app": tuple(apps), "room": tuple(rooms), "session": tuple(sessions), "type": tuple(types)})
     console = Console(soft_wrap=True)
 
     def write(entry: tail.Entry) -> None:

@@ -18,7 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 LEVELS = ("debug", "info", "warning", "error")
 
-_SECRET = re.compile(r"password|passwd|secret|token|api_?key|authorization|credential", re.IGNORECASE)
+_SECRET = re.compile(r"password|passwd|secret|api_?key|authorization|credential", re.IGNORECASE)
 # C0, DEL, C1, and what turns the direction of text around.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
 
