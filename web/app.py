@@ -6,10 +6,11 @@ import re
 import secrets
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from flask.json.provider import JSONProvider
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
@@ -72,10 +73,7 @@ def create_app(controller: Controller, *, settings: WebSettings | None = None) -
     # A path is taken as it stands: `//` and a trailing `/` are other paths, not redirects.
     app.url_map.merge_slashes = False
     context.install(app, Context(controller=controller, cursors=Cursors(settings.cursor_key)))
-    # In this order: the request's id before anything that may log, the key before anything that may tell.
-    app.before_request(_name_request)
-    auth.install(app)
-    app.before_request(_bound_body)
+    app.before_request(partial(_admit, settings.max_body))
     app.after_request(_finish)
     errors.install(app)
     for resource in (conferences, sessions, health):
@@ -84,21 +82,20 @@ def create_app(controller: Controller, *, settings: WebSettings | None = None) -
     return app
 
 
-def _name_request() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _REQUEST_ID(given) else str(uuid.uuid4())
-    request.environ["switchroom.request_id"] = g.request_id
-
-
-def _bound_body() -> None:
-    """Also for requests whose body nobody will read."""
-    if (request.content_length or 0) > (request.max_content_length or 0):
+def _admit(max_body: int) -> None:
+    """Ahead of everything else: the id first, as all that follows may log it; the key before all that may tell."""
+    environ = request.environ
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    environ[context.REQUEST_ID] = given if _REQUEST_ID(given) else str(uuid.uuid4())
+    auth.authenticate(environ)
+    # Here for the sake of requests whose body nobody will read.
+    if (request.content_length or 0) > max_body:
         raise RequestEntityTooLarge
 
 
 def _finish(response: Response) -> Response:
     headers = response.headers
-    headers["X-Request-ID"] = g.request_id
+    headers["X-Request-ID"] = context.request_id()
     headers["X-Content-Type-Options"] = "nosniff"
     headers.setdefault("Cache-Control", "no-store")
     return response

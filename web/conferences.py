@@ -158,9 +158,7 @@ def stop(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     return _playback(execute(StopPlayback(app_id=app_id(), room_id=path.room_id)))
 
 
-@conferences.serves(
-    "POST", "/<room_id>/volume", answers={202: PlaybackChanged}, refuses=(*_ROOM, "node_down")
-)
+@conferences.serves("POST", "/<room_id>/volume", answers={202: PlaybackChanged}, refuses=(*_ROOM, "node_down"))
 def set_volume(path: RoomPath, body: VolumeBody) -> Answer:
     """Set the volume of a room's playback, now and later.
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flask import Flask, current_app, g
+from flask import Flask, current_app, request
 
 if TYPE_CHECKING:
     from controller.commands import Command
     from web.cursor import Cursors
 
 _KEY = "switchroom"
+
+# Where a request's own facts are kept: in its WSGI environment, so that the server's access log has them too.
+APP_ID = "switchroom.app_id"
+REQUEST_ID = "switchroom.request_id"
 
 
 class Tenant(Protocol):
@@ -53,7 +57,12 @@ def execute(command: Command) -> dict[str, Any]:
 
 def app_id() -> str:
     """The app whose key came with the request; every view under the API prefix has one."""
-    found: str = g.app_id
+    found: str = request.environ[APP_ID]
+    return found
+
+
+def request_id() -> str:
+    found: str = request.environ[REQUEST_ID]
     return found
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g
+from flask import Flask, Response
 from flask_openapi3.types import ResponseDict
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from controller.errors import REASONS, Refused, StoreUnavailable
+from web import context
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ def _unauthenticated(_error: Unauthenticated) -> Response:
 
 
 def _store_unavailable(error: StoreUnavailable) -> Response:
-    logger.warning("store unavailable: %s request_id=%s", error, g.get("request_id"))
+    logger.warning("store unavailable: %s request_id=%s", error, context.request_id())
     return answer(503, headers={"Retry-After": str(RETRY_AFTER)})
 
 
@@ -160,7 +161,7 @@ def _http(error: HTTPException) -> Response:
 
 
 def _unexpected(_error: Exception) -> Response:
-    logger.exception("request failed request_id=%s", g.get("request_id"))
+    logger.exception("request failed request_id=%s", context.request_id())
     return answer(500)
 
 

@@ -10,9 +10,7 @@ from web import context, errors
 from web.resource import Answer
 from web.schemas import Alive, Ready
 
-health = APIBlueprint(
-    "health", __name__, abp_tags=[Tag(name="health", description="Outside the API: no key needed.")]
-)
+health = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="Outside the API: no key needed.")])
 
 
 @health.get("/healthz", operation_id="healthz", responses={"200": Alive})

@@ -42,9 +42,7 @@ def install(app: OpenAPI) -> None:
 
 def document(app: OpenAPI) -> dict[str, Any]:
     """The OpenAPI document, put right where flask-openapi3 says more or less than what holds."""
-    declared = {
-        (path, method) for path, method, operation in _operations(app) if "400" in operation.responses
-    }
+    declared = {(path, method) for path, method, operation in _operations(app) if "400" in operation.responses}
     found: dict[str, Any] = app.api_doc
     schemas = found["components"]["schemas"]
     for path, methods in found["paths"].items():
@@ -101,15 +99,11 @@ def _example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
         if choices in schema:
             first = schema[choices][0]
             return _example(first, schemas) if choices == "anyOf" else first
-    given = next(
-        (schema[key] for key in ("example", "const", "default") if schema.get(key) is not None), None
-    )
+    given = next((schema[key] for key in ("example", "const", "default") if schema.get(key) is not None), None)
     if given is not None:
         return given
     by_type: dict[str, Callable[[], Any]] = {
-        "object": lambda: {
-            name: _example(part, schemas) for name, part in schema.get("properties", {}).items()
-        },
+        "object": lambda: {name: _example(part, schemas) for name, part in schema.get("properties", {}).items()},
         "array": lambda: [_example(schema["items"], schemas)],
         "integer": lambda: 0,
         "boolean": lambda: True,

@@ -61,9 +61,7 @@ CommandUid = Annotated[
 ]
 Url = Annotated[
     str,
-    Field(
-        min_length=1, description="HTTP or HTTPS, with a host, without user info; at most 2,048 characters."
-    ),
+    Field(min_length=1, description="HTTP or HTTPS, with a host, without user info; at most 2,048 characters."),
     AfterValidator(_clean),
     _example("https://cdn.example.com/announcement.wav"),
 ]
@@ -94,13 +92,9 @@ class Page(BaseModel):
     limit: Annotated[
         int,
         BeforeValidator(_positive),
-        Field(
-            ge=1, description="Most entries to return. A limit above the listing's maximum means the maximum."
-        ),
+        Field(ge=1, description="Most entries to return. A limit above the listing's maximum means the maximum."),
     ] = 50
-    cursor: Annotated[
-        str, Field(description="The cursor of the page before; absent or empty for the first page.")
-    ] = ""
+    cursor: Annotated[str, Field(description="The cursor of the page before; absent or empty for the first page.")] = ""
 
 
 class Body(BaseModel):
@@ -123,15 +117,11 @@ class NewRoom(Body):
 
 
 class PlayBody(Body):
-    urls: Annotated[
-        list[Url], Field(min_length=1, max_length=MAX_URLS, description="What to play, in this order.")
-    ]
+    urls: Annotated[list[Url], Field(min_length=1, max_length=MAX_URLS, description="What to play, in this order.")]
 
 
 class VolumeBody(Body):
-    volume: Annotated[
-        int, Field(ge=-50, le=7, description="Negative values attenuate, positive amplify."), _example(2)
-    ]
+    volume: Annotated[int, Field(ge=-50, le=7, description="Negative values attenuate, positive amplify."), _example(2)]
 
 
 class CommandBody(Body):
@@ -172,9 +162,7 @@ class RoomList(BaseModel):
 class Room(BaseModel):
     room_id: RoomId
     name: Annotated[str, _example("weekly-standup")]
-    created_at: Annotated[
-        str, Field(pattern="^[0-9]+$", description="Seconds since 1970."), _example("1711036800")
-    ]
+    created_at: Annotated[str, Field(pattern="^[0-9]+$", description="Seconds since 1970."), _example("1711036800")]
     members: Annotated[int, Field(ge=0), _example(5)]
     playback_status: Literal["stopped", "playing", "paused"]
     playback_volume: Annotated[int, Field(ge=-50, le=7)]
@@ -230,9 +218,7 @@ class Session(BaseModel):
     caller_id: Annotated[str, _example("527121102")]
     state: Literal["parked", "joining", "joined", "leaving"]
     room_id: Annotated[str, Field(description="Empty while the session is in no room.")]
-    member_id: Annotated[
-        int | None, Field(description="The member's number on its node while it is in a room.")
-    ]
+    member_id: Annotated[int | None, Field(description="The member's number on its node while it is in a room.")]
     muted: bool
     started_at: Annotated[str, Field(description="ISO 8601, UTC."), _example("2026-05-06T12:34:56Z")]
 
@@ -256,12 +242,8 @@ class Error(BaseModel):
     """The one form of every error."""
 
     success: Literal[False]
-    error: Annotated[
-        str, Field(description="What is wrong, for a person to read."), _example("Session not found")
-    ]
+    error: Annotated[str, Field(description="What is wrong, for a person to read."), _example("Session not found")]
     detail: Annotated[
         dict[str, Any],
-        Field(
-            description="For programs: `room_id`, `retry_after_ms`, or the `fields` of an invalid request."
-        ),
+        Field(description="For programs: `room_id`, `retry_after_ms`, or the `fields` of an invalid request."),
     ] = {}

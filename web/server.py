@@ -25,7 +25,7 @@ import orjson
 from gevent import pywsgi
 from gevent.pool import Pool
 
-from web import errors
+from web import context, errors
 
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger("web.access")
@@ -314,6 +314,6 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
                 str(self._orig_status or self.status).partition(" ")[0],
                 self.response_length,
                 1000 * (self.time_finish - self.time_start),
-                self.environ.get("switchroom.app_id", "-"),
-                self.environ.get("switchroom.request_id", "-"),
+                self.environ.get(context.APP_ID, "-"),
+                self.environ.get(context.REQUEST_ID, "-"),
             )

@@ -32,9 +32,7 @@ _STATUS = {"joining": 202, "already_joined": 200}
 
 _session_form = re.compile(SESSION_ID.strip("^$"), re.ASCII).fullmatch
 
-sessions = Resource(
-    "sessions", "Call legs and their membership of rooms.", url_prefix=f"{API_PREFIX}/sessions"
-)
+sessions = Resource("sessions", "Call legs and their membership of rooms.", url_prefix=f"{API_PREFIX}/sessions")
 
 
 @sessions.serves("GET", "", answers={200: SessionList})

@@ -69,9 +69,7 @@ class Endpoint:
             if body is not None:
                 options |= {"data": json.dumps(body), "content_type": "application/json"}
         path = self.path.format(room=room, session=session)
-        return client.open(
-            path, method=self.method, headers=HEADERS if headers is None else headers, **options
-        )
+        return client.open(path, method=self.method, headers=HEADERS if headers is None else headers, **options)
 
     @property
     def takes_room(self) -> bool:
@@ -162,9 +160,7 @@ ENDPOINTS = [
         body={"urls": ["https://cdn.example.com/a.wav", "http://cdn.example.com/b.mp3"]},
         status=202,
         answer={"operation_id": OPERATION, "status": "in_progress"},
-        command=commands.Play(
-            **IN_ROOM, urls=("https://cdn.example.com/a.wav", "http://cdn.example.com/b.mp3")
-        ),
+        command=commands.Play(**IN_ROOM, urls=("https://cdn.example.com/a.wav", "http://cdn.example.com/b.mp3")),
         bad_bodies=[
             {},
             {"urls": []},
@@ -408,9 +404,7 @@ def test_every_rule_under_the_api_needs_a_key(app: Flask) -> None:
             assert app.test_client().get(rule.rule).status_code == 401
 
 
-def test_credentials_of_the_wrong_form_are_not_looked_up(
-    client: FlaskClient, controller: FakeController
-) -> None:
+def test_credentials_of_the_wrong_form_are_not_looked_up(client: FlaskClient, controller: FakeController) -> None:
     client.get(ROOMS, headers={"X-App-ID": "a" * 257, "X-API-Key": KEY})
     assert controller.authenticated == []
 
@@ -474,12 +468,8 @@ def test_a_room_id_of_the_wrong_form_in_the_path(
 
 
 @pytest.mark.parametrize("room", BAD_ROOM_IDS)
-def test_a_room_id_of_the_wrong_form_in_a_body(
-    room: str, client: FlaskClient, controller: FakeController
-) -> None:
-    response = client.post(
-        f"{SESSIONS}/{SESSION}/commands/conference/join", headers=HEADERS, json={"room_id": room}
-    )
+def test_a_room_id_of_the_wrong_form_in_a_body(room: str, client: FlaskClient, controller: FakeController) -> None:
+    response = client.post(f"{SESSIONS}/{SESSION}/commands/conference/join", headers=HEADERS, json={"room_id": room})
     detail = assert_error(response, 400)
     assert detail == {"fields": [{"field": "room_id", "problem": "has the wrong form"}]}
     assert controller.asked == []
@@ -594,9 +584,7 @@ MALFORMED = [
 
 @each(WITH_BODY)
 @pytest.mark.parametrize("data", MALFORMED, ids=[repr(data[:30]) for data in MALFORMED])
-def test_malformed_json(
-    endpoint: Endpoint, data: bytes, client: FlaskClient, controller: FakeController
-) -> None:
+def test_malformed_json(endpoint: Endpoint, data: bytes, client: FlaskClient, controller: FakeController) -> None:
     assert_error(endpoint.ask(client, data=data, content_type="application/json"), 400)
     assert controller.asked == []
 
@@ -613,17 +601,13 @@ def test_malformed_json(
         "json",
     ],
 )
-def test_a_body_that_is_not_declared_as_json(
-    endpoint: Endpoint, content_type: str | None, client: FlaskClient
-) -> None:
+def test_a_body_that_is_not_declared_as_json(endpoint: Endpoint, content_type: str | None, client: FlaskClient) -> None:
     detail = assert_error(endpoint.ask(client, data=b"{}", content_type=content_type), 400)
     assert detail["fields"][0]["field"] == "Content-Type"
 
 
 @each(ENDPOINTS)
-def test_a_body_over_64_kib_is_413(
-    endpoint: Endpoint, client: FlaskClient, controller: FakeController
-) -> None:
+def test_a_body_over_64_kib_is_413(endpoint: Endpoint, client: FlaskClient, controller: FakeController) -> None:
     data = b'{"name": "standup"}' + b" " * 65536
     assert_error(endpoint.ask(client, data=data, content_type="application/json"), 413)
     assert controller.asked == []
@@ -647,9 +631,7 @@ def test_unknown_query_parameters_are_ignored(endpoint: Endpoint, client: FlaskC
 
 
 @pytest.mark.parametrize("code", REASONS)
-def test_every_reason_has_its_status_and_text(
-    code: str, client: FlaskClient, controller: FakeController
-) -> None:
+def test_every_reason_has_its_status_and_text(code: str, client: FlaskClient, controller: FakeController) -> None:
     controller.refusal = Refused(code)
     assert_error(client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS), errors.STATUS[code], REASONS[code])
 
@@ -677,9 +659,7 @@ def test_the_table_of_statuses_is_complete() -> None:
         ("no_node", 503),
     ],
 )
-def test_statuses_of_the_reference(
-    code: str, status: int, client: FlaskClient, controller: FakeController
-) -> None:
+def test_statuses_of_the_reference(code: str, status: int, client: FlaskClient, controller: FakeController) -> None:
     controller.refusal = Refused(code)
     assert client.get(ROOMS, headers=HEADERS).status_code == status
 
@@ -697,9 +677,7 @@ def test_a_taken_name_carries_the_room_that_has_it(client: FlaskClient, controll
 
 def test_an_error_without_detail_has_no_detail(client: FlaskClient, controller: FakeController) -> None:
     controller.refusal = Refused("in_other_room")
-    response = client.post(
-        f"{SESSIONS}/{SESSION}/commands/conference/join", headers=HEADERS, json={"room_id": ROOM}
-    )
+    response = client.post(f"{SESSIONS}/{SESSION}/commands/conference/join", headers=HEADERS, json={"room_id": ROOM})
     assert response.get_json() == {
         "success": False,
         "error": "Session is already in a different conference room. Use conference/leave first.",
@@ -720,9 +698,7 @@ def test_429_says_when_to_come_back(
 
 
 @pytest.mark.parametrize("cause", [Refused("node_down"), Refused("no_node"), StoreUnavailable("timed out")])
-def test_503_says_when_to_come_back(
-    cause: Exception, client: FlaskClient, controller: FakeController
-) -> None:
+def test_503_says_when_to_come_back(cause: Exception, client: FlaskClient, controller: FakeController) -> None:
     controller.failure = cause
     response = client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS)
     assert_error(response, 503)
@@ -749,9 +725,7 @@ def test_500_says_nothing_and_is_logged_with_the_request(
 
 def test_join_is_200_when_already_there(client: FlaskClient, controller: FakeController) -> None:
     controller.answers[commands.Join] = {"status": "already_joined", "room_id": ROOM}
-    response = client.post(
-        f"{SESSIONS}/{SESSION}/commands/conference/join", headers=HEADERS, json={"room_id": ROOM}
-    )
+    response = client.post(f"{SESSIONS}/{SESSION}/commands/conference/join", headers=HEADERS, json={"room_id": ROOM})
     assert (response.status_code, response.get_json()) == (200, {"status": "already_joined", "room_id": ROOM})
 
 
@@ -824,9 +798,7 @@ def test_a_client_s_own_names_come_back_short_and_few(client: FlaskClient) -> No
     body = {**{f"field{number}": 1 for number in range(1000)}, "x" * 10_000: 1}
     fields = assert_error(client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS, json=body), 400)["fields"]
     assert len(fields) == 20
-    fields = assert_error(client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS, json={"x" * 10_000: 1}), 400)[
-        "fields"
-    ]
+    fields = assert_error(client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS, json={"x" * 10_000: 1}), 400)["fields"]
     assert len(fields[0]["field"]) == 64
 
 
@@ -880,9 +852,7 @@ def test_a_cursor_goes_on_where_the_page_before_ended(
 
 
 @each(PAGED)
-def test_an_empty_cursor_is_the_first_page(
-    endpoint: Endpoint, client: FlaskClient, controller: FakeController
-) -> None:
+def test_an_empty_cursor_is_the_first_page(endpoint: Endpoint, client: FlaskClient, controller: FakeController) -> None:
     assert endpoint.ask(client, query_string={"cursor": ""}).status_code == 200
     assert controller.asked == [endpoint.command]
 
@@ -919,9 +889,7 @@ def test_a_cursor_is_for_its_own_room(client: FlaskClient, controller: FakeContr
 @pytest.mark.parametrize("path", [ROOMS, SESSIONS])
 def test_a_cursor_is_for_its_own_app(path: str, client: FlaskClient) -> None:
     cursor = client.get(path, headers=HEADERS).get_json()["cursor"]
-    assert_error(
-        client.get(path, headers=OTHER_HEADERS, query_string={"cursor": cursor}), 400, "Invalid cursor"
-    )
+    assert_error(client.get(path, headers=OTHER_HEADERS, query_string={"cursor": cursor}), 400, "Invalid cursor")
 
 
 # Around the API
@@ -956,9 +924,7 @@ def test_ready_when_store_and_a_node_are(
         assert response.headers["Retry-After"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/healthz/", "//healthz", "/api", "/api/v2/conferences", "/%ff"]
-)
+@pytest.mark.parametrize("path", ["/", "/nothing", "/healthz/", "//healthz", "/api", "/api/v2/conferences", "/%ff"])
 def test_unknown_paths(path: str, client: FlaskClient) -> None:
     assert_error(client.get(path), 404, "Not found")
 
@@ -1013,9 +979,7 @@ def test_every_answer_carries_a_request_id(path: str, client: FlaskClient) -> No
         ("<script>", False),
     ],
 )
-def test_a_request_id_of_the_client_is_kept_when_it_is_harmless(
-    given: str, kept: bool, client: FlaskClient
-) -> None:
+def test_a_request_id_of_the_client_is_kept_when_it_is_harmless(given: str, kept: bool, client: FlaskClient) -> None:
     raw = given.encode().decode("latin-1")
     response = client.get("/healthz", environ_overrides={"HTTP_X_REQUEST_ID": raw})
     assert (response.headers["X-Request-ID"] == raw) == kept
@@ -1034,6 +998,4 @@ def test_apps_do_not_share_anything() -> None:
     clients = [create_app(controller).test_client() for controller in (first, second)]
     cursor = clients[0].get(ROOMS, headers=HEADERS).get_json()["cursor"]
     assert (len(first.asked), len(second.asked)) == (1, 0)
-    assert_error(
-        clients[1].get(ROOMS, headers=HEADERS, query_string={"cursor": cursor}), 400, "Invalid cursor"
-    )
+    assert_error(clients[1].get(ROOMS, headers=HEADERS, query_string={"cursor": cursor}), 400, "Invalid cursor")

@@ -30,9 +30,7 @@ _controller = FakeController()
 _app = create_app(_controller)
 DOCUMENT: dict[str, Any] = json.loads(_app.test_client().get("/openapi.json").data)
 OPERATIONS = [
-    (method, path, operation)
-    for path, item in DOCUMENT["paths"].items()
-    for method, operation in item.items()
+    (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 ]
 schema = schemathesis.openapi.from_wsgi("/openapi.json", _app)
 QUICK = hypothesis.settings(
@@ -69,9 +67,7 @@ def test_requests_about_what_there_is(case: schemathesis.Case) -> None:
     case.path_parameters |= {name: known for name, known in KNOWN.items() if name in case.path_parameters}
     if isinstance(case.body, dict) and "room_id" in case.body:
         case.body["room_id"] = ROOM
-    case.call_and_validate(
-        headers=HEADERS, checks=[check for check in CHECKS if check is not negative_data_rejection]
-    )
+    case.call_and_validate(headers=HEADERS, checks=[check for check in CHECKS if check is not negative_data_rejection])
 
 
 KNOWN = {"room_id": ROOM, "uuid": SESSION}
@@ -88,9 +84,7 @@ def _reasons(operation: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS)
-def test_every_reason_is_documented_with_its_status(
-    method: str, path: str, operation: dict[str, Any]
-) -> None:
+def test_every_reason_is_documented_with_its_status(method: str, path: str, operation: dict[str, Any]) -> None:
     for reason in _reasons(operation):
         status = str(errors.STATUS[reason])
         example = operation["responses"][status]["content"]["application/json"]["examples"][reason]["value"]
@@ -124,9 +118,7 @@ def test_every_operation_of_the_application_is_documented() -> None:
         for rule in _app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert served - {("get", "/openapi.json"), ("get", "/docs")} == {
-        (method, path) for method, path, _ in OPERATIONS
-    }
+    assert served - {("get", "/openapi.json"), ("get", "/docs")} == {(method, path) for method, path, _ in OPERATIONS}
 
 
 def test_bodies_are_required_when_a_field_is() -> None:
@@ -150,9 +142,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
 
 
 def test_400_is_documented_where_something_is_validated() -> None:
-    without = {
-        operation["operationId"] for _, _, operation in OPERATIONS if "400" not in operation["responses"]
-    }
+    without = {operation["operationId"] for _, _, operation in OPERATIONS if "400" not in operation["responses"]}
     assert without == {"healthz", "readyz", "get_session"}
 
 

@@ -80,9 +80,7 @@ def assert_envelope(answer: tuple[int, dict[str, str], Any], status: int) -> Non
     assert answer[1]["X-Request-ID"]
 
 
-def test_accepted_sockets_do_not_wait_for_acknowledgements(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_accepted_sockets_do_not_wait_for_acknowledgements(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     app = create_app(FakeController())
     server = start(app)
@@ -104,6 +102,14 @@ def test_a_connection_is_kept_for_the_next_request(start: Start) -> None:
         status, headers, body = client.ask("POST", MUTE).answer()
         assert (status, body["status"]) == (202, "muted")
         assert "Connection" not in headers
+
+
+@pytest.mark.parametrize(
+    "path", ["//api/v1/conferences", "api/v1/conferences", "///api/v1/conferences", "/%2fapi/v1/conferences"]
+)
+def test_no_spelling_of_a_path_gets_past_authentication(start: Start, path: str) -> None:
+    client = Client(start()).send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert_envelope(client.answer(), 401)
 
 
 def test_requests_sent_ahead_are_answered_in_order(start: Start) -> None:
@@ -187,9 +193,7 @@ def test_a_client_that_sends_without_end_is_cut_off(start: Start) -> None:
         pytest.param("P", id="request line"),
         pytest.param(f"POST {MUTE} HTTP/1.1\r\nX-Sl", id="header"),
         pytest.param(f"POST {MUTE} HTTP/1.1\r\n{AUTH}Content-Length: 10\r\n\r\n{{", id="body"),
-        pytest.param(
-            f"POST {MUTE} HTTP/1.1\r\n{AUTH}Transfer-Encoding: chunked\r\n\r\n5\r\n{{", id="chunked body"
-        ),
+        pytest.param(f"POST {MUTE} HTTP/1.1\r\n{AUTH}Transfer-Encoding: chunked\r\n\r\n5\r\n{{", id="chunked body"),
     ],
 )
 def test_a_slow_client_is_cut_off(start: Start, begun: str) -> None:
@@ -362,9 +366,7 @@ def test_access_log_has_no_secrets(start: Start, caplog: pytest.LogCaptureFixtur
     server = start()
     with caplog.at_level(logging.INFO, "web.access"):
         client = Client(server)
-        client.ask(
-            "GET", "/api/v1/conferences?cursor=secret-cursor", headers="X-Request-ID: r-1\r\n"
-        ).answer()
+        client.ask("GET", "/api/v1/conferences?cursor=secret-cursor", headers="X-Request-ID: r-1\r\n").answer()
         client.ask("GET", "/api/v1/\x1b[31m?x").answer()
         client.send("nonsense\r\n\r\n").answer()
     lines = [record.getMessage() for record in caplog.records]
