@@ -53,9 +53,7 @@ def start(store: Store, outbox: Outbox) -> Iterator[Start]:
         dispatcher.stop(timeout=1)
 
 
-def test_a_webhook_arrives_signed_and_leaves_the_outbox(
-    outbox: Outbox, receiver: Receiver, start: Start
-) -> None:
+def test_a_webhook_arrives_signed_and_leaves_the_outbox(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
     start()
     before = time.time()
@@ -126,9 +124,7 @@ def store_keys(outbox: Outbox, app: str, name: str, *ids: str) -> int:
     return int(outbox.store.client.exists(keys.key(keys.partition_of(app), name, *ids)))
 
 
-def test_a_failing_webhook_holds_its_lane_and_no_other(
-    outbox: Outbox, receiver: Receiver, start: Start
-) -> None:
+def test_a_failing_webhook_holds_its_lane_and_no_other(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
     first, second, other = outbox.put(app, ROOM % 1, ROOM % 1, ROOM % 2)
     failures = iter((ERROR, ERROR))
@@ -140,9 +136,7 @@ def test_a_failing_webhook_holds_its_lane_and_no_other(
     assert ids.index(other) <= 1
 
 
-def test_a_poisoned_webhook_steps_aside_and_fails_alone(
-    outbox: Outbox, receiver: Receiver, start: Start
-) -> None:
+def test_a_poisoned_webhook_steps_aside_and_fails_alone(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
     poisoned, *others = outbox.put(app, *[ROOM % 1] * 6)
     receiver.choose = lambda request: ERROR if request.id == poisoned else OK
@@ -170,9 +164,7 @@ def test_a_poisoned_webhook_steps_aside_and_fails_alone(
     assert outcomes == ["held", "held", "aside", "aside", "aside", "aside", "failed"]
 
 
-def test_many_that_stepped_aside_are_delivered_in_the_end(
-    outbox: Outbox, receiver: Receiver, start: Start
-) -> None:
+def test_many_that_stepped_aside_are_delivered_in_the_end(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
     expected = outbox.put(app, *[ROOM % i for i in range(60)])
     seen: dict[str, int] = {}
@@ -244,9 +236,7 @@ def test_what_counts_as_a_failure(
     ],
     ids=["huge", "204", "100", "chunked", "1.0"],
 )
-def test_what_counts_as_delivered(
-    outbox: Outbox, receiver: Receiver, start: Start, answer: fixtures.Answer
-) -> None:
+def test_what_counts_as_delivered(outbox: Outbox, receiver: Receiver, start: Start, answer: fixtures.Answer) -> None:
     app = outbox.app("demo", receiver.url)
     receiver.answers.append(answer)
     if isinstance(answer, bytes) and b"1.0" in answer:
@@ -258,9 +248,7 @@ def test_what_counts_as_delivered(
     assert counts(outbox, app) == {"delivered": 2}
 
 
-def test_connections_are_kept_and_a_closed_one_is_no_failure(
-    outbox: Outbox, receiver: Receiver, start: Start
-) -> None:
+def test_connections_are_kept_and_a_closed_one_is_no_failure(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
     start()
     outbox.put(app, *[ROOM % 1] * 20)
@@ -316,9 +304,7 @@ def test_an_app_without_an_endpoint_is_skipped(outbox: Outbox, receiver: Receive
     ]
 
 
-def test_a_new_url_and_secret_count_from_the_next_attempt(
-    outbox: Outbox, receiver: Receiver, start: Start
-) -> None:
+def test_a_new_url_and_secret_count_from_the_next_attempt(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", "http://127.0.0.1:1/nobody-listens")
     start(schedule=Schedule(delays=(0.02,) * 50, holding=50))
     outbox.put(app, ROOM % 1)
@@ -385,9 +371,7 @@ def test_a_backlog_larger_than_the_window_is_read_in_parts(
     assert partition.endpoints[dead_app].lanes.unread
 
 
-def test_the_store_out_of_reach_for_a_while_loses_nothing(
-    outbox: Outbox, receiver: Receiver, start: Start
-) -> None:
+def test_the_store_out_of_reach_for_a_while_loses_nothing(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
     start()
     first = outbox.put(app, *[ROOM % i for i in range(50)])

@@ -170,6 +170,19 @@ class Outbox:
         """Webhooks of the app's partition that are neither delivered nor set aside."""
         return int(self.store.client.xlen(keys.key(keys.partition_of(app), "outbox")))
 
+    def is_settled(self, app: str) -> bool:
+        """None of an app's webhooks is in the outbox or waits for another attempt."""
+        tag = keys.partition_of(app)
+        entries = self.store.client.xrange(keys.key(tag, "outbox"))
+        waiting = any(fields[b"app"] == app.encode() for _, fields in entries)
+        return not waiting and not self.store.client.exists(keys.key(tag, "aside", app))
+
+    def knows(self, app: str, webhook: str) -> bool:
+        """The store still has the webhook, wherever it is."""
+        tag, entry = keys.partition_of(app), webhook.partition("-")[2]
+        waiting = self.store.client.xrange(keys.key(tag, "outbox"), entry, entry)
+        return bool(waiting or "data" in self.record(webhook))
+
     def wait_until(self, condition: Callable[[], Any], timeout: float = 10.0) -> None:
         """For what only the store shows."""
         with gevent.Timeout(timeout, AssertionError(f"not within {timeout} s")):

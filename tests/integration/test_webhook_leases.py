@@ -1,0 +1,290 @@
+"""Who delivers: sharing, taking over, handing over, and what a dispatcher that was cut off can no longer do."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+from gevent import subprocess
+
+from controller.store import keys
+from controller.store.store import Store
+from controller.webhooks.dispatcher import Dispatcher
+from controller.webhooks.schedule import Schedule
+from tests.integration import webhook_fixtures as fixtures
+from tests.integration.webhook_fixtures import ERROR, OK, Outbox, Receiver
+
+ROOM = "acW68-room-550e8400-e29b-41d4-a716-44665544000%d"
+COUNT = int(os.environ.get("WEBHOOK_TEST_COUNT", "3000"))
+KILLS = int(os.environ.get("WEBHOOK_TEST_KILLS", "5"))
+FAST = Schedule(delays=(0.05, 0.1, 0.2, 0.2, 0.2, 0.2))
+
+Start = Callable[..., Dispatcher]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.stop()
+
+
+@pytest.fixture
+def outbox(store: Store) -> Outbox:
+    return Outbox(store)
+
+
+@pytest.fixture
+def start(store: Store, outbox: Outbox) -> Iterator[Start]:
+    started: list[Dispatcher] = []
+
+    def start(owner: str, **options: Any) -> Dispatcher:
+        options = {"schedule": FAST, "allow_private_networks": True, **options}
+        dispatcher = Dispatcher(store, outbox.registry, owner=owner, **options)
+        dispatcher.start()
+        started.append(dispatcher)
+        return dispatcher
+
+    yield start
+    for dispatcher in started:
+        dispatcher.stop(timeout=1)
+
+
+def shares(*dispatchers: Dispatcher) -> list[int]:
+    return [len(dispatcher.partitions) for dispatcher in dispatchers]
+
+
+def test_partitions_are_shared_evenly_and_never_twice(outbox: Outbox, start: Start) -> None:
+    first = start("a")
+    outbox.wait_until(lambda: shares(first) == [16])
+    second = start("b")
+    outbox.wait_until(lambda: shares(first, second) == [8, 8])
+    assert not first.partitions & second.partitions
+    third = start("c")
+    outbox.wait_until(lambda: sorted(shares(first, second, third)) == [5, 5, 6])
+    assert first.partitions | second.partitions | third.partitions == set(keys.TAGS)
+    second.stop()
+    outbox.wait_until(lambda: shares(first, third) == [8, 8])
+
+
+def test_stop_ends_what_is_under_way_and_hands_over_at_once(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+    app = outbox.app("demo", receiver.url)
+
+    def slowly(sock: Any) -> None:
+        gevent.sleep(0.3)
+        sock.sendall(OK)
+
+    receiver.default = slowly
+    expected = outbox.put(app, ROOM % 1, ROOM % 2, ROOM % 1, ROOM % 2)
+    first = start("a")
+    receiver.wait(2)
+    first.stop()
+    assert first.partitions == frozenset()
+    assert outbox.left(app) == 2
+    assert [line["outcome"] for line in outbox.log(app)] == ["delivered"] * 2
+    second = start("b")
+    outbox.wait_until(lambda: shares(second) == [16], timeout=0.5)
+    receiver.wait(4)
+    assert sorted(receiver.ids()) == sorted(expected)
+
+
+def test_stop_waits_no_longer_than_it_is_told(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+    app = outbox.app("demo", receiver.url)
+    receiver.default = fixtures.hang
+    outbox.put(app, ROOM % 1)
+    dispatcher = start("a")
+    receiver.wait(1)
+    before = time.monotonic()
+    dispatcher.stop(timeout=0.2)
+    assert time.monotonic() - before < 1
+    assert outbox.left(app) == 1
+
+
+def test_a_new_holder_goes_on_where_the_old_one_stopped(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+    app = outbox.app("demo", receiver.url)
+    receiver.choose = lambda request: ERROR if len(receiver.received) < 6 else OK
+    first = start("a", schedule=Schedule(delays=(0.01, 60.0)))
+    held, after = outbox.put(app, ROOM % 1, ROOM % 1)
+    outbox.wait_until(lambda: len(outbox.log(app)) == 2)
+    first.stop()
+    # Its next attempt is due in a minute: for the new holder as well.
+    second = start("b")
+    outbox.wait_until(lambda: shares(second) == [16])
+    gevent.sleep(0.2)
+    assert receiver.ids() == [held] * 2
+    second.stop()
+    # As if the minute were over.
+    tag, entry = keys.partition_of(app), held.partition("-")[2]
+    outbox.store.client.hset(keys.key(tag, "held"), entry, "2 0")
+    start("c")
+    outbox.wait_until(lambda: not outbox.left(app))
+    assert [line["attempt"] for line in outbox.log(app) if line["webhook"] == held][:3] == [1, 2, 3]
+    assert set(receiver.ids()) == {held, after}
+
+
+def test_what_stepped_aside_is_taken_over(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+    app = outbox.app("demo", receiver.url)
+    receiver.answers.append(ERROR)
+    first = start("a", schedule=Schedule(delays=(1.0,), holding=0))
+    (webhook,) = outbox.put(app, ROOM % 1)
+    outbox.wait_until(lambda: outbox.record(webhook).get("status") == "aside")
+    first.stop()
+    start("b")
+    receiver.wait(2)
+    outbox.wait_until(lambda: not outbox.record(webhook))
+    assert receiver.ids() == [webhook] * 2
+    first_body, second_body = (request.body for request in receiver.received)
+    assert first_body == second_body
+
+
+@pytest.mark.parametrize("answer", [OK, ERROR], ids=["delivered", "failed"])
+def test_who_lost_the_lease_writes_nothing(outbox: Outbox, receiver: Receiver, start: Start, answer: bytes) -> None:
+    app = outbox.app("demo", receiver.url)
+    tag = keys.partition_of(app)
+    first = start("a")
+
+    def while_another_takes_over(sock: Any) -> None:
+        outbox.store.client.hset(keys.key(tag, "dispatcher"), mapping={"owner": "b", "until": 2**50})
+        outbox.store.client.hincrby(keys.key(tag, "dispatcher"), "token", 1)
+        sock.sendall(answer)
+
+    receiver.answers.append(while_another_takes_over)
+    (webhook,) = outbox.put(app, ROOM % 1)
+    outbox.wait_until(lambda: receiver.received and tag not in first.partitions)
+    assert outbox.left(app) == 1
+    assert outbox.log(app) == []
+    assert outbox.record(webhook) == {}
+
+
+def spawn(server_url: str, owner: str) -> Any:
+    command = [sys.executable, "-m", "tests.integration.webhook_dispatcher", server_url, owner]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"started\n"
+    return process
+
+
+def kill(process: Any) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_killed_dispatcher_is_replaced_within_five_seconds(
+    server_url: str, outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
+    app = outbox.app("demo", receiver.url)
+    process = spawn(server_url, "a")
+    outbox.put(app, ROOM % 1)
+    receiver.wait(1)
+    second = start("b")
+    outbox.wait_until(lambda: shares(second) == [8])
+    kill(process)
+    before = time.monotonic()
+    outbox.wait_until(lambda: shares(second) == [16])
+    assert time.monotonic() - before < 5
+
+
+def test_a_dispatcher_that_was_frozen_cannot_write(
+    server_url: str, outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
+    app = outbox.app("demo", receiver.url)
+    process = spawn(server_url, "a")
+    try:
+        answered = gevent.event.Event()
+
+        def when_told(sock: Any) -> None:
+            answered.wait()
+            sock.sendall(ERROR)
+
+        receiver.answers.append(when_told)
+        (webhook,) = outbox.put(app, ROOM % 1)
+        receiver.wait(1)
+        process.send_signal(signal.SIGSTOP)
+        answered.set()
+        second = start("b")
+        outbox.wait_until(lambda: shares(second) == [16])
+        outbox.wait_until(lambda: not outbox.left(app))
+        process.send_signal(signal.SIGCONT)
+        # It comes back as one of two, and what it was at is forgotten.
+        outbox.wait_until(lambda: shares(second) == [8])
+        assert receiver.ids() == [webhook] * 2
+        assert [(line["attempt"], line["outcome"]) for line in outbox.log(app)] == [(1, "delivered")]
+        assert outbox.record(webhook) == {}
+    finally:
+        kill(process)
+
+
+def slowly(sock: Any) -> None:
+    gevent.sleep(0.02)
+    sock.sendall(OK)
+
+
+@pytest.mark.timeout(300)
+def test_nothing_is_lost_and_order_held_while_dispatchers_are_killed(
+    server_url: str, outbox: Outbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rooms, endpoints = 50, {name: Receiver() for name in ("up", "also-up", "slow", "flapping", "dead")}
+    dice = random.Random(1)
+    endpoints["slow"].default = slowly
+    endpoints["flapping"].choose = lambda request: ERROR if dice.random() < 0.02 else None
+    endpoints["dead"].default = fixtures.hang
+    for name, receiver in endpoints.items():
+        outbox.app(name, receiver.url)
+    expected: dict[str, list[str]] = {name: [] for name in endpoints}
+    owners = itertools.count()
+    processes = [spawn(server_url, f"d{next(owners)}") for _ in range(2)]
+
+    def fill() -> None:
+        for _ in range(COUNT // rooms):
+            for room in range(rooms):
+                name = list(endpoints)[room % len(endpoints)]
+                expected[name] += outbox.put(name, f"{name}-room-{room}")
+            gevent.sleep(KILLS * 2 * rooms / COUNT)
+
+    filling = gevent.spawn(fill)
+    try:
+        for _ in range(KILLS):
+            receiver = endpoints["up"]
+            receiver.wait(min(len(receiver.received) + 20, COUNT // len(endpoints)), timeout=15)
+            kill(processes.pop(0))
+            processes.append(spawn(server_url, f"d{next(owners)}"))
+        filling.get()
+        for name in endpoints:
+            if name != "dead":
+                outbox.wait_until(functools.partial(outbox.is_settled, name), timeout=60)
+    finally:
+        for process in processes:
+            kill(process)
+        for receiver in endpoints.values():
+            receiver.stop()
+
+    # Of the dead one's every webhook is still there; of the others' every one has arrived.
+    assert all(outbox.knows("dead", webhook) for webhook in expected["dead"])
+    for name, receiver in endpoints.items():
+        assert name == "dead" or set(receiver.ids()) == set(expected[name])
+    # A repeat comes before its successor, so that a lane's sequence never goes back. What stepped aside is no lane's.
+    for name, receiver in endpoints.items():
+        stepped_aside = {line["webhook"] for line in outbox.log(name) if line["outcome"] == "aside"}
+        lanes: dict[str, list[int]] = {}
+        for request in receiver.received:
+            if request.id not in stepped_aside:
+                lanes.setdefault(request.data["room_id"], []).append(request.data["sequence"])
+        assert all(sequences == sorted(sequences) for sequences in lanes.values())
+    with capsys.disabled():
+        for name, receiver in endpoints.items():
+            arrived = len(set(receiver.ids()))
+            print(
+                f"\n{name}: {len(expected[name])} webhooks, {arrived} arrived, "
+                f"{len(receiver.received) - arrived} repeats",
+                end="",
+            )
+        print(f"\nkills: {KILLS}")
