@@ -21,6 +21,7 @@ from controller.errors import StoreUnavailable
 from controller.registry import App, Node, Registry
 from controller.store.store import Store
 from controller.webhooks.addresses import is_public
+from esl import commands as esl
 from esl.connection import Connection
 from esl.errors import AuthenticationError, EslError
 
@@ -88,9 +89,7 @@ def _infos(store: Store) -> Iterator[tuple[str, dict[str, Any]]]:
             yield "store", {**store.client.info("persistence"), **store.client.info("memory")}
         return
     with store.guard():
-        sections = [
-            store.client.info(name, target_nodes=RedisCluster.PRIMARIES) for name in ("persistence", "memory")
-        ]
+        sections = [store.client.info(name, target_nodes=RedisCluster.PRIMARIES) for name in ("persistence", "memory")]
     for server in sections[0]:
         yield f"store {server}", {**sections[0][server], **sections[1][server]}
 
@@ -180,9 +179,7 @@ def _examine_node(node: Node) -> list[Finding]:
         for check, command, judge in _NODE_CHECKS:
             findings.append(Finding(subject, check, *judge(node, connection.api(command))))
     except AuthenticationError as error:
-        return [
-            Finding(subject, "password", str(error), "correct the node's password, or its apply-inbound-acl")
-        ]
+        return [Finding(subject, "password", str(error), "correct the node's password, or its apply-inbound-acl")]
     except (EslError, ValueError) as error:
         return [Finding(subject, "reachable", str(error), _UNREACHABLE)]
     finally:
@@ -239,9 +236,9 @@ def _judge_clock(_node: Node, reply: str) -> Verdict:
 
 
 # What is asked of a node: the check, the command, the judge of its answer.
-_NODE_CHECKS: tuple[tuple[str, str, Callable[[Node, str], Verdict]], ...] = (
-    *((module, f"module_exists {module}", _loaded(module)) for module in MODULES),
-    ("profile", "xml_locate configuration configuration name conference.conf", _judge_profile),
-    ("playback", "show file as json", _judge_playback),
-    ("clock", "strepoch", _judge_clock),
+_NODE_CHECKS: tuple[tuple[str, esl.Command, Callable[[Node, str], Verdict]], ...] = (
+    *((module, esl.ModuleExists(module), _loaded(module)) for module in MODULES),
+    ("profile", esl.LocateConfiguration("conference.conf"), _judge_profile),
+    ("playback", esl.ShowFileFormats(), _judge_playback),
+    ("clock", esl.Epoch(), _judge_clock),
 )

@@ -232,6 +232,22 @@ class LocateConfiguration:
         return _line("xml_locate", "configuration", "configuration", "name", _name("configuration", self.name))
 
 
+@dataclass(frozen=True, slots=True)
+class ShowFileFormats:
+    """Answers JSON as `ShowChannels`, with the `name` of each format that can be played (`http` is one)."""
+
+    def render(self) -> str:
+        return _line("show", "file", "as", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Answers the node's time in seconds."""
+
+    def render(self) -> str:
+        return _line("strepoch")
+
+
 # -- URLs and file strings
 
 
