@@ -7,7 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from controller.commands import SCRIPTS, Command, CreateRoom, Mute, Play, Unmute
+from controller.commands import (
+    SCRIPTS,
+    Command,
+    CreateRoom,
+    GetRoom,
+    ListMembers,
+    ListRooms,
+    ListSessions,
+    Mute,
+    Play,
+    Unmute,
+)
 from controller.errors import Refused, StoreUnavailable
 from controller.nodes import Nodes
 from controller.registry import App, Registry
@@ -59,6 +70,9 @@ class Controller:
         answer = self._store.run(SCRIPTS[type(command)], keys.partition_of(command.app_id), args)
         if "refused" in answer:
             raise self._refusal(answer, args)
+        empty = _LISTS.get(type(command))
+        if empty:
+            answer.setdefault(empty, [])
         return answer
 
     def health(self) -> dict[str, Any]:
@@ -94,6 +108,14 @@ _EXTRA: dict[type[Command], Callable[[Nodes], dict[str, Any]]] = {
     Play: lambda _: {"operation_id": str(uuid.uuid4())},
     Mute: lambda _: {"want": "mute"},
     Unmute: lambda _: {"want": "unmute"},
+}
+
+# Lua has no empty list: it comes as an absent one.
+_LISTS: dict[type[Command], str] = {
+    GetRoom: "playback_urls",
+    ListRooms: "rows",
+    ListMembers: "rows",
+    ListSessions: "rows",
 }
 
 _FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in SCRIPTS}

@@ -12,7 +12,8 @@ import re
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, cast
 from weakref import WeakValueDictionary
 
@@ -168,6 +169,8 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
                 self._receive_events_greenlet = gevent.spawn(self.receive_events)
                 self._greeting.get()
                 self.authenticate()
+                if self._ended is not None:
+                    raise self._lost()
         except (ConnectError, AuthenticationError) as error:
             self._end(error)
             raise
@@ -223,16 +226,9 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
             raise RuntimeError("on_event cannot wait for a reply: it would keep the reply from being read")
         data = _encode(line)
         reply = _Reply()
-        limit = self.reply_timeout if timeout is None else timeout
-        late = ReplyTimeout(f"no reply to {_describe(line)!r} within {limit:g} s")
-        try:
-            with gevent.Timeout(limit, late):
-                self._write(data, reply)
-                return reply.frame()
-        except ReplyTimeout as error:
-            if error is late:
-                self._end(error)
-            raise
+        with self._within(self.reply_timeout if timeout is None else timeout, line):
+            self._write(data, reply)
+            return reply.frame()
 
     def api(self, command: Command | str, timeout: float | None = None) -> str:
         """Run a quick command and return what it printed. The node answers nothing else meanwhile.
@@ -247,9 +243,9 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
     def bgapi(self, command: Command | str, *, job_uuid: str | None = None) -> Job:
         """Start a command in the background and return without waiting, not even for the node's reply.
 
-        The UUID is chosen here, and known before the node can answer: no result can be missed. A result is
-        also passed to `on_event`, in its place among the events. Raises ValueError, ConnectionLost, or
-        ReplyTimeout if the node takes nothing more.
+        The job's id is chosen on this side, `job_uuid` or a random UUID, so no result can be missed. It may be any
+        1 to 36 letters, digits and hyphens: FreeSWITCH takes it as it is. A result is also passed to `on_event`, in
+        its place among the events. Raises ValueError, ConnectionLost, or ReplyTimeout if the node takes no more.
         """
         if job_uuid is None:
             job_uuid = str(uuid.uuid4())
@@ -259,16 +255,21 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
         data = _encode(line, f"Job-UUID: {job_uuid}\n")
         job = Job(job_uuid)
         self._jobs[job_uuid] = job
-        limit = self.reply_timeout
-        late = ReplyTimeout(f"the node took no {_describe(line)!r} within {limit:g} s")
+        with self._within(self.reply_timeout, line):
+            self._write(data, job)
+        return job
+
+    @contextmanager
+    def _within(self, seconds: float, line: str) -> Iterator[None]:
+        """What waits inside ends in time, or the connection does: its place in the order of replies is lost."""
+        late = ReplyTimeout(f"no reply to {_describe(line)!r} within {seconds:g} s")
         try:
-            with gevent.Timeout(limit, late):
-                self._write(data, job)
+            with gevent.Timeout(seconds, late):
+                yield
         except ReplyTimeout as error:
             if error is late:
                 self._end(error)
             raise
-        return job
 
     def _write(self, data: bytes, waiter: _Waiter) -> None:
         with self._writing:  # replies come in the order of the commands: queue and write are one step
@@ -280,8 +281,9 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
             except OSError as error:
                 self._end(ConnectionLost(f"cannot send: {error}"))
                 raise self._lost() from error
-            except BaseException:  # a timeout or a kill, perhaps in the middle of the line
-                self._end(ConnectionLost("a command was cut off while it was sent"))
+            except BaseException as error:  # a timeout or a kill, perhaps in the middle of the line
+                cut_off = ConnectionLost("a command was cut off while it was sent")
+                self._end(error if isinstance(error, EslError) else cut_off)
                 raise
 
     # -- reading

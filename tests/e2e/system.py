@@ -165,7 +165,7 @@ class Switchroom:
         command = [
             sys.executable,
             "-m",
-            "controller",
+            "switchroom",
             "serve",
             "--config",
             str(self.config),

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import gevent
 import pytest
 
 from tests.e2e.nodes import PREFIX, EmulatedNode
@@ -35,6 +36,12 @@ class Stage:
         self.hooks.wait("conference.member.joined", uuid=session)
         return session, room
 
+    def wait_down(self) -> None:
+        """Until the node's absence is known."""
+        with gevent.Timeout(10):
+            while self.service.get("/readyz").status != 503:
+                gevent.sleep(0.05)
+
     def close(self) -> None:
         self.service.stop(signal.SIGKILL)
         self.node.close()
@@ -53,11 +60,8 @@ def test_what_was_missed_while_the_link_was_cut(stage: Stage) -> None:
     session, room = stage.member()
     emulator = stage.node.emulator
     emulator.stop()
-    answer = stage.service.request("POST", f"{CONFERENCES}/{room}/play", {"urls": [stage.media.tone(1)]})
-    for _ in range(200):
-        if answer.status == 503:
-            break
-        answer = stage.service.request("POST", f"{CONFERENCES}/{room}/play", {"urls": [stage.media.tone(1)]})
+    stage.wait_down()
+    answer = stage.service.post(f"{CONFERENCES}/{room}/play", {"urls": [stage.media.tone(1)]})
     assert answer.status == 503
     assert "retry-after" in answer.headers
     stage.call.hang_up()
@@ -79,14 +83,13 @@ def test_delete_while_the_node_is_away(stage: Stage) -> None:
     session, room = stage.member()
     emulator = stage.node.emulator
     emulator.stop()
-    while stage.service.get("/readyz").body["nodes"][PREFIX]:
-        pass
+    stage.wait_down()
     assert stage.service.request("DELETE", f"{CONFERENCES}/{room}").status == 200
     stage.hooks.wait("conference.member.left", timeout=20, uuid=session)
     stage.hooks.wait("conference.destroyed", room_id=room)
     assert room in emulator.conferences
     emulator.start()
-    assert emulator.wait_for(lambda: room not in emulator.conferences, 15)
+    emulator.wait_for(lambda: room not in emulator.conferences, 15)
     assert stage.service.get(f"/api/v1/sessions/{session}").body["state"] == "parked"
 
 

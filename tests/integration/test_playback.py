@@ -205,9 +205,22 @@ def test_pause_toggles(world: World, room: str) -> None:
     assert [data["paused"] for _, data in world.webhooks()] == [True, False]
 
 
+def test_a_pause_before_the_node_has_the_file_takes_effect_when_it_comes_up(world: World, room: str) -> None:
+    world.play(room, A, B)
+    (first,) = take(world, "play")
+    assert world.ask("pause", room_id=room)["status"] == "paused"
+    take(world)
+    world.answer(first["job"], **UNPLAYABLE)
+    (second,) = take(world, "play")
+    world.answer(second["job"])
+    (pause,) = take(world, "pause")
+    world.answer(pause["job"], paused=True)
+    assert world.room(room)["playback_status"] == "paused"
+
+
 def test_a_pause_that_the_node_does_not_carry_out(world: World, room: str) -> None:
     world.play(room, A)
-    take(world, "play")
+    world.answer(take(world, "play")[0]["job"])
     world.ask("pause", room_id=room)
     world.webhooks()
     world.answer(take(world, "pause")[0]["job"], ok=False, cause="not_playing", reason="nothing is playing")

@@ -8,8 +8,7 @@ if r.operation == "" then return refuse("nothing_playing") end
 start_cooldown("conference_control", r.id)
 local paused = r.status ~= "paused"
 playback_status(r, paused and "paused" or "playing", r.operation)
-local job = send(r.node, "pause", { app = r.app, room = r.id, operation = r.operation, paused = paused })
-change(K.room(r.id), r, { pause_job = job })
+send_pause(r)
 log("command", "pause", { app = r.app, room = r.id, operation = r.operation })
 tell(r, "conference.play.paused", { operation_id = r.operation, paused = paused })
 return cjson.encode({ operation_id = r.operation, status = paused and "paused" or "resumed" })

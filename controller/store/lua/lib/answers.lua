@@ -43,6 +43,8 @@ function ANSWERS.play(c, job, a)
   elseif a.ok then
     if url_state(o, c.index) == "sent" then change(K.operation(o.id), o, { ["u" .. c.index] = "queued" }) end
     fix_volume(r)
+    local playing, i = head(r)
+    if r.status == "paused" and playing and playing.id == o.id and i == c.index then send_pause(r) end
   elseif o then
     local last = c.index
     if a.cause == "no_room" then last = tonumber(o.total) - 1 end

@@ -56,23 +56,31 @@ local function settle_url(r, o, i, state)
   if tonumber(o.settled) == tonumber(o.total) then finish(r, o) end
 end
 
--- The file that the node plays now must have the room's volume, whatever it was queued with.
-local function fix_volume(r)
+-- The URL that the node plays now, or will play next: the first that was sent and is not through. Operation, index, state.
+local function head(r)
   for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
     local o = get_operation(id)
     for i = 0, tonumber(o.next) - 1 do
       local state = url_state(o, i)
-      if state == "queued" then
-        if o["v" .. i] ~= r.volume then
-          change(K.operation(id), o, { ["v" .. i] = r.volume })
-          send(r.node, "volume", { app = r.app, room = r.id, volume = tonumber(r.volume) })
-        end
-        return
-      elseif state == "sent" then
-        return
-      end
+      if not FINAL[state] then return o, i, state end
     end
   end
+end
+
+-- The file that the node plays now must have the room's volume, whatever it was queued with.
+local function fix_volume(r)
+  local o, i, state = head(r)
+  if state ~= "queued" or o["v" .. i] == r.volume then return end
+  change(K.operation(o.id), o, { ["v" .. i] = r.volume })
+  send(r.node, "volume", { app = r.app, room = r.id, volume = tonumber(r.volume) })
+end
+
+-- Toggles the file that the node plays now. One that it has not got yet is toggled when it comes up.
+local function send_pause(r)
+  local o, _, state = head(r)
+  if state ~= "queued" then return end
+  local job = send(r.node, "pause", { app = r.app, room = r.id, operation = o.id, paused = r.status == "paused" })
+  change(K.room(r.id), r, { pause_job = job })
 end
 
 -- Sends the next URL when nothing is on its way.
