@@ -53,9 +53,7 @@ def _address(lowest_port: int, example: str) -> Callable[[str], str]:
     def check(value: str) -> str:
         found = _HOST_PORT.fullmatch(value)
         if not found or not lowest_port <= int(found[3]) <= 65535:
-            raise ValueError(
-                f'must be host:port, such as "{example}" or "[::1]:{example.rpartition(":")[2]}"'
-            )
+            raise ValueError(f'must be host:port, such as "{example}" or "[::1]:{example.rpartition(":")[2]}"')
         return value
 
     return check
@@ -108,9 +106,7 @@ Sip = Annotated[str, AfterValidator(_address(1, "127.0.0.1:5060"))]
 WebhookUrl = Annotated[str, AfterValidator(_url(("http", "https")))]
 Profile = Annotated[str, AfterValidator(_form(_NAME, "must be the name of a conference profile"))]
 Password = Annotated[SecretStr, AfterValidator(_secretly(_form(r"[^\x00-\x1f\x7f]+", "must not be empty")))]
-ApiKey = Annotated[
-    SecretStr, AfterValidator(_secretly(_form(r"[\x21-\x7e]+", "must be ASCII without spaces")))
-]
+ApiKey = Annotated[SecretStr, AfterValidator(_secretly(_form(r"[\x21-\x7e]+", "must be ASCII without spaces")))]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_secretly(_webhook_secret))]
 StoreUrl = Annotated[SecretStr, AfterValidator(_secretly(_url(("redis", "rediss", "unix"))))]
 
@@ -166,12 +162,8 @@ class AppConfig(_Section):
     webhook_url: WebhookUrl | None = Field(
         default=None, description="where the app's webhooks go; absent, none are sent"
     )
-    webhook_secret: WebhookSecret | None = Field(
-        default=None, description="what the app's webhooks are signed with"
-    )
-    dids: tuple[Did, ...] = Field(
-        default=(), strict=False, description="the numbers whose calls belong to the app"
-    )
+    webhook_secret: WebhookSecret | None = Field(default=None, description="what the app's webhooks are signed with")
+    dids: tuple[Did, ...] = Field(default=(), strict=False, description="the numbers whose calls belong to the app")
 
     def model_post_init(self, _context: Any, /) -> None:
         if self.webhook_url and not self.webhook_secret:
@@ -228,9 +220,9 @@ class Config(_Section):
 
     server: ServerConfig = Field(default=ServerConfig(), description="the REST API")
     store: StoreConfig = Field(default=StoreConfig(), description="where everything is kept")
-    nodes: Annotated[
-        tuple[NodeConfig, ...], AfterValidator(_unique("node", "prefix", lambda node: [node.prefix]))
-    ] = Field(default=(), strict=False, description="the FreeSWITCH instances")
+    nodes: Annotated[tuple[NodeConfig, ...], AfterValidator(_unique("node", "prefix", lambda node: [node.prefix]))] = (
+        Field(default=(), strict=False, description="the FreeSWITCH instances")
+    )
     apps: Annotated[
         tuple[AppConfig, ...],
         AfterValidator(_unique("app", "id", lambda app: [app.id])),
@@ -331,9 +323,7 @@ def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[s
             try:
                 values[section] = orjson.loads(environ[name])
             except orjson.JSONDecodeError:
-                raise ConfigError(
-                    f"{name} is not valid JSON ({Config.model_fields[section].description})"
-                ) from None
+                raise ConfigError(f"{name} is not valid JSON ({Config.model_fields[section].description})") from None
             variables[(section,)] = name
     return variables
 
@@ -377,20 +367,22 @@ def _fault(message: str, *place: str | int) -> PydanticCustomError:
 class _Where:
     """Where a value came from: a variable, else a line of the file."""
 
-    def __init__(
-        self, path: Path | None, lines: dict[Location, int], variables: Mapping[tuple[str, ...], str]
-    ) -> None:
+    def __init__(self, path: Path | None, lines: dict[Location, int], variables: Mapping[tuple[str, ...], str]) -> None:
         self._path = path
         self._lines = lines
         self._variables: Mapping[Location, str] = {tuple(place): name for place, name in variables.items()}
 
     def __call__(self, place: Location) -> str:
-        for end in range(len(place), 0, -1):
+        ends = range(len(place), 0, -1)
+        # A variable replaces all that the file says below its place.
+        for end in ends:
             if place[:end] in self._variables:
                 return self._variables[place[:end]]
+        for end in ends:
             if place[:end] in self._lines:
                 return f"{self._path}, line {self._lines[place[:end]]}"
-        return str(self._path or "configuration")
+        below = (name for set_place, name in self._variables.items() if set_place[: len(place)] == place)
+        return next(below, str(self._path or "configuration"))
 
 
 def _explain(detail: ErrorDetails, where: _Where) -> str:
