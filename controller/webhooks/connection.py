@@ -89,9 +89,7 @@ def parse_url(url: str) -> Target:
     authority = f"[{host}]" if ":" in host else host
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
     query = f"?{quote(parts.query, safe='/?%:@!$&()*+,;=~')}" if parts.query else ""
-    return Target(
-        parts.scheme, host, port, authority if port == default else f"{authority}:{port}", path + query
-    )
+    return Target(parts.scheme, host, port, authority if port == default else f"{authority}:{port}", path + query)
 
 
 def tls_context() -> ssl.SSLContext:
@@ -196,9 +194,7 @@ class Connections:
             if not self._network.allow_private and not is_public(address):
                 refusal = AttemptFailed(f"blocked: {address} is not a public address")
                 continue
-            sock = gsocket.socket(
-                gsocket.AF_INET6 if ":" in address else gsocket.AF_INET, gsocket.SOCK_STREAM
-            )
+            sock = gsocket.socket(gsocket.AF_INET6 if ":" in address else gsocket.AF_INET, gsocket.SOCK_STREAM)
             try:
                 sock.settimeout(CONNECT_SECONDS)
                 sock.connect((address, self._target.port))
@@ -234,11 +230,7 @@ class Connections:
                 while not parser.is_final:
                     data = sock.recv(4096)
                     if not data:
-                        raise (
-                            _Stale
-                            if not received
-                            else AttemptFailed("the connection was closed within the answer")
-                        )
+                        raise (_Stale if not received else AttemptFailed("the connection was closed within the answer"))
                     received += len(data)
                     if received > HEAD_BYTES:
                         raise AttemptFailed("the answer's head is too long")

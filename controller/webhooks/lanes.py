@@ -38,9 +38,7 @@ class Lanes:
         """Takes it, unless `window` bytes are filled or earlier ones wait to be read. -> whether a new head
         came: one that is ready, or that the caller wakes when its wait is over.
         """
-        if not webhook.alone and (
-            self.unread is not None or (self.size + webhook.weight > window and self._lanes)
-        ):
+        if not webhook.alone and (self.unread is not None or (self.size + webhook.weight > window and self._lanes)):
             self.unread = self.unread or webhook.entry
             return False
         self.size += webhook.weight

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -12,6 +13,7 @@ import pytest
 
 from controller.store import keys
 from controller.store.store import Store
+from controller.webhooks.connection import Network, tls_context
 from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.schedule import Schedule
 from tests.integration import webhook_fixtures as fixtures
@@ -397,3 +399,65 @@ def test_the_same_on_a_cluster(server_url: str, outbox: Outbox, receiver: Receiv
     finally:
         dispatcher.stop(timeout=1)
         cluster.client.close()
+
+
+def test_certificate_and_name_are_verified(outbox: Outbox, start: Start, tmp_path: Path) -> None:
+    pem = tmp_path / "localhost.pem"
+    pem.write_text(fixtures.CERTIFICATE)
+    receiver = Receiver(certfile=str(pem), keyfile=str(pem))
+    port = receiver.url.rpartition(":")[2]
+    trusting = tls_context()
+    trusting.load_verify_locations(cafile=str(pem))
+    try:
+        untrusted = outbox.app("untrusted", f"https://localhost:{port}")
+        first = start("d1", network=Network(allow_private=True))
+        (webhook,) = outbox.put(untrusted, ROOM % 1)
+        outbox.wait_until(lambda: outbox.record(webhook))
+        assert orjson.loads(outbox.record(webhook)["a1"])["error"] == "TLS: self-signed certificate"
+        first.stop()
+
+        start("d2", network=Network(allow_private=True, tls=trusting))
+        wrong_name = outbox.app("wrong-name", f"https://127.0.0.1:{port}")
+        (webhook,) = outbox.put(wrong_name, ROOM % 1)
+        outbox.wait_until(lambda: outbox.record(webhook))
+        assert "mismatch" in orjson.loads(outbox.record(webhook)["a1"])["error"]
+
+        trusted = outbox.app("trusted", f"https://localhost:{port}/hooks")
+        (webhook, _) = outbox.put(trusted, ROOM % 1, ROOM % 1)
+        receiver.wait_until(lambda: webhook in receiver.ids())
+        receiver.received[0].verify()
+    finally:
+        receiver.stop()
+
+
+def test_the_address_that_was_checked_is_the_one_connected_to(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+    port = receiver.url.rpartition(":")[2].partition("/")[0]
+    app = outbox.app("demo", f"http://rebinding.example:{port}/")
+    looked_up: list[str] = []
+
+    def resolve(host: str, port: int) -> list[str]:
+        looked_up.append(host)
+        return ["10.0.0.1", "::ffff:127.0.0.1", "127.0.0.1"]
+
+    start(network=Network(resolve=resolve), schedule=Schedule(delays=(60.0,)))
+    (webhook,) = outbox.put(app, ROOM % 1)
+    outbox.wait_until(lambda: outbox.record(webhook))
+    assert orjson.loads(outbox.record(webhook)["a1"])["error"] == "blocked: 127.0.0.1 is not a public address"
+    assert looked_up == ["rebinding.example"]
+    assert receiver.connections == 0
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0", "[::]"],
+)
+def test_no_notation_of_a_private_address_gets_through(
+    outbox: Outbox, receiver: Receiver, start: Start, host: str
+) -> None:
+    port = receiver.url.rpartition(":")[2].partition("/")[0]
+    app = outbox.app("demo", f"http://{host}:{port}/")
+    start(allow_private_networks=False)
+    (webhook,) = outbox.put(app, ROOM % 1)
+    outbox.wait_until(lambda: outbox.record(webhook))
+    assert "is not a public address" in orjson.loads(outbox.record(webhook)["a1"])["error"]
+    assert receiver.connections == 0

@@ -22,6 +22,25 @@ from controller.store.store import Store
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
+# Of a certificate for `localhost` that nobody trusts but the tests.
+CERTIFICATE = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQghxSjz0riw/bifHUP
+VGLs5XET/LQ80x0DhMkWIxR5Rv+hRANCAAQPoEK7oH1ygqy/GTlLWoHI3fYBSCFM
+mS6Zlu1D4IISzpz8dkvg9Lh51LDV/FHTzbX82k/ZmbwHg6wjtzLuDPGT
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBYjCCAQegAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
+c3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
+CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABA+gQrugfXKCrL8Z
+OUtagcjd9gFIIUyZLpmW7UPgghLOnPx2S+D0uHnUsNX8UdPNtfzaT9mZvAeDrCO3
+Mu4M8ZOjSDBGMBQGA1UdEQQNMAuCCWxvY2FsaG9zdDAPBgNVHRMBAf8EBTADAQH/
+MB0GA1UdDgQWBBRVJbY3/jWaHk9n3roQWmmmKRaxlzAKBggqhkjOPQQDAgNJADBG
+AiEA9QiAzn8H9mbk79OQskMzECzXCId1+eezJPuNQ/DrQLMCIQD//yVf/hEJWOwJ
+y7c3uKIiF6rJKWiFfCIv4D4vsOeAnA==
+-----END CERTIFICATE-----
+"""
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ERROR = b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops"
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
@@ -81,7 +100,7 @@ class Received:
 class Receiver:
     """An HTTP server that answers with what `choose(request)` returns, else `answers` in turn, then `default`."""
 
-    def __init__(self) -> None:
+    def __init__(self, **tls: str) -> None:
         self.received: list[Received] = []
         self.answers: deque[Answer] = deque()
         self.default: Answer = OK
@@ -90,7 +109,7 @@ class Receiver:
         self.under_way = 0
         self.most_under_way = 0
         self._news = Event()
-        self._server = StreamServer(("127.0.0.1", 0), self._serve)
+        self._server = StreamServer(("127.0.0.1", 0), self._serve, **tls)
         self._server.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}/hooks"
 
