@@ -1,0 +1,161 @@
+"""Apps and nodes by the command line, and what the file has to say about them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from controller.bootstrap import open_store
+from controller.cli import Context, cli
+from controller.config import Config
+from controller.registry import Registry
+from controller.store import keys
+
+Switchroom = Callable[..., Result]
+
+
+@pytest.fixture
+def switchroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Switchroom:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, **options: Any) -> Result:
+        return CliRunner().invoke(cli, arguments, obj=Context(lambda *_: None), **options)  # type: ignore[arg-type, return-value]
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config.model_validate({"store": {"data_dir": tmp_path / "data"}})
+
+
+def stored(config: Config, look: Callable[[Registry], Any]) -> Any:
+    with open_store(config) as (store, _):
+        return look(Registry(store))
+
+
+def said(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_the_life_of_an_app(switchroom: Switchroom, config: Config) -> None:
+    url = "https://app.example.com/hooks"
+    added = said(switchroom("app", "add", "demo", "--did", "747713001", "--did", "+44", "--webhook-url", url, "--json"))
+    assert len(base64.b64decode(added["webhook_secret"].removeprefix("whsec_"))) == 32
+    app = stored(config, lambda registry: registry.authenticate("demo", added["api_key"]))
+    assert (app.dids, app.webhook_url, app.webhook_secret) == (("747713001", "+44"), url, added["webhook_secret"])
+
+    listed = switchroom("app", "list", "--json")
+    assert said(listed) == [{"id": "demo", "dids": ["747713001", "+44"], "webhook_url": url, "source": "cli"}]
+    assert added["api_key"] not in listed.stdout + switchroom("app", "list").stdout
+
+    again = switchroom("app", "add", "demo")
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert "is there already" in again.stderr
+
+    rotated = said(switchroom("app", "rotate-key", "demo", "--json"))
+    assert stored(config, lambda registry: registry.authenticate("demo", added["api_key"])) is None
+    assert stored(config, lambda registry: registry.authenticate("demo", rotated["api_key"])).dids == app.dids
+
+    assert switchroom("app", "remove", "demo").exit_code == 0
+    assert said(switchroom("app", "list", "--json")) == []
+    for verb in ("remove", "rotate-key"):
+        assert switchroom("app", verb, "demo").stderr == "Error: app demo is not there\n"
+
+
+def test_a_number_belongs_to_one_app(switchroom: Switchroom) -> None:
+    assert switchroom("app", "add", "one", "--did", "1").exit_code == 0
+    refused = switchroom("app", "add", "two", "--did", "1")
+    assert (refused.exit_code, refused.stderr) == (1, "Error: number 1 belongs to app one\n")
+    assert [app["id"] for app in said(switchroom("app", "list", "--json"))] == ["one"]
+
+
+def test_the_life_of_a_node(switchroom: Switchroom, config: Config) -> None:
+    added = switchroom("node", "add", "acW68", "[::1]:8021", "--sip", "[::1]:5060", input="hidden-word\n")
+    assert added.exit_code == 0
+    assert "hidden-word" not in added.output
+    assert stored(config, lambda registry: registry.node("acW68")).password == "hidden-word"
+    listed = switchroom("node", "list", "--json")
+    assert said(listed) == [
+        {
+            "prefix": "acW68",
+            "esl": "[::1]:8021",
+            "sip": "[::1]:5060",
+            "profile": "default",
+            "drained": False,
+            "source": "cli",
+        }
+    ]
+    assert switchroom("node", "drain", "acW68").exit_code == 0
+    # A change is no reason to give it rooms again.
+    assert switchroom("node", "add", "acW68", "[::1]:8022", "--password", "x").exit_code == 0
+    assert [node["drained"] for node in said(switchroom("node", "list", "--json"))] == [True]
+    assert switchroom("node", "drain", "acW68", "--undo").exit_code == 0
+    assert [node["drained"] for node in said(switchroom("node", "list", "--json"))] == [False]
+    assert switchroom("node", "remove", "acW68").exit_code == 0
+    assert switchroom("node", "drain", "acW68").stderr == "Error: node acW68 is not there\n"
+
+
+FILE = {
+    "nodes": [{"prefix": "acW68", "esl": "127.0.0.1:8021", "password": "p"}],
+    "apps": [{"id": "filed", "api_key": "k", "dids": ["1", "2"]}],
+}
+
+
+def sync(config: Config, **entries: Any) -> bytes:
+    """As a start does. -> the registry's version."""
+    filed = Config.model_validate({"store": config.store, **entries})
+    with open_store(config) as (store, _):
+        registry = Registry(store)
+        registry.sync_file(filed.to_apps(registry.apps()), filed.to_nodes())
+        return bytes(store.client.get(keys.REGISTRY_VERSION) or b"0")
+
+
+def test_a_start_with_an_unchanged_file_changes_nothing(config: Config) -> None:
+    assert sync(config, **FILE) == sync(config, **FILE)
+
+
+def test_entries_of_the_file_come_and_go_with_it(switchroom: Switchroom, config: Config) -> None:
+    switchroom("app", "add", "added")
+    sync(config, **FILE)
+    assert [app["id"] for app in said(switchroom("app", "list", "--json"))] == ["added", "filed"]
+    assert switchroom("node", "drain", "acW68").exit_code == 0
+    sync(config, **FILE)
+    assert [node["drained"] for node in said(switchroom("node", "list", "--json"))] == [True]
+    # A number moves from one app of the file to another.
+    apps = [{"id": "filed", "api_key": "k", "dids": ["1"]}, {"id": "other", "api_key": "k", "dids": ["2"]}]
+    sync(config, apps=apps)
+    assert stored(config, lambda registry: registry.app_of_did("2")).id == "other"
+    assert said(switchroom("node", "list", "--json")) == []
+    sync(config)
+    assert [app["id"] for app in said(switchroom("app", "list", "--json"))] == ["added"]
+
+
+def test_entries_of_the_file_are_changed_in_the_file(switchroom: Switchroom, config: Config) -> None:
+    sync(config, **FILE)
+    for command in ("app rotate-key filed", "app remove filed", "node remove acW68"):
+        refused = switchroom(*command.split())
+        assert refused.exit_code == 1
+        assert "comes from the configuration file" in refused.stderr
+
+
+def test_a_number_of_the_file_that_is_taken_is_refused(switchroom: Switchroom, config: Config) -> None:
+    switchroom("app", "add", "added", "--did", "1")
+    with pytest.raises(ValueError, match="number 1 belongs to app added"):
+        sync(config, **FILE)
+
+
+def test_no_store_is_one_clear_line(switchroom: Switchroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.bootstrap.STORE_SECONDS", 0)
+    monkeypatch.setenv("SWITCHROOM_STORE__URL", "redis://:hidden-word@127.0.0.1:1/0")
+    result = switchroom("app", "list")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("Error: no store at redis://127.0.0.1:1/0")
+    assert "hidden-word" not in result.output

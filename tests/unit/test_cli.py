@@ -1,0 +1,87 @@
+"""What the command line says without a store: help, versions, mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from controller.cli import Context, cli
+
+
+def no_api(*_: object) -> None:
+    raise AssertionError("no command here serves")
+
+
+@pytest.fixture
+def switchroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, **environ: str) -> Result:
+        return CliRunner().invoke(cli, arguments, obj=Context(no_api), env=environ)
+
+    return run
+
+
+COMMANDS = (
+    "serve",
+    "demo",
+    "tail",
+    "doctor",
+    "app add",
+    "app list",
+    "app rotate-key",
+    "app remove",
+    "node add",
+    "node list",
+    "node drain",
+    "node remove",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_takes_a_file(switchroom, command: str) -> None:  # type: ignore[no-untyped-def]
+    result = switchroom(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert "--config" in result.stdout
+    assert "--log-level" in result.stdout
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_a_mistake_in_the_file_is_one_clear_line(switchroom, tmp_path: Path, how: str) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "x.toml"
+    file.write_text("[server]\nlisten = 1\n")
+    result = (
+        switchroom("app", "list", "--config", str(file))
+        if how == "option"
+        else switchroom("app", "list", SWITCHROOM_CONFIG=str(file))
+    )
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"Error: {file}, line 2: [server] listen: must be text in quotes (the address on which the REST API listens)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["app", "add", "not an id"], "id: must be"),
+        (["app", "add", "a", "--webhook-url", "ftp://x"], "webhook_url: must be a URL"),
+        (["app", "add", "a", "--did", "a b"], "dids: must be a number"),
+        (["node", "add", "x", "127.0.0.1:8021", "--password", "p"], "prefix: must be exactly 5"),
+        (["node", "add", "acW68", "127.0.0.1", "--password", "p"], "esl: must be host:port"),
+        (["tail", "--since", "yesterday"], "neither a time"),
+        (["serve", "--role", "cook"], "is not one of"),
+        (["serve", "--config", "missing.toml"], "cannot read missing.toml"),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_starts(  # type: ignore[no-untyped-def]
+    switchroom, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    result = switchroom(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "data").exists()
