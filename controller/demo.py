@@ -101,6 +101,10 @@ class Endpoint:
         self._server.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
+    def tone(self, seconds: int) -> str:
+        """The URL of a sound of that length."""
+        return f"{self.url}/tone-{seconds}s.wav"
+
     def stop(self) -> None:
         self._server.stop(timeout=1)
 
@@ -182,7 +186,7 @@ class Walk:
         self._command(sessions[0], "unmute", "conference_mute", unmuted, {"command_uid": "let-alice-speak"})
 
         self._story.title("Two files are played; on the way the volume changes, and a pause")
-        urls = [f"{self._endpoint.url}/tone-{seconds}s.wav" for seconds in TONES]
+        urls = [self._endpoint.tone(seconds) for seconds in TONES]
         started: Expected = ("conference.play.started", {"urls": urls})
         operation = self._room(room, "play", "conf_play", started, {"urls": urls})["operation_id"]
         its = {"operation_id": operation}
@@ -294,7 +298,7 @@ def run(api: ApiFactory, once: bool, stop: Event) -> bool:
         else:
             story.title("All went as expected.")
         if not once:
-            console.print(_go_on(system.address or "", api_key, folder))
+            console.print(_go_on(system.address or "", api_key, endpoint.tone(TONES[0]), folder))
             stop.wait()
     return not difference
 
@@ -340,16 +344,16 @@ def _port() -> int:
     return USUAL_PORT
 
 
-def _go_on(address: str, api_key: str, folder: Path) -> Text:
+def _go_on(address: str, api_key: str, tone: str, folder: Path) -> Text:
     keys = f"-H 'X-App-ID: {APP_ID}' -H 'X-API-Key: {api_key}'"
     body = "-H 'Content-Type: application/json' -d '{\"name\": \"my-room\"}'"
     return Text(
-        f"\nServing on {address} until Ctrl-C; the three callers are still on the line. App id {APP_ID}, "
-        f"API key {api_key}. Try:\n\n"
+        f"\nServing until Ctrl-C on {address} (the API described: {address}/docs). The callers are still on the line.\n"
+        f"App id {APP_ID}, API key {api_key}, something to play {tone}\n\n"
         f"  curl {keys} {address}{API}/sessions\n"
         f"  curl {keys} {body} {address}{API}/conferences\n\n"
-        f"and, in another terminal, what happens inside:\n\n"
-        f"  SWITCHROOM_STORE__DATA_DIR={folder} {Path(sys.argv[0])} tail --since 10m\n"
+        f"What happens inside, in another terminal:\n\n"
+        f"  SWITCHROOM_STORE__DATA_DIR={folder} {sys.argv[0]} tail --since 10m\n"
     )
 
 
