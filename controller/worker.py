@@ -12,6 +12,7 @@ from typing import Any
 
 import gevent
 import structlog
+from gevent.event import Event as Flag
 
 from controller.errors import StoreUnavailable
 from controller.events import (
@@ -30,6 +31,7 @@ from controller.store.store import Step, Store
 from controller.translate import translate
 from esl import commands as esl
 from esl.connection import Connection
+from esl.errors import EslError
 from esl.event import Event
 from esl.link import Link
 
@@ -84,7 +86,7 @@ class NodeWorker:
         self._lease_until = time.monotonic() + LEASE_SECONDS
         self._store = store
         self._registry = registry
-        self._context = {"node": node.prefix, "token": token}
+        self._context: dict[str, Any] = {"node": node.prefix, "token": token}
         self._connection: Connection | None = None
         # Session or room id -> app id, in order of use.
         self._apps: dict[str, str] = {}
@@ -101,7 +103,7 @@ class NodeWorker:
 
     def start(self) -> None:
         """Raises StoreUnavailable. From the first write on, what an earlier holder of the node says is refused."""
-        self._run_many([("fence", tag, {}) for tag in keys.TAGS])
+        self._raise_fence()
         self.link.start()
 
     def stop(self) -> None:
@@ -117,7 +119,11 @@ class NodeWorker:
         answer = self._run_many([("take", tag, {"entries": list(entries)})])[0]
         for command in answer.get("commands", []):
             self._remember(command["room"], command["app"])
-            self._send(connection, command)
+            try:
+                self._send(connection, command)
+            except EslError as error:
+                # Not answered: the comparison after the reconnect settles it.
+                self._log.warning("command not sent", job=command["job"], reason=str(error))
 
     def sweep(self) -> None:
         """Handle what the node should have answered or confirmed by now, and count its sessions and rooms."""
@@ -204,9 +210,12 @@ class NodeWorker:
     def _turn_away(self, call: SessionParked) -> None:
         """A number that nobody owns."""
         self._log.info("call to an unowned number", did=call.did, session=call.session_id)
-        if self._connection:
-            channel = call.session_id.partition("-")[2]
-            self._connection.bgapi(esl.Hangup(channel, "UNALLOCATED_NUMBER"))
+        connection = self._connection
+        if connection:
+            try:
+                connection.bgapi(esl.Hangup(call.session_id.partition("-")[2], "UNALLOCATED_NUMBER"))
+            except EslError as error:
+                self._log.warning("call not turned away", session=call.session_id, reason=str(error))
 
     # Up and down
 
@@ -255,10 +264,17 @@ class NodeWorker:
         """Keep the lease, and publish whether the node is reachable. Raises Fenced, StoreUnavailable."""
         started = time.monotonic()
         args = {"up": self._connection is not None, "load": self._load, "core_uuid": self._core_uuid}
-        answer = take_lease(self._store, self.node.prefix, self._owner, **args)
-        if answer.get("token") != self._context["token"]:
+        token = take_lease(self._store, self.node.prefix, self._owner, **args).get("token")
+        if token == self._context["token"] + 1:
+            # It lapsed while the store was away, and nobody else took it: nothing was missed.
+            self._context["token"] = token
+            self._raise_fence()
+        elif token != self._context["token"]:
             raise Fenced
         self._lease_until = started + LEASE_SECONDS
+
+    def _raise_fence(self) -> None:
+        self._run_many([("fence", tag, {}) for tag in keys.TAGS])
 
     def _run_many(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
         answers = self._store.run_many([(script, tag, {**args, **self._context}) for script, tag, args in steps])
@@ -282,6 +298,7 @@ class Worker:
         self._reader = reader
         self._owner = owner
         self._held: dict[str, NodeWorker] = {}
+        self._stopping = Flag()
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
     def start(self) -> None:
@@ -289,21 +306,25 @@ class Worker:
         self._greenlets = [gevent.spawn(self._hold), *(gevent.spawn(self._read, tags) for tags in groups)]
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Take no more, cut the links, hand the leases over."""
-        gevent.killall(self._greenlets, timeout=timeout)
+        """Take no more, finish what was taken, cut the links, hand the leases over."""
+        self._stopping.set()
+        gevent.joinall(self._greenlets, timeout=timeout)
+        gevent.killall(self._greenlets, timeout=1.0)
         for prefix in list(self._held):
             self._let_go(prefix)
 
     # Leases
 
     def _hold(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             started = time.monotonic()
             try:
                 self._tick()
             except StoreUnavailable as error:
                 log.warning("leases not renewed", reason=str(error))
-            gevent.sleep(max(0.0, TICK_SECONDS - (time.monotonic() - started)))
+            except Exception:
+                log.exception("leases not renewed")
+            self._stopping.wait(max(0.0, TICK_SECONDS - (time.monotonic() - started)))
 
     def _tick(self) -> None:
         nodes = {node.prefix: node for node in self._registry.nodes()}
@@ -336,7 +357,7 @@ class Worker:
     def _read(self, tags: Sequence[str]) -> None:
         """Follow the command streams of `tags` for all nodes held. Takes are by entry, so reading twice is harmless."""
         last: dict[bytes, bytes] = {}
-        while True:
+        while not self._stopping.is_set():
             streams = {
                 stream: (tag, held)
                 for held in self._held.values()
@@ -344,7 +365,7 @@ class Worker:
                 for stream in [keys.key(tag, "commands", held.node.prefix).encode()]
             }
             if not streams:
-                gevent.sleep(0.1)
+                self._stopping.wait(0.1)
                 continue
             try:
                 with self._reader.guard():
@@ -358,10 +379,13 @@ class Worker:
                     held.take(tag, [entry.decode() for entry, _ in entries])
                     last[stream] = entries[-1][0]
             except Fenced:
-                gevent.sleep(0.1)
+                self._stopping.wait(0.1)
             except StoreUnavailable as error:
                 log.warning("commands not read", reason=str(error))
-                gevent.sleep(0.5)
+                self._stopping.wait(0.5)
+            except Exception:
+                log.exception("commands not read")
+                self._stopping.wait(0.5)
 
 
 def _address(node: Node) -> tuple[str, str, str]:
