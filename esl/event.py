@@ -39,7 +39,7 @@ class Event:
         data = self._data
         needle = _needle(name)
         at = data.rfind(needle)  # on text like this rfind takes a third of the time of find
-        if at < 0:
+        if at < 0 or needle is _NO_NAME:
             return default
         if at:
             while (earlier := data.rfind(needle, 0, at)) >= 0:
@@ -108,10 +108,13 @@ class Event:
         return f"<Event {self.name} {self.subclass or self.get('Unique-ID', '')}>"
 
 
+_NO_NAME = b""
+
+
 @lru_cache(maxsize=512)
 def _needle(name: str) -> bytes:
     if "\n" in name or ": " in name:
-        return b"\n\n"  # no such name can be sent, and no blank line is inside the header part
+        return _NO_NAME  # no header can be called that
     return b"\n%b: " % name.encode("utf-8", "surrogatepass")
 
 

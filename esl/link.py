@@ -168,6 +168,8 @@ class Link:
             try:
                 connection.connect()
                 self._subscribe(connection)
+                if session.reason:
+                    raise ConnectionLost(session.reason)
             except EslError as error:
                 return self._failed(error)
             since = time.monotonic()

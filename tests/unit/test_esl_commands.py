@@ -1,0 +1,391 @@
+import re
+import string
+from urllib.parse import quote, unquote, urlsplit
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from esl import commands
+from esl.commands import (
+    LONGEST_URL,
+    ChannelExists,
+    CoreUuid,
+    Epoch,
+    FileVolume,
+    Hangup,
+    Join,
+    JsonList,
+    Kick,
+    LocateConfiguration,
+    ModuleExists,
+    Mute,
+    PausePlay,
+    Ping,
+    Play,
+    ShowChannels,
+    ShowFileFormats,
+    Status,
+    StopPlay,
+    StopRecording,
+    Unmute,
+    clean_url,
+    parse_file,
+)
+from esl.event import Event
+from tests.unit.fakenode import TRACES, recorded_events
+
+UUID = "a03719bf-9185-48d6-b57e-33c69bbc843a"
+ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440003"
+URL = "http://127.0.0.1:8098/tone1s.wav"
+
+
+def freeswitch_splits(line: str) -> list[str]:
+    """Arguments as `separate_string_blank_delim` and `cleanup_separated_string` of switch_utils.c cut them."""
+    words, quoted, at = [""], False, 0
+    while at < len(line):
+        char = line[at]
+        if char == "\\" and at + 1 < len(line):
+            at += 1
+            words[-1] += {"n": "\n", "r": "\r", "t": "\t", "s": " "}.get(line[at], line[at])
+        elif char == "'":
+            quoted = not quoted
+        elif char == " " and not quoted:
+            while line[at : at + 1] == " ":
+                at += 1
+            words.append("")
+            continue
+        else:
+            words[-1] += char
+        at += 1
+    return words
+
+
+RENDERED = {
+    Join(UUID, ROOM, "default"): f"uuid_transfer {UUID} 'conference:{ROOM}@default+flags{{mute}},park:' inline",
+    Join(UUID, ROOM, "default", muted=False): f"uuid_transfer {UUID} 'conference:{ROOM}@default,park:' inline",
+    Kick(ROOM, 1): f"conference {ROOM} kick 1",
+    Kick(ROOM, "1"): f"conference {ROOM} kick 1",
+    Kick(ROOM, "all"): f"conference {ROOM} kick all",
+    Mute(ROOM, 1): f"conference {ROOM} mute 1",
+    Unmute(ROOM, 1): f"conference {ROOM} unmute 1",
+    PausePlay(ROOM): f"conference {ROOM} pause_play",
+    StopPlay(ROOM): f"conference {ROOM} stop all",
+    FileVolume(ROOM, -50): f"conference {ROOM} file-vol -50",
+    FileVolume(ROOM, "3"): f"conference {ROOM} file-vol 3",
+    StopRecording(ROOM): f"conference {ROOM} recording stop all",
+    Hangup(UUID): f"uuid_kill {UUID} NORMAL_CLEARING",
+    Hangup(UUID, "UNALLOCATED_NUMBER"): f"uuid_kill {UUID} UNALLOCATED_NUMBER",
+    ChannelExists(UUID): f"uuid_exists {UUID}",
+    JsonList(): "conference json_list",
+    JsonList(ROOM): f"conference {ROOM} json_list",
+    ShowChannels(): "show channels as json",
+    ShowFileFormats(): "show file as json",
+    Epoch(): "strepoch",
+    Ping(): "uptime",
+    Status(): "status",
+    CoreUuid(): "global_getvar core_uuid",
+    ModuleExists("mod_event_socket"): "module_exists mod_event_socket",
+    LocateConfiguration("conference.conf"): "xml_locate configuration configuration name conference.conf",
+}
+
+
+@pytest.mark.parametrize(("command", "line"), RENDERED.items(), ids=RENDERED.values())
+def test_rendered(command, line):
+    assert command.render() == line
+
+
+def test_play():
+    params = {"operation_id": "0b7f2a4e", "url_index": 0, "vol": -3}
+    expected = f"conference {ROOM} play {{operation_id=0b7f2a4e,url_index=0,vol=-3}}{URL}"
+    assert Play(ROOM, URL, params).render() == expected
+    assert Play(ROOM, URL).render() == f"conference {ROOM} play {URL}"
+    assert Play(ROOM, "http://h/a b").render() == f"conference {ROOM} play http://h/a%20b"
+
+
+def test_the_recorded_commands_are_rendered_to_the_letter():
+    """What the traces' scenarios sent, FreeSWITCH is known to understand."""
+    sent = "".join(path.read_text() for path in TRACES.glob("*.jsonl"))
+    for line in set(re.findall(r'"send", "raw": "(?:bg)?api (conference [^ ]+ (?:kick|mute|unmute) [0-9a-z]+)', sent)):
+        _, room, verb, member = line.split(" ")
+        command = {"kick": Kick, "mute": Mute, "unmute": Unmute}[verb](room, member)
+        assert command.render() == line
+    for uuid, room in re.findall(r"api uuid_transfer ([^ ]+) 'conference:([^@]+)@default\+flags", sent):
+        assert f"api {Join(uuid, room, 'default').render()}\\n" in sent
+    for command in (PausePlay(ROOM[:-1] + "6"), StopPlay(ROOM[:-1] + "6"), FileVolume(ROOM[:-1] + "6", 3)):
+        assert f"bgapi {command.render()}\\n" in sent
+
+
+HOSTILE = [
+    "",
+    " ",
+    "a b",
+    "a\nb",
+    "a\r",
+    "a\0",
+    "a'",
+    'a"',
+    "a\\",
+    "a,b",
+    "a{b}",
+    "a@b",
+    "a+b",
+    "^^;a",
+    "-both",
+    "ä",
+    "${a}",
+]
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "a" * 129])
+def test_names_are_refused_rather_than_escaped(text):
+    for command in (
+        Join(text, ROOM, "default"),
+        Join(UUID, text, "default"),
+        Join(UUID, ROOM, text),
+        Kick(text, 1),
+        Play(text, URL),
+        JsonList(text),
+        Hangup(text),
+        Hangup(UUID, text),
+        ChannelExists(text),
+        ModuleExists(text),
+        LocateConfiguration(text),
+    ):
+        with pytest.raises(ValueError, match="^not a "):
+            command.render()
+
+
+@pytest.mark.parametrize(
+    "member", ["", "0", "-1", "1 ", "1,2", "last", "non_moderator", "ALL", "²", "1\n", 0, -1, True]
+)
+def test_a_member_is_a_number(member):
+    for command in (Kick, Mute, Unmute):
+        with pytest.raises(ValueError, match="not a member id"):
+            command(ROOM, member).render()
+
+
+@pytest.mark.parametrize("level", ["", "loud", "1.5", "+1", "1\n", 51, -51, 10**9, True])
+def test_a_volume_is_a_number_in_range(level):
+    with pytest.raises(ValueError, match="a volume"):
+        FileVolume(ROOM, level).render()
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if text not in {"-both"}])
+def test_file_parameters_cannot_bring_others(text):
+    with pytest.raises(ValueError, match="file parameter"):
+        Play(ROOM, URL, {text: "1"}).render()
+    with pytest.raises(ValueError, match="file parameter"):
+        Play(ROOM, URL, {"a": text}).render()
+    with pytest.raises(ValueError, match="file parameter"):
+        Play(ROOM, URL, {"a": "b=c"}).render()
+
+
+@pytest.mark.parametrize("room", ["list", "LIST", "json_list", "xml_list", "count", "help", "commands"])
+def test_a_room_is_no_subcommand(room):
+    """`conference list kick all` would be a listing, whenever no room is called that."""
+    with pytest.raises(ValueError, match="not a room"):
+        Kick(room, "all").render()
+
+
+def test_no_command_reloads_the_event_socket():
+    """mod_event_socket looks for two words anywhere in a line, and does what it takes them for."""
+    with pytest.raises(ValueError, match="reload itself"):
+        Join("unload", "mod_event_socket", "default").render()
+    line = Play(ROOM, "http://h/Reload/Mod_Event_Socket.wav").render()
+    assert "mod_event_socket" not in line.lower()
+    assert line.endswith("http://h/Reload/mod%5Fevent_socket.wav")
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,40}", fullmatch=True)
+TEXT = st.one_of(NAMES, st.text(max_size=12), st.text("ab '\\\"{},@+^\n\r\0", max_size=12))
+MEMBERS = st.one_of(st.integers(), TEXT)
+URLS = st.one_of(TEXT, st.builds("http://{}/{}?{}".format, st.one_of(NAMES, TEXT), TEXT, st.text(max_size=20)))
+
+ANY_COMMAND = st.one_of(
+    st.tuples(st.builds(Join, TEXT, TEXT, TEXT, st.booleans()), st.just(4)),
+    st.tuples(st.builds(Kick, TEXT, st.one_of(MEMBERS, st.just("all"))), st.just(4)),
+    st.tuples(st.builds(Mute, TEXT, MEMBERS), st.just(4)),
+    st.tuples(st.builds(Unmute, TEXT, MEMBERS), st.just(4)),
+    st.tuples(st.builds(Play, TEXT, URLS, st.dictionaries(TEXT, MEMBERS, max_size=3)), st.just(4)),
+    st.tuples(st.builds(Play, NAMES, URLS, st.dictionaries(NAMES, st.integers(), max_size=3)), st.just(4)),
+    st.tuples(st.builds(PausePlay, TEXT), st.just(3)),
+    st.tuples(st.builds(StopPlay, TEXT), st.just(4)),
+    st.tuples(st.builds(FileVolume, TEXT, MEMBERS), st.just(4)),
+    st.tuples(st.builds(StopRecording, TEXT), st.just(5)),
+    st.tuples(st.builds(Hangup, TEXT, TEXT), st.just(3)),
+    st.tuples(st.builds(ChannelExists, TEXT), st.just(2)),
+    st.tuples(st.builds(JsonList, TEXT), st.just(3)),
+    st.tuples(st.builds(ModuleExists, TEXT), st.just(2)),
+    st.tuples(st.builds(LocateConfiguration, TEXT), st.just(5)),
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(ANY_COMMAND)
+def test_whatever_is_rendered_is_one_line_of_so_many_arguments(case):
+    command, arguments = case
+    try:
+        line = command.render()
+    except ValueError:
+        return
+    assert not re.search(r"[\n\r\0]", line)
+    assert len(freeswitch_splits(line)) == arguments
+    assert line.isascii()
+
+
+def test_every_command_is_tried_above():
+    named = {name for name, value in vars(commands).items() if hasattr(value, "render") and name != "Command"}
+    assert named == {type(command).__name__ for command in RENDERED} | {"Play"}
+
+
+# -- URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "cleaned"),
+    [
+        ("http://h", "http://h/"),
+        ("http://h?a=b", "http://h/?a=b"),
+        ("HTTPS://Ex.com:8443/A.wav", "https://Ex.com:8443/A.wav"),
+        ("http://h/a b'c\"d.wav", "http://h/a%20b%27c%22d.wav"),
+        ("http://h/{vol=9}[1]<2>|^`", "http://h/%7Bvol=9%7D%5B1%5D%3C2%3E%7C%5E%60"),
+        ("http://h/a,b!c$%7Bx%7D", "http://h/a%2Cb%21c%24%7Bx%7D"),
+        ("http://h/%41%zz%4%", "http://h/%41%25zz%254%25"),
+        ("http://h/%c3%a9é", "http://h/%c3%a9%C3%A9"),
+        ("http://h/a;v=1/b~c?d=1&e=(2)+*", "http://h/a;v=1/b~c?d=1&e=(2)+*"),
+        ("http://h/a.wav#t=10", "http://h/a.wav"),
+        ("http://bücher.example/ü", "http://xn--bcher-kva.example/%C3%BC"),
+        ("http://my_host.internal./x", "http://my_host.internal./x"),
+        ("http://[2001:DB8::1]:80/x", "http://[2001:db8::1]:80/x"),
+        # mod_httapi would fetch http://169.254.169.254/latest:
+        ("http://h/@169.254.169.254/latest", "http://h/%40169.254.169.254/latest"),
+        ("http://h/x?file_string://a!b@@c", "http://h/x?file_string://a%21b%40%40c"),
+    ],
+)
+def test_cleaned(url, cleaned):
+    assert clean_url(url) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("", "does not begin with http"),
+        ("ftp://h/x", "does not begin with http"),
+        ("file:///etc/passwd", "does not begin with http"),
+        ("/etc/passwd", "does not begin with http"),
+        ("{a=b}http://h/x", "does not begin with http"),
+        ("http:/h/x", "does not begin with http"),
+        ("httpſ://h/x", "does not begin with http"),
+        (" http://h/x", "white space"),
+        ("http://h/x\u2003", "white space"),
+        ("http://h/x\n", "white space"),
+        ("http://h/a\nb", "control character"),
+        ("http://h/a\tb", "control character"),
+        ("http://h/a\x7fb", "control character"),
+        ("http://h/a\x9fb", "control character"),
+        ("http://h/a\\b", "backslash"),
+        ("http://h\\@evil/", "backslash"),
+        ("http://user@h/x", "user info"),
+        ("http://user:secret@h/x", "user info"),
+        ("http:///x", "no host"),
+        ("http://:80/x", "no host"),
+        ("http://?x", "no host"),
+        ("http://h:/x", "host or port"),
+        ("http://h:x/", "host or port"),
+        ("http://h:1:2/", "host or port"),
+        ("http://[::1/", "host or port"),
+        ("http://[::1]x/", "host or port"),
+        ("http://h:0/x", "port is not"),
+        ("http://h:65536/x", "port is not"),
+        ("http://a b/", "not a valid name"),
+        ("http://(ua=x)h/", "not a valid name"),
+        ("http://a..b/", "not a valid name"),
+        ("http://-a/", "not a valid name"),
+        ("http://a%2eb/", "not a valid name"),
+        ("http://ｅｖｉｌ／x/", "not a valid name"),
+        ("http://" + "ü" * 100 + "/", "not a valid name"),
+        ("http://" + "a." * 127 + "/", "not a valid name"),
+        ("http://mod_event_socket/reload", "not a valid name"),
+        ("http://[::1%25eth0]/", "not a valid name"),
+        ("http://[::x]/", "not a valid name"),
+        ("http://[127.0.0.1]/", "not a valid name"),
+        ("http://h/\ud800", "surrogate"),
+        ("http://h/" + "a" * LONGEST_URL, "longer than 2048"),
+        ("http://h/" + "é" * 1000, "longer than 2048 characters once encoded"),
+    ],
+)
+def test_not_a_url_to_play(url, reason):
+    with pytest.raises(ValueError, match=reason):
+        clean_url(url)
+
+
+PARTS = st.text(string.printable.strip() + " éü%{}", max_size=20)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.one_of(st.text(), st.builds("http://h.example/{}?{}".format, PARTS, PARTS)))
+@example("http://h/MOD_EVENT_SOCKET?reload")
+@example("http://h/%%41")
+def test_cleaning_twice_is_cleaning_once(url):
+    try:
+        cleaned = clean_url(url)
+    except ValueError:
+        return
+    assert clean_url(cleaned) == cleaned
+    assert re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+/[A-Za-z0-9%/?:;&=+*().~_-]*", cleaned)
+
+
+@settings(deadline=None, max_examples=500)
+@given(PARTS, PARTS)
+def test_the_resource_stays_the_same(path, query):
+    assume("#" not in path + query and "?" not in path and "\\" not in path + query)
+    # A percent sign stands for itself here, so that decoding is the way back.
+    url = f"http://h.example/{path.replace('%', '%25')}?{query.replace('%', '%25')}x"
+    parts = urlsplit(clean_url(url))
+    assert unquote(parts.path) == "/" + path
+    assert unquote(parts.query) == query + "x"
+
+
+@settings(deadline=None)
+@given(st.text(string.ascii_letters + string.digits + "-._~ é", max_size=30))
+def test_what_is_encoded_already_stays(path):
+    url = "http://h.example/" + quote(path, safe="")
+    assert clean_url(url) == url
+
+
+# -- file strings
+
+
+@pytest.mark.parametrize(
+    ("header", "params", "url"),
+    [
+        ("{operation_id=0b7f,url_index=0,vol=-3}" + URL, {"operation_id": "0b7f", "url_index": "0", "vol": "-3"}, URL),
+        ("{a=1}{b=2}" + URL, {"a": "1"}, "{b=2}" + URL),
+        ("{a=1}http://h/}x{", {"a": "1"}, "http://h/}x{"),
+        ("{a=b=c,d,e=}" + URL, {"a": "b=c", "e": ""}, URL),
+        ("{}" + URL, {}, URL),
+        (URL, {}, URL),
+        ("{a=1", {}, "{a=1"),
+        ("", {}, ""),
+        ("silence", {}, "silence"),
+    ],
+)
+def test_parse_file(header, params, url):
+    assert parse_file(header) == (params, url)
+
+
+def test_the_recorded_file_headers():
+    done = [event for event in map(Event, recorded_events()) if event.get("Action") == "play-file-done"]
+    parsed = [parse_file(event["File"]) for event in done]
+    assert len(parsed) > 10
+    for event, (params, url) in zip(done, parsed, strict=True):
+        assert url.startswith("http://")
+        assert {name: event[name] for name in params} == params  # at its end, a file is the head of the queue
+
+
+@settings(deadline=None)
+@given(st.dictionaries(NAMES.filter(lambda name: not name[0].isdigit() and "." not in name), st.integers(), max_size=4))
+def test_what_play_sends_is_what_parse_file_reads(params):
+    file = Play(ROOM, URL, params).render().split(" ")[3]
+    assert parse_file(file) == ({name: str(value) for name, value in params.items()}, URL)
