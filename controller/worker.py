@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -173,7 +174,7 @@ class NodeWorker:
         script = SCRIPTS[type(occurrence)]
         args = {**asdict(occurrence), **extra}
         if isinstance(occurrence, JobAnswered):
-            return script, "{%s}" % occurrence.job.partition("-")[0], args
+            return script, keys.tag_of_job(occurrence.job), args
         app = self._app_of(occurrence)
         if app is None:
             if isinstance(occurrence, SessionParked):
@@ -347,10 +348,9 @@ class Worker:
 
     def _let_go(self, prefix: str) -> None:
         self._held.pop(prefix).stop()
-        try:
+        # If the store is away the lease lapses by itself.
+        with suppress(StoreUnavailable):
             self._store.run("release", keys.node_tag(prefix), {"owner": self._owner})
-        except StoreUnavailable:
-            pass  # The lease lapses by itself.
 
     # Commands
 

@@ -100,6 +100,11 @@ def partition_of(app_id: str) -> str:
 TAGS = tuple("{p%02d}" % number for number in range(PARTITIONS))
 
 
+def tag_of_job(job: str) -> str:
+    """The partition of a command, from the job id that `send` in lib/core.lua gave it: `p07-1795374235886-0`."""
+    return "{%s}" % job.partition("-")[0]
+
+
 def node_tag(prefix: str) -> str:
     return "{n:%s}" % prefix
 
