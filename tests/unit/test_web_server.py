@@ -250,6 +250,12 @@ def test_an_idle_connection_is_closed(start: Start) -> None:
         ("GET / HTTP/1.1\r\nX-Large: " + "a" * 40_000 + "\r\n\r\n", 431),
         ("GET / HTTP/1.1\r\n" + "X-Many: a\r\n" * 4_000 + "\r\n", 431),
         ("GET / HTTP/1.1\r\n" + "X-Many: a\r\n" * 200 + "\r\n", 431),
+        ("GET / HTTP/1.1\r\nX-Folded: a\r\n b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nX-Space : a\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nX-Nul: \x00\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nX-Return: a\rb\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\n: no name\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nContent-Length: 1_0\r\n\r\n0123456789", 400),
         ("POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n0", 400),
@@ -263,6 +269,36 @@ def test_what_is_not_http_is_answered_in_the_envelope(start: Start, sent: str, s
     assert_envelope(client.answer(), status)
     client.socket.shutdown(socket.SHUT_WR)
     assert client.ended()
+
+
+def test_a_field_with_an_underscore_does_not_pass_for_another(start: Start) -> None:
+    client = Client(start())
+    client.send(f"GET /api/v1/sessions HTTP/1.1\r\nX_App_ID: demo\r\nX_API_Key: {KEY}\r\n\r\n")
+    assert client.answer()[0] == 401
+
+
+def test_a_field_given_twice_is_neither_of_its_values(start: Start) -> None:
+    client = Client(start())
+    client.send(f"GET /api/v1/sessions HTTP/1.1\r\n{AUTH}X-API-Key: other\r\n\r\n")
+    assert client.answer()[0] == 401
+
+
+def test_names_of_fields_have_no_case_and_values_no_margin(start: Start) -> None:
+    client = Client(start())
+    client.send(f"GET /api/v1/sessions HTTP/1.1\nx-app-id:demo\nX-API-KEY: \t{KEY} \t\r\n\r\n")
+    assert client.answer()[0] == 200
+
+
+def test_an_answer_without_a_known_length_goes_out_in_chunks(start: Start) -> None:
+    app = Flask(__name__)
+
+    @app.get("/")
+    def stream() -> Any:
+        return (part for part in ["one", "two"])
+
+    client = Client(start(app)).ask("GET", "/", headers="Connection: close\r\n")
+    assert client.answer()[1]["Transfer-Encoding"] == "chunked"
+    assert client.file.read() == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
 
 
 def test_an_upgrade_request_is_a_plain_request(start: Start) -> None:
