@@ -7,6 +7,7 @@ monkey.patch_all()
 import argparse
 import signal
 
+import gevent
 from gevent.event import Event
 
 from esl.emulator.clock import Clock
@@ -45,7 +46,7 @@ def main() -> None:
         print(f"call {channel.uuid} from {caller or 'anonymous'} to {number}", flush=True)
     done = Event()
     for number_of_signal in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number_of_signal, lambda *_: done.set())
+        gevent.signal_handler(number_of_signal, done.set)
     done.wait()
     node.stop()
 

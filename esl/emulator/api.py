@@ -264,6 +264,6 @@ COMMANDS: dict[str, Callable[[Emulator, str], str]] = {
     "uuid_kill": _uuid_kill,
     "uuid_setvar": _uuid_setvar,
     "uuid_transfer": _uuid_transfer,
-    "version": lambda _node, _argument: f"FreeSWITCH Version {VERSION.split(' git')[0]}~64bit (-release 64bit)\n",
+    "version": lambda _node, _argument: f"FreeSWITCH Version {VERSION.partition(' git')[0]}~64bit (-release 64bit)\n",
     "xml_locate": _xml_locate,
 }

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from esl.emulator.channel import SESSION_LAG
 from esl.emulator.wire import Headers, split_params
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Flags:
 
 
 class Member:
-    """A call in a conference. Its id counts per node and is never used again."""
+    """A call in a conference. Its id counts per node and stays the call's: a call that rejoins has it again (03)."""
 
     def __init__(self, conference: Conference, channel: Channel, member_id: int, *, muted: bool, deaf: bool) -> None:
         self.conference = conference
@@ -95,6 +94,8 @@ class Member:
         """Look at what the call sends and what of it is let through, and see to it that talking begins or ends."""
         if self._voice:
             self._voice.cancel()
+        if not self.channel.sounding:
+            self.energy = 0
         audible = self.channel.sounding and self.flags.speak and not self.flags.hold
         if audible and not self.flags.talking:
             self._later(self._frame_delay() if self.energy else VOICE_DELAY, self._start_talking)
@@ -171,7 +172,7 @@ class PlayedFile:
 
 
 class Recording:
-    """A file being recorded. `seconds` is what was recorded before it last paused."""
+    """A file being recorded: a member without a call. `seconds` is what was recorded before it last paused."""
 
     def __init__(self, path: str, now: float) -> None:
         self.path = path
@@ -246,7 +247,7 @@ class Conference:
 
     def next_tick(self) -> int:
         """The number of the first tick that is still to come."""
-        return math.floor((self.node.clock.now() - self.created) / TICK + 1e-6) + 1
+        return math.floor((self.node.clock.now() - self.created) / TICK + 1e-3) + 1
 
     def plan(self) -> None:
         """See to it that the next tick on which something happens is not missed."""
@@ -317,7 +318,8 @@ class Conference:
     # Members
 
     def add(self, channel: Channel, *, muted: bool, deaf: bool) -> Member:
-        member = Member(self, channel, self.node.next_member_id(), muted=muted, deaf=deaf)
+        channel.member_id = channel.member_id or self.node.next_member_id()
+        member = Member(self, channel, channel.member_id, muted=muted, deaf=deaf)
         self.members[member.id] = member
         channel.member = member
         channel.read_codec = "L16"
@@ -356,7 +358,7 @@ class Conference:
 
     def _let_go(self) -> None:
         for member in sorted(self._dismissed, key=lambda member: member.id):
-            member.channel.later(SESSION_LAG, partial(self._out, member))
+            member.channel.later(member.channel.leave_lag, partial(self._out, member))
         self._dismissed.clear()
 
     def _out(self, member: Member) -> None:

@@ -37,10 +37,13 @@ def run(node: Emulator, text: str) -> str:
     conference = node.conferences.get(name)
     if conference is None:
         return _without_room(node, name, rest)
-    if not rest:
+    return _in_room(conference, rest)
+
+
+def _in_room(conference: Conference, arguments: list[str]) -> str:
+    if not arguments:
         return "Conference command, not specified.\nTry 'help'\n"
-    command, *given = rest
-    command = command.lower()
+    command, given = arguments[0].lower(), arguments[1:]
     try:
         if command in MEMBER_COMMANDS:
             return _for_members(conference, command, given)
@@ -189,6 +192,7 @@ def _record(conference: Conference, given: list[str]) -> str:
     if path in conference.recordings:
         return f"-ERR file [{path}] is already being used for recording.\n"
     node = conference.node
+    node.next_member_id()  # the recording takes one
     conference.recordings[path] = Recording(path, node.clock.now())
     node.clock.call_later(0, lambda: conference.emit("start-recording", after=[("Path", path)]))
     return f"+OK Record file {path}\n"

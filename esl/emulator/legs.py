@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from esl.emulator import sip
-from esl.emulator.channel import ACK_DELAY, CODECS, CallerProfile, Channel
+from esl.emulator.channel import ACK_DELAY, CODECS, SESSION_LAG, CallerProfile, Channel
 from esl.emulator.media import generated
 
 if TYPE_CHECKING:
@@ -58,10 +57,14 @@ class InboundCall(Channel):
         super().answer()
 
     def after_answer(self) -> None:
-        if self.invite.ack_first:
+        if self.invite.ack == "answered":
             self.acknowledge()
-        else:
+        elif self.invite.ack == "later":
             self.later(ACK_DELAY, self.acknowledge)
+
+    def before_park(self) -> None:
+        if self.invite.ack == "parking":
+            self.acknowledge()
 
     def acknowledge(self) -> None:
         """The caller's ACK arrives."""
@@ -71,15 +74,15 @@ class InboundCall(Channel):
         if self.far:
             self.far.sound(audible)
 
-    def tell_far_end(self, cause: str, *, received: bool) -> None:
-        if self.far and not received:
-            self.far.end(cause, received=True)
+    def tell_far_end(self) -> None:
+        if self.far and not self.ended_from_outside:
+            self.far.end(self.hangup_cause or "", received=True)
 
-    def farewell(self, cause: str, *, received: bool) -> sip.Variables:
-        return sip.bye_received(self.invite, cause) if received else []
+    def farewell(self) -> sip.Variables:
+        return sip.bye_received(self.invite, self.hangup_cause or "") if self.ended_from_outside else []
 
-    def closing(self, *, received: bool) -> sip.Variables:
-        return [("sip_hangup_disposition", None if received else "send_bye"), *sip.statistics()]
+    def closing(self) -> sip.Variables:
+        return [("sip_hangup_disposition", None if self.ended_from_outside else "send_bye"), *sip.statistics()]
 
 
 class OutboundCall(Channel):
@@ -121,7 +124,7 @@ class OutboundCall(Channel):
             headers={key[6:]: value for key, value in variables.items() if key.startswith("sip_h_")},
             media_port=self.local.port,
             sdp=self.local.sdp(dtmf_events=True, mode=""),
-            cseq=str(random.randrange(10**8, 10**9)),
+            cseq=str(sip.number(9)),
             from_freeswitch=True,
         )
         self.set(
@@ -162,21 +165,23 @@ class OutboundCall(Channel):
         if self.far:
             self.far.sound(audible)
 
-    def tell_far_end(self, cause: str, *, received: bool) -> None:
-        if self.far and not received:
-            self.far.end(cause, received=True)
+    def tell_far_end(self) -> None:
+        if self.far and not self.ended_from_outside:
+            self.far.end(self.hangup_cause or "", received=True)
 
-    def farewell(self, cause: str, *, received: bool) -> sip.Variables:
-        return sip.bye_received(self.invite, cause) if received else []
+    def farewell(self) -> sip.Variables:
+        return sip.bye_received(self.invite, self.hangup_cause or "") if self.ended_from_outside else []
 
-    def closing(self, *, received: bool) -> sip.Variables:
+    def closing(self) -> sip.Variables:
         if not self.answered:
             return []
-        return [("sip_hangup_disposition", None if received else "send_bye"), *sip.statistics()]
+        return [("sip_hangup_disposition", None if self.ended_from_outside else "send_bye"), *sip.statistics()]
 
 
 class LoopbackLeg(Channel):
     """One leg of `loopback/NUMBER/CONTEXT`: `a` runs what `originate` was told, `b` goes through the dialplan."""
+
+    leave_lag = SESSION_LAG  # (16)
 
     def __init__(self, node: Emulator, leg: str, number: str, context: str, variables: Mapping[str, str]) -> None:
         caller = variables.get("origination_caller_id_number", "")
@@ -233,7 +238,7 @@ class LoopbackLeg(Channel):
     def legs(self) -> list[Channel]:
         return [self, self.other] if self.leg == "a" else [self.other, self]
 
-    def farewell(self, cause: str, *, received: bool) -> sip.Variables:
+    def farewell(self) -> sip.Variables:
         if self.app != "playback":
             return []
         played = (self.node.micros() - self.answered) * SAMPLES_PER_SECOND // 1_000_000
@@ -246,12 +251,12 @@ class LoopbackLeg(Channel):
             ("current_application_response", "PLAYBACK ERROR"),
         ]
 
-    def closing(self, *, received: bool) -> sip.Variables:
+    def closing(self) -> sip.Variables:
         return [("is_loopback", "1")]
 
 
 def originate(node: Emulator, dial: str, variables: Mapping[str, str], application: str) -> Channel | None:
-    """`originate {...}loopback/NUMBER[/CONTEXT] &APP(DATA)`: the a leg, or None for an endpoint that is not loopback."""
+    """`originate {...}loopback/NUMBER[/CONTEXT] &APP(DATA)`: its a leg; None for other endpoints."""
     endpoint, _, rest = dial.partition("/")
     number, _, context = rest.partition("/")
     app = re.match(r"&(\w+)(?:\(([^)]*))?", application)

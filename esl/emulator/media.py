@@ -1,7 +1,7 @@
 """Where played sounds come from, and how long they are.
 
-The node plays what it can fetch: a file on its disk, a generated tone or silence, or an `http(s)` URL, for which it asks
-HEAD and then GET and keeps the result. Only the length of a sound matters here, never its samples.
+The node plays what it can fetch: a file on its disk, a generated tone or silence, or an `http(s)` URL, for which it
+asks HEAD and then GET and keeps the result. Only the length of a sound matters here, never its samples.
 """
 
 import re

@@ -83,9 +83,8 @@ class Emulator:
         self.channels: dict[str, Channel] = {}
         self.conferences: dict[str, Conference] = {}
         self.rows: dict[str, dict[str, str]] = {}
-        self.sessions_so_far = 0
+        self.sessions_so_far = self.members_so_far = 0
         self._sequence = count(1)
-        self._member_ids = count(1)
         self._media_ports = count(30000, 2)
 
     # For whoever runs the node
@@ -271,7 +270,8 @@ class Emulator:
     # Conferences
 
     def next_member_id(self) -> int:
-        return next(self._member_ids)
+        self.members_so_far += 1
+        return self.members_so_far
 
     def enter_conference(self, channel: Channel, data: str) -> None:
         """The conference application: `NAME@PROFILE+flags{mute|deaf|...}`. An unknown profile is no profile."""

@@ -7,6 +7,7 @@ import struct
 import uuid
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import gevent
@@ -25,12 +26,14 @@ MAX_LOST = 500  # lost events after which the node cuts a listener off
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a RST
 
 EVENT_NAMES = frozenset(
-    "ALL API BACKGROUND_JOB CHANNEL_ANSWER CHANNEL_APPLICATION CHANNEL_BRIDGE CHANNEL_CALLSTATE CHANNEL_CREATE"
-    " CHANNEL_DATA CHANNEL_DESTROY CHANNEL_EXECUTE CHANNEL_EXECUTE_COMPLETE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE"
-    " CHANNEL_HOLD CHANNEL_ORIGINATE CHANNEL_OUTGOING CHANNEL_PARK CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA"
-    " CHANNEL_STATE CHANNEL_UNBRIDGE CHANNEL_UNHOLD CHANNEL_UNPARK CHANNEL_UUID CODEC CUSTOM DTMF HEARTBEAT MESSAGE"
-    " MODULE_LOAD MODULE_UNLOAD NOTIFY PLAYBACK_START PLAYBACK_STOP PRESENCE_IN RECORD_START RECORD_STOP RELOADXML"
-    " SESSION_HEARTBEAT SHUTDOWN STARTUP TALK NOTALK".split()
+    """
+    ALL API BACKGROUND_JOB CHANNEL_ANSWER CHANNEL_APPLICATION CHANNEL_BRIDGE CHANNEL_CALLSTATE CHANNEL_CREATE
+    CHANNEL_DATA CHANNEL_DESTROY CHANNEL_EXECUTE CHANNEL_EXECUTE_COMPLETE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE
+    CHANNEL_HOLD CHANNEL_ORIGINATE CHANNEL_OUTGOING CHANNEL_PARK CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA
+    CHANNEL_STATE CHANNEL_UNBRIDGE CHANNEL_UNHOLD CHANNEL_UNPARK CHANNEL_UUID CODEC CUSTOM DTMF HEARTBEAT
+    MESSAGE MODULE_LOAD MODULE_UNLOAD NOTIFY PLAYBACK_START PLAYBACK_STOP PRESENCE_IN RECORD_START RECORD_STOP
+    RELOADXML SESSION_HEARTBEAT SHUTDOWN STARTUP TALK NOTALK
+    """.split()  # noqa: SIM905 (a list literal would take a line a name)
 )
 
 
@@ -77,19 +80,15 @@ class Session:
             self.close()
 
     def close(self) -> None:
-        try:
+        with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._socket.close()
 
     def reset(self) -> None:
         """Break the connection off, whatever is still to be written."""
         self._outgoing.clear()
-        try:
+        with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        except OSError:
-            pass
         self._socket.close()
 
     # Events

@@ -1,13 +1,13 @@
-"""What a SIP call leaves in a channel's variables, stage by stage, in the order of the node's events (traces 02, 11, 13).
+"""What a SIP call leaves in a channel's variables, stage by stage, in the node's order (traces 02, 11, 13).
 
-Every function returns the variables that a stage sets, names without the `variable_` of the events. A value of None means
-that the call brought no such thing, and the variable is not set.
+Every function returns the variables that a stage sets, by their names without the `variable_` of the events.
+A value of None means that the call brought no such thing: the variable is not set.
 """
 
-import random
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 Variables = list[tuple[str, str | None]]
 
@@ -41,6 +41,12 @@ def tag() -> str:
     return uuid.uuid4().hex[:13]
 
 
+def number(digits: int) -> int:
+    """Any number of so many digits."""
+    lowest: int = 10 ** (digits - 1)
+    return lowest + uuid.uuid4().int % (9 * lowest)
+
+
 @dataclass(frozen=True)
 class Address:
     """Where a SIP party is: an IP and a port."""
@@ -68,7 +74,7 @@ class Invite:
     cseq: str = "1"
     media_port: int = 6000
     sdp: str | None = None
-    ack_first: bool = False  # the ACK overtakes the dialplan: it is there before the call parks (trace 13)
+    ack: Literal["answered", "parking", "later"] = "later"  # the ACK races with the dialplan (13; 05, 12; 02)
     from_freeswitch: bool = False  # the caller is another node, whose headers look different (trace 11)
 
     @property
@@ -109,8 +115,8 @@ class LocalMedia:
 
     ip: str
     port: int
-    ssrc: int = field(default_factory=lambda: random.getrandbits(32))
-    session: int = field(default_factory=lambda: random.randrange(10**9, 10**10))
+    ssrc: int = field(default_factory=lambda: number(9))
+    session: int = field(default_factory=lambda: number(10))
     to_tag: str = field(default_factory=tag)
 
     def sdp(self, *, dtmf_events: bool, mode: str = "a=sendrecv\r\n", origin: str | None = None) -> str:

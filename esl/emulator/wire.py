@@ -57,7 +57,7 @@ class Event:
         """The event as `event plain` sends it."""
         lines = [f"{name}: {encode(value)}\n" for name, value in self.headers]
         body = b""
-        if self.body is not None:
+        if self.body:
             body = self.body.encode("utf-8", "surrogateescape")
             lines.append(f"Content-Length: {len(body)}\n")
         text = "".join(lines).encode("ascii") + b"\n" + body
