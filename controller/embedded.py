@@ -109,8 +109,7 @@ class EmbeddedStore:
         finally:
             client.close()
         raise EmbeddedStoreError(
-            f"no answer from the embedded store in {self.data_dir} within {START_SECONDS:.0f} s; "
-            + self._log_says()
+            f"no answer from the embedded store in {self.data_dir} within {START_SECONDS:.0f} s; " + self._log_says()
         )
 
     def _answers(self, client: redis.Redis) -> bool:
