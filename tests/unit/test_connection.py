@@ -121,7 +121,7 @@ def test_a_name_that_cannot_be_resolved(host):
 def test_no_greeting_in_time():
     with FakeNode(lambda peer: peer.hold()) as fake:
         client = Client(fake, connect_timeout=0.05)
-        with pytest.raises(ConnectError, match="no handshake with .* within 0.05 s"):
+        with pytest.raises(ConnectError, match=r"no handshake with .* within 0.05 s"):
             client.connect()
         assert not client.connected
         assert client.endings == []  # it never was one
@@ -195,7 +195,7 @@ def test_a_reply_that_does_not_come():
         client = connect(fake)
         other = gevent.spawn(client.api, "conference secret-room kick all")
         gevent.sleep(0)
-        with pytest.raises(ReplyTimeout, match="^no reply to 'api uptime' within 0.05 s$"):
+        with pytest.raises(ReplyTimeout, match=r"^no reply to 'api uptime' within 0.05 s$"):
             client.send("api uptime", timeout=0.05)
         with pytest.raises(ConnectionLost, match="no reply to 'api uptime'"):
             other.get(timeout=LIMIT)
@@ -333,7 +333,7 @@ def test_a_node_that_takes_nothing_more():
 
     with FakeNode(node) as fake:
         client = connect(fake, reply_timeout=0.1)
-        with pytest.raises(ReplyTimeout, match="no reply to 'bgapi status' within 0.1 s"):
+        with pytest.raises(ReplyTimeout, match=r"no reply to 'bgapi status' within 0\.1 s"):
             client.bgapi("status " + "x" * 30_000_000)
         assert [str(error) for error in client.endings] == ["no reply to 'bgapi status' within 0.1 s"]
         release.set()

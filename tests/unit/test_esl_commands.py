@@ -152,7 +152,7 @@ def test_names_are_refused_rather_than_escaped(text):
         ModuleExists(text),
         LocateConfiguration(text),
     ):
-        with pytest.raises(ValueError, match="^not a "):
+        with pytest.raises(ValueError, match=r"^not a "):
             command.render()
 
 

@@ -113,12 +113,10 @@ def test_a_head_has_a_limit(ended):
 
 def test_a_head_that_never_ends_is_not_kept():
     parser = FrameParser()
-    fed = 0
+    for _ in range(MAX_HEAD):
+        assert parser.feed(b"a") == []
     with pytest.raises(ProtocolError):
-        for _ in range(2 * MAX_HEAD):
-            fed += 1
-            parser.feed(b"a")
-    assert MAX_HEAD < fed <= MAX_HEAD + 4
+        parser.feed(b"a")
 
 
 def test_a_dripping_body_takes_linear_time():
