@@ -23,6 +23,7 @@ import gevent
 import orjson
 import structlog
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 from redis.exceptions import RedisError
 
@@ -91,7 +92,8 @@ class Dispatcher:
         self._places = _Places(concurrency, per_endpoint)
         self._partitions: dict[str, _Partition] = {}
         self._window = WINDOW_BYTES[1]
-        self._stopping = Event()
+        self._stopping = False
+        self._renewing = BoundedSemaphore()
         self._loops = Group()
         self._attempts = Group()
 
@@ -108,31 +110,33 @@ class Dispatcher:
         """Ends the attempts under way, within `timeout` seconds, stores their results and hands the leases
         over.
         """
-        self._stopping.set()
-        partitions = list(self._partitions.values())
+        self._stopping = True
+        with self._renewing:  # one that was asked for before takes no partition from now on
+            partitions = list(self._partitions.values())
         for partition in partitions:
             partition.yielding = True
-        gevent.joinall([gevent.spawn(partition.quiet.wait) for partition in partitions], timeout)
+        # Each goes as soon as it is quiet; until then its lease is renewed.
+        leaving = [gevent.spawn(self._hand_over, tag, timeout, leaving=True) for tag in keys.TAGS]
+        gevent.joinall(leaving)
         self._attempts.kill()
         self._loops.kill()
-        try:
-            self._store.run_many([self._lease_step(number, leaving=True) for number in range(keys.PARTITIONS)])
-        except StoreUnavailable:
-            log.warning("webhook leases not handed over, they lapse", owner=self._owner)
         for partition in partitions:
             self._drop(partition)
 
     # Leases
 
-    def _lease_step(self, number: int, **more: bool) -> tuple[str, str, dict[str, Any]]:
-        tag = keys.TAGS[number]
+    def _lease_step(self, tag: str, **more: bool) -> tuple[str, str, dict[str, Any]]:
         held = self._partitions.get(tag)
-        token = held.token if held else 0
-        args = {"owner": self._owner, "token": token, "ttl": int(LEASE_SECONDS * 1000), "number": number}
+        args = {
+            "owner": self._owner,
+            "token": held.token if held else 0,
+            "ttl": int(LEASE_SECONDS * 1000),
+            "number": keys.TAGS.index(tag),
+        }
         return "delivery_lease", tag, {**args, **more}
 
     def _lease_loop(self) -> None:
-        while not self._stopping.is_set():
+        while True:
             try:
                 self._renew()
                 self._tidy()
@@ -140,12 +144,14 @@ class Dispatcher:
                 log.warning("webhook leases not renewed", error=str(error))
             except Exception:
                 log.exception("webhook leases not renewed")
-            self._stopping.wait(RENEW_SECONDS)
+            gevent.sleep(RENEW_SECONDS)
 
     def _renew(self) -> None:
         asked = time.monotonic()
         asking = dict(self._partitions)
-        answers = self._store.run_many([self._lease_step(number) for number in range(keys.PARTITIONS)])
+        with self._renewing:
+            steps = [self._lease_step(tag, keep=self._stopping) for tag in keys.TAGS]
+            answers = self._store.run_many(steps)
         for tag, answer in zip(keys.TAGS, answers, strict=True):
             held = asking.get(tag)
             if held is not self._partitions.get(tag):
@@ -161,7 +167,7 @@ class Dispatcher:
             held.valid_until = asked + LEASE_SECONDS
             if answer.get("yield") and not held.yielding:
                 held.yielding = True
-                held.loops.spawn(self._hand_over, held, keys.TAGS.index(tag))
+                self._loops.spawn(self._hand_over, tag, HANDOVER_SECONDS, release=True)
             self._enqueue(held.endpoints.values())
         if len(self._partitions) != len(asking):
             log.info("webhook partitions held", count=len(self._partitions), owner=self._owner)
@@ -184,15 +190,21 @@ class Dispatcher:
             log.exception("webhook partition given up", partition=partition.tag)
             gevent.spawn(self._drop, partition)
 
-    def _hand_over(self, partition: _Partition, number: int) -> None:
-        partition.quiet.wait(HANDOVER_SECONDS)
+    def _hand_over(self, tag: str, timeout: float, **how: bool) -> None:
+        """Gives a partition back once nothing of it is under way, after `timeout` seconds in any case."""
+        partition = self._partitions.get(tag)
+        if partition is not None:
+            partition.quiet.wait(timeout)
         try:
-            self._store.run(*self._lease_step(number, release=True))
+            self._store.run(*self._lease_step(tag, **how))
         except StoreUnavailable:
-            partition.yielding = False  # the next renewal says again
+            log.warning("webhook partition not handed over", partition=tag)
+            if partition is not None:
+                partition.yielding = self._stopping  # when not stopping, the next renewal says so again
             return
-        log.debug("webhook partition handed over", partition=partition.tag)
-        gevent.spawn(self._drop, partition)
+        if partition is not None:
+            log.debug("webhook partition handed over", partition=tag)
+            self._drop(partition)
 
     def _drop(self, partition: _Partition) -> None:
         """Forgets it. Attempts under way end by themselves, and what they bring is not stored."""
@@ -571,8 +583,8 @@ class _Partition:
 
 
 class _Places:
-    """Who may start an attempt: each endpoint up to its limit, in turn. The slow ones come first for an eighth
-    of the places, last for more, and never have more than half.
+    """Who may start an attempt: each endpoint up to its limit, in turn. The slow ones come first for an
+    eighth of the places, last for more, and never have more than half.
 
     An endpoint's limit grows with its answers and falls to one when it gives none, so that dead ones hold few
     places.

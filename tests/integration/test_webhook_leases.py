@@ -97,6 +97,29 @@ def test_stop_ends_what_is_under_way_and_hands_over_at_once(outbox: Outbox, rece
     assert sorted(receiver.ids()) == sorted(expected)
 
 
+def test_a_long_stop_keeps_its_leases(
+    outbox: Outbox, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.webhooks.dispatcher.LEASE_SECONDS", 0.4)
+    monkeypatch.setattr("controller.webhooks.dispatcher.RENEW_SECONDS", 0.1)
+    app = outbox.app("demo", receiver.url)
+
+    def after_the_lease(sock: Any) -> None:
+        gevent.sleep(1.0)
+        sock.sendall(OK)
+
+    receiver.answers.append(after_the_lease)
+    expected = outbox.put(app, ROOM % 1, ROOM % 1)
+    first = start("a")
+    receiver.wait(1)
+    stopping = gevent.spawn(first.stop)
+    start("b")
+    receiver.wait(2)
+    stopping.get()
+    outbox.wait_until(lambda: not outbox.left(app))
+    assert receiver.ids() == expected
+
+
 def test_stop_waits_no_longer_than_it_is_told(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
     receiver.default = fixtures.hang

@@ -9,6 +9,9 @@ end
 local l = lease()
 local mine = A.token > 0 and l.token == A.token and l.owner == A.owner
 
+-- A dispatcher that is about to leave keeps what it holds a little longer, and takes nothing.
+if A.keep and not mine then return cjson.encode({ token = 0 }) end
+
 if A.leaving then
   redis.call("ZREM", K.dispatchers(), A.owner)
 else
