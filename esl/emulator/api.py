@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from esl.emulator import conference_api, legs
@@ -240,9 +240,8 @@ def _uptime(node: Emulator, argument: str) -> str:
 
 
 def _global_getvar(node: Emulator, argument: str) -> str:
-    variables: Mapping[str, Any] = node.globals
     name = argument.strip()
-    return variables.get(name, "") if name else "".join(f"{key}={value}\n" for key, value in variables.items())
+    return node.globals.get(name, "") if name else "".join(f"{key}={value}\n" for key, value in node.globals.items())
 
 
 COMMANDS: dict[str, Callable[[Emulator, str], str]] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from esl.emulator import sip
 from esl.emulator.clock import Timer
-from esl.emulator.wire import Headers, split, time_headers
+from esl.emulator.wire import Headers, atoi, split, time_headers
 
 if TYPE_CHECKING:
     from esl.emulator.conference import Conference, Member
@@ -336,7 +336,7 @@ class Channel:
             created=self.node.micros(),
         )
         forwards = self.variables.get("max_forwards")
-        self.set(("max_forwards", "70" if forwards is None else str(int(forwards) - 1)))
+        self.set(("max_forwards", "70" if forwards is None else str(atoi(forwards) - 1)))
         self.push("transfer_history", source)
         self.set(("transfer_source", source))
         self.listed_destination = destination

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from esl.emulator.wire import Headers, split_params
+from esl.emulator.wire import Headers, atoi, split_params
 
 if TYPE_CHECKING:
     from esl.emulator.channel import Channel
@@ -88,7 +88,7 @@ class Member:
         ]
 
     def emit(self, action: str, *last: tuple[str, str]) -> None:
-        self.conference.node.emit_conference(action, [*self.headers(), ("Action", action), *last])
+        self.conference.fire(action, [*self.headers(), ("Action", action), *last])
 
     def listen(self) -> None:
         """Look at what the call sends and what of it is let through, and see to it that talking begins or ends."""
@@ -138,7 +138,7 @@ class PlayedFile:
         self.file = file
         self.params, self.url = split_params(file)
         self.sound = sound
-        self.volume = int(self.params.get("vol", "0")) if self.params.get("vol", "0").lstrip("-").isdigit() else 0
+        self.volume = atoi(self.params.get("vol", ""))
         self.ticks = math.ceil(sound.duration / TICK - 1e-6)
         self.played = 0
         self.first: int | None = None
@@ -215,7 +215,7 @@ class Conference:
         self.locked = False
         self._dismissed: list[Member] = []
         self._users = 0
-        self._closed = False
+        self._closed = self._abandoned = False
         self._wake: Timer | None = None
         self._waking_at: int | None = None
         self.emit("conference-create")
@@ -240,8 +240,12 @@ class Conference:
         ]
 
     def emit(self, action: str, before: Headers | None = None, after: Headers | None = None) -> None:
-        headers = [*self.headers(), *(before or []), ("Action", action), *(after or [])]
-        self.node.emit_conference(action, headers)
+        self.fire(action, [*self.headers(), *(before or []), ("Action", action), *(after or [])])
+
+    def fire(self, action: str, headers: Headers, source: str | None = None) -> None:
+        """Fire an event of this room, unless the process that held it is gone."""
+        if not self._abandoned:
+            self.node.emit_conference(action, headers, source)
 
     # Ticks
 
@@ -300,6 +304,15 @@ class Conference:
         self._closed = True
         self.node.remove_conference(self)
         self._end()
+
+    def abandon(self) -> None:
+        """The node's process has ended: nothing more happens here."""
+        self._closed, self._abandoned = True, True
+        if self._wake:
+            self._wake.cancel()
+        for member in self.members.values():
+            member.gone()
+            member.channel.forget()
 
     def _end(self) -> None:
         if self._closed and not self._users:
@@ -368,7 +381,7 @@ class Conference:
     def take_floor(self, member: Member) -> None:
         old, self.floor = self.floor, member
         head = [*self.headers(), ("Action", "floor-change"), ("Old-ID", str(old.id) if old else "none")]
-        self.node.emit_conference("floor-change", [*head, *member.headers(), ("New-ID", str(member.id))])
+        self.fire("floor-change", [*head, *member.headers(), ("New-ID", str(member.id))])
 
     def talked(self, member: Member) -> None:
         """A member has begun to talk: it takes the floor from one who is silent."""
@@ -396,7 +409,7 @@ class Conference:
 
     def refuse(self, file: str) -> None:
         """Say that a file cannot be played."""
-        self.node.emit_conference(
+        self.fire(
             "play-file",
             [
                 *self.headers(),

@@ -13,7 +13,7 @@ from esl.emulator import sip
 from esl.emulator.conference import ENERGY_LEVEL, RATE, TICK, VOLUMES, Conference, Member, Recording
 from esl.emulator.conference_help import HELP, SYNTAX
 from esl.emulator.legs import OutboundCall
-from esl.emulator.wire import split, split_params
+from esl.emulator.wire import atoi, split, split_params
 
 if TYPE_CHECKING:
     from esl.emulator.node import Emulator
@@ -68,9 +68,10 @@ def _without_room(node: Emulator, name: str, rest: list[str]) -> str:
 def _for_members(conference: Conference, command: str, given: list[str]) -> str:
     target, *values = given or [""]
     act = MEMBER_COMMANDS[command]
-    if target.isdigit() and int(target):
-        member = conference.members.get(int(target))
-        return act(member, values) if member else f"-ERR Non-Existant ID {int(target)}\n"
+    member_id = atoi(target) % 2**32
+    if member_id:
+        member = conference.members.get(member_id)
+        return act(member, values) if member else f"-ERR Non-Existant ID {member_id}\n"
     groups = {"all": slice(None), "non_moderator": slice(None), "last": slice(1)}
     if target.lower() not in groups:
         raise Misused
@@ -103,7 +104,7 @@ def _volume(way: str) -> Callable[[Member, list[str]], str]:
 
     def act(member: Member, values: list[str]) -> str:
         if values:
-            level = max(VOLUMES.start, min(VOLUMES.stop - 1, _number(values[0])))
+            level = max(VOLUMES.start, min(VOLUMES.stop - 1, atoi(values[0])))
             setattr(member, attribute, level)
             member.emit(f"volume-{way}-member", ("Volume-Level", str(level)))
         return f"+OK Volume {way.upper()} {member.id} = {getattr(member, attribute)}\n"
@@ -141,7 +142,8 @@ MEMBER_COMMANDS: dict[str, Callable[[Member, list[str]], str]] = {
 
 
 def _play(conference: Conference, given: list[str]) -> str:
-    if not given:
+    """`play FILE`. Playing beside the queue (`async`) or to one member is not emulated, and refused as misuse."""
+    if len(given) != 1:
         raise Misused
     file = given[0]
     with conference.in_use():
@@ -178,7 +180,7 @@ def _file_volume(conference: Conference, given: list[str]) -> str:
         raise Misused("-ERR missing args\n")
     if conference.playing is None:
         raise Misused("-ERR File not playing\n")
-    conference.playing.volume = _number(given[0])
+    conference.playing.volume = atoi(given[0])
     return "+OK volume changed\n"
 
 
@@ -473,9 +475,3 @@ def _dialled(node: Emulator, room: str, job_uuid: str, result: str, peer: list[t
     conference = node.conferences.get(room)
     headers = [*(conference.headers() if conference else []), ("Action", "bgdial-result")]
     node.emit_conference("bgdial-result", [*headers, ("Result", result), ("Job-UUID", job_uuid), *peer])
-
-
-def _number(text: str) -> int:
-    """A number as C's atoi reads it: what follows the digits is ignored, no digits are 0."""
-    digits = re.match(r"\s*[+-]?\d+", text)
-    return int(digits[0]) if digits else 0

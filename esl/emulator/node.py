@@ -66,7 +66,6 @@ class Emulator:
         self.profiles = {profile}
         self.default_profile = profile
         self.modules: set[str] = set(MODULES.split())
-        self.globals = {"hostname": "emulator", "domain": "cluecon.com"}
         self.hostname: str = "emulator"
         self.domain = "cluecon.com"
         self.ipv4, self.ipv6 = "192.0.2.2", "fd00::2"
@@ -104,6 +103,8 @@ class Emulator:
         self.stop()
         for channel in self.channels.values():
             channel.forget()
+        for conference in self.conferences.values():
+            conference.abandon()
         self._boot()
         self.start()
 
@@ -116,6 +117,18 @@ class Emulator:
     def connections(self) -> list[Session]:
         """The open Event Socket connections."""
         return list(self._server.sessions)
+
+    @property
+    def globals(self) -> dict[str, str]:
+        """The node's global variables."""
+        return {
+            "hostname": self.hostname,
+            "local_ip_v4": self.ipv4,
+            "local_ip_v6": self.ipv6,
+            "domain": self.domain,
+            "core_uuid": self.core_uuid,
+            "sounds_dir": self.sounds,
+        }
 
     def drop_connections(self) -> None:
         """Reset every Event Socket connection; the node goes on."""
@@ -204,11 +217,13 @@ class Emulator:
     def emit_conference(self, action: str, headers: Headers, source: str | None = None) -> None:
         self.emit("CUSTOM", headers, subclass=CONFERENCE_EVENTS, source=source or action)
 
-    def job_done(self, job_uuid: str, command: str, argument: str, result: str) -> None:
-        headers = [("Job-UUID", job_uuid), ("Job-Command", command)]
-        if argument:
-            headers.append(("Job-Command-Arg", argument))
-        self.emit("BACKGROUND_JOB", headers, body=result)
+    def do_job(self, job_uuid: str, command: str, argument: str) -> None:
+        """Execute an api command, which may take a while, and tell its result if the node's process still runs."""
+        process = self.core_uuid
+        result = self.execute(command, argument)
+        if self.core_uuid == process:
+            given = [("Job-Command-Arg", argument)] if argument else []
+            self.emit("BACKGROUND_JOB", [("Job-UUID", job_uuid), ("Job-Command", command), *given], body=result)
 
     def execute(self, command: str, argument: str) -> str:
         """Run an api command and return what it prints."""

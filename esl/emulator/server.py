@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import uuid
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event as Signal
-from gevent.lock import RLock
 from gevent.server import StreamServer
 
 from esl.emulator import wire
@@ -53,7 +53,6 @@ class Session:
         self._something = Signal()
         self._speaking = Signal()
         self._closing = False
-        self._work = RLock()
         self.silence(silent)
 
     # Writing
@@ -86,7 +85,7 @@ class Session:
 
     def reset(self) -> None:
         """Break the connection off, whatever is still to be written."""
-        self._outgoing.clear()
+        self._abandon()
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self._socket.close()
@@ -113,8 +112,8 @@ class Session:
         """Filters are alternatives; one whose value begins with `-` keeps away what the others would let through."""
         passes = not self.filters
         for header, value in self.filters:
-            wanted = value.lstrip("+- ")
-            if (event.get(header) or "").lower() == wanted.lower() and event.get(header) is not None:
+            told = event.get(header)
+            if told is not None and _matches(value.lstrip("+- "), told):
                 if value.startswith("-"):
                     return False
                 passes = True
@@ -134,9 +133,15 @@ class Session:
                         break
         except (OSError, wire.CommandTooLong):
             pass
-        finally:
-            self._closing = True
-            self._something.set()
+        if not self._closing:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """The client is gone: there is nobody to say anything to, and nothing to wait for."""
+        self._closing = True
+        self._outgoing.clear()
+        self._speaking.set()
+        self._something.set()
 
     def _handle(self, command: wire.Command) -> None:
         table = COMMANDS if self.authenticated else COMMANDS_BEFORE_AUTH
@@ -169,22 +174,21 @@ class Session:
     def bgapi(self, command: wire.Command) -> bytes:
         """Answer with the job's id, and do the job in a greenlet of its own."""
         name, _, argument = command.argument.partition(" ")
-        job_uuid = command.headers.get("job-uuid") or str(uuid.uuid4())
-        gevent.spawn(self._job, job_uuid, name, argument)
+        job_uuid = command.get("job-uuid") or str(uuid.uuid4())
+        gevent.spawn(self.node.do_job, job_uuid, name, argument)
         return wire.job_reply(job_uuid)
 
-    def _job(self, job_uuid: str, name: str, argument: str) -> None:
-        self.node.job_done(job_uuid, name, argument, self.node.execute(name, argument))
-
     def event(self, command: wire.Command) -> bytes:
+        """Subscribe, in the format `plain`: the others of the node are not emulated."""
         words = command.argument.split()
-        if words[:1] and words[0].lower() in ("plain", "xml", "json"):
-            words = words[1:]
-        known, self_subclasses = self._event_words(words)
+        given = words[0].lower() if words else ""
+        if given in ("xml", "json"):
+            return wire.reply(f"-ERR {given} is not emulated")
+        known, subclasses = self._event_words(words[1:] if given == "plain" else words)
         if not known:
             return wire.reply("-ERR no keywords supplied")
         self.events |= known
-        self.subclasses |= self_subclasses
+        self.subclasses |= subclasses
         return wire.reply("+OK event listener enabled plain")
 
     def nixevent(self, command: wire.Command) -> bytes:
@@ -237,8 +241,9 @@ class Session:
         name = command.argument.strip().upper()
         if name not in EVENT_NAMES:
             name = "CUSTOM"
-        given = [(header, value) for header, value in command.headers.items() if header != "content-length"]
-        subclass = command.headers.get("event-subclass")
+        subclass = command.get("event-subclass")
+        rest = ("content-length", "event-subclass", "event-name")
+        given = [(header, value) for header, value in command.headers if header.lower() not in rest]
         self.node.emit(name, given, subclass=subclass, body=command.body or None)
         return wire.reply(f"+OK {uuid.uuid4()}")
 
@@ -252,6 +257,16 @@ class Session:
 
     def not_a_call(self, _command: wire.Command) -> bytes:
         return wire.reply("-ERR not controlling a session")
+
+
+def _matches(wanted: str, value: str) -> bool:
+    """Whether a filter's value, plain in any case or `/a regular expression/`, fits a header's."""
+    if len(wanted) < 2 or not wanted.startswith("/"):
+        return wanted.lower() == value.lower()
+    try:
+        return re.search(wanted.strip("/"), value) is not None
+    except re.error:
+        return False
 
 
 COMMANDS_BEFORE_AUTH: dict[str, Callable[[Session, wire.Command], bytes | None]] = {

@@ -47,10 +47,13 @@ class Event:
     headers: Headers
     body: str | None = None
 
+    @cached_property
+    def _first(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in reversed(self.headers)}
+
     def get(self, header: str) -> str | None:
         """The first header of that name, whatever its case."""
-        wanted = header.lower()
-        return next((value for name, value in self.headers if name.lower() == wanted), None)
+        return self._first.get(header.lower())
 
     @cached_property
     def frame(self) -> bytes:
@@ -80,11 +83,15 @@ class CommandTooLong(Exception):
 
 @dataclass
 class Command:
-    """One command: its line, and the headers and body that came below it. Header names are in lower case."""
+    """One command: its line, and the headers and body that came below it."""
 
     line: str
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Headers = field(default_factory=list)
     body: str = ""
+
+    def get(self, header: str) -> str | None:
+        """The first header of that name, whatever its case."""
+        return next((value for name, value in self.headers if name.lower() == header.lower()), None)
 
     @property
     def verb(self) -> str:
@@ -115,25 +122,26 @@ class CommandReader:
             return None
         text = self._data[: end.start()].decode("utf-8", "surrogateescape").replace("\r", "")
         line, *rest = text.split("\n")
-        headers = {name.strip().lower(): value.strip() for name, _, value in (row.partition(":") for row in rest)}
-        length = headers.get("content-length", "")
-        size = int(length) if length.isascii() and length.isdigit() and len(length) < 10 else 0
+        headers = [(name.strip(), value.strip()) for name, _, value in (row.partition(":") for row in rest)]
+        command = Command(line, headers)
+        size = max(0, atoi(command.get("content-length") or ""))
         if len(self._data) < end.end() + size:
             return None
-        body = self._data[end.end() : end.end() + size].decode("utf-8", "surrogateescape")
+        command.body = self._data[end.end() : end.end() + size].decode("utf-8", "surrogateescape")
         self._data = self._data[end.end() + size :]
-        return Command(line, headers, body)
+        return command
 
 
 def split(text: str, delimiter: str = " ") -> list[str]:
     """Split as the node does: `'...'` protects delimiters, a backslash the next character. A lone quote is a letter."""
     parts, part, quoted, at = [], "", False, 0
+    last_quote = text.rfind("'")
     while at < len(text):
         letter = text[at]
         if letter == "\\" and at + 1 < len(text):
             at += 1
             part += text[at]
-        elif letter == "'" and (quoted or "'" in text[at + 1 :]):
+        elif letter == "'" and (quoted or at < last_quote):
             quoted = not quoted
         elif letter == delimiter and not quoted:
             parts.append(part)
@@ -154,3 +162,9 @@ def split_params(text: str) -> tuple[dict[str, str], str]:
     inside, _, rest = text[1:].partition("}")
     pairs = (pair.partition("=") for pair in split(inside, ",") if pair)
     return {name: value for name, _, value in pairs}, rest
+
+
+def atoi(text: str) -> int:
+    """A number as C's atoi reads it: what follows the digits is ignored, no digits are 0."""
+    digits = re.match(r"\s*([+-]?[0-9]{1,18})", text)
+    return int(digits[1]) if digits else 0

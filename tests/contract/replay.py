@@ -31,6 +31,7 @@ SOUNDS = {
     "http://127.0.0.1:8098/slow/tone1s.wav?first": Sound(1.0, download_seconds=2.0),
 }
 
+PATIENCE = 5.0  # seconds of real time to wait for what the emulator should say at once
 CACHED_TIME = 0.020  # seconds for which the node stamps events with the same time
 INSTANT = 1e-5  # seconds that do not matter
 TIME_TOLERANCE = 0.031  # seconds between a time of the trace and the emulator's: a cached time and a half
@@ -359,7 +360,7 @@ class Connection:
     """A client's connection to the emulator that keeps replies and events apart, each in their order."""
 
     def __init__(self, address: tuple[str, int]) -> None:
-        self._socket = socket.create_connection(address, timeout=10)
+        self._socket = socket.create_connection(address, timeout=PATIENCE)
         self._data = b""
         self._frames = 0
         self.replies: deque[Frame] = deque()

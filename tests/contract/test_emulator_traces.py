@@ -98,6 +98,7 @@ def test_an_event_that_never_comes_and_one_too_many_are_noticed(monkeypatch: pyt
 
     without = [step for step in steps if step is not parked]
     monkeypatch.setattr("tests.contract.replay.load", lambda _name: without)
+    monkeypatch.setattr("tests.contract.replay.PATIENCE", 0.2)
     monkeypatch.setattr("tests.contract.replay.acknowledged", lambda _parked: "later")
     monkeypatch.setattr("tests.contract.replay.parking", lambda events: parked.frame)
     assert any("CHANNEL_PARK" in difference or "beyond" in difference for difference in Replay(name).run())
