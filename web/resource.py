@@ -112,9 +112,8 @@ def _check(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
 
 
 def _field(place: tuple[int | str, ...]) -> str:
-    """Where it is, in a form safe to send back: a name of the client's own may be of any size and content."""
-    name = ".".join(str(step) for step in place)[:_MAX_FIELD_NAME]
-    return name.encode("utf-8", "replace").decode()
+    """Where it is. A name of the client's own may be of any length, and one that is no Unicode has no place."""
+    return ".".join(str(step) for step in place)[:_MAX_FIELD_NAME] or "body"
 
 
 def _problem(kind: str, figures: dict[str, Any]) -> str:

@@ -585,8 +585,16 @@ MALFORMED = [
 @each(WITH_BODY)
 @pytest.mark.parametrize("data", MALFORMED, ids=[repr(data[:30]) for data in MALFORMED])
 def test_malformed_json(endpoint: Endpoint, data: bytes, client: FlaskClient, controller: FakeController) -> None:
-    assert_error(endpoint.ask(client, data=data, content_type="application/json"), 400)
+    fields = assert_error(endpoint.ask(client, data=data, content_type="application/json"), 400)["fields"]
+    assert all(each["field"] and each["problem"] for each in fields)
     assert controller.asked == []
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_json_is_said_to_be_none(number: str, client: FlaskClient) -> None:
+    data = f'{{"volume": {number}}}'
+    response = client.post(f"{ROOMS}/{ROOM}/volume", headers=HEADERS, data=data, content_type="application/json")
+    assert assert_error(response, 400)["fields"] == [{"field": "body", "problem": "is not valid JSON"}]
 
 
 @each(WITH_BODY)
@@ -931,7 +939,14 @@ def test_unknown_paths(path: str, client: FlaskClient) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [f"{ROOMS}/", f"{ROOMS}/{ROOM}/", f"{ROOMS}/{ROOM}/nothing", f"{SESSIONS}/{SESSION}/commands", "/api/v1"],
+    [
+        f"{ROOMS}/",
+        f"{ROOMS}/{ROOM}/",
+        f"{ROOMS}/{ROOM}/nothing",
+        f"{SESSIONS}/{SESSION}/commands",
+        "/api/v1",
+        "/api/v1//conferences",
+    ],
 )
 def test_unknown_paths_under_the_api(path: str, client: FlaskClient) -> None:
     assert_error(client.get(path, headers=HEADERS), 404, "Not found")
