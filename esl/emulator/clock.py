@@ -33,6 +33,7 @@ class AnyClock(Protocol):
 
 class _RealTimer:
     def __init__(self, delay: float, action: Action) -> None:
+        gevent.get_hub().loop.update_now()  # or the delay would count from when the loop last looked
         self._greenlet = gevent.spawn_later(max(0.0, delay), action)
 
     def cancel(self) -> None:
@@ -54,6 +55,7 @@ class Clock:
         return _RealTimer(delay / self.speed, action)
 
     def sleep(self, delay: float) -> None:
+        gevent.get_hub().loop.update_now()
         gevent.sleep(delay / self.speed)
 
 
