@@ -190,9 +190,7 @@ class Registry:
                 apps = self._store.client.hgetall(keys.APPS)
                 nodes = self._store.client.hgetall(keys.NODES)
             self._apps = {app.id: app for app in (_app(raw) for raw in apps.values())}
-            self._nodes = {
-                node.prefix: node for node in (Node(**orjson.loads(raw)) for raw in nodes.values())
-            }
+            self._nodes = {node.prefix: node for node in (Node(**orjson.loads(raw)) for raw in nodes.values())}
             self._owners = {did: app.id for app in self._apps.values() for did in app.dids}
             self._version = version
         self._loaded_at = now
@@ -213,9 +211,7 @@ class Registry:
         return bool(removed)
 
 
-def _queue_changes(
-    pipe: Any, table: str, known: Mapping[str, App | Node], wanted: Mapping[str, App | Node]
-) -> int:
+def _queue_changes(pipe: Any, table: str, known: Mapping[str, App | Node], wanted: Mapping[str, App | Node]) -> int:
     changed = {name: entry for name, entry in wanted.items() if known.get(name) != entry}
     gone = [name for name, old in known.items() if old.source == "file" and name not in wanted]
     for name, entry in changed.items():

@@ -38,7 +38,7 @@ def script_text(name: str) -> str:
 
 
 class Store:
-    """`client` is for what is no script. Every method raises StoreUnavailable when the store gives no answer in time."""
+    """`client` is for what is no script. Every method raises StoreUnavailable if the store gives no answer in time."""
 
     def __init__(self, client: redis.Redis | RedisCluster, timeout: float = 1.0) -> None:
         self.client: Any = client

@@ -15,8 +15,7 @@ UNPLAYABLE = {"ok": False, "cause": "unplayable", "reason": "could not be fetche
 
 @pytest.fixture
 def world(store: Store) -> World:
-    world = World(store)
-    return world
+    return World(store)
 
 
 @pytest.fixture
