@@ -102,12 +102,8 @@ class Member:
         elif not audible and self.flags.talking:
             self._later(VOICE_HANGOVER, self._stop_talking)
 
-    def hush(self) -> None:
-        """Muting: whatever has been heard is forgotten."""
-        self.flags.talking = False
-        self.listen()
-
     def gone(self) -> None:
+        """Nobody listens any more."""
         if self._voice:
             self._voice.cancel()
 

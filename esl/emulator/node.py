@@ -23,8 +23,8 @@ from esl.emulator.sources import FIRED_AT
 from esl.emulator.wire import Event, Headers, split, split_params, time_headers
 
 CACHED_TIME = 20_000  # microseconds: the node stamps events with a time that it looks up every 20 ms
-# Seconds by which `show channels` lags: calls reach the node's database by a queue. In trace 09 a call is listed 150 ms
-# after its creation and another, 89 ms old, is not.
+# Seconds by which `show channels` lags behind what calls do and behind their end: all of it reaches the node's database
+# by one queue. In trace 09 a call is listed 150 ms after its creation, and another, 89 ms old, is not.
 DATABASE_LAG = 0.12
 CONFERENCE_EVENTS = "conference::maintenance"
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104
@@ -46,8 +46,10 @@ _reachable: WeakValueDictionary[sip.Address, Emulator] = WeakValueDictionary()
 class Emulator:
     """One FreeSWITCH node, speaking the Event Socket on `host:port` (port 0: a free one, kept over restarts).
 
-    Nodes of one process reach each other at `host:sip_port`, as the bridge legs of a room on two nodes do. `speed` and
-    manual time are the clock's affair. The attributes that are not private may be read and set by tests.
+    Nodes of one process reach each other at `host:sip_port`, as the bridge legs of a room on two nodes do.
+
+    `channels` are the calls by UUID, `conferences` the rooms by name. `modules`, `profiles` (of conferences),
+    `hostname`, `sounds` (the folder of files played by name) and `database_lag` may be changed at any time.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Emulator:
         self.modules: set[str] = set(MODULES.split())
         self.hostname: str = "emulator"
         self.domain = "cluecon.com"
+        self.database_lag = DATABASE_LAG
         self.ipv4, self.ipv6 = "192.0.2.2", "fd00::2"
         self.sounds = "/usr/share/freeswitch/sounds"
         self.sip_address = sip.Address(ANY_ADDRESS.get(host, host), sip_port)
@@ -227,7 +230,9 @@ class Emulator:
 
     def execute(self, command: str, argument: str) -> str:
         """Run an api command and return what it prints."""
-        return api.run(self, command, argument)
+        printed = api.run(self, command, argument)
+        self.changed()
+        return printed
 
     def fetch(self, file: str) -> Sound | None:
         """Get a file to play, which may take the calling greenlet a while."""
@@ -271,12 +276,12 @@ class Emulator:
 
     def remove_channel(self, channel: Channel) -> None:
         self.channels.pop(channel.uuid, None)
-        self.clock.call_later(DATABASE_LAG, lambda: self.rows.pop(channel.uuid, None))
+        self.clock.call_later(self.database_lag, lambda: self.rows.pop(channel.uuid, None))
 
     def show(self, channel: Channel) -> None:
         """Let `show channels` know of a call's present state, a while later."""
         row = api.channel_row(self, channel)
-        self.clock.call_later(DATABASE_LAG, lambda: self._store(channel, row))
+        self.clock.call_later(self.database_lag, lambda: self._store(channel, row))
 
     def _store(self, channel: Channel, row: dict[str, Any]) -> None:
         if self.channels.get(channel.uuid) is channel:

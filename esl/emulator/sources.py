@@ -5,7 +5,7 @@ _API = "conference_api.c"
 _FLOOR = ("conference_member.c", "conference_member_set_floor_holder", "1158")
 _RECORD = "conference_record_thread_run"
 
-# By the event's name, for conference events by their Action. Lines of None have not been seen in a trace.
+# By the event's name, for conference events by their Action. No trace holds a `stop-talking`: its line is not known.
 FIRED_AT: dict[str, tuple[str, str, str]] = {
     "BACKGROUND_JOB": ("mod_event_socket.c", "api_exec", "1569"),
     "CHANNEL_CREATE": (_STATE_MACHINE, "switch_core_session_run", "626"),
@@ -32,7 +32,7 @@ FIRED_AT: dict[str, tuple[str, str, str]] = {
     "lock": (_API, "conference_api_sub_lock", "3474"),
     "unlock": (_API, "conference_api_sub_unlock", "3496"),
     "start-talking": ("conference_loop.c", "conference_loop_input", "1154"),
-    "stop-talking": ("conference_loop.c", "conference_loop_input", "1202"),
+    "stop-talking": ("conference_loop.c", "conference_loop_input", "0"),
     "play-file": (_API, "conference_api_sub_play", "2817"),
     "play-file error": ("conference_file.c", "conference_file_play", "268"),
     "play-file-done": ("conference_file.c", "conference_file_close", "52"),

@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 import threading
 import wave
 from collections.abc import Callable, Iterator
@@ -294,6 +296,20 @@ def test_a_sent_event_reaches_the_listeners(node: Emulator, client: Client) -> N
     ).startswith("+OK")
     (said,) = client.seen()
     assert (said["Event-Subclass"], said["X-Mine"], said["body"]) == ("my%3A%3Aown", "a%20b", body)
+
+
+def test_a_listener_that_does_not_keep_up_is_cut_off(node: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("esl.emulator.server.MAX_WAITING", 6)
+    monkeypatch.setattr("esl.emulator.server.MAX_LOST", 2)
+    client = Client(node)
+    client.ask(ALL)
+    (session,) = node.connections
+    node.silence()
+    node.call(to="1")
+    node.call(to="1")
+    assert session.lost == 0
+    node.call(to="1")
+    node.wait_for(lambda: not node.connections, timeout=5)
 
 
 # Jobs
@@ -738,6 +754,21 @@ def test_a_manual_clock_runs_what_is_due_in_order() -> None:
     assert ran == [("first", 101.0)]
     clock.advance(1)
     assert ran[1:] == [("second", 102.0), ("third", 0)]
+
+
+# By hand
+
+
+def test_a_node_run_by_hand() -> None:
+    command = [sys.executable, "-m", "esl.emulator", "--port", "0", "--password", "p", "--call", "747713001:527121102"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().rpartition(":")[2])
+        assert process.stdout.readline().endswith(" from 527121102 to 747713001\n")
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            assert connection.recv(100) == b"Content-Type: auth/request\n\n"
+        process.terminate()
+        assert process.wait(10) == 0
 
 
 # Media
