@@ -50,7 +50,6 @@ KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 # FreeSWITCH takes any short text (seen on 1.11.1, which keeps 36 characters of it).
 _JOB_UUID = re.compile(r"[0-9A-Za-z-]{1,36}")
-_JOB_EVENT = b"Event-Name: BACKGROUND_JOB\n"  # switch_event_create puts the name first
 _FORBIDDEN = re.compile(r"[\r\n\0]")
 
 
@@ -290,7 +289,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
 
     def receive_events(self) -> None:
         """The reader: lives as long as the connection, and its end is the connection's end."""
-        sock, feed, handle = self.sock, self._parser.feed, self.handle_event
+        sock, feed, came, handle = self.sock, self._parser.feed, self._event_came, self.handle_event
         if sock is None:
             return
         handled = 0
@@ -301,7 +300,10 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
                     raise ConnectionLost("the node closed the connection")
                 self.received_at = time.monotonic()
                 for frame in feed(data):
-                    handle(frame)
+                    if type(frame) is Event:
+                        came(frame)
+                    else:
+                        handle(frame)
                     if not self.connected:
                         return
                     handled += 1
@@ -321,9 +323,8 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
         if handler is not None:
             handler(self, frame)
 
-    def _event_came(self, frame: Frame) -> None:
-        event = Event(frame.body, frame.content_type)
-        if frame.body.startswith(_JOB_EVENT):
+    def _event_came(self, event: Event) -> None:
+        if event.is_job_result:
             job = self._jobs.pop(event.get("Job-UUID", ""), None)
             if job is not None:
                 job.finished(event.body)
@@ -391,7 +392,6 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
 
 
 _HANDLERS: dict[str, Callable[[Connection, Frame], None]] = {
-    "text/event-plain": Connection._event_came,
     "command/reply": Connection._reply_came,
     "api/response": Connection._reply_came,
     "auth/request": Connection._greeting_came,

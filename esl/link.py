@@ -212,7 +212,12 @@ class Link:
             self._up.clear()
             self._connection = None
             self.last_error = session.reason
-            log.warning("node %s: down: %s", self.name, session.reason)
+            log.log(
+                logging.INFO if self._stopping.is_set() else logging.WARNING,
+                "node %s: down: %s",
+                self.name,
+                session.reason,
+            )
             try:
                 self._on_down(session.reason)
             except Exception:

@@ -5,11 +5,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esl.errors import ProtocolError
+from esl.event import Event
 from esl.framing import MAX_BODY, MAX_HEAD, Frame, FrameParser
-from tests.unit.fakenode import received
+from tests.unit.fakenode import inner, received
 
 STREAM = b"".join(received("*.jsonl"))
-WHOLE = FrameParser().feed(STREAM)
+
+
+def told(frames: list[Frame | Event]) -> list[tuple[str, bytes, bytes]]:
+    """What can be told apart of frames: type, head as `repr` shows it, body."""
+    return [
+        (frame.content_type, b"", frame.raw)
+        if isinstance(frame, Event)
+        else (frame.content_type, repr(frame).encode(), frame.body)
+        for frame in frames
+    ]
 
 
 def cut(data: bytes, sizes: list[int]) -> list[bytes]:
@@ -22,29 +32,44 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
     return pieces
 
 
-def parse(pieces: list[bytes]) -> list[Frame]:
+def parse(pieces: list[bytes]) -> list[Frame | Event]:
     parser = FrameParser()
     return [frame for piece in pieces for frame in parser.feed(piece)]
+
+
+WHOLE = told(parse([STREAM]))
 
 
 def test_the_recorded_streams():
     frames = received("*.jsonl")
     assert len(WHOLE) == len(frames)
-    for raw, frame in zip(frames, WHOLE, strict=True):
-        head, _, body = raw.partition(b"\n\n")
-        assert frame.body == body
-        assert f"Content-Type: {frame.content_type}" in head.decode().split("\n")
+    for raw, (content_type, _, body) in zip(frames, WHOLE, strict=True):
+        head, _, rest = raw.partition(b"\n\n")
+        assert body == rest
+        assert f"Content-Type: {content_type}" in head.decode().split("\n")
+
+
+def test_events_come_out_as_events():
+    frames = received("*.jsonl")
+    events = [frame for frame in parse([STREAM]) if isinstance(frame, Event)]
+    assert [frame.raw for frame in events] == [
+        inner(raw) for raw in frames if b"Content-Type: text/event-plain" in raw.partition(b"\n\n")[0]
+    ]
+    assert {event.name for event in events} > {"CUSTOM", "BACKGROUND_JOB", "CHANNEL_PARK"}
+    for event in events:
+        assert event.headers() == Event(event.raw).headers()
+        assert event.is_job_result == (event.name == "BACKGROUND_JOB")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000, 4096])
 def test_the_cuts_do_not_matter(size):
-    assert parse(cut(STREAM, [size])) == WHOLE
+    assert told(parse(cut(STREAM, [size]))) == WHOLE
 
 
 @settings(deadline=None, max_examples=30)  # the whole of the traces each time
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=20))
 def test_random_cuts_do_not_matter(sizes):
-    assert parse(cut(STREAM, sizes)) == WHOLE
+    assert told(parse(cut(STREAM, sizes))) == WHOLE
 
 
 def test_a_reply():
@@ -135,7 +160,7 @@ def test_any_bytes_are_frames_or_an_error(pieces):
         frames = parse(pieces)
     except ProtocolError:
         return
-    assert all(isinstance(frame, Frame) for frame in frames)
+    assert all(isinstance(frame, Frame | Event) for frame in frames)
 
 
 PARTS = st.sampled_from(
@@ -161,9 +186,9 @@ PARTS = st.sampled_from(
 def test_almost_frames_come_out_the_same_however_cut(parts, sizes):
     data = b"".join(parts)
 
-    def outcome(pieces: list[bytes]) -> list[tuple[str, bytes]] | None:
+    def outcome(pieces: list[bytes]) -> list[tuple[str, bytes, bytes]] | None:
         try:
-            return [(frame.content_type, frame.body) for frame in parse(pieces)]
+            return told(parse(pieces))
         except ProtocolError:
             return None
 
@@ -172,4 +197,4 @@ def test_almost_frames_come_out_the_same_however_cut(parts, sizes):
 
 def test_the_short_cut_for_events_is_only_one(monkeypatch):
     monkeypatch.setattr("esl.framing._EVENT_HEAD", re.compile(rb"(?!)"))
-    assert FrameParser().feed(STREAM) == WHOLE
+    assert told(parse([STREAM])) == WHOLE
