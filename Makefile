@@ -40,8 +40,8 @@ demo: setup ## Run the main job on an emulated node, and go on serving
 test: lint ## Check the code, run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-freeswitch: setup ## Run the end-to-end tests against a real FreeSWITCH node
-	@$(BIN)/python -m pytest -m freeswitch $(ARGS)
+test-freeswitch: setup ## Run the end-to-end tests on a real FreeSWITCH (on PATH or FREESWITCH_BIN), with SIPp
+	@SWITCHROOM_TEST_FREESWITCH=$${SWITCHROOM_TEST_FREESWITCH:-boot} $(BIN)/python -m pytest tests/e2e $(ARGS)
 
 lint: setup ## Check style, types and the direction of imports
 	@$(BIN)/ruff check --quiet $(CODE)

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.nodes import PREFIX, Call, Node, open_node
+from tests.e2e.nodes import PREFIX, REAL, Call, Node, open_node
 from tests.e2e.system import DIDS, Media, Receiver, Switchroom
 
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("freeswitch") and not REAL:
+            item.add_marker(pytest.mark.skip(reason="needs a real FreeSWITCH: make test-freeswitch"))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
-"""A media node for the black-box tests: the emulator, or a FreeSWITCH that is running already.
+"""A media node for the black-box tests: the emulator, or a real FreeSWITCH with SIPp for its callers.
 
-For the latter: `SWITCHROOM_TEST_FREESWITCH=esl_host:port,password,sip_host:port`, and SIPp on the PATH.
+`SWITCHROOM_TEST_FREESWITCH=boot` starts one (see `freeswitch.py`); `esl_host:port,password,sip_host:port` names one
+that is running already.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from esl.emulator import Emulator
+from tests.e2e.freeswitch import FreeSwitch, find_binary
 
 PREFIX = "acW68"
 REAL = os.environ.get("SWITCHROOM_TEST_FREESWITCH", "")
@@ -88,6 +90,20 @@ class RealNode:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+class BootedNode(RealNode):
+    def __init__(self) -> None:
+        binary = find_binary()
+        assert binary, "no freeswitch: neither on the PATH nor in FREESWITCH_BIN"
+        self._home = Path(tempfile.mkdtemp(prefix="switchroom-freeswitch-"))
+        self.freeswitch = FreeSwitch(self._home, binary, PREFIX=PREFIX)
+        super().__init__(f"{self.freeswitch.esl},{self.freeswitch.password},{self.freeswitch.sip}")
+
+    def close(self) -> None:
+        super().close()
+        self.freeswitch.stop()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
 class SippCall:
     """One SIPp process with one call and RTP both ways."""
 
@@ -127,4 +143,7 @@ class SippCall:
 
 
 def open_node() -> Node:
-    return RealNode(REAL) if REAL else EmulatedNode()
+    if not REAL:
+        return EmulatedNode()
+    assert shutil.which("sipp"), "no sipp on the PATH (Debian and Ubuntu: apt install sip-tester)"
+    return BootedNode() if REAL == "boot" else RealNode(REAL)

@@ -6,6 +6,7 @@ import base64
 import http.client
 import io
 import json
+import math
 import os
 import re
 import signal
@@ -85,40 +86,53 @@ class Receiver:
 
 
 class Media:
-    """`/tone/SECONDS.wav` is a mono tone of 8 kHz; everything else is missing."""
+    """`/tone/SECONDS.wav` is a tone, its pitch, rate and channels as the query says; `/tone.mp3` is three seconds of
+    the usual one. Everything else is missing."""
 
     def __init__(self) -> None:
         self._server = WSGIServer(("127.0.0.1", 0), self._serve, log=None)
         self._server.start()
+        self.mp3 = self.url("tone.mp3")
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self._server.server_port}/{path}"
 
-    def tone(self, seconds: float, mark: str = "") -> str:
-        """A URL of its own for each `mark`: nodes cache by URL."""
-        return self.url(f"tone/{seconds}.wav?{mark}" if mark else f"tone/{seconds}.wav")
+    def tone(self, seconds: float, mark: str = "", **how: int) -> str:
+        """A URL of its own for each `mark`: nodes cache by URL. `how` is any of hertz, rate and channels."""
+        query = "&".join([mark] * bool(mark) + [f"{name}={value}" for name, value in how.items()])
+        return self.url(f"tone/{seconds}.wav" + (f"?{query}" if query else ""))
 
     def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         found = re.fullmatch(r"/tone/([\d.]+)\.wav", environ["PATH_INFO"])
-        if not found:
+        if found:
+            how = {
+                name: int(value) for name, value in re.findall(r"(hertz|rate|channels)=(\d+)", environ["QUERY_STRING"])
+            }
+            kind, data = "audio/wav", _tone(float(found[1]), **how)
+        elif environ["PATH_INFO"] == "/tone.mp3":
+            kind, data = "audio/mpeg", (Path(__file__).parent / "tone.mp3").read_bytes()
+        else:
             start_response("404 Not Found", [("Content-Length", "0")])
             return []
-        content = io.BytesIO()
-        with wave.open(content, "wb") as sound:
-            sound.setnchannels(1)
-            sound.setsampwidth(2)
-            sound.setframerate(8000)
-            # 1 kHz: eight samples a period.
-            period = b"".join(
-                value.to_bytes(2, "little", signed=True) for value in (0, 5657, 8000, 5657, 0, -5657, -8000, -5657)
-            )
-            sound.writeframes(period * int(float(found[1]) * 1000))
-        data = content.getvalue()
-        start_response("200 OK", [("Content-Type", "audio/wav"), ("Content-Length", str(len(data)))])
+        start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(data)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [data]
 
     def close(self) -> None:
         self._server.stop()
+
+
+def _tone(seconds: float, hertz: int = 1000, rate: int = 8000, channels: int = 1) -> bytes:
+    """A WAV of 16 bits with 8000 as its amplitude."""
+    content = io.BytesIO()
+    with wave.open(content, "wb") as sound:
+        sound.setnchannels(channels)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        samples = (round(8000 / channels * math.sin(2 * math.pi * hertz * at / rate)) for at in range(rate))
+        second = b"".join(sample.to_bytes(2, "little", signed=True) * channels for sample in samples)
+        length = int(seconds * rate) * 2 * channels
+        sound.writeframes((second * math.ceil(seconds))[:length])
+    return content.getvalue()
 
 
 class Answer:

@@ -1,0 +1,114 @@
+"""A real FreeSWITCH with this repository's configuration, on loopback and in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+CONFIGURATION = Path(__file__).parents[2] / "freeswitch-conf"
+FOLDERS = [
+    "log",
+    "db",
+    "run",
+    "temp",
+    "storage",
+    "cache",
+    "recordings",
+    "sounds",
+    "scripts",
+    "htdocs",
+    "grammar",
+    "certs",
+]
+BOOT_SECONDS = 40
+
+
+def find_binary() -> str | None:
+    """What `FREESWITCH_BIN` names, else what is on the PATH."""
+    return shutil.which(os.environ.get("FREESWITCH_BIN") or "freeswitch")
+
+
+class FreeSwitch:
+    """Up when the constructor returns. Raises AssertionError, with its log, if it does not come up."""
+
+    def __init__(self, folder: Path, binary: str, **variables: str) -> None:
+        self.folder = folder
+        esl, sip, bridge = _free_ports(3)
+        rtp = 24000 + os.getpid() % 8 * 1000
+        # The Event Socket's may be overruled by the caller: with an empty one, say.
+        settings = {
+            "ESL_PORT": str(esl),
+            "ESL_PASSWORD": "tests-only-0123456789",
+            "SIP_PORT": str(sip),
+            "BRIDGE_PORT": str(bridge),
+            "RTP_START": str(rtp),
+            "RTP_END": str(rtp + 998),
+            "CODECS": "PCMU",
+        } | variables
+        self.password = settings["ESL_PASSWORD"]
+        self.esl, self.sip, self.bridge = f"127.0.0.1:{esl}", f"127.0.0.1:{sip}", f"127.0.0.1:{bridge}"
+        for name in FOLDERS:
+            (folder / name).mkdir(parents=True)
+        arguments = [part for name in FOLDERS for part in (f"-{name}", str(folder / name))]
+        self._process = subprocess.Popen(
+            # In the foreground, without a console, at normal priority, asking no NAT.
+            [binary, "-nf", "-nc", "-np", "-nonat", "-conf", str(CONFIGURATION), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=(folder / "out").open("w"),
+            stderr=subprocess.STDOUT,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder)}
+            | {f"SWITCHROOM_NODE_{name}": value for name, value in settings.items()},
+        )
+        try:
+            self._wait_up((esl, sip, bridge))
+        except BaseException:
+            self.stop()
+            raise
+
+    def log(self) -> str:
+        path = self.folder / "log" / "freeswitch.log"
+        return path.read_text(errors="replace") if path.exists() else (self.folder / "out").read_text(errors="replace")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+
+    def _wait_up(self, ports: tuple[int, ...]) -> None:
+        """SIP listens on TCP too, so a connection tells for both."""
+        until = time.monotonic() + BOOT_SECONDS
+        while not all(map(_listens, ports)):
+            assert self._process.poll() is None, f"freeswitch has ended:\n{self.log()[-3000:]}"
+            assert time.monotonic() < until, f"freeswitch is not up:\n{self.log()[-3000:]}"
+            time.sleep(0.05)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_ports(count: int) -> list[int]:
+    """All different. Taken for TCP and UDP at the same time."""
+    found: list[int] = []
+    held: list[socket.socket] = []
+    while len(found) < count:
+        tcp, udp = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        held += [tcp, udp]
+        tcp.bind(("127.0.0.1", 0))
+        port = tcp.getsockname()[1]
+        try:
+            udp.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        found.append(port)
+    for sock in held:
+        sock.close()
+    return found

@@ -1,0 +1,227 @@
+"""A caller who can be listened to: one SIP call over UDP, with a tone sent and everything heard kept, in u-law."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import socket
+import struct
+import time
+import uuid
+
+import gevent
+from gevent.event import Event as Flag
+
+RATE = 8000
+FRAME = 160  # samples in 20 ms
+SILENCE = -90.0  # dB: what is reported for nothing at all
+KEYS = 101  # the payload type of a key pressed (RFC 4733)
+HEADER = struct.Struct("!BBHII")
+
+
+class Phone:
+    """Up when the constructor returns. `tone` is the frequency it sends, 0 for silence; levels are in dB of full scale."""
+
+    def __init__(self, sip: str, number: str, caller_id: str, tone: float = 0.0, level: float = -12.0) -> None:
+        host, _, port = sip.partition(":")
+        self._node = (host, int(port))
+        self._sip = _bound()
+        self._rtp = _bound()
+        self._me = f"127.0.0.1:{self._sip.getsockname()[1]}"
+        self._number, self._caller_id = number, caller_id
+        self._call_id, self._tag = uuid.uuid4().hex, uuid.uuid4().hex[:8]
+        self._to = f"<sip:{number}@{sip}>"
+        self._target = f"sip:{number}@{sip}"
+        self._audio = coded_tone(tone, level)
+        self._heard: list[bytes] = []
+        self._keys: list[str] = []
+        self._ended = Flag()
+        media = self._invite(self._rtp.getsockname()[1])
+        self._tasks = [gevent.spawn(self._send, media), gevent.spawn(self._hear), gevent.spawn(self._signal)]
+
+    # The call
+
+    def hang_up(self) -> None:
+        if not self._ended.is_set():
+            self._sip.sendto(self._request("BYE", 2).encode(), self._node)
+            self._ended.wait(5)
+        self._close()
+
+    def wait_ended(self, timeout: float = 10.0) -> None:
+        """Until the node has hung up. Raises TimeoutError."""
+        if not self._ended.wait(timeout):
+            raise TimeoutError("the call is still up")
+
+    # The sound
+
+    def press(self, key: str) -> None:
+        """For a tenth of a second. Returns when it has been released."""
+        self._keys.append(key)
+        while self._keys:
+            gevent.sleep(FRAME / RATE)
+
+    def hear(self, seconds: float) -> list[int]:
+        """The samples of what arrives from now on. What does not arrive is silence."""
+        since = len(self._heard)
+        gevent.sleep(seconds)
+        samples = decoded(b"".join(self._heard[since:]))
+        return samples + [0] * (int(seconds * RATE) - len(samples))
+
+    def level(self, frequency: float, seconds: float = 0.5) -> float:
+        """Of one tone in what arrives from now on."""
+        return level(self.hear(seconds), frequency)
+
+    def wait_level(self, frequency: float, above: float = SILENCE, below: float = 0.0, timeout: float = 8.0) -> float:
+        """Until a tone is that loud for a fifth of a second. Raises AssertionError."""
+        until = time.monotonic() + timeout
+        while not above <= (heard := self.level(frequency, 0.2)) <= below:
+            assert time.monotonic() < until, f"{frequency} Hz is at {heard:.1f} dB, wanted {above}..{below}"
+        return heard
+
+    # Plumbing
+
+    def _invite(self, rtp_port: int) -> tuple[str, int]:
+        """-> where to send RTP."""
+        body = (
+            f"v=0\r\no=phone 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+            f"m=audio {rtp_port} RTP/AVP 0 {KEYS}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:{KEYS} telephone-event/8000\r\n"
+            "a=ptime:20\r\n"
+        )
+        invite = self._request("INVITE", 1, body).encode()
+        self._sip.settimeout(0.5)
+        for _ in range(20):
+            self._sip.sendto(invite, self._node)
+            try:
+                answer = self._final_answer()
+            except TimeoutError:
+                continue  # as RFC 3261 has it for UDP: send again
+            assert answer.startswith("SIP/2.0 200"), answer
+            self._to = _header(answer, "To")
+            self._target = _header(answer, "Contact").partition("<")[2].partition(">")[0]
+            self._sip.sendto(self._request("ACK", 1).encode(), self._node)
+            self._sip.settimeout(None)
+            address, port = re.search(r"c=IN IP4 (\S+)", answer), re.search(r"m=audio (\d+)", answer)
+            assert address, answer
+            assert port, answer
+            return address[1], int(port[1])
+        raise AssertionError("no answer to INVITE")
+
+    def _final_answer(self) -> str:
+        while True:
+            answer = self._sip.recv(65535).decode()
+            if not answer.startswith("SIP/2.0 1"):
+                return answer
+
+    def _request(self, method: str, number: int, body: str = "") -> str:
+        kind = "Content-Type: application/sdp\r\n" if body else ""
+        return (
+            f"{method} {self._target} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP {self._me};branch=z9hG4bK{uuid.uuid4().hex}\r\n"
+            f"From: <sip:{self._caller_id}@{self._me}>;tag={self._tag}\r\nTo: {self._to}\r\n"
+            f"Call-ID: {self._call_id}\r\nCSeq: {number} {method}\r\nContact: <sip:{self._caller_id}@{self._me}>\r\n"
+            f"Max-Forwards: 70\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
+        )
+
+    def _signal(self) -> None:
+        """Answer what the node asks; a BYE, or the answer to ours, is the end."""
+        while True:
+            text, sender = self._sip.recvfrom(65535)
+            message = text.decode()
+            if message.startswith("SIP/2.0"):
+                if _header(message, "CSeq").endswith("BYE"):
+                    self._ended.set()
+                continue
+            copied = "".join(
+                f"{name}: {_header(message, name)}\r\n" for name in ("Via", "From", "To", "Call-ID", "CSeq")
+            )
+            if not message.startswith("ACK "):
+                self._sip.sendto(f"SIP/2.0 200 OK\r\n{copied}Content-Length: 0\r\n\r\n".encode(), sender)
+            if message.startswith("BYE "):
+                self._ended.set()
+
+    def _send(self, media: tuple[str, int]) -> None:
+        began = time.monotonic()
+        pressed = 0  # frames for which the key has been down
+        for number in itertools.count():
+            stamp = number * FRAME
+            if self._keys:
+                payload = struct.pack(
+                    "!BBH", "0123456789*#".index(self._keys[0]), 0x80 * (pressed >= 5) | 10, (pressed + 1) * FRAME
+                )
+                kind, stamp = KEYS | 0x80 * (pressed == 0), stamp - pressed * FRAME
+                pressed += 1
+                if pressed == 8:  # its end is said three times
+                    del self._keys[0]
+                    pressed = 0
+            else:
+                at = stamp % len(self._audio)
+                kind, payload = 0, self._audio[at : at + FRAME]
+            self._rtp.sendto(HEADER.pack(0x80, kind, number & 0xFFFF, stamp & 0xFFFFFFFF, 0x5217C400) + payload, media)
+            # By the clock, not by the length of a sleep: the stream must not lag.
+            gevent.sleep(max(0.0, began + (number + 1) * FRAME / RATE - time.monotonic()))
+
+    def _hear(self) -> None:
+        while True:
+            packet = self._rtp.recv(2048)
+            version, kind, *_ = HEADER.unpack_from(packet)
+            if version >> 6 == 2 and kind & 0x7F == 0:
+                self._heard.append(packet[HEADER.size :])
+
+    def _close(self) -> None:
+        gevent.killall(self._tasks)
+        self._sip.close()
+        self._rtp.close()
+
+
+def level(samples: list[int], frequency: float) -> float:
+    """How loud one frequency is in dB of a full-scale tone: Goertzel's algorithm."""
+    coefficient = 2 * math.cos(2 * math.pi * frequency / RATE)
+    before = last = 0.0
+    for sample in samples:
+        before, last = last, sample + coefficient * last - before
+    power = before * before + last * last - coefficient * before * last
+    amplitude = 2 * math.sqrt(max(power, 0.0)) / len(samples)
+    return max(SILENCE, 20 * math.log10(amplitude / 32768)) if amplitude else SILENCE
+
+
+def _bound() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+def _header(message: str, name: str) -> str:
+    found = re.search(rf"(?mi)^{name}:[ \t]*(.*?)\r?$", message)
+    assert found, f"no {name} in {message!r}"
+    return found[1]
+
+
+# G.711 u-law
+
+
+def _linear(code: int) -> int:
+    code = ~code & 0xFF
+    magnitude = (((code & 0x0F) << 3) + 0x84 << (code >> 4 & 7)) - 0x84
+    return -magnitude if code & 0x80 else magnitude
+
+
+def decoded(payload: bytes) -> list[int]:
+    return [_LINEAR[code] for code in payload]
+
+
+_LINEAR = [_linear(code) for code in range(256)]
+
+
+def coded_tone(frequency: float, loudness: float) -> bytes:
+    """A second of it, so that a whole number of hertz repeats without a click."""
+    amplitude = 32768 * 10 ** (loudness / 20) if frequency else 0.0
+    codes = sorted(range(256), key=_LINEAR.__getitem__)
+    known: dict[int, int] = {}
+    coded = bytearray()
+    for at in range(RATE):
+        sample = round(amplitude * math.sin(2 * math.pi * frequency * at / RATE))
+        if sample not in known:
+            known[sample] = min(codes, key=lambda code: abs(_LINEAR[code] - sample))
+        coded.append(known[sample])
+    return bytes(coded)

@@ -1,0 +1,191 @@
+"""What callers hear, measured in the RTP that they receive. On a real node only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.nodes import Node
+from tests.e2e.phone import Phone, level
+from tests.e2e.system import DIDS, Media, Receiver, Switchroom
+
+pytestmark = pytest.mark.freeswitch
+
+LOW, HIGH, PLAYED = 440.0, 620.0, 1000.0  # Hz: two callers and the media server
+SENT = -12.0  # dB: as loud as the callers send
+PLAYED_AT = -12.25  # dB: 8000 of 32768, as the media server does
+AUDIBLE, INAUDIBLE = -25.0, -55.0
+TOLERANCE = 1.0  # dB: twice coded in u-law
+
+PhoneIn = Callable[..., tuple[str, Phone]]
+NewRoom = Callable[[], str]
+JoinRoom = Callable[[str, str], dict[str, Any]]
+
+
+@pytest.fixture
+def phone(node: Node, room_service: Switchroom, hooks: Receiver, unique: str) -> Iterator[PhoneIn]:
+    """Places a call with a tone of its own: the session's id and the phone."""
+    phones: list[Phone] = []
+
+    def place(tone: float = 0.0) -> tuple[str, Phone]:
+        caller_id = f"5271{unique[1:]}{len(phones)}"
+        one = Phone(node.sip, DIDS["alpha"], caller_id, tone, SENT)
+        phones.append(one)
+        return str(hooks.wait("session.started", caller_id=caller_id)["uuid"]), one
+
+    yield place
+    for one in phones:
+        one.hang_up()
+
+
+def command(session: str, name: str) -> str:
+    return f"/api/v1/sessions/{session}/commands/conference/{name}"
+
+
+def test_members_hear_each_other_once_unmuted_and_not_before(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (low, low_phone), (high, high_phone) = phone(LOW), phone(HIGH)
+    room = new_room()
+    join(low, room)
+    join(high, room)
+    assert high_phone.level(LOW, 1.0) < INAUDIBLE, "who has just joined is muted"
+    assert room_service.post(command(low, "unmute")).status == 202
+    hooks.wait("conference.member.unmuted", uuid=low)
+    high_phone.wait_level(LOW, above=AUDIBLE)
+    assert high_phone.level(LOW, 1.0) == pytest.approx(SENT, abs=TOLERANCE)
+    assert low_phone.level(LOW) < INAUDIBLE, "nobody hears himself"
+    assert low_phone.level(HIGH) < INAUDIBLE, "the other one is still muted"
+    assert room_service.post(command(low, "mute")).status == 202
+    hooks.wait("conference.member.muted", uuid=low)
+    high_phone.wait_level(LOW, below=INAUDIBLE)
+    assert high_phone.level(LOW, 1.0) < INAUDIBLE
+
+
+def test_rooms_do_not_hear_each_other(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (low, _), (near, near_phone), (far, far_phone) = phone(LOW), phone(), phone()
+    here, there = new_room(), new_room()
+    join(low, here)
+    join(near, here)
+    join(far, there)
+    room_service.post(command(low, "unmute"))
+    near_phone.wait_level(LOW, above=AUDIBLE)
+    assert far_phone.level(LOW, 1.0) < INAUDIBLE
+
+
+def test_after_leave_nothing_is_heard(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, media: Media, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (low, low_phone), (high, high_phone) = phone(LOW), phone(HIGH)
+    room = new_room()
+    for session in (low, high):
+        join(session, room)
+        room_service.post(command(session, "unmute"))
+    high_phone.wait_level(LOW, above=AUDIBLE)
+    low_phone.wait_level(HIGH, above=AUDIBLE)
+    assert room_service.post(command(low, "leave")).status == 202
+    hooks.wait("conference.member.left", uuid=low)
+    high_phone.wait_level(LOW, below=INAUDIBLE)
+    low_phone.wait_level(HIGH, below=INAUDIBLE)
+    room_service.post(f"/api/v1/conferences/{room}/play", {"urls": [media.tone(4)]})
+    high_phone.wait_level(PLAYED, above=AUDIBLE)
+    assert low_phone.level(PLAYED, 1.0) < INAUDIBLE
+    assert high_phone.level(LOW) < INAUDIBLE
+
+
+def test_playback_is_heard_at_its_level_until_it_is_stopped(
+    hooks: Receiver, room_service: Switchroom, media: Media, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, listener = phone()
+    room = new_room()
+    join(session, room)
+    path = f"/api/v1/conferences/{room}"
+    assert listener.level(PLAYED) < INAUDIBLE
+    operation = room_service.post(f"{path}/play", {"urls": [media.tone(30)]}).body["operation_id"]
+    listener.wait_level(PLAYED, above=AUDIBLE)
+    assert listener.level(PLAYED, 1.0) == pytest.approx(PLAYED_AT, abs=TOLERANCE)
+    assert room_service.post(f"{path}/pause").status == 202
+    listener.wait_level(PLAYED, below=INAUDIBLE)
+    assert listener.level(PLAYED) < INAUDIBLE
+    assert room_service.post(f"{path}/pause").status == 202
+    listener.wait_level(PLAYED, above=AUDIBLE)
+    assert room_service.post(f"{path}/stop").status == 202
+    hooks.wait("conference.play.stopped", operation_id=operation)
+    listener.wait_level(PLAYED, below=INAUDIBLE)
+    assert listener.level(PLAYED, 1.0) < INAUDIBLE
+
+
+def test_volume_is_in_decibels_and_lasts_for_the_next_file(
+    hooks: Receiver, room_service: Switchroom, media: Media, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, listener = phone()
+    room = new_room()
+    join(session, room)
+    path = f"/api/v1/conferences/{room}"
+    room_service.post(f"{path}/play", {"urls": [media.tone(60)]})
+    listener.wait_level(PLAYED, above=AUDIBLE)
+    measured = {}
+    for volume in (-10, -20, 6, -3):
+        assert room_service.post(f"{path}/volume", {"volume": volume}).status == 202
+        hooks.wait("conference.play.volume_changed", room_id=room, volume=volume)
+        wanted = PLAYED_AT + volume
+        listener.wait_level(PLAYED, above=wanted - TOLERANCE, below=wanted + TOLERANCE)
+        measured[volume] = listener.level(PLAYED, 1.0) - PLAYED_AT
+    print("volume -> dB:", {volume: round(gain, 2) for volume, gain in measured.items()})
+    assert measured == pytest.approx({volume: volume for volume in measured}, abs=TOLERANCE)
+    # `vol` of the next file and `file-vol` of this one agree.
+    room_service.post(f"{path}/stop")
+    listener.wait_level(PLAYED, below=INAUDIBLE)
+    room_service.post(f"{path}/play", {"urls": [media.tone(30)]})
+    listener.wait_level(PLAYED, above=AUDIBLE)
+    assert listener.level(PLAYED, 1.0) - PLAYED_AT == pytest.approx(-3, abs=TOLERANCE)
+
+
+def test_urls_of_an_operation_are_heard_in_their_order(
+    hooks: Receiver, room_service: Switchroom, media: Media, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, listener = phone()
+    room = new_room()
+    join(session, room)
+    urls = [media.tone(2, hertz=frequency) for frequency in (500, 1500, 2500)]
+    room_service.post(f"/api/v1/conferences/{room}/play", {"urls": urls})
+    for frequency in (500, 1500, 2500):
+        listener.wait_level(frequency, above=AUDIBLE)
+        others = {500, 1500, 2500} - {frequency}
+        heard = listener.hear(0.5)
+        assert all(level(heard, other) < INAUDIBLE for other in others)
+
+
+def test_a_callers_keys_do_nothing(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (low, low_phone), (high, high_phone) = phone(LOW), phone()
+    room = new_room()
+    join(low, room)
+    join(high, room)
+    room_service.post(command(low, "unmute"))
+    high_phone.wait_level(LOW, above=AUDIBLE)
+    for key in "0123456789*#":
+        low_phone.press(key)
+    assert high_phone.level(LOW, 1.0) == pytest.approx(SENT, abs=TOLERANCE)
+    members = room_service.get(f"/api/v1/conferences/{room}/members").body["members"]
+    assert {member["uuid"] for member in members} == {low, high}
+    assert "conference.member.left" not in hooks.types(room_id=room)
+    assert "conference.member.muted" not in hooks.types(room_id=room)
+
+
+def test_a_wav_in_stereo_and_an_mp3(
+    hooks: Receiver, room_service: Switchroom, media: Media, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, listener = phone()
+    room = new_room()
+    join(session, room)
+    path = f"/api/v1/conferences/{room}"
+    for url in (media.tone(3, channels=2, rate=44100), media.mp3):
+        operation = room_service.post(f"{path}/play", {"urls": [url]}).body["operation_id"]
+        listener.wait_level(PLAYED, above=AUDIBLE)
+        assert hooks.wait("conference.play.finished", operation_id=operation)["status"] == "completed"
