@@ -49,7 +49,10 @@ def read_conferences(text: str) -> dict[str, Membership]:
 
 
 def read_channels(text: str) -> dict[str, Channel]:
-    """`show channels as json` as uuid -> inbound call that is ours to handle. It lags a little behind (trace 09)."""
+    """`show channels as json` as uuid -> inbound call that is ours to handle.
+
+    It lags behind, both ways (trace 09): a call may not be there yet, or be there still.
+    """
     return {
         row["uuid"]: Channel(row["initial_dest"][:LONGEST_TEXT], row["cid_num"][:LONGEST_TEXT])
         for row in _list(json.loads(text, strict=False).get("rows", []))
@@ -65,19 +68,19 @@ def compare(
     channels: dict[str, Channel],
     exists: Callable[[str], bool],
 ) -> Plan:
-    """`sessions` and `rooms`: the store's snapshot; `exists`: asks the node for a channel that no list holds."""
+    """`sessions` and `rooms`: the store's snapshot; `exists`: asks the node for a call that is in no conference."""
     plan = Plan()
     known = set()
     for session in sessions:
         uuid = session["id"].partition("-")[2]
         known.add(uuid)
         there = members.get(uuid)
-        if not there and uuid not in channels and not exists(uuid):
+        if not there and not exists(uuid):
             plan.occurrences.append(SessionEnded(session_id=session["id"], cause=UNSEEN))
         else:
             plan.occurrences.extend(_membership(session, there))
     for uuid, channel in channels.items():
-        if uuid not in known:
+        if uuid not in known and (uuid in members or exists(uuid)):
             parked = SessionParked(session_id=f"{prefix}-{uuid}", did=channel.did, caller_id=channel.caller_id)
             plan.occurrences.append(parked)
             plan.occurrences.extend(_membership({"id": parked.session_id}, members.get(uuid)))

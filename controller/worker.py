@@ -5,6 +5,7 @@ A `Worker` process holds nodes by leases; each held node has a `NodeWorker` with
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -25,8 +26,9 @@ from controller.events import (
     SessionEnded,
     SessionParked,
 )
+from controller.metrics import drift
 from controller.registry import Node, Registry
-from controller.resync import compare, read_channels, read_conferences
+from controller.resync import Plan, compare, read_channels, read_conferences
 from controller.store import keys
 from controller.store.store import Step, Store
 from controller.translate import translate
@@ -40,6 +42,10 @@ log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 4.0
 TICK_SECONDS = 1.0
+# Between audits; after a reconnect, when the node's own lists have caught up; and to look twice at what differs.
+AUDIT_SECONDS = 30.0
+AUDIT_FIRST_SECONDS = 1.0
+AUDIT_AGAIN_SECONDS = 2.0
 # How long events are held while the store is away; after that the link is dropped and compared anew.
 HOLD_SECONDS = 30.0
 # Commands are read in pages; a read waits that long for the first.
@@ -78,7 +84,9 @@ def _channel(command: dict[str, Any]) -> str:
 class NodeWorker:
     """One node, from lease to release. `token` fences every write: a later holder's is higher."""
 
-    def __init__(self, store: Store, registry: Registry, node: Node, owner: str, token: int) -> None:
+    def __init__(
+        self, store: Store, registry: Registry, node: Node, owner: str, token: int, audit_seconds: float
+    ) -> None:
         self.node = node
         self._owner = owner
         self._core_uuid = ""
@@ -89,6 +97,11 @@ class NodeWorker:
         self._registry = registry
         self._context: dict[str, Any] = {"node": node.prefix, "token": token}
         self._connection: Connection | None = None
+        self._stopping = Flag()
+        self._auditor: gevent.Greenlet[..., Any] | None = None
+        self._audit_seconds = audit_seconds
+        # What differed when last compared.
+        self._suspects: frozenset[Occurrence | str] = frozenset()
         # Session or room id -> app id, in order of use.
         self._apps: dict[str, str] = {}
         self._log = log.bind(node=node.prefix)
@@ -106,9 +119,13 @@ class NodeWorker:
         """Raises StoreUnavailable. From the first write on, what an earlier holder of the node says is refused."""
         self._raise_fence()
         self.link.start()
+        self._auditor = gevent.spawn(self._audit)
 
     def stop(self) -> None:
+        self._stopping.set()
         self.link.stop()
+        if self._auditor:
+            self._auditor.kill()
 
     # Commands out
 
@@ -225,6 +242,23 @@ class NodeWorker:
         core_uuid = connection.api(esl.CoreUuid()).strip()
         restarted = self._core_uuid not in ("", core_uuid)
         self._core_uuid = core_uuid
+        plan, rooms = self._compare(connection)
+        self._apply(plan.occurrences, resynced=True)
+        lost: list[Step] = [
+            ("playback_lost", keys.partition_of(room["app"]), {"room_id": room["id"], "resynced": True})
+            for room in rooms
+        ]
+        lost += [("jobs_lost", tag, {"resynced": True}) for tag in keys.TAGS]
+        self._run_many(lost)
+        self._empty(connection, plan.orphans)
+        self._suspects = frozenset()
+        self._connection = connection
+        self.renew()
+        self._take_waiting()
+        self._log.info("node up", changes=len(plan.occurrences), orphans=len(plan.orphans), restarted=restarted)
+
+    def _compare(self, connection: Connection) -> tuple[Plan, list[dict[str, Any]]]:
+        """What differs between node and store, and the node's rooms."""
         members = read_conferences(connection.api(esl.JsonList()))
         channels = read_channels(connection.api(esl.ShowChannels()))
         snapshots = self._run_many([("snapshot", tag, {}) for tag in keys.TAGS])
@@ -233,23 +267,42 @@ class NodeWorker:
         for known in (*sessions, *rooms):
             self._remember(known["id"], known["app"])
 
-        plan = compare(
-            self.node.prefix, sessions, rooms, members, channels,
-            lambda uuid: connection.api(esl.ChannelExists(uuid)).strip() == "true",
-        )  # fmt: skip
-        self._apply(plan.occurrences, resynced=True)
-        lost: list[Step] = [
-            ("playback_lost", keys.partition_of(room["app"]), {"room_id": room["id"], "resynced": True})
-            for room in rooms
-        ]
-        lost += [("jobs_lost", tag, {"resynced": True}) for tag in keys.TAGS]
-        self._run_many(lost)
-        for room_id in plan.orphans:
+        def exists(uuid: str) -> bool:
+            return connection.api(esl.ChannelExists(uuid)).strip() == "true"
+
+        return compare(self.node.prefix, sessions, rooms, members, channels, exists), rooms
+
+    def _empty(self, connection: Connection, orphans: Iterable[str]) -> None:
+        for room_id in orphans:
             connection.bgapi(esl.Kick(room_id, "all"))
-        self._connection = connection
-        self.renew()
-        self._take_waiting()
-        self._log.info("node up", changes=len(plan.occurrences), orphans=len(plan.orphans), restarted=restarted)
+
+    # The audit
+
+    def _audit(self) -> None:
+        """Compare again and again: what differs twice in a row did not just happen, it was missed."""
+        pause = AUDIT_FIRST_SECONDS
+        while not self._stopping.wait(pause):
+            connection = self._connection
+            if connection is None:
+                pause = AUDIT_FIRST_SECONDS
+                continue
+            try:
+                pause = self._audit_once(connection)
+            except (EslError, StoreUnavailable, Fenced, ValueError) as error:
+                self._log.warning("audit not finished", reason=str(error))
+                pause = AUDIT_AGAIN_SECONDS
+
+    def _audit_once(self, connection: Connection) -> float:
+        """-> seconds until the next."""
+        plan, _ = self._compare(connection)
+        found = frozenset([*plan.occurrences, *plan.orphans])
+        missed, self._suspects = found & self._suspects, found
+        if missed:
+            self._log.warning("drift", changes=[str(change) for change in missed])
+            drift.labels(self.node.prefix).inc(len(missed))
+            self._apply([change for change in plan.occurrences if change in missed], resynced=True)
+            self._empty(connection, [room_id for room_id in plan.orphans if room_id in missed])
+        return AUDIT_AGAIN_SECONDS if found else self._audit_seconds * random.uniform(0.8, 1.2)  # noqa: S311
 
     def _down(self, reason: str) -> None:
         self._connection = None
@@ -293,11 +346,14 @@ def take_lease(store: Store, prefix: str, owner: str, **state: Any) -> dict[str,
 class Worker:
     """Holds whatever nodes it can. `reader` is a store for blocking reads: its timeout must exceed BLOCK_MS."""
 
-    def __init__(self, store: Store, registry: Registry, *, reader: Store, owner: str) -> None:
+    def __init__(
+        self, store: Store, registry: Registry, *, reader: Store, owner: str, audit_seconds: float = AUDIT_SECONDS
+    ) -> None:
         self._store = store
         self._registry = registry
         self._reader = reader
         self._owner = owner
+        self._audit_seconds = audit_seconds
         self._held: dict[str, NodeWorker] = {}
         self._stopping = Flag()
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
@@ -343,8 +399,9 @@ class Worker:
             if prefix not in self._held:
                 token = take_lease(self._store, prefix, self._owner).get("token")
                 if token is not None:
-                    self._held[prefix] = NodeWorker(self._store, self._registry, node, self._owner, token)
-                    self._held[prefix].start()
+                    held = NodeWorker(self._store, self._registry, node, self._owner, token, self._audit_seconds)
+                    self._held[prefix] = held
+                    held.start()
 
     def _let_go(self, prefix: str) -> None:
         self._held.pop(prefix).stop()

@@ -96,8 +96,14 @@ def test_a_call_that_ended_unseen() -> None:
     assert asked == ["u1"]
 
 
-def test_a_call_that_the_channel_list_does_not_show_yet() -> None:
-    assert compare("acW68", [session("parked")], [], {}, {}, lambda _: True).occurrences == []
+@pytest.mark.parametrize(("listed", "exists", "ended"), [(False, True, False), (True, False, True)])
+def test_the_channel_list_lags_behind(listed: bool, exists: bool, ended: bool) -> None:
+    plan = compare("acW68", [session("parked")], [], {}, CALL if listed else {}, lambda _: exists)
+    assert plan.occurrences == ([SessionEnded(session_id=SID, cause="UNKNOWN")] if ended else [])
+
+
+def test_a_call_that_is_listed_and_over() -> None:
+    assert compare("acW68", [], [], {}, CALL, lambda _: False).occurrences == []
 
 
 def test_a_call_that_came_unseen() -> None:
