@@ -7,9 +7,10 @@ import json
 import os
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -152,6 +153,13 @@ def stop_signal() -> Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, asked, number)
     return stop
+
+
+def interrupt_on_signals() -> None:
+    """SIGTERM and SIGINT become KeyboardInterrupt here: what is open is closed, the embedded store too."""
+    main = gevent.getcurrent()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, gevent.kill, main, KeyboardInterrupt)
 
 
 # Apps
@@ -313,6 +321,12 @@ def node_remove(context: Context, prefix: str) -> None:
 # The event log
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave the end to the caller, whose store is still open."""
+        raise BrokenPipeError
+
+
 @cli.command("tail")
 @click.option("--app", "apps", multiple=True, help="Only this app. Repeatable, as all filters; * and ? match.")
 @click.option("--room", "rooms", multiple=True, help="Only this room.")
@@ -339,7 +353,7 @@ def tail_command(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from error
     wanted = tail.Filter({"app": tuple(apps), "room": tuple(rooms), "session": tuple(sessions), "type": tuple(types)})
-    console = Console(soft_wrap=True)
+    console = _Console(soft_wrap=True)
 
     def write(entry: tail.Entry) -> None:
         if as_json:
@@ -348,14 +362,21 @@ def tail_command(
             console.print(tail.as_text(entry))
 
     config = context.config()
-    with suppress(KeyboardInterrupt), open_store(config) as (store, url), open_reader(config, url) as reader:
-        entries = tail.Log(store, reader)
-        if since or no_follow:
-            tail.show(entries.past(begin), wanted, write)
-        else:
-            entries.skip()
-        if not no_follow:
-            tail.show(entries.follow(), wanted, write)
+    interrupt_on_signals()
+    try:
+        with open_store(config) as (store, url), open_reader(config, url) as reader:
+            entries = tail.Log(store, reader)
+            if since or no_follow:
+                tail.show(entries.past(begin), wanted, write)
+            else:
+                entries.skip()
+            if not no_follow:
+                tail.show(entries.follow(), wanted, write)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        # Whoever read has seen enough. What is left in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @cli.command("doctor")
@@ -363,6 +384,7 @@ def tail_command(
 @click.pass_obj
 def doctor_command(context: Context, as_json: bool) -> None:
     """Check the store and every node, and say what to do about each fault. Exit code 1 if there is one."""
+    interrupt_on_signals()
     console = Console(soft_wrap=True)
     findings = []
     for finding in doctor.examine(context.config()):

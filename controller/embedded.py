@@ -114,6 +114,8 @@ class EmbeddedStore:
 
     def _answers(self, client: redis.Redis) -> bool:
         try:
+            # CONFIG is answered while the data still loads, PING is not.
+            client.ping()
             directory = str(client.config_get("dir")["dir"])
         except (RedisError, OSError):
             return False

@@ -148,7 +148,7 @@ def as_json(entry: Entry) -> str:
 def as_text(entry: Entry) -> Text:
     """One line in columns for people. No markup is read in it, and control characters are escaped."""
     kind = _shown(entry.get("kind"))
-    line = Text(_clock(entry.get("at")), style="dim")
+    line = Text().append(_clock(entry.get("at")), style="dim")
     line.append(f" {kind:<8} ", style=_COLORS.get(kind, ""))
     line.append(f"{_shown(entry.get('type')):<32}", style="bold")
     for name in _COLUMNS:
