@@ -162,20 +162,20 @@ class AppConfig(_Section):
     webhook_url: WebhookUrl | None = Field(
         default=None, description="where the app's webhooks go; absent, none are sent"
     )
-    webhook_secret: WebhookSecret | None = Field(default=None, description="what the app's webhooks are signed with")
+    webhook_secret: WebhookSecret | None = Field(
+        default=None, description="what the app's webhooks are signed with; absent, one is made at the first start"
+    )
     dids: tuple[Did, ...] = Field(default=(), strict=False, description="the numbers whose calls belong to the app")
 
-    def model_post_init(self, _context: Any, /) -> None:
-        if self.webhook_url and not self.webhook_secret:
-            raise _fault("is missing: webhook_url needs it, since every webhook is signed", "webhook_secret")
-
     def to_app(self, source: str, old: App | None = None) -> App:
+        """`old`: the app as it is stored, whose key keeps its salt, and whose secret stays when none is given."""
         key = self.api_key.get_secret_value()
+        given = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
         app = new_app(
             self.id,
             key,
             webhook_url=self.webhook_url or "",
-            webhook_secret=self.webhook_secret.get_secret_value() if self.webhook_secret else "",
+            webhook_secret=given or (old.webhook_secret if old else ""),
             dids=self.dids,
             source=source,
         )
@@ -240,7 +240,7 @@ class Config(_Section):
         return [node.to_node("file") for node in self.nodes]
 
     def to_apps(self, known: Iterable[App] = ()) -> list[App]:
-        """The file's apps. A key that `known` has already keeps its salt: nothing changes."""
+        """The file's apps. What `known` has already stays as it is: a key's salt, a secret that was made."""
         stored = {app.id: app for app in known}
         return [app.to_app("file", stored.get(app.id)) for app in self.apps]
 
