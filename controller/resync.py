@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +59,12 @@ def read_channels(text: str) -> dict[str, Channel]:
         for row in _list(json.loads(text, strict=False).get("rows", []))
         if row["direction"] == "inbound" and row["application"] in SETTLED
     }
+
+
+def read_playing(text: str) -> str | None:
+    """`conference ROOM play_status` as the URL that plays, without its scheme. Shape: trace 06."""
+    found = re.match(r"\+OK \d+/\d+ (.+)", text.strip())
+    return found[1] if found else None
 
 
 def compare(

@@ -28,7 +28,7 @@ from controller.events import (
 )
 from controller.metrics import drift
 from controller.registry import Node, Registry
-from controller.resync import Plan, compare, read_channels, read_conferences
+from controller.resync import Plan, compare, read_channels, read_conferences, read_playing
 from controller.store import keys
 from controller.store.store import Step, Store
 from controller.translate import translate
@@ -244,10 +244,12 @@ class NodeWorker:
         self._core_uuid = core_uuid
         plan, rooms = self._compare(connection)
         self._apply(plan.occurrences, resynced=True)
-        lost: list[Step] = [
-            ("playback_lost", keys.partition_of(room["app"]), {"room_id": room["id"], "resynced": True})
-            for room in rooms
-        ]
+        lost: list[Step] = []
+        for room in rooms:
+            if room["operation"] or room["stopping"]:
+                playing = read_playing(connection.api(esl.PlayStatus(room["id"])))
+                args = {"room_id": room["id"], "playing": playing, "resynced": True}
+                lost.append(("playback_lost", keys.partition_of(room["app"]), args))
         lost += [("jobs_lost", tag, {"resynced": True}) for tag in keys.TAGS]
         self._run_many(lost)
         self._empty(connection, plan.orphans)

@@ -148,7 +148,7 @@ class Play:
 
     def render(self) -> str:
         params = ",".join(f"{_parameter(name)}={_value(value)}" for name, value in self.params.items())
-        return _in_room(self.room, "play", (f"{{{params}}}" if params else "") + clean_url(self.url))
+        return _in_room(self.room, "play", (f"{{{params}}}" if params else "") + _with_kind(clean_url(self.url)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,16 @@ class StopPlay:
 
     def render(self) -> str:
         return _in_room(self.room, "stop", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class PlayStatus:
+    """Answers `+OK 0/0 URL` for the file that plays, the URL without its scheme, or `-ERR Nothing is playing` (06)."""
+
+    room: str
+
+    def render(self) -> str:
+        return _in_room(self.room, "play_status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +220,16 @@ class CoreUuid:
 
     def render(self) -> str:
         return _line("global_getvar", "core_uuid")
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalVariable:
+    """Answers its value, or -ERR when there is none or it is empty."""
+
+    name: str
+
+    def render(self) -> str:
+        return _line("global_getvar", _name("variable", self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +325,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,4}")
 _NOT_ROOMS = frozenset({"all", "commands", "count", "help", "json_list", "list", "xml_list"})
 
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.ASCII | re.IGNORECASE | re.DOTALL)
+_KINDS = frozenset({"wav", "mp3"})  # of sounds that URLs are told by
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNSAFE = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%/?:;&=+*().~_-]")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -332,6 +353,21 @@ def _room(room: str) -> str:
     if room.lower() in _NOT_ROOMS:
         raise ValueError(f"not a room: {room!r} means something else to FreeSWITCH")
     return _name("room", room)
+
+
+def _with_kind(url: str) -> str:
+    """The URL with a fragment that tells FreeSWITCH what kind of sound it is, where that would go wrong without.
+
+    It takes for it what stands behind the last dot after the last slash, both in the query too, as in signed URLs,
+    and knows lower case only. Without such a dot, as behind `#/`, the Content-Type decides. No server is sent a
+    fragment.
+    """
+    path, _, query = url.partition("?")
+    name = path.rpartition("/")[2]
+    kind = name.rpartition(".")[2]
+    if kind.lower() in _KINDS and "." in name:
+        return f"{url}#.{kind.lower()}" if kind != kind.lower() or set(query) & {".", "/"} else url
+    return f"{url}#/" if "." in name + query else url
 
 
 def _name(what: str, name: str) -> str:

@@ -292,12 +292,48 @@ def test_too_many_operations(world: World, room: str) -> None:
     assert world.play(room, A, operation="one too many")["refused"] == "too_many_operations"
 
 
-def test_a_lost_connection_interrupts(world: World, room: str) -> None:
+def test_a_done_event_that_was_lost_is_made_up_for_by_the_next(world: World, room: str) -> None:
+    world.play(room, A, B, C)
+    for _ in range(3):
+        world.answer(take(world, "play")[0]["job"])
+    done(world, room, 2)
+    assert results(world.webhooks()[-1][1]) == ["played"] * 3
+
+
+def test_playback_goes_on_over_a_lost_connection(world: World, room: str) -> None:
+    world.play(room, A, B, C)
+    for _ in range(2):
+        world.answer(take(world, "play")[0]["job"])
+    (third,) = take(world, "play")
+    world.webhooks()
+    assert world.tell("playback_lost", room_id=room, resynced=True, playing=B.removeprefix("http://")) == {
+        "goes_on": True
+    }
+    # Whether the node ever got the third cannot be known, and it is not played twice.
+    world.tell("jobs_lost", resynced=True)
+    assert third["index"] == 2
+    done(world, room, 1)
+    kinds = [(kind, data.get("status")) for kind, data in world.webhooks()]
+    assert kinds == [("conference.command.failed", None), ("conference.play.finished", "partial")]
+
+
+def test_a_play_whose_answer_was_lost_is_recognised(world: World, room: str) -> None:
+    world.play(room, A, B)
+    take(world, "play")
+    world.tell("playback_lost", room_id=room, resynced=True, playing=A.removeprefix("http://"))
+    world.tell("jobs_lost", resynced=True)
+    world.webhooks()
+    done(world, room, 0)
+    world.ask("pause", room_id=room)
+    assert world.room(room)["playback_status"] == "paused"
+
+
+def test_playback_of_which_nothing_is_known_is_interrupted(world: World, room: str) -> None:
     world.play(room, A, B)
     world.answer(take(world, "play")[0]["job"])
     take(world, "play")
     world.webhooks()
-    world.tell("playback_lost", room_id=room, resynced=True)
+    assert world.tell("playback_lost", room_id=room, resynced=True) == {"interrupted": True}
     ((kind, data),) = world.webhooks()
     assert (kind, data["status"], data["resynced"]) == ("conference.play.finished", "interrupted", True)
     (stop,) = take(world, "stop")

@@ -7,6 +7,7 @@ if not o or o.room ~= r.id then return cjson.encode({ unknown = true }) end
 local state = url_state(o, A.index)
 if state ~= "sent" and state ~= "queued" then return cjson.encode({ known = true }) end
 log("event", "play-file-done", { app = r.app, room = r.id, operation = o.id, index = A.index })
-settle_url(r, o, A.index, "played")
+settle_before(r, o.id, A.index)
+settle_url(r, get_operation(o.id), A.index, "played")
 fix_volume(r)
 return cjson.encode({ played = true })

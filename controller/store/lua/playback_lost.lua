@@ -1,8 +1,29 @@
 -- include: playback members
--- Files may have ended unseen: the room's operations end as interrupted, and the node is told to stop what is left.
+-- Files may have ended unseen. A.playing: the URL that the node plays now, without its scheme; absent: none.
 if fenced() then return refuse("fenced") end
 local r = get_room(A.room_id)
-if not r or (r.operation == "" and not r.flight and not r.stopping) then return cjson.encode({ idle = true }) end
+if not r or (r.operation == "" and not r.stopping) then return cjson.encode({ idle = true }) end
+
+local queued = false
+for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
+  local o = get_operation(id)
+  local urls = cjson.decode(o.urls)
+  for i = 0, tonumber(o.next) - 1 do
+    local state = url_state(o, i)
+    queued = queued or state == "queued"
+    if not FINAL[state] and A.playing and string.gsub(urls[i + 1], "^%a+://", "") == A.playing then
+      if state == "sent" then
+        change(K.operation(id), o, { ["u" .. i] = "queued" })
+        clear(K.room(r.id), r, "flight")
+      end
+      settle_before(r, id, i)
+      return cjson.encode({ goes_on = true })
+    end
+  end
+end
+-- What was only sent, or not even that, is settled with the lost jobs.
+if not queued and not r.stopping then return cjson.encode({ waits = true }) end
+
 clear(K.room(r.id), r, "flight", "stopping")
 drop_operations(r)
 if redis.call("ZCARD", K.members(r.id)) > 0 then send_stop(r) end

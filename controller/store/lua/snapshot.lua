@@ -9,6 +9,9 @@ for _, id in ipairs(redis.call("SMEMBERS", K.node_sessions(A.node))) do
 end
 for _, id in ipairs(redis.call("SMEMBERS", K.node_rooms(A.node))) do
   local r = get_room(id)
-  if r then rooms[#rooms + 1] = { id = id, app = r.app, closing = r.closing ~= nil, operation = r.operation } end
+  if r then
+    rooms[#rooms + 1] = { id = id, app = r.app, closing = r.closing ~= nil, operation = r.operation,
+    stopping = r.stopping ~= nil }
+  end
 end
 return cjson.encode({ sessions = #sessions > 0 and sessions or nil, rooms = #rooms > 0 and rooms or nil })

@@ -56,6 +56,17 @@ local function settle_url(r, o, i, state)
   if tonumber(o.settled) == tonumber(o.total) then finish(r, o) end
 end
 
+-- The node plays files in the order in which it got them: what was queued before URL `index` of `operation` is through.
+local function settle_before(r, operation, index)
+  for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
+    local o = get_operation(id)
+    for i = 0, tonumber(o.next) - 1 do
+      if id == operation and i == index then return end
+      if url_state(o, i) == "queued" then settle_url(r, o, i, "played") end
+    end
+  end
+end
+
 -- The URL that the node plays now, or will play next: the first that was sent and is not through. Operation, index, state.
 local function head(r)
   for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
