@@ -23,7 +23,7 @@ MAX_SESSIONS = 5000
 INTERFACES = {
     "mod_commands": ("api", "show status uuid_transfer uuid_kill"),
     "mod_conference": ("application", "conference"),
-    "mod_httapi": ("file", "http https"),
+    "mod_http_cache": ("file", "http https"),
     "mod_local_stream": ("file", "local_stream"),
     "mod_native_file": ("file", "PCMU PCMA"),
     "mod_shout": ("file", "shout mp3"),

@@ -1,14 +1,14 @@
 """Where played sounds come from, and how long they are.
 
-The node plays what it can fetch: a file on its disk, a generated tone or silence, or an `http(s)` URL, for which it
-asks HEAD and then GET and keeps the result. Only the length of a sound matters here, never its samples.
+The node plays what it can fetch: a file on its disk, a generated tone or silence, or an `http(s)` URL, which it gets
+and keeps. Only the length of a sound matters here, never its samples.
 """
 
 import re
 import struct
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -55,7 +55,10 @@ class StaticMedia:
 
 
 class HttpMedia:
-    """What a real node can reach: HEAD then GET for a URL, cached by URL, and files by absolute path."""
+    """What a real node can reach: URLs, cached by URL, and files by absolute path.
+
+    As there, a sound must say what it is: behind the last dot of its URL or else in its Content-Type.
+    """
 
     def __init__(self, timeout: float = 30.0, max_bytes: int = 64 * 1024 * 1024) -> None:
         self.timeout = timeout
@@ -73,21 +76,19 @@ class HttpMedia:
     def _read(self, url: str) -> Sound | None:
         try:
             with gevent.Timeout(self.timeout, TimeoutError):
-                data = self._download(url) if url.startswith(("http://", "https://")) else self._load(url)
+                data, kind = self._download(url) if url.startswith(("http://", "https://")) else self._load(url)
         except (OSError, HTTPException, ValueError):
             return None
-        return measure(data)
+        return MEASURES[kind](data) if kind in MEASURES else None
 
-    def _download(self, url: str) -> bytes:
-        head = urllib.request.Request(url, method="HEAD")  # noqa: S310 (the scheme is checked by the caller)
-        with urllib.request.urlopen(head, timeout=self.timeout):  # noqa: S310
-            pass
-        with urllib.request.urlopen(url, timeout=self.timeout) as response:  # noqa: S310
-            return self._limited(response.read(self.max_bytes + 1))
+    def _download(self, url: str) -> tuple[bytes, str]:
+        with urllib.request.urlopen(url, timeout=self.timeout) as response:  # noqa: S310 (the caller checks the scheme)
+            told = extension(url) or KINDS.get(response.headers.get_content_type(), "")
+            return self._limited(response.read(self.max_bytes + 1)), told
 
-    def _load(self, path: str) -> bytes:
+    def _load(self, path: str) -> tuple[bytes, str]:
         with Path(path).open("rb") as file:
-            return self._limited(file.read(self.max_bytes + 1))
+            return self._limited(file.read(self.max_bytes + 1)), extension(path)
 
     def _limited(self, data: bytes) -> bytes:
         if len(data) > self.max_bytes:
@@ -95,13 +96,18 @@ class HttpMedia:
         return data
 
 
+def extension(url: str) -> str:
+    """As `mod_http_cache` finds it: behind the last dot after the last slash, up to a `?` or `#`."""
+    name = url.rpartition("/")[2]
+    _, dot, behind = name.rpartition(".")
+    return re.split(r"[?#]", behind)[0] if dot else ""
+
+
 def measure(data: bytes) -> Sound | None:
     """The length of a WAV or MP3 file from its bytes; None if it is neither."""
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         return _measure_wav(data)
-    if data[:3] == b"ID3" or (data[:1] == b"\xff" and data[1:2] >= b"\xe0"):
-        return _measure_mp3(data)
-    return None
+    return _measure_mp3(data)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -127,9 +133,23 @@ MP3_KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0
 MP3_RATES = (44100, 48000, 32000, 44100)
 
 
-def _measure_mp3(data: bytes) -> Sound:
+def _measure_mp3(data: bytes) -> Sound | None:
     """An estimate: size over the bit rate of the first frame, as for a constant bit rate."""
+    if data[:3] != b"ID3" and not (data[:1] == b"\xff" and data[1:2] >= b"\xe0"):
+        return None
     for frame in re.finditer(rb"\xff[\xfa\xfb]([\x10-\xef])", data):
         code = frame[1][0]
         return Sound(len(data) * BITS_PER_BYTE / (MP3_KBITS[code >> 4] * 1000), rate=MP3_RATES[code >> 2 & 3])
     return Sound(len(data) * BITS_PER_BYTE / MP3_BITS_PER_SECOND, rate=44100)
+
+
+MEASURES: dict[str, Callable[[bytes], Sound | None]] = {"wav": measure, "mp3": _measure_mp3}
+KINDS = {
+    "audio/wav": "wav",
+    "audio/wave": "wav",
+    "audio/x-wav": "wav",
+    "audio/vnd.wave": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/x-mp3": "mp3",
+}

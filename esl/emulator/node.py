@@ -30,8 +30,8 @@ CONFERENCE_EVENTS = "conference::maintenance"
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104
 
 MODULES = (
-    "mod_commands mod_conference mod_console mod_dialplan_xml mod_dptools mod_event_socket mod_httapi"
-    " mod_local_stream mod_logfile mod_loopback mod_native_file mod_sndfile mod_sofia mod_tone_stream"
+    "mod_commands mod_conference mod_console mod_dialplan_xml mod_dptools mod_event_socket mod_http_cache"
+    " mod_local_stream mod_logfile mod_loopback mod_native_file mod_shout mod_sndfile mod_sofia mod_tone_stream"
 )
 
 # What the dialplan does with a number: a room of another node is joined, everything else is answered and parked.
@@ -69,6 +69,7 @@ class Emulator:
         self.default_profile = profile
         self.modules: set[str] = set(MODULES.split())
         self.hostname: str = "emulator"
+        self.prefix = ""
         self.domain = "cluecon.com"
         self.database_lag = DATABASE_LAG
         self.ipv4, self.ipv6 = "192.0.2.2", "fd00::2"
@@ -131,6 +132,7 @@ class Emulator:
             "domain": self.domain,
             "core_uuid": self.core_uuid,
             "sounds_dir": self.sounds,
+            "switchroom_prefix": self.prefix,
         }
 
     def drop_connections(self) -> None:

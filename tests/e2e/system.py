@@ -103,7 +103,7 @@ class Media:
         return self.url(f"tone/{seconds}.wav" + (f"?{query}" if query else ""))
 
     def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        found = re.fullmatch(r"/tone/([\d.]+)\.wav", environ["PATH_INFO"])
+        found = re.fullmatch(r"/tone/([\d.]+?)(\.wav|\.WAV)?", environ["PATH_INFO"])
         if found:
             how = {
                 name: int(value) for name, value in re.findall(r"(hertz|rate|channels)=(\d+)", environ["QUERY_STRING"])

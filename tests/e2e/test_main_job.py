@@ -134,6 +134,20 @@ def test_some_urls_fail(
     assert hooks.wait("conference.play.finished", operation_id=operation)["status"] == "failed"
 
 
+def test_urls_that_do_not_end_in_what_they_are(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    """Signed ones, loud ones, and one with nothing but a Content-Type."""
+    session, _ = dial()
+    room = new_room()
+    join(session, room)
+    signed = "X-Credential=x.iam.example.com%2F20260101&X-Signature=" + "0f" * 128
+    urls = [media.tone(0.2, signed), media.url("tone/1.WAV"), media.url("tone/1"), media.url("tone/1?v=1.2/3.4")]
+    operation = room_service.post(f"{CONFERENCES}/{room}/play", {"urls": urls}).body["operation_id"]
+    finished = hooks.wait("conference.play.finished", operation_id=operation)
+    assert finished["status"] == "completed", finished
+
+
 def test_a_url_with_every_character_that_could_break_out(
     hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
 ) -> None:

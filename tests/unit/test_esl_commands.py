@@ -13,6 +13,7 @@ from esl.commands import (
     CoreUuid,
     Epoch,
     FileVolume,
+    GlobalVariable,
     Hangup,
     Join,
     JsonList,
@@ -85,6 +86,7 @@ RENDERED = {
     Ping(): "uptime",
     Status(): "status",
     CoreUuid(): "global_getvar core_uuid",
+    GlobalVariable("switchroom_prefix"): "global_getvar switchroom_prefix",
     ModuleExists("mod_event_socket"): "module_exists mod_event_socket",
     LocateConfiguration("conference.conf"): "xml_locate configuration configuration name conference.conf",
 }
@@ -93,6 +95,28 @@ RENDERED = {
 @pytest.mark.parametrize(("command", "line"), RENDERED.items(), ids=RENDERED.values())
 def test_rendered(command, line):
     assert command.render() == line
+
+
+@pytest.mark.parametrize(
+    ("url", "fragment"),
+    [
+        ("http://h/a.wav", ""),
+        ("http://h.example/", ""),
+        ("http://h.example/a", ""),
+        ("http://h/a.wav?version=2", ""),
+        ("http://h/a.mp3?X-Goog-Credential=x.example.com", "#.mp3"),
+        ("http://h/a.wav?at=b/c", "#.wav"),
+        ("http://h/a.WAV", "#.wav"),
+        ("http://h/a.Mp3?v=1", "#.mp3"),
+        ("http://h/wav", ""),
+        ("http://h/wav?v=1.2", "#/"),
+        ("http://h/a?v=1.2", "#/"),
+        ("http://h/v1.2", "#/"),
+        ("http://h/a.b/c", ""),
+    ],
+)
+def test_a_url_is_played_as_what_its_name_says_whatever_follows(url, fragment):
+    assert Play(ROOM, url).render() == f"conference {ROOM} play {url}{fragment}"
 
 
 def test_play():
