@@ -18,6 +18,7 @@ from controller.bootstrap import open_store
 from controller.config import Config
 from controller.embedded import EmbeddedStoreError
 from controller.errors import StoreUnavailable
+from controller.logs import escaped
 from controller.registry import App, Node, Registry
 from controller.store.store import Store
 from controller.webhooks.addresses import is_public
@@ -205,6 +206,19 @@ def _loaded(module: str) -> Callable[[Node, str], Verdict]:
     return judge
 
 
+def _judge_prefix(node: Node, reply: str) -> Verdict:
+    """A node that is not of our making may not say; one that does must be the one that was meant."""
+    said = reply.strip()
+    if said == node.prefix:
+        return "the node says the same", ""
+    if not said or said.startswith("-ERR"):
+        return "the node does not say", ""
+    return (
+        f"the node says that it is {escaped(said[:64])}",
+        f"correct the address of {node.prefix}, or SWITCHROOM_NODE_PREFIX there",
+    )
+
+
 def _judge_profile(node: Node, reply: str) -> Verdict:
     names = re.findall(r'<profile\s+name="([^"]*)"', reply)
     if node.profile in names:
@@ -216,14 +230,25 @@ def _judge_profile(node: Node, reply: str) -> Verdict:
 def _judge_playback(_node: Node, reply: str) -> Verdict:
     try:
         rows = orjson.loads(reply).get("rows", [])
-        formats = {str(row["name"]).lower() for row in rows}
+        formats = {str(row["name"]).lower(): str(row.get("ikey", "")) for row in rows}
     except (orjson.JSONDecodeError, AttributeError, TypeError, KeyError):
-        formats = set()
-    missing = {"http", "https"} - formats
+        formats = {}
+    missing = [name for name in _FORMATS if name not in formats]
     if missing:
-        advice = "load mod_httapi, or mod_http_cache with enable-file-formats"
-        return f"no file format {' and '.join(sorted(missing))}", advice
-    return "http and https", ""
+        advice = " and ".join(dict.fromkeys(_FORMATS[name] for name in missing))
+        return f"no file format {' and '.join(missing)}", f"load {advice}"
+    if "mod_httapi" in (formats["http"], formats["https"]):
+        return "by mod_httapi, which a stereo file makes crash FreeSWITCH", f"load {_FORMATS['http']} in its place"
+    return "http and https, wav and mp3", ""
+
+
+# What is played, and what plays it.
+_FORMATS = {
+    "http": "mod_http_cache with enable-file-formats",
+    "https": "mod_http_cache with enable-file-formats",
+    "wav": "mod_sndfile",
+    "mp3": "mod_shout",
+}
 
 
 def _judge_clock(_node: Node, reply: str) -> Verdict:
@@ -237,6 +262,7 @@ def _judge_clock(_node: Node, reply: str) -> Verdict:
 
 # What is asked of a node: the check, the command, the judge of its answer.
 _NODE_CHECKS: tuple[tuple[str, esl.Command, Callable[[Node, str], Verdict]], ...] = (
+    ("prefix", esl.GlobalVariable("switchroom_prefix"), _judge_prefix),
     *((module, esl.ModuleExists(module), _loaded(module)) for module in MODULES),
     ("profile", esl.LocateConfiguration("conference.conf"), _judge_profile),
     ("playback", esl.ShowFileFormats(), _judge_playback),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from controller.cli import Context, cli
 from controller.config import Config
 from controller.doctor import Finding, examine
 from esl.emulator import Emulator
+from esl.emulator.api import INTERFACES
 
 PASSWORD = "not the usual one"
 Examine = Callable[..., list[Finding]]
@@ -60,9 +62,46 @@ def test_a_module_that_is_not_loaded(values: dict[str, Any], node: Emulator, mod
     assert f"load {module}" in found["node acW68", module].advice
 
 
-def test_nothing_that_plays_http(values: dict[str, Any], node: Emulator) -> None:
-    node.modules.remove("mod_httapi")
-    assert "mod_httapi" in faults(values)["node acW68", "playback"].advice
+@pytest.mark.parametrize(
+    ("module", "lacking", "advice"),
+    [
+        ("mod_http_cache", "http and https", "load mod_http_cache with enable-file-formats"),
+        ("mod_sndfile", "wav", "load mod_sndfile"),
+        ("mod_shout", "mp3", "load mod_shout"),
+    ],
+)
+def test_a_sound_that_could_not_be_played(
+    values: dict[str, Any], node: Emulator, module: str, lacking: str, advice: str
+) -> None:
+    node.modules.remove(module)
+    found = faults(values)
+    assert list(found) == [("node acW68", "playback")]
+    assert found["node acW68", "playback"].detail == f"no file format {lacking}"
+    assert found["node acW68", "playback"].advice == advice
+
+
+def test_the_module_that_does_not_survive_stereo(
+    values: dict[str, Any], node: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(INTERFACES, "mod_httapi", INTERFACES["mod_http_cache"])
+    node.modules = node.modules - {"mod_http_cache"} | {"mod_httapi"}
+    found = faults(values)
+    assert list(found) == [("node acW68", "playback")]
+    assert "mod_http_cache" in found["node acW68", "playback"].advice
+
+
+@pytest.mark.parametrize("said", ["", "acW68"])
+def test_a_node_behind_its_own_prefix_or_none(values: dict[str, Any], node: Emulator, said: str) -> None:
+    node.prefix = said
+    assert faults(values) == {}
+
+
+def test_a_node_behind_the_prefix_of_another(values: dict[str, Any], node: Emulator) -> None:
+    node.prefix = "bcX79"
+    found = faults(values)
+    assert list(found) == [("node acW68", "prefix")]
+    assert "bcX79" in found["node acW68", "prefix"].detail
+    assert "SWITCHROOM_NODE_PREFIX" in found["node acW68", "prefix"].advice
 
 
 def test_a_profile_that_is_not_there(values: dict[str, Any]) -> None:
@@ -88,9 +127,15 @@ def test_a_node_that_is_not_there(values: dict[str, Any], node: Emulator) -> Non
     assert list(faults(values)) == [("node acW68", "reachable")]
 
 
-def test_a_clock_that_is_off(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.doctor.SKEW_SECONDS", -1)
-    assert list(faults(values)) == [("node acW68", "clock")]
+@pytest.mark.parametrize("off", [-60, 60])
+def test_a_clock_that_is_off(
+    values: dict[str, Any], node: Emulator, monkeypatch: pytest.MonkeyPatch, off: float
+) -> None:
+    now = node.clock.now
+    monkeypatch.setattr(node.clock, "now", lambda: now() + off)
+    found = faults(values)
+    assert list(found) == [("node acW68", "clock")]
+    assert re.fullmatch(r"(59|60|61) s off ours", found["node acW68", "clock"].detail)
 
 
 def test_nothing_is_configured(values: dict[str, Any]) -> None:
