@@ -142,6 +142,20 @@ def test_a_handshake_that_breaks_off(greeting):
         connect(fake)
 
 
+def test_a_node_that_goes_right_behind_the_handshake():
+    def node(peer):
+        peer.send("Content-Type: auth/request\n\n")
+        peer.command()
+        peer.send("Content-Type: command/reply\nReply-Text: +OK accepted\n\nContent-Type: text/disconnect-notice\n\n")
+        peer.hold()
+
+    with FakeNode(node) as fake:
+        client = Client(fake)
+        with pytest.raises(ConnectError, match="the node disconnected"):
+            client.connect()
+        assert client.endings == []
+
+
 def test_a_wrong_password():
     def node(peer):
         peer.send("Content-Type: auth/request\n\n")

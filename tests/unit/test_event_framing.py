@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from esl import framing
 from esl.errors import ProtocolError
 from esl.event import Event
 from esl.framing import MAX_BODY, MAX_HEAD, Frame, FrameParser
@@ -151,6 +152,16 @@ def test_a_dripping_body_takes_linear_time():
     parser.feed(b"Content-Type: api/response\nContent-Length: %d\n\n" % size)
     frames = [frame for _ in range(size // len(piece)) for frame in parser.feed(piece)]
     assert [len(frame.body) for frame in frames] == [size]
+
+
+def test_a_long_head_is_read_once_or_twice_however_its_body_drips(monkeypatch):
+    heads = []
+    read_head = framing._read_head
+    monkeypatch.setattr(framing, "_read_head", lambda head: heads.append(head) or read_head(head))
+    head = b"Content-Type: api/response\nX: " + b"x" * 60_000 + b"\nContent-Length: 1000\n\n"
+    (frame,) = parse([head] + [b"b"] * 1000)
+    assert frame.body == b"b" * 1000
+    assert len(heads) == 2
 
 
 @settings(deadline=None)

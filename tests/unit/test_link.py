@@ -312,6 +312,41 @@ def test_a_refused_subscription():
         assert owner.rest() == []
 
 
+def test_a_node_that_goes_before_on_up():
+    def node(peer):
+        peer.greet()
+        for _ in SUBSCRIPTION[1:]:
+            peer.command()
+            peer.reply("+OK")
+        peer.command()
+        # In one piece, so that both are there before the link takes its next step.
+        peer.send("Content-Type: command/reply\nReply-Text: +OK\n\nContent-Type: text/disconnect-notice\n\n")
+
+    with FakeNode(node) as fake, Owner(fake) as owner:
+        while fake.connections < 3:
+            fake.connected.get(timeout=LIMIT)
+        assert owner.link.last_error == "the node disconnected"
+        assert owner.rest() == []  # it never was up
+
+
+def test_wait_up_waits_for_the_next_time():
+    again = Flag()
+
+    def node(peer):
+        if fake.connections > 1:
+            wait(again)
+            served(peer)
+        ready(peer)
+
+    with FakeNode(node) as fake, Owner(fake) as owner:
+        assert owner.next() == ("up", "syncing")
+        assert owner.next() == ("down", "the node closed the connection")
+        waiting = gevent.spawn(owner.link.wait_up, LIMIT)
+        gevent.sleep(0)
+        again.set()
+        assert waiting.get(timeout=LIMIT) is True
+
+
 def test_too_many_events(caplog):
     let_go = Flag()
 
