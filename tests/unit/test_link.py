@@ -330,15 +330,18 @@ def test_a_node_that_goes_before_on_up():
 
 
 def test_wait_up_waits_for_the_next_time():
-    again = Flag()
+    leave, again = Flag(), Flag()
 
     def node(peer):
         if fake.connections > 1:
             wait(again)
             served(peer)
         ready(peer)
+        wait(leave)
 
     with FakeNode(node) as fake, Owner(fake) as owner:
+        assert owner.link.wait_up(LIMIT)
+        leave.set()
         assert owner.next() == ("up", "syncing")
         assert owner.next() == ("down", "the node closed the connection")
         waiting = gevent.spawn(owner.link.wait_up, LIMIT)
