@@ -5,6 +5,7 @@ A `Worker` process holds nodes by leases; each held node has a `NodeWorker` with
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -40,7 +41,9 @@ from esl.link import Link
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 4.0
+# A dead worker's nodes are taken over after its lease and at most two ticks. Meanwhile commands are accepted, and wait.
+LEASE_SECONDS = 3.0
+LIVE_SECONDS = 6.0
 TICK_SECONDS = 1.0
 # Between audits; after a reconnect, when the node's own lists have caught up; and to look twice at what differs.
 AUDIT_SECONDS = 30.0
@@ -98,6 +101,7 @@ class NodeWorker:
         self._context: dict[str, Any] = {"node": node.prefix, "token": token}
         self._connection: Connection | None = None
         self._stopping = Flag()
+        self._handover = False
         self._auditor: gevent.Greenlet[..., Any] | None = None
         self._audit_seconds = audit_seconds
         # What differed when last compared.
@@ -121,8 +125,10 @@ class NodeWorker:
         self.link.start()
         self._auditor = gevent.spawn(self._audit)
 
-    def stop(self) -> None:
+    def stop(self, handover: bool = False) -> None:
+        """With `handover` the node goes on to count as reachable: another worker is about to take it."""
         self._stopping.set()
+        self._handover = handover
         self.link.stop()
         if self._auditor:
             self._auditor.kill()
@@ -309,6 +315,8 @@ class NodeWorker:
     def _down(self, reason: str) -> None:
         self._connection = None
         self._log.warning("node down", reason=reason)
+        if self._handover:
+            return
         try:
             self.renew()
         except (StoreUnavailable, Fenced) as error:
@@ -341,7 +349,7 @@ class NodeWorker:
 
 def take_lease(store: Store, prefix: str, owner: str, **state: Any) -> dict[str, Any]:
     """-> `{"token"}` when `owner` holds the node now, `{"held_by"}` when another does."""
-    args = {"owner": owner, "ttl": int(LEASE_SECONDS * 1000), **state}
+    args = {"owner": owner, "ttl": int(LEASE_SECONDS * 1000), "live_ttl": int(LIVE_SECONDS * 1000), **state}
     return store.run("lease", keys.node_tag(prefix), args)
 
 
@@ -357,6 +365,8 @@ class Worker:
         self._owner = owner
         self._audit_seconds = audit_seconds
         self._held: dict[str, NodeWorker] = {}
+        # Nodes that nobody held when last looked.
+        self._free: set[str] = set()
         self._stopping = Flag()
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
@@ -369,8 +379,11 @@ class Worker:
         self._stopping.set()
         gevent.joinall(self._greenlets, timeout=timeout)
         gevent.killall(self._greenlets, timeout=1.0)
+        others: list[int] = []
+        with suppress(StoreUnavailable):
+            others = self._others(leaves=True)
         for prefix in list(self._held):
-            self._let_go(prefix)
+            self._let_go(prefix, handover=bool(others))
 
     # Leases
 
@@ -397,19 +410,39 @@ class Worker:
             except Fenced:
                 log.warning("node held by another worker", node=prefix)
                 self._let_go(prefix)
-        for prefix, node in nodes.items():
-            if prefix not in self._held:
-                token = take_lease(self._store, prefix, self._owner).get("token")
-                if token is not None:
-                    held = NodeWorker(self._store, self._registry, node, self._owner, token, self._audit_seconds)
-                    self._held[prefix] = held
-                    held.start()
+        others = self._others()
+        if len(self._held) - min(others, default=len(self._held)) > 1:
+            self._let_go(next(iter(self._held)), handover=True)
+        else:
+            self._take_free(nodes, others)
 
-    def _let_go(self, prefix: str) -> None:
-        self._held.pop(prefix).stop()
+    def _others(self, **leaving: bool) -> list[int]:
+        """How many nodes each other worker holds."""
+        args = {"owner": self._owner, "held": len(self._held), "ttl": int(LEASE_SECONDS * 1000), **leaving}
+        return list(self._store.run("workers", keys.REGISTRY, args).get("others", []))
+
+    def _take_free(self, nodes: dict[str, Node], others: list[int]) -> None:
+        """Take a share of the nodes that nobody holds. Whoever holds more than another worker leaves it a tick's time."""
+        free = [prefix for prefix in nodes if prefix not in self._held and not self._is_leased(prefix)]
+        waits = len(self._held) > min(others, default=len(self._held))
+        ready = [prefix for prefix in free if not waits or prefix in self._free]
+        self._free = set(free)
+        for prefix in ready[: math.ceil(len(ready) / (len(others) + 1))]:
+            token = take_lease(self._store, prefix, self._owner).get("token")
+            if token is not None:
+                held = NodeWorker(self._store, self._registry, nodes[prefix], self._owner, token, self._audit_seconds)
+                self._held[prefix] = held
+                held.start()
+
+    def _is_leased(self, prefix: str) -> bool:
+        with self._store.guard():
+            return bool(self._store.client.exists(keys.key(keys.node_tag(prefix), "lease")))
+
+    def _let_go(self, prefix: str, handover: bool = False) -> None:
+        self._held.pop(prefix).stop(handover)
         # If the store is away the lease lapses by itself.
         with suppress(StoreUnavailable):
-            self._store.run("release", keys.node_tag(prefix), {"owner": self._owner})
+            self._store.run("release", keys.node_tag(prefix), {"owner": self._owner, "handover": handover})
 
     # Commands
 

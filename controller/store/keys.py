@@ -70,15 +70,23 @@ PARTITION: dict[str, tuple[str, int]] = {
     "dispatchers": ("dispatchers", 0),
     # hash: outbox entry id -> `attempts next` (count, ms) of a failed webhook that holds its lane; until settled
     "held": ("held", 0),
-    # hash: status (held, aside, failed), attempts, next (ms), a<n> (JSON of attempt n: at, status, error, latency_ms,
-    # answer); once it left the outbox also app, type, lane, at, data; from first failure to delivery, or 30 days failed
+    # hash: status (held, aside, delivered, failed), attempts, earlier (attempts before it was last sent again), next
+    # (ms), a<n> (JSON of attempt n, the last ones: at, status, error, latency_ms, answer); once it left the outbox also
+    # app, type, lane, at, data; from its first attempt until lib/deliveries.lua's KEPT is over
     "delivery": ("delivery:%s", 1),
+    # sorted set: entry id by age (position), of an app and a status (retrying, delivered, failed); as its `delivery`s
+    "deliveries": ("deliveries:%s:%s", 2),
     # sorted set: entry id by next attempt (ms): webhooks of an app that stepped out of their lanes; until settled
     "aside": ("aside:%s", 1),
     # sorted set: app id by the earliest time (ms) in its `aside`; for good
     "asides": ("asides", 0),
-    # sorted set: entry id by time of failure (ms): an app's failed webhooks; 30 days
-    "failed": ("failed:%s", 1),
+    # hash: app id -> `from to` (positions): failed webhooks that are to be sent again; until all are in `aside`
+    "redeliveries": ("redeliveries", 0),
+    # hash: what the API set: url, types (JSON), url_base, generation, secret, old_secret, old_until (ms), secret_base;
+    # how its endpoint does: mark (which URL that is about), failing_since (ms), disabled_at (ms), reason; as the app
+    "endpoint": ("endpoint:%s", 1),
+    # counter of changes to the partition's `endpoint` hashes that dispatchers must know of; for good
+    "endpoints": ("endpoints", 0),
 }
 
 # What belongs to a node alone, under the node's tag.
@@ -89,6 +97,15 @@ NODE: dict[str, tuple[str, int]] = {
     "token": ("token", 0),
     # hash with expiry: load (sessions and rooms), core_uuid, at (ms); there while the link is up; owner: the worker
     "live": ("live", 0),
+}
+
+# What belongs to nobody in particular, under REGISTRY.
+REGISTRY = "{registry}"
+SHARED: dict[str, tuple[str, int]] = {
+    # sorted set: worker by the time (ms) until which it counts as alive; owner: each worker
+    "workers": ("workers", 0),
+    # hash: worker -> how many nodes it holds; as the above
+    "worker_nodes": ("worker-nodes", 0),
 }
 
 
@@ -110,16 +127,16 @@ def node_tag(prefix: str) -> str:
 
 
 def key(tag: str, name: str, *ids: str) -> str:
-    suffix, arguments = PARTITION.get(name) or NODE[name]
+    suffix, arguments = {**PARTITION, **NODE, **SHARED}[name]
     if len(ids) != arguments:
         raise TypeError(f"key {name} takes {arguments} ids")
     return f"{tag}:{suffix % ids}"
 
 
 def lua_prelude() -> str:
-    """PARTITION and NODE as Lua: `K.name(ids...)`, under the tag in KEYS[1]."""
+    """PARTITION, NODE and SHARED as Lua: `K.name(ids...)`, under the tag in KEYS[1]."""
     lines = ["local T = KEYS[1]", "local K = {}"]
-    for name, (suffix, arguments) in {**PARTITION, **NODE}.items():
+    for name, (suffix, arguments) in {**PARTITION, **NODE, **SHARED}.items():
         names = ("a", "b")[:arguments]
         body = '":' + suffix.replace("%s", '" .. %s .. "') + '"'
         body = body % names if arguments else body

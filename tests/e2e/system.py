@@ -22,6 +22,7 @@ from gevent.event import Event as Flag
 from gevent.pywsgi import WSGIServer
 from standardwebhooks.webhooks import Webhook
 
+from controller.embedded import EmbeddedStore
 from tests.e2e.nodes import PREFIX, Node
 
 KEYS = {"alpha": "alpha-key-0123456789", "beta": "beta-key-0123456789"}
@@ -148,7 +149,7 @@ class Answer:
 class Switchroom:
     """`switchroom serve` in a process of its own, on a data directory that survives it."""
 
-    def __init__(self, folder: Path, nodes: dict[str, Node], webhook_url: str, roles: str = "all") -> None:
+    def __init__(self, folder: Path, nodes: dict[str, Node], webhook_url: str, *roles: str) -> None:
         self.folder = folder
         self.config = folder / "switchroom.toml"
         lines = ["[server]", 'listen = "127.0.0.1:0"', "[store]", f'data_dir = "{folder}/data"']
@@ -171,7 +172,7 @@ class Switchroom:
             lines += ["[[apps]]", f'id = "{app}"', f'api_key = "{key}"', f'webhook_url = "{webhook_url}"']
             lines += [f'webhook_secret = "{SECRET}"', f'dids = ["{DIDS[app]}"]']
         self.config.write_text("\n".join(lines) + "\n")
-        self._roles = roles
+        self._roles = [word for role in roles for word in ("--role", role)]
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
@@ -183,8 +184,7 @@ class Switchroom:
             "serve",
             "--config",
             str(self.config),
-            "--role",
-            self._roles,
+            *self._roles,
         ]
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=(self.folder / "log").open("a"), text=True, cwd=self.folder,
@@ -193,15 +193,19 @@ class Switchroom:
         assert self._process.stdout is not None
         with gevent.Timeout(30, AssertionError("not ready: " + str(self.folder / "log"))):
             line = self._process.stdout.readline()
+        assert line.startswith("switchroom ready"), f"{line!r}; {(self.folder / 'log').read_text()[-2000:]}"
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-        assert found, f"{line!r}; {(self.folder / 'log').read_text()[-2000:]}"
-        self.port = int(found[1])
+        self.port = int(found[1]) if found else 0
 
     def wait_up(self, prefix: str = PREFIX, timeout: float = 15.0) -> None:
         """Until the node is reachable through it."""
         with gevent.Timeout(timeout, AssertionError(f"node {prefix} is not up")):
             while self.get("/readyz").body.get("nodes", {}).get(prefix) is not True:
                 gevent.sleep(0.05)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 15.0) -> int:
         if self._process is None:
@@ -210,6 +214,13 @@ class Switchroom:
         code = self._process.wait(timeout)
         self._process = None
         return code
+
+    def close(self) -> None:
+        """Whatever state it is in: nothing of it runs on."""
+        self.stop(signal.SIGKILL)
+        store = EmbeddedStore(self.folder / "data")
+        store.start()
+        store.stop()
 
     def request(self, method: str, path: str, body: Any = None, app: str | None = "alpha", **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)

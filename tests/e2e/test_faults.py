@@ -43,7 +43,7 @@ class Stage:
                 gevent.sleep(0.05)
 
     def close(self) -> None:
-        self.service.stop(signal.SIGKILL)
+        self.service.close()
         self.node.close()
         self.hooks.close()
         self.media.close()

@@ -1,0 +1,130 @@
+"""Several worker processes: they share the nodes, and one takes over what another held."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+
+from controller import config
+from controller.bootstrap import open_store
+from controller.store import keys
+from tests.e2e.nodes import EmulatedNode
+from tests.e2e.system import DIDS, Receiver, Switchroom
+
+PREFIXES = ("nodeA", "nodeB")
+# Within which a dead worker's nodes are another's.
+HANDOVER_SECONDS = 5.0
+
+
+class Cluster:
+    """One process for API and dispatcher, and workers that come and go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.hooks = Receiver()
+        self.nodes = {prefix: EmulatedNode() for prefix in PREFIXES}
+        self.folder = folder
+        self.front = Switchroom(folder, dict(self.nodes), self.hooks.url, "api", "dispatcher")
+        self.front.start()
+        self.workers: list[Switchroom] = []
+
+    def add_worker(self) -> Switchroom:
+        worker = Switchroom(self.folder, dict(self.nodes), self.hooks.url, "worker")
+        worker.start()
+        self.workers.append(worker)
+        return worker
+
+    def connections(self) -> list[int]:
+        return [len(self.nodes[prefix].emulator.connections) for prefix in PREFIXES]
+
+    def owners(self) -> set[bytes]:
+        """The workers that hold nodes."""
+        with open_store(config.load(self.front.config, {})) as (store, _):
+            leases = [store.client.get(keys.key(keys.node_tag(prefix), "lease")) for prefix in PREFIXES]
+        return {lease.partition(b" ")[2] for lease in leases if lease}
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.stop(signal.SIGKILL)
+        self.front.close()
+        for node in self.nodes.values():
+            node.close()
+        self.hooks.close()
+
+    def member(self, prefix: str, caller_id: str) -> tuple[str, str]:
+        self.nodes[prefix].call(DIDS["alpha"], caller_id)
+        session = self.hooks.wait("session.started", caller_id=caller_id)["uuid"]
+        # The least loaded node gets the room, which is not always the one that is wanted.
+        names = (f"{caller_id}-{number}" for number in itertools.count())
+        rooms = (self.front.post("/api/v1/conferences", {"name": name}).body["room_id"] for name in names)
+        room = next(room for room in rooms if room.startswith(prefix))
+        self.front.post(f"/api/v1/sessions/{session}/commands/conference/join", {"room_id": room})
+        self.hooks.wait("conference.member.joined", uuid=session)
+        return session, room
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path)
+    yield cluster
+    cluster.close()
+
+
+def test_a_killed_worker_s_nodes_are_taken_over_and_nothing_is_lost(cluster: Cluster) -> None:
+    first = cluster.add_worker()
+    for prefix in PREFIXES:
+        cluster.front.wait_up(prefix)
+    session, _ = cluster.member("nodeA", "5271")
+    cluster.add_worker()
+    first.stop(signal.SIGKILL)
+    cluster.workers.remove(first)
+    # Accepted while nobody holds the node, and carried out all the same.
+    assert cluster.front.post(f"/api/v1/sessions/{session}/commands/conference/unmute").status == 202
+    cluster.hooks.wait("conference.member.unmuted", timeout=HANDOVER_SECONDS + 1, uuid=session)
+    cluster.nodes["nodeB"].call(DIDS["alpha"], "5272")
+    cluster.hooks.wait("session.started", timeout=HANDOVER_SECONDS + 1, caller_id="5272")
+
+
+def test_workers_share_the_nodes_and_hand_over_without_a_gap(cluster: Cluster) -> None:
+    cluster.add_worker()
+    for prefix in PREFIXES:
+        cluster.front.wait_up(prefix)
+    second = cluster.add_worker()
+    owners = set()
+    with gevent.Timeout(10):
+        while len(owners) < 2:
+            statuses = {cluster.front.get("/readyz").body["nodes"][prefix] for prefix in PREFIXES}
+            assert statuses == {True}
+            owners = cluster.owners()
+            gevent.sleep(0.05)
+    assert second.stop() == 0
+    cluster.workers.remove(second)
+    with gevent.Timeout(10):
+        while len(cluster.owners()) != 1 or cluster.connections() != [1, 1]:
+            assert cluster.front.get("/readyz").status == 200
+            gevent.sleep(0.05)
+
+
+def test_a_stopped_worker_that_is_continued_says_nothing_more(cluster: Cluster) -> None:
+    frozen = cluster.add_worker()
+    for prefix in PREFIXES:
+        cluster.front.wait_up(prefix)
+    session, room = cluster.member("nodeA", "5271")
+    frozen.send_signal(signal.SIGSTOP)
+    cluster.add_worker()
+    with gevent.Timeout(15):
+        while cluster.connections() != [2, 2]:
+            gevent.sleep(0.05)
+    # The frozen one has these events in its socket, and will read them when it goes on.
+    assert cluster.front.post(f"/api/v1/sessions/{session}/commands/conference/unmute").status == 202
+    cluster.hooks.wait("conference.member.unmuted", uuid=session)
+    frozen.send_signal(signal.SIGCONT)
+    with gevent.Timeout(15):
+        while cluster.connections() != [1, 1]:
+            gevent.sleep(0.05)
+    assert cluster.hooks.types(uuid=session, room_id=room) == ["conference.member.joined", "conference.member.unmuted"]
+    assert cluster.front.get(f"/api/v1/sessions/{session}").body["muted"] is False
