@@ -21,6 +21,7 @@ import structlog
 from controller.config import Config
 from controller.embedded import EmbeddedStore
 from controller.errors import StoreUnavailable
+from controller.metrics import MetricsServer
 from controller.nodes import Nodes
 from controller.registry import Registry
 from controller.service import Controller, Limits
@@ -51,7 +52,6 @@ class ApiOptions:
     host: str
     port: int
     cursor_key: bytes = field(repr=False)
-    allow_private_playback: bool
 
 
 class Api(Protocol):
@@ -155,6 +155,8 @@ class System:
             return self._opened.enter_context(open_reader(config, url))
 
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        if config.metrics.listen:
+            self._listen(MetricsServer(*_split(config.metrics.listen)), config.metrics.listen, "[metrics] listen")
         if "dispatcher" in self.roles:
             self._add(
                 Dispatcher(
@@ -166,28 +168,41 @@ class System:
                 )
             )
         if "worker" in self.roles:
-            self._add(Worker(store, registry, reader=reader(), owner=owner))
+            audit_seconds = config.worker.audit_seconds
+            self._add(Worker(store, registry, reader=reader(), owner=owner, audit_seconds=audit_seconds))
         if "api" in self.roles:
             limits = Limits(requests_per_second=config.limits.requests_per_second)
-            controller = Controller(store, registry, Nodes(store, registry), limits)
-            host, _, port = config.server.listen.rpartition(":")
-            options = ApiOptions(
-                host=host.strip("[]"),
-                port=int(port),
-                cursor_key=_cursor_key(store),
+            controller = Controller(
+                store,
+                registry,
+                Nodes(store, registry),
+                limits,
+                allow_private_webhooks=config.webhooks.allow_private_networks,
                 allow_private_playback=config.playback.allow_private_networks,
             )
+            host, port = _split(config.server.listen)
+            options = ApiOptions(
+                host=host,
+                port=port,
+                cursor_key=_cursor_key(store),
+            )
             self._api = self._api_factory(controller, options)
-            try:
-                self._add(self._api)
-            except OSError as error:
-                raise CannotStart(
-                    f"cannot listen on {config.server.listen}: {error.strerror}; set [server] listen"
-                ) from error
+            self._listen(self._api, config.server.listen, "[server] listen")
+
+    def _listen(self, part: _Part, address: str, key: str) -> None:
+        try:
+            self._add(part)
+        except OSError as error:
+            raise CannotStart(f"cannot listen on {address}: {error.strerror}; set {key}") from error
 
     def _add(self, part: _Part) -> None:
         part.start()
         self._parts.append(part)
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _connect(config: Config, url: str) -> Store:

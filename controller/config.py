@@ -202,6 +202,18 @@ class LimitsConfig(_Section):
     )
 
 
+class WorkerConfig(_Section):
+    audit_seconds: float = Field(
+        default=30.0, ge=1, le=3600, strict=False, description="how often each node is compared with the store"
+    )
+
+
+class MetricsConfig(_Section):
+    listen: Listen | None = Field(
+        default=None, description="the address on which the process shows its metrics; absent, it shows none"
+    )
+
+
 def _unique(what: str, key: str, values: Callable[[Any], Iterable[str]]) -> Callable[[Any], Any]:
     def check(entries: Any) -> Any:
         seen: set[str] = set()
@@ -231,6 +243,8 @@ class Config(_Section):
     webhooks: WebhooksConfig = Field(default=WebhooksConfig(), description="how webhooks are delivered")
     playback: PlaybackConfig = Field(default=PlaybackConfig(), description="how audio is played")
     limits: LimitsConfig = Field(default=LimitsConfig(), description="how much an app may do")
+    worker: WorkerConfig = Field(default=WorkerConfig(), description="how the nodes are looked after")
+    metrics: MetricsConfig = Field(default=MetricsConfig(), description="what a process tells of itself to Prometheus")
 
     def model_post_init(self, _context: Any, /) -> None:
         if self.store.cluster and not self.store.url:

@@ -108,6 +108,9 @@ class _Server(_WSGIServer):  # type: ignore[misc]
 
     def stop(self, timeout: float | None = None) -> None:
         self.draining = True
+        # What the kernel has accepted already would be reset with the listener.
+        while not self.closed and not self.full() and (waiting := self.do_read()):
+            self.do_handle(*waiting)
         self.close()
         for handler in list(self.idle):
             handler.expect_no_more()
