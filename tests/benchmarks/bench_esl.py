@@ -4,8 +4,8 @@
 
 Both read the same recorded stream (the events of the contract traces, repeated) over a TCP socket from a
 node in a process of its own, and look up the same headers in each event. Counted is the CPU time of this
-process, so neither the sender nor waiting counts. Rounds alternate; the figure of each side is its median. Exits with 1
-if the ratio is below `--minimum`.
+process, so neither the sender nor waiting counts. Rounds alternate, and the best of each side counts: whatever else the
+machine does only ever adds to them. Exits with 1 if the ratio is below `--minimum`.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import json
 import multiprocessing
 import re
 import socket
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -182,12 +181,13 @@ def main() -> int:
         process.terminate()
 
     size = sum(map(len, recorded_events())) / len(recorded_events())
-    stock, own = (statistics.median(rates[side]) for side in SIDES)
+    best = {side: max(rates[side]) for side in SIDES}
+    ratio = best["switchroom"] / best["greenswitch"]
     print(f"\n{options.events:,} events of {size:,.0f} bytes on average, {len(HEADERS)} headers read of each")
     for side in SIDES:
-        print(f"{side:<12}{statistics.median(rates[side]):>10,.0f} events per CPU second")
-    print(f"{'ratio':<12}{own / stock:>10.1f}")
-    return 0 if own / stock >= options.minimum else 1
+        print(f"{side:<12}{best[side]:>10,.0f} events per CPU second")
+    print(f"{'ratio':<12}{ratio:>10.1f}")
+    return 0 if ratio >= options.minimum else 1
 
 
 if __name__ == "__main__":
