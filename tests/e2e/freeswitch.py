@@ -35,12 +35,12 @@ def find_binary() -> str | None:
 class FreeSwitch:
     """Up when the constructor returns. Raises AssertionError, with its log, if it does not come up."""
 
-    def __init__(self, folder: Path, binary: str, **variables: str) -> None:
+    def __init__(self, folder: Path, binary: str, **variables: str | None) -> None:
+        """`variables` are those of `vars.xml`, without their prefix. None leaves one unset."""
         self.folder = folder
         esl, sip, bridge = _free_ports(3)
         rtp = 24000 + os.getpid() % 8 * 1000
-        # The Event Socket's may be overruled by the caller: with an empty one, say.
-        settings = {
+        settings: dict[str, str | None] = {
             "ESL_PORT": str(esl),
             "ESL_PASSWORD": "tests-only-0123456789",
             "SIP_PORT": str(sip),
@@ -49,7 +49,7 @@ class FreeSwitch:
             "RTP_END": str(rtp + 998),
             "CODECS": "PCMU",
         } | variables
-        self.password = settings["ESL_PASSWORD"]
+        self.password = settings["ESL_PASSWORD"] or ""
         self.esl, self.sip, self.bridge = f"127.0.0.1:{esl}", f"127.0.0.1:{sip}", f"127.0.0.1:{bridge}"
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
@@ -61,7 +61,7 @@ class FreeSwitch:
             stdout=(folder / "out").open("w"),
             stderr=subprocess.STDOUT,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder)}
-            | {f"SWITCHROOM_NODE_{name}": value for name, value in settings.items()},
+            | {f"SWITCHROOM_NODE_{name}": value for name, value in settings.items() if value is not None},
         )
         try:
             self._wait_up((esl, sip, bridge))
@@ -73,8 +73,12 @@ class FreeSwitch:
         path = self.folder / "log" / "freeswitch.log"
         return path.read_text(errors="replace") if path.exists() else (self.folder / "out").read_text(errors="replace")
 
-    def stop(self) -> None:
+    def terminate(self) -> None:
+        """Ask it to end; `stop` waits for that."""
         self._process.terminate()
+
+    def stop(self) -> None:
+        self.terminate()
         try:
             self._process.wait(15)
         except subprocess.TimeoutExpired:

@@ -20,15 +20,30 @@ KEYS = 101  # the payload type of a key pressed (RFC 4733)
 HEADER = struct.Struct("!BBHII")
 
 
-class Phone:
-    """Up when the constructor returns. `tone` is the frequency it sends, 0 for silence; levels are in dB of full scale."""
+class Refused(Exception):
+    """The node has answered INVITE with this status."""
 
-    def __init__(self, sip: str, number: str, caller_id: str, tone: float = 0.0, level: float = -12.0) -> None:
-        host, _, port = sip.partition(":")
-        self._node = (host, int(port))
-        self._sip = _bound()
-        self._rtp = _bound()
-        self._me = f"127.0.0.1:{self._sip.getsockname()[1]}"
+
+class Phone:
+    """Up when the constructor returns; raises Refused if the node does not want the call.
+
+    `tone` is the frequency it sends, 0 for silence; `level` and all others are in dB of full scale.
+    """
+
+    def __init__(
+        self,
+        sip: str,
+        number: str,
+        caller_id: str,
+        tone: float = 0.0,
+        level: float = -12.0,
+        host: str = "127.0.0.1",
+    ) -> None:
+        node, _, port = sip.partition(":")
+        self._node = (node, int(port))
+        self._sip, self._rtp = _bound(host), _bound(host)
+        self._host = host
+        self._me = f"{host}:{self._sip.getsockname()[1]}"
         self._number, self._caller_id = number, caller_id
         self._call_id, self._tag = uuid.uuid4().hex, uuid.uuid4().hex[:8]
         self._to = f"<sip:{number}@{sip}>"
@@ -84,7 +99,7 @@ class Phone:
     def _invite(self, rtp_port: int) -> tuple[str, int]:
         """-> where to send RTP."""
         body = (
-            f"v=0\r\no=phone 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+            f"v=0\r\no=phone 1 1 IN IP4 {self._host}\r\ns=-\r\nc=IN IP4 {self._host}\r\nt=0 0\r\n"
             f"m=audio {rtp_port} RTP/AVP 0 {KEYS}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:{KEYS} telephone-event/8000\r\n"
             "a=ptime:20\r\n"
         )
@@ -96,7 +111,8 @@ class Phone:
                 answer = self._final_answer()
             except TimeoutError:
                 continue  # as RFC 3261 has it for UDP: send again
-            assert answer.startswith("SIP/2.0 200"), answer
+            if not answer.startswith("SIP/2.0 200"):
+                raise Refused(int(answer.split()[1]))
             self._to = _header(answer, "To")
             self._target = _header(answer, "Contact").partition("<")[2].partition(">")[0]
             self._sip.sendto(self._request("ACK", 1).encode(), self._node)
@@ -185,9 +201,9 @@ def level(samples: list[int], frequency: float) -> float:
     return max(SILENCE, 20 * math.log10(amplitude / 32768)) if amplitude else SILENCE
 
 
-def _bound() -> socket.socket:
+def _bound(host: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
+    sock.bind((host, 0))
     return sock
 
 

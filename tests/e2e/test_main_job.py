@@ -6,6 +6,8 @@ import re
 import uuid
 from collections.abc import Callable
 
+import pytest
+
 from tests.e2e.conftest import Dial
 from tests.e2e.nodes import PREFIX, Node
 from tests.e2e.system import DIDS, Media, Receiver, Switchroom
@@ -111,6 +113,15 @@ def test_a_caller_who_hangs_up_in_a_room(
 def test_a_number_nobody_owns_is_turned_away(node: Node, room_service: Switchroom) -> None:
     node.call("999999999", "5271").wait_ended()
     assert room_service.get("/readyz").status == 200
+
+
+@pytest.mark.parametrize("before", ["+", "00"])
+def test_a_number_as_trunks_send_it(node: Node, hooks: Receiver, before: str) -> None:
+    caller_id = f"52713{len(before)}"
+    call = node.call(before + DIDS["alpha"], caller_id)
+    hooks.wait("session.started", caller_id=caller_id)
+    call.hang_up()
+    hooks.wait("session.ended", caller_id=caller_id)
 
 
 def test_some_urls_fail(
