@@ -134,6 +134,74 @@ class ListSessions(Command):
     after: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetEndpoint(Command):
+    """-> `{"url", "types": [str], "status": "unset" | "active" | "failing" | "disabled", "since": epoch ms | None,
+    "reason", "old_secret_until": epoch ms | None}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetEndpoint(Command):
+    """-> as GetEndpoint. Enables the endpoint. Refused: `url_refused` (detail `fields`)."""
+
+    url: str
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotateSecret(Command):
+    """-> `{"secret", "old_secret_until": epoch ms}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendTest(Command):
+    """-> `{"webhook_id", "delivered": bool, "status": int | None, "error": str | None, "latency_ms", "answer": str |
+    None}`, after 15 s at the most. Refused: `no_endpoint`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDeliveries(Command):
+    """-> `{"rows": [{"webhook_id", "type", "lane": room or session id, "at": epoch ms, "status", "attempts": int,
+    "next": epoch ms | None}], "cursor": int}`, the newest first.
+
+    Those that were attempted at least once: `status` is retrying, delivered or failed. `since` and `till`: epoch ms.
+    """
+
+    limit: int
+    after: int = 0
+    status: str | None = None
+    type: str | None = None
+    room: str | None = None
+    since: int | None = None
+    till: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetDelivery(Command):
+    """-> a row of ListDeliveries, with `status` pending before the first attempt, `"data": {...}` and `"tried":
+    [{"number", "at": epoch ms, "status": int | None, "error": str | None, "latency_ms", "answer": str | None}]`.
+    Refused: `webhook_not_found`."""
+
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redeliver(Command):
+    """-> `{"webhook_id", "status": "retrying"}`. Refused: `webhook_not_found`, `webhook_pending`, `no_endpoint`,
+    `endpoint_disabled`."""
+
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedeliverRange(Command):
+    """The failed ones from `since` to before `till` (epoch ms). -> `{"webhooks": how many}`; they are sent bit by
+    bit. Refused: `no_endpoint`, `endpoint_disabled`, `redelivery_under_way`."""
+
+    since: int
+    till: int
+
+
 SCRIPTS: dict[type[Command], str] = {
     CreateRoom: "create_room",
     DeleteRoom: "delete_room",
@@ -150,4 +218,12 @@ SCRIPTS: dict[type[Command], str] = {
     ListMembers: "list_members",
     GetSession: "get_session",
     ListSessions: "list_sessions",
+    GetEndpoint: "get_endpoint",
+    SetEndpoint: "set_endpoint",
+    RotateSecret: "rotate_secret",
+    SendTest: "test_endpoint",
+    ListDeliveries: "list_deliveries",
+    GetDelivery: "get_delivery",
+    Redeliver: "redeliver",
+    RedeliverRange: "redeliver_range",
 }

@@ -8,7 +8,7 @@ from typing import Any
 class Refused(Exception):
     """A command or query that was not carried out and changed nothing.
 
-    `code` is one of REASONS; `detail` is what the caller may be told besides (`retry_after_ms`, `room_id`).
+    `code` is one of REASONS; `detail` is what the caller may be told besides (`retry_after_ms`, `room_id`, `fields`).
     """
 
     def __init__(self, code: str, detail: dict[str, Any] | None = None) -> None:
@@ -37,6 +37,12 @@ REASONS: dict[str, str] = {
     "already_unmuted": "Member is already unmuted",
     "nothing_playing": "Nothing is playing in the conference room",
     "too_many_operations": "Too many playback operations are waiting in the conference room",
+    "webhook_not_found": "Webhook not found",
+    "webhook_pending": "Webhook is still being tried",
+    "no_endpoint": "There is no webhook URL for this application",
+    "endpoint_disabled": "The webhook endpoint is disabled. Enable it by setting it anew.",
+    "redelivery_under_way": "Webhooks of a time range are being sent again already",
+    "url_refused": "The URL leads to an address that is not public",
     "bad_cursor": "Invalid cursor",
     "node_down": "The media node is not reachable",
     "no_node": "No media node is available",

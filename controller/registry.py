@@ -18,6 +18,7 @@ import orjson
 
 from controller.store import keys
 from controller.store.store import Store
+from controller.webhooks.message import new_secret
 
 T = TypeVar("T")
 
@@ -67,9 +68,11 @@ def hash_key(salt: str, api_key: str) -> str:
     return hashlib.sha256(f"{salt}:{api_key}".encode()).hexdigest()
 
 
-def new_app(app_id: str, api_key: str, **fields: Any) -> App:
+def new_app(app_id: str, api_key: str, *, webhook_secret: str = "", **fields: Any) -> App:
+    """Without a webhook secret it gets one, so that nothing is ever sent unsigned."""
     salt = secrets.token_hex(8)
-    return App(id=app_id, key_salt=salt, key_hash=hash_key(salt, api_key), **fields)
+    secret = webhook_secret or new_secret()
+    return App(id=app_id, key_salt=salt, key_hash=hash_key(salt, api_key), webhook_secret=secret, **fields)
 
 
 # What an unknown app id is compared with, so that its 401 takes as long as a wrong key's.
@@ -132,6 +135,7 @@ class Registry:
         self._write(keys.NODES, node.prefix, node)
 
     def remove_app(self, app_id: str) -> bool:
+        self._forget_endpoints([app_id])
         return self._remove(keys.APPS, app_id)
 
     def remove_node(self, prefix: str) -> bool:
@@ -148,6 +152,7 @@ class Registry:
             node.prefix: replace(node, source="file", drained=self._is_drained(node.prefix)) for node in nodes
         }
         self._check_numbers(wanted_apps)
+        self._forget_endpoints(app.id for app in self._apps.values() if _is_gone(app, wanted_apps))
         with self._store.guard(), self._store.client.pipeline(transaction=True) as pipe:
             changes = _queue_changes(pipe, keys.APPS, self._apps, wanted_apps)
             changes += _queue_changes(pipe, keys.NODES, self._nodes, wanted_nodes)
@@ -157,6 +162,12 @@ class Registry:
         self._load(force=True)
 
     # Plumbing
+
+    def _forget_endpoints(self, app_ids: Iterable[str]) -> None:
+        """What the API set must not hold for another app that gets the same id later."""
+        with self._store.guard():
+            for app_id in app_ids:
+                self._store.client.delete(keys.key(keys.partition_of(app_id), "endpoint", app_id))
 
     def _is_drained(self, prefix: str) -> bool:
         node = self._nodes.get(prefix)
@@ -213,12 +224,17 @@ class Registry:
 
 def _queue_changes(pipe: Any, table: str, known: Mapping[str, App | Node], wanted: Mapping[str, App | Node]) -> int:
     changed = {name: entry for name, entry in wanted.items() if known.get(name) != entry}
-    gone = [name for name, old in known.items() if old.source == "file" and name not in wanted]
+    gone = [name for name, old in known.items() if _is_gone(old, wanted)]
     for name, entry in changed.items():
         pipe.hset(table, name, orjson.dumps(asdict(entry)))
     for name in gone:
         pipe.hdel(table, name)
     return len(changed) + len(gone)
+
+
+def _is_gone(old: App | Node, wanted: Mapping[str, App | Node]) -> bool:
+    """The file had it at the last start, and has it no more."""
+    return old.source == "file" and (old.id if isinstance(old, App) else old.prefix) not in wanted
 
 
 def _app(raw: bytes) -> App:

@@ -21,9 +21,12 @@ from controller.commands import (
 )
 from controller.errors import Refused, StoreUnavailable
 from controller.nodes import Nodes
+from controller.playback import PlaybackGuard
 from controller.registry import App, Registry
 from controller.store import keys
 from controller.store.store import Store
+from controller.webhooks.connection import Network
+from controller.webhooks.desk import Desk
 
 PREFIX_LENGTH = 5
 
@@ -44,14 +47,33 @@ class Limits:
 
 
 class Controller:
-    """Checks, changes and enqueues in one atomic step of the store. Safe to share between greenlets."""
+    """Checks, changes and enqueues in one atomic step of the store. Safe to share between greenlets.
 
-    def __init__(self, store: Store, registry: Registry, nodes: Nodes, limits: Limits | None = None) -> None:
+    `allow_private_webhooks`, `allow_private_playback`: whether URLs may lead into private networks.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        nodes: Nodes,
+        limits: Limits | None = None,
+        *,
+        allow_private_webhooks: bool = False,
+        allow_private_playback: bool = False,
+    ) -> None:
         self._store = store
         self._registry = registry
         self._nodes = nodes
         limits = limits or Limits()
         self._limits = {"rate": limits.requests_per_second, "cooldowns": limits.cooldowns}
+        desk = Desk(store, registry, Network(allow_private=allow_private_webhooks))
+        # What happens outside the store, by type of command.
+        self._before: dict[type[Command], Callable[[Any], dict[str, Any]]] = {
+            **desk.before,
+            Play: PlaybackGuard(Network(), allow_private=allow_private_playback),
+        }
+        self._after = desk.after
 
     def authenticate(self, app_id: str, api_key: str) -> App | None:
         """The app when the key is its own. Constant time. Raises StoreUnavailable."""
@@ -59,21 +81,25 @@ class Controller:
 
     def execute(self, command: Command) -> dict[str, Any]:
         """The command's answer, as its class says. Raises Refused, StoreUnavailable."""
-        args = {name: getattr(command, name) for name in _FIELDS[type(command)]}
+        kind = type(command)
+        args = {name: getattr(command, name) for name in _FIELDS[kind]}
+        if kind in self._before:
+            args.update(self._before[kind](command))
         target = args.get("session_id") or args.get("room_id")
         if target:
             args["node_up"] = self._nodes.is_up(target[:PREFIX_LENGTH])
         args.update(self._limits)
-        extra = _EXTRA.get(type(command))
+        extra = _EXTRA.get(kind)
         if extra:
             args.update(extra(self._nodes))
-        answer = self._store.run(SCRIPTS[type(command)], keys.partition_of(command.app_id), args)
+        answer = self._store.run(SCRIPTS[kind], keys.partition_of(command.app_id), args)
         if "refused" in answer:
             raise self._refusal(answer, args)
-        empty = _LISTS.get(type(command))
+        empty = _LISTS.get(kind)
         if empty:
             answer.setdefault(empty, [])
-        return answer
+        after = self._after.get(kind)
+        return after(command, args, answer) if after else answer
 
     def health(self) -> dict[str, Any]:
         """-> `{"store": bool, "nodes": {prefix: bool}}`; never raises."""
@@ -85,7 +111,7 @@ class Controller:
     def _refusal(self, answer: dict[str, Any], args: dict[str, Any]) -> Refused:
         code, detail = answer["refused"], answer.get("detail")
         kind, _, problem = code.partition("_")
-        if problem == "not_found" and self._exists(kind, args[f"{kind}_id"]):
+        if problem == "not_found" and kind in ("room", "session") and self._exists(kind, args[f"{kind}_id"]):
             return Refused(f"{kind}_forbidden")
         return Refused(code, detail)
 

@@ -1,11 +1,16 @@
 """Which addresses a tenant's URL may lead to: those of the public internet, and nothing that leads elsewhere.
 
+A webhook's endpoint is judged by the address that is connected to. A URL that a media node fetches can only be judged
+by its text and by what its name resolves to here; docs/security.md says what that leaves to the node's network.
+
 `ipaddress.is_global` will not do: it lets multicast, NAT64, 6to4 and IPv4-compatible addresses through, each
 of which can carry a private IPv4 address.
 """
 
 from __future__ import annotations
 
+import re
+import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 # From the registries of special-purpose addresses (IANA; RFC 6890 and later), and ranges that tunnel or
@@ -64,3 +69,36 @@ def is_public(address: str) -> bool:
             return parsed in PUBLIC_V6 and not any(parsed in network for network in NOT_PUBLIC_V6)
         parsed = IPv4Address(int(parsed) & 0xFFFFFFFF)
     return not any(parsed in network for network in NOT_PUBLIC_V4)
+
+
+# Names that never lead to the public internet (RFC 6761, 6762, 8375, and the one reserved for private use).
+LOCAL_NAMES = ("localhost", "localdomain", "local", "internal", "home.arpa")
+_NUMBER = re.compile("0x[0-9a-f]*|[0-9]+")
+
+
+def literal(host: str) -> str | None:
+    """The address that a URL's host is, in whatever notation: `127.1`, `0x7f000001`, `017700000001`, `2130706433` and
+    `[::1]` are addresses too. None for a name.
+    """
+    plain = host.strip("[]").rstrip(".")
+    if ":" in plain:
+        return plain
+    try:
+        # As libcurl and the resolvers read it, unlike `ipaddress`.
+        return socket.inet_ntoa(socket.inet_aton(plain)) if plain else None
+    except (OSError, ValueError):
+        return None
+
+
+def refusal(host: str) -> str | None:
+    """Why a URL with that host leads nowhere public, as far as its text tells; None when nothing speaks against it."""
+    address = literal(host)
+    if address is not None:
+        return None if is_public(address) else "is not a public address"
+    name = host.rstrip(".").lower()
+    if any(name == local or name.endswith(f".{local}") for local in LOCAL_NAMES):
+        return "is a name of a private network"
+    # Resolvers differ on what looks like an address and is none, such as 0x7f.1.1.1.1.
+    if _NUMBER.fullmatch(name.rpartition(".")[2]):
+        return "is not a valid name"
+    return None

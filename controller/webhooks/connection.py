@@ -58,10 +58,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body`: at most the first ANSWER_BYTES of it."""
+    """`body`: at most the first ANSWER_BYTES of it; `retry_after`: that header of a failure, empty without."""
 
     status: int
     body: bytes
+    retry_after: str = ""
 
 
 def parse_url(url: str) -> Target:
@@ -250,7 +251,8 @@ class Connections:
                 pass
             else:
                 keep = parser.message_complete and not parser.should_close()
-            return Answer(parser.get_code(), bytes(parser.start[:ANSWER_BYTES]))
+            status = parser.get_code()
+            return Answer(status, bytes(parser.start[:ANSWER_BYTES]), parser.retry_after if status >= 400 else "")
         finally:
             if keep:
                 self._idle.append((time.monotonic(), sock))
@@ -269,6 +271,11 @@ class _Parser(HTTPResponse):
     @property
     def is_final(self) -> bool:
         return self.headers_complete and self.get_code() >= 200
+
+    @property
+    def retry_after(self) -> str:
+        found = self.get("retry-after")
+        return found if isinstance(found, str) else ""
 
     def _on_body(self, buf: bytearray) -> None:
         self.body_bytes += len(buf)

@@ -28,14 +28,15 @@ from gevent.pool import Group
 from redis.exceptions import RedisError
 
 from controller.errors import StoreUnavailable
-from controller.registry import Registry
+from controller.registry import App, Registry
 from controller.store import keys
 from controller.store.store import Store
 from controller.webhooks import metrics
 from controller.webhooks.connection import AttemptFailed, Connections, Network
+from controller.webhooks.endpoint import Endpoint
 from controller.webhooks.lanes import Lanes
 from controller.webhooks.message import Webhook, parse_secret, sign, webhook_id
-from controller.webhooks.schedule import Schedule, Step
+from controller.webhooks.schedule import NOTHING, Demand, Schedule, Step, demand
 
 ATTEMPT_SECONDS = 15.0
 LEASE_SECONDS = 3.0  # a dead dispatcher's partitions are taken over that much later, and a renewal
@@ -165,6 +166,9 @@ class Dispatcher:
             if held is None or held.token != token:
                 held = self._claim(tag, token, answer.get("held", ()))
             held.valid_until = asked + LEASE_SECONDS
+            held.settings_are(answer["endpoints"])
+            if "aside" in answer:
+                held.aside_in(answer["aside"] / 1000)
             if answer.get("yield") and not held.yielding:
                 held.yielding = True
                 self._loops.spawn(self._hand_over, tag, HANDOVER_SECONDS, release=True)
@@ -223,7 +227,7 @@ class Dispatcher:
                 if endpoint.connections:
                     endpoint.connections.sweep(now)
                 waiting += not endpoint.lanes.is_empty
-                if endpoint.lanes.is_empty and now - endpoint.used_at > IDLE_SECONDS:
+                if endpoint.lanes.is_empty and now - max(endpoint.used_at, endpoint.paused_until) > IDLE_SECONDS:
                     endpoint.close()
                     del partition.endpoints[app]
         least, most = WINDOW_BYTES
@@ -326,8 +330,9 @@ class Dispatcher:
             except StoreUnavailable:
                 partition.aside_in(RETRY_SECONDS)
                 continue
-            for entry, app, type_, lane, at, data, attempts in answer.get("due", ()):
-                webhook = Webhook(entry, app, type_, lane, int(at), data.encode(), attempts, alone=True)
+            for entry, app, type_, lane, at, data, attempts, earlier in answer.get("due", ()):
+                body = data.encode()
+                webhook = Webhook(entry, app, type_, lane, int(at), body, attempts, alone=True, earlier=earlier)
                 endpoint = partition.endpoint(app)
                 endpoint.alone += 1
                 self._offer(endpoint, webhook)
@@ -371,69 +376,111 @@ class Dispatcher:
 
     def _deliver(self, endpoint: _Endpoint, webhook: Webhook) -> _Outcome:
         app = self._registry.app(webhook.app)
-        if app is None or not app.webhook_url:
-            return _Outcome(skipped="the app has no webhook URL" if app else "there is no such app")
+        if app is None:
+            return _Outcome(skipped="there is no such app")
+        settings = self._settings(endpoint, app)
+        if not settings.url:
+            return _Outcome(skipped="the app has no webhook URL")
+        if not webhook.alone and not settings.wants(webhook.type):
+            return _Outcome(skipped="the app does not want this type")
+        if settings.disabled:
+            return _Outcome(withheld=f"the endpoint is disabled: {settings.disabled}")
+        return self._post(endpoint, webhook, settings)
+
+    def _post(self, endpoint: _Endpoint, webhook: Webhook, settings: Endpoint) -> _Outcome:
+        now = self._clock()
         try:
-            connections, secrets = endpoint.configure(app.webhook_url, (app.webhook_secret,), self._network)
+            connections, secrets = endpoint.configure(settings.url, settings.secrets(now), self._network)
         except ValueError as error:
-            return _Outcome(error=str(error))
-        message, now, body = (
-            webhook_id(endpoint.partition.tag, webhook.entry),
-            int(self._clock()),
-            webhook.body,
-        )
+            return _Outcome(error=str(error), mark=settings.mark)
+        message, body = webhook_id(endpoint.partition.tag, webhook.entry), webhook.body
         headers = {
             "webhook-id": message,
-            "webhook-timestamp": str(now),
-            "webhook-signature": sign(secrets, message, now, body),
+            "webhook-timestamp": str(int(now)),
+            "webhook-signature": sign(secrets, message, int(now), body),
         }
         try:
             answer = connections.post(headers, body, self._attempt_seconds)
         except AttemptFailed as error:
-            return _Outcome(error=str(error))
-        return _Outcome(status=answer.status, answer=answer.body)
+            return _Outcome(error=str(error), mark=settings.mark)
+        asked = demand(answer.status, answer.retry_after, self._clock())
+        return _Outcome(status=answer.status, answer=answer.body, asked=asked, mark=settings.mark)
+
+    def _settings(self, endpoint: _Endpoint, app: App) -> Endpoint:
+        """Kept until the store says that they have changed."""
+        known, partition = endpoint.settings, endpoint.partition
+        if known is not None and known.app is app:
+            return known
+        version = partition.settings_version
+        with self._store.guard():
+            record = self._store.client.hgetall(keys.key(partition.tag, "endpoint", app.id))
+        fresh = Endpoint.stored(app, record)
+        if version == partition.settings_version:  # else they may have changed while they were read
+            endpoint.settings = fresh
+        return fresh
+
+    def _next_step(self, webhook: Webhook, outcome: _Outcome) -> Step:
+        """What follows an attempt, or takes its place."""
+        if outcome.skipped:
+            return Step("skipped")
+        if outcome.is_success:
+            return Step("delivered")
+        if outcome.withheld or outcome.asked.disable:
+            return Step("failed")
+        step = self._schedule.after_failure(webhook.attempts + 1 - webhook.earlier, self._chance())
+        if step.name == "failed":
+            return step
+        delay = max(step.delay, outcome.asked.pause)
+        return Step("aside" if webhook.alone else step.name, delay)
 
     def _report(self, endpoint: _Endpoint, webhook: Webhook, outcome: _Outcome, took: float) -> None:
         """What an attempt came to, for the store."""
-        attempt = webhook.attempts + 1
-        if outcome.skipped:
-            step = Step("skipped")
-        elif outcome.is_success:
-            step = Step("delivered")
-            metrics.LAG.observe(max(0.0, self._clock() - webhook.at / 1000))
-        else:
-            step = self._schedule.after_failure(attempt, self._chance())
-            if webhook.alone and step.name == "held":
-                step = Step("aside", step.delay)
-        latency = round(took * 1000)
+        step = self._next_step(webhook, outcome)
+        if outcome.asked.pause:
+            self._pause(endpoint, outcome.asked.pause)
+        attempt, latency = webhook.attempts + outcome.is_attempt, round(took * 1000)
         line: dict[str, Any] = {
             "app": webhook.app,
             "room" if "-room-" in webhook.lane else "session": webhook.lane,
             "webhook": webhook_id(endpoint.partition.tag, webhook.entry),
             "outcome": step.name,
-            "attempt": attempt,
-            "latency_ms": latency,
         }
-        kept: dict[str, Any] = {"at": round(self._clock() * 1000), "latency_ms": latency}
-        if outcome.status is not None:
-            line["status"] = kept["status"] = outcome.status
-        if error := outcome.error or outcome.skipped:
-            line["error"] = error
-            kept["error"] = error
         row: dict[str, Any] = {
             "id": webhook.entry,
             "app": webhook.app,
             "type": webhook.type,
             "n": attempt,
             "step": step.name,
+            "delay": round(step.delay * 1000),
+            "log": line,
         }
-        row |= {"delay": round(step.delay * 1000), "log": line}
-        if step.name not in ("delivered", "skipped"):
-            kept["answer"] = outcome.answer.decode("utf-8", "replace")
+        if outcome.is_attempt:
+            line |= {"attempt": attempt, "latency_ms": latency}
+            kept: dict[str, Any] = {"at": round(self._clock() * 1000), "latency_ms": latency}
+            if outcome.status is not None:
+                line["status"] = kept["status"] = outcome.status
+                kept["answer"] = outcome.answer.decode("utf-8", "replace")
+            if outcome.error:
+                kept["error"] = outcome.error
             row["attempt"] = orjson.dumps(kept).decode()
+            if outcome.mark:
+                row["mark"] = outcome.mark
+            if step.name != "delivered":
+                row["fault"] = outcome.error or f"it answered {outcome.status}"
+            if outcome.asked.disable:
+                row["disable"] = outcome.asked.disable
+            metrics.LATENCY.observe(took)
+        if error := outcome.error or outcome.skipped or outcome.withheld:
+            line["error"] = error
+        if step.name == "delivered":
+            metrics.LAG.observe(max(0.0, self._clock() - webhook.at / 1000))
         metrics.ATTEMPTS.labels(step.name).inc()
-        metrics.LATENCY.observe(took)
         endpoint.partition.report(endpoint, webhook, row)
+
+    def _pause(self, endpoint: _Endpoint, seconds: float) -> None:
+        """Nothing is sent there meanwhile, so that no lane overtakes the one that was told to wait."""
+        endpoint.paused_until = max(endpoint.paused_until, time.monotonic() + seconds)
+        gevent.spawn_later(seconds, self._enqueue, (endpoint,))
 
     # Results
 
@@ -456,6 +503,7 @@ class Dispatcher:
                 log.warning("webhook partition lost", partition=partition.tag)
                 gevent.spawn(self._drop, partition)
                 return
+            partition.settings_are(answer["endpoints"])
             for endpoint, webhook, row in batch:
                 partition.results.popleft()
                 if endpoint is not None and webhook is not None:
@@ -485,18 +533,25 @@ class Dispatcher:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What an attempt came to: a status with the start of the answer, or an error, or the reason for none at
-    all.
+    """What an attempt came to: a status with the start of the answer, or an error. Or why there was none: it is
+    dropped (`skipped`), or kept for later (`withheld`). `mark`: of the endpoint that was tried.
     """
 
     status: int | None = None
     answer: bytes = b""
     error: str | None = None
+    asked: Demand = NOTHING
+    mark: str | None = None
     skipped: str | None = None
+    withheld: str | None = None
 
     @property
     def is_success(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def is_attempt(self) -> bool:
+        return not self.skipped and not self.withheld
 
 
 @dataclass(slots=True, eq=False)
@@ -506,6 +561,7 @@ class _Endpoint:
     app: str
     partition: _Partition
     lanes: Lanes = field(default_factory=Lanes)
+    settings: Endpoint | None = None
     connections: Connections | None = None
     secrets: tuple[bytes, ...] = ()
     configured: tuple[Any, ...] = ()
@@ -516,17 +572,19 @@ class _Endpoint:
     alone: int = 0
     refilling: bool = False
     used_at: float = 0.0
+    paused_until: float = 0.0
+
+    @property
+    def may_start(self) -> bool:
+        """One more attempt."""
+        return self.under_way < self.limit and self.paused_until <= time.monotonic()
 
     def configure(self, url: str, secrets: tuple[str, ...], network: Network) -> tuple[Connections, tuple[bytes, ...]]:
         """Raises ValueError for a URL or secret that will not do."""
         if self.connections is None or self.configured != (url, secrets):
             self.close()
             parsed = tuple(parse_secret(secret) for secret in secrets)
-            self.connections, self.secrets, self.configured = (
-                Connections(url, network),
-                parsed,
-                (url, secrets),
-            )
+            self.connections, self.secrets, self.configured = Connections(url, network), parsed, (url, secrets)
         return self.connections, self.secrets
 
     def close(self) -> None:
@@ -543,6 +601,7 @@ class _Partition:
         self.token = token
         self.outbox = keys.key(tag, "outbox")
         self.cursor = "0-0"
+        self.settings_version = 0
         self.held: dict[str, tuple[int, float]] = {}
         self.endpoints: dict[str, _Endpoint] = {}
         self.results: deque[tuple[_Endpoint | None, Webhook | None, dict[str, Any]]] = deque()
@@ -569,6 +628,13 @@ class _Partition:
     def report(self, endpoint: _Endpoint | None, webhook: Webhook | None, row: dict[str, Any]) -> None:
         self.results.append((endpoint, webhook, row))
         self.reported.set()
+
+    def settings_are(self, version: int) -> None:
+        """The store's version of all its endpoints' settings."""
+        if version != self.settings_version:
+            self.settings_version = version
+            for endpoint in self.endpoints.values():
+                endpoint.settings = None
 
     def aside_in(self, seconds: float) -> None:
         at = time.monotonic() + seconds
@@ -599,7 +665,7 @@ class _Places:
 
     def queue(self, endpoint: _Endpoint) -> None:
         """It has something to send; `next` will tell when it may."""
-        if not endpoint.queued and endpoint.lanes.is_ready and endpoint.under_way < endpoint.limit:
+        if not endpoint.queued and endpoint.lanes.is_ready and endpoint.may_start:
             endpoint.queued = True
             self._queues[endpoint.slow].append(endpoint)
 
@@ -612,7 +678,7 @@ class _Places:
                     break
                 endpoint = queue.popleft()
                 endpoint.queued = False
-                if endpoint.partition.may_send and endpoint.under_way < endpoint.limit:
+                if endpoint.partition.may_send and endpoint.may_start:
                     return endpoint
         return None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import re
+import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ SECRET_PREFIX = "whsec_"  # noqa: S105
 @dataclass(slots=True, eq=False)
 class Webhook:
     """An entry of the outbox. `at`: ms of the state change; `attempts`: made so far; `wait`: seconds until it
-    may be tried again, 0 when it may at once; `alone`: it has stepped aside and belongs to no lane any more.
+    may be tried again, 0 when it may at once; `alone`: it has stepped aside and belongs to no lane any more;
+    `earlier`: how many of the attempts were made before it was asked to be sent again.
     """
 
     entry: str
@@ -28,6 +31,7 @@ class Webhook:
     attempts: int = 0
     wait: float = 0.0
     alone: bool = False
+    earlier: int = 0
 
     @property
     def place(self) -> str:
@@ -50,6 +54,20 @@ class Webhook:
 def webhook_id(tag: str, entry: str) -> str:
     """`msg_p07-1795374235886-0`, from the partition and the entry: the same at every attempt."""
     return f"msg_{tag.strip('{}')}-{entry}"
+
+
+_ID = re.compile(r"msg_(p[0-9]{2})-([0-9]{1,15}-[0-9]{1,15})", re.ASCII)
+
+
+def parse_webhook_id(message_id: str) -> tuple[str, str] | None:
+    """-> the partition's tag and the entry; None for a text that `webhook_id` cannot have made."""
+    found = _ID.fullmatch(message_id)
+    return (f"{{{found[1]}}}", found[2]) if found else None
+
+
+def new_secret() -> str:
+    """`whsec_` and 32 random bytes."""
+    return SECRET_PREFIX + b64encode(secrets.token_bytes(32)).decode()
 
 
 def parse_secret(secret: str) -> bytes:

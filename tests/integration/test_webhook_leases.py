@@ -163,7 +163,7 @@ def test_what_stepped_aside_is_taken_over(outbox: Outbox, receiver: Receiver, st
     first.stop()
     start("b")
     receiver.wait(2)
-    outbox.wait_until(lambda: not outbox.record(webhook))
+    outbox.wait_until(lambda: outbox.record(webhook).get("status") == "delivered")
     assert receiver.ids() == [webhook] * 2
     first_body, second_body = (request.body for request in receiver.received)
     assert first_body == second_body
@@ -241,7 +241,7 @@ def test_a_dispatcher_that_was_frozen_cannot_write(
         outbox.wait_until(lambda: shares(second) == [8])
         assert receiver.ids() == [webhook] * 2
         assert [(line["attempt"], line["outcome"]) for line in outbox.log(app)] == [(1, "delivered")]
-        assert outbox.record(webhook) == {}
+        assert outbox.record(webhook)["attempts"] == "1"
     finally:
         kill(process)
 

@@ -29,9 +29,14 @@ local alive = redis.call("ZRANGE", K.dispatchers(), 0, -1)
 table.sort(alive)
 local rightful = alive[A.number % #alive + 1] == A.owner
 
+-- What the API may have changed since: settings of endpoints, and webhooks to be sent again (`aside`: ms until due).
+local endpoints = tonumber(redis.call("GET", K.endpoints()) or 0)
 if mine then
   redis.call("HSET", K.dispatcher(), "until", NOW + A.ttl)
-  return cjson.encode({ token = l.token, yield = not rightful })
+  local first = redis.call("ZRANGE", K.asides(), 0, 0, "WITHSCORES")
+  local aside = first[2] and math.max(0, first[2] - NOW)
+  if redis.call("EXISTS", K.redeliveries()) == 1 then aside = 0 end
+  return cjson.encode({ token = l.token, yield = not rightful, endpoints = endpoints, aside = aside or nil })
 end
 -- An own lease whose grant never arrived is taken anew.
 if not rightful or (l.till > NOW and l.owner ~= A.owner) then return cjson.encode({ token = 0 }) end
@@ -43,4 +48,4 @@ for i = 1, #flat, 2 do
   local attempts, next = string.match(flat[i + 1], "(%d+) (%d+)")
   held[#held + 1] = { flat[i], tonumber(attempts), tonumber(next) - NOW }
 end
-return cjson.encode({ token = l.token + 1, held = #held > 0 and held or nil })
+return cjson.encode({ token = l.token + 1, held = #held > 0 and held or nil, endpoints = endpoints })

@@ -1,79 +1,104 @@
+-- include: deliveries
 -- Stores what became of attempts (A.results), each with its line in the event log, unless another dispatcher holds the
--- partition by now (A.token). A result: id (outbox entry), app, n (attempt number), step, delay (ms, to the next attempt),
--- attempt (JSON, kept in the record), log (what the line says). Running it twice changes nothing.
---   delivered, skipped: the webhook is gone.          held: it stays in the outbox, and will be tried again.
---   aside: it leaves the outbox for the app's `aside`. failed: it leaves both, and its record stays for KEEP_S.
-local KEEP_S = 30 * 86400
+-- partition by now (A.token). A result: id (outbox entry), app, n (attempts so far), step, delay (ms, to the next attempt),
+-- attempt (JSON for the record; absent when there was none), log (what the line says), and about the endpoint mark (of
+-- whom this is said), fault (why it failed), disable (why no more is to be sent). Running it twice changes nothing.
+--   skipped: the webhook is gone.   held: it stays in the outbox, and will be tried again.   aside: it leaves the outbox
+--   for the app's `aside`.          delivered, failed: it leaves both, and its record stays for a while.
+local ATTEMPTS = 20 -- kept in a record
+local FAILING_MS = 5 * 86400000 -- after which an endpoint without a single success is disabled
+local FAILING = "it has failed for 5 days"
 
 if redis.call("HGET", K.dispatcher(), "token") ~= string.format("%.0f", A.token) then
   return cjson.encode({ fenced = true })
 end
 
--- From the outbox or the lane into the record, which from then on is all there is of the webhook.
-local function step_out(id, record)
-  local entry = redis.call("XRANGE", K.outbox(), id, id)[1]
-  if entry then
-    redis.call("HSET", record, unpack(entry[2]))
-    redis.call("XDEL", K.outbox(), id)
-  end
-  redis.call("HDEL", K.held(), id)
+local function forget(r, old)
+  redis.call("DEL", K.delivery(r.id))
+  redis.call("HDEL", K.held(), r.id)
+  redis.call("ZREM", K.aside(r.app), r.id)
+  redis.call("ZREM", K.deliveries(r.app, LIST[old]), r.id)
 end
 
-local function gone(r, record)
-  local removed = redis.call("XDEL", K.outbox(), r.id)
-  if r.n > 1 then
-    removed = removed + redis.call("DEL", record)
-    redis.call("HDEL", K.held(), r.id)
+local function keep(r, record, old, entry)
+  if r.attempt then
+    redis.call("HSET", record, "a" .. r.n, r.attempt)
+    if r.n > ATTEMPTS then redis.call("HDEL", record, "a" .. (r.n - ATTEMPTS)) end
+  end
+  redis.call("HSET", record, "attempts", r.n, "next", NOW + r.delay)
+  -- What leaves the outbox goes into the record, which from then on is all there is of the webhook.
+  if entry and r.step ~= "held" then redis.call("HSET", record, unpack(entry[2])) end
+  file(r.app, r.id, r.step, old)
+end
+
+-- False when the result is known already, or is about a webhook that is settled.
+local function settle(r)
+  local record = K.delivery(r.id)
+  local stored = redis.call("HMGET", record, "status", "attempts")
+  local old, entry = stored[1], redis.call("XRANGE", K.outbox(), r.id, r.id)[1]
+  if not entry and old ~= "aside" then return false end
+  if r.attempt and old and tonumber(stored[2]) >= r.n then return false end
+  if r.step == "skipped" then
+    if old then forget(r, old) end
+  else
+    keep(r, record, old, entry)
+  end
+  if r.step == "held" then
+    redis.call("HSET", K.held(), r.id, string.format("%d %.0f", r.n, NOW + r.delay))
+    return true
+  end
+  if entry then redis.call("XDEL", K.outbox(), r.id) end
+  if old == "held" then redis.call("HDEL", K.held(), r.id) end
+  if r.step == "aside" then
+    redis.call("ZADD", K.aside(r.app), NOW + r.delay, r.id)
+  elseif old == "aside" then
     redis.call("ZREM", K.aside(r.app), r.id)
   end
-  return removed > 0
-end
-
-local function attempted(r, record, status)
-  local stored = redis.call("HGET", record, "attempts")
-  if stored and tonumber(stored) >= r.n then return false end
-  -- Neither in the outbox nor on record: it was settled before.
-  if not stored and #redis.call("XRANGE", K.outbox(), r.id, r.id) == 0 then return false end
-  redis.call("HSET", record, "status", status, "attempts", r.n, "next", NOW + r.delay, "a" .. r.n, r.attempt)
   return true
 end
 
-local STEPS = {
-  delivered = gone,
-  skipped = gone,
-  held = function(r, record)
-    if not attempted(r, record, "held") then return false end
-    redis.call("HSET", K.held(), r.id, string.format("%d %.0f", r.n, NOW + r.delay))
-    return true
-  end,
-  aside = function(r, record)
-    if not attempted(r, record, "aside") then return false end
-    step_out(r.id, record)
-    redis.call("ZADD", K.aside(r.app), NOW + r.delay, r.id)
-    return true
-  end,
-  failed = function(r, record)
-    if not attempted(r, record, "failed") then return false end
-    step_out(r.id, record)
-    redis.call("ZREM", K.aside(r.app), r.id)
-    redis.call("EXPIRE", record, KEEP_S)
-    redis.call("ZADD", K.failed(r.app), NOW, r.id)
-    redis.call("ZREMRANGEBYSCORE", K.failed(r.app), "-inf", NOW - KEEP_S * 1000)
-    return true
-  end,
-}
+-- How an endpoint does, from all that was tried of it: whether any was delivered, else why not.
+local function judge(app, found)
+  local key = K.endpoint(app)
+  local e = redis.call("HMGET", key, "mark", "failing_since", "disabled_at")
+  local known = e[1] == found.mark
+  if not known and (found.fault or e[2] or e[3]) then
+    redis.call("HDEL", key, "failing_since", "disabled_at", "reason")
+    redis.call("HSET", key, "mark", found.mark)
+  end
+  local since = known and e[2] and tonumber(e[2])
+  if found.delivered then
+    if since then redis.call("HDEL", key, "failing_since", "reason") end
+  elseif found.fault then
+    redis.call("HSET", key, "failing_since", since or NOW, "reason", found.fault)
+  end
+  local why = found.disable or (not found.delivered and since and NOW - since >= FAILING_MS and FAILING)
+  if why and not (known and e[3]) then
+    redis.call("HSET", key, "disabled_at", NOW, "reason", why)
+    redis.call("INCR", K.endpoints())
+    log("state", "webhook.endpoint.disabled", { app = app, reason = why })
+  end
+end
 
-local apps = {}
+local apps, endpoints = {}, {}
 for _, r in ipairs(A.results) do
-  if STEPS[r.step](r, K.delivery(r.id)) then
+  if settle(r) then
     if r.delay > 0 then r.log.next_at = NOW + r.delay end
     log("delivery", r.type, r.log)
+    if r.mark then
+      local found = endpoints[r.app]
+      -- A later mark is about a newer URL.
+      if not found or found.mark ~= r.mark then
+        found = { mark = r.mark }
+        endpoints[r.app] = found
+      end
+      found.delivered = found.delivered or r.step == "delivered"
+      found.fault = r.fault or found.fault
+      found.disable = r.disable or found.disable
+    end
   end
-  if r.step == "aside" or r.n > 1 then apps[r.app] = true end
+  if r.step ~= "delivered" or r.n > 1 then apps[r.app] = true end
 end
-
-for app in pairs(apps) do
-  local first = redis.call("ZRANGE", K.aside(app), 0, 0, "WITHSCORES")
-  if first[1] then redis.call("ZADD", K.asides(), first[2], app) else redis.call("ZREM", K.asides(), app) end
-end
-return "{}"
+for app in pairs(apps) do refresh_aside(app) end
+for app, found in pairs(endpoints) do judge(app, found) end
+return cjson.encode({ endpoints = tonumber(redis.call("GET", K.endpoints()) or 0) })

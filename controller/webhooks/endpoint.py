@@ -1,0 +1,122 @@
+"""Where an app's webhooks go: what its configuration says, and over it what the API has set. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from controller.registry import App
+
+EVERYTHING = ("*",)
+
+# Every type of webhook, as docs/webhooks.md has them, but for `webhook.test`, which is sent when asked for only.
+TYPES = (
+    "conference.created",
+    "conference.destroyed",
+    "conference.member.joined",
+    "conference.member.left",
+    "conference.member.muted",
+    "conference.member.unmuted",
+    "conference.member.join_failed",
+    "conference.command.failed",
+    "conference.play.started",
+    "conference.play.finished",
+    "conference.play.paused",
+    "conference.play.stopped",
+    "conference.play.volume_changed",
+    "session.started",
+    "session.ended",
+)
+
+
+def matches(pattern: str, type_: str) -> bool:
+    """`pattern`: a type, a beginning with `.*` for all below it, or `*`."""
+    return pattern in ("*", type_) or (pattern.endswith(".*") and type_.startswith(pattern[:-1]))
+
+
+def fingerprint(value: str) -> str:
+    """Tells whether a configured value is still the one that the API set another over."""
+    return hashlib.sha256(value.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """`app`: what is configured; `record`: the app's `endpoint` hash, texts, empty when nothing was set."""
+
+    app: App
+    record: Mapping[str, str]
+
+    @classmethod
+    def stored(cls, app: App, record: Mapping[bytes, bytes]) -> Endpoint:
+        """From the hash as the store's client reads it."""
+        return cls(app, {name.decode(): value.decode() for name, value in record.items()})
+
+    @cached_property
+    def _is_set(self) -> bool:
+        return self.record.get("url_base") == fingerprint(self.app.webhook_url)
+
+    @cached_property
+    def url(self) -> str:
+        """Empty when there is none."""
+        return self.record["url"] if self._is_set else self.app.webhook_url
+
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        return tuple(orjson.loads(self.record["types"])) if self._is_set else EVERYTHING
+
+    @cached_property
+    def mark(self) -> str:
+        """Names what a judgement is about: this URL, since it was set last."""
+        return fingerprint(f"{self.record.get('generation', 0)} {self.url}")
+
+    @cached_property
+    def old_secret_until(self) -> int:
+        """Ms; 0 when the secret was not rotated."""
+        return int(self.record["old_until"]) if self._is_rotated else 0
+
+    @cached_property
+    def disabled(self) -> str:
+        """Why nothing is sent there; empty when something is."""
+        return self._judged("reason") if self._judged("disabled_at") else ""
+
+    def secrets(self, now: float) -> tuple[str, ...]:
+        """What to sign with at `now` (epoch seconds)."""
+        if not self._is_rotated:
+            return (self.app.webhook_secret,)
+        if now * 1000 < self.old_secret_until:
+            return self.record["secret"], self.record["old_secret"]
+        return (self.record["secret"],)
+
+    def wants(self, type_: str) -> bool:
+        return self.types == EVERYTHING or any(matches(pattern, type_) for pattern in self.types)
+
+    def describe(self, now: float) -> dict[str, Any]:
+        """-> `{"url", "types", "status": "unset" | "active" | "failing" | "disabled", "since": ms | None,
+        "reason", "old_secret_until": ms | None}`.
+        """
+        status, since = "active", ""
+        for name, field in (("disabled", "disabled_at"), ("failing", "failing_since")):
+            if since := self._judged(field):
+                status = name
+                break
+        until = self.old_secret_until
+        return {
+            "url": self.url,
+            "types": list(self.types),
+            "status": status if self.url else "unset",
+            "since": int(since) if since else None,
+            "reason": self._judged("reason"),
+            "old_secret_until": until if until > now * 1000 else None,
+        }
+
+    @cached_property
+    def _is_rotated(self) -> bool:
+        return self.record.get("secret_base") == fingerprint(self.app.webhook_secret)
+
+    def _judged(self, field: str) -> str:
+        return self.record.get(field, "") if self.record.get("mark") == self.mark else ""
