@@ -23,6 +23,7 @@ from web.cursor import Cursors
 from web.health import health
 from web.schemas import Error
 from web.sessions import sessions
+from web.webhooks import webhooks
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
@@ -76,7 +77,7 @@ def create_app(controller: Controller, *, settings: WebSettings | None = None) -
     app.before_request(partial(_admit, settings.max_body))
     app.after_request(_finish)
     errors.install(app)
-    for resource in (conferences, sessions, health):
+    for resource in (conferences, sessions, webhooks, health):
         app.register_api(resource)
     openapi.install(app)
     return app

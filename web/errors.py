@@ -19,11 +19,13 @@ logger = logging.getLogger(__name__)
 # The status for each reason in `controller.errors.REASONS`.
 STATUS: dict[str, int] = {
     "bad_cursor": 400,
+    "url_refused": 400,
     "room_forbidden": 403,
     "session_forbidden": 403,
     "room_not_found": 404,
     "session_not_found": 404,
     "not_in_room": 404,
+    "webhook_not_found": 404,
     "name_taken": 409,
     "in_other_room": 409,
     "other_node": 409,
@@ -33,6 +35,10 @@ STATUS: dict[str, int] = {
     "already_unmuted": 409,
     "nothing_playing": 409,
     "too_many_operations": 409,
+    "webhook_pending": 409,
+    "no_endpoint": 409,
+    "endpoint_disabled": 409,
+    "redelivery_under_way": 409,
     "rate_limited": 429,
     "node_down": 503,
     "no_node": 503,
@@ -58,6 +64,7 @@ RETRY_AFTER = 2
 _EXAMPLE_DETAIL: dict[str, dict[str, Any]] = {
     "name_taken": {"room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
     "rate_limited": {"retry_after_ms": 1250},
+    "url_refused": {"fields": [{"field": "url", "problem": "is not a public address"}]},
 }
 _HEADERS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": "The scheme: an API key in a header."},

@@ -64,7 +64,7 @@ def _operations(app: OpenAPI) -> list[tuple[str, str, Any]]:
     return [
         (path, method, operation)
         for path, item in app.paths.items()
-        for method in ("get", "post", "delete")
+        for method in ("get", "post", "put", "delete")
         if (operation := getattr(item, method))
     ]
 

@@ -34,6 +34,7 @@ _PROBLEMS = {
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "has the wrong form",
     "int_type": "must be an integer",
+    "literal_error": "must be {expected}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "list_type": "must be a list",
@@ -74,7 +75,7 @@ class Resource(APIBlueprint):
                 statuses.append(400)
             responses: ResponseDict = {str(status): model for status, model in answers.items()}
             responses |= errors.documented(statuses, (*refuses, "rate_limited"))
-            add = {"GET": self.get, "POST": self.post, "DELETE": self.delete}[method]
+            add = {"GET": self.get, "POST": self.post, "PUT": self.put, "DELETE": self.delete}[method]
             add(rule, operation_id=view.__name__, responses=responses)(view)
             return view
 

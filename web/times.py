@@ -8,3 +8,15 @@ from datetime import UTC, datetime
 def iso(seconds: int) -> str:
     """Epoch seconds as `2026-05-06T12:34:56Z`."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def iso_ms(milliseconds: int | None) -> str | None:
+    """Epoch milliseconds as `2026-05-06T12:34:56.789Z`; None as None."""
+    if milliseconds is None:
+        return None
+    return f"{iso(milliseconds // 1000)[:-1]}.{milliseconds % 1000:03d}Z"
+
+
+def parse_ms(text: str) -> int:
+    """The same read, milliseconds or not. Raises ValueError."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)

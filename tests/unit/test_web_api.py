@@ -18,8 +18,10 @@ from controller.errors import REASONS, Refused, StoreUnavailable
 from tests.unit.web_fakes import (
     APP,
     CREATED_AT,
+    CREATED_MS,
     FOREIGN_ROOM,
     FOREIGN_SESSION,
+    FOREIGN_WEBHOOK,
     HEADERS,
     KEY,
     MISSING_ROOM,
@@ -28,6 +30,7 @@ from tests.unit.web_fakes import (
     OTHER_HEADERS,
     ROOM,
     SESSION,
+    WEBHOOK,
     FakeController,
 )
 from web import errors
@@ -35,13 +38,14 @@ from web.app import create_app
 
 ROOMS = "/api/v1/conferences"
 SESSIONS = "/api/v1/sessions"
+WEBHOOKS = "/api/v1/webhooks"
 MALFORMED_ROOM = "acW68-room-550e8400"
 ISO = "2026-05-06T12:34:56Z"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """`path` has `{room}` or `{session}` where an id goes; `command` is what a good request asks."""
+    """`path` has `{room}`, `{session}` or `{webhook}` where an id goes; `command` is what a good request asks."""
 
     method: str
     path: str
@@ -61,6 +65,7 @@ class Endpoint:
         *,
         room: str = ROOM,
         session: str = SESSION,
+        webhook: str = WEBHOOK,
         headers: dict[str, str] | None = None,
         **options: Any,
     ) -> TestResponse:
@@ -68,7 +73,7 @@ class Endpoint:
             body = options.pop("json", self.body)
             if body is not None:
                 options |= {"data": json.dumps(body), "content_type": "application/json"}
-        path = self.path.format(room=room, session=session)
+        path = self.path.format(room=room, session=session, webhook=webhook)
         return client.open(path, method=self.method, headers=HEADERS if headers is None else headers, **options)
 
     @property
@@ -79,12 +84,29 @@ class Endpoint:
     def takes_session(self) -> bool:
         return "{session}" in self.path
 
+    @property
+    def takes_webhook(self) -> bool:
+        return "{webhook}" in self.path
+
 
 BY_APP = {"app_id": APP}
 IN_ROOM = {**BY_APP, "room_id": ROOM}
 BY_SESSION = {**BY_APP, "session_id": SESSION}
 MEMBER = {"uuid": SESSION, "did": "747713001", "caller_id": "527121102", "muted": True}
 SESSION_ANSWER = {**MEMBER, "state": "joined", "room_id": ROOM, "member_id": 7, "started_at": ISO}
+HOOKS = "https://app.example.com/hooks"
+ISO_MS = "2026-05-06T12:34:56.789Z"
+ENDPOINT_ANSWER = {"status": "failing", "since": ISO_MS, "reason": "it answered 500", "old_secret_until": None}
+DELIVERY = {
+    "webhook_id": WEBHOOK,
+    "type": "conference.created",
+    "room_id": ROOM,
+    "uuid": "",
+    "created_at": ISO_MS,
+    "status": "retrying",
+    "attempts": 1,
+    "next_attempt_at": "2026-05-06T12:35:01.789Z",
+}
 
 ENDPOINTS = [
     Endpoint(
@@ -274,9 +296,121 @@ ENDPOINTS = [
             ("unmute", "unmuted", commands.Unmute),
         )
     ),
+    Endpoint(
+        method="GET",
+        path=f"{WEBHOOKS}/endpoint",
+        status=200,
+        answer={**ENDPOINT_ANSWER, "url": HOOKS, "types": ["*"]},
+        command=commands.GetEndpoint(**BY_APP),
+    ),
+    Endpoint(
+        method="PUT",
+        path=f"{WEBHOOKS}/endpoint",
+        body={"url": HOOKS, "types": ["conference.play.*", "session.ended"]},
+        status=200,
+        answer={**ENDPOINT_ANSWER, "url": HOOKS, "types": ["conference.play.*", "session.ended"]},
+        command=commands.SetEndpoint(**BY_APP, url=HOOKS, types=("conference.play.*", "session.ended")),
+        bad_bodies=[
+            {},
+            {"types": ["*"]},
+            *(
+                {"url": url}
+                for url in ("", "ftp://a.example/", "a.example/hooks", "https://", 7, None, ["https://a.example"])
+            ),
+            {"url": "https://user:pass@a.example/"},
+            {"url": "https://a.example/\n"},
+            {"url": "https://a.example/ b"},
+            {"url": "https://a.example:99999/"},
+            {"url": "https://a.example/" + "a" * 2048},
+            *(
+                {"url": HOOKS, "types": types}
+                for types in (
+                    [],
+                    ["*"] * 33,
+                    "*",
+                    None,
+                    [""],
+                    ["conference"],
+                    ["conference.*.left"],
+                    ["*.left"],
+                    ["Session.*"],
+                )
+            ),
+            *({"url": HOOKS, "types": [name]} for name in ("session.start", "session.*\n", "recording.*", "session.")),
+            {"url": HOOKS, "secret": "whsec_AAEC"},
+        ],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{WEBHOOKS}/endpoint/rotate-secret",
+        status=200,
+        answer={"secret": "whsec_AAEC"},
+        command=commands.RotateSecret(**BY_APP),
+        bad_bodies=[{"secret": "whsec_AAEC"}],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{WEBHOOKS}/endpoint/test",
+        status=200,
+        answer={
+            "webhook_id": "msg_test-p07-1795374235886-0",
+            "delivered": False,
+            "status": 500,
+            "error": None,
+            "latency_ms": 42,
+            "answer": "oops",
+        },
+        command=commands.SendTest(**BY_APP),
+        bad_bodies=[{"url": HOOKS}],
+    ),
+    Endpoint(
+        method="GET",
+        path=f"{WEBHOOKS}/deliveries",
+        status=200,
+        answer={"deliveries": [DELIVERY]},
+        command=commands.ListDeliveries(**BY_APP, limit=50),
+        cursor=True,
+    ),
+    Endpoint(
+        method="GET",
+        path=f"{WEBHOOKS}/deliveries/{{webhook}}",
+        status=200,
+        answer={
+            **DELIVERY,
+            "data": {"sequence": 1},
+            "tried": [
+                {"number": 1, "at": ISO_MS, "status": 500, "error": None, "latency_ms": 42, "answer": "oops"},
+            ],
+        },
+        command=commands.GetDelivery(**BY_APP, webhook_id=WEBHOOK),
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{WEBHOOKS}/deliveries/{{webhook}}/redeliver",
+        status=202,
+        answer={"webhook_id": WEBHOOK, "status": "retrying"},
+        command=commands.Redeliver(**BY_APP, webhook_id=WEBHOOK),
+        bad_bodies=[{"force": True}],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{WEBHOOKS}/redeliver",
+        body={"since": ISO, "until": ISO_MS},
+        status=202,
+        answer={"webhooks": 3},
+        command=commands.RedeliverRange(**BY_APP, since=CREATED_AT * 1000, till=CREATED_MS),
+        bad_bodies=[
+            {},
+            {"since": ISO},
+            *({"since": ISO, "until": until} for until in ("2026-13-06T12:34:56Z", "2026-05-06", ISO + "\n", 7, None)),
+            *({"since": ISO, "until": until} for until in ("2026-05-06T12:34:56+02:00", "0000-05-06T12:34:56Z")),
+            {"since": ISO, "until": ISO, "status": "delivered"},
+        ],
+    ),
 ]
 
 WITH_ROOM = [endpoint for endpoint in ENDPOINTS if endpoint.takes_room]
+WITH_WEBHOOK = [endpoint for endpoint in ENDPOINTS if endpoint.takes_webhook]
 WITH_SESSION = [endpoint for endpoint in ENDPOINTS if endpoint.takes_session]
 PAGED = [endpoint for endpoint in ENDPOINTS if endpoint.cursor]
 WITH_BODY = [endpoint for endpoint in ENDPOINTS if endpoint.method != "GET"]
@@ -501,6 +635,12 @@ def test_a_session_id_of_the_wrong_form_is_no_session(
     assert controller.asked == []
 
 
+@each(WITH_WEBHOOK)
+@pytest.mark.parametrize("webhook", [FOREIGN_WEBHOOK, WEBHOOK + "0", "x", "%00", WEBHOOK + "%0A", "%ff", ROOM])
+def test_a_webhook_that_is_not_the_app_s(endpoint: Endpoint, webhook: str, client: FlaskClient) -> None:
+    assert_error(endpoint.ask(client, webhook=webhook), 404, "Webhook not found")
+
+
 def test_a_foreign_room_to_join_is_403_and_a_missing_one_404(client: FlaskClient) -> None:
     path = f"{SESSIONS}/{SESSION}/commands/conference/join"
     assert_error(client.post(path, headers=HEADERS, json={"room_id": FOREIGN_ROOM}), 403)
@@ -631,7 +771,7 @@ def test_a_body_of_64_kib_is_read(client: FlaskClient) -> None:
 
 @each(ENDPOINTS)
 def test_unknown_query_parameters_are_ignored(endpoint: Endpoint, client: FlaskClient) -> None:
-    response = endpoint.ask(client, query_string={"trace": "1", "room_id": "x"})
+    response = endpoint.ask(client, query_string={"trace": "1", "operation_id": "x"})
     assert response.status_code == endpoint.status
 
 
@@ -651,6 +791,12 @@ def test_the_table_of_statuses_is_complete() -> None:
 @pytest.mark.parametrize(
     ("code", "status"),
     [
+        ("webhook_not_found", 404),
+        ("webhook_pending", 409),
+        ("no_endpoint", 409),
+        ("endpoint_disabled", 409),
+        ("redelivery_under_way", 409),
+        ("url_refused", 400),
         ("rate_limited", 429),
         ("not_in_room", 404),
         ("still_joining", 409),
@@ -810,10 +956,61 @@ def test_a_client_s_own_names_come_back_short_and_few(client: FlaskClient) -> No
     assert len(fields[0]["field"]) == 64
 
 
+# Deliveries
+
+
+def test_deliveries_are_narrowed(client: FlaskClient, controller: FakeController) -> None:
+    query = {"status": "failed", "type": "session.ended", "room_id": ROOM, "since": ISO, "until": ISO_MS}
+    page = client.get(f"{WEBHOOKS}/deliveries", headers=HEADERS, query_string=query)
+    (asked,) = controller.asked
+    assert asked == commands.ListDeliveries(
+        **BY_APP, limit=50, status="failed", type="session.ended", room=ROOM, since=CREATED_AT * 1000, till=CREATED_MS
+    )
+    # A cursor goes on in the same listing, and in no other.
+    again = {**query, "cursor": page.get_json()["cursor"]}
+    for left_out in query:
+        narrower = {name: value for name, value in again.items() if name != left_out}
+        response = client.get(f"{WEBHOOKS}/deliveries", headers=HEADERS, query_string=narrower)
+        assert_error(response, 400, "Invalid cursor")
+    assert client.get(f"{WEBHOOKS}/deliveries", headers=HEADERS, query_string=again).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("status", "held"),
+        ("status", ""),
+        ("type", "*"),
+        ("type", "a" * 65),
+        ("room_id", SESSION),
+        ("since", "yesterday"),
+        ("until", "2026-05-06T25:00:00Z"),
+    ],
+)
+def test_what_deliveries_cannot_be_narrowed_by(
+    name: str, value: str, client: FlaskClient, controller: FakeController
+) -> None:
+    detail = assert_error(client.get(f"{WEBHOOKS}/deliveries", headers=HEADERS, query_string={name: value}), 400)
+    assert [each["field"] for each in detail["fields"]] == [name]
+    assert controller.asked == []
+
+
+def test_a_delivery_of_a_session_outside_rooms(client: FlaskClient, controller: FakeController) -> None:
+    row = {"webhook_id": WEBHOOK, "type": "session.ended", "lane": SESSION, "at": CREATED_MS, "status": "delivered"}
+    controller.answers[commands.ListDeliveries] = {"rows": [{**row, "attempts": 1, "next": None}], "cursor": 0}
+    (found,) = client.get(f"{WEBHOOKS}/deliveries", headers=HEADERS).get_json()["deliveries"]
+    assert (found["room_id"], found["uuid"], found["next_attempt_at"]) == ("", SESSION, None)
+
+
 # Pages
 
 
-LIMITS = {"rooms": (ROOMS, 200), "members": (f"{ROOMS}/{ROOM}/members", 1000), "sessions": (SESSIONS, 1000)}
+LIMITS = {
+    "rooms": (ROOMS, 200),
+    "deliveries": (f"{WEBHOOKS}/deliveries", 200),
+    "members": (f"{ROOMS}/{ROOM}/members", 1000),
+    "sessions": (SESSIONS, 1000),
+}
 
 
 @pytest.mark.parametrize(("path", "maximum"), LIMITS.values(), ids=LIMITS)
@@ -954,7 +1151,7 @@ def test_unknown_paths_under_the_api(path: str, client: FlaskClient) -> None:
 
 @each(ENDPOINTS)
 def test_other_methods_say_which_there_are(endpoint: Endpoint, client: FlaskClient) -> None:
-    path = endpoint.path.format(room=ROOM, session=SESSION)
+    path = endpoint.path.format(room=ROOM, session=SESSION, webhook=WEBHOOK)
     response = client.patch(path, headers=HEADERS)
     assert_error(response, 405, "Method not allowed")
     assert endpoint.method in response.headers["Allow"].split(", ")
@@ -962,7 +1159,7 @@ def test_other_methods_say_which_there_are(endpoint: Endpoint, client: FlaskClie
 
 @each(ENDPOINTS)
 def test_options_and_head(endpoint: Endpoint, client: FlaskClient, controller: FakeController) -> None:
-    path = endpoint.path.format(room=ROOM, session=SESSION)
+    path = endpoint.path.format(room=ROOM, session=SESSION, webhook=WEBHOOK)
     options = client.options(path, headers=HEADERS)
     assert (options.status_code, options.data) == (204, b"")
     assert endpoint.method in options.headers["Allow"].split(", ")

@@ -12,7 +12,7 @@ from werkzeug.test import EnvironBuilder, TestResponse
 
 from controller import commands
 from controller.commands import Command
-from tests.unit.web_fakes import HEADERS, MISSING_ROOM, ROOM, SESSION, FakeController
+from tests.unit.web_fakes import HEADERS, MISSING_ROOM, ROOM, SESSION, WEBHOOK, FakeController
 from web.app import create_app
 
 _controller = FakeController()
@@ -38,6 +38,12 @@ PATHS = [
         f"sessions/{SESSION}/commands/conference/leave",
         f"sessions/{SESSION}/commands/conference/mute",
         f"sessions/{SESSION}/commands/conference/unmute",
+        "webhooks/endpoint",
+        "webhooks/endpoint/test",
+        "webhooks/redeliver",
+        "webhooks/deliveries",
+        f"webhooks/deliveries/{WEBHOOK}",
+        f"webhooks/deliveries/{WEBHOOK}/redeliver",
     )
 ]
 METHODS = st.sampled_from(["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"])
@@ -49,7 +55,9 @@ anything = st.recursive(
 )
 # Near to what is right, so that fuzzing gets past the first check.
 almost = st.dictionaries(
-    st.sampled_from(["name", "urls", "volume", "room_id", "command_uid", "Name", "", "volume "]),
+    st.sampled_from(
+        ["name", "urls", "url", "types", "since", "volume", "room_id", "command_uid", "Name", "", "volume "]
+    ),
     st.one_of(
         anything,
         st.sampled_from([ROOM, MISSING_ROOM, ROOM + "\n", "standup", "a\n", 2, -50, 7, 8, "2", True, 2.0]),
@@ -79,7 +87,7 @@ CONTENT_TYPES = [
     "multipart/form-data; boundary=x",
     "application/x-www-form-urlencoded",
 ]
-PAGES = ["conferences", f"conferences/{ROOM}/members", "sessions"]
+PAGES = ["conferences", f"conferences/{ROOM}/members", "sessions", "webhooks/deliveries"]
 
 
 def ask(method: str, path: str, **options: Any) -> TestResponse:

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from controller.errors import Refused
-from tests.unit.web_fakes import HEADERS, ROOM, SESSION, FakeController
+from tests.unit.web_fakes import HEADERS, ROOM, SESSION, WEBHOOK, FakeController
 from web import errors
 from web.app import create_app
 
@@ -51,7 +51,7 @@ CHECKS = [
 ]
 
 
-KNOWN = {"room_id": ROOM, "uuid": SESSION}
+KNOWN = {"room_id": ROOM, "uuid": SESSION, "webhook_id": WEBHOOK}
 
 
 @schema.parametrize()
@@ -100,6 +100,8 @@ def test_what_the_commands_refuse_is_documented() -> None:
     assert "already_muted" in by_id["mute"]
     assert "already_muted" not in by_id["unmute"]
     assert "room_forbidden" not in by_id["list_members"]
+    assert by_id["set_endpoint"] >= {"url_refused", "rate_limited"}
+    assert by_id["redeliver"] >= {"webhook_not_found", "webhook_pending", "no_endpoint", "endpoint_disabled"}
 
 
 def test_every_operation_under_the_api_wants_both_headers() -> None:
@@ -139,12 +141,17 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "leave": False,
         "mute": False,
         "unmute": False,
+        "set_endpoint": True,
+        "rotate_secret": False,
+        "send_test": False,
+        "redeliver": False,
+        "redeliver_range": True,
     }
 
 
 def test_400_is_documented_where_something_is_validated() -> None:
     without = {operation["operationId"] for _, _, operation in OPERATIONS if "400" not in operation["responses"]}
-    assert without == {"healthz", "readyz", "get_session"}
+    assert without == {"healthz", "readyz", "get_session", "get_endpoint", "get_delivery"}
 
 
 class Page(HTMLParser):

@@ -22,9 +22,12 @@ MISSING_ROOM = "acW68-room-00000000-0000-4000-8000-000000000000"
 SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1a09"
 FOREIGN_SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1aff"
 MISSING_SESSION = "acW68-00000000-0000-0000-0000-000000000000"
+WEBHOOK = "msg_p07-1795374235886-0"
+FOREIGN_WEBHOOK = "msg_p09-1795374235886-0"
 OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 
 CREATED_AT = 1778070896  # 2026-05-06T12:34:56Z
+CREATED_MS = CREATED_AT * 1000 + 789
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class FakeApp:
 
 
 class FakeController:
-    """Knows two apps, ROOM and SESSION of one, FOREIGN_ROOM and FOREIGN_SESSION of the other.
+    """Knows two apps, ROOM, SESSION and WEBHOOK of one, FOREIGN_ROOM and so on of the other.
 
     `refusal` or `failure`, when set, is raised in place of an answer; `answers` replaces the usual ones.
     """
@@ -71,6 +74,9 @@ class FakeController:
 
     @staticmethod
     def _find(command: Command) -> None:
+        webhook = WEBHOOK if command.app_id == APP else FOREIGN_WEBHOOK
+        if getattr(command, "webhook_id", webhook) != webhook:
+            raise Refused("webhook_not_found")
         named = (("session", SESSION, FOREIGN_SESSION), ("room", ROOM, FOREIGN_ROOM))
         for kind, own, foreign in named:
             mine, others = (own, foreign) if command.app_id == APP else (foreign, own)
@@ -96,6 +102,24 @@ def usual_answer(command: Command) -> dict[str, Any]:
     member = {name: session[name] for name in ("uuid", "did", "caller_id", "muted")}
     room = {"room_id": room_id, "name": "weekly-standup", "created_at": CREATED_AT, "members": 1}
     after = getattr(command, "after", 0)
+    endpoint = {
+        "url": getattr(command, "url", "https://app.example.com/hooks"),
+        "types": list(getattr(command, "types", ("*",))),
+        "status": "failing",
+        "since": CREATED_MS,
+        "reason": "it answered 500",
+        "old_secret_until": None,
+    }
+    tried = {"number": 1, "at": CREATED_MS, "status": 500, "error": None, "latency_ms": 42, "answer": "oops"}
+    delivery = {
+        "webhook_id": getattr(command, "webhook_id", WEBHOOK),
+        "type": "conference.created",
+        "lane": ROOM,
+        "at": CREATED_MS,
+        "status": "retrying",
+        "attempts": 1,
+        "next": CREATED_MS + 5000,
+    }
     answers: dict[type[Command], dict[str, Any]] = {
         commands.CreateRoom: {"room_id": ROOM},
         commands.DeleteRoom: {"room_id": room_id},
@@ -118,5 +142,13 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.ListMembers: {"rows": [member], "cursor": after + 1},
         commands.GetSession: session,
         commands.ListSessions: {"rows": [session], "cursor": after + 1},
+        commands.GetEndpoint: endpoint,
+        commands.SetEndpoint: endpoint,
+        commands.RotateSecret: {"secret": "whsec_AAEC", "old_secret_until": CREATED_MS},
+        commands.SendTest: {**tried, "webhook_id": "msg_test-p07-1795374235886-0", "delivered": False},
+        commands.ListDeliveries: {"rows": [delivery], "cursor": after + 1},
+        commands.GetDelivery: {**delivery, "data": {"sequence": 1}, "tried": [tried]},
+        commands.Redeliver: {"webhook_id": delivery["webhook_id"], "status": "retrying"},
+        commands.RedeliverRange: {"webhooks": 3},
     }
     return answers[type(command)]

@@ -1,0 +1,151 @@
+"""The application's webhook endpoint, and what became of its webhooks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller.commands import (
+    GetDelivery,
+    GetEndpoint,
+    ListDeliveries,
+    Redeliver,
+    RedeliverRange,
+    RotateSecret,
+    SendTest,
+    SetEndpoint,
+)
+from web.auth import API_PREFIX
+from web.context import app_id, cursors, execute
+from web.resource import Answer, Resource
+from web.schemas import (
+    DeliveryDetail,
+    DeliveryList,
+    DeliveryPage,
+    Endpoint,
+    EndpointBody,
+    Nothing,
+    RangeBody,
+    RangeRedelivery,
+    Redelivery,
+    Secret,
+    SentTest,
+    WebhookPath,
+)
+from web.times import iso_ms, parse_ms
+
+MAX_DELIVERIES = 200
+
+_NARROWING = ("status", "type", "room_id", "since", "until")
+_SENDING = ("no_endpoint", "endpoint_disabled")
+
+webhooks = Resource("webhooks", "Where webhooks go, and what became of them.", url_prefix=f"{API_PREFIX}/webhooks")
+
+
+@webhooks.serves("GET", "/endpoint", answers={200: Endpoint})
+def get_endpoint() -> Answer:
+    """Show the webhook endpoint.
+
+    Its secret is never shown."""
+    return _endpoint(execute(GetEndpoint(app_id=app_id()))), 200
+
+
+@webhooks.serves("PUT", "/endpoint", answers={200: Endpoint}, refuses=("url_refused",))
+def set_endpoint(body: EndpointBody) -> Answer:
+    """Set the webhook endpoint, and enable it.
+
+    Holds within a second, and until the configuration file's own value changes."""
+    return _endpoint(execute(SetEndpoint(app_id=app_id(), url=body.url, types=tuple(body.types)))), 200
+
+
+@webhooks.serves("POST", "/endpoint/rotate-secret", answers={200: Secret})
+def rotate_secret(body: Nothing) -> Answer:  # noqa: ARG001
+    """Make a new secret, which is shown this once.
+
+    For 24 hours webhooks are signed with the old one too."""
+    return {"secret": execute(RotateSecret(app_id=app_id()))["secret"]}, 200
+
+
+@webhooks.serves("POST", "/endpoint/test", answers={200: SentTest}, refuses=("no_endpoint",))
+def send_test(body: Nothing) -> Answer:  # noqa: ARG001
+    """Send a `webhook.test` now, and say what came of it.
+
+    Answers after 15 s at the most. Also while the endpoint is disabled. One in 2 s."""
+    sent = execute(SendTest(app_id=app_id()))
+    return {name: sent[name] for name in SentTest.model_fields}, 200
+
+
+@webhooks.serves("GET", "/deliveries", answers={200: DeliveryList})
+def list_deliveries(query: DeliveryPage) -> Answer:
+    """List webhooks that were attempted, the newest first.
+
+    At most 200 in a page. Failed ones are kept for 30 days, of the delivered ones the last 1,000 for 3 days."""
+    scope = (app_id(), "deliveries", *(str(getattr(query, name)) for name in _NARROWING))
+    command = ListDeliveries(
+        app_id=app_id(),
+        limit=min(query.limit, MAX_DELIVERIES),
+        after=cursors().open(query.cursor, *scope),
+        status=query.status,
+        type=query.type,
+        room=query.room_id,
+        since=parse_ms(query.since) if query.since else None,
+        till=parse_ms(query.until) if query.until else None,
+    )
+    answer = execute(command)
+    rows = [_delivery(row) for row in answer["rows"]]
+    return {"deliveries": rows, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
+
+
+@webhooks.serves("GET", "/deliveries/<webhook_id>", answers={200: DeliveryDetail}, refuses=("webhook_not_found",))
+def get_delivery(path: WebhookPath) -> Answer:
+    """Show a webhook, with every attempt."""
+    found = execute(GetDelivery(app_id=app_id(), webhook_id=path.webhook_id))
+    tried = [{**attempt, "at": iso_ms(attempt["at"])} for attempt in found["tried"]]
+    return {**_delivery(found), "data": found["data"], "tried": tried}, 200
+
+
+@webhooks.serves(
+    "POST",
+    "/deliveries/<webhook_id>/redeliver",
+    answers={202: Redelivery},
+    refuses=("webhook_not_found", "webhook_pending", *_SENDING),
+)
+def redeliver(path: WebhookPath, body: Nothing) -> Answer:  # noqa: ARG001
+    """Send a webhook again that was delivered or has failed.
+
+    With the same id, out of its room's order, and with retries as at first."""
+    execute(Redeliver(app_id=app_id(), webhook_id=path.webhook_id))
+    return {"webhook_id": path.webhook_id, "status": "retrying"}, 202
+
+
+@webhooks.serves("POST", "/redeliver", answers={202: RangeRedelivery}, refuses=("redelivery_under_way", *_SENDING))
+def redeliver_range(body: RangeBody) -> Answer:
+    """Send all webhooks of a time again that have failed.
+
+    They are sent bit by bit, from the oldest to the newest; one such request at a time."""
+    command = RedeliverRange(app_id=app_id(), since=parse_ms(body.since), till=parse_ms(body.until))
+    return {"webhooks": execute(command)["webhooks"]}, 202
+
+
+def _endpoint(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "url": found["url"],
+        "types": found["types"],
+        "status": found["status"],
+        "since": iso_ms(found["since"]),
+        "reason": found["reason"],
+        "old_secret_until": iso_ms(found["old_secret_until"]),
+    }
+
+
+def _delivery(row: dict[str, Any]) -> dict[str, Any]:
+    in_room = "-room-" in row["lane"]
+    return {
+        "webhook_id": row["webhook_id"],
+        "type": row["type"],
+        "room_id": row["lane"] if in_room else "",
+        "uuid": "" if in_room else row["lane"],
+        "created_at": iso_ms(row["at"]),
+        "status": row["status"],
+        "attempts": row["attempts"],
+        "next_attempt_at": iso_ms(row["next"]),
+    }
