@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,11 +25,14 @@ from rich.text import Text
 
 from controller import demo, doctor, logs, tail
 from controller.bootstrap import ROLES, ApiFactory, CannotStart, System, open_reader, open_store
+from controller.commands import GetDelivery, ListDeliveries, Redeliver, RedeliverRange
 from controller.config import AppConfig, Config, ConfigError, NodeConfig, check, load
 from controller.embedded import EmbeddedStoreError
-from controller.errors import StoreUnavailable
+from controller.errors import Refused, StoreUnavailable
 from controller.logs import escaped
+from controller.nodes import Nodes
 from controller.registry import App, Node, Registry, new_app
+from controller.service import Controller
 
 
 class _BadInput(click.ClickException):
@@ -41,6 +45,7 @@ FAULTS: dict[type[Exception], type[click.ClickException]] = {
     CannotStart: click.ClickException,
     EmbeddedStoreError: click.ClickException,
     StoreUnavailable: click.ClickException,
+    Refused: click.ClickException,
 }
 
 
@@ -58,6 +63,14 @@ class Context:
     def registry(self) -> Iterator[Registry]:
         with open_store(self.config()) as (store, _):
             yield Registry(store)
+
+    @contextmanager
+    def controller_for(self, app_id: str) -> Iterator[Controller]:
+        """To ask on behalf of an app, which must be there."""
+        with open_store(self.config()) as (store, _):
+            registry = Registry(store)
+            _there(registry.app(app_id), f"app {app_id}")
+            yield Controller(store, registry, Nodes(store, registry))
 
 
 class _Command(click.Command):
@@ -316,6 +329,106 @@ def node_remove(context: Context, prefix: str) -> None:
         _changeable(registry.node(prefix), f"node {prefix}")
         registry.remove_node(prefix)
     click.echo(f"node {prefix} removed")
+
+
+# Webhooks
+
+DELIVERIES = 200  # asked for at a time
+
+
+@cli.group()
+def webhooks() -> None:
+    """What became of an app's webhooks."""
+
+
+def _time(_context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    try:
+        return tail.parse_since(text, time.time()) if text else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=option) from error
+
+
+since_option = click.option("--since", callback=_time, help="What happened since: 10m, 2h, 1d ago, or ISO 8601.")
+until_option = click.option("--until", "till", callback=_time, help="What happened before, in the same forms.")
+
+
+@webhooks.command("list")
+@click.argument("app_id", metavar="APP")
+@click.option("--status", type=click.Choice(["retrying", "delivered", "failed"]), help="Only these.")
+@click.option("--type", help="Only of this type.")
+@click.option("--room", help="Only of this room.")
+@since_option
+@until_option
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Most to list.")
+@as_json
+@click.pass_obj
+def webhooks_list(context: Context, /, *, app_id: str, limit: int, as_json: bool, **narrowing: Any) -> None:
+    """List webhooks that were attempted, the newest first."""
+    rows: list[dict[str, Any]] = []
+    after = 0
+    with context.controller_for(app_id) as controller:
+        while len(rows) < limit:
+            wanted = min(DELIVERIES, limit - len(rows))
+            page = controller.execute(ListDeliveries(app_id=app_id, limit=wanted, after=after, **narrowing))
+            rows += map(_delivery, page["rows"])
+            if not (after := page["cursor"]):
+                break
+    _print_table(rows, as_json)
+
+
+@webhooks.command("show")
+@click.argument("app_id", metavar="APP")
+@click.argument("webhook_id", metavar="WEBHOOK")
+@as_json
+@click.pass_obj
+def webhooks_show(context: Context, *, app_id: str, webhook_id: str, as_json: bool) -> None:
+    """Show a webhook, with every attempt."""
+    with context.controller_for(app_id) as controller:
+        found = controller.execute(GetDelivery(app_id=app_id, webhook_id=webhook_id))
+    shown = _delivery(found)
+    tried = [{**attempt, "at": _moment(attempt["at"])} for attempt in found["tried"]]
+    if as_json:
+        _print_fields({**shown, "data": found["data"], "tried": tried}, as_json)
+        return
+    _print_fields({**shown, "data": json.dumps(found["data"])}, as_json)
+    if tried:
+        click.echo()
+        # Answers are the tenant's: quoted, so that nothing in one can act on a terminal.
+        _print_table([{**attempt, "answer": json.dumps(attempt["answer"])} for attempt in tried], as_json)
+
+
+@webhooks.command("redeliver")
+@click.argument("app_id", metavar="APP")
+@click.argument("webhook_id", metavar="[WEBHOOK]", required=False)
+@since_option
+@until_option
+@click.pass_obj
+def webhooks_redeliver(
+    context: Context, *, app_id: str, webhook_id: str | None, since: int | None, till: int | None
+) -> None:
+    """Send one webhook again, or with --since all that have failed of those since then."""
+    if (webhook_id is None) == (since is None) or (webhook_id and till):
+        raise click.UsageError("give either WEBHOOK or --since; --until goes with --since")
+    with context.controller_for(app_id) as controller:
+        if webhook_id:
+            controller.execute(Redeliver(app_id=app_id, webhook_id=webhook_id))
+            count = 1
+        else:
+            end = int(time.time() * 1000) if till is None else till
+            count = controller.execute(RedeliverRange(app_id=app_id, since=since or 0, till=end))["webhooks"]
+    click.echo(f"{count} will be sent again")
+
+
+def _delivery(row: dict[str, Any]) -> dict[str, Any]:
+    names = ("webhook_id", "type", "lane", "status", "attempts")
+    times = {"created_at": row["at"], "next_attempt_at": row["next"]}
+    return {**{name: row[name] for name in names}, **{name: _moment(at) for name, at in times.items()}}
+
+
+def _moment(milliseconds: int | None) -> str:
+    if milliseconds is None:
+        return ""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 # The event log

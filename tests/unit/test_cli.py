@@ -37,6 +37,9 @@ COMMANDS = (
     "node list",
     "node drain",
     "node remove",
+    "webhooks list",
+    "webhooks show",
+    "webhooks redeliver",
 )
 
 
@@ -73,6 +76,11 @@ def test_a_mistake_in_the_file_is_one_clear_line(switchroom, tmp_path: Path, how
         (["node", "add", "x", "127.0.0.1:8021", "--password", "p"], "prefix: must be exactly 5"),
         (["node", "add", "acW68", "127.0.0.1", "--password", "p"], "esl: must be host:port"),
         (["tail", "--since", "yesterday"], "neither a time"),
+        (["webhooks", "list", "demo", "--since", "yesterday"], "neither a time"),
+        (["webhooks", "list", "demo", "--status", "held"], "is not one of"),
+        (["webhooks", "redeliver", "demo"], "give either WEBHOOK or --since"),
+        (["webhooks", "redeliver", "demo", "msg_p00-1-0", "--since", "1h"], "give either WEBHOOK or --since"),
+        (["webhooks", "redeliver", "demo", "msg_p00-1-0", "--until", "1h"], "--until goes with --since"),
         (["serve", "--role", "cook"], "is not one of"),
         (["serve", "--config", "missing.toml"], "cannot read missing.toml"),
     ],
