@@ -49,6 +49,8 @@ TICK_SECONDS = 1.0
 AUDIT_SECONDS = 30.0
 AUDIT_FIRST_SECONDS = 1.0
 AUDIT_AGAIN_SECONDS = 2.0
+# A comparison is repeated until it finds nothing: the node goes on while it is being looked at.
+RESYNC_ROUNDS = 3
 # How long events are held while the store is away; after that the link is dropped and compared anew.
 HOLD_SECONDS = 30.0
 # Commands are read in pages; a read waits that long for the first.
@@ -248,8 +250,14 @@ class NodeWorker:
         core_uuid = connection.api(esl.CoreUuid()).strip()
         restarted = self._core_uuid not in ("", core_uuid)
         self._core_uuid = core_uuid
-        plan, rooms = self._compare(connection)
-        self._apply(plan.occurrences, resynced=True)
+        changes = 0
+        for _ in range(RESYNC_ROUNDS):
+            plan, rooms = self._compare(connection)
+            self._apply(plan.occurrences, resynced=True)
+            self._empty(connection, plan.orphans)
+            changes += len(plan.occurrences)
+            if not plan.occurrences:
+                break
         lost: list[Step] = []
         for room in rooms:
             if room["operation"] or room["stopping"]:
@@ -258,12 +266,11 @@ class NodeWorker:
                 lost.append(("playback_lost", keys.partition_of(room["app"]), args))
         lost += [("jobs_lost", tag, {"resynced": True}) for tag in keys.TAGS]
         self._run_many(lost)
-        self._empty(connection, plan.orphans)
         self._suspects = frozenset()
         self._connection = connection
         self.renew()
         self._take_waiting()
-        self._log.info("node up", changes=len(plan.occurrences), orphans=len(plan.orphans), restarted=restarted)
+        self._log.info("node up", changes=changes, restarted=restarted)
 
     def _compare(self, connection: Connection) -> tuple[Plan, list[dict[str, Any]]]:
         """What differs between node and store, and the node's rooms."""

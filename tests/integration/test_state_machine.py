@@ -1,0 +1,314 @@
+"""Anything may happen in any order, on API and node: what tenants were told must add up to what the store holds."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
+
+from controller.store import keys
+from controller.store.store import Store
+from tests.integration.world import NODE, World
+
+UNPLAYABLE = {"ok": False, "cause": "unplayable", "reason": "x"}
+REFUSED = {"ok": False, "cause": "other", "reason": "x"}
+URLS = [f"http://media.example/{name}.wav" for name in "abc"]
+# How an operation may end, once.
+ENDS = ("conference.play.finished", "conference.play.stopped")
+
+
+class Machine(RuleBasedStateMachine):
+    """`store` is set by the test. The node's side is kept here: `there` is who is in which conference."""
+
+    store: Store
+    sessions = Bundle("sessions")
+    rooms = Bundle("rooms")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store.client.flushall()
+        self.world = World(self.store)
+        self.numbers = itertools.count(1)
+        self.there: dict[str, tuple[str, int]] = {}
+        self.muted: dict[str, bool] = {}
+        self.calls: dict[str, int] = {}
+        self.waiting: list[dict[str, Any]] = []
+        self.history: list[tuple[str, dict[str, Any]]] = []
+        self.queues: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        self.operations: set[str] = set()
+
+    # The tenant
+
+    @rule(target=rooms)
+    def create(self) -> str:
+        return self.world.create(f"room{next(self.numbers)}")
+
+    @rule(room=rooms)
+    def delete(self, room: str) -> None:
+        self.world.ask("delete_room", room_id=room)
+
+    @rule(session=sessions, room=rooms)
+    def join(self, session: str, room: str) -> None:
+        self.world.ask("join", session_id=session, room_id=room)
+
+    @rule(session=sessions)
+    def leave(self, session: str) -> None:
+        self.world.ask("leave", session_id=session)
+
+    @rule(session=sessions, want=st.sampled_from(["mute", "unmute"]))
+    def mute(self, session: str, want: str) -> None:
+        self.world.ask("mute", session_id=session, want=want)
+
+    @rule(room=rooms, count=st.integers(1, 3))
+    def play(self, room: str, count: int) -> None:
+        operation = f"op{next(self.numbers)}"
+        if "refused" not in self.world.play(room, *URLS[:count], operation=operation):
+            self.operations.add(operation)
+
+    @rule(room=rooms, script=st.sampled_from(["pause", "stop"]))
+    def control(self, room: str, script: str) -> None:
+        self.world.ask(script, room_id=room)
+
+    @rule(room=rooms, volume=st.integers(-50, 7))
+    def volume(self, room: str, volume: int) -> None:
+        self.world.ask("volume", room_id=room, volume=volume)
+
+    # The node
+
+    @rule(target=sessions)
+    def call(self) -> str:
+        number = next(self.numbers)
+        session = self.world.park(number)
+        self.calls[session] = number
+        return session
+
+    @rule(session=consumes(sessions))
+    def hang_up(self, session: str) -> None:
+        self._out(session)
+        del self.calls[session]
+        self.world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
+
+    @rule(session=consumes(sessions))
+    def hang_up_unseen(self, session: str) -> None:
+        """del-member was lost."""
+        self.there.pop(session, None)
+        del self.calls[session]
+        self.world.tell("session_ended", session_id=session, cause="UNKNOWN")
+
+    @rule(target=sessions, room=rooms)
+    def member(self, room: str) -> str:
+        """A call that goes into a room at once, if it still is one."""
+        session = self.call()
+        self.join(session, room)
+        self.work()
+        return session
+
+    @rule()
+    def work(self) -> None:
+        """The node does all that it is asked, in order."""
+        self.waiting += self.world.sent()
+        while self.waiting:
+            self._carry_out(self.waiting.pop(0))
+
+    @rule()
+    def take(self) -> None:
+        self.waiting += self.world.sent()
+
+    @rule(data=st.data(), answer=st.sampled_from(["ok", "ok", "ok", "refused", "lost"]))
+    def carry_out(self, data: st.DataObject, answer: str) -> None:
+        """The node gets to a command, not always in order, and answers it."""
+        if not self.waiting:
+            return
+        command = self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1)))
+        if answer == "lost":
+            return
+        if answer == "refused":
+            self.world.answer(command["job"], **(UNPLAYABLE if command["op"] == "play" else REFUSED))
+            return
+        self._carry_out(command)
+
+    @rule(data=st.data())
+    def file_done(self, data: st.DataObject) -> None:
+        rooms = sorted(room for room, queue in self.queues.items() if queue)
+        if rooms:
+            room = data.draw(st.sampled_from(rooms))
+            operation, index = self.queues[room].pop(0)
+            self.world.tell("file_done", room_id=room, operation_id=operation, index=index)
+
+    @rule()
+    def time_passes(self) -> None:
+        """Whatever is open is overdue; what the node has not got to by then it never does."""
+        self.waiting.clear()
+        self.world.overdue()
+        self.world.overdue()
+
+    @rule()
+    def reconnect(self) -> None:
+        """The link was cut and is back: node and store are compared as the worker does."""
+        self.waiting.clear()
+        for session in self.calls:
+            stored = self.world.session(session)
+            there = self.there.get(session)
+            if stored["room_id"] and stored["member_id"] and (stored["room_id"], stored["member_id"]) != there:
+                self.world.tell(
+                    "member_left",
+                    session_id=session,
+                    room_id=stored["room_id"],
+                    member_id=stored["member_id"],
+                    resynced=True,
+                )
+            if there and (stored["room_id"], stored["member_id"]) != there:
+                self._say_joined(session, resynced=True)
+            elif there and stored["muted"] != self.muted[session]:
+                self._say_muted(session, resynced=True)
+        for room in {key.decode().rpartition("room:")[2] for key in self.store.client.keys("*}:room:*")}:
+            queue = self.queues[room]
+            playing = URLS[queue[0][1]].removeprefix("http://") if queue else None
+            answer = self.world.tell("playback_lost", room_id=room, playing=playing, resynced=True)
+            if answer.get("interrupted"):
+                queue.clear()
+        self.world.tell("jobs_lost", resynced=True)
+
+    # What the node does with a command
+
+    def _carry_out(self, command: dict[str, Any]) -> None:
+        done = getattr(self, "_" + command["op"], lambda _: {"ok": True})(command)
+        self.world.answer(command["job"], **done)
+
+    def _join(self, command: dict[str, Any]) -> dict[str, Any]:
+        session = command["session"]
+        if session not in self.calls:
+            return {"ok": False, "cause": "no_channel", "reason": "x"}
+        self._out(session)
+        self.there[session] = (command["room"], self.calls[session])
+        self.muted[session] = True
+        self._say_joined(session)
+        return {"ok": True}
+
+    def _kick(self, command: dict[str, Any]) -> dict[str, Any]:
+        if self.there.get(command["session"]) != (command["room"], command["member_id"]):
+            return {"ok": False, "cause": "no_member", "reason": "x"}
+        self._out(command["session"])
+        return {"ok": True}
+
+    def _kick_all(self, command: dict[str, Any]) -> dict[str, Any]:
+        for session in [session for session, (room, _) in self.there.items() if room == command["room"]]:
+            self._out(session)
+        return {"ok": True}
+
+    def _mute(self, command: dict[str, Any]) -> dict[str, Any]:
+        session = command["session"]
+        if self.there.get(session) != (command["room"], command["member_id"]):
+            return {"ok": False, "cause": "no_member", "reason": "x"}
+        self.muted[session] = command["op"] == "mute"
+        self._say_muted(session)
+        return {"ok": True}
+
+    _unmute = _mute
+
+    def _play(self, command: dict[str, Any]) -> dict[str, Any]:
+        if not any(room == command["room"] for room, _ in self.there.values()):
+            return {"ok": False, "cause": "no_room", "reason": "no members"}
+        self.queues[command["room"]].append((command["operation"], command["index"]))
+        return {"ok": True}
+
+    def _stop(self, command: dict[str, Any]) -> dict[str, Any]:
+        self.queues[command["room"]].clear()
+        return {"ok": True}
+
+    def _out(self, session: str) -> None:
+        if session in self.there:
+            room, member_id = self.there.pop(session)
+            self.world.left(session, room, member_id)
+            if not any(other == room for other, _ in self.there.values()):
+                self.queues[room].clear()
+
+    def _say_joined(self, session: str, **more: Any) -> None:
+        room, member_id = self.there[session]
+        self.world.tell(
+            "member_joined", session_id=session, room_id=room, member_id=member_id, muted=self.muted[session], **more
+        )
+
+    def _say_muted(self, session: str, **more: Any) -> None:
+        room, member_id = self.there[session]
+        self.world.tell(
+            "member_muted", session_id=session, room_id=room, member_id=member_id, muted=self.muted[session], **more
+        )
+
+    # What must hold at any time
+
+    @invariant()
+    def tenants_were_told_what_is(self) -> None:
+        self.history += self.world.webhooks()
+        members: dict[str, dict[str, bool]] = {}
+        sequences: dict[str, list[int]] = defaultdict(list)
+        ends: dict[str, int] = defaultdict(int)
+        for kind, data in self.history:
+            sequences[data.get("room_id") or data["uuid"]].append(data["sequence"])
+            room = data.get("room_id", "")
+            if kind == "conference.created":
+                members[room] = {}
+            elif kind == "conference.destroyed":
+                assert members.pop(room) == {}
+            elif kind in ("conference.member.joined", "conference.member.muted", "conference.member.unmuted"):
+                assert (data["uuid"] in members[room]) == (kind != "conference.member.joined")
+                members[room][data["uuid"]] = data["muted"]
+            elif kind == "conference.member.left":
+                members[room].pop(data["uuid"])
+            elif kind in ENDS:
+                ends[data["operation_id"]] += 1
+        assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in sequences.values())
+        assert all(count == 1 for operation, count in ends.items() if operation)
+        for room, told in members.items():
+            stored = self.store.client.zrange(keys.key(self.world.tag, "members", room), 0, -1)
+            assert {session.decode() for session in stored} == set(told)
+            for session, muted in told.items():
+                assert self.world.session(session)["muted"] is muted
+
+    def teardown(self) -> None:
+        """When all is answered or overdue, nothing hangs: the store is what the node is."""
+        self.waiting.clear()
+        self.reconnect()
+        for _ in range(20):
+            self.work()
+            for room, queue in self.queues.items():
+                while queue:
+                    operation, index = queue.pop(0)
+                    self.world.tell("file_done", room_id=room, operation_id=operation, index=index)
+        self.tenants_were_told_what_is()
+        for session in self.calls:
+            stored = self.world.session(session)
+            room, member_id = self.there.get(session, ("", None))
+            assert (stored["room_id"], stored["member_id"]) == (room, member_id), stored
+            assert stored["state"] == ("joined" if room else "parked")
+            assert not room or stored["muted"] is self.muted[session]
+        ended = {data["operation_id"] for kind, data in self.history if kind in ENDS and kind.endswith("finished")}
+        stops = [data["room_id"] for kind, data in self.history if kind == "conference.play.stopped"]
+        started = {
+            data["operation_id"]: data["room_id"] for kind, data in self.history if kind == "conference.play.started"
+        }
+        assert {operation for operation, room in started.items() if room not in stops} <= ended
+        assert not self.store.client.hgetall(keys.key(self.world.tag, "sent", NODE))
+
+
+@pytest.mark.timeout(120)
+def test_whatever_happens(store: Store) -> None:
+    class OnThisStore(Machine):
+        pass
+
+    OnThisStore.store = store
+    run_state_machine_as_test(
+        OnThisStore,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            derandomize=True,
+        ),
+    )
