@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,6 +56,8 @@ class PlaybackGuard:
                 problems[name] = "leads to an address that is not public"
 
         looking = [gevent.spawn(look_up, name) for name in names]
-        gevent.joinall(looking, timeout=self._seconds)
+        # Not joinall's own timeout: it counts from when the loop ran last, and what is busy would check nothing.
+        with suppress(TimeoutError), gevent.Timeout(self._seconds, TimeoutError()):
+            gevent.joinall(looking)
         gevent.killall(looking, block=False)
         return problems

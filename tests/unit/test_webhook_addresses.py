@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.webhooks.addresses import NOT_PUBLIC_V4, is_public
+from controller.webhooks.addresses import NOT_PUBLIC_V4, is_public, literal, refusal
 
 PRIVATE_V4 = [
     "0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.100.100.200", "100.127.255.255",
@@ -72,3 +72,52 @@ def test_no_way_of_carrying_an_ipv4_address_makes_it_public(number: int) -> None
     assert not is_public(str(IPv6Address((0x2002 << 112) | (number << 80))))
     mapped = IPv6Address(0xFFFF << 32 | number)
     assert is_public(str(mapped)) == is_public(str(IPv4Address(number)))
+
+
+LOOPBACK = [
+    "127.0.0.1", "127.1", "127.0.1", "0x7f000001", "0x7f.0x0.0x0.0x1", "0x7f.1", "2130706433", "017700000001", "0177.0.0.1",
+    "0177.1", "127.0.0.1.", "[::1]", "::1", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::]", "0", "0.0.0.0", "[::]",
+]  # fmt: skip
+NAMES_INSIDE = [
+    "localhost", "LocalHost", "localhost.", "a.localhost", "printer.local", "metadata.google.internal", "x.INTERNAL.",
+    "host.localdomain", "nas.home.arpa",
+]  # fmt: skip
+ALMOST_ADDRESSES = ["256.1.1.1", "08.8.8.8", "1.2.3.4.5", "0x7f.1.1.1.1", "a.123", "a.0x7f", "99999999999"]
+
+
+@pytest.mark.parametrize("host", [*LOOPBACK, *NAMES_INSIDE, *ALMOST_ADDRESSES, *PRIVATE_V4])
+def test_hosts_that_lead_inside(host: str) -> None:
+    assert refusal(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "example.com",
+        "local.example.com",
+        "mylocalhost",
+        "internal.example",
+        "8.8.8.8",
+        "0x08080808",
+        "134744072",
+        "a.1b",
+    ],
+)
+def test_hosts_that_nothing_speaks_against(host: str) -> None:
+    assert refusal(host) is None
+
+
+@given(st.integers(0, 2**32 - 1).map(IPv4Address))
+def test_an_address_is_the_same_in_every_notation(address: IPv4Address) -> None:
+    number, (a, b, c, d) = int(address), address.packed
+    notations = [str(number), hex(number), f"0{number:o}", f"{a}.{number & 0xFFFFFF}", f"{a}.{b}.{(c << 8) | d}"]
+    notations += [".".join(f"0{part:o}" for part in (a, b, c, d)), ".".join(map(hex, (a, b, c, d)))]
+    for notation in notations:
+        assert literal(notation) == str(address)
+        assert bool(refusal(notation)) != is_public(str(address))
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_judged(host: str) -> None:
+    refusal(host)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.webhooks.schedule import DELAYS, Schedule, Step
+from controller.webhooks.schedule import DELAYS, LONGEST_PAUSE, NOTHING, Demand, Schedule, Step, demand
 
 chances = st.floats(0, 1, exclude_max=True)
 
@@ -51,3 +51,33 @@ def test_a_webhook_once_aside_is_never_held_again_and_fails_once(
 @pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
 def test_without_jitter_chance_changes_nothing(chance: float) -> None:
     assert Schedule(jitter=0).after_failure(1, chance).delay == 5
+
+
+NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "asked"),
+    [
+        (410, "", Demand(disable="it answered 410 Gone")),
+        (410, "7", Demand(disable="it answered 410 Gone")),
+        *((status, "7", Demand(pause=7.0)) for status in (429, 503)),
+        *((status, "7", NOTHING) for status in (None, 301, 400, 404, 500, 502, 504)),
+        (429, " 120 ", Demand(pause=120.0)),
+        (429, "3601", Demand(pause=3600.0)),
+        (429, "9" * 5000, Demand(pause=3600.0)),
+        (429, "Tue, 14 Nov 2023 22:14:20 GMT", Demand(pause=60.0)),
+        (503, "Tuesday, 14-Nov-23 22:14:20 GMT", Demand(pause=60.0)),
+        (503, "Tue Nov 14 22:14:20 2023", Demand(pause=60.0)),
+        (429, "Fri, 31 Dec 9999 23:59:59 GMT", Demand(pause=3600.0)),
+        (429, "Tue, 14 Nov 2023 22:12:20 GMT", NOTHING),
+        *((429, nonsense, NOTHING) for nonsense in ("", "0", "-5", "1.5", "soon", "٣", "1e9", "Tue, 99 Nov 2023")),
+    ],
+)
+def test_what_an_answer_asks_for(status: int | None, retry_after: str, asked: Demand) -> None:
+    assert demand(status, retry_after, NOW) == asked
+
+
+@given(st.text(max_size=60), st.sampled_from([410, 429, 503, 500]))
+def test_no_header_asks_for_more_than_an_hour(retry_after: str, status: int) -> None:
+    assert 0 <= demand(status, retry_after, NOW).pause <= LONGEST_PAUSE
