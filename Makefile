@@ -8,7 +8,7 @@ CODE := esl controller web switchroom tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-freeswitch lint format bench bench-esl bench-webhooks clean
+.PHONY: help setup demo test test-freeswitch lab-call lint format bench bench-esl bench-webhooks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test: lint ## Check the code, run all tests
 
 test-freeswitch: setup ## Run the end-to-end tests on a real FreeSWITCH (on PATH or FREESWITCH_BIN), with SIPp
 	@SWITCHROOM_TEST_FREESWITCH=$${SWITCHROOM_TEST_FREESWITCH:-boot} $(BIN)/python -m pytest tests/e2e $(ARGS)
+
+lab-call: ## Call the lab (vagrant up) with SIPp and show the sessions appear
+	@lab/call.sh
 
 lint: setup ## Check style, types and the direction of imports
 	@$(BIN)/ruff check --quiet $(CODE)

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Prints a configuration file of the lab: render.sh node|controller. What it needs is in the environment.
+set -euo pipefail
+
+node() {
+    cat <<END
+SWITCHROOM_NODE_PREFIX=$NODE_PREFIX
+SWITCHROOM_NODE_ESL_IP=$NODE_ADDRESS
+SWITCHROOM_NODE_ESL_PASSWORD=$LAB_PASSWORD
+SWITCHROOM_NODE_CONTROLLERS=$LAB_CONTROLLER/32
+SWITCHROOM_NODE_SIP_IP=$NODE_ADDRESS
+SWITCHROOM_NODE_TRUNKS=$LAB_TRUNKS
+SWITCHROOM_NODE_PEERS=$LAB_PEERS
+END
+}
+
+controller() {
+    cat <<END
+[server]
+listen = "0.0.0.0:8080"
+
+[store]
+url = "redis://127.0.0.1:6379/0"
+
+# The lab's media server may be on the host.
+[playback]
+allow_private_networks = true
+
+[webhooks]
+allow_private_networks = true
+
+[[apps]]
+id = "lab"
+api_key = "$LAB_KEY"
+dids = ["747713001"]
+END
+    local nodes prefix address
+    nodes=$(tr ',=' '\n ' <<<"$LAB_NODES")
+    while read -r prefix address; do
+        cat <<END
+
+[[nodes]]
+prefix = "$prefix"
+esl = "$address:8021"
+password = "$LAB_PASSWORD"
+sip = "$address:5080"
+END
+    done <<<"$nodes"
+}
+
+case ${1:-} in
+node | controller) "$1" ;;
+*) echo "usage: $0 node|controller" >&2 && exit 2 ;;
+esac

@@ -1,0 +1,213 @@
+"""The lab's scripts, units and Vagrantfile, as far as one machine can tell."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from controller.config import load
+from tests.unit.test_freeswitch_conf import MODULES, instructions
+
+ROOT = Path(__file__).parents[2]
+LAB = ROOT / "lab"
+SCRIPTS = sorted(LAB.glob("*.sh"))
+UNITS = sorted((ROOT / "systemd").glob("*.service"))
+NODE = {
+    "NODE_PREFIX": "acW68",
+    "NODE_ADDRESS": "192.168.56.11",
+    "LAB_PASSWORD": "0123456789abcdef",
+    "LAB_CONTROLLER": "192.168.56.10",
+    "LAB_TRUNKS": "192.168.56.1/32,10.0.2.2/32",
+    "LAB_PEERS": "192.168.56.12/32",
+}
+CONTROLLER = {
+    "LAB_PASSWORD": "0123456789abcdef",
+    "LAB_KEY": "key",
+    "LAB_NODES": "acW68=192.168.56.11,bcX79=192.168.56.12",
+}
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"no {name} on this machine")
+    return found
+
+
+def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+
+
+# Scripts
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_has_nothing_to_say(script: Path) -> None:
+    checked = run(tool("shellcheck"), "-x", script)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_stops_at_its_first_fault(script: Path) -> None:
+    if script.name != "common.sh":
+        assert "set -euo pipefail" in script.read_text()
+        assert os.access(script, os.X_OK)
+
+
+def test_a_file_is_put_once(tmp_path: Path) -> None:
+    def put(text: str, mode: str = "600") -> bool:
+        return run("bash", "-c", f". lab/common.sh; printf %s {text} | put {tmp_path}/etc/a {mode}").returncode == 0
+
+    file = tmp_path / "etc" / "a"
+    assert put("one")
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("one", 0o600)
+    assert not put("one")
+    assert put("two")
+    assert file.read_text() == "two"
+    assert put("two", "644")
+    assert not put("two", "644")
+
+
+def test_a_node_is_told_what_it_reads() -> None:
+    said = run(LAB / "render.sh", "node", **NODE)
+    assert said.returncode == 0, said.stderr
+    told = dict(line.split("=", 1) for line in said.stdout.splitlines())
+    known = {value.removeprefix("$") for _, value in instructions("env-set")} | {"SWITCHROOM_NODE_ESL_PASSWORD"}
+    assert told.keys() <= known
+    assert told["SWITCHROOM_NODE_ESL_PASSWORD"] == NODE["LAB_PASSWORD"]
+    assert told["SWITCHROOM_NODE_CONTROLLERS"] == "192.168.56.10/32"
+
+
+def test_the_controller_gets_a_configuration_that_it_accepts(tmp_path: Path) -> None:
+    said = run(LAB / "render.sh", "controller", **CONTROLLER)
+    assert said.returncode == 0, said.stderr
+    (tmp_path / "switchroom.toml").write_text(said.stdout)
+    config = load(tmp_path / "switchroom.toml", {})
+    assert [(node.prefix, node.esl, node.sip) for node in config.nodes] == [
+        ("acW68", "192.168.56.11:8021", "192.168.56.11:5080"),
+        ("bcX79", "192.168.56.12:8021", "192.168.56.12:5080"),
+    ]
+    assert {node.password.get_secret_value() for node in config.nodes} == {CONTROLLER["LAB_PASSWORD"]}
+
+
+@pytest.mark.parametrize(("what", "needed"), [("node", NODE), ("controller", CONTROLLER)])
+def test_nothing_is_rendered_without_all_that_it_takes(what: str, needed: dict[str, str]) -> None:
+    for name in needed:
+        assert run(LAB / "render.sh", what, **{**needed, name: ""}).returncode in (0, 1)
+        said = run(LAB / "render.sh", what, **{key: value for key, value in needed.items() if key != name})
+        assert said.returncode != 0, name
+        assert name in said.stderr
+
+
+def test_a_node_is_not_provisioned_without_a_token() -> None:
+    said = run(LAB / "node.sh")
+    assert said.returncode != 0
+    assert "SIGNALWIRE_TOKEN" in said.stderr
+
+
+def packages(kind: str) -> list[str]:
+    return (LAB / f"packages-{kind}.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("kind", ["node", "controller"])
+def test_a_package_list_is_one_name_a_line_in_order(kind: str) -> None:
+    names = packages(kind)
+    assert names == sorted(set(names))
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name) for name in names)
+
+
+def test_every_module_has_its_package_and_no_other_is_installed() -> None:
+    wanted = {"freeswitch-mod-" + module.removeprefix("mod_").replace("_", "-") for module in MODULES}
+    assert {name for name in packages("node") if name.startswith("freeswitch-mod-")} == wanted
+
+
+def test_the_packages_that_debian_has_are_there() -> None:
+    names = [name for kind in ("node", "controller") for name in packages(kind) if not name.startswith("freeswitch")]
+    tool("apt-cache")
+    known = run("apt-cache", "pkgnames").stdout.split()
+    if "redis-server" not in known and "bash" not in run("apt-cache", "search", "--names-only", "^bash$").stdout:
+        pytest.skip("apt has no package lists here")
+    assert set(names) <= set(known)
+
+
+def test_the_callers_scenario_is_xml_and_the_script_fills_it_in() -> None:
+    text = (LAB / "caller.xml").read_text()
+    ET.fromstring(text)
+    assert set(re.findall(r"@[A-Z]+@", text)) == set(re.findall(r"@[A-Z]+@", (LAB / "call.sh").read_text()))
+
+
+# Units
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
+def test_systemd_accepts_a_unit(unit: Path, tmp_path: Path) -> None:
+    analyze = tool("systemd-analyze")
+    # The program itself is not on this machine.
+    (tmp_path / unit.name).write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text()))
+    checked = run(analyze, "verify", tmp_path / unit.name)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+    exposed = run(analyze, "security", "--offline=yes", "--threshold=25", tmp_path / unit.name)
+    assert exposed.returncode == 0, exposed.stdout
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
+def test_a_unit_is_kept_in(unit: Path) -> None:
+    settings = dict(line.split("=", 1) for line in unit.read_text().splitlines() if re.match(r"[A-Z]\w+=", line))
+    assert settings["User"] == unit.stem
+    assert settings["CapabilityBoundingSet"] == ""
+    assert settings["ProtectSystem"] == "strict"
+    assert settings["Restart"] == "always"
+    for name in ("NoNewPrivileges", "ProtectHome", "PrivateTmp", "PrivateDevices", "RestrictNamespaces"):
+        assert settings[name] == "yes"
+
+
+# Vagrant
+
+
+@pytest.fixture
+def vagrant(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """On a copy: Vagrant writes beside its file."""
+    program = tool("vagrant")
+    shutil.copy(ROOT / "Vagrantfile", tmp_path)
+
+    def vagrant(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        home = tmp_path / "home"
+        home.mkdir(exist_ok=True)
+        return run(program, *arguments, cwd=tmp_path, HOME=str(home), VAGRANT_HOME=str(home / "vagrant"), **environment)
+
+    return vagrant
+
+
+Vagrant = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_vagrant_accepts_its_file(vagrant: Vagrant) -> None:
+    said = vagrant("validate", "--ignore-provider")
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "provision"])
+def test_without_a_token_it_stops_at_once_and_says_how_to_get_one(
+    vagrant: Vagrant, tmp_path: Path, command: str
+) -> None:
+    said = vagrant(command)
+    assert said.returncode != 0
+    assert "signalwire.com" in said.stderr
+    assert "SIGNALWIRE_TOKEN=" in said.stderr
+    assert not (tmp_path / ".vagrant" / "lab.env").exists()
+
+
+def test_its_nodes_and_scripts_are_there() -> None:
+    text = (ROOT / "Vagrantfile").read_text()
+    assert all((ROOT / name).is_file() for name in re.findall(r"/vagrant/(\S+\.sh)", text))
+    assert len(re.findall(r'"192\.168\.56\.1\d"', text)) == 3
