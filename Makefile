@@ -8,7 +8,7 @@ CODE := esl controller web switchroom tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-freeswitch lab-call lint format bench bench-esl bench-webhooks clean
+.PHONY: help setup demo test test-freeswitch lab-call lint format bench bench-esl bench-webhooks bench-latency clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,13 +56,16 @@ format: setup ## Put the code into its usual form
 	@$(BIN)/ruff check --quiet --fix $(CODE)
 	@$(BIN)/ruff format --quiet $(CODE)
 
-bench: bench-esl bench-webhooks ## Run all benchmarks
+bench: bench-esl bench-webhooks bench-latency ## Run all benchmarks
 
 bench-esl: setup ## Events per CPU second, beside stock greenswitch
 	@$(BIN)/python -m tests.benchmarks.bench_esl $(ARGS)
 
 bench-webhooks: setup ## Webhooks delivered per second
 	@$(BIN)/python -m tests.benchmarks.bench_webhooks $(ARGS)
+
+bench-latency: setup ## From a node's event to its webhook, in milliseconds
+	@$(BIN)/python -m tests.benchmarks.bench_event_to_webhook $(ARGS)
 
 clean: ## Remove what was made here, but no data
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
