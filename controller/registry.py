@@ -135,7 +135,7 @@ class Registry:
         self._write(keys.NODES, node.prefix, node)
 
     def remove_app(self, app_id: str) -> bool:
-        self._forget_endpoints([app_id])
+        self._forget_webhooks([app_id])
         return self._remove(keys.APPS, app_id)
 
     def remove_node(self, prefix: str) -> bool:
@@ -152,7 +152,7 @@ class Registry:
             node.prefix: replace(node, source="file", drained=self._is_drained(node.prefix)) for node in nodes
         }
         self._check_numbers(wanted_apps)
-        self._forget_endpoints(app.id for app in self._apps.values() if _is_gone(app, wanted_apps))
+        self._forget_webhooks(app.id for app in self._apps.values() if _is_gone(app, wanted_apps))
         with self._store.guard(), self._store.client.pipeline(transaction=True) as pipe:
             changes = _queue_changes(pipe, keys.APPS, self._apps, wanted_apps)
             changes += _queue_changes(pipe, keys.NODES, self._nodes, wanted_nodes)
@@ -163,11 +163,14 @@ class Registry:
 
     # Plumbing
 
-    def _forget_endpoints(self, app_ids: Iterable[str]) -> None:
-        """What the API set must not hold for another app that gets the same id later."""
+    def _forget_webhooks(self, app_ids: Iterable[str]) -> None:
+        """What the API set, and what became of webhooks, is not for another app that gets the same id later."""
         with self._store.guard():
             for app_id in app_ids:
-                self._store.client.delete(keys.key(keys.partition_of(app_id), "endpoint", app_id))
+                tag = keys.partition_of(app_id)
+                lists = (keys.key(tag, "deliveries", app_id, status) for status in keys.DELIVERY_LISTS)
+                for key in (keys.key(tag, "endpoint", app_id), *lists):
+                    self._store.client.unlink(key)
 
     def _is_drained(self, prefix: str) -> bool:
         node = self._nodes.get(prefix)

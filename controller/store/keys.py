@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 
 PARTITIONS = 16
+DELIVERY_LISTS = ("retrying", "delivered", "failed")  # the statuses in `deliveries`
 
 APPS = "{registry}:apps"  # hash: app id -> JSON of registry.App; for good; owner: registry
 NODES = "{registry}:nodes"  # hash: prefix -> JSON of registry.Node; for good; owner: registry

@@ -165,11 +165,17 @@ def test_a_change_reaches_a_dispatcher_that_knows_the_endpoint_already(
         other.stop()
 
 
-def test_an_app_that_comes_back_has_nothing_of_the_one_before(outbox: Outbox, desk: Desk, receiver: Receiver) -> None:
+def test_an_app_that_comes_back_has_nothing_of_the_one_before(
+    outbox: Outbox, desk: Desk, receiver: Receiver, start: Start
+) -> None:
     outbox.app(APP, "")
     desk.put(receiver.url)
+    start()
+    (webhook,) = outbox.put(APP, ROOM % 1)
+    outbox.wait_until(lambda: desk.ids() == [webhook])
     outbox.registry.remove_app(APP)
     outbox.app(APP, "")
+    assert desk.ids() == []
     assert (desk.endpoint()["url"], desk.endpoint()["status"]) == ("", "unset")
     filed = replace(new_app(APP, "key"), source="file")
     outbox.registry.sync_file([filed], [])
