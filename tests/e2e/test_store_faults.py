@@ -1,0 +1,110 @@
+"""The store goes away and comes back: the API says so at once, and what was accepted is still there."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+
+from controller.store import keys
+from tests.e2e.nodes import PREFIX, EmulatedNode
+from tests.e2e.stores import StoreCluster, StoreServer
+from tests.e2e.system import DIDS, Receiver, Switchroom
+
+CONFERENCES = "/api/v1/conferences"
+
+
+class Stage:
+    def __init__(self, folder: Path, url: str, cluster: bool = False) -> None:
+        self.hooks = Receiver()
+        self.node = EmulatedNode()
+        self.service = Switchroom(folder, {PREFIX: self.node}, self.hooks.url, store=url, cluster=cluster)
+        self.service.start()
+        self.service.wait_up()
+
+    def member(self, caller_id: str) -> tuple[str, str]:
+        self.node.call(DIDS["alpha"], caller_id)
+        session = self.hooks.wait("session.started", caller_id=caller_id)["uuid"]
+        room = self.service.post(CONFERENCES, {"name": "room-" + caller_id}).body["room_id"]
+        assert (
+            self.service.post(f"/api/v1/sessions/{session}/commands/conference/join", {"room_id": room}).status == 202
+        )
+        self.hooks.wait("conference.member.joined", uuid=session)
+        return session, room
+
+    def wait_for(self, status: int, path: str, timeout: float = 20.0) -> None:
+        with gevent.Timeout(timeout, AssertionError(f"never {status}")):
+            while self.service.get(path).status != status:
+                gevent.sleep(0.05)
+
+    def close(self) -> None:
+        self.service.stop(signal.SIGKILL)
+        self.node.close()
+        self.hooks.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[StoreServer]:
+    server = StoreServer(tmp_path / "store")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def stage(tmp_path: Path, server: StoreServer) -> Iterator[Stage]:
+    stage = Stage(tmp_path, server.url)
+    yield stage
+    stage.close()
+
+
+@pytest.mark.parametrize("how", ["frozen", "killed"])
+def test_the_store_is_away_for_a_while(stage: Stage, server: StoreServer, how: str) -> None:
+    session, room = stage.member("5271")
+    if how == "frozen":
+        server.send_signal(signal.SIGSTOP)
+    else:
+        server.kill()
+    started = time.monotonic()
+    answer = stage.service.get(f"{CONFERENCES}/{room}")
+    assert answer.status == 503
+    assert time.monotonic() - started < 1.5
+    assert "retry-after" in answer.headers
+    # What happens on the node meanwhile is held.
+    stage.node.call(DIDS["alpha"], "5272")
+    if how == "frozen":
+        server.send_signal(signal.SIGCONT)
+    else:
+        server.start()
+    stage.hooks.wait("session.started", timeout=20, caller_id="5272")
+    stage.wait_for(200, f"{CONFERENCES}/{room}")
+    assert stage.service.get(f"/api/v1/sessions/{session}").body["room_id"] == room
+    stage.service.wait_up()
+    assert stage.service.post(f"/api/v1/sessions/{session}/commands/conference/unmute").status == 202
+    stage.hooks.wait("conference.member.unmuted", uuid=session)
+
+
+@pytest.mark.timeout(120)
+def test_a_cluster_of_six_fails_over(tmp_path: Path) -> None:
+    cluster = StoreCluster(tmp_path / "cluster")
+    try:
+        cluster.start()
+        stage = Stage(tmp_path, cluster.url, cluster=True)
+        try:
+            session, room = stage.member("5271")
+            cluster.primary_of(keys.partition_of("alpha")).kill()
+            stage.node.call(DIDS["alpha"], "5272")
+            stage.hooks.wait("session.started", timeout=30, caller_id="5272")
+            stage.wait_for(200, f"{CONFERENCES}/{room}")
+            stage.service.wait_up()
+            assert stage.service.get(f"/api/v1/sessions/{session}").body["room_id"] == room
+            stage.service.post(f"/api/v1/sessions/{session}/commands/conference/leave")
+            stage.hooks.wait("conference.member.left", timeout=20, uuid=session)
+        finally:
+            stage.close()
+    finally:
+        cluster.kill()
