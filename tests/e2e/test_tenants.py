@@ -1,0 +1,77 @@
+"""Every endpoint of the API with every id of another tenant: no answer tells anything, and nothing changes."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tests.e2e.conftest import Dial
+from tests.e2e.system import DIDS, Receiver, Switchroom
+
+# A valid body for each operation that takes one; the ids in it are filled in.
+BODIES: dict[str, dict[str, Any]] = {
+    "play": {"urls": ["http://media.example/a.wav"]},
+    "volume": {"volume": 1},
+    "join": {"room_id": "ROOM"},
+}
+
+
+def state(service: Switchroom, room: str, session: str) -> list[Any]:
+    paths = (f"/api/v1/conferences/{room}", f"/api/v1/conferences/{room}/members", f"/api/v1/sessions/{session}")
+    return [service.get(path).body for path in paths]
+
+
+def test_every_endpoint_with_another_tenant_s_ids(
+    room_service: Switchroom, hooks: Receiver, dial: Dial, new_room: Any, join: Any
+) -> None:
+    session, _ = dial("alpha")
+    room = new_room()
+    join(session, room)
+    webhook = hooks.ids[-1]
+    theirs, _ = dial("beta")
+    before = state(room_service, room, session)
+    own_room = room_service.post("/api/v1/conferences", {"name": "beta-own"}, app="beta").body["room_id"]
+    document = room_service.get("/openapi.json", app=None).body
+    tried = 0
+    for path, methods in document["paths"].items():
+        if not path.startswith("/api/v1/"):
+            continue
+        for method in {"get", "post", "put", "delete"} & set(methods):
+            for mine in ({}, {"session": theirs}, {"room": own_room}):
+                ids = {"ROOM": mine.get("room", room), "SESSION": mine.get("session", session)}
+                body = json.loads(json.dumps(BODIES.get(path.rpartition("/")[2], {})).replace("ROOM", ids["ROOM"]))
+                filled = re.sub(r"\{room_id\}", ids["ROOM"], path)
+                filled = re.sub(r"\{(session_id|uuid)\}", ids["SESSION"], filled)
+                filled = re.sub(r"\{webhook_id\}", webhook, filled)
+                if room not in filled + str(body) and session not in filled + str(body) and webhook not in filled:
+                    continue
+                answer = room_service.request(
+                    method.upper(), filled, body if method in ("post", "put") else None, app="beta"
+                )
+                if answer.status == 429:
+                    answer = room_service.post(filled, body, app="beta")
+                assert answer.status in (403, 404), (method, filled, answer)
+                assert set(answer.body) <= {"success", "error", "detail"}
+                assert DIDS["alpha"] not in str(answer.body)
+                tried += 1
+    assert tried >= 15
+    assert state(room_service, room, session) == before
+    assert not [hook for hook in hooks.received if hook["data"]["app_id"] == "beta" and room in str(hook)]
+
+
+def test_lists_hold_what_is_one_s_own(room_service: Switchroom, dial: Dial, new_room: Any) -> None:
+    session, _ = dial("alpha")
+    room = new_room()
+    for path in ("/api/v1/conferences?limit=200", "/api/v1/sessions?limit=200"):
+        listed = str(room_service.get(path, app="beta").body)
+        assert room not in listed
+        assert session not in listed
+        assert listed != str(room_service.get(path, app="alpha").body)
+
+
+def test_another_tenant_s_cursor(room_service: Switchroom, new_room: Any) -> None:
+    new_room(), new_room()
+    cursor = room_service.get("/api/v1/conferences?limit=1").body["cursor"]
+    assert room_service.get(f"/api/v1/conferences?limit=1&cursor={cursor}").status == 200
+    assert room_service.get(f"/api/v1/conferences?limit=1&cursor={cursor}", app="beta").status == 400
