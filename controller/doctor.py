@@ -253,7 +253,7 @@ _FORMATS = {
 
 def _judge_clock(_node: Node, reply: str) -> Verdict:
     if not reply.strip().isdecimal():
-        return "its time is not known", "load mod_commands"
+        return "its time is not known", "load mod_dptools"
     skew = abs(int(reply) - time.time())
     if skew <= SKEW_SECONDS:
         return "within seconds of ours", ""

@@ -32,8 +32,14 @@ INTERFACES = {
 }
 
 
+# Commands that come with another module than mod_commands
+PROVIDERS = {"conference": "mod_conference", "strepoch": "mod_dptools"}
+
+
 def run(node: Emulator, command: str, argument: str) -> str:
     handler = COMMANDS.get(command.lower())
+    if PROVIDERS.get(command.lower(), "mod_commands") not in node.modules:
+        handler = None
     return handler(node, argument) if handler else f"-ERR {command} Command not found!\n"
 
 

@@ -129,17 +129,23 @@ def _measure_wav(data: bytes) -> Sound | None:
     return Sound(len(chunks.get(b"data", b"")) / bytes_per_second, rate=rate)
 
 
-MP3_KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)  # MPEG 1, layer III
-MP3_RATES = (44100, 48000, 32000, 44100)
+# Layer III of MPEG 1, and of the lower rates that MPEG 2 and 2.5 added: by the two bits that tell them apart.
+MP3_KBITS = {
+    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
+}
+MP3_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 
 def _measure_mp3(data: bytes) -> Sound | None:
     """An estimate: size over the bit rate of the first frame, as for a constant bit rate."""
     if data[:3] != b"ID3" and not (data[:1] == b"\xff" and data[1:2] >= b"\xe0"):
         return None
-    for frame in re.finditer(rb"\xff[\xfa\xfb]([\x10-\xef])", data):
-        code = frame[1][0]
-        return Sound(len(data) * BITS_PER_BYTE / (MP3_KBITS[code >> 4] * 1000), rate=MP3_RATES[code >> 2 & 3])
+    for frame in re.finditer(rb"\xff([\xe2\xe3\xf2\xf3\xfa\xfb])([\x10-\xef])", data):
+        version, code = frame[1][0] >> 3 & 3, frame[2][0]
+        if code >> 2 & 3 != 3:
+            kbits = MP3_KBITS[version or 2][code >> 4]
+            return Sound(len(data) * BITS_PER_BYTE / (kbits * 1000), rate=MP3_RATES[version][code >> 2 & 3])
     return Sound(len(data) * BITS_PER_BYTE / MP3_BITS_PER_SECOND, rate=44100)
 
 

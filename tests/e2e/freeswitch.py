@@ -35,8 +35,8 @@ def find_binary() -> str | None:
 class FreeSwitch:
     """Up when the constructor returns. Raises AssertionError, with its log, if it does not come up."""
 
-    def __init__(self, folder: Path, binary: str, **variables: str | None) -> None:
-        """`variables` are those of `vars.xml`, without their prefix. None leaves one unset."""
+    def __init__(self, folder: Path, binary: str, without: str = "", **variables: str | None) -> None:
+        """`without` a module. `variables` are those of `vars.xml`, without their prefix; None leaves one unset."""
         self.folder = folder
         esl, sip, bridge = _free_ports(3)
         rtp = 24000 + os.getpid() % 8 * 1000
@@ -53,10 +53,13 @@ class FreeSwitch:
         self.esl, self.sip, self.bridge = f"127.0.0.1:{esl}", f"127.0.0.1:{sip}", f"127.0.0.1:{bridge}"
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
+        shutil.copytree(CONFIGURATION, folder / "conf")
+        modules = folder / "conf" / "autoload_configs" / "modules.conf.xml"
+        modules.write_text("".join(line for line in modules.open() if f'"{without}"' not in line))
         arguments = [part for name in FOLDERS for part in (f"-{name}", str(folder / name))]
         self._process = subprocess.Popen(
             # In the foreground, without a console, at normal priority, asking no NAT.
-            [binary, "-nf", "-nc", "-np", "-nonat", "-conf", str(CONFIGURATION), *arguments],
+            [binary, "-nf", "-nc", "-np", "-nonat", "-conf", str(folder / "conf"), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=(folder / "out").open("w"),
             stderr=subprocess.STDOUT,

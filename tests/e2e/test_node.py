@@ -37,10 +37,11 @@ def boot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boot]:
         pytest.skip("boots nodes of its own: no freeswitch on the PATH nor in FREESWITCH_BIN")
     nodes: dict[str, FreeSwitch] = {}
 
-    def boot(**variables: str | None) -> FreeSwitch:
-        key = json.dumps(variables, sort_keys=True)
+    def boot(without: str = "", **variables: str | None) -> FreeSwitch:
+        key = json.dumps([without, variables], sort_keys=True)
         if key not in nodes:
-            nodes[key] = FreeSwitch(tmp_path_factory.mktemp("freeswitch"), binary, **{"PREFIX": PREFIX, **variables})
+            folder = tmp_path_factory.mktemp("freeswitch")
+            nodes[key] = FreeSwitch(folder, binary, without, **{"PREFIX": PREFIX, **variables})
         return nodes[key]
 
     yield boot
@@ -238,8 +239,8 @@ def test_a_certificate_is_verified(boot: Boot, tmp_path: Path) -> None:
 def doctor(tmp_path: Path, boot: Boot) -> Callable[..., dict[str, dict[str, str]]]:
     """The faults that `switchroom doctor` finds, by check, with something of the node's entry changed."""
 
-    def doctor(**changed: str) -> dict[str, dict[str, str]]:
-        node = boot()
+    def doctor(without: str = "", **changed: str) -> dict[str, dict[str, str]]:
+        node = boot(without)
         entry = {"prefix": PREFIX, "esl": node.esl, "password": node.password, "sip": node.bridge} | changed
         lines = ["[store]", f'data_dir = "{tmp_path}/data"', "[[apps]]", 'id = "demo"', 'api_key = "key"', "[[nodes]]"]
         lines += [f'{name} = "{value}"' for name, value in entry.items()]
@@ -287,14 +288,11 @@ def test_the_doctor_finds_a_profile_missing(doctor: Doctor) -> None:
         ("mod_shout", "playback", "mp3"),
         ("mod_sndfile", "playback", "wav"),
         ("mod_conference", "mod_conference", "not loaded"),
+        ("mod_dptools", "mod_dptools", "not loaded"),
     ],
 )
-def test_the_doctor_finds_a_module_missing(doctor: Doctor, esl: Connection, module: str, check: str, said: str) -> None:
-    assert "+OK" in esl.api(f"unload {module}")
-    try:
-        found = doctor()
-    finally:
-        assert "+OK" in esl.api(f"load {module}")
-    assert list(found) == [check]
+def test_the_doctor_finds_a_module_missing(doctor: Doctor, module: str, check: str, said: str) -> None:
+    found = doctor(without=module)
+    assert next(iter(found)) == check
     assert said in found[check]["detail"]
-    assert doctor() == {}
+    assert all(module in finding["advice"] for finding in found.values())

@@ -58,8 +58,9 @@ def test_all_is_well(values: dict[str, Any]) -> None:
 def test_a_module_that_is_not_loaded(values: dict[str, Any], node: Emulator, module: str) -> None:
     node.modules.remove(module)
     found = faults(values)
-    assert list(found) == [("node acW68", module)]
-    assert f"load {module}" in found["node acW68", module].advice
+    assert next(iter(found)) == ("node acW68", module)
+    # The time is told by mod_dptools, too.
+    assert all(f"load {module}" in finding.advice for finding in found.values())
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esl.emulator import Channel, Clock, Emulator, HttpMedia, ManualClock, Sound, StaticMedia
-from esl.emulator.media import measure
+from esl.emulator.media import extension, measure
 from esl.emulator.wire import CommandReader, CommandTooLong, encode, split, split_params
 
 ALL = "event plain ALL"
@@ -854,6 +854,31 @@ def test_sounds_are_measured() -> None:
     assert measure(b"\xff\xfb\x90\x00" + bytes(15996)) == Sound(1.0, rate=44100), "128 kbit/s"
     assert measure(b"ID3" + bytes(15997)) == Sound(1.0, rate=44100), "assumed"
     assert measure(b"") is None
+
+
+@pytest.mark.parametrize(
+    ("header", "kbits", "rate"),
+    [(b"\xff\xfb\x94", 128, 48000), (b"\xff\xf3\x38", 24, 16000), (b"\xff\xe3\x18", 8, 8000)],
+)
+def test_an_mp3_of_any_rate_is_measured(header: bytes, kbits: int, rate: int) -> None:
+    assert measure(header + bytes(kbits * 250 - 3)) == Sound(2.0, rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("http://h/a.wav", "wav"),
+        ("http://h/a.WAV", "WAV"),
+        ("http://h/a.wav?x=1", "wav"),
+        ("http://h/a.wav?x=1.5", "5"),
+        ("http://h/a.wav?x=1.5#.wav", "wav"),
+        ("http://h/a.wav?x=b/c", ""),
+        ("http://h/a.wav?x=1.5#/", ""),
+        ("http://h.example/a", ""),
+    ],
+)
+def test_a_sound_is_taken_for_what_stands_behind_the_last_dot(url: str, found: str) -> None:
+    assert extension(url) == found
 
 
 @pytest.mark.parametrize(("url", "seconds"), [("silence_stream://2500", 2.5), ("tone_stream://%(250,0,440)", 0.25)])
