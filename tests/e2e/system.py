@@ -157,6 +157,7 @@ class Switchroom:
         *roles: str,
         store: str = "",
         cluster: bool = False,
+        requests_per_second: int = 1000,
     ) -> None:
         self.folder = folder
         self.config = folder / "switchroom.toml"
@@ -169,7 +170,7 @@ class Switchroom:
             "[playback]",
             "allow_private_networks = true",
         ]
-        lines += ["[limits]", "requests_per_second = 1000"]
+        lines += ["[limits]", f"requests_per_second = {requests_per_second}"]
         for prefix, node in nodes.items():
             lines += [
                 "[[nodes]]",
@@ -212,6 +213,12 @@ class Switchroom:
         with gevent.Timeout(timeout, AssertionError(f"node {prefix} is not up")):
             while self.get("/readyz").body.get("nodes", {}).get(prefix) is not True:
                 gevent.sleep(0.05)
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
 
     def send_signal(self, number: signal.Signals) -> None:
         assert self._process is not None
