@@ -8,7 +8,7 @@ CODE := esl controller web switchroom tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-freeswitch lab-call lint format bench bench-esl bench-webhooks bench-latency clean
+.PHONY: help setup demo test test-freeswitch lab-call lint format bench bench-esl bench-webhooks bench-latency fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-webhooks: setup ## Webhooks delivered per second
 
 bench-latency: setup ## From a node's event to its webhook, in milliseconds
 	@$(BIN)/python -m tests.benchmarks.bench_event_to_webhook $(ARGS)
+
+fuzz: setup ## Millions of broken inputs for the Event Socket parser
+	@$(BIN)/python -m tests.fuzz.fuzz_esl $(ARGS)
 
 clean: ## Remove what was made here, but no data
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
