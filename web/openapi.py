@@ -54,6 +54,10 @@ def document(app: OpenAPI) -> dict[str, Any]:
             if body := operation.get("requestBody"):
                 name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                 body["required"] = bool(schemas[name].get("required"))
+            # None stands for a parameter that was left out; it is no value of its type.
+            for parameter in operation.get("parameters", ()):
+                if parameter["schema"].get("default", ...) is None:
+                    del parameter["schema"]["default"]
             # Made for pages that take HTML in a description.
             operation["description"] = operation.get("description", "").replace("<br/>", " ").strip()
             _request_id(operation)

@@ -76,15 +76,6 @@ def _moment(text: str) -> str:
     return text
 
 
-def _narrowing(description: str) -> Any:
-    """A query parameter that may be left out; there is no value that means the same."""
-
-    def without_default(schema: dict[str, Any]) -> None:
-        del schema["default"]
-
-    return Field(default=None, description=description, json_schema_extra=without_default)
-
-
 RoomId = Annotated[
     str,
     Field(pattern=f"^[A-Za-z0-9]{{5}}-room-{_UUID4}$", description="The room's id."),
@@ -168,11 +159,11 @@ class Page(BaseModel):
 class DeliveryPage(Page):
     """Which deliveries, and how many. What is left out is None, which is no value that can be given."""
 
-    status: Annotated[Literal["retrying", "delivered", "failed"], _narrowing("Only these.")]
-    type: Annotated[TypeName, _narrowing("Only of this type.")]
-    room_id: Annotated[RoomId, _narrowing("Only of this room.")]
-    since: Annotated[Moment, _narrowing("Only what happened then or later.")]
-    until: Annotated[Moment, _narrowing("Only what happened before then.")]
+    status: Annotated[Literal["retrying", "delivered", "failed"], Field(default=None, description="Only these.")]
+    type: Annotated[TypeName, Field(default=None, description="Only of this type.")]
+    room_id: Annotated[RoomId, Field(default=None, description="Only of this room.")]
+    since: Annotated[Moment, Field(default=None, description="Only what happened then or later.")]
+    until: Annotated[Moment, Field(default=None, description="Only what happened before then.")]
 
 
 class WebhookPath(BaseModel):
