@@ -30,6 +30,16 @@ class Channel:
     caller_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """The store has a file as sent that plays already, or as queued that does not play."""
+
+    room_id: str
+    operation_id: str
+    index: int
+    state: str
+
+
 @dataclass(slots=True)
 class Plan:
     """`occurrences` make the store what the node is; `orphans` are conferences without a room, to be emptied."""
@@ -62,9 +72,23 @@ def read_channels(text: str) -> dict[str, Channel]:
 
 
 def read_playing(text: str) -> str | None:
-    """`conference ROOM play_status` as the URL that plays, without its scheme. Shape: trace 06."""
-    found = re.match(r"\+OK \d+/\d+ (.+)", text.strip())
+    """`conference ROOM play_status` as the URL that plays, without its scheme. Shape: trace 06.
+
+    The fragment is ours, see `esl.commands.Play`.
+    """
+    found = re.match(r"\+OK \d+/\d+ ([^#\n]+)", text.strip())
     return found[1] if found else None
+
+
+def read_stalled(room: dict[str, Any], playing: str | None) -> Stalled | None:
+    """What a room's `head` in the store, the file that plays or comes next, and the node do not agree about."""
+    head = room.get("head")
+    if not head:
+        return None
+    same = playing == re.sub(r"\A[A-Za-z]+://", "", head["url"])
+    if same == (head["state"] == "queued"):
+        return None
+    return Stalled(room["id"], head["operation"], head["index"], head["state"])
 
 
 def compare(

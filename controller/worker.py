@@ -29,7 +29,15 @@ from controller.events import (
 )
 from controller.metrics import drift
 from controller.registry import Node, Registry
-from controller.resync import Plan, compare, read_channels, read_conferences, read_playing
+from controller.resync import (
+    Plan,
+    Stalled,
+    compare,
+    read_channels,
+    read_conferences,
+    read_playing,
+    read_stalled,
+)
 from controller.store import keys
 from controller.store.store import Step, Store
 from controller.translate import translate
@@ -107,7 +115,7 @@ class NodeWorker:
         self._auditor: gevent.Greenlet[..., Any] | None = None
         self._audit_seconds = audit_seconds
         # What differed when last compared.
-        self._suspects: frozenset[Occurrence | str] = frozenset()
+        self._suspects: frozenset[Occurrence | Stalled | str] = frozenset()
         # Session or room id -> app id, in order of use.
         self._apps: dict[str, str] = {}
         self._log = log.bind(node=node.prefix)
@@ -142,11 +150,17 @@ class NodeWorker:
         connection = self._connection
         if connection is None:
             return
+        # Before they are taken: what was taken and not sent would only be missed.
+        self._check_lease()
         answer = self._run_many([("take", tag, {"entries": list(entries)})])[0]
         for command in answer.get("commands", []):
             self._remember(command["room"], command["app"])
             try:
                 self._send(connection, command)
+            except Fenced:
+                # It lapsed since. What was taken is settled with the next link, this worker's or another's.
+                connection.close()
+                raise
             except EslError as error:
                 # Not answered: the comparison after the reconnect settles it.
                 self._log.warning("command not sent", job=command["job"], reason=str(error))
@@ -156,14 +170,17 @@ class NodeWorker:
         self._load = sum(answer["load"] for answer in self._run_many([("overdue", tag, {}) for tag in keys.TAGS]))
 
     def _send(self, connection: Connection, command: dict[str, Any]) -> None:
-        if time.monotonic() > self._lease_until:
-            raise Fenced
+        self._check_lease()
         try:
             rendered = RENDER[command["op"]](self.node, command)
         except (KeyError, ValueError) as error:
             self._apply([JobAnswered(job=command["job"], ok=False, cause="other", reason=str(error))])
             return
         connection.bgapi(rendered, job_uuid=command["job"])
+
+    def _check_lease(self) -> None:
+        if time.monotonic() > self._lease_until:
+            raise Fenced
 
     def _take_waiting(self) -> None:
         """What came while the link was away."""
@@ -258,12 +275,8 @@ class NodeWorker:
             changes += len(plan.occurrences)
             if not plan.occurrences:
                 break
-        lost: list[Step] = []
-        for room in rooms:
-            if room["operation"] or room["stopping"]:
-                playing = read_playing(connection.api(esl.PlayStatus(room["id"])))
-                args = {"room_id": room["id"], "playing": playing, "resynced": True}
-                lost.append(("playback_lost", keys.partition_of(room["app"]), args))
+        busy = [room for room in rooms if room["operation"] or room["stopping"]]
+        lost = [_playback_lost(room, self._playing(connection, room)) for room in busy]
         lost += [("jobs_lost", tag, {"resynced": True}) for tag in keys.TAGS]
         self._run_many(lost)
         self._suspects = frozenset()
@@ -287,6 +300,9 @@ class NodeWorker:
 
         return compare(self.node.prefix, sessions, rooms, members, channels, exists), rooms
 
+    def _playing(self, connection: Connection, room: dict[str, Any]) -> str | None:
+        return read_playing(connection.api(esl.PlayStatus(room["id"])))
+
     def _empty(self, connection: Connection, orphans: Iterable[str]) -> None:
         for room_id in orphans:
             connection.bgapi(esl.Kick(room_id, "all"))
@@ -309,14 +325,21 @@ class NodeWorker:
 
     def _audit_once(self, connection: Connection) -> float:
         """-> seconds until the next."""
-        plan, _ = self._compare(connection)
-        found = frozenset([*plan.occurrences, *plan.orphans])
+        plan, rooms = self._compare(connection)
+        stalled: dict[Stalled, Step] = {}
+        for room in rooms:
+            if room["operation"]:
+                playing = self._playing(connection, room)
+                if suspect := read_stalled(room, playing):
+                    stalled[suspect] = _playback_lost(room, playing)
+        found = frozenset([*plan.occurrences, *plan.orphans, *stalled])
         missed, self._suspects = found & self._suspects, found
         if missed:
             self._log.warning("drift", changes=[str(change) for change in missed])
             drift.labels(self.node.prefix).inc(len(missed))
             self._apply([change for change in plan.occurrences if change in missed], resynced=True)
             self._empty(connection, [room_id for room_id in plan.orphans if room_id in missed])
+            self._run_many([step for suspect, step in stalled.items() if suspect in missed])
         return AUDIT_AGAIN_SECONDS if found else self._audit_seconds * random.uniform(0.8, 1.2)  # noqa: S311
 
     def _down(self, reason: str) -> None:
@@ -352,6 +375,11 @@ class NodeWorker:
         if any(answer.get("refused") == "fenced" for answer in answers):
             raise Fenced
         return answers
+
+
+def _playback_lost(room: dict[str, Any], playing: str | None) -> Step:
+    args = {"room_id": room["id"], "playing": playing, "resynced": True}
+    return "playback_lost", keys.partition_of(room["app"]), args
 
 
 def take_lease(store: Store, prefix: str, owner: str, **state: Any) -> dict[str, Any]:
@@ -429,7 +457,7 @@ class Worker:
         return list(self._store.run("workers", keys.REGISTRY, args).get("others", []))
 
     def _take_free(self, nodes: dict[str, Node], others: list[int]) -> None:
-        """Take a share of the nodes that nobody holds. Whoever holds more than another worker leaves it a tick's time."""
+        """Take a share of the nodes that nobody holds. Whoever holds more than another leaves it a tick's time."""
         free = [prefix for prefix in nodes if prefix not in self._held and not self._is_leased(prefix)]
         waits = len(self._held) > min(others, default=len(self._held))
         ready = [prefix for prefix in free if not waits or prefix in self._free]

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from controller.events import MemberJoined, MemberLeft, MemberMuted, SessionEnded, SessionParked
-from controller.resync import Channel, Membership, compare, read_channels, read_conferences
+from controller.resync import (
+    Channel,
+    Membership,
+    Stalled,
+    compare,
+    read_channels,
+    read_conferences,
+    read_playing,
+    read_stalled,
+)
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440009"
 OTHER = "acW68-room-550e8400-e29b-41d4-a716-446655440010"
@@ -120,3 +129,36 @@ def test_a_call_that_came_unseen() -> None:
 def test_a_conference_without_a_room_is_to_be_emptied(rooms: list[dict[str, Any]]) -> None:
     plan = compare("acW68", [], rooms, {"x": Membership(ROOM, 5, True)}, {}, lambda _: True)
     assert plan.orphans == [ROOM]
+
+
+@pytest.mark.parametrize(
+    ("state", "playing", "stalled"),
+    [
+        ("queued", "media.example/a.wav", False),
+        ("queued", "media.example/b.wav", True),
+        ("queued", None, True),
+        ("sent", None, False),
+        ("sent", "media.example/b.wav", False),
+        ("sent", "media.example/a.wav", True),
+    ],
+)
+def test_a_file_that_the_store_and_the_node_do_not_agree_about(state: str, playing: str | None, stalled: bool) -> None:
+    head = {"operation": "op1", "index": 0, "state": state, "url": "http://media.example/a.wav"}
+    expected = Stalled(ROOM, "op1", 0, state) if stalled else None
+    assert read_stalled({"id": ROOM, "head": head}, playing) == expected
+
+
+def test_a_room_that_plays_nothing_is_not_stalled() -> None:
+    assert read_stalled({"id": ROOM}, "media.example/a.wav") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("+OK 0/0 media.example/a.wav\n", "media.example/a.wav"),
+        ("+OK 0/0 media.example/a.WAV?key=1#.wav\n", "media.example/a.WAV?key=1"),
+        ("-ERR Nothing is playing\n", None),
+    ],
+)
+def test_reading_what_plays(text: str, url: str | None) -> None:
+    assert read_playing(text) == url

@@ -1,4 +1,12 @@
--- What the store has of a node in this partition, for the comparison with the node itself.
+-- include: playback
+-- What the store has of a node in this partition, for the comparison with the node itself. `head`: the file that a room
+-- plays now or next.
+local function describe_head(r)
+  if r.operation == "" then return nil end
+  local o, i, state = head(r)
+  return o and { operation = o.id, index = i, state = state, url = cjson.decode(o.urls)[i + 1] }
+end
+
 local sessions, rooms = {}, {}
 for _, id in ipairs(redis.call("SMEMBERS", K.node_sessions(A.node))) do
   local s = get_session(id)
@@ -11,7 +19,7 @@ for _, id in ipairs(redis.call("SMEMBERS", K.node_rooms(A.node))) do
   local r = get_room(id)
   if r then
     rooms[#rooms + 1] = { id = id, app = r.app, closing = r.closing ~= nil, operation = r.operation,
-    stopping = r.stopping ~= nil }
+      stopping = r.stopping ~= nil, head = describe_head(r) }
   end
 end
 return cjson.encode({ sessions = #sessions > 0 and sessions or nil, rooms = #rooms > 0 and rooms or nil })

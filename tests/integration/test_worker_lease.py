@@ -1,0 +1,81 @@
+"""A worker whose lease is over takes nothing: what is taken counts as sent."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from controller.registry import Node, Registry
+from controller.store import keys
+from controller.store.store import Store
+from controller.worker import Fenced, NodeWorker
+from tests.integration.world import NODE, World
+
+
+class Wire:
+    """In the place of a connection."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.closed = False
+
+    def bgapi(self, command: Any, *, job_uuid: str) -> None:
+        self.sent.append(command)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    return World(store)
+
+
+@pytest.fixture
+def worker(store: Store) -> NodeWorker:
+    node = Node(prefix=NODE, esl="127.0.0.1:9", password="x", sip="", profile="default", source="file")
+    worker = NodeWorker(store, Registry(store), node, "owner", 1, 30.0)
+    worker._connection = Wire()  # type: ignore[assignment]
+    return worker
+
+
+def waiting(world: World) -> list[str]:
+    entries = world.store.client.xrange(keys.key(world.tag, "commands", NODE))
+    return [entry.decode() for entry, _ in entries]
+
+
+def ask_to_join(world: World) -> list[str]:
+    world.ask("join", session_id=world.park(), room_id=world.create())
+    return waiting(world)
+
+
+def test_nothing_is_taken_without_a_lease(world: World, worker: NodeWorker) -> None:
+    entries = ask_to_join(world)
+    worker._lease_until = time.monotonic() - 1
+    with pytest.raises(Fenced):
+        worker.take(world.tag, entries)
+    assert waiting(world) == entries
+    worker._lease_until = time.monotonic() + 60
+    worker.take(world.tag, entries)
+    assert waiting(world) == []
+    assert len(worker._connection.sent) == 1  # type: ignore[union-attr]
+
+
+def test_a_lease_that_ends_after_the_taking_ends_the_link(
+    world: World, worker: NodeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = ask_to_join(world)
+    wire = worker._connection
+    run_many = worker._run_many
+
+    def slowly(steps: Any) -> Any:
+        answers = run_many(steps)
+        worker._lease_until = time.monotonic() - 1
+        return answers
+
+    monkeypatch.setattr(worker, "_run_many", slowly)
+    with pytest.raises(Fenced):
+        worker.take(world.tag, entries)
+    assert (wire.sent, wire.closed) == ([], True)  # type: ignore[union-attr]
