@@ -25,7 +25,7 @@ import structlog
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from controller.errors import StoreUnavailable
 from controller.registry import App, Registry
@@ -243,7 +243,7 @@ class Dispatcher:
         while True:
             try:
                 news = self._reader.xread({partition.outbox: partition.cursor}, count=PAGE, block=block)
-            except (RedisError, OSError) as error:
+            except (RedisError, RedisClusterException, OSError) as error:
                 log.warning("outbox not read", partition=partition.tag, error=str(error))
                 gevent.sleep(RETRY_SECONDS)
                 continue
