@@ -8,7 +8,7 @@ CODE := esl controller web switchroom tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-freeswitch lab-call lint format bench bench-esl bench-webhooks bench-latency fuzz clean
+.PHONY: help setup demo test test-freeswitch lab-call chaos chaos-bugs lint format bench bench-esl bench-webhooks bench-latency fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ test-freeswitch: setup ## Run the end-to-end tests on a real FreeSWITCH (on PATH
 
 lab-call: ## Call the lab (vagrant up) with SIPp and show the sessions appear
 	@lab/call.sh
+
+chaos: setup ## Break every part in turn under load, and check that nothing is lost (docs/chaos.md)
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+chaos-bugs: setup ## See that a chaos run finds bugs that were put in for it
+	@$(BIN)/python -m tests.chaos --bugs --seed 7 $(ARGS)
 
 lint: setup ## Check style, types and the direction of imports
 	@$(BIN)/ruff check --quiet $(CODE)

@@ -1,0 +1,141 @@
+"""Switchroom with a bug: the entry point of processes that a chaos run has to find at fault.
+
+`CHAOS_BREAK` names one of BREAKS. Nothing in the product knows of this.
+"""
+
+from gevent import monkey
+
+if __name__ == "__main__":
+    monkey.patch_all()
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+LINKS = ("link reset", "node unreachable", "link refused")
+
+
+@dataclass(frozen=True)
+class Break:
+    """`lua`: texts of scripts and what is put in their place. `patch`: changes classes. `kinds`: faults that show it."""
+
+    what: str
+    kinds: tuple[str, ...]
+    lua: dict[str, str] = field(default_factory=dict)
+    patch: Callable[[], None] = lambda: None
+
+
+def _no_comparison() -> None:
+    from controller import worker
+    from controller.resync import Plan
+
+    def compare(*_: Any) -> Plan:
+        return Plan()
+
+    worker.compare = compare  # type: ignore[assignment]
+
+
+def _no_audit() -> None:
+    from controller.worker import NodeWorker
+
+    NodeWorker._audit = lambda _: None  # type: ignore[method-assign]
+
+
+def _no_fence() -> None:
+    from controller.worker import Fenced, NodeWorker
+
+    renew = NodeWorker.renew
+
+    def renew_or_not(self: NodeWorker) -> None:
+        with suppress(Fenced):
+            renew(self)
+        self._lease_until = float("inf")
+
+    NodeWorker.renew = renew_or_not  # type: ignore[method-assign]
+
+
+def _events_twice() -> None:
+    from controller.worker import NodeWorker
+
+    happened = NodeWorker._happened
+
+    def twice(self: NodeWorker, events: Any) -> None:
+        happened(self, events)
+        happened(self, events)
+
+    NodeWorker._happened = twice  # type: ignore[method-assign]
+
+
+BREAKS: dict[str, Break] = {
+    "resync off": Break("the node's state is never compared with the store's", LINKS, patch=_no_comparison),
+    "audit off": Break("what is missed without a lost link is never found", ("events lost",), patch=_no_audit),
+    "fencing off": Break(
+        "a worker that was stopped goes on as if it still held its nodes",
+        ("worker frozen",),
+        lua={"if A.token < highest then return true end": ""},
+        patch=_no_fence,
+    ),
+    "outbox now and then": Break(
+        "a change of state without its webhook",
+        LINKS,
+        lua={"local function emit(key, lane, type, data)": "local function emit(key, lane, type, data)\nif NOW % 20 == 0 then return end"},
+    ),
+    "outbox out of step": Break(
+        "a webhook that is counted and not kept",
+        LINKS,
+        lua={'local id = redis.call("XADD", K.outbox()': 'if NOW % 20 == 0 then return end\nlocal id = redis.call("XADD", K.outbox()'},
+    ),
+    "events twice": Break(
+        "an event that comes twice is told twice",
+        ("link reset",),
+        lua={
+            's.member_id == tostring(A.member_id) then\n  return cjson.encode({ known = true })': "false then",
+            'if s.muted == muted and s.want ~=': "if false and s.want ~=",
+        },
+        patch=_events_twice,
+    ),
+    "jobs forgotten": Break(
+        "commands whose answer is lost with the link are not reported",
+        LINKS,
+        lua={"  answer(cjson.decode(sent[i + 1]), sent[i], {": "  local _ = ({"},
+    ),
+    "commands twice": Break(
+        "a command stays in the stream after it was taken, and is sent anew with the next link",
+        LINKS,
+        lua={'    redis.call("XDEL", K.commands(A.node), entry)\n    local raw': "    local raw"},
+    ),
+    "wrong tenant": Break(
+        "now and then a webhook goes to another tenant",
+        ("link reset",),
+        lua={'"*", "app", data.app_id,': '"*", "app", NOW % 20 == 0 and "beta" or data.app_id,'},
+    ),
+}  # fmt: skip
+
+
+def install(name: str) -> None:
+    """Break this process. Raises KeyError for a name that is none, AssertionError when the code is no longer as known."""
+    from controller.store import store
+
+    broken = BREAKS[name]
+    text_of, files = store.script_text, [path.stem for path in store._LUA.glob("*.lua")]
+    for old in broken.lua:
+        assert any(old in text_of(file) for file in files), f"{name}: no script holds {old!r}"
+
+    def altered(file: str) -> str:
+        text = text_of(file)
+        for old, new in broken.lua.items():
+            text = text.replace(old, new)
+        return text
+
+    store.script_text = altered
+    broken.patch()
+
+
+if __name__ == "__main__":
+    install(os.environ["CHAOS_BREAK"])
+
+    from switchroom.__main__ import main
+
+    main()

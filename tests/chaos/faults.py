@@ -1,0 +1,295 @@
+"""The faults: each function does its harm, holds it, and heals it. `hold` is the seconds that it lasts.
+
+`FAULTS` names them all. Faults of the same `part` do not meet; the others may, and that is meant.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import gevent
+
+from tests.chaos.load import Load
+from tests.chaos.nodes import EmulatedNode, Node
+from tests.chaos.parts import Service
+from tests.chaos.world import TENANTS, World
+
+
+@dataclass
+class Scene:
+    """Where a fault happens: `node` for those of a node; `chance` picks among the processes and tenants."""
+
+    world: World
+    load: Load
+    node: Node
+    hold: float
+    chance: float
+
+    def service(self, role: str) -> Service | None:
+        running = [service for service in self.world.services[role] if service.runs and not service.frozen]
+        return running[int(self.chance * len(running))] if running else None
+
+    @property
+    def tenant(self) -> str:
+        return TENANTS[int(self.chance * len(TENANTS))]
+
+
+def _pause(scene: Scene) -> None:
+    """How long the fault lasts is the fault's, not a wait for something."""
+    gevent.sleep(scene.hold)
+
+
+# Links
+
+
+def reset(scene: Scene) -> None:
+    scene.node.proxy.reset()
+
+
+def half_open(scene: Scene) -> None:
+    scene.node.proxy.swallowing = True
+    _pause(scene)
+    scene.node.proxy.heal()
+
+
+def says_nothing(scene: Scene) -> None:
+    """The node's connections end, and new ones are taken without a word."""
+    scene.node.proxy.reset()
+    scene.node.proxy.swallowing = True
+    _pause(scene)
+    scene.node.proxy.heal()
+
+
+def cut_frame(scene: Scene) -> None:
+    scene.node.proxy.cut_next = True
+    _pause(scene)
+    scene.node.proxy.heal()
+
+
+def events_lost(scene: Scene) -> None:
+    scene.node.proxy.losing = "events"
+    _pause(scene)
+    scene.node.proxy.heal()
+
+
+def events_and_answers_lost(scene: Scene) -> None:
+    scene.node.proxy.losing = "all"
+    _pause(scene)
+    scene.node.proxy.heal()
+
+
+def slow_link(scene: Scene) -> None:
+    scene.node.proxy.delay = 0.3
+    _pause(scene)
+    scene.node.proxy.heal()
+
+
+def refused(scene: Scene) -> None:
+    scene.node.proxy.refuse()
+    scene.node.proxy.reset()
+    _pause(scene)
+    scene.node.proxy.heal()
+
+
+# Nodes
+
+
+def node_restarts(scene: Scene) -> None:
+    scene.node.restart()
+    scene.load.forget_calls(scene.node.prefix)
+
+
+def node_unreachable(scene: Scene) -> None:
+    """Calls go on, come and go meanwhile."""
+    assert isinstance(scene.node, EmulatedNode)
+    scene.node.stop()
+    _pause(scene)
+    scene.node.start()
+
+
+def wrong_password(scene: Scene) -> None:
+    assert isinstance(scene.node, EmulatedNode)
+    scene.node.change_password(wrong=True)
+    _pause(scene)
+    scene.node.change_password(wrong=False)
+
+
+# The store
+
+
+def store_frozen(scene: Scene) -> None:
+    scene.world.store.freeze()
+    _pause(scene)
+    scene.world.store.thaw()
+
+
+def store_slow(scene: Scene) -> None:
+    """Answers come late, some too late."""
+    until = time.monotonic() + scene.hold
+    while time.monotonic() < until:
+        scene.world.store.freeze()
+        gevent.sleep(0.3)
+        scene.world.store.thaw()
+        gevent.sleep(0.1)
+
+
+def store_killed(scene: Scene) -> None:
+    scene.world.store.kill()
+    _pause(scene)
+    scene.world.store.start()
+
+
+# Switchroom's processes
+
+
+def _killed(role: str) -> Callable[[Scene], None]:
+    def fault(scene: Scene) -> None:
+        service = scene.service(role)
+        if service:
+            service.kill()
+            _pause(scene)
+            service.start()
+
+    return fault
+
+
+def _frozen(role: str) -> Callable[[Scene], None]:
+    def fault(scene: Scene) -> None:
+        service = scene.service(role)
+        if service:
+            service.freeze()
+            _pause(scene)
+            service.thaw()
+
+    return fault
+
+
+def rolling_restart(scene: Scene) -> None:
+    """One process of each role after the other: its successor comes first, and no request may be lost."""
+    for role, services in scene.world.services.items():
+        old = scene.service(role)
+        if old is None:
+            continue
+        scene.world.add(role)
+        services.remove(old)
+        since = time.time()
+        try:
+            code: int | str | None = old.end(signal.SIGTERM)
+        except subprocess.TimeoutExpired:
+            code = "had to be killed"
+        if code != 0:
+            scene.world.ledger.violations.append(f"{old.name} did not end cleanly on SIGTERM: {code}")
+        for request in scene.world.ledger.requests[-200:]:
+            if request.by == old.name and request.status is None and request.at + request.took >= since:
+                scene.world.ledger.violations.append(f"a request lost by a rolling restart: {request}")
+
+
+def all_killed(scene: Scene) -> None:
+    """Every process of Switchroom at once, as when a machine fails."""
+    services = [service for role in scene.world.services.values() for service in role if service.runs]
+    for service in services:
+        service.kill()
+    gevent.joinall([gevent.spawn(service.start) for service in services], raise_error=True)
+
+
+# Endpoints
+
+
+def endpoint_fails(scene: Scene) -> None:
+    scene.world.endpoints.set(scene.tenant, 500)
+    _pause(scene)
+    scene.world.endpoints.set(scene.tenant, 200)
+
+
+def endpoint_hangs(scene: Scene) -> None:
+    scene.world.endpoints.set(scene.tenant, 0)
+    _pause(scene)
+    scene.world.endpoints.set(scene.tenant, 200)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`part`: what it is about. `holds`: the least and the most seconds that it lasts."""
+
+    part: str
+    do: Callable[[Scene], None]
+    holds: tuple[float, float] = (0.0, 0.0)
+    real: bool = True  # whether a real FreeSWITCH can be treated so
+
+
+FAULTS: dict[str, Fault] = {
+    "link reset": Fault("link", reset),
+    "link half-open": Fault("link", half_open, (1, 14)),
+    "node says nothing": Fault("link", says_nothing, (1, 7)),
+    "frame cut": Fault("link", cut_frame, (1, 2)),
+    "events lost": Fault("link", events_lost, (1, 4)),
+    "events and answers lost": Fault("link", events_and_answers_lost, (0.5, 2)),
+    "link slow": Fault("link", slow_link, (1, 4)),
+    "link refused": Fault("link", refused, (0.5, 4)),
+    "node restarts": Fault("link", node_restarts),
+    "node unreachable": Fault("link", node_unreachable, (0.5, 4), real=False),
+    "wrong password": Fault("link", wrong_password, (0.5, 3), real=False),
+    "store frozen": Fault("store", store_frozen, (0.5, 6)),
+    "store slow": Fault("store", store_slow, (1, 4)),
+    "store killed": Fault("store", store_killed, (0.2, 4)),
+    "worker killed": Fault("worker", _killed("worker"), (0, 6)),
+    "worker frozen": Fault("worker", _frozen("worker"), (1, 8)),
+    "api killed": Fault("api", _killed("api"), (0, 2)),
+    "api frozen": Fault("api", _frozen("api"), (0.5, 4)),
+    "dispatcher killed": Fault("dispatcher", _killed("dispatcher"), (0, 5)),
+    "dispatcher frozen": Fault("dispatcher", _frozen("dispatcher"), (1, 7)),
+    "rolling restart": Fault("all", rolling_restart),
+    "everything killed": Fault("all", all_killed),
+    "endpoint fails": Fault("endpoint", endpoint_fails, (1, 3.5)),
+    "endpoint hangs": Fault("endpoint", endpoint_hangs, (1, 3.5)),
+}
+# Faults of these parts have the processes to themselves.
+EXCLUSIVE = {"all": {"worker", "api", "dispatcher", "store", "all"}}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A fault of a round: on which node, after which seconds, how long, and whom."""
+
+    kind: str
+    node: int
+    after: float
+    hold: float
+    chance: float
+
+
+def rounds(rng: random.Random, kinds: list[str]) -> Iterator[list[Planned]]:
+    """The endless sequence of a seed. Each kind comes as often as any other of its group, nodes or system."""
+    on_nodes = [kind for kind in kinds if FAULTS[kind].part == "link"]
+    others = [kind for kind in kinds if FAULTS[kind].part != "link"]
+    node_deck, other_deck = _deck(rng, on_nodes), _deck(rng, others)
+    while True:
+        chosen: list[tuple[str, int]] = []
+        if on_nodes:
+            chosen += [(next(node_deck), node) for node in rng.sample([0, 1], rng.choice([1, 2] if others else [2]))]
+        parts: set[str] = set()
+        for _ in range(rng.choice([1, 2]) if others else 0):
+            kind = next(other_deck)
+            part = FAULTS[kind].part
+            if part in parts or parts & EXCLUSIVE.get(part, set()) or ("all" in parts and part in EXCLUSIVE["all"]):
+                other_deck.send(kind)  # back, for the next round
+                continue
+            parts.add(part)
+            chosen.append((kind, 0))
+        yield [Planned(k, n, rng.random(), rng.uniform(*FAULTS[k].holds), rng.random()) for k, n in chosen]
+
+
+def _deck(rng: random.Random, kinds: list[str]):  # type: ignore[no-untyped-def]
+    """All kinds in a random order, again and again. What is sent back comes next."""
+    waiting: list[str] = []
+    while kinds:
+        waiting = waiting or rng.sample(kinds, len(kinds))
+        back = yield waiting.pop()
+        if back is not None:
+            waiting.append(back)
+            yield ""

@@ -1,0 +1,259 @@
+"""What tenants and callers do: a sequence of actions that only the seed decides.
+
+Whom an action is about is drawn as a number of a place: each tenant has a few places for calls on each node and a few
+for rooms. What is in the place at that time depends on the run; an action that makes no sense then is passed over.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import gevent
+from gevent.event import Event as Flag
+from gevent.pool import Pool
+
+from tests.chaos.nodes import Call
+from tests.chaos.parts import Request
+from tests.chaos.world import DIDS, PREFIXES, TENANTS, World
+
+CALLS = 3  # places for calls of a tenant on a node
+ROOMS = 4  # places for rooms of a tenant
+# Of sounds, as for `World.sound`. FreeSWITCH is told the kind of the last by a fragment (esl/commands.py).
+SOUNDS = ((50, 200, ".wav"), (50, 900, ".wav"), (1200, 500, ".wav"), (50, 15000, ".wav"), (300, 700, ".WAV?key=a/b.c"))
+RETRIES = 3  # of a session command that got no answer, with the same command_uid
+AT_ONCE = 40
+
+
+@dataclass(frozen=True)
+class Action:
+    kind: str
+    tenant: str
+    prefix: str
+    call: int
+    room: int
+    value: float
+    pause: float
+
+
+@dataclass
+class Place:
+    """A call (`key` is its caller id) or a room (`key` is its name)."""
+
+    key: str = ""
+    call: Call | None = None
+
+
+# How often each kind of action comes, among all.
+WEIGHTS = {
+    "call": 16, "hang_up": 5, "create": 10, "delete": 3, "join": 26, "leave": 10, "mute": 8, "unmute": 14,
+    "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
+}  # fmt: skip
+
+
+def actions(rng: random.Random, rate: float) -> Iterator[Action]:
+    """The endless sequence of a seed, `rate` a second."""
+    kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
+    while True:
+        kind = rng.choices(kinds, weights)[0]
+        yield Action(
+            kind,
+            rng.choice(TENANTS),
+            rng.choice(PREFIXES),
+            rng.randrange(CALLS),
+            rng.randrange(ROOMS),
+            rng.random(),
+            rng.expovariate(rate),
+        )
+
+
+class Load:
+    """Carries actions out, each in a greenlet of its own, until paused or stopped."""
+
+    def __init__(self, world: World, rng: random.Random, rate: float = 12.0) -> None:
+        self.counts: Counter[str] = Counter()
+        self._world = world
+        self._actions = actions(rng, rate)
+        self._calls = {(t, p, n): Place() for t in TENANTS for p in PREFIXES for n in range(CALLS)}
+        self._rooms = {(t, n): Place() for t in TENANTS for n in range(ROOMS)}
+        self._numbers = count(1)
+        self._running = Flag()
+        self._pool = Pool(AT_ONCE)
+        self._greenlet = gevent.spawn(self._run)
+
+    def resume(self) -> None:
+        self._running.set()
+
+    def pause(self) -> None:
+        """Returns when nothing is under way."""
+        self._running.clear()
+        self._pool.join()
+
+    def stop(self) -> None:
+        self._greenlet.kill()
+        self._pool.join()
+
+    def _run(self) -> None:
+        for number, action in enumerate(self._actions):
+            self._running.wait()
+            gevent.sleep(action.pause)
+            self._pool.spawn(self._act, action, number)
+
+    def _act(self, action: Action, number: int) -> None:
+        try:
+            done = DO[action.kind](self, action, number)
+        except Exception as error:
+            self._world.ledger.violations.append(f"the load itself: {action}: {error!r}")
+            raise
+        self.counts[action.kind if done else "passed over"] += 1
+
+    # Places
+
+    def _session(self, action: Action) -> str | None:
+        place = self._calls[action.tenant, action.prefix, action.call]
+        return self._world.ledger.sessions_by_caller.get(place.key)
+
+    def _room(self, action: Action) -> str | None:
+        place = self._rooms[action.tenant, action.room]
+        room = self._world.ledger.rooms_by_name.get(place.key)
+        if room and self._world.ledger.lanes[room].ended:
+            place.key = ""
+            return None
+        return room
+
+    def _room_on(self, action: Action) -> str | None:
+        """From the drawn place on, the first room on the action's node."""
+        places = [self._rooms[action.tenant, (action.room + n) % ROOMS] for n in range(ROOMS)]
+        rooms = (self._world.ledger.rooms_by_name.get(place.key) for place in places)
+        return next(
+            (r for r in rooms if r and r.startswith(action.prefix) and not self._world.ledger.lanes[r].ended), None
+        )
+
+    # Calls
+
+    def _call(self, action: Action, _number: int) -> bool:
+        place = self._calls[action.tenant, action.prefix, action.call]
+        session = self._session(action)
+        if place.call is not None and not (session and self._world.ledger.lanes[session].ended):
+            return False
+        place.key = f"5{next(self._numbers):08d}"
+        place.call = self._world.nodes[action.prefix].call(DIDS[action.tenant], place.key)
+        return place.call is not None
+
+    def _hang_up(self, action: Action, _number: int) -> bool:
+        place = self._calls[action.tenant, action.prefix, action.call]
+        if place.call is None:
+            return False
+        place.call.hang_up()
+        place.call = None
+        return True
+
+    def forget_calls(self, prefix: str) -> None:
+        """The node has lost them."""
+        for (_, where, _), place in self._calls.items():
+            if where == prefix:
+                place.key, place.call = "", None
+
+    # Requests
+
+    def _ask(self, action: Action, number: int, method: str, path: str, body: dict[str, Any] | None = None) -> Request:
+        request = self._world.ask(action.tenant, method, path, body, turn=number)
+        if request.sent:
+            self._world.ledger.asked(request)
+        return request
+
+    def _create(self, action: Action, number: int) -> bool:
+        place = self._rooms[action.tenant, action.room]
+        if place.key and self._room(action):
+            return False
+        # A request without an answer may have made the room: then the name is taken, and its webhook will tell.
+        place.key = place.key or f"room-{action.tenant}-{number}"
+        self._ask(action, number, "POST", "/conferences", {"name": place.key})
+        return True
+
+    def _delete(self, action: Action, number: int) -> bool:
+        room = self._room(action)
+        if room:
+            self._ask(action, number, "DELETE", f"/conferences/{room}")
+        return bool(room)
+
+    def _command(self, verb: str) -> Callable[[Action, int], bool]:
+        rivals = ("mute", "unmute") if verb.endswith("mute") else (verb,)
+
+        def act(action: Action, number: int) -> bool:
+            session, room = self._session(action), self._room_on(action)
+            if not session or (verb == "join" and not room) or self._world.ledger.waiting(session, rivals):
+                return False
+            body = {"command_uid": f"{verb}-{number}"} | ({"room_id": room} if verb == "join" else {})
+            path = f"/sessions/{session}/commands/conference/{verb}"
+            for _ in range(RETRIES):
+                request = self._ask(action, number, "POST", path, body)
+                if request.status not in (None, 503):
+                    break
+                gevent.sleep(0.5)
+            return True
+
+        return act
+
+    def _in_room(self, verb: str) -> Callable[[Action, int], bool]:
+        bodies: dict[str, Callable[[Action], dict[str, Any] | None]] = {"play": self._sounds, "volume": _volume}
+
+        def act(action: Action, number: int) -> bool:
+            room = self._room(action)
+            if room:
+                body = bodies[verb](action) if verb in bodies else None
+                self._ask(action, number, "POST", f"/conferences/{room}/{verb}", body)
+            return bool(room)
+
+        return act
+
+    def _sounds(self, action: Action) -> dict[str, Any]:
+        """One to three sounds, now and then one that cannot be fetched."""
+        number = int(action.value * 1000)
+        sounds = [SOUNDS[(number + at) % len(SOUNDS)] for at in range(1 + number % 3)]
+        urls = [self._world.sound(*sound) for sound in sounds]
+        return {"urls": urls + ["http://127.0.0.1:9/missing.wav"] * (number % 10 == 0)}
+
+    def _read(self, action: Action, number: int) -> bool:
+        room = self._room(action)
+        if room:
+            self._ask(action, number, "GET", f"/conferences/{room}/members")
+        return bool(room)
+
+    def _trespass(self, action: Action, number: int) -> bool:
+        """Another tenant's session or room, by a tenant who knows its id."""
+        identifier = self._session(action) or self._room(action)
+        if not identifier:
+            return False
+        other = TENANTS[(TENANTS.index(action.tenant) + 1) % len(TENANTS)]
+        kind = "conferences" if "-room-" in identifier else "sessions"
+        request = self._world.ask(other, "GET", f"/{kind}/{identifier}", turn=number)
+        if request.status not in (403, 404, 429, 503, None):
+            self._world.ledger.violations.append(f"seen by another tenant: {request}")
+        return True
+
+
+def _volume(action: Action) -> dict[str, Any]:
+    return {"volume": int(action.value * 50) - 45}
+
+
+DO: dict[str, Callable[[Load, Action, int], bool]] = {
+    "call": Load._call,
+    "hang_up": Load._hang_up,
+    "create": Load._create,
+    "delete": Load._delete,
+    "read": Load._read,
+    "trespass": Load._trespass,
+    **{
+        verb: (lambda load, action, number, verb=verb: load._command(verb)(action, number))  # type: ignore[misc]
+        for verb in ("join", "leave", "mute", "unmute")
+    },
+    **{
+        verb: (lambda load, action, number, verb=verb: load._in_room(verb)(action, number))  # type: ignore[misc]
+        for verb in ("play", "pause", "stop", "volume")
+    },
+}

@@ -1,0 +1,259 @@
+"""What must be true: each tenant's history as its webhooks tell it, and what it is compared with.
+
+A lane is a room, or a session outside rooms. Webhooks are replayed in the order of their `sequence`, one lane at a
+time; what a replay cannot make sense of is a violation at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.parts import Hook, Request
+
+# The webhooks that end a command, by the first word of its `command_uid`.
+OUTCOMES = {
+    "join": {"conference.member.joined", "conference.member.join_failed"},
+    "leave": {"conference.member.left", "conference.command.failed"},
+    "mute": {"conference.member.muted", "conference.command.failed"},
+    "unmute": {"conference.member.unmuted", "conference.command.failed"},
+}
+
+
+@dataclass
+class Lane:
+    """`members`: session -> muted. `plays`: operation -> how it ended, "" while it has not."""
+
+    tenant: str
+    last: int = 0
+    early: dict[int, Hook] = field(default_factory=dict)
+    hooks: list[Hook] = field(default_factory=list)
+    alive: bool = False
+    ended: bool = False
+    name: str = ""
+    caller_id: str = ""
+    members: dict[str, bool] = field(default_factory=dict)
+    plays: dict[str, str] = field(default_factory=dict)
+    joins: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def open_plays(self) -> set[str]:
+        return {operation for operation, end in self.plays.items() if not end}
+
+
+class Ledger:
+    """Everything that was asked and told. `violations` only grows.
+
+    `stepped_aside` says whether a tenant has webhooks on their way that are out of their order rightly.
+    """
+
+    def __init__(self) -> None:
+        self.stepped_aside: Callable[[str], bool] = lambda _: False
+        self.violations: list[str] = []
+        self.lanes: dict[str, Lane] = {}
+        self.requests: list[Request] = []
+        self.hooks = 0
+        # command_uid -> the types of the webhooks that bear it.
+        self.outcomes: defaultdict[str, list[str]] = defaultdict(list)
+        # command_uid -> what was accepted and has had no outcome.
+        self.accepted: dict[str, Request] = {}
+        # command_uids of what was refused every time.
+        self._refused: set[str] = set()
+        self.rooms_by_name: dict[str, str] = {}
+        self.sessions_by_caller: dict[str, str] = {}
+
+    # Webhooks
+
+    def take(self, hook: Hook) -> None:
+        """A webhook has come for the first time."""
+        self.hooks += 1
+        if hook.data.get("app_id") != hook.tenant:
+            self._wrong(f"sent to {hook.tenant}", hook)
+            return
+        identifier = hook.data.get("room_id") or hook.data["uuid"]
+        lane = self.lanes.setdefault(identifier, Lane(hook.tenant))
+        sequence = hook.data["sequence"]
+        if lane.tenant != hook.tenant:
+            self._wrong(f"about what is {lane.tenant}'s", hook)
+        if sequence <= lane.last or sequence in lane.early:
+            self._wrong(f"sequence {sequence} is there already (at {lane.last})", hook)
+            return
+        lane.early[sequence] = hook
+        if sequence != lane.last + 1 and not self.stepped_aside(lane.tenant):
+            self._wrong(f"out of order: after {lane.last}", hook)
+        while (due := lane.early.pop(lane.last + 1, None)) is not None:
+            lane.last += 1
+            lane.hooks.append(due)
+            self._outcome(due)
+            problem = APPLY.get(due.type, _unknown)(self, lane, due.data)
+            if problem:
+                self._wrong(problem, due)
+        if lane.ended and lane.early:
+            self._wrong("more after the end", hook)
+
+    def _outcome(self, hook: Hook) -> None:
+        uid = hook.data.get("command_uid")
+        if not uid:
+            return
+        self.outcomes[uid].append(hook.type)
+        if uid in self._refused:
+            self._wrong("the outcome of what was refused", hook)
+        if len(self.outcomes[uid]) > 1:
+            self._wrong(f"one command, outcomes {self.outcomes[uid]}", hook)
+        if hook.type not in OUTCOMES[uid.partition("-")[0]]:
+            self._wrong("not an outcome of that command", hook)
+
+    def _wrong(self, what: str, hook: Hook) -> None:
+        self.violations.append(f"{what}: {hook}")
+
+    # Requests
+
+    def asked(self, request: Request) -> None:
+        """A request is over, answered or not."""
+        self.requests.append(request)
+        status = request.status
+        if status is not None and (status >= 500 or status in (400, 401, 405, 413)) and status != 503:
+            self.violations.append(f"an answer that must not be: {request}")
+        uid = (request.body or {}).get("command_uid")
+        if not uid:
+            return
+        if status == 202:
+            self.accepted[uid] = request
+        if status in (404, 409, 429) and not any(
+            (one.body or {}).get("command_uid") == uid for one in self.requests[:-1]
+        ):
+            self._refused.add(uid)
+
+    def waiting(self, session: str, kinds: tuple[str, ...]) -> bool:
+        """Whether a command of those kinds to that session has no outcome yet, as far as its tenant knows."""
+        return any(
+            not self.outcomes.get(uid) and uid.partition("-")[0] in kinds and session in request.path
+            for uid, request in self.accepted.items()
+        )
+
+    def unsettled(self) -> list[str]:
+        """Accepted commands without their outcome, and webhooks that are known to be on their way."""
+        found = []
+        for uid, request in list(self.accepted.items()):
+            if self.outcomes.get(uid):
+                del self.accepted[uid]
+            else:
+                found.append(f"no outcome yet: {request}")
+        for identifier, lane in self.lanes.items():
+            if lane.early:
+                found.append(f"{identifier}: a gap after {lane.last}")
+        return found
+
+    def of(self, tenant: str) -> dict[str, Lane]:
+        return {identifier: lane for identifier, lane in self.lanes.items() if lane.tenant == tenant}
+
+    def excerpt(self, text: str, count: int = 25) -> list[str]:
+        """The webhooks and requests about whatever id of ours a problem names."""
+        about = [identifier for identifier in self.lanes if identifier in text]
+        told = [str(hook) for identifier in about for hook in self.lanes[identifier].hooks[-count:]]
+        asked = [str(request) for request in self.requests if any(identifier in str(request) for identifier in about)]
+        return sorted(told + asked[-count:])
+
+
+# How a history goes on: each function changes the lane and says what is wrong, if anything.
+
+Data = dict[str, Any]
+
+
+def _created(ledger: Ledger, lane: Lane, data: Data) -> str | None:
+    if lane.last != 1:
+        return "created anew"
+    lane.alive, lane.name = True, data["name"]
+    ledger.rooms_by_name[lane.name] = data["room_id"]
+    return None
+
+
+def _destroyed(_ledger: Ledger, lane: Lane, _data: Data) -> str | None:
+    lane.alive, lane.ended = False, True
+    if lane.members:
+        return f"destroyed with members {lane.members}"
+    return f"destroyed while {lane.open_plays} play" if lane.open_plays else None
+
+
+def _joined(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
+    again = data["uuid"] in lane.members
+    lane.members[data["uuid"]] = data["muted"]
+    lane.joins[data["uuid"]] += 1
+    return "joined, and is in already" if again else None
+
+
+def _left(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
+    return None if lane.members.pop(data["uuid"], None) is not None else "left, and was not in"
+
+
+def _join_failed(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
+    return "cannot join, and is in" if data["uuid"] in lane.members else None
+
+
+def _muted(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
+    before = lane.members.get(data["uuid"])
+    lane.members[data["uuid"]] = data["muted"]
+    if before is None:
+        return "muted or unmuted, and not in"
+    return "the same told twice" if before == data["muted"] and "command_uid" not in data else None
+
+
+def _play_started(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
+    again = data["operation_id"] in lane.plays
+    lane.plays[data["operation_id"]] = ""
+    return "started again" if again else None
+
+
+def _play_finished(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
+    before = lane.plays.get(data["operation_id"])
+    lane.plays[data["operation_id"]] = "finished"
+    return None if before == "" else f"finished, and was {before or 'not started'}"
+
+
+def _play_stopped(_ledger: Ledger, lane: Lane, _data: Data) -> str | None:
+    for operation in lane.open_plays:
+        lane.plays[operation] = "stopped"
+    return None
+
+
+def _session_started(ledger: Ledger, lane: Lane, data: Data) -> str | None:
+    if lane.last != 1:
+        return "started anew"
+    lane.alive, lane.caller_id = True, data["caller_id"]
+    ledger.sessions_by_caller[lane.caller_id] = data["uuid"]
+    return None
+
+
+def _session_ended(_ledger: Ledger, lane: Lane, _data: Data) -> str | None:
+    again = not lane.alive
+    lane.alive, lane.ended = False, True
+    return "ended, and was not there" if again else None
+
+
+def _nothing(_ledger: Ledger, _lane: Lane, _data: Data) -> str | None:
+    return None
+
+
+def _unknown(_ledger: Ledger, _lane: Lane, _data: Data) -> str | None:
+    return "a type that is not documented"
+
+
+APPLY: dict[str, Callable[[Ledger, Lane, Data], str | None]] = {
+    "conference.created": _created,
+    "conference.destroyed": _destroyed,
+    "conference.member.joined": _joined,
+    "conference.member.left": _left,
+    "conference.member.join_failed": _join_failed,
+    "conference.member.muted": _muted,
+    "conference.member.unmuted": _muted,
+    "conference.play.started": _play_started,
+    "conference.play.finished": _play_finished,
+    "conference.play.stopped": _play_stopped,
+    "conference.play.paused": _nothing,
+    "conference.play.volume_changed": _nothing,
+    "conference.command.failed": _nothing,
+    "session.started": _session_started,
+    "session.ended": _session_ended,
+}

