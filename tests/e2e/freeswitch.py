@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
@@ -26,6 +27,8 @@ FOLDERS = [
 ]
 BOOT_SECONDS = 40
 
+_nodes = itertools.count()
+
 
 def find_binary() -> str | None:
     """What `FREESWITCH_BIN` names, else what is on the PATH."""
@@ -39,14 +42,15 @@ class FreeSwitch:
         """`without` a module. `variables` are those of `vars.xml`, without their prefix; None leaves one unset."""
         self.folder = folder
         esl, sip, bridge = _free_ports(3)
-        rtp = 24000 + os.getpid() % 8 * 1000
+        # Nodes that run at the same time keep out of each other's ports.
+        rtp = 24000 + (os.getpid() * 7 + next(_nodes)) % 16 * 500
         settings: dict[str, str | None] = {
             "ESL_PORT": str(esl),
             "ESL_PASSWORD": "tests-only-0123456789",
             "SIP_PORT": str(sip),
             "BRIDGE_PORT": str(bridge),
             "RTP_START": str(rtp),
-            "RTP_END": str(rtp + 998),
+            "RTP_END": str(rtp + 498),
             "CODECS": "PCMU",
         } | variables
         self.password = settings["ESL_PASSWORD"] or ""
@@ -55,22 +59,34 @@ class FreeSwitch:
             (folder / name).mkdir(parents=True)
         shutil.copytree(CONFIGURATION, folder / "conf")
         modules = folder / "conf" / "autoload_configs" / "modules.conf.xml"
-        modules.write_text("".join(line for line in modules.open() if f'"{without}"' not in line))
+        modules.write_text(modules.read_text().replace(f'<load module="{without}"/>', ""))
         arguments = [part for name in FOLDERS for part in (f"-{name}", str(folder / name))]
+        # In the foreground, without a console, at normal priority, asking no NAT.
+        self._command = [binary, "-nf", "-nc", "-np", "-nonat", "-conf", str(folder / "conf"), *arguments]
+        self._environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder)} | {
+            f"SWITCHROOM_NODE_{name}": value for name, value in settings.items() if value is not None
+        }
+        self._ports = (esl, sip, bridge)
+        self.start()
+
+    def start(self) -> None:
         self._process = subprocess.Popen(
-            # In the foreground, without a console, at normal priority, asking no NAT.
-            [binary, "-nf", "-nc", "-np", "-nonat", "-conf", str(folder / "conf"), *arguments],
+            self._command,
             stdin=subprocess.DEVNULL,
-            stdout=(folder / "out").open("w"),
+            stdout=(self.folder / "out").open("a"),
             stderr=subprocess.STDOUT,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder)}
-            | {f"SWITCHROOM_NODE_{name}": value for name, value in settings.items() if value is not None},
+            env=self._environment,
         )
         try:
-            self._wait_up((esl, sip, bridge))
+            self._wait_up()
         except BaseException:
             self.stop()
             raise
+
+    def kill(self) -> None:
+        """As a crash does."""
+        self._process.kill()
+        self._process.wait(5)
 
     def log(self) -> str:
         path = self.folder / "log" / "freeswitch.log"
@@ -85,13 +101,12 @@ class FreeSwitch:
         try:
             self._process.wait(15)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
+            self.kill()
 
-    def _wait_up(self, ports: tuple[int, ...]) -> None:
+    def _wait_up(self) -> None:
         """SIP listens on TCP too, so a connection tells for both."""
         until = time.monotonic() + BOOT_SECONDS
-        while not all(map(_listens, ports)):
+        while not all(map(_listens, self._ports)):
             assert self._process.poll() is None, f"freeswitch has ended:\n{self.log()[-3000:]}"
             assert time.monotonic() < until, f"freeswitch is not up:\n{self.log()[-3000:]}"
             time.sleep(0.05)

@@ -7,6 +7,7 @@ that is running already.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -15,6 +16,10 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
+from esl.commands import JsonList
+from esl.connection import Connection
 from esl.emulator import Emulator
 from tests.e2e.freeswitch import FreeSwitch, find_binary
 
@@ -37,6 +42,12 @@ class Node(Protocol):
 
     def call(self, did: str, caller_id: str) -> Call: ...
 
+    def rooms(self) -> set[str]:
+        """The names of the conferences that it holds."""
+
+    def crash(self) -> None:
+        """End without a word, and start anew."""
+
     def close(self) -> None: ...
 
 
@@ -50,6 +61,12 @@ class EmulatedNode:
 
     def call(self, did: str, caller_id: str) -> EmulatedCall:
         return EmulatedCall(self.emulator, did, caller_id)
+
+    def rooms(self) -> set[str]:
+        return set(self.emulator.conferences)
+
+    def crash(self) -> None:
+        self.emulator.restart()
 
     def close(self) -> None:
         self.emulator.stop()
@@ -84,6 +101,18 @@ class RealNode:
         self._calls.append(call)
         return call
 
+    def rooms(self) -> set[str]:
+        host, _, port = self.esl.rpartition(":")
+        connection = Connection(host, int(port), self.password, on_event=lambda _: None)
+        connection.connect()
+        try:
+            return {room["conference_name"] for room in json.loads(connection.api(JsonList()))}
+        finally:
+            connection.close()
+
+    def crash(self) -> None:
+        pytest.skip("whoever started that FreeSWITCH may need it")
+
     def close(self) -> None:
         for call in self._calls:
             call.kill()
@@ -97,6 +126,10 @@ class BootedNode(RealNode):
         self._home = Path(tempfile.mkdtemp(prefix="switchroom-freeswitch-"))
         self.freeswitch = FreeSwitch(self._home, binary, PREFIX=PREFIX)
         super().__init__(f"{self.freeswitch.esl},{self.freeswitch.password},{self.freeswitch.sip}")
+
+    def crash(self) -> None:
+        self.freeswitch.kill()
+        self.freeswitch.start()
 
     def close(self) -> None:
         super().close()

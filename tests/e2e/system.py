@@ -13,9 +13,9 @@ import signal
 import subprocess
 import sys
 import wave
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import gevent
 from gevent.event import Event as Flag
@@ -23,7 +23,7 @@ from gevent.pywsgi import WSGIServer
 from standardwebhooks.webhooks import Webhook
 
 from controller.embedded import EmbeddedStore
-from tests.e2e.nodes import PREFIX, Node
+from tests.e2e.nodes import PREFIX
 
 KEYS = {"alpha": "alpha-key-0123456789", "beta": "beta-key-0123456789"}
 DIDS = {"alpha": "747713001", "beta": "747713002"}
@@ -146,13 +146,21 @@ class Answer:
         return f"{self.status} {self.body}"
 
 
+class EventSocket(Protocol):
+    """What the configuration says of a node."""
+
+    esl: str
+    password: str
+    sip: str
+
+
 class Switchroom:
     """`switchroom serve` in a process of its own, on a data directory that survives it."""
 
     def __init__(
         self,
         folder: Path,
-        nodes: dict[str, Node],
+        nodes: Mapping[str, EventSocket],
         webhook_url: str,
         *roles: str,
         store: str = "",

@@ -1,4 +1,4 @@
-"""What happens when a part goes away and comes back: emulator only, for its connections can be cut at will."""
+"""What happens when a part goes away and comes back: the node, the wire to it, Switchroom, the webhooks' endpoint."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 import gevent
 import pytest
 
-from tests.e2e.nodes import PREFIX, EmulatedNode
+from tests.e2e.nodes import PREFIX, open_node
 from tests.e2e.system import DIDS, Media, Receiver, Switchroom
+from tests.e2e.wire import Wire
 
 CONFERENCES = "/api/v1/conferences"
 
@@ -21,8 +22,9 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.hooks = Receiver()
         self.media = Media()
-        self.node = EmulatedNode()
-        self.service = Switchroom(folder, {PREFIX: self.node}, self.hooks.url)
+        self.node = open_node()
+        self.wire = Wire(self.node)
+        self.service = Switchroom(folder, {PREFIX: self.wire}, self.hooks.url)
         self.service.start()
         self.service.wait_up()
 
@@ -44,6 +46,7 @@ class Stage:
 
     def close(self) -> None:
         self.service.close()
+        self.wire.cut()
         self.node.close()
         self.hooks.close()
         self.media.close()
@@ -58,21 +61,21 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 def test_what_was_missed_while_the_link_was_cut(stage: Stage) -> None:
     session, room = stage.member()
-    emulator = stage.node.emulator
-    emulator.stop()
+    stage.wire.cut()
     stage.wait_down()
     answer = stage.service.post(f"{CONFERENCES}/{room}/play", {"urls": [stage.media.tone(1)]})
     assert answer.status == 503
     assert "retry-after" in answer.headers
     stage.call.hang_up()
-    emulator.start()
+    stage.call.wait_ended()
+    stage.wire.mend()
     assert stage.hooks.wait("conference.member.left", uuid=session)["resynced"] is True
     assert stage.hooks.wait("session.ended", uuid=session)["resynced"] is True
 
 
 def test_a_node_that_restarts(stage: Stage) -> None:
     session, room = stage.member()
-    stage.node.emulator.restart()
+    stage.node.crash()
     stage.hooks.wait("conference.member.left", uuid=session)
     stage.hooks.wait("session.ended", uuid=session)
     stage.service.wait_up()
@@ -81,15 +84,16 @@ def test_a_node_that_restarts(stage: Stage) -> None:
 
 def test_delete_while_the_node_is_away(stage: Stage) -> None:
     session, room = stage.member()
-    emulator = stage.node.emulator
-    emulator.stop()
+    stage.wire.cut()
     stage.wait_down()
     assert stage.service.request("DELETE", f"{CONFERENCES}/{room}").status == 200
     stage.hooks.wait("conference.member.left", timeout=20, uuid=session)
     stage.hooks.wait("conference.destroyed", room_id=room)
-    assert room in emulator.conferences
-    emulator.start()
-    emulator.wait_for(lambda: room not in emulator.conferences, 15)
+    assert room in stage.node.rooms()
+    stage.wire.mend()
+    with gevent.Timeout(15):
+        while room in stage.node.rooms():
+            gevent.sleep(0.05)
     assert stage.service.get(f"/api/v1/sessions/{session}").body["state"] == "parked"
 
 
