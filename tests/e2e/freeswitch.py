@@ -35,11 +35,19 @@ def find_binary() -> str | None:
     return shutil.which(os.environ.get("FREESWITCH_BIN") or "freeswitch")
 
 
+def find_faketime() -> Path | None:
+    """What lets a program see another time (Debian and Ubuntu: apt install faketime)."""
+    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
 class FreeSwitch:
     """Up when the constructor returns. Raises AssertionError, with its log, if it does not come up."""
 
-    def __init__(self, folder: Path, binary: str, without: str = "", **variables: str | None) -> None:
-        """`without` a module. `variables` are those of `vars.xml`, without their prefix; None leaves one unset."""
+    def __init__(self, folder: Path, binary: str, without: str = "", late: int = 0, **variables: str | None) -> None:
+        """`without` a module, or that many seconds `late` (see `find_faketime`).
+
+        `variables` are those of `vars.xml`, without their prefix; None leaves one unset.
+        """
         self.folder = folder
         esl, sip, bridge = _free_ports(3)
         # Nodes that run at the same time keep out of each other's ports.
@@ -66,6 +74,8 @@ class FreeSwitch:
         self._environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder)} | {
             f"SWITCHROOM_NODE_{name}": value for name, value in settings.items() if value is not None
         }
+        if late:
+            self._environment |= {"LD_PRELOAD": str(find_faketime()), "FAKETIME": f"-{late}s"}
         self._ports = (esl, sip, bridge)
         self.start()
 

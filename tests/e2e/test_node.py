@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import ssl
 import subprocess
@@ -18,7 +19,7 @@ from gevent.pywsgi import WSGIServer
 
 from esl.connection import Connection
 from esl.errors import AuthenticationError, EslError
-from tests.e2e.freeswitch import FreeSwitch, find_binary
+from tests.e2e.freeswitch import FreeSwitch, find_binary, find_faketime
 from tests.e2e.nodes import PREFIX
 from tests.e2e.phone import Phone, Refused
 from tests.e2e.system import Media
@@ -37,11 +38,11 @@ def boot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boot]:
         pytest.skip("boots nodes of its own: no freeswitch on the PATH nor in FREESWITCH_BIN")
     nodes: dict[str, FreeSwitch] = {}
 
-    def boot(without: str = "", **variables: str | None) -> FreeSwitch:
-        key = json.dumps([without, variables], sort_keys=True)
+    def boot(without: str = "", late: int = 0, **variables: str | None) -> FreeSwitch:
+        key = json.dumps([without, late, variables], sort_keys=True)
         if key not in nodes:
             folder = tmp_path_factory.mktemp("freeswitch")
-            nodes[key] = FreeSwitch(folder, binary, without, **{"PREFIX": PREFIX, **variables})
+            nodes[key] = FreeSwitch(folder, binary, without, late, **{"PREFIX": PREFIX, **variables})
         return nodes[key]
 
     yield boot
@@ -239,8 +240,8 @@ def test_a_certificate_is_verified(boot: Boot, tmp_path: Path) -> None:
 def doctor(tmp_path: Path, boot: Boot) -> Callable[..., dict[str, dict[str, str]]]:
     """The faults that `switchroom doctor` finds, by check, with something of the node's entry changed."""
 
-    def doctor(without: str = "", **changed: str) -> dict[str, dict[str, str]]:
-        node = boot(without)
+    def doctor(without: str = "", late: int = 0, **changed: str) -> dict[str, dict[str, str]]:
+        node = boot(without, late)
         entry = {"prefix": PREFIX, "esl": node.esl, "password": node.password, "sip": node.bridge} | changed
         lines = ["[store]", f'data_dir = "{tmp_path}/data"', "[[apps]]", 'id = "demo"', 'api_key = "key"', "[[nodes]]"]
         lines += [f'{name} = "{value}"' for name, value in entry.items()]
@@ -279,6 +280,14 @@ def test_the_doctor_finds_a_profile_missing(doctor: Doctor) -> None:
     assert list(found) == ["profile"]
     assert "default, wideband" in found["profile"]["detail"]
     assert doctor(profile="wideband") == {}
+
+
+def test_the_doctor_finds_a_clock_off(doctor: Doctor) -> None:
+    if find_faketime() is None:
+        pytest.skip("no libfaketime (Debian and Ubuntu: apt install faketime)")
+    found = doctor(late=60)
+    assert list(found) == ["clock"]
+    assert re.fullmatch(r"(59|60|61|62) s off ours", found["clock"]["detail"])
 
 
 @pytest.mark.parametrize(
