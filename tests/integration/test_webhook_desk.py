@@ -470,6 +470,10 @@ def test_another_app_s_webhooks_are_nobody_s(outbox: Outbox, receiver: Receiver,
                 assert desk.refused(kind, webhook_id=webhook) == "webhook_not_found"
         assert desk.ask(commands.RedeliverRange, since=0, till=2**41) == {"webhooks": 0}
     assert Desk(outbox, mine).delivery(delivered)["status"] == "delivered"
+    # Its own entry under another partition's name is no webhook either.
+    assert Desk(outbox, mine).refused(commands.GetDelivery, webhook_id=delivered.replace("p03", "p04")) == (
+        "webhook_not_found"
+    )
 
 
 def test_redelivery_begins_a_new_series_of_attempts(

@@ -3,7 +3,7 @@
 -- How long a record is kept (s), and how many of an app at the most: the oldest go first.
 local KEPT = {
   delivered = { seconds = 3 * 86400, count = 1000 },
-  failed = { seconds = 30 * 86400, count = 200000 },
+  failed = { seconds = 30 * 86400, count = 100000 },
 }
 -- The list in which a status stands.
 local LIST = { held = "retrying", aside = "retrying", delivered = "delivered", failed = "failed" }

@@ -1,0 +1,142 @@
+"""The script that stores what became of webhooks: a batch that is sent twice, for want of an answer, counts once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from controller.store import keys
+from controller.store.store import Store
+from tests.integration.webhook_fixtures import Outbox
+
+APP = "demo"
+TAG = keys.partition_of(APP)
+ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440001"
+STEPS = ("delivered", "held", "aside", "failed", "skipped", "withheld")
+
+
+def everything(store: Store) -> dict[str, Any]:
+    """All that the partition holds, but for times: they are those of the call."""
+    read = {
+        "string": store.client.get,
+        "hash": store.client.hgetall,
+        "zset": lambda key: list(store.client.zrange(key, 0, -1)),
+        "stream": store.client.xrange,
+        "list": lambda key: store.client.lrange(key, 0, -1),
+        "set": store.client.smembers,
+    }
+    found = {key.decode(): read[store.client.type(key).decode()](key) for key in store.client.keys(f"{TAG}:*")}
+    for fields in found.values():
+        if isinstance(fields, dict):
+            for name in (b"next", b"until", b"failing_since", b"disabled_at"):
+                fields.pop(name, None)
+    held = found.get(keys.key(TAG, "held"))
+    if held:
+        found[keys.key(TAG, "held")] = {entry: value.split()[0] for entry, value in held.items()}
+    return found
+
+
+def lease(store: Store) -> int:
+    args = {"owner": "d1", "token": 0, "ttl": 60_000, "number": keys.TAGS.index(TAG)}
+    return int(store.run("delivery_lease", TAG, args)["token"])
+
+
+def result(entry: str, step: str, attempts: int) -> dict[str, Any]:
+    """What a dispatcher says of a webhook that was attempted so many times before."""
+    tried = step not in ("skipped", "withheld")
+    row: dict[str, Any] = {"id": entry, "app": APP, "type": "conference.created", "n": attempts + tried, "log": {}}
+    row |= {"step": "failed" if step == "withheld" else step, "delay": 1000 if step in ("held", "aside") else 0}
+    if tried:
+        row |= {"attempt": orjson.dumps({"at": 1, "latency_ms": 1, "status": 500}).decode(), "mark": "m"}
+        row |= {} if step == "delivered" else {"fault": "it answered 500"}
+    return row
+
+
+# Of a webhook in turn: what may follow what. What has stepped aside is never held again.
+histories = st.lists(st.sampled_from(STEPS[:3]), max_size=4).map(
+    lambda steps: [
+        "aside" if step == "held" and "aside" in steps[:place] else step
+        for place, step in enumerate(steps[: steps.index("delivered")] if "delivered" in steps else steps)
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(histories=st.lists(st.tuples(histories, st.sampled_from(STEPS)), min_size=1, max_size=4))
+def test_a_batch_that_is_stored_twice_counts_once(store: Store, histories: list[tuple[list[str], str]]) -> None:
+    store.client.flushall()
+    outbox = Outbox(store)
+    token = lease(store)
+    entries = [webhook.partition("-")[2] for webhook in outbox.put(APP, *[ROOM] * len(histories))]
+
+    def settle(batch: list[dict[str, Any]]) -> None:
+        for row in batch:
+            row["log"] = {"app": APP, "webhook": row["id"]}
+        assert "fenced" not in store.run("delivery_settle", TAG, {"token": token, "results": batch})
+
+    for turn in range(5):
+        batch = []
+        for entry, (before, last) in zip(entries, histories, strict=True):
+            if turn < len(before):
+                batch.append(result(entry, before[turn], turn))
+            elif turn == len(before):
+                step = "aside" if last == "held" and "aside" in before else last
+                batch.append(result(entry, step, turn))
+        settle(batch)
+        once = everything(store)
+        settle(batch)
+        assert everything(store) == once
+
+    for entry, (before, last) in zip(entries, histories, strict=True):
+        record = outbox.record(f"msg_{TAG.strip('{}')}-{entry}")
+        waiting = store.client.xrange(keys.key(TAG, "outbox"), entry, entry)
+        listed = {
+            status
+            for status in keys.DELIVERY_LISTS
+            if store.client.zscore(keys.key(TAG, "deliveries", APP, status), entry) is not None
+        }
+        final = "aside" if last == "held" and "aside" in before else last
+        # In the outbox, or with its data in its record, and in the one list of its status: never lost, never twice.
+        assert bool(waiting) == (final == "held")
+        if final == "skipped":
+            assert (record, listed) == ({}, set())
+            continue
+        assert ("data" in record) == (not waiting)
+        expected = {"withheld": "failed"}.get(final, final)
+        assert record["status"] == expected
+        assert listed == {"retrying" if expected in ("held", "aside") else expected}
+        in_aside = store.client.zscore(keys.key(TAG, "aside", APP), entry) is not None
+        assert in_aside == (expected == "aside")
+        assert store.client.hexists(keys.key(TAG, "held"), entry) == (expected == "held")
+
+
+def test_another_s_lease_stores_nothing(store: Store) -> None:
+    outbox = Outbox(store)
+    token = lease(store)
+    (webhook,) = outbox.put(APP, ROOM)
+    batch = [result(webhook.partition("-")[2], "delivered", 0)]
+    before = everything(store)
+    answer = store.run("delivery_settle", TAG, {"token": token + 1, "results": batch})
+    assert answer == {"fenced": True}
+    assert everything(store) == before
+
+
+@pytest.mark.parametrize("step", ["delivered", "failed"])
+def test_a_late_result_does_not_undo_a_redelivery(store: Store, step: str) -> None:
+    outbox = Outbox(store)
+    token = lease(store)
+    (webhook,) = outbox.put(APP, ROOM)
+    batch = [result(webhook.partition("-")[2], step, 0)]
+    store.run("delivery_settle", TAG, {"token": token, "results": batch})
+    args = {"app_id": APP, "rate": 1000, "cooldowns": {}, "entry": batch[0]["id"], "webhook_id": webhook}
+    assert store.run("redeliver", TAG, {**args, "has_url": True, "mark": "m"})["status"] == "retrying"
+    # Until it is settled again, the record is all there is of it.
+    assert store.client.ttl(keys.key(TAG, "delivery", batch[0]["id"])) == -1
+    once = everything(store)
+    store.run("delivery_settle", TAG, {"token": token, "results": batch})
+    assert everything(store) == once
+    assert outbox.record(webhook)["status"] == "aside"
