@@ -58,7 +58,7 @@ def _endpoint(url: str) -> str:
     try:
         parse_url(url)
     except ValueError as error:
-        raise ValueError(f"is not a URL for webhooks: {error}") from None
+        raise ValueError(f"cannot be used: {error}") from None
     return url
 
 
