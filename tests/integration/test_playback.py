@@ -317,12 +317,13 @@ def test_playback_goes_on_over_a_lost_connection(world: World, room: str) -> Non
     assert kinds == [("conference.command.failed", None), ("conference.play.finished", "partial")]
 
 
-def test_a_play_whose_answer_was_lost_is_recognised(world: World, room: str) -> None:
+def test_a_play_whose_answer_was_lost_is_recognised_and_the_next_is_sent(world: World, room: str) -> None:
     world.play(room, A, B)
     take(world, "play")
     world.tell("playback_lost", room_id=room, resynced=True, playing=A.removeprefix("http://"))
     world.tell("jobs_lost", resynced=True)
     world.webhooks()
+    assert take(world, "play")[0]["url"] == B
     done(world, room, 0)
     world.ask("pause", room_id=room)
     assert world.room(room)["playback_status"] == "paused"
