@@ -55,6 +55,7 @@ class Ledger:
         self.lanes: dict[str, Lane] = {}
         self.requests: list[Request] = []
         self.hooks = 0
+        self.slowest_503 = 0.0
         # command_uid -> the types of the webhooks that bear it.
         self.outcomes: defaultdict[str, list[str]] = defaultdict(list)
         # command_uid -> what was accepted and has had no outcome.
@@ -117,6 +118,8 @@ class Ledger:
         if status is not None and (status >= 500 or status in (400, 401, 405, 413)) and status != 503:
             self.violations.append(f"an answer that must not be: {request}")
         uid = (request.body or {}).get("command_uid")
+        if status == 503 and not request.stalled:
+            self.slowest_503 = max(self.slowest_503, request.took)
         if not uid:
             return
         if status == 202:

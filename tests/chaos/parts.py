@@ -46,6 +46,7 @@ class Process:
         self.name = name
         self.log = log
         self.frozen = False
+        self.freezes = 0
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -59,7 +60,7 @@ class Process:
 
     def freeze(self) -> None:
         if self._process is not None:
-            self.frozen = True
+            self.frozen, self.freezes = True, self.freezes + 1
             self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -142,7 +143,10 @@ class Service(Process):
 
 @dataclass
 class Request:
-    """What a tenant asked. `status` is None when no answer came: it may have been carried out or not."""
+    """What a tenant asked. `status` is None when no answer came: it may have been carried out or not.
+
+    `sent`: it went out. `stalled`: the process that it went to was stopped meanwhile.
+    """
 
     tenant: str
     method: str
@@ -154,12 +158,14 @@ class Request:
     took: float = 0.0
     by: str = ""
     sent: bool = False
+    stalled: bool = False
 
     def __str__(self) -> str:
         return f"{self.at:.3f} {self.tenant} {self.method} {self.path} {self.body or ''} -> {self.status} {self.answer}"
 
     def send(self, service: Service) -> None:
-        """Ask; whatever keeps the answer from coming leaves `status` None, and `sent` says whether it went out."""
+        """Ask; whatever keeps the answer from coming leaves `status` None."""
+        frozen, freezes = service.frozen, service.freezes
         self.by, self.at, started = service.name, time.time(), time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=ANSWER_SECONDS)
         text = None if self.body is None else json.dumps(self.body)
@@ -175,6 +181,7 @@ class Request:
             self.answer = repr(error)
         finally:
             self.took = time.monotonic() - started
+            self.stalled = frozen or service.freezes > freezes
             connection.close()
 
 

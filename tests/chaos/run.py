@@ -43,6 +43,7 @@ class Report:
     hooks: int = 0
     repeats: int = 0
     requests: int = 0
+    slowest_503: float = 0.0
     seconds: float = 0.0
 
     @property
@@ -59,7 +60,7 @@ class Report:
             )
         lines.append(
             f"{self.faults} faults in {self.seconds:.0f} s; {self.requests} requests, {self.hooks} webhooks "
-            f"({self.repeats} repeated); actions {dict(self.actions)}"
+            f"({self.repeats} repeated); the slowest 503 took {self.slowest_503:.1f} s; actions {dict(self.actions)}"
         )
         return lines
 
@@ -84,7 +85,8 @@ class Run:
         self._recovery = recovery
         self._world = World(folder, broken, real)
         self._load = Load(self._world, seeded(seed, "actions"), rate)
-        chosen = [name for name in kinds or FAULTS if not real or FAULTS[name].real]
+        usual = [name for name, fault in FAULTS.items() if fault.usual]
+        chosen = [name for name in kinds or usual if not real or FAULTS[name].real]
         self._rounds = rounds(seeded(seed, "faults"), chosen)
         self._since = time.monotonic()
 
@@ -103,6 +105,7 @@ class Run:
             report.actions = self._load.counts
             report.hooks, report.repeats = self._world.ledger.hooks, self._world.endpoints.repeats
             report.requests = len(self._world.ledger.requests)
+            report.slowest_503 = self._world.ledger.slowest_503
             report.seconds = time.monotonic() - self._since
 
     def _round(self, planned: list[Planned]) -> None:
@@ -111,44 +114,56 @@ class Run:
         running = [gevent.spawn(self._inject, fault) for fault in planned]
         gevent.joinall(running, raise_error=True)
         self._load.pause()
-        healed = time.monotonic()
-        agreed, settled = self._quieten(healed)
-        self._note(planned, agreed - healed, settled - healed)
+        agreed, told = self._quieten()
+        self._note([(fault, greenlet.value) for fault, greenlet in zip(planned, running, strict=True)], agreed, told)
 
-    def _inject(self, planned: Planned) -> None:
+    def _inject(self, planned: Planned) -> float:
+        """-> when it had healed."""
         gevent.sleep(planned.after)
-        prefix = PREFIXES[planned.node]
-        self._say(f"{planned.kind} ({prefix if FAULTS[planned.kind].part == 'link' else '-'}, {planned.hold:.1f} s)")
-        FAULTS[planned.kind].do(Scene(self._world, self._load, self._world.nodes[prefix], planned.hold, planned.chance))
+        fault, prefix = FAULTS[planned.kind], PREFIXES[planned.node]
+        self._say(f"{planned.kind} ({prefix if fault.part == 'link' else '-'}, {planned.hold:.1f} s)")
+        fault.do(Scene(self._world, self._load, self._world.nodes[prefix], planned.hold, planned.chance))
+        return time.monotonic()
 
-    def _quieten(self, healed: float) -> tuple[float, float]:
-        """Wait until all agree and all is told. -> when the state agreed, and when the last webhook had come."""
-        world, agreed = self._world, 0.0
+    def _quieten(self) -> tuple[dict[str, float], float]:
+        """Wait until all agree and all is told. -> since when what is on each node does, and when the rest did."""
+        world, since = self._world, time.monotonic()
+        agreed: dict[str, float] = {}
         while True:
             problems = world.differences()
             now = time.monotonic()
-            if not agreed and not problems:
-                agreed = now
+            for prefix in PREFIXES:
+                if any(prefix in problem or not any(p in problem for p in PREFIXES) for problem in problems):
+                    agreed.pop(prefix, None)
+                else:
+                    agreed.setdefault(prefix, now)
             late = world.unsettled() if not problems else []
             wrong = world.ledger.violations + world.endpoints.problems + world.done_twice()
-            if wrong or now - healed > self._recovery:
+            if wrong or now - since > self._recovery:
                 prefix = "at that time" if wrong else f"not within {self._recovery:.0f} s"
                 self.report.violations = wrong + [f"{prefix}: {problem}" for problem in problems + late]
-                text = " ".join(self.report.violations)
-                self.report.excerpts = world.ledger.excerpt(text)
-                return agreed or now, now
-            if not problems and not late:
-                return agreed or now, now
+                self.report.excerpts = world.ledger.excerpt(" ".join(self.report.violations))
+            if not (problems or late) or self.report.violations:
+                return {prefix: agreed.get(prefix, now) for prefix in PREFIXES}, now
             gevent.sleep(POLL_SECONDS)
 
-    def _note(self, planned: list[Planned], agreed: float, settled: float) -> None:
-        names = [fault.kind for fault in planned]
-        for name in names:
-            kind = self.report.kinds[name]
+    def _note(self, faults: list[tuple[Planned, float]], agreed: dict[str, float], told: float) -> None:
+        hit = {PREFIXES[planned.node] for planned, _ in faults if FAULTS[planned.kind].part == "link"}
+        # What is on a node that had a fault of its own says nothing about the others.
+        unharmed = [at for prefix, at in agreed.items() if prefix not in hit] or list(agreed.values())
+        took = []
+        for planned, healed in faults:
+            own = FAULTS[planned.kind].part == "link"
+            recovery = max(0.0, (agreed[PREFIXES[planned.node]] if own else max(unharmed)) - healed)
+            kind = self.report.kinds[planned.kind]
             kind.count += 1
-            kind.longest, kind.total = max(kind.longest, agreed), kind.total + agreed
-            kind.delivered = max(kind.delivered, settled)
+            kind.longest, kind.total = max(kind.longest, recovery), kind.total + recovery
+            kind.delivered = max(kind.delivered, told - healed)
             kind.losses += len(self.report.violations)
-        self._say(f"    agreed after {agreed:.1f} s, all told after {settled:.1f} s; {self.report.faults} faults")
+            took.append(f"{recovery:.1f}")
+        last = max(healed for _, healed in faults)
+        self._say(
+            f"    agreed after {', '.join(took)} s, all told after {told - last:.1f} s; {self.report.faults} faults"
+        )
         for violation in self.report.violations[:MOST_SHOWN]:
             self._say(f"  WRONG {violation}")

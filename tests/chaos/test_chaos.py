@@ -49,7 +49,7 @@ def test_a_seed_is_a_sequence() -> None:
 
 def test_every_kind_of_fault_comes_as_often() -> None:
     sequence = rounds(seeded(1, "faults"), list(FAULTS))
-    drawn = [fault.kind for _ in range(200) for fault in next(sequence)]
+    drawn = [fault.kind for _ in range(220) for fault in next(sequence)]
     counts = [drawn.count(kind) for kind in FAULTS]
     assert min(counts) > 10
     assert max(counts) < 3 * min(counts)

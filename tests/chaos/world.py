@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,8 @@ class World:
         self.nodes: dict[str, Node] = {}
         self.services: dict[str, list[Service]] = {role: [] for role in ROLES}
         self.store = Valkey(folder)
-        self.started = time.monotonic()
+        # Processes that were asked to end, and have a successor: they answer what they took.
+        self.leaving: set[str] = set()
         self._number = 0
         self._broken = broken
         try:
@@ -106,6 +106,8 @@ class World:
             request.send(services[(turn + number) % len(services)])
             if request.sent:
                 break
+        if request.sent and request.status is None and request.by in self.leaving:
+            self.ledger.violations.append(f"a request lost by a rolling restart: {request}")
         return request
 
     def _all_up(self) -> bool:
