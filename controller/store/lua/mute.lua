@@ -1,14 +1,7 @@
 -- include: access playback members
 -- A.want: "mute" or "unmute"
-local s, no = own_session(A.session_id)
-if no then return no end
-local first = first_answer()
-if first then return first end
-if not s.room then return refuse("not_in_room") end
-local limit = limited("conference_mute", s.id)
-if limit then return limit end
-if s.state == "joining" then return refuse("still_joining") end
-if s.state == "leaving" then return refuse("leaving") end
+local s, instead = own_member("conference_mute")
+if instead then return instead end
 local expected = s.want or (s.muted == "1" and "mute" or "unmute")
 if expected == A.want then return refuse("already_" .. A.want .. "d") end
 

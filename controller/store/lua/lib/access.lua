@@ -46,6 +46,20 @@ local function first_answer()
   return A.command_uid and redis.call("GET", K.answer(A.session_id, A.command_uid)) or nil
 end
 
+-- The session of a command to a member, or the answer that it gets instead.
+local function own_member(group)
+  local s, no = own_session(A.session_id)
+  if no then return nil, no end
+  local first = first_answer()
+  if first then return nil, first end
+  if not s.room then return nil, refuse("not_in_room") end
+  local limit = limited(group, s.id)
+  if limit then return nil, limit end
+  if s.state == "joining" then return nil, refuse("still_joining") end
+  if s.state == "leaving" then return nil, refuse("leaving") end
+  return s
+end
+
 -- The end of an accepted session command.
 local function accept(group, type, s, answer)
   if group then start_cooldown(group, s.id) end
