@@ -6,10 +6,13 @@ monkey.patch_all()
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import gevent
 
 from tests.chaos.broken import BREAKS
 from tests.chaos.faults import FAULTS
@@ -41,6 +44,8 @@ def main() -> int:
     def say(line: str) -> None:
         print(time.strftime("%H:%M:%S"), line, flush=True)
 
+    # As Ctrl-C does it: nothing runs on.
+    gevent.signal_handler(signal.SIGTERM, sys.exit, 143)
     say(f"seed {seed}, logs in {folder}")
     if given.bugs:
         return find_bugs(folder, seed)

@@ -20,6 +20,7 @@ RECOVERY_SECONDS = 150.0
 # Of load before the first fault, between rounds, and before the last comparison.
 BETWEEN_SECONDS = 1.0
 MOST_SHOWN = 40
+REAL = " (FreeSWITCH)"
 
 
 @dataclass
@@ -53,7 +54,8 @@ class Report:
     def table(self) -> list[str]:
         lines = ["| fault | times | longest recovery | mean | longest until all webhooks were there | losses |"]
         lines.append("|---|---:|---:|---:|---:|---:|")
-        for name, kind in sorted(self.kinds.items(), key=lambda item: list(FAULTS).index(item[0])):
+        order = [name + where for name in FAULTS for where in ("", REAL)]
+        for name, kind in sorted(self.kinds.items(), key=lambda item: order.index(item[0])):
             mean = kind.total / kind.count
             lines.append(
                 f"| {name} | {kind.count} | {kind.longest:.1f} s | {mean:.1f} s | {kind.delivered:.1f} s | {kind.losses} |"
@@ -83,6 +85,7 @@ class Run:
         self.report = Report(seed)
         self._say = say
         self._recovery = recovery
+        self._real = real
         self._world = World(folder, broken, real)
         self._load = Load(self._world, seeded(seed, "actions"), rate)
         usual = [name for name, fault in FAULTS.items() if fault.usual]
@@ -155,7 +158,7 @@ class Run:
         for planned, healed in faults:
             own = FAULTS[planned.kind].part == "link"
             recovery = max(0.0, (agreed[PREFIXES[planned.node]] if own else max(unharmed)) - healed)
-            kind = self.report.kinds[planned.kind]
+            kind = self.report.kinds[planned.kind + (REAL if own and self._real and planned.node == 0 else "")]
             kind.count += 1
             kind.longest, kind.total = max(kind.longest, recovery), kind.total + recovery
             kind.delivered = max(kind.delivered, told - healed)

@@ -1,0 +1,117 @@
+"""The model by itself: what it takes for a history, and what it does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.chaos.model import Ledger
+from tests.chaos.parts import Hook, Request
+
+ROOM, SESSION = "nodeA-room-1", "nodeA-1"
+Told = tuple[str, dict[str, Any]]
+
+CREATED: Told = ("conference.created", {"name": "standup"})
+JOINED: Told = ("conference.member.joined", {"uuid": SESSION, "muted": True, "command_uid": "join-1"})
+JOINED_UNASKED: Told = ("conference.member.joined", {"uuid": SESSION, "muted": True})
+UNMUTED: Told = ("conference.member.unmuted", {"uuid": SESSION, "muted": False})
+LEFT: Told = ("conference.member.left", {"uuid": SESSION})
+DESTROYED: Told = ("conference.destroyed", {"name": "standup"})
+STARTED: Told = ("conference.play.started", {"operation_id": "op1"})
+FINISHED: Told = ("conference.play.finished", {"operation_id": "op1"})
+STOPPED: Told = ("conference.play.stopped", {"operation_id": "op1"})
+
+
+def tell(ledger: Ledger, *told: Told, first: int = 1, tenant: str = "alpha") -> None:
+    for sequence, (kind, data) in enumerate(told, start=first):
+        whole = {"app_id": "alpha", "room_id": ROOM, "sequence": sequence, **data}
+        ledger.take(Hook(f"msg_{sequence}", tenant, kind, whole, 0.0))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (CREATED, JOINED, UNMUTED, LEFT, DESTROYED),
+        (CREATED, JOINED, LEFT, JOINED_UNASKED, LEFT),
+        (CREATED, STARTED, FINISHED, DESTROYED),
+        (CREATED, STARTED, STOPPED, DESTROYED),
+    ],
+)
+def test_histories_that_may_be(told: tuple[Told, ...]) -> None:
+    ledger = Ledger()
+    tell(ledger, *told)
+    assert ledger.violations == []
+    assert not ledger.lanes[ROOM].members
+
+
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        ((CREATED, CREATED), "created anew"),
+        ((CREATED, JOINED, JOINED_UNASKED), "in already"),
+        ((CREATED, JOINED, LEFT, JOINED), "one command"),
+        ((CREATED, LEFT), "was not in"),
+        ((CREATED, UNMUTED), "not in"),
+        ((CREATED, JOINED, UNMUTED, UNMUTED), "told twice"),
+        ((CREATED, JOINED, DESTROYED), "with members"),
+        ((CREATED, STARTED, DESTROYED), "play"),
+        ((CREATED, STARTED, FINISHED, FINISHED), "was finished"),
+        ((CREATED, STARTED, STOPPED, FINISHED), "was stopped"),
+        ((CREATED, FINISHED), "not started"),
+        ((CREATED, ("conference.unheard.of", {})), "not documented"),
+    ],
+)
+def test_histories_that_must_not_be(told: tuple[Told, ...], what: str) -> None:
+    ledger = Ledger()
+    tell(ledger, *told)
+    assert any(what in violation for violation in ledger.violations), ledger.violations
+
+
+def test_a_sequence_is_held_against_its_order() -> None:
+    ledger = Ledger()
+    tell(ledger, CREATED)
+    tell(ledger, UNMUTED, first=3)
+    assert "out of order" in ledger.violations[0]
+    assert ledger.unsettled() == [f"{ROOM}: a gap after 1"]
+
+
+def test_a_webhook_that_stepped_aside_may_be_late() -> None:
+    ledger = Ledger()
+    ledger.stepped_aside = lambda _: True
+    tell(ledger, CREATED)
+    tell(ledger, LEFT, first=3)
+    tell(ledger, JOINED, first=2)
+    assert ledger.violations == []
+    assert ledger.unsettled() == []
+
+
+def test_another_tenant_s_webhook() -> None:
+    ledger = Ledger()
+    tell(ledger, CREATED, tenant="beta")
+    assert "sent to beta" in ledger.violations[0]
+
+
+def test_an_accepted_command_waits_for_its_outcome() -> None:
+    ledger = Ledger()
+    path = f"/api/v1/sessions/{SESSION}/commands/conference/join"
+    ledger.asked(Request("alpha", "POST", path, {"command_uid": "join-1"}, status=202))
+    assert ledger.waiting(SESSION, ("join",))
+    assert len(ledger.unsettled()) == 1
+    tell(ledger, CREATED, JOINED)
+    assert not ledger.waiting(SESSION, ("join",))
+    assert ledger.unsettled() == []
+
+
+def test_a_refused_command_has_no_outcome() -> None:
+    ledger = Ledger()
+    ledger.asked(Request("alpha", "POST", "/x", {"command_uid": "join-1"}, status=409))
+    tell(ledger, CREATED, JOINED)
+    assert "refused" in ledger.violations[0]
+
+
+@pytest.mark.parametrize("status", [500, 502, 400, 401])
+def test_answers_that_must_not_be(status: int) -> None:
+    ledger = Ledger()
+    ledger.asked(Request("alpha", "GET", "/x", status=status))
+    assert "must not be" in ledger.violations[0]
