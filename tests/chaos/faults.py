@@ -252,8 +252,8 @@ FAULTS: dict[str, Fault] = {
     "endpoint fails": Fault("endpoint", endpoint_fails, (1, 3.5)),
     "endpoint hangs": Fault("endpoint", endpoint_hangs, (1, 3.5)),
 }
-# Faults of these parts have the processes to themselves.
-EXCLUSIVE = {"all": {"worker", "api", "dispatcher", "store", "all"}}
+# What the faults of the part "all" need to themselves.
+NOT_WITH_ALL = {"worker", "api", "dispatcher", "store"}
 
 
 @dataclass(frozen=True)
@@ -267,27 +267,29 @@ class Planned:
     chance: float
 
 
+class Deck:
+    """All kinds in a random order, again and again."""
+
+    def __init__(self, rng: random.Random, kinds: list[str]) -> None:
+        self._rng, self._kinds = rng, kinds
+        self._left: list[str] = []
+
+    def draw(self) -> str:
+        self._left = self._left or self._rng.sample(self._kinds, len(self._kinds))
+        return self._left.pop()
+
+    def put_back(self, kind: str) -> None:
+        self._left.append(kind)
+
+
 def rounds(rng: random.Random, kinds: list[str]) -> Iterator[list[Planned]]:
     """The endless sequence of a seed. Each kind comes as often as any other of its group, nodes or system."""
     on_nodes = [kind for kind in kinds if FAULTS[kind].part == "link"]
     others = [kind for kind in kinds if FAULTS[kind].part != "link"]
-    node_deck, other_deck = _deck(rng, on_nodes), _deck(rng, others)
+    node_deck, other_deck = Deck(rng, on_nodes), Deck(rng, others)
     while True:
-        chosen: list[tuple[str, int]] = []
-        if on_nodes:
-            chosen += [(next(node_deck), node) for node in rng.sample([0, 1], rng.choice([1, 2] if others else [2]))]
-        if len(chosen) == 2 and any(FAULTS[kind].audited for kind, _ in chosen):
-            # It takes its time, and only shows that the rest does not where there is a node without.
-            node_deck.send(chosen.pop()[0])
-        parts: set[str] = set()
-        for _ in range(rng.choice([1, 2]) if others else 0):
-            kind = next(other_deck)
-            part = FAULTS[kind].part
-            if part in parts or parts & EXCLUSIVE.get(part, set()) or ("all" in parts and part in EXCLUSIVE["all"]):
-                other_deck.send(kind)  # back, for the next round
-                continue
-            parts.add(part)
-            chosen.append((kind, 0))
+        chosen = [*_for_nodes(rng, node_deck, not others)] if on_nodes else []
+        chosen += _for_the_rest(rng, other_deck) if others else []
         holds = [rng.uniform(*FAULTS[kind].holds) for kind, _ in chosen]
         ends = [hold + FAULTS[kind].takes for hold, (kind, _) in zip(holds, chosen, strict=True)]
         yield [
@@ -296,12 +298,18 @@ def rounds(rng: random.Random, kinds: list[str]) -> Iterator[list[Planned]]:
         ]
 
 
-def _deck(rng: random.Random, kinds: list[str]):  # type: ignore[no-untyped-def]
-    """All kinds in a random order, again and again. What is sent back comes next."""
-    waiting: list[str] = []
-    while kinds:
-        waiting = waiting or rng.sample(kinds, len(kinds))
-        back = yield waiting.pop()
-        if back is not None:
-            waiting.append(back)
-            yield ""
+def _for_nodes(rng: random.Random, deck: Deck, both: bool) -> list[tuple[str, int]]:
+    """One kind for one node, or one for each."""
+    chosen = [(deck.draw(), node) for node in rng.sample([0, 1], 2 if both else rng.choice([1, 2]))]
+    if len(chosen) == 2 and any(FAULTS[kind].audited for kind, _ in chosen):
+        # It takes its time, and only shows that the rest does not where there is a node without.
+        deck.put_back(chosen.pop()[0])
+    return chosen
+
+
+def _for_the_rest(rng: random.Random, deck: Deck) -> list[tuple[str, int]]:
+    chosen = [deck.draw() for _ in range(rng.choice([1, 2]))]
+    parts = {FAULTS[kind].part for kind in chosen}
+    if len(chosen) == 2 and (len(parts) == 1 or ("all" in parts and parts & NOT_WITH_ALL)):
+        deck.put_back(chosen.pop())
+    return [(kind, 0) for kind in chosen]

@@ -33,9 +33,9 @@ RESULT = b"Content-Length: 34\nContent-Type: text/event-plain\n\nEvent-Name: BAC
 
 @pytest.mark.timeout(150)
 def test_nothing_is_lost(tmp_path: Path) -> None:
-    report = Run(tmp_path, seed=5, kinds=SHORT, rate=20, recovery=45).go(faults=8, seconds=35)
+    report = Run(tmp_path, seed=5, kinds=SHORT, rate=20, recovery=45).go(faults=8, seconds=20)
     assert report.violations == [], "\n".join([*report.violations, *report.excerpts])
-    assert report.faults >= 3
+    assert report.faults >= 2
     assert report.hooks > 50
 
 
