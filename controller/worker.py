@@ -112,6 +112,7 @@ class NodeWorker:
         self._connection: Connection | None = None
         self._stopping = Flag()
         self._handover = False
+        self._came_up = Flag()
         self._auditor: gevent.Greenlet[..., Any] | None = None
         self._audit_seconds = audit_seconds
         # What differed when last compared.
@@ -281,6 +282,7 @@ class NodeWorker:
         self._run_many(lost)
         self._suspects = frozenset()
         self._connection = connection
+        self._came_up.set()
         self.renew()
         self._take_waiting()
         self._log.info("node up", changes=changes, restarted=restarted)
@@ -312,7 +314,12 @@ class NodeWorker:
     def _audit(self) -> None:
         """Compare again and again: what differs twice in a row did not just happen, it was missed."""
         pause = AUDIT_FIRST_SECONDS
-        while not self._stopping.wait(pause):
+        while not self._stopping.is_set():
+            if self._came_up.wait(pause):
+                # What happened on the node just before is only now in all of its lists.
+                self._came_up.clear()
+                pause = AUDIT_FIRST_SECONDS
+                continue
             connection = self._connection
             if connection is None:
                 pause = AUDIT_FIRST_SECONDS

@@ -1,11 +1,13 @@
-"""A worker whose lease is over takes nothing: what is taken counts as sent."""
+"""What a node's worker keeps to: it takes nothing without a lease, and looks again soon after each link."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+import gevent
 import pytest
+from gevent.queue import Queue
 
 from controller.registry import Node, Registry
 from controller.store import keys
@@ -79,3 +81,21 @@ def test_a_lease_that_ends_after_the_taking_ends_the_link(
     with pytest.raises(Fenced):
         worker.take(world.tag, entries)
     assert (wire.sent, wire.closed) == ([], True)  # type: ignore[union-attr]
+
+
+def test_the_audit_looks_soon_after_every_link(worker: NodeWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = Queue()
+
+    def look(_: object) -> float:
+        looked.put(True)
+        return 3600.0
+
+    monkeypatch.setattr("controller.worker.AUDIT_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "_audit_once", look)
+    auditor = gevent.spawn(worker._audit)
+    try:
+        assert looked.get(timeout=5)
+        worker._came_up.set()
+        assert looked.get(timeout=5)
+    finally:
+        auditor.kill()
