@@ -19,6 +19,8 @@ from tests.chaos.world import POLL_SECONDS, PREFIXES, World, seeded
 RECOVERY_SECONDS = 150.0
 # Of load before the first fault, between rounds, and before the last comparison.
 BETWEEN_SECONDS = 1.0
+# After which it is said what is waited for.
+PATIENCE_SECONDS = 5.0
 MOST_SHOWN = 40
 REAL = " (FreeSWITCH)"
 
@@ -132,6 +134,7 @@ class Run:
         """Wait until all agree and all is told. -> since when what is on each node does, and when the rest did."""
         world, since = self._world, time.monotonic()
         agreed: dict[str, float] = {}
+        explain = since + PATIENCE_SECONDS
         while True:
             problems = world.differences()
             now = time.monotonic()
@@ -148,6 +151,9 @@ class Run:
                 self.report.excerpts = world.ledger.excerpt(" ".join(self.report.violations))
             if not (problems or late) or self.report.violations:
                 return {prefix: agreed.get(prefix, now) for prefix in PREFIXES}, now
+            if now > explain:
+                self._say(f"    still: {'; '.join((problems + late)[:3])}")
+                explain = float("inf")
             gevent.sleep(POLL_SECONDS)
 
     def _note(self, faults: list[tuple[Planned, float]], agreed: dict[str, float], told: float) -> None:
