@@ -32,7 +32,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """The store has a file as sent that plays already, or as queued that does not play."""
+    """The store has a file as sent that plays already, or as queued that does not; or none, `stopped`, and one plays."""
 
     room_id: str
     operation_id: str
@@ -84,7 +84,7 @@ def read_stalled(room: dict[str, Any], playing: str | None) -> Stalled | None:
     """What a room's `head` in the store, the file that plays or comes next, and the node do not agree about."""
     head = room.get("head")
     if not head:
-        return None
+        return Stalled(room["id"], "", 0, "stopped") if playing and not room["stopping"] else None
     same = playing == re.sub(r"\A[A-Za-z]+://", "", head["url"])
     if same == (head["state"] == "queued"):
         return None

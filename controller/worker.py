@@ -335,7 +335,7 @@ class NodeWorker:
         plan, rooms = self._compare(connection)
         stalled: dict[Stalled, Step] = {}
         for room in rooms:
-            if room["operation"]:
+            if room["operation"] or room["occupied"]:
                 playing = self._playing(connection, room)
                 if suspect := read_stalled(room, playing):
                     stalled[suspect] = _playback_lost(room, playing)

@@ -24,7 +24,7 @@ from tests.chaos.world import DIDS, PREFIXES, TENANTS, World
 CALLS = 3  # places for calls of a tenant on a node
 ROOMS = 4  # places for rooms of a tenant
 # Of sounds, as for `World.sound`. FreeSWITCH is told the kind of the last by a fragment (esl/commands.py).
-SOUNDS = ((50, 200, ".wav"), (50, 900, ".wav"), (1200, 500, ".wav"), (50, 15000, ".wav"), (300, 700, ".WAV?key=a/b.c"))
+SOUNDS = ((50, 200, ".wav"), (50, 900, ".wav"), (1200, 9000, ".wav"), (50, 15000, ".wav"), (300, 700, ".WAV?key=a/b.c"))
 RETRIES = 3  # of a session command that got no answer, with the same command_uid
 AT_ONCE = 40
 

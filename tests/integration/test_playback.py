@@ -329,6 +329,21 @@ def test_a_play_whose_answer_was_lost_is_recognised_and_the_next_is_sent(world: 
     assert world.room(room)["playback_status"] == "paused"
 
 
+def test_a_play_that_counts_as_failed_and_is_heard_all_the_same_is_stopped(world: World, room: str) -> None:
+    world.play(room, A)
+    take(world, "play")
+    world.tell("playback_lost", room_id=room, resynced=True)
+    world.tell("jobs_lost", resynced=True)
+    assert world.room(room)["playback_status"] == "stopped"
+    take(world)
+    world.tell("playback_lost", room_id=room, resynced=True, playing=A.removeprefix("http://"))
+    (stop,) = take(world, "stop")
+    world.play(room, B, operation="op2")
+    take(world)
+    world.answer(stop["job"])
+    assert take(world, "play")[0]["operation"] == "op2"
+
+
 def test_playback_of_which_nothing_is_known_is_interrupted(world: World, room: str) -> None:
     world.play(room, A, B)
     world.answer(take(world, "play")[0]["job"])

@@ -148,8 +148,13 @@ def test_a_file_that_the_store_and_the_node_do_not_agree_about(state: str, playi
     assert read_stalled({"id": ROOM, "head": head}, playing) == expected
 
 
-def test_a_room_that_plays_nothing_is_not_stalled() -> None:
-    assert read_stalled({"id": ROOM}, "media.example/a.wav") is None
+@pytest.mark.parametrize(
+    ("playing", "stopping", "stalled"),
+    [(None, False, False), ("media.example/a.wav", True, False), ("media.example/a.wav", False, True)],
+)
+def test_a_room_that_shall_play_nothing(playing: str | None, stopping: bool, stalled: bool) -> None:
+    expected = Stalled(ROOM, "", 0, "stopped") if stalled else None
+    assert read_stalled({"id": ROOM, "stopping": stopping}, playing) == expected
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,12 @@
 -- Files may have ended unseen. A.playing: the URL that the node plays now, without its scheme; absent: none.
 if fenced() then return refuse("fenced") end
 local r = get_room(A.room_id)
-if not r or (r.operation == "" and not r.stopping) then return cjson.encode({ idle = true }) end
+if not r then return cjson.encode({ unknown = true }) end
+if r.operation == "" and not r.stopping then
+  -- A play that counts as failed was heard of by the node after all, and must not be heard now.
+  if A.playing then send_stop(r) end
+  return cjson.encode({ idle = true })
+end
 
 local queued = false
 for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do

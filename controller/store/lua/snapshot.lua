@@ -19,7 +19,7 @@ for _, id in ipairs(redis.call("SMEMBERS", K.node_rooms(A.node))) do
   local r = get_room(id)
   if r then
     rooms[#rooms + 1] = { id = id, app = r.app, closing = r.closing ~= nil, operation = r.operation,
-      stopping = r.stopping ~= nil, head = describe_head(r) }
+      stopping = r.stopping ~= nil, occupied = redis.call("ZCARD", K.members(id)) > 0, head = describe_head(r) }
   end
 end
 return cjson.encode({ sessions = #sessions > 0 and sessions or nil, rooms = #rooms > 0 and rooms or nil })
