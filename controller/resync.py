@@ -32,7 +32,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """The store has a file as sent that plays already, or as queued that does not; or none, `stopped`, and one plays."""
+    """A file that the store has as sent plays already, or one as queued does not; or none shall play and one does."""
 
     room_id: str
     operation_id: str
