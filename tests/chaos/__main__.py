@@ -53,9 +53,12 @@ def main() -> int:
         folder, seed, kinds=kinds, broken=given.broken, real=given.freeswitch, rate=given.rate,
         recovery=given.recovery, say=say,
     )  # fmt: skip
-    report = run.go(given.faults, given.minutes * 60)
-    show(report, folder)
-    return 1 if report.violations else 0
+    try:
+        run.go(given.faults, given.minutes * 60)
+    finally:
+        # Whatever ends it.
+        show(run.report, folder)
+    return 1 if run.report.violations else 0
 
 
 def show(report: Report, folder: Path) -> None:
