@@ -156,6 +156,9 @@ def test_stop_ends_every_operation_once(world: World, room: str) -> None:
 
 def test_stop_with_nothing_playing(world: World, room: str) -> None:
     assert world.ask("stop", room_id=room) == {"operation_id": "", "status": "stopped"}
+    (stop,) = take(world, "stop")
+    world.answer(stop["job"])
+    world.ask("stop", room_id=world.create("empty"))
     take(world)
 
 

@@ -8,6 +8,7 @@ start_cooldown("conference_control", r.id)
 local operation = r.operation
 log("command", "stop", { app = r.app, room = r.id, operation = operation })
 drop_operations(r, true)
-if operation ~= "" then send_stop(r) end
+-- Also with nothing playing as far as is known: a play that counts as failed may be heard after all.
+if redis.call("ZCARD", K.members(r.id)) > 0 then send_stop(r) end
 tell(r, "conference.play.stopped", { operation_id = operation })
 return cjson.encode({ operation_id = operation, status = "stopped" })
