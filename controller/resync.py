@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.events import MemberJoined, MemberLeft, MemberMuted, Occurrence, SessionEnded, SessionParked
-from controller.translate import LONGEST_TEXT, ROOM_ID
+from controller.translate import LONGEST_TEXT, ROOM_ID, channel_of, session_of
 
 # Applications of `show channels` in which a call waits for us, or is where we put it.
 SETTLED = frozenset({"park", "conference"})
@@ -103,7 +103,7 @@ def compare(
     plan = Plan()
     known = set()
     for session in sessions:
-        uuid = session["id"].partition("-")[2]
+        uuid = channel_of(session["id"])
         known.add(uuid)
         there = members.get(uuid)
         if not there and not exists(uuid):
@@ -112,7 +112,7 @@ def compare(
             plan.occurrences.extend(_membership(session, there))
     for uuid, channel in channels.items():
         if uuid not in known and (uuid in members or exists(uuid)):
-            parked = SessionParked(session_id=f"{prefix}-{uuid}", did=channel.did, caller_id=channel.caller_id)
+            parked = SessionParked(session_id=session_of(prefix, uuid), did=channel.did, caller_id=channel.caller_id)
             plan.occurrences.append(parked)
             plan.occurrences.extend(_membership({"id": parked.session_id}, members.get(uuid)))
     alive = {room["id"] for room in rooms if not room["closing"]}

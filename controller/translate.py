@@ -39,6 +39,16 @@ REFUSALS: tuple[tuple[re.Pattern[str], str, str], ...] = (
 PAUSED = {"+OK Pause": True, "+OK Resume": False}
 
 
+def session_of(prefix: str, channel: str) -> str:
+    """The session id of a node's channel."""
+    return f"{prefix}-{channel}"
+
+
+def channel_of(session_id: str) -> str:
+    """The channel's uuid in a session id."""
+    return session_id.partition("-")[2]
+
+
 def translate(prefix: str, event: Event) -> Occurrence | None:
     """None for what the controller has no use for."""
     name = event.name
@@ -113,7 +123,7 @@ def _answered(_prefix: str, event: Event) -> Occurrence | None:
 
 
 def _session_id(prefix: str, event: Event) -> str:
-    return f"{prefix}-{event.get('Unique-ID', '')}"
+    return session_of(prefix, event.get("Unique-ID", ""))
 
 
 _Reader = Callable[[str, Event], Occurrence | None]

@@ -40,7 +40,7 @@ from controller.resync import (
 )
 from controller.store import keys
 from controller.store.store import Step, Store
-from controller.translate import translate
+from controller.translate import channel_of, translate
 from esl import commands as esl
 from esl.connection import Connection
 from esl.errors import EslError
@@ -73,7 +73,7 @@ class Fenced(Exception):
 
 # A command of the store's stream as FreeSWITCH's command. Fields: see the `send` calls in the Lua files.
 RENDER: dict[str, Callable[[Node, dict[str, Any]], esl.Command]] = {
-    "join": lambda node, c: esl.Join(_channel(c), c["room"], node.profile),
+    "join": lambda node, c: esl.Join(channel_of(c["session"]), c["room"], node.profile),
     "kick": lambda _, c: esl.Kick(c["room"], c["member_id"]),
     "kick_all": lambda _, c: esl.Kick(c["room"], "all"),
     "mute": lambda _, c: esl.Mute(c["room"], c["member_id"]),
@@ -88,10 +88,6 @@ RENDER: dict[str, Callable[[Node, dict[str, Any]], esl.Command]] = {
         {"operation_id": c["operation"], "url_index": c["index"], "vol": c["volume"]},
     ),
 }
-
-
-def _channel(command: dict[str, Any]) -> str:
-    return str(command["session"]).partition("-")[2]
 
 
 class NodeWorker:
@@ -257,7 +253,7 @@ class NodeWorker:
         connection = self._connection
         if connection:
             try:
-                connection.bgapi(esl.Hangup(call.session_id.partition("-")[2], "UNALLOCATED_NUMBER"))
+                connection.bgapi(esl.Hangup(channel_of(call.session_id), "UNALLOCATED_NUMBER"))
             except EslError as error:
                 self._log.warning("call not turned away", session=call.session_id, reason=str(error))
 
