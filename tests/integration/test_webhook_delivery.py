@@ -24,18 +24,6 @@ ROOM = "acW68-room-550e8400-e29b-41d4-a716-44665544000%d"
 FAST = Schedule(delays=(0.03, 0.06, 0.1, 0.1, 0.1, 0.1))
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.stop()
-
-
-@pytest.fixture
-def outbox(store: Store) -> Outbox:
-    return Outbox(store)
-
-
 Start = Callable[..., Dispatcher]
 
 

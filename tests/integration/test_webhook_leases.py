@@ -32,18 +32,6 @@ Start = Callable[..., Dispatcher]
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.stop()
-
-
-@pytest.fixture
-def outbox(store: Store) -> Outbox:
-    return Outbox(store)
-
-
-@pytest.fixture
 def start(store: Store, outbox: Outbox) -> Iterator[Start]:
     started: list[Dispatcher] = []
 
