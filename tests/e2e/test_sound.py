@@ -172,7 +172,8 @@ def test_a_callers_keys_do_nothing(
     for key in "0123456789*#":
         low_phone.press(key)
     # While a key is held no voice is sent; the last such gap may still be on its way.
-    high_phone.wait_level(LOW, above=SENT - TOLERANCE)
+    high_phone.wait_level(LOW, above=SENT - TOLERANCE, below=SENT + TOLERANCE)
+    assert high_phone.level(LOW, 1.0) == pytest.approx(SENT, abs=TOLERANCE)
     members = room_service.get(f"/api/v1/conferences/{room}/members").body["members"]
     assert {member["uuid"] for member in members} == {low, high}
     assert "conference.member.left" not in hooks.types(room_id=room)
