@@ -15,7 +15,7 @@ from pathlib import Path
 import gevent
 
 from tests.chaos.broken import BREAKS
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, possible
 from tests.chaos.run import RECOVERY_SECONDS, Report, Run
 
 # A seeded bug must be found by so much of a run.
@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=12.0, help="actions a second (%(default)s)")
     parser.add_argument("--recovery", type=float, default=RECOVERY_SECONDS, help="seconds for it (%(default)s)")
     parser.add_argument("--freeswitch", action="store_true", help="a real FreeSWITCH for one of the two nodes")
+    parser.add_argument("--cluster", action="store_true", help="the store is a cluster of six")
     parser.add_argument("--break", dest="broken", default="", choices=BREAKS, help="run with a seeded bug")
     parser.add_argument("--bugs", action="store_true", help="run with each seeded bug, which must be found")
     parser.add_argument("--folder", type=Path, help="where logs go (absent: a temporary folder)")
@@ -40,6 +41,8 @@ def main() -> int:
     kinds = [name.strip() for name in given.only.split(",")] if given.only else None
     if unknown := set(kinds or ()) - set(FAULTS):
         parser.error(f"no such kind of fault: {', '.join(unknown)}")
+    if not possible(kinds, given.freeswitch, given.cluster):
+        parser.error("none of these kinds of faults is possible in such a run")
 
     def say(line: str) -> None:
         print(time.strftime("%H:%M:%S"), line, flush=True)
@@ -50,8 +53,8 @@ def main() -> int:
     if given.bugs:
         return find_bugs(folder, seed)
     run = Run(
-        folder, seed, kinds=kinds, broken=given.broken, real=given.freeswitch, rate=given.rate,
-        recovery=given.recovery, say=say,
+        folder, seed, kinds=kinds, broken=given.broken, real=given.freeswitch, cluster=given.cluster,
+        rate=given.rate, recovery=given.recovery, say=say,
     )  # fmt: skip
     try:
         run.go(given.faults, given.minutes * 60)

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 
 import gevent
 
+from tests.chaos.flood import Flood
 from tests.chaos.load import Load
 from tests.chaos.nodes import EmulatedNode, Node
-from tests.chaos.parts import Service
+from tests.chaos.parts import Service, Valkey
 from tests.chaos.world import TENANTS, World
+from tests.e2e.stores import StoreCluster
 
 
 @dataclass
@@ -33,6 +35,17 @@ class Scene:
     def service(self, role: str) -> Service | None:
         running = [service for service in self.world.services[role] if service.runs and not service.frozen]
         return running[int(self.chance * len(running))] if running else None
+
+    @property
+    def server(self) -> Valkey:
+        """The store where it is a single server."""
+        assert isinstance(self.world.store, Valkey)
+        return self.world.store
+
+    @property
+    def cluster(self) -> StoreCluster:
+        assert isinstance(self.world.store, StoreCluster)
+        return self.world.store
 
     @property
     def tenant(self) -> str:
@@ -123,25 +136,36 @@ def wrong_password(scene: Scene) -> None:
 
 
 def store_frozen(scene: Scene) -> None:
-    scene.world.store.freeze()
+    scene.server.freeze()
     _pause(scene)
-    scene.world.store.thaw()
+    scene.server.thaw()
 
 
 def store_slow(scene: Scene) -> None:
     """Answers come late, some too late."""
     until = time.monotonic() + scene.hold
     while time.monotonic() < until:
-        scene.world.store.freeze()
+        scene.server.freeze()
         gevent.sleep(0.3)
-        scene.world.store.thaw()
+        scene.server.thaw()
         gevent.sleep(0.1)
 
 
 def store_killed(scene: Scene) -> None:
-    scene.world.store.kill()
+    scene.server.kill()
     _pause(scene)
-    scene.world.store.start()
+    scene.server.start()
+
+
+def store_fails_over(scene: Scene) -> None:
+    """A primary dies, its replica takes over, and it comes back as the replica."""
+    primaries = scene.cluster.primaries()
+    old = primaries[int(scene.chance * len(primaries))]
+    old.kill()
+    scene.cluster.wait_whole()
+    _pause(scene)
+    old.start()
+    scene.cluster.wait_whole()
 
 
 # Switchroom's processes
@@ -194,6 +218,13 @@ def all_killed(scene: Scene) -> None:
     gevent.joinall([gevent.spawn(service.start) for service in services], raise_error=True)
 
 
+def overload(scene: Scene) -> None:
+    flood = Flood(scene.world, scene.tenant)
+    flood.go(scene.hold)
+    scene.load.counts += flood.counts
+    scene.world.ledger.violations += flood.violations
+
+
 # Endpoints
 
 
@@ -222,6 +253,8 @@ class Fault:
     takes: float = 0.0
     audited: bool = False  # whether only the audit puts it right
     real: bool = True  # whether a real FreeSWITCH can be treated so
+    single: bool = True  # whether a store that is one server can
+    cluster: bool = True  # whether one that is a cluster can
     usual: bool = True
 
 
@@ -237,14 +270,16 @@ FAULTS: dict[str, Fault] = {
     "node restarts": Fault("link", node_restarts),
     "node unreachable": Fault("link", node_unreachable, (0.5, 4), real=False),
     "wrong password": Fault("link", wrong_password, (0.5, 3), real=False),
-    "store frozen": Fault("store", store_frozen, (0.5, 6)),
-    "store slow": Fault("store", store_slow, (1, 4)),
-    "store killed": Fault("store", store_killed, (0.2, 4), takes=0.2),
-    "store away for a minute": Fault("store", store_killed, (55, 65), takes=0.2, usual=False),
+    "store frozen": Fault("store", store_frozen, (0.5, 6), cluster=False),
+    "store slow": Fault("store", store_slow, (1, 4), cluster=False),
+    "store killed": Fault("store", store_killed, (0.2, 4), takes=0.2, cluster=False),
+    "store away for a minute": Fault("store", store_killed, (55, 65), takes=0.2, usual=False, cluster=False),
+    "store fails over": Fault("store", store_fails_over, (0, 4), takes=5.0, single=False),
     "worker killed": Fault("worker", _killed("worker"), takes=1.5, holds=(0, 6)),
     "worker frozen": Fault("worker", _frozen("worker"), (1, 8)),
     "api killed": Fault("api", _killed("api"), takes=1.5, holds=(0, 2)),
     "api frozen": Fault("api", _frozen("api"), (0.5, 4)),
+    "overload": Fault("api", overload, (2, 5)),
     "dispatcher killed": Fault("dispatcher", _killed("dispatcher"), takes=1.5, holds=(0, 5)),
     "dispatcher frozen": Fault("dispatcher", _frozen("dispatcher"), (1, 7)),
     "rolling restart": Fault("all", rolling_restart, takes=6.0),
@@ -252,6 +287,17 @@ FAULTS: dict[str, Fault] = {
     "endpoint fails": Fault("endpoint", endpoint_fails, (1, 3.5)),
     "endpoint hangs": Fault("endpoint", endpoint_hangs, (1, 3.5)),
 }
+
+
+def possible(kinds: list[str] | None, real: bool, cluster: bool) -> list[str]:
+    """Of these kinds, or of the usual ones, those that there can be: with a real node, with a store that is a cluster."""
+    return [
+        name
+        for name in kinds or [name for name, fault in FAULTS.items() if fault.usual]
+        if (FAULTS[name].real or not real) and (FAULTS[name].cluster if cluster else FAULTS[name].single)
+    ]
+
+
 # What the faults of the part "all" need to themselves.
 NOT_WITH_ALL = {"worker", "api", "dispatcher", "store"}
 

@@ -58,6 +58,13 @@ class Process:
             self._process = subprocess.Popen(command, stderr=log, text=True, **options)
         return self._process
 
+    def memory(self) -> int:
+        """Resident bytes, 0 of a process that does not run."""
+        if self._process is None:
+            return 0
+        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self._process.pid}/status").read_text())
+        return int(found[1]) * 1024 if found else 0
+
     def freeze(self) -> None:
         if self._process is not None:
             self.frozen, self.freezes = True, self.freezes + 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import gevent
 
-from tests.chaos.faults import FAULTS, Planned, Scene, rounds
+from tests.chaos.faults import FAULTS, Planned, Scene, possible, rounds
 from tests.chaos.load import Load
 from tests.chaos.world import POLL_SECONDS, PREFIXES, World, seeded
 
@@ -80,6 +80,7 @@ class Run:
         kinds: list[str] | None = None,
         broken: str = "",
         real: bool = False,
+        cluster: bool = False,
         rate: float = 12.0,
         recovery: float = RECOVERY_SECONDS,
         say: Callable[[str], None] = lambda _: None,
@@ -88,11 +89,9 @@ class Run:
         self._say = say
         self._recovery = recovery
         self._real = real
-        self._world = World(folder, broken, real)
+        self._world = World(folder, broken, real, cluster)
         self._load = Load(self._world, seeded(seed, "actions"), rate)
-        usual = [name for name, fault in FAULTS.items() if fault.usual]
-        chosen = [name for name in kinds or usual if not real or FAULTS[name].real]
-        self._rounds = rounds(seeded(seed, "faults"), chosen)
+        self._rounds = rounds(seeded(seed, "faults"), possible(kinds, real, cluster))
         self._since = time.monotonic()
 
     def go(self, faults: int, seconds: float) -> Report:

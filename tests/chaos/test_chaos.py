@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from gevent.server import StreamServer
 
-from tests.chaos.faults import FAULTS, rounds
+from tests.chaos.faults import FAULTS, possible, rounds
 from tests.chaos.load import actions
 from tests.chaos.proxy import Frames, Proxy
 from tests.chaos.run import Run
@@ -53,6 +53,14 @@ def test_every_kind_of_fault_comes_as_often() -> None:
     counts = [drawn.count(kind) for kind in FAULTS]
     assert min(counts) > 10
     assert max(counts) < 3 * min(counts)
+
+
+def test_a_cluster_fails_over_and_a_single_server_does_not() -> None:
+    stores = {kind for kind, fault in FAULTS.items() if fault.part == "store" and fault.usual}
+    single, cluster = (stores & set(possible(None, real=False, cluster=cluster)) for cluster in (False, True))
+    assert cluster == {"store fails over"}
+    assert single == stores - cluster
+    assert possible(["store killed"], real=False, cluster=True) == []
 
 
 def test_frames_are_cut_where_they_end() -> None:

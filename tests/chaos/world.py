@@ -13,6 +13,7 @@ from controller.store import keys
 from tests.chaos.model import Lane, Ledger
 from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth
 from tests.chaos.parts import Endpoints, Request, Service, Valkey, key_of, secret_of, wait_until
+from tests.e2e.stores import StoreCluster
 from tests.e2e.system import Media
 
 TENANTS = ("alpha", "beta", "gamma")
@@ -20,12 +21,17 @@ PREFIXES = ("nodeA", "nodeB")
 DIDS = {tenant: f"74771300{number}" for number, tenant in enumerate(TENANTS)}
 ROLES = ("api", "worker", "dispatcher")
 POLL_SECONDS = 0.25
+# Of a tenant: twice what its load and the comparisons need, and a tenth of what an overload sends.
+REQUESTS_PER_SECOND = 100
 
 
 class World:
-    """The parts of one run, all started. `broken`: a seeded bug to run with. `real`: a FreeSWITCH in place of a node."""
+    """The parts of one run, all started. `broken`: a seeded bug to run with. `real`: a FreeSWITCH in place of a node.
 
-    def __init__(self, folder: Path, broken: str = "", real: bool = False) -> None:
+    `cluster`: the store is a cluster of six.
+    """
+
+    def __init__(self, folder: Path, broken: str = "", real: bool = False, cluster: bool = False) -> None:
         self.folder = folder
         self.ledger = Ledger()
         self.endpoints = Endpoints(self.ledger.take, TENANTS)
@@ -33,7 +39,7 @@ class World:
         self.media = Media() if real else None
         self.nodes: dict[str, Node] = {}
         self.services: dict[str, list[Service]] = {role: [] for role in ROLES}
-        self.store = Valkey(folder)
+        self.store: Valkey | StoreCluster = StoreCluster(folder / "cluster") if cluster else Valkey(folder)
         # Processes that were asked to end, and have a successor: they answer what they took.
         self.leaving: set[str] = set()
         self._number = 0
@@ -55,8 +61,9 @@ class World:
     def _configure(self) -> None:
         lines = [
             "[server]", 'listen = "127.0.0.1:0"', "[store]", f'url = "{self.store.url}"',
+            f"cluster = {str(isinstance(self.store, StoreCluster)).lower()}",
             "[webhooks]", "allow_private_networks = true", "[playback]", "allow_private_networks = true",
-            "[limits]", "requests_per_second = 1000",
+            "[limits]", f"requests_per_second = {REQUESTS_PER_SECOND}",
         ]  # fmt: skip
         for node in self.nodes.values():
             host, port = node.proxy.address
