@@ -9,7 +9,6 @@ One connection belongs to one thread: its greenlets take turns, and only waiting
 
 import logging
 import re
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from gevent.event import AsyncResult
 from gevent.lock import BoundedSemaphore
 from greenswitch.esl import InboundESL
 
-from esl.commands import Command
+from esl.commands import Command, Ping
 from esl.errors import (
     AuthenticationError,
     CommandRefused,
@@ -137,8 +136,6 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
             raise ValueError("a password cannot hold a line break or NUL")
         super().__init__(host, port, password, timeout=connect_timeout)
         self.reply_timeout = reply_timeout
-        self.received_at = time.monotonic()
-        """When the node was last heard, on the monotonic clock, in seconds."""
         self.sock: socket.socket | None = None
         self._on_event = on_event
         self._on_close = on_close
@@ -258,6 +255,17 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
             self._write(data, job)
         return job
 
+    def ping(self, timeout: float) -> None:
+        """See that events come. A node that has no room left for them goes on answering commands, so this is a job.
+
+        Raises as `bgapi` does, CommandRefused, or JobTimeout after `timeout` seconds, which also closes the connection.
+        """
+        try:
+            self.bgapi(Ping()).result(timeout)
+        except JobTimeout:
+            self._end(ConnectionLost(f"no event came within {timeout:g} s of a ping"))
+            raise
+
     @contextmanager
     def _within(self, seconds: float, line: str) -> Iterator[None]:
         """What waits inside ends in time, or the connection does: its place in the order of replies is lost."""
@@ -298,7 +306,6 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
                 data = sock.recv(RECEIVE_SIZE)
                 if not data:
                     raise ConnectionLost("the node closed the connection")
-                self.received_at = time.monotonic()
                 for frame in feed(data):
                     if type(frame) is Event:
                         came(frame)

@@ -16,7 +16,6 @@ from typing import Literal
 import gevent
 from gevent.event import Event as Flag
 
-from esl.commands import Ping
 from esl.connection import Connection
 from esl.errors import AuthenticationError, CommandRefused, ConnectionLost, EslError
 from esl.event import Event
@@ -62,8 +61,10 @@ class Link:
     that connection follows.
 
     If `on_up` or `on_events` raises, what was made of the events is unknown: the link goes down and comes up anew.
-    The same if more than `max_queued` events wait, or a node silent for `ping_interval` seconds does not answer a
-    ping within `ping_timeout`. A link that was up for at least the maximum delay starts its delays over.
+    The same if more than `max_queued` events wait, or the result of a ping does not come within `ping_timeout`
+    seconds; one is sent `ping_interval` seconds after the last one's result, as a job, so that what is tried is the
+    way of the events (`on_events` gets these results, too). A link that was up for at least the maximum delay starts
+    its delays over.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Link:
         subscription: Sequence[str] = SUBSCRIPTION,
         connect_timeout: float = 5.0,
         reply_timeout: float = 5.0,
-        ping_interval: float = 5.0,
+        ping_interval: float = 1.0,
         ping_timeout: float = 5.0,
         backoff: Backoff = Backoff(0.2, 10.0),  # immutable
         max_queued: int = 20_000,
@@ -225,12 +226,9 @@ class Link:
 
     def _ping(self, connection: Connection) -> None:
         while connection.connected:
-            silent = time.monotonic() - connection.received_at
-            if silent < self._ping_interval:
-                gevent.sleep(self._ping_interval - silent)
-                continue
+            gevent.sleep(self._ping_interval)
             try:
-                connection.api(Ping(), self._ping_timeout)  # in vain, it closes the connection
+                connection.ping(self._ping_timeout)
             except EslError as error:
                 log.debug("node %s: ping: %s", self.name, error)
 

@@ -176,12 +176,27 @@ def test_a_silent_node():
 
     def node(peer):
         ready(peer)
-        peer.expect("api uptime")
+        assert peer.command()[0] == "bgapi uptime"
         peer.hold()
 
     with FakeNode(node) as fake, Owner(fake, ping_interval=0.02, ping_timeout=0.05) as owner:
         assert owner.next() == ("up", "syncing")
-        assert owner.next() == ("down", "no reply to 'api uptime' within 0.05 s")
+        assert owner.next() == ("down", "no event came within 0.05 s of a ping")
+        assert owner.next() == ("up", "syncing")
+
+
+def test_a_node_that_answers_and_loses_events():
+    """Its queue for this listener is full (facts: 100,000 events). What came before is delivered."""
+
+    def node(peer):
+        ready(peer)
+        peer.send(numbered(1))
+        peer.serve()
+
+    with FakeNode(node) as fake, Owner(fake, ping_interval=0.02, ping_timeout=0.05) as owner:
+        assert owner.next() == ("up", "syncing")
+        assert owner.next() == ("events", ["1"])
+        assert owner.next() == ("down", "no event came within 0.05 s of a ping")
         assert owner.next() == ("up", "syncing")
 
 
@@ -191,20 +206,23 @@ def test_a_node_that_answers_pings():
     def node(peer):
         ready(peer)
         while True:
-            pings.put(peer.command())
-            peer.answer("3")
+            line, job = peer.command()
+            pings.put(line)
+            peer.reply("+OK")
+            peer.event("BACKGROUND_JOB", "3", Job_UUID=job.removeprefix("Job-UUID: "), Number="ping")
 
     with FakeNode(node) as fake, Owner(fake, ping_interval=0.01, ping_timeout=LIMIT) as owner:
-        assert [pings.get(timeout=LIMIT) for _ in range(5)] == [["api uptime"]] * 5
+        assert [pings.get(timeout=LIMIT) for _ in range(5)] == ["bgapi uptime"] * 5
         assert owner.link.is_up
-        assert owner.rest() == [("up", "syncing")]
+        assert owner.next() == ("up", "syncing")
+        assert {number for _, numbers in owner.rest() for number in numbers} == {"ping"}
 
 
 def test_a_node_that_refuses_pings_lives():
     def node(peer):
         ready(peer)
         for _ in range(3):
-            peer.expect("api uptime")
+            assert peer.command()[0] == "bgapi uptime"
             peer.reply("-ERR permission denied")
         peer.send(numbered(1))
         peer.hold()
