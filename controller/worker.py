@@ -53,9 +53,9 @@ log = structlog.get_logger(__name__)
 LEASE_SECONDS = 3.0
 LIVE_SECONDS = 6.0
 TICK_SECONDS = 1.0
-# Between audits; after a reconnect, when the node's own lists have caught up; and to look twice at what differs.
+# Between audits; after a reconnect, or when the node is late with something; and to look twice at what differs.
 AUDIT_SECONDS = 30.0
-AUDIT_FIRST_SECONDS = 1.0
+AUDIT_SOON_SECONDS = 1.0
 AUDIT_AGAIN_SECONDS = 2.0
 # A comparison is repeated until it finds nothing: the node goes on while it is being looked at.
 RESYNC_ROUNDS = 3
@@ -108,7 +108,8 @@ class NodeWorker:
         self._connection: Connection | None = None
         self._stopping = Flag()
         self._handover = False
-        self._came_up = Flag()
+        # Set when the audit should not wait for its time.
+        self._look = Flag()
         self._auditor: gevent.Greenlet[..., Any] | None = None
         self._audit_seconds = audit_seconds
         # What differed when last compared.
@@ -164,7 +165,10 @@ class NodeWorker:
 
     def sweep(self) -> None:
         """Handle what the node should have answered or confirmed by now, and count its sessions and rooms."""
-        self._load = sum(answer["load"] for answer in self._run_many([("overdue", tag, {}) for tag in keys.TAGS]))
+        answers = self._run_many([("overdue", tag, {}) for tag in keys.TAGS])
+        self._load = sum(answer["load"] for answer in answers)
+        if any(answer["late"] for answer in answers) and not self._suspects:
+            self._look.set()
 
     def _send(self, connection: Connection, command: dict[str, Any]) -> None:
         self._check_lease()
@@ -278,7 +282,7 @@ class NodeWorker:
         self._run_many(lost)
         self._suspects = frozenset()
         self._connection = connection
-        self._came_up.set()
+        self._look.set()
         self.renew()
         self._take_waiting()
         self._log.info("node up", changes=changes, restarted=restarted)
@@ -309,16 +313,15 @@ class NodeWorker:
 
     def _audit(self) -> None:
         """Compare again and again: what differs twice in a row did not just happen, it was missed."""
-        pause = AUDIT_FIRST_SECONDS
-        while not self._stopping.is_set():
-            if self._came_up.wait(pause):
+        pause = self._audit_seconds
+        while True:
+            if self._look.wait(pause):
+                self._look.clear()
                 # What happened on the node just before is only now in all of its lists.
-                self._came_up.clear()
-                pause = AUDIT_FIRST_SECONDS
-                continue
+                gevent.sleep(AUDIT_SOON_SECONDS)
             connection = self._connection
             if connection is None:
-                pause = AUDIT_FIRST_SECONDS
+                pause = self._audit_seconds
                 continue
             try:
                 pause = self._audit_once(connection)

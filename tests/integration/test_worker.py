@@ -90,12 +90,30 @@ def test_the_audit_looks_soon_after_every_link(worker: NodeWorker, monkeypatch: 
         looked.put(True)
         return 3600.0
 
-    monkeypatch.setattr("controller.worker.AUDIT_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr("controller.worker.AUDIT_SOON_SECONDS", 0.01)
     monkeypatch.setattr(worker, "_audit_once", look)
     auditor = gevent.spawn(worker._audit)
     try:
-        assert looked.get(timeout=5)
-        worker._came_up.set()
-        assert looked.get(timeout=5)
+        for _ in range(2):
+            worker._look.set()
+            assert looked.get(timeout=5)
     finally:
         auditor.kill()
+
+
+def test_the_audit_looks_when_the_node_is_late(world: World, worker: NodeWorker) -> None:
+    worker.sweep()
+    ask_to_join(world)
+    worker.sweep()
+    assert not worker._look.is_set()
+    # As if it had been asked three seconds ago.
+    due = keys.key(world.tag, "due", NODE)
+    for item, _ in world.store.client.zscan_iter(due):
+        world.store.client.zincrby(due, -3000, item)
+    worker.sweep()
+    assert worker._look.is_set()
+    # What was found is looked at again in its time.
+    worker._look.clear()
+    worker._suspects = frozenset({"an orphan"})
+    worker.sweep()
+    assert not worker._look.is_set()

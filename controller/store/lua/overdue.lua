@@ -1,5 +1,6 @@
 -- include: playback members answers
--- What the node should have answered or confirmed by now.
+-- What the node should have answered or confirmed by now. Answers how many sessions and rooms there are (load), and
+-- whether something waits for so long that the event about it may be lost (late).
 if fenced() then return refuse("fenced") end
 local NOT_CONFIRMED = "not confirmed by the media node in time"
 
@@ -54,5 +55,5 @@ for _, item in ipairs(items) do
   local kind, id = string.match(item, "^(%a+):(.+)$")
   OVERDUE[kind](id)
 end
-return cjson.encode({ handled = #items,
+return cjson.encode({ late = redis.call("ZCOUNT", K.due(A.node), "-inf", NOW + CONFIRM_MS - LATE_MS) > 0,
   load = redis.call("SCARD", K.node_sessions(A.node)) + redis.call("SCARD", K.node_rooms(A.node)) })
