@@ -1,6 +1,6 @@
 -- A worker takes commands (A.entries) from the stream to send them: from here on they count as sent, and are sent once.
 if fenced() then return refuse("fenced") end
-local ANSWER_MS = { play = 60000 } -- the node fetches the file before it answers (download-timeout in freeswitch-conf: 30 s)
+local ANSWER_MS = { play = 45000 } -- the node fetches the file before it answers (download-timeout in freeswitch-conf: 30 s)
 local taken = {}
 for _, entry in ipairs(A.entries) do
   local found = redis.call("XRANGE", K.commands(A.node), entry, entry)[1]
