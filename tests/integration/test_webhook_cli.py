@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,13 +28,6 @@ def switchroom(server_url: str) -> Switchroom:
         return CliRunner().invoke(cli, arguments, obj=Context(lambda *_: None), env=environ)  # type: ignore[arg-type, return-value]
 
     return run
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.stop()
 
 
 def said(result: Result) -> Any:

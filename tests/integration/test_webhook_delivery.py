@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +16,9 @@ from controller.webhooks.connection import Network, tls_context
 from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.schedule import Schedule
 from tests.integration import webhook_fixtures as fixtures
-from tests.integration.webhook_fixtures import ERROR, OK, Outbox, Receiver
+from tests.integration.webhook_fixtures import ERROR, FAST, OK, Outbox, Receiver, Start
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-44665544000%d"
-# The real schedule has seven attempts too, and holds the lane for the first two retries.
-FAST = Schedule(delays=(0.03, 0.06, 0.1, 0.1, 0.1, 0.1))
-
-
-Start = Callable[..., Dispatcher]
-
-
-@pytest.fixture
-def start(store: Store, outbox: Outbox) -> Iterator[Start]:
-    started: list[Dispatcher] = []
-
-    def start(owner: str = "d1", **options: Any) -> Dispatcher:
-        options = {"schedule": FAST, "allow_private_networks": True, **options}
-        dispatcher = Dispatcher(store, outbox.registry, owner=owner, **options)
-        dispatcher.start()
-        started.append(dispatcher)
-        return dispatcher
-
-    yield start
-    for dispatcher in started:
-        dispatcher.stop(timeout=1)
 
 
 def test_a_webhook_arrives_signed_and_leaves_the_outbox(outbox: Outbox, receiver: Receiver, start: Start) -> None:

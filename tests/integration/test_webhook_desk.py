@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,16 +15,13 @@ from controller.nodes import Nodes
 from controller.registry import new_app
 from controller.service import Controller, Limits
 from controller.store import keys
-from controller.store.store import Store
-from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.schedule import Schedule
 from tests.integration import webhook_fixtures as fixtures
-from tests.integration.webhook_fixtures import ERROR, OK, SECRET, Outbox, Receiver
+from tests.integration.webhook_fixtures import ERROR, OK, SECRET, Outbox, Receiver, Start
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-44665544000%d"
 SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1a09"
 APP = "demo"
-FAST = Schedule(delays=(0.03, 0.06, 0.1, 0.1, 0.1, 0.1))
 ONCE = Schedule(delays=())
 LATER = Schedule(delays=(600.0,) * 6)
 GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
@@ -77,25 +73,6 @@ class Desk:
 @pytest.fixture
 def desk(outbox: Outbox) -> Desk:
     return Desk(outbox)
-
-
-Start = Callable[..., Dispatcher]
-
-
-@pytest.fixture
-def start(store: Store, outbox: Outbox) -> Iterator[Start]:
-    started: list[Dispatcher] = []
-
-    def start(owner: str = "d1", **options: Any) -> Dispatcher:
-        options = {"schedule": FAST, "allow_private_networks": True, **options}
-        dispatcher = Dispatcher(store, outbox.registry, owner=owner, **options)
-        dispatcher.start()
-        started.append(dispatcher)
-        return dispatcher
-
-    yield start
-    for dispatcher in started:
-        dispatcher.stop(timeout=1)
 
 
 # The endpoint

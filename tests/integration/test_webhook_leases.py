@@ -9,7 +9,6 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -17,34 +16,14 @@ import pytest
 from gevent import subprocess
 
 from controller.store import keys
-from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.schedule import Schedule
 from tests.integration import webhook_fixtures as fixtures
-from tests.integration.webhook_fixtures import ERROR, OK, Outbox, Receiver
+from tests.integration.webhook_fixtures import ERROR, OK, Outbox, Receiver, Start
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-44665544000%d"
 COUNT = int(os.environ.get("WEBHOOK_TEST_COUNT", "3000"))
 KILLS = int(os.environ.get("WEBHOOK_TEST_KILLS", "5"))
-FAST = Schedule(delays=(0.05, 0.1, 0.2, 0.2, 0.2, 0.2))
-
-Start = Callable[..., Dispatcher]
-
-
-@pytest.fixture
-def start(store: Store, outbox: Outbox) -> Iterator[Start]:
-    started: list[Dispatcher] = []
-
-    def start(owner: str, **options: Any) -> Dispatcher:
-        options = {"schedule": FAST, "allow_private_networks": True, **options}
-        dispatcher = Dispatcher(store, outbox.registry, owner=owner, **options)
-        dispatcher.start()
-        started.append(dispatcher)
-        return dispatcher
-
-    yield start
-    for dispatcher in started:
-        dispatcher.stop(timeout=1)
 
 
 def shares(*dispatchers: Dispatcher) -> list[int]:

@@ -19,6 +19,8 @@ from standardwebhooks import Webhook as Verifier
 from controller.registry import Registry, new_app
 from controller.store import keys
 from controller.store.store import Store
+from controller.webhooks.dispatcher import Dispatcher
+from controller.webhooks.schedule import Schedule
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -46,6 +48,11 @@ ERROR = b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops"
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 
+# The real schedule has seven attempts too, and holds the lane for the first two retries.
+FAST = Schedule(delays=(0.03, 0.06, 0.1, 0.1, 0.1, 0.1))
+
+# Starts a dispatcher: its owner, and options of `Dispatcher`.
+Start = Callable[..., Dispatcher]
 Answer = bytes | Callable[[socket.socket], None]
 
 
