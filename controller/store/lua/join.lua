@@ -18,7 +18,6 @@ if s.node ~= r.node then return refuse("other_node") end
 
 local job = send(s.node, "join", { app = s.app, room = r.id, session = s.id })
 redis.call("SADD", K.present(r.id), s.id)
-set_state(s, "joining", { room = r.id, job = job, muted = 1 })
-if A.command_uid then change(K.session(s.id), s, { uid = A.command_uid }) end
+set_state(s, "joining", { room = r.id, job = job, muted = 1, uid = A.command_uid })
 due(s.node, "join", s.id)
 return accept("conference", "join", s, { status = "joining", room_id = r.id })

@@ -3,7 +3,6 @@ local s, instead = own_member("conference")
 if instead then return instead end
 
 local job = send(s.node, "kick", { app = s.app, room = s.room, session = s.id, member_id = tonumber(s.member_id) })
-set_state(s, "leaving", { job = job })
-if A.command_uid then change(K.session(s.id), s, { uid = A.command_uid }) end
+set_state(s, "leaving", { job = job, uid = A.command_uid })
 due(s.node, "leave", s.id)
 return accept("conference", "leave", s, { status = "leaving", room_id = s.room })
