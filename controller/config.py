@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from controller.registry import App, Node, new_app
+from controller.store.store import each_host
 
 DEFAULT_FILE = Path("switchroom.toml")
 ENVIRONMENT_PREFIX = "SWITCHROOM_"
@@ -76,6 +77,19 @@ def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
     return check
 
 
+_ONE_STORE = _url(("redis", "rediss", "unix"))
+
+
+def _store_url(value: str) -> str:
+    try:
+        urls = each_host(value)
+    except ValueError:
+        urls = [value]
+    for url in urls:
+        _ONE_STORE(url)
+    return value
+
+
 def _webhook_secret(value: str) -> str:
     try:
         known = value.startswith("whsec_") and base64.b64decode(value.removeprefix("whsec_"), validate=True)
@@ -108,7 +122,7 @@ Profile = Annotated[str, AfterValidator(_form(_NAME, "must be the name of a conf
 Password = Annotated[SecretStr, AfterValidator(_secretly(_form(r"[^\x00-\x1f\x7f]+", "must not be empty")))]
 ApiKey = Annotated[SecretStr, AfterValidator(_secretly(_form(r"[\x21-\x7e]+", "must be ASCII without spaces")))]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_secretly(_webhook_secret))]
-StoreUrl = Annotated[SecretStr, AfterValidator(_secretly(_url(("redis", "rediss", "unix"))))]
+StoreUrl = Annotated[SecretStr, AfterValidator(_secretly(_store_url))]
 
 
 class _Section(BaseModel):
@@ -127,7 +141,9 @@ class StoreConfig(_Section):
         default=None, description="the Redis or Valkey to use; absent, one is embedded and kept in data_dir"
     )
     data_dir: Path = Field(default=Path("data"), strict=False, description="the folder of the embedded store")
-    cluster: bool = Field(default=False, description="whether url is a node of a Redis Cluster")
+    cluster: bool = Field(
+        default=False, description="whether url is of a Redis Cluster; it may name several nodes, with commas between"
+    )
 
     @property
     def shown_url(self) -> str:
@@ -247,8 +263,11 @@ class Config(_Section):
     metrics: MetricsConfig = Field(default=MetricsConfig(), description="what a process tells of itself to Prometheus")
 
     def model_post_init(self, _context: Any, /) -> None:
-        if self.store.cluster and not self.store.url:
+        url = self.store.url
+        if self.store.cluster and not url:
             raise _fault("needs a url: the embedded store is no cluster", "store", "cluster")
+        if url and not self.store.cluster and len(each_host(url.get_secret_value())) > 1:
+            raise _fault("several hosts are a cluster's: set cluster = true", "store", "url")
 
     def to_nodes(self) -> list[Node]:
         return [node.to_node("file") for node in self.nodes]

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 import orjson
 import redis
 from redis.backoff import NoBackoff
-from redis.cluster import RedisCluster
+from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from redis.retry import Retry
 
@@ -37,6 +38,13 @@ def script_text(name: str) -> str:
     return "".join(["#!lua\n", keys.lua_prelude(), *parts, text])
 
 
+def each_host(url: str) -> list[str]:
+    """A URL for each host of `redis://user:word@a:7000,b:7000`. Raises ValueError."""
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    return [parts._replace(netloc=user + at + host).geturl() for host in hosts.split(",")]
+
+
 class Store:
     """`client` is for what is no script. Every method raises StoreUnavailable if the store gives no answer in time."""
 
@@ -49,7 +57,10 @@ class Store:
 
     @classmethod
     def connect(cls, url: str, *, cluster: bool = False, timeout: float = 1.0, connections: int = 64) -> Store:
-        """`redis://`, `rediss://` or `unix://`. An answer is waited for `timeout` seconds; nothing is retried here."""
+        """`redis://`, `rediss://` or `unix://`. An answer is waited for `timeout` seconds; nothing is retried here.
+
+        A cluster is looked for at once, at each host of `redis://a:7000,b:7000`. Raises StoreUnavailable.
+        """
         options: dict[str, Any] = {
             "socket_timeout": timeout,
             "socket_connect_timeout": timeout,
@@ -58,7 +69,13 @@ class Store:
             "max_connections": connections,
         }
         if cluster:
-            return cls(RedisCluster.from_url(url, **options), timeout)
+            first, *others = each_host(url)
+            try:
+                return cls(
+                    RedisCluster.from_url(first, startup_nodes=[_node(other) for other in others], **options), timeout
+                )
+            except (RedisError, RedisClusterException, OSError) as error:
+                raise StoreUnavailable(f"the store is not available: {error}") from error
         pool = redis.BlockingConnectionPool.from_url(url, timeout=timeout, **options)
         return cls(redis.Redis(connection_pool=pool), timeout)
 
@@ -112,6 +129,11 @@ class Store:
                 # Not `evalsha`: the cluster client forbids the method in pipelines, though each call has one slot.
                 pipe.execute_command("EVALSHA", sha, 1, tag, text)
             return list(pipe.execute(raise_on_error=False))
+
+
+def _node(url: str) -> ClusterNode:
+    parts = urlsplit(url)
+    return ClusterNode(str(parts.hostname), parts.port or 6379)
 
 
 def _encode(args: dict[str, Any]) -> bytes:
