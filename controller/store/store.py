@@ -133,7 +133,7 @@ class Store:
 
 def _node(url: str) -> ClusterNode:
     parts = urlsplit(url)
-    return ClusterNode(str(parts.hostname), parts.port or 6379)
+    return ClusterNode(str(parts.hostname), parts.port or 6379)  # type: ignore[no-untyped-call]
 
 
 def _encode(args: dict[str, Any]) -> bytes:
