@@ -264,7 +264,7 @@ FAULTS: dict[str, Fault] = {
     "node says nothing": Fault("link", says_nothing, (1, 7)),
     "frame cut": Fault("link", cut_frame, (1, 2)),
     "events lost": Fault("link", events_lost, (1, 4), audited=True),
-    "events and answers lost": Fault("link", events_and_answers_lost, (0.5, 2), audited=True),
+    "events and answers lost": Fault("link", events_and_answers_lost, (0.5, 10), audited=True),
     "link slow": Fault("link", slow_link, (1, 4)),
     "link refused": Fault("link", refused, (0.5, 4)),
     "node restarts": Fault("link", node_restarts),

@@ -15,8 +15,8 @@ from tests.chaos.load import Load
 from tests.chaos.world import POLL_SECONDS, PREFIXES, World, seeded
 
 # Within which everything must agree again after the last fault of a round. Lost events are found by the audit, and a
-# lost answer to a play is awaited for two minutes.
-RECOVERY_SECONDS = 150.0
+# lost answer to a play is awaited for 45 s.
+RECOVERY_SECONDS = 90.0
 # Of load before the first fault, between rounds, and before the last comparison.
 BETWEEN_SECONDS = 1.0
 # After which it is said what is waited for.
