@@ -79,7 +79,7 @@ class StoreCluster:
             "--repl-diskless-sync-delay", "0",
         )  # fmt: skip
         self.servers = [StoreServer(folder / str(number), *options) for number in range(6)]
-        self.url = self.servers[0].url
+        self.url = "redis://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
 
     @functools.cached_property
     def client(self) -> RedisCluster:
