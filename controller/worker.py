@@ -57,6 +57,8 @@ TICK_SECONDS = 1.0
 AUDIT_SECONDS = 30.0
 AUDIT_SOON_SECONDS = 1.0
 AUDIT_AGAIN_SECONDS = 2.0
+# How long a node may fetch a file before it plays it (ANSWER_MS in take.lua).
+PLAY_SECONDS = 45.0
 # A comparison is repeated until it finds nothing: the node goes on while it is being looked at.
 RESYNC_ROUNDS = 3
 # How long events are held while the store is away; after that the link is dropped and compared anew.
@@ -112,6 +114,8 @@ class NodeWorker:
         self._look = Flag()
         self._auditor: gevent.Greenlet[..., Any] | None = None
         self._audit_seconds = audit_seconds
+        # Until when a play that counts as failed may still be heard, on the monotonic clock.
+        self._watch_until = 0.0
         # What differed when last compared.
         self._suspects: frozenset[Occurrence | Stalled | str] = frozenset()
         # Session or room id -> app id, in order of use.
@@ -279,7 +283,8 @@ class NodeWorker:
         busy = [room for room in rooms if room["operation"] or room["stopping"]]
         lost = [_playback_lost(room, self._playing(connection, room)) for room in busy]
         lost += [("jobs_lost", tag, {"resynced": True}) for tag in keys.TAGS]
-        self._run_many(lost)
+        if any(answer.get("plays") for answer in self._run_many(lost)):
+            self._watch_until = time.monotonic() + PLAY_SECONDS
         self._suspects = frozenset()
         self._connection = connection
         self._look.set()
@@ -346,7 +351,8 @@ class NodeWorker:
             self._apply([change for change in plan.occurrences if change in missed], resynced=True)
             self._empty(connection, [room_id for room_id in plan.orphans if room_id in missed])
             self._run_many([step for suspect, step in stalled.items() if suspect in missed])
-        return AUDIT_AGAIN_SECONDS if found else self._audit_seconds * random.uniform(0.8, 1.2)  # noqa: S311
+        hurry = found or time.monotonic() < self._watch_until
+        return AUDIT_AGAIN_SECONDS if hurry else self._audit_seconds * random.uniform(0.8, 1.2)  # noqa: S311
 
     def _down(self, reason: str) -> None:
         self._connection = None

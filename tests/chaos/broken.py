@@ -99,7 +99,7 @@ BREAKS: dict[str, Break] = {
     "jobs forgotten": Break(
         "commands whose answer is lost with the link are not reported",
         ("link half-open",),
-        lua={"  answer(cjson.decode(sent[i + 1]), sent[i], {": "  local _ = ({"},
+        lua={"  answer(command, sent[i], {": "  local _ = ({"},
     ),
     "commands twice": Break(
         "a command stays in the stream after it was taken, and is sent anew with the next link",

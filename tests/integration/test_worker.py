@@ -12,12 +12,14 @@ from gevent.queue import Queue
 from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.store import Store
-from controller.worker import Fenced, NodeWorker
+from controller.worker import AUDIT_AGAIN_SECONDS, Fenced, NodeWorker
 from tests.integration.world import NODE, World
+
+ANSWERS = {"CoreUuid": "c0ffee", "JsonList": "[]", "ShowChannels": '{"row_count": 0}'}
 
 
 class Wire:
-    """In the place of a connection."""
+    """In the place of a connection, to a node with nothing on it."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
@@ -25,6 +27,9 @@ class Wire:
 
     def bgapi(self, command: Any, *, job_uuid: str) -> None:
         self.sent.append(command)
+
+    def api(self, command: Any) -> str:
+        return ANSWERS.get(type(command).__name__, "-ERR")
 
     def close(self) -> None:
         self.closed = True
@@ -117,3 +122,15 @@ def test_the_audit_looks_when_the_node_is_late(world: World, worker: NodeWorker)
     worker._suspects = frozenset({"an orphan"})
     worker.sweep()
     assert not worker._look.is_set()
+
+
+def test_the_audit_watches_for_a_play_that_counts_as_failed(world: World, worker: NodeWorker) -> None:
+    """The node may still fetch the file, and play it when it has it."""
+    wire: Any = Wire()
+    worker._up(wire)
+    assert worker._audit_once(wire) > AUDIT_AGAIN_SECONDS
+    world.play(world.create(), "https://media.example/a.wav")
+    worker.take(world.tag, waiting(world))
+    assert len(wire.sent) == 1
+    worker._up(wire)
+    assert worker._audit_once(wire) == AUDIT_AGAIN_SECONDS

@@ -3,8 +3,11 @@
 if fenced() then return refuse("fenced") end
 local sent = redis.call("HGETALL", K.sent(A.node))
 redis.call("DEL", K.sent(A.node))
+local plays = 0
 for i = 1, #sent, 2 do
   settled(A.node, "job", sent[i])
-  answer(cjson.decode(sent[i + 1]), sent[i], { ok = false, cause = "no_answer", reason = "the connection to the media node was lost" })
+  local command = cjson.decode(sent[i + 1])
+  if command.op == "play" then plays = plays + 1 end
+  answer(command, sent[i], { ok = false, cause = "no_answer", reason = "the connection to the media node was lost" })
 end
-return cjson.encode({ lost = #sent / 2 })
+return cjson.encode({ plays = plays })
