@@ -235,14 +235,66 @@ def test_a_pause_that_the_node_does_not_carry_out(world: World, room: str) -> No
     assert world.room(room)["playback_status"] == "playing"
 
 
-def test_a_pause_that_the_node_took_the_other_way(world: World, room: str) -> None:
+def paused_room(world: World, room: str) -> dict[str, Any]:
+    """A file plays, and a pause is sent: that command."""
     world.play(room, A)
     world.answer(take(world, "play")[0]["job"])
     world.ask("pause", room_id=room)
     world.webhooks()
-    world.answer(take(world, "pause")[0]["job"], paused=False)
+    (pause,) = take(world, "pause")
+    return pause
+
+
+def test_a_pause_that_the_node_took_the_other_way_is_sent_again(world: World, room: str) -> None:
+    world.answer(paused_room(world, room)["job"], paused=False)
+    (again,) = take(world, "pause")
+    world.answer(again["job"], paused=True)
+    assert (world.room(room)["playback_status"], take(world), world.webhooks()) == ("paused", [], [])
+
+
+def test_a_node_that_takes_every_pause_the_other_way_is_believed(world: World, room: str) -> None:
+    world.answer(paused_room(world, room)["job"], paused=False)
+    (again,) = take(world, "pause")
+    world.answer(again["job"], paused=False)
     assert [(kind, data["paused"]) for kind, data in world.webhooks()] == [("conference.play.paused", False)]
-    assert world.room(room)["playback_status"] == "playing"
+    assert (world.room(room)["playback_status"], take(world)) == ("playing", [])
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_a_pause_whose_answer_was_lost_is_found_out_by_another(world: World, room: str, carried_out: bool) -> None:
+    paused_room(world, room)
+    world.tell("playback_lost", room_id=room, resynced=True, playing=A.removeprefix("http://"))
+    world.tell("jobs_lost", resynced=True)
+    (another,) = take(world, "pause")
+    world.answer(another["job"], paused=not carried_out)
+    if carried_out:
+        (back,) = take(world, "pause")
+        world.answer(back["job"], paused=True)
+    assert (world.room(room)["playback_status"], take(world), world.webhooks()) == ("paused", [], [])
+
+
+def test_a_pause_that_never_reached_the_node_has_failed(world: World, room: str) -> None:
+    world.play(room, A)
+    world.answer(take(world, "play")[0]["job"])
+    world.ask("pause", room_id=room)
+    world.webhooks()
+    world.overdue()
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["reason"]) == ("conference.command.failed", "the media node was not reachable")
+    assert (world.room(room)["playback_status"], take(world)) == ("playing", [])
+
+
+def test_a_volume_that_may_not_be_set_is_set_again(world: World, room: str) -> None:
+    world.play(room, A)
+    world.answer(take(world, "play")[0]["job"])
+    world.ask("volume", room_id=room, volume=-3)
+    take(world, "volume")
+    world.tell("playback_lost", room_id=room, resynced=True, playing=A.removeprefix("http://"))
+    world.tell("jobs_lost", resynced=True)
+    (again,) = take(world, "volume")
+    assert again["volume"] == -3
+    world.answer(again["job"])
+    assert take(world) == []
 
 
 def test_volume_holds_for_the_room(world: World, room: str) -> None:

@@ -8,7 +8,7 @@ local OVERDUE = {}
 
 function OVERDUE.job(job)
   local raw = redis.call("HGET", K.sent(A.node), job)
-  local why = "no answer from the media node"
+  local cause, why = "no_answer", "no answer from the media node"
   if raw then
     redis.call("HDEL", K.sent(A.node), job)
   else
@@ -16,9 +16,9 @@ function OVERDUE.job(job)
     local found = redis.call("XRANGE", K.commands(A.node), entry, entry)[1]
     if not found then return end
     redis.call("XDEL", K.commands(A.node), entry)
-    raw, why = found[2][2], "the media node was not reachable"
+    raw, cause, why = found[2][2], "not_sent", "the media node was not reachable"
   end
-  answer(cjson.decode(raw), job, { ok = false, cause = "no_answer", reason = why })
+  answer(cjson.decode(raw), job, { ok = false, cause = cause, reason = why })
 end
 
 function OVERDUE.join(id)

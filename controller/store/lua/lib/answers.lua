@@ -1,5 +1,6 @@
 -- What a command's answer means. c: the command as sent; a: { ok, cause, reason, paused }.
--- cause: no_room (the node has no such conference), no_member, no_channel, unplayable, not_playing, no_answer, other.
+-- cause: no_room (the node has no such conference), no_member, no_channel, unplayable, not_playing, not_sent (the node
+-- never got it), no_answer (whether it did anything is not known), other.
 
 local ANSWERS = {}
 
@@ -65,14 +66,28 @@ end
 function ANSWERS.pause(c, job, a)
   local r = get_room(c.room)
   if not r or r.operation ~= c.operation or r.pause_job ~= job then return end
-  if not a.ok then
+  if a.cause == "no_answer" then
+    -- Nothing but a toggle tells whether it is paused now.
+    send_pause(r)
+  elseif not a.ok then
     playback_status(r, c.paused and "playing" or "paused", r.operation)
     command_failed(r, nil, "pause", nil, a.reason)
   elseif a.paused ~= nil and a.paused ~= c.paused then
-    -- The node toggles blindly; what it says it did is what is heard.
+    if not c.again then return send_pause(r, true) end
+    -- It does what it wants; what it says it did is what is heard.
     playback_status(r, a.paused and "paused" or "playing", r.operation)
     tell(r, "conference.play.paused", { operation_id = r.operation, paused = a.paused })
   end
+end
+
+function ANSWERS.volume(c, _, a)
+  local r = (a.cause == "no_answer" or a.cause == "not_sent") and get_room(c.room)
+  local o, i = nil, nil
+  if r then o, i = head(r) end
+  if not o or o["v" .. i] ~= tostring(c.volume) then return end
+  -- It may be as loud as before, and setting it twice does no harm.
+  change(K.operation(o.id), o, { ["v" .. i] = "" })
+  fix_volume(r)
 end
 
 local function answer(c, job, a)

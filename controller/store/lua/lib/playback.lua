@@ -86,11 +86,13 @@ local function fix_volume(r)
   send(r.node, "volume", { app = r.app, room = r.id, volume = tonumber(r.volume) })
 end
 
--- Toggles the file that the node plays now. One that it has not got yet is toggled when it comes up.
-local function send_pause(r)
+-- Toggles the file that the node plays now. One that it has not got yet is toggled when it comes up. `again`: the last
+-- toggle turned out to be the wrong way.
+local function send_pause(r, again)
   local o, _, state = head(r)
   if state ~= "queued" then return end
-  local job = send(r.node, "pause", { app = r.app, room = r.id, operation = o.id, paused = r.status == "paused" })
+  local job = send(r.node, "pause", { app = r.app, room = r.id, operation = o.id, paused = r.status == "paused",
+    again = again })
   change(K.room(r.id), r, { pause_job = job })
 end
 
