@@ -39,6 +39,8 @@ PARTITION: dict[str, tuple[str, int]] = {
     # hash: app, node, did, caller_id, state, room, member_id, muted, started_at (s), seq, uid, job, want, want_uid;
     # from park to hangup
     "session": ("session:%s", 1),
+    # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
+    "ended": ("ended:%s", 1),
     # sorted set: session id by `order`, of an app; for good
     "sessions": ("sessions:%s", 1),
     # sets: rooms and sessions of a node in this partition; for good; read by resync

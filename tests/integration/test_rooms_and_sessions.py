@@ -114,6 +114,16 @@ def test_leave_is_a_kick_and_the_session_can_join_again(world: World) -> None:
     assert world.ask("leave", session_id=session)["refused"] == "still_joining"
 
 
+def test_a_session_that_has_ended_does_not_start_again(world: World) -> None:
+    """When a link comes up the comparison finds that a call is gone, and its last park still waits among the events."""
+    session = world.park()
+    world.tell("session_ended", session_id=session, cause="UNKNOWN", resynced=True)
+    world.webhooks()
+    world.park()
+    world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
+    assert world.webhooks() == []
+
+
 def test_leave_refused_by_the_node(world: World) -> None:
     room = world.create()
     session = world.joined(room)

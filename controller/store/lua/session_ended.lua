@@ -8,4 +8,5 @@ tell_session(s, "session.ended", { cause = A.cause, duration = math.floor(NOW / 
 redis.call("ZREM", K.sessions(s.app), s.id)
 redis.call("SREM", K.node_sessions(s.node), s.id)
 redis.call("DEL", K.session(s.id))
+redis.call("SET", K.ended(s.id), 1, "EX", 600)
 return cjson.encode({ ended = true })
