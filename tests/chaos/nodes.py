@@ -27,14 +27,14 @@ PLAY = re.compile(r"conference (\S+) play \{operation_id=([^,]+),url_index=(\d+)
 
 @dataclass
 class Truth:
-    """What a node is at a moment. `playing`: by room, the `(operation, paused)` of each file queued.
+    """What a node is at a moment. `playing`: by room, the `(operation, paused, volume)` of each file queued.
 
     Without `exact`, all that is known of the files is whether there are any.
     """
 
     calls: set[str]
     members: dict[str, dict[str, bool]]
-    playing: dict[str, list[tuple[str, bool]]]
+    playing: dict[str, list[tuple[str, bool, int]]]
     exact: bool = True
 
 
@@ -120,7 +120,7 @@ class EmulatedNode:
             set(self.emulator.channels),
             {name: {member.uuid: member.muted for member in room.members.values()} for name, room in rooms.items()},
             {
-                name: [(file.params.get("operation_id", ""), file.paused) for file in room.queue]
+                name: [(file.params.get("operation_id", ""), file.paused, file.volume) for file in room.queue]
                 for name, room in rooms.items()
             },
         )
@@ -192,7 +192,7 @@ class RealNode:
                 for room in rooms
             }
             statuses = {room: connection.api(esl.PlayStatus(room)) for room in members}
-            playing = {room: [("", False)] for room, status in statuses.items() if status.startswith("+OK")}
+            playing = {room: [("", False, 0)] for room, status in statuses.items() if status.startswith("+OK")}
             calls = {row["uuid"] for row in rows if row["direction"] == "inbound"}
             return Truth(calls, members, playing, exact=False)
         finally:

@@ -238,7 +238,9 @@ class View:
         shown, queue = self.rooms[room]["playback_status"], truth.playing.get(room, [])
         expected = ("paused" if queue[0][1] else "playing") if queue else "stopped"
         if truth.exact:
-            same = shown == expected and lane.open_plays == {operation for operation, _ in queue}
+            same = shown == expected and lane.open_plays == {operation for operation, _, _ in queue}
+            if queue and queue[0][2] != (volume := self.rooms[room]["playback_volume"]):
+                yield f"{room}: volume {queue[0][2]} on the node, {volume} in the API"
         else:
             same = (shown == "stopped") == (expected == "stopped") == (not lane.open_plays)
         if not same:
