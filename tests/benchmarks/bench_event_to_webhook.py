@@ -146,6 +146,9 @@ def be_the_others(rate: int, seconds: float) -> None:
             if command.startswith("api "):
                 text = scene.answer(command.removeprefix("api ")).encode()
                 sock.sendall(b"Content-Type: api/response\nContent-Length: %d\n\n%b" % (len(text), text))
+            elif command.startswith("Job-UUID: "):  # of a ping, whose reply is sent
+                result = f"Event-Name: BACKGROUND_JOB\n{command}\n\n"
+                sock.sendall(FRAME.format(len(result), result).encode())
             elif command and not re.match(r"[A-Za-z-]+: ", command):
                 sock.sendall(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
                 if command.startswith("event plain"):
