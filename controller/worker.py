@@ -57,8 +57,6 @@ TICK_SECONDS = 1.0
 AUDIT_SECONDS = 30.0
 AUDIT_SOON_SECONDS = 1.0
 AUDIT_AGAIN_SECONDS = 2.0
-# How long a node may fetch a file before it plays it (ANSWER_MS in take.lua).
-PLAY_SECONDS = 45.0
 # A comparison is repeated until it finds nothing: the node goes on while it is being looked at.
 RESYNC_ROUNDS = 3
 # How long events are held while the store is away; after that the link is dropped and compared anew.
@@ -283,8 +281,8 @@ class NodeWorker:
         busy = [room for room in rooms if room["operation"] or room["stopping"]]
         lost = [_playback_lost(room, self._playing(connection, room)) for room in busy]
         lost += [("jobs_lost", tag, {"resynced": True}) for tag in keys.TAGS]
-        if any(answer.get("plays") for answer in self._run_many(lost)):
-            self._watch_until = time.monotonic() + PLAY_SECONDS
+        heard_ms = max(answer.get("heard_ms", 0) for answer in self._run_many(lost))
+        self._watch_until = max(self._watch_until, time.monotonic() + heard_ms / 1000)
         self._suspects = frozenset()
         self._connection = connection
         self._look.set()
@@ -324,9 +322,9 @@ class NodeWorker:
                 self._look.clear()
                 # What happened on the node just before is only now in all of its lists.
                 gevent.sleep(AUDIT_SOON_SECONDS)
+            pause = self._audit_seconds
             connection = self._connection
             if connection is None:
-                pause = self._audit_seconds
                 continue
             try:
                 pause = self._audit_once(connection)

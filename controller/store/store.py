@@ -24,6 +24,9 @@ from controller.store import keys
 # A script's name, the partition's tag, its arguments.
 Step = tuple[str, str, dict[str, Any]]
 
+# What a store that is away looks like. The cluster's own errors are not RedisErrors.
+AWAY = (RedisError, RedisClusterException, OSError)
+
 _LUA = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
 
@@ -74,7 +77,7 @@ class Store:
                 return cls(
                     RedisCluster.from_url(first, startup_nodes=[_node(other) for other in others], **options), timeout
                 )
-            except (RedisError, RedisClusterException, OSError) as error:
+            except AWAY as error:
                 raise StoreUnavailable(f"the store is not available: {error}") from error
         pool = redis.BlockingConnectionPool.from_url(url, timeout=timeout, **options)
         return cls(redis.Redis(connection_pool=pool), timeout)
@@ -113,7 +116,7 @@ class Store:
         try:
             with gevent.Timeout(self.timeout, StoreUnavailable("the store gave no answer in time")):
                 yield
-        except (RedisError, RedisClusterException, OSError) as error:
+        except AWAY as error:
             raise StoreUnavailable(f"the store is not available: {error}") from error
 
     def _call(self, steps: Sequence[Step]) -> list[Any]:

@@ -25,12 +25,11 @@ import structlog
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
-from redis.exceptions import RedisClusterException, RedisError
 
 from controller.errors import StoreUnavailable
 from controller.registry import App, Registry
 from controller.store import keys
-from controller.store.store import Store
+from controller.store.store import AWAY, Store
 from controller.webhooks import metrics
 from controller.webhooks.connection import AttemptFailed, Connections, Network
 from controller.webhooks.endpoint import Endpoint
@@ -243,7 +242,7 @@ class Dispatcher:
         while True:
             try:
                 news = self._reader.xread({partition.outbox: partition.cursor}, count=PAGE, block=block)
-            except (RedisError, RedisClusterException, OSError) as error:
+            except AWAY as error:
                 log.warning("outbox not read", partition=partition.tag, error=str(error))
                 gevent.sleep(RETRY_SECONDS)
                 continue
@@ -357,7 +356,7 @@ class Dispatcher:
         outcome: _Outcome | None = None
         try:
             outcome = self._deliver(endpoint, webhook)
-        except (StoreUnavailable, RedisError, OSError) as error:
+        except (StoreUnavailable, *AWAY) as error:
             # Nothing is known of the app: this was no attempt.
             log.warning("app not looked up", app=webhook.app, error=str(error))
             gevent.spawn_later(RETRY_SECONDS, self._wake, endpoint, webhook)

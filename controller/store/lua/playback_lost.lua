@@ -33,5 +33,5 @@ if not queued and not r.stopping then return cjson.encode({ waits = true }) end
 
 clear(K.room(r.id), r, "flight", "stopping")
 drop_operations(r)
-if redis.call("ZCARD", K.members(r.id)) > 0 then send_stop(r) end
+silence(r)
 return cjson.encode({ interrupted = true })

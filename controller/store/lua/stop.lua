@@ -9,6 +9,6 @@ local operation = r.operation
 log("command", "stop", { app = r.app, room = r.id, operation = operation })
 drop_operations(r, true)
 -- Also with nothing playing as far as is known: a play that counts as failed may be heard after all.
-if redis.call("ZCARD", K.members(r.id)) > 0 then send_stop(r) end
+silence(r)
 tell(r, "conference.play.stopped", { operation_id = operation })
 return cjson.encode({ operation_id = operation, status = "stopped" })

@@ -1,6 +1,5 @@
 -- A worker takes commands (A.entries) from the stream to send them: from here on they count as sent, and are sent once.
 if fenced() then return refuse("fenced") end
-local ANSWER_MS = { play = 45000 } -- the node fetches the file before it answers (download-timeout in freeswitch-conf: 30 s)
 local taken = {}
 for _, entry in ipairs(A.entries) do
   local found = redis.call("XRANGE", K.commands(A.node), entry, entry)[1]
@@ -10,7 +9,7 @@ for _, entry in ipairs(A.entries) do
     local command = cjson.decode(raw)
     local job = string.sub(T, 2, -2) .. "-" .. entry
     redis.call("HSET", K.sent(A.node), job, raw)
-    redis.call("ZADD", K.due(A.node), NOW + (ANSWER_MS[command.op] or CONFIRM_MS), "job:" .. job)
+    redis.call("ZADD", K.due(A.node), NOW + (command.op == "play" and PLAY_MS or CONFIRM_MS), "job:" .. job)
     log("sent", command.op, { app = command.app, room = command.room, session = command.session,
       operation = command.operation, job = job })
     command.job = job

@@ -40,7 +40,7 @@ function ANSWERS.play(c, job, a)
   local o = get_operation(c.operation)
   if a.ok and not o then
     -- Stopped or interrupted while the node still fetched it: it must not be heard now.
-    if redis.call("ZCARD", K.members(r.id)) > 0 then send_stop(r) end
+    silence(r)
   elseif a.ok then
     if url_state(o, c.index) == "sent" then change(K.operation(o.id), o, { ["u" .. c.index] = "queued" }) end
     fix_volume(r)
@@ -81,9 +81,10 @@ function ANSWERS.pause(c, job, a)
 end
 
 function ANSWERS.volume(c, _, a)
-  local r = (a.cause == "no_answer" or a.cause == "not_sent") and get_room(c.room)
-  local o, i = nil, nil
-  if r then o, i = head(r) end
+  if a.cause ~= "no_answer" and a.cause ~= "not_sent" then return end
+  local r = get_room(c.room)
+  if not r then return end
+  local o, i = head(r)
   if not o or o["v" .. i] ~= tostring(c.volume) then return end
   -- It may be as loud as before, and setting it twice does no harm.
   change(K.operation(o.id), o, { ["v" .. i] = "" })

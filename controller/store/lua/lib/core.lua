@@ -6,6 +6,7 @@ local NOW = math.floor(NOW_US / 1000)
 local LOG_ENTRIES = 20000 -- kept for each partition, about
 local CONFIRM_MS = 10000 -- within which the node must have taken, answered or confirmed something
 local LATE_MS = 2000 -- after which it is unusual that it has not
+local PLAY_MS = 45000 -- the same for a play: the node fetches the file first (download-timeout in freeswitch-conf: 30 s)
 
 local function refuse(code, detail)
   return cjson.encode({ refused = code, detail = detail })

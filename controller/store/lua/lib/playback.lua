@@ -117,6 +117,11 @@ local function send_stop(r)
   change(K.room(r.id), r, { stopping = send(r.node, "stop", { app = r.app, room = r.id }) })
 end
 
+-- Stops whatever may be heard in the room. Without members nothing is.
+local function silence(r)
+  if redis.call("ZCARD", K.members(r.id)) > 0 then send_stop(r) end
+end
+
 -- Forgets all operations; each is reported as interrupted unless `silently`.
 local function drop_operations(r, silently)
   for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
