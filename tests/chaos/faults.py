@@ -64,40 +64,22 @@ def reset(scene: Scene) -> None:
     scene.node.proxy.reset()
 
 
-def half_open(scene: Scene) -> None:
-    scene.node.proxy.swallowing = True
-    _pause(scene)
-    scene.node.proxy.heal()
+def _proxy(**how: object) -> Callable[[Scene], None]:
+    """The node's proxy is set so for a while."""
+
+    def fault(scene: Scene) -> None:
+        for name, value in how.items():
+            setattr(scene.node.proxy, name, value)
+        _pause(scene)
+        scene.node.proxy.heal()
+
+    return fault
 
 
 def says_nothing(scene: Scene) -> None:
     """The node's connections end, and new ones are taken without a word."""
     scene.node.proxy.reset()
     scene.node.proxy.swallowing = True
-    _pause(scene)
-    scene.node.proxy.heal()
-
-
-def cut_frame(scene: Scene) -> None:
-    scene.node.proxy.cut_next = True
-    _pause(scene)
-    scene.node.proxy.heal()
-
-
-def events_lost(scene: Scene) -> None:
-    scene.node.proxy.losing = "events"
-    _pause(scene)
-    scene.node.proxy.heal()
-
-
-def events_and_answers_lost(scene: Scene) -> None:
-    scene.node.proxy.losing = "all"
-    _pause(scene)
-    scene.node.proxy.heal()
-
-
-def slow_link(scene: Scene) -> None:
-    scene.node.proxy.delay = 0.3
     _pause(scene)
     scene.node.proxy.heal()
 
@@ -228,16 +210,13 @@ def overload(scene: Scene) -> None:
 # Endpoints
 
 
-def endpoint_fails(scene: Scene) -> None:
-    scene.world.endpoints.set(scene.tenant, 500)
-    _pause(scene)
-    scene.world.endpoints.set(scene.tenant, 200)
+def _endpoint(mood: int) -> Callable[[Scene], None]:
+    def fault(scene: Scene) -> None:
+        scene.world.endpoints.set(scene.tenant, mood)
+        _pause(scene)
+        scene.world.endpoints.set(scene.tenant, 200)
 
-
-def endpoint_hangs(scene: Scene) -> None:
-    scene.world.endpoints.set(scene.tenant, 0)
-    _pause(scene)
-    scene.world.endpoints.set(scene.tenant, 200)
+    return fault
 
 
 @dataclass(frozen=True)
@@ -260,12 +239,12 @@ class Fault:
 
 FAULTS: dict[str, Fault] = {
     "link reset": Fault("link", reset),
-    "link half-open": Fault("link", half_open, (1, 14)),
+    "link half-open": Fault("link", _proxy(swallowing=True), (1, 14)),
     "node says nothing": Fault("link", says_nothing, (1, 7)),
-    "frame cut": Fault("link", cut_frame, (1, 2)),
-    "events lost": Fault("link", events_lost, (1, 4), audited=True),
-    "events and answers lost": Fault("link", events_and_answers_lost, (0.5, 10), audited=True),
-    "link slow": Fault("link", slow_link, (1, 4)),
+    "frame cut": Fault("link", _proxy(cut_next=True), (1, 2)),
+    "events lost": Fault("link", _proxy(losing="events"), (1, 4), audited=True),
+    "events and answers lost": Fault("link", _proxy(losing="all"), (0.5, 10), audited=True),
+    "link slow": Fault("link", _proxy(delay=0.3), (1, 4)),
     "link refused": Fault("link", refused, (0.5, 4)),
     "node restarts": Fault("link", node_restarts),
     "node unreachable": Fault("link", node_unreachable, (0.5, 4), real=False),
@@ -284,8 +263,8 @@ FAULTS: dict[str, Fault] = {
     "dispatcher frozen": Fault("dispatcher", _frozen("dispatcher"), (1, 7)),
     "rolling restart": Fault("all", rolling_restart, takes=6.0),
     "everything killed": Fault("all", all_killed, takes=4.0),
-    "endpoint fails": Fault("endpoint", endpoint_fails, (1, 3.5)),
-    "endpoint hangs": Fault("endpoint", endpoint_hangs, (1, 3.5)),
+    "endpoint fails": Fault("endpoint", _endpoint(500), (1, 3.5)),
+    "endpoint hangs": Fault("endpoint", _endpoint(0), (1, 3.5)),
 }
 
 
