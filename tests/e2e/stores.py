@@ -42,7 +42,7 @@ class StoreServer:
         self._folder = folder
         self._options = [*DURABLE, *options]
         self._process: subprocess.Popen[bytes] | None = None
-        self.client = redis.Redis(port=self.port, protocol=2, socket_timeout=2)
+        self.client = redis.Redis(port=self.port, protocol=2, socket_timeout=2, retry=None)
         self.url = f"redis://127.0.0.1:{self.port}"
 
     @property
@@ -59,7 +59,13 @@ class StoreServer:
                     return
                 gevent.sleep(0.02)
 
-    def send_signal(self, number: signal.Signals) -> None:
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
 

@@ -146,6 +146,22 @@ class Answer:
         return f"{self.status} {self.body}"
 
 
+def port_when_ready(process: subprocess.Popen[str], log: Path, seconds: float) -> int:
+    """What `switchroom serve` says of its port, 0 if it has none. Raises AssertionError."""
+    assert process.stdout is not None
+    with gevent.Timeout(seconds, AssertionError(f"not ready: {log}")):
+        line = process.stdout.readline()
+    assert line.startswith("switchroom ready"), f"{line!r}; {log.read_text()[-2000:]}"
+    found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+    return int(found[1]) if found else 0
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory of a process, 0 of one that has ended."""
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
 class EventSocket(Protocol):
     """What the configuration says of a node."""
 
@@ -209,12 +225,7 @@ class Switchroom:
             command, stdout=subprocess.PIPE, stderr=(self.folder / "log").open("a"), text=True, cwd=self.folder,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
-        assert self._process.stdout is not None
-        with gevent.Timeout(30, AssertionError("not ready: " + str(self.folder / "log"))):
-            line = self._process.stdout.readline()
-        assert line.startswith("switchroom ready"), f"{line!r}; {(self.folder / 'log').read_text()[-2000:]}"
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-        self.port = int(found[1]) if found else 0
+        self.port = port_when_ready(self._process, self.folder / "log", 30)
 
     def wait_up(self, prefix: str = PREFIX, timeout: float = 15.0) -> None:
         """Until the node is reachable through it."""
@@ -225,8 +236,7 @@ class Switchroom:
     def memory(self) -> int:
         """Resident bytes."""
         assert self._process is not None
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
+        return resident(self._process.pid)
 
     def send_signal(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -276,3 +286,11 @@ class Switchroom:
             if answer.status != 429:
                 return answer
             gevent.sleep(answer.body["detail"]["retry_after_ms"] / 1000)
+
+    def join_caller(self, hooks: Receiver, caller_id: str) -> tuple[str, str]:
+        """Put the caller, of alpha's, into a room of its own. -> session and room id, when it has joined."""
+        session = hooks.wait("session.started", caller_id=caller_id)["uuid"]
+        room = self.post("/api/v1/conferences", {"name": "room-" + caller_id}).body["room_id"]
+        assert self.post(f"/api/v1/sessions/{session}/commands/conference/join", {"room_id": room}).status == 202
+        hooks.wait("conference.member.joined", uuid=session)
+        return session, room

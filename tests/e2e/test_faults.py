@@ -30,13 +30,7 @@ class Stage:
 
     def member(self, caller_id: str = "5271") -> tuple[str, str]:
         self.call = self.node.call(DIDS["alpha"], caller_id)
-        session = self.hooks.wait("session.started", caller_id=caller_id)["uuid"]
-        room = self.service.post(CONFERENCES, {"name": "room-" + caller_id}).body["room_id"]
-        assert (
-            self.service.post(f"/api/v1/sessions/{session}/commands/conference/join", {"room_id": room}).status == 202
-        )
-        self.hooks.wait("conference.member.joined", uuid=session)
-        return session, room
+        return self.service.join_caller(self.hooks, caller_id)
 
     def wait_down(self) -> None:
         """Until the node's absence is known."""

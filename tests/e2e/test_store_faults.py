@@ -28,13 +28,7 @@ class Stage:
 
     def member(self, caller_id: str) -> tuple[str, str]:
         self.node.call(DIDS["alpha"], caller_id)
-        session = self.hooks.wait("session.started", caller_id=caller_id)["uuid"]
-        room = self.service.post(CONFERENCES, {"name": "room-" + caller_id}).body["room_id"]
-        assert (
-            self.service.post(f"/api/v1/sessions/{session}/commands/conference/join", {"room_id": room}).status == 202
-        )
-        self.hooks.wait("conference.member.joined", uuid=session)
-        return session, room
+        return self.service.join_caller(self.hooks, caller_id)
 
     def wait_for(self, status: int, path: str, timeout: float = 20.0) -> None:
         with gevent.Timeout(timeout, AssertionError(f"never {status}")):
@@ -66,7 +60,7 @@ def stage(tmp_path: Path, server: StoreServer) -> Iterator[Stage]:
 def test_the_store_is_away_for_a_while(stage: Stage, server: StoreServer, how: str) -> None:
     session, room = stage.member("5271")
     if how == "frozen":
-        server.send_signal(signal.SIGSTOP)
+        server.freeze()
     else:
         server.kill()
     started = time.monotonic()
@@ -77,7 +71,7 @@ def test_the_store_is_away_for_a_while(stage: Stage, server: StoreServer, how: s
     # What happens on the node meanwhile is held.
     stage.node.call(DIDS["alpha"], "5272")
     if how == "frozen":
-        server.send_signal(signal.SIGCONT)
+        server.thaw()
     else:
         server.start()
     stage.hooks.wait("session.started", timeout=20, caller_id="5272")
