@@ -9,6 +9,7 @@ import gevent
 import pytest
 from gevent.queue import Queue
 
+from controller.metrics import drift
 from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.store import Store
@@ -134,3 +135,17 @@ def test_the_audit_watches_for_a_play_that_counts_as_failed(world: World, worker
     assert len(wire.sent) == 1
     worker._up(wire)
     assert worker._audit_once(wire) == AUDIT_AGAIN_SECONDS
+
+
+def test_what_differs_twice_is_put_right_and_counted(world: World, worker: NodeWorker) -> None:
+    wire: Any = Wire()
+    worker._up(wire)
+    session = world.park()
+    world.webhooks()
+    counted = drift.labels(NODE)._value.get()
+    assert worker._audit_once(wire) == AUDIT_AGAIN_SECONDS
+    assert (world.webhooks(), drift.labels(NODE)._value.get()) == ([], counted)
+    worker._audit_once(wire)
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["uuid"], data["resynced"]) == ("session.ended", session, True)
+    assert drift.labels(NODE)._value.get() == counted + 1
