@@ -18,7 +18,8 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCommand(Command):
-    """`command_uid`: the caller's own id; a repeat within 60 s gets the first answer and does nothing."""
+    """`command_uid`: the caller's own id; a repeat within 60 s gets the first answer and does nothing. Refused:
+    `command_uid_taken` when it named another command."""
 
     session_id: str
     command_uid: str | None = None
@@ -33,14 +34,14 @@ class CreateRoom(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteRoom(Command):
-    """-> `{"room_id"}`. Members are kicked; `conference.destroyed` follows the last `conference.member.left`."""
+    """-> `{"room_id"}`. `conference.destroyed` at once; members are kicked, each with a `conference.member.left`."""
 
     room_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Play(Command):
-    """-> `{"operation_id", "status": "in_progress"}`. `urls` are clean already (`esl.commands.clean_url`)."""
+    """-> `{"operation_id", "status": "in_progress"}`. `urls`: `esl.commands.clean_url` accepts each."""
 
     room_id: str
     urls: tuple[str, ...]
@@ -55,7 +56,7 @@ class TogglePause(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopPlayback(Command):
-    """-> `{"operation_id", "status": "stopped"}`; `operation_id` is empty when nothing played."""
+    """-> `{"operation_id", "status": "stopped"}`; `operation_id` is empty when nothing played. Ends what waits, too."""
 
     room_id: str
 
@@ -82,18 +83,20 @@ class Leave(SessionCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mute(SessionCommand):
-    """-> `{"status": "muted", "room_id"}`. Refused: `not_in_room`, `still_joining`, `leaving`, `already_muted`."""
+    """-> `{"status": "muted", "room_id"}`. Refused: `not_in_room`, `still_joining`, `leaving`, `already_muted`,
+    `mute_pending`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmute(SessionCommand):
-    """-> `{"status": "unmuted", "room_id"}`. Refused as `Mute`, with `already_unmuted`."""
+    """-> `{"status": "unmuted", "room_id"}`. Refused as `Mute`, with `already_unmuted` and `unmute_pending`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetRoom(Command):
     """-> `{"room_id", "name", "created_at": epoch seconds (int), "members": int, "playback_status":
-    "stopped" | "playing" | "paused", "playback_volume": int, "playback_urls": [str], "playback_operation_id"}`."""
+    "stopped" | "playing" | "paused", "playback_volume": int, "playback_urls": [str], "playback_operation_id",
+    "playback_queue": [{"operation_id", "urls": [str]}]}`, the queue without the current operation."""
 
     room_id: str
 

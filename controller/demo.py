@@ -201,9 +201,9 @@ class Walk:
         self._story.title("One leaves; the room is deleted, and the others leave with it")
         self._command(sessions[0], "leave", "conference", ("conference.member.left", {"uuid": sessions[0]}))
         self._ask("DELETE", path, None, 200)
-        for session in sessions[1:]:
-            self._await("conference.member.left", {"uuid": session})
         self._await("conference.destroyed", {"room_id": room})
+        for session in sessions[1:]:
+            self._await("conference.member.left", {"uuid": session, "reason": "room_destroyed"})
         self._endpoint.expect_no_more()
 
     # Steps

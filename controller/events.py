@@ -19,10 +19,11 @@ class SessionParked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnded:
-    """`cause`: FreeSWITCH's name of the hangup cause, `NORMAL_CLEARING`."""
+    """`cause`: FreeSWITCH's name of the hangup cause, `NORMAL_CLEARING`. `node_lost`: the node has restarted since."""
 
     session_id: str
     cause: str
+    node_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +36,12 @@ class MemberJoined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberLeft:
+    """`cause`: the hangup cause when the call has ended, else empty: the member was taken out."""
+
     session_id: str
     room_id: str
     member_id: int
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +65,13 @@ class FileDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobAnswered:
-    """The answer to a command. `cause` and `reason` say why not; `paused`: what a pause toggled to."""
+    """The answer to a command. `reason`: why not, one of `controller.translate.REFUSALS`, or `refused`, and then `text`
+    is what the node said. `paused`: what a pause toggled to."""
 
     job: str
     ok: bool
-    cause: str = ""
     reason: str = ""
+    text: str = ""
     paused: bool | None = None
 
 

@@ -13,6 +13,7 @@ from controller.commands import Play
 from controller.errors import Refused
 from controller.webhooks.addresses import is_public, literal, refusal
 from controller.webhooks.connection import Network
+from esl.commands import clean_url
 
 # For all names of a request together. What is not resolved by then is let through: the node resolves it again anyway,
 # and its own network has the last word.
@@ -21,7 +22,7 @@ SIDE_BY_SIDE = 8
 
 
 class PlaybackGuard:
-    """Checks the URLs of a `Play`, which are clean already. `network` resolves, in threads of its own."""
+    """Checks the URLs of a `Play`. `network` resolves, in threads of its own."""
 
     def __init__(self, network: Network, *, allow_private: bool = False, seconds: float = RESOLVE_SECONDS) -> None:
         self._network = network
@@ -32,7 +33,7 @@ class PlaybackGuard:
         """Raises Refused `url_refused`, with the fields that are wrong."""
         if self._allow_private:
             return {}
-        hosts = [urlsplit(url).hostname or "" for url in command.urls]
+        hosts = [urlsplit(clean_url(url)).hostname or "" for url in command.urls]
         problems = {host: problem for host in set(hosts) if (problem := refusal(host))}
         if not problems:
             problems = self._resolved([host for host in dict.fromkeys(hosts) if literal(host) is None])

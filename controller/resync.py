@@ -98,8 +98,12 @@ def compare(
     members: dict[str, Membership],
     channels: dict[str, Channel],
     exists: Callable[[str], bool],
+    restarted: bool = False,
 ) -> Plan:
-    """`sessions` and `rooms`: the store's snapshot; `exists`: asks the node for a call that is in no conference."""
+    """`sessions` and `rooms`: the store's snapshot; `exists`: asks the node for a call that is in no conference.
+
+    `restarted`: the node is not the one any more that the store knew, so calls that are gone were lost with it.
+    """
     plan = Plan()
     known = set()
     for session in sessions:
@@ -107,7 +111,7 @@ def compare(
         known.add(uuid)
         there = members.get(uuid)
         if not there and not exists(uuid):
-            plan.occurrences.append(SessionEnded(session_id=session["id"], cause=UNSEEN))
+            plan.occurrences.append(SessionEnded(session_id=session["id"], cause=UNSEEN, node_lost=restarted))
         else:
             plan.occurrences.extend(_membership(session, there))
     for uuid, channel in channels.items():

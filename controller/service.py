@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import orjson
+
 from controller.commands import (
     SCRIPTS,
     Command,
@@ -27,6 +29,7 @@ from controller.store import keys
 from controller.store.store import Store
 from controller.webhooks.connection import Network
 from controller.webhooks.desk import Desk
+from esl.commands import clean_url
 
 PREFIX_LENGTH = 5
 
@@ -73,7 +76,11 @@ class Controller:
             **desk.before,
             Play: PlaybackGuard(Network(), allow_private=allow_private_playback),
         }
-        self._after = desk.after
+        # What is made of the script's answer.
+        self._after: dict[type[Command], Callable[[Any, dict[str, Any], dict[str, Any]], dict[str, Any]]] = {
+            **desk.after,
+            GetRoom: lambda _command, _args, answer: with_playback(answer),
+        }
 
     def authenticate(self, app_id: str, api_key: str) -> App | None:
         """The app when the key is its own. Constant time. Raises StoreUnavailable."""
@@ -91,7 +98,7 @@ class Controller:
         args.update(self._limits)
         extra = _EXTRA.get(kind)
         if extra:
-            args.update(extra(self._nodes))
+            args.update(extra(command, self._nodes))
         answer = self._store.run(SCRIPTS[kind], keys.partition_of(command.app_id), args)
         if "refused" in answer:
             raise self._refusal(answer, args)
@@ -123,22 +130,38 @@ class Controller:
             return any(app and not closing for app, closing in pipe.execute())
 
 
-def _new_room(nodes: Nodes) -> dict[str, Any]:
+def _new_room(_command: CreateRoom, nodes: Nodes) -> dict[str, Any]:
     node = nodes.choose()
     return {"node": node, "room_id": f"{node}-room-{uuid.uuid4()}"}
 
 
+def _new_operation(command: Play, _nodes: Nodes) -> dict[str, Any]:
+    return {"operation_id": str(uuid.uuid4()), "node_urls": [clean_url(url) for url in command.urls]}
+
+
 # What a command's script needs besides the command's own fields.
-_EXTRA: dict[type[Command], Callable[[Nodes], dict[str, Any]]] = {
+_EXTRA: dict[type[Command], Callable[[Any, Nodes], dict[str, Any]]] = {
     CreateRoom: _new_room,
-    Play: lambda _: {"operation_id": str(uuid.uuid4())},
-    Mute: lambda _: {"want": "mute"},
-    Unmute: lambda _: {"want": "unmute"},
+    Play: _new_operation,
+    Mute: lambda *_: {"want": "mute"},
+    Unmute: lambda *_: {"want": "unmute"},
 }
+
+
+def with_playback(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer of get_room.lua as GetRoom's: the first of the operations is the current one, the others wait."""
+    operations = [{**each, "urls": orjson.loads(each["urls"])} for each in answer.pop("operations", ())]
+    current = operations[0] if operations else {"operation_id": "", "urls": []}
+    return {
+        **answer,
+        "playback_urls": current["urls"],
+        "playback_operation_id": current["operation_id"],
+        "playback_queue": operations[1:],
+    }
+
 
 # Lua has no empty list: it comes as an absent one.
 _LISTS: dict[type[Command], str] = {
-    GetRoom: "playback_urls",
     ListRooms: "rows",
     ListMembers: "rows",
     ListSessions: "rows",

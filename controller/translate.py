@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from controller.events import (
     FileDone,
@@ -23,17 +24,13 @@ JOB_ID = re.compile(r"\Ap\d\d-\d+-\d+\Z")
 # A caller may claim to be anything, of any length.
 LONGEST_TEXT = 256
 
-# How a refusal begins or what it holds, its cause, and the reason that tenants read. Texts: trace 10 and 05.
-REFUSALS: tuple[tuple[re.Pattern[str], str, str], ...] = (
-    (re.compile(r"-ERR Conference \S+ not found"), "no_room", "no members"),
-    (
-        re.compile(r"-ERR \(play\) File: .* not found", re.DOTALL),
-        "unplayable",
-        "could not be fetched or played",
-    ),
-    (re.compile(r"-ERR Non-Existant ID"), "no_member", "no such member"),
-    (re.compile(r"-ERR No such channel"), "no_channel", "the call has ended"),
-    (re.compile(r"-ERR File not playing"), "not_playing", "nothing is playing"),
+# How a refusal begins, and its reason. Texts: trace 10 and 05.
+REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"-ERR Conference \S+ not found"), "no_members"),
+    (re.compile(r"-ERR \(play\) File: .* not found", re.DOTALL), "unplayable"),
+    (re.compile(r"-ERR Non-Existant ID"), "no_member"),
+    (re.compile(r"-ERR No such channel"), "hangup"),
+    (re.compile(r"-ERR File not playing"), "not_playing"),
 )
 # What `pause_play` answers; with nothing to toggle it answers nothing (trace 06).
 PAUSED = {"+OK Pause": True, "+OK Resume": False}
@@ -60,15 +57,13 @@ def read_answer(job: str, command: str, text: str) -> JobAnswered:
     """A job's result. `command`: as the node names it, `conference ROOM pause_play`."""
     text = text.strip()
     if command.endswith(" pause_play") and not text:
-        return JobAnswered(job=job, ok=False, cause="not_playing", reason="nothing is playing")
+        return JobAnswered(job=job, ok=False, reason="not_playing")
     if not text.startswith("-") and "+OK" in text:
         return JobAnswered(job=job, ok=True, paused=PAUSED.get(text))
-    for pattern, cause, reason in REFUSALS:
+    for pattern, reason in REFUSALS:
         if pattern.match(text):
-            return JobAnswered(job=job, ok=False, cause=cause, reason=reason)
-    return JobAnswered(
-        job=job, ok=False, cause="other", reason=text.removeprefix("-ERR ")[:LONGEST_TEXT] or "no answer"
-    )
+            return JobAnswered(job=job, ok=False, reason=reason)
+    return JobAnswered(job=job, ok=False, reason="refused", text=text[:LONGEST_TEXT])
 
 
 def _parked(prefix: str, event: Event) -> Occurrence | None:
@@ -90,7 +85,8 @@ def _joined(prefix: str, event: Event) -> Occurrence | None:
 
 
 def _left(prefix: str, event: Event) -> Occurrence | None:
-    return _member(MemberLeft, prefix, event)
+    # A member whose call has ended leaves with its cause, one that was kicked without (trace 03).
+    return _member(MemberLeft, prefix, event, cause=event.get("Hangup-Cause") or "")
 
 
 def _muted(prefix: str, event: Event) -> Occurrence | None:
@@ -98,7 +94,7 @@ def _muted(prefix: str, event: Event) -> Occurrence | None:
 
 
 def _member(
-    kind: type[MemberJoined | MemberLeft | MemberMuted], prefix: str, event: Event, **fields: bool
+    kind: type[MemberJoined | MemberLeft | MemberMuted], prefix: str, event: Event, **fields: Any
 ) -> Occurrence | None:
     room, member_id = event.get("Conference-Name", ""), event.get("Member-ID", "")
     if not ROOM_ID.match(room) or not member_id.isdecimal():

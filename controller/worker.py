@@ -177,7 +177,7 @@ class NodeWorker:
         try:
             rendered = RENDER[command["op"]](self.node, command)
         except (KeyError, ValueError) as error:
-            self._apply([JobAnswered(job=command["job"], ok=False, cause="other", reason=str(error))])
+            self._apply([JobAnswered(job=command["job"], ok=False, reason="refused", text=str(error))])
             return
         connection.bgapi(rendered, job_uuid=command["job"])
 
@@ -268,11 +268,13 @@ class NodeWorker:
     def _up(self, connection: Connection) -> None:
         """Make the store what the node is. Events that happen meanwhile are held by the link and come afterwards."""
         core_uuid = connection.api(esl.CoreUuid()).strip()
-        restarted = self._core_uuid not in ("", core_uuid)
         self._core_uuid = core_uuid
+        core_key = keys.key(keys.node_tag(self.node.prefix), "core")
+        with self._store.guard():
+            restarted = self._store.client.get(core_key) not in (None, core_uuid.encode())
         changes = 0
         for _ in range(RESYNC_ROUNDS):
-            plan, rooms = self._compare(connection)
+            plan, rooms = self._compare(connection, restarted)
             self._apply(plan.occurrences, resynced=True)
             self._empty(connection, plan.orphans)
             changes += len(plan.occurrences)
@@ -283,6 +285,8 @@ class NodeWorker:
         lost += [("jobs_lost", tag, {"resynced": True}) for tag in keys.TAGS]
         heard_ms = max(answer.get("heard_ms", 0) for answer in self._run_many(lost))
         self._watch_until = max(self._watch_until, time.monotonic() + heard_ms / 1000)
+        with self._store.guard():
+            self._store.client.set(core_key, core_uuid)
         self._suspects = frozenset()
         self._connection = connection
         self._look.set()
@@ -290,7 +294,7 @@ class NodeWorker:
         self._take_waiting()
         self._log.info("node up", changes=changes, restarted=restarted)
 
-    def _compare(self, connection: Connection) -> tuple[Plan, list[dict[str, Any]]]:
+    def _compare(self, connection: Connection, restarted: bool = False) -> tuple[Plan, list[dict[str, Any]]]:
         """What differs between node and store, and the node's rooms."""
         members = read_conferences(connection.api(esl.JsonList()))
         channels = read_channels(connection.api(esl.ShowChannels()))
@@ -303,7 +307,7 @@ class NodeWorker:
         def exists(uuid: str) -> bool:
             return connection.api(esl.ChannelExists(uuid)).strip() == "true"
 
-        return compare(self.node.prefix, sessions, rooms, members, channels, exists), rooms
+        return compare(self.node.prefix, sessions, rooms, members, channels, exists, restarted), rooms
 
     def _playing(self, connection: Connection, room: dict[str, Any]) -> str | None:
         return read_playing(connection.api(esl.PlayStatus(room["id"])))

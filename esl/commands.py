@@ -278,8 +278,8 @@ def clean_url(url: str) -> str:
     with a valid host, without user info, control characters or backslashes, at most 2048 characters long. A valid
     `%XX` stays as it is, so cleaning twice changes nothing. The fragment goes: it is never sent to a server.
 
-    `;` stays, as it separates parameters that some servers read. `@` does not: `mod_httapi` takes everything up
-    to the first one for user info, and would fetch from the host that it finds behind it.
+    Of the reserved characters two are encoded that the node takes for its own: `'`, which quotes an argument, and
+    `@`: `mod_httapi` takes everything up to the first one for user info, and would fetch from the host behind it.
     """
     if len(url) > LONGEST_URL:
         raise ValueError(f"it is longer than {LONGEST_URL} characters")
@@ -327,7 +327,7 @@ _NOT_ROOMS = frozenset({"all", "commands", "count", "help", "json_list", "list",
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.ASCII | re.IGNORECASE | re.DOTALL)
 _KINDS = frozenset({"wav", "mp3"})  # of sounds that URLs are told by
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_UNSAFE = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%/?:;&=+*().~_-]")
+_UNSAFE = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%/?:;&=+*().,!$~_-]")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?!.{{254}}){_LABEL}(?:\.{_LABEL})*\.?")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")

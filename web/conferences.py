@@ -87,6 +87,7 @@ def get_room(path: RoomPath) -> Answer:
         "playback_volume": room["playback_volume"],
         "playback_urls": room["playback_urls"],
         "playback_operation_id": room["playback_operation_id"],
+        "playback_queue": room["playback_queue"],
     }, 200
 
 
@@ -114,8 +115,8 @@ def delete_room(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     """Delete a room.
 
     Stops playback and recording and removes every member; the name is free again at once. Succeeds also
-    while the media node is down. Webhooks: `conference.member.left` for each member, then
-    `conference.destroyed`."""
+    while the media node is down. Webhooks: `conference.destroyed` at once, then `conference.member.left` for
+    each member."""
     answer = execute(DeleteRoom(app_id=app_id(), room_id=path.room_id))
     return {"room_id": answer["room_id"]}, 200
 
@@ -151,10 +152,10 @@ def pause(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
 
 @conferences.serves("POST", "/<room_id>/stop", answers={202: PlaybackChanged}, refuses=(*_ROOM, "node_down"))
 def stop(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
-    """Stop all playback in a room.
+    """Stop all playback in a room, also what waits.
 
     Rate limit `conference_control`: 200 ms for each room, shared with pause and volume. Webhook:
-    `conference.play.stopped`."""
+    `conference.play.stopped` for each playback that it ends."""
     return _playback(execute(StopPlayback(app_id=app_id(), room_id=path.room_id)))
 
 

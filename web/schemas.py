@@ -41,11 +41,12 @@ def _positive(text: str) -> int:
     return int(text[:18])
 
 
-def _clean(url: str) -> str:
+def _playable(url: str) -> str:
     try:
-        return clean_url(url)
+        clean_url(url)
     except ValueError as error:
         raise ValueError(f"is not a URL that can be played: {error}") from None
+    return url
 
 
 def _printable(text: str) -> str:
@@ -90,7 +91,7 @@ CommandUid = Annotated[
 Url = Annotated[
     str,
     Field(min_length=1, description="HTTP or HTTPS, with a host, without user info; at most 2,048 characters."),
-    AfterValidator(_clean),
+    AfterValidator(_playable),
     _example("https://cdn.example.com/announcement.wav"),
 ]
 EndpointUrl = Annotated[
@@ -253,6 +254,11 @@ class RoomList(BaseModel):
     cursor: Annotated[str, Field(description="Empty when this is the last page.")]
 
 
+class Waiting(BaseModel):
+    operation_id: Annotated[str, _example(_OPERATION)]
+    urls: list[str]
+
+
 class Room(BaseModel):
     room_id: RoomId
     name: Annotated[str, _example("weekly-standup")]
@@ -262,6 +268,7 @@ class Room(BaseModel):
     playback_volume: Annotated[int, Field(ge=-50, le=7)]
     playback_urls: list[str]
     playback_operation_id: Annotated[str, Field(description="Empty when nothing plays.")]
+    playback_queue: Annotated[list[Waiting], Field(description="What waits behind it, the next one first.")]
 
 
 class Member(BaseModel):

@@ -27,7 +27,8 @@ from web.times import iso
 MAX_SESSIONS = 1000
 
 _SESSION = ("session_not_found", "session_forbidden")
-_MEMBERSHIP = (*_SESSION, "not_in_room", "still_joining", "leaving", "node_down")
+_COMMAND = (*_SESSION, "command_uid_taken", "leaving", "node_down")
+_MEMBERSHIP = (*_COMMAND, "not_in_room", "still_joining")
 _STATUS = {"joining": 202, "already_joined": 200}
 
 _session_form = re.compile(SESSION_ID.strip("^$"), re.ASCII).fullmatch
@@ -58,19 +59,18 @@ def get_session(path: SessionPath) -> Answer:
     "/<uuid>/commands/conference/join",
     answers={202: JoinStarted, 200: AlreadyJoined},
     refuses=(
-        *_SESSION,
+        *_COMMAND,
         "room_not_found",
         "room_forbidden",
         "in_other_room",
         "other_node",
-        "leaving",
-        "node_down",
     ),
 )
 def join(path: SessionPath, body: JoinBody) -> Answer:
     """Join a session to a room, muted.
 
-    200 when it is in that room already. Rate limit `conference`: 2 s for each session, shared with leave.
+    200 when it is in that room already, 202 again while it is joining it. Rate limit `conference`: 2 s for
+    each session, shared with leave; such a repeat is free of it.
     Webhook: `conference.member.joined` once the media node confirms."""
     command = Join(
         app_id=app_id(),
@@ -100,7 +100,7 @@ def leave(path: SessionPath, body: CommandBody) -> Answer:
     "POST",
     "/<uuid>/commands/conference/mute",
     answers={202: MembershipChanging},
-    refuses=(*_MEMBERSHIP, "already_muted"),
+    refuses=(*_MEMBERSHIP, "already_muted", "mute_pending"),
 )
 def mute(path: SessionPath, body: CommandBody) -> Answer:
     """Mute a member.
@@ -114,7 +114,7 @@ def mute(path: SessionPath, body: CommandBody) -> Answer:
     "POST",
     "/<uuid>/commands/conference/unmute",
     answers={202: MembershipChanging},
-    refuses=(*_MEMBERSHIP, "already_unmuted"),
+    refuses=(*_MEMBERSHIP, "already_unmuted", "unmute_pending"),
 )
 def unmute(path: SessionPath, body: CommandBody) -> Answer:
     """Unmute a member.

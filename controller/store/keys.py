@@ -29,8 +29,8 @@ PARTITION: dict[str, tuple[str, int]] = {
     "present": ("present:%s", 1),
     # list: operation ids in order of play; as the room
     "operations": ("operations:%s", 1),
-    # hash: app, room, urls (JSON), total, next, settled, u<i> (state of URL i), v<i> (volume it was sent with);
-    # from play to its finished, stopped or interrupted
+    # hash: app, room, urls (JSON), node_urls (JSON: as the node gets them), total, next, settled, u<i> (state of
+    # URL i), v<i> (volume it was sent with); from play to its finished, stopped or interrupted
     "operation": ("operation:%s", 1),
     # sorted set: room id by `order`; rooms of an app that are not being deleted; for good
     "rooms": ("rooms:%s", 1),
@@ -52,7 +52,7 @@ PARTITION: dict[str, tuple[str, int]] = {
     "cooldown": ("cooldown:%s:%s", 2),
     # string with expiry: theoretical arrival time (us) of an app's next request (GCRA); a second
     "rate": ("rate:%s", 1),
-    # string with expiry of 60 s: the first answer to a command_uid of a session
+    # string with expiry of 60 s: JSON of the command that an app gave a command_uid, with its body, and of its answer
     "answer": ("answer:%s:%s", 2),
     # stream: commands for a node that no worker has taken yet; an entry goes when it is taken or too old
     "commands": ("commands:%s", 1),
@@ -98,6 +98,8 @@ NODE: dict[str, tuple[str, int]] = {
     "lease": ("lease", 0),
     # counter of leases given, the fencing token; for good
     "token": ("token", 0),
+    # string: the node's Core-UUID when it was last compared, another after a restart; for good; owner: the worker
+    "core": ("core", 0),
     # hash with expiry: load (sessions and rooms), core_uuid, at (ms); there while the link is up; owner: the worker
     "live": ("live", 0),
 }

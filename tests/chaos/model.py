@@ -21,6 +21,15 @@ OUTCOMES = {
     "unmute": {"conference.member.unmuted", "conference.command.failed"},
 }
 
+# What may follow a room's `conference.destroyed`: its last members leave.
+AFTER_DESTROYED = {
+    "conference.member.left",
+    "conference.member.join_failed",
+    "conference.member.muted",
+    "conference.member.unmuted",
+    "conference.command.failed",
+}
+
 
 @dataclass
 class Lane:
@@ -88,11 +97,11 @@ class Ledger:
             lane.last += 1
             lane.hooks.append(due)
             self._outcome(due)
+            if lane.ended and due.type not in AFTER_DESTROYED:
+                self._wrong("after the end", due)
             problem = APPLY.get(due.type, _unknown)(self, lane, due.data)
             if problem:
                 self._wrong(problem, due)
-        if lane.ended and lane.early:
-            self._wrong("more after the end", hook)
 
     def _outcome(self, hook: Hook) -> None:
         uid = hook.data.get("command_uid")
@@ -175,8 +184,6 @@ def _created(ledger: Ledger, lane: Lane, data: Data) -> str | None:
 
 def _destroyed(_ledger: Ledger, lane: Lane, _data: Data) -> str | None:
     lane.alive, lane.ended = False, True
-    if lane.members:
-        return f"destroyed with members {lane.members}"
     return f"destroyed while {lane.open_plays} play" if lane.open_plays else None
 
 
@@ -215,10 +222,13 @@ def _play_finished(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
     return None if before == "" else f"finished, and was {before or 'not started'}"
 
 
-def _play_stopped(_ledger: Ledger, lane: Lane, _data: Data) -> str | None:
-    for operation in lane.open_plays:
-        lane.plays[operation] = "stopped"
-    return None
+def _play_stopped(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
+    operation = data["operation_id"]
+    if not operation:
+        return f"nothing stopped while {lane.open_plays} play" if lane.open_plays else None
+    before = lane.plays.get(operation)
+    lane.plays[operation] = "stopped"
+    return None if before == "" else f"stopped, and was {before or 'not started'}"
 
 
 def _session_started(ledger: Ledger, lane: Lane, data: Data) -> str | None:

@@ -21,6 +21,7 @@ DESTROYED: Told = ("conference.destroyed", {"name": "standup"})
 STARTED: Told = ("conference.play.started", {"operation_id": "op1"})
 FINISHED: Told = ("conference.play.finished", {"operation_id": "op1"})
 STOPPED: Told = ("conference.play.stopped", {"operation_id": "op1"})
+STOPPED_NOTHING: Told = ("conference.play.stopped", {"operation_id": ""})
 
 
 def tell(ledger: Ledger, *told: Told, first: int = 1, tenant: str = "alpha") -> None:
@@ -36,6 +37,8 @@ def tell(ledger: Ledger, *told: Told, first: int = 1, tenant: str = "alpha") -> 
         (CREATED, JOINED, LEFT, JOINED_UNASKED, LEFT),
         (CREATED, STARTED, FINISHED, DESTROYED),
         (CREATED, STARTED, STOPPED, DESTROYED),
+        (CREATED, STOPPED_NOTHING, STARTED, STOPPED, STOPPED_NOTHING),
+        (CREATED, JOINED, DESTROYED, UNMUTED, LEFT),
     ],
 )
 def test_histories_that_may_be(told: tuple[Told, ...]) -> None:
@@ -54,7 +57,10 @@ def test_histories_that_may_be(told: tuple[Told, ...]) -> None:
         ((CREATED, LEFT), "was not in"),
         ((CREATED, UNMUTED), "not in"),
         ((CREATED, JOINED, UNMUTED, UNMUTED), "told twice"),
-        ((CREATED, JOINED, DESTROYED), "with members"),
+        ((CREATED, DESTROYED, JOINED), "after the end"),
+        ((CREATED, DESTROYED, STARTED), "after the end"),
+        ((CREATED, STOPPED), "not started"),
+        ((CREATED, STARTED, STOPPED_NOTHING), "nothing stopped"),
         ((CREATED, STARTED, DESTROYED), "play"),
         ((CREATED, STARTED, FINISHED, FINISHED), "was finished"),
         ((CREATED, STARTED, STOPPED, FINISHED), "was stopped"),

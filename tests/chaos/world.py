@@ -228,6 +228,11 @@ class View:
                 found.append(f"members of {room}: webhooks {told}, API {self.members[room]}")
             if room in lanes:
                 found += self._playback(room, lanes[room], truth[room[:5]])
+        found += [
+            f"members of {room}, which is destroyed: {lane.members} by webhooks"
+            for room, lane in lanes.items()
+            if lane.ended and lane.members
+        ]
         for session, shown_as in self.sessions.items():
             where = next((room for room, there in members.items() if session in there), "")
             expected = ("joined", where, members[where][session]) if where else ("parked", "", False)

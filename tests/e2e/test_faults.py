@@ -70,7 +70,7 @@ def test_what_was_missed_while_the_link_was_cut(stage: Stage) -> None:
 def test_a_node_that_restarts(stage: Stage) -> None:
     session, room = stage.member()
     stage.node.crash()
-    stage.hooks.wait("conference.member.left", uuid=session)
+    assert stage.hooks.wait("conference.member.left", uuid=session)["reason"] == "node_lost"
     stage.hooks.wait("session.ended", uuid=session)
     stage.service.wait_up()
     assert stage.service.get(f"{CONFERENCES}/{room}").body["members"] == 0
@@ -81,8 +81,10 @@ def test_delete_while_the_node_is_away(stage: Stage) -> None:
     stage.wire.cut()
     stage.wait_down()
     assert stage.service.request("DELETE", f"{CONFERENCES}/{room}").status == 200
-    stage.hooks.wait("conference.member.left", timeout=20, uuid=session)
-    stage.hooks.wait("conference.destroyed", room_id=room)
+    # At once: nobody waits for the node.
+    stage.hooks.wait("conference.destroyed", timeout=2, room_id=room)
+    left = stage.hooks.wait("conference.member.left", timeout=20, uuid=session)
+    assert left["reason"] == "room_destroyed"
     assert room in stage.node.rooms()
     stage.wire.mend()
     with gevent.Timeout(15):

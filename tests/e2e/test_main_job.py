@@ -52,7 +52,7 @@ def test_the_whole_job(
     assert room_service.get(f"{CONFERENCES}/{room}").body["playback_status"] == "stopped"
 
     assert room_service.post(command(session, "leave")).body == {"status": "leaving", "room_id": room}
-    hooks.wait("conference.member.left", uuid=session, room_id=room)
+    assert hooks.wait("conference.member.left", uuid=session, room_id=room)["reason"] == "left"
     assert room_service.request("DELETE", f"{CONFERENCES}/{room}").status == 200
     hooks.wait("conference.destroyed", room_id=room)
     assert hooks.types(room_id=room) == [
@@ -177,7 +177,7 @@ def test_play_into_an_empty_room(hooks: Receiver, room_service: Switchroom, medi
     answer = room_service.post(f"{CONFERENCES}/{room}/play", {"urls": [media.tone(1)]})
     assert answer.status == 202
     finished = hooks.wait("conference.play.finished", operation_id=answer.body["operation_id"])
-    assert (finished["status"], finished["results"][0]["reason"]) == ("failed", "no members")
+    assert (finished["status"], finished["results"][0]["reason"]) == ("failed", "no_members")
 
 
 def test_pause_volume_and_stop(
@@ -206,6 +206,29 @@ def test_pause_volume_and_stop(
     assert "conference.play.finished" not in hooks.types(operation_id=operation)
 
 
+def test_stop_ends_what_waits_too(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    path = f"{CONFERENCES}/{room}"
+    join(session, room)
+    operations = [
+        room_service.post(f"{path}/play", {"urls": [media.tone(30, str(number))]}).body["operation_id"]
+        for number in range(3)
+    ]
+    queue = room_service.get(path).body["playback_queue"]
+    assert [waiting["operation_id"] for waiting in queue] == operations[1:]
+    assert room_service.post(f"{path}/stop").body["operation_id"] == operations[0]
+    for operation in operations:
+        hooks.wait("conference.play.stopped", operation_id=operation)
+    stopped = [
+        hook["data"]["operation_id"] for hook in hooks.of(room_id=room) if hook["type"] == "conference.play.stopped"
+    ]
+    assert stopped == operations
+    assert room_service.get(path).body["playback_queue"] == []
+
+
 def test_a_room_that_empties_interrupts(
     hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
 ) -> None:
@@ -217,6 +240,8 @@ def test_a_room_that_empties_interrupts(
     ]
     hooks.wait("conference.play.started", operation_id=operation)
     call.hang_up()
+    left = hooks.wait("conference.member.left", uuid=session)
+    assert (left["reason"], left["cause"]) == ("hangup", "NORMAL_CLEARING")
     finished = hooks.wait("conference.play.finished", operation_id=operation)
     assert finished["status"] == "interrupted"
 
@@ -251,9 +276,10 @@ def test_delete_with_members(
     assert room_service.request("DELETE", f"{CONFERENCES}/{room}").body == {"room_id": room}
     assert room_service.get(f"{CONFERENCES}/{room}").status == 404
     assert room_service.post(CONFERENCES, {"name": name}).status == 201
-    hooks.wait("conference.destroyed", room_id=room)
+    for session in sessions:
+        assert hooks.wait("conference.member.left", uuid=session, room_id=room)["reason"] == "room_destroyed"
     types = hooks.types(room_id=room)
-    assert types[-4:] == ["conference.member.left"] * 3 + ["conference.destroyed"]
+    assert types[-4:] == ["conference.destroyed"] + ["conference.member.left"] * 3
     assert {room_service.get(f"/api/v1/sessions/{session}").body["state"] for session in sessions} == {"parked"}
 
 

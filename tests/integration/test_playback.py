@@ -10,7 +10,7 @@ from controller.store.store import Store
 from tests.integration.world import World
 
 A, B, C = (f"http://media.example/{name}.wav" for name in "abc")
-UNPLAYABLE = {"ok": False, "cause": "unplayable", "reason": "could not be fetched or played"}
+UNPLAYABLE = {"ok": False, "reason": "unplayable"}
 
 
 @pytest.fixture
@@ -63,11 +63,27 @@ def test_urls_go_one_after_the_answer_to_the_other(world: World, room: str) -> N
     assert data["status"] == "completed"
     assert data["results"] == [{"url": A, "status": "played"}, {"url": B, "status": "played"}]
     state = world.room(room)
-    assert (state["playback_status"], state.get("playback_urls"), state["playback_operation_id"]) == (
+    assert (state["playback_status"], state["playback_urls"], state["playback_operation_id"]) == (
         "stopped",
-        None,
+        [],
         "",
     )
+
+
+def test_urls_stay_what_the_app_sent_and_the_node_gets_its_own_form(world: World, room: str) -> None:
+    sent, node_url = "http://media.example/a,b.wav#part", "http://media.example/a%2Cb.wav"
+    world.ask("play", room_id=room, urls=[sent], node_urls=[node_url], operation_id="op1")
+    (play,) = take(world, "play")
+    assert play["url"] == node_url
+    assert world.room(room)["playback_urls"] == [sent]
+    world.answer(play["job"])
+    # What the node says that it plays is compared with what the node was given.
+    playing = node_url.removeprefix("http://")
+    assert world.tell("playback_lost", room_id=room, playing=playing, resynced=True) == {"goes_on": True}
+    done(world, room, 0)
+    started, finished = world.webhooks()
+    assert started[1]["urls"] == [sent]
+    assert finished[1]["results"] == [{"url": sent, "status": "played"}]
 
 
 def test_a_url_that_cannot_be_played(world: World, room: str) -> None:
@@ -79,7 +95,7 @@ def test_a_url_that_cannot_be_played(world: World, room: str) -> None:
     done(world, room, 2)
     data = world.webhooks()[-1][1]
     assert data["status"] == "partial"
-    assert data["results"][1] == {"url": B, "status": "failed", "reason": "could not be fetched or played"}
+    assert data["results"][1] == {"url": B, "status": "failed", "reason": "unplayable"}
 
 
 def test_nothing_could_be_played(world: World, room: str) -> None:
@@ -94,11 +110,11 @@ def test_nothing_could_be_played(world: World, room: str) -> None:
 def test_a_room_without_members(world: World) -> None:
     room = world.create("empty")
     assert world.play(room, A, B, C)["status"] == "in_progress"
-    world.answer(take(world, "play")[0]["job"], ok=False, cause="no_room", reason="no members")
+    world.answer(take(world, "play")[0]["job"], ok=False, reason="no_members")
     take(world)
     data = world.webhooks()[-1][1]
     assert data["status"] == "failed"
-    assert [result["reason"] for result in data["results"]] == ["no members"] * 3
+    assert [result["reason"] for result in data["results"]] == ["no_members"] * 3
     assert world.room(room)["playback_status"] == "stopped"
 
 
@@ -120,9 +136,12 @@ def test_a_second_operation_queues_behind_the_first(world: World, room: str) -> 
     (second,) = take(world, "play")
     assert second["operation"] == "op2"
     world.answer(second["job"])
-    assert world.room(room)["playback_operation_id"] == "op1"
+    state = world.room(room)
+    assert (state["playback_operation_id"], state["playback_urls"]) == ("op1", [A])
+    assert state["playback_queue"] == [{"operation_id": "op2", "urls": [B]}]
     done(world, room, 0, "op1")
-    assert world.room(room)["playback_operation_id"] == "op2"
+    state = world.room(room)
+    assert (state["playback_operation_id"], state["playback_queue"]) == ("op2", [])
     done(world, room, 0, "op2")
     finished = [data["operation_id"] for kind, data in world.webhooks() if kind == "conference.play.finished"]
     assert finished == ["op1", "op2"]
@@ -150,7 +169,8 @@ def test_stop_ends_every_operation_once(world: World, room: str) -> None:
     # What trails in (trace 06).
     for operation, index in (("op1", 0), ("op1", 1), ("op2", 0)):
         done(world, room, index, operation)
-    assert world.types() == ["conference.play.stopped"]
+    stopped = [(kind, data["operation_id"]) for kind, data in world.webhooks()]
+    assert stopped == [("conference.play.stopped", "op1"), ("conference.play.stopped", "op2")]
     assert world.room(room)["playback_status"] == "stopped"
 
 
@@ -225,12 +245,12 @@ def test_a_pause_that_the_node_does_not_carry_out(world: World, room: str) -> No
     world.answer(take(world, "play")[0]["job"])
     world.ask("pause", room_id=room)
     world.webhooks()
-    world.answer(take(world, "pause")[0]["job"], ok=False, cause="not_playing", reason="nothing is playing")
+    world.answer(take(world, "pause")[0]["job"], ok=False, reason="not_playing")
     ((kind, data),) = world.webhooks()
     assert (kind, data["command"], data["reason"]) == (
         "conference.command.failed",
         "pause",
-        "nothing is playing",
+        "not_playing",
     )
     assert world.room(room)["playback_status"] == "playing"
 
@@ -280,7 +300,7 @@ def test_a_pause_that_never_reached_the_node_has_failed(world: World, room: str)
     world.webhooks()
     world.overdue()
     ((kind, data),) = world.webhooks()
-    assert (kind, data["reason"]) == ("conference.command.failed", "the media node was not reachable")
+    assert (kind, data["reason"]) == ("conference.command.failed", "node_unreachable")
     assert (world.room(room)["playback_status"], take(world)) == ("playing", [])
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from controller.store import keys
 from controller.store.store import Store
-from tests.integration.world import NODE, World
+from tests.integration.world import NO_COOLDOWNS, NODE, World
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_join_that_fails_returns_to_parked(world: World, how: str) -> None:
     else:
         (command,) = world.sent()
         if how == "refused":
-            world.answer(command["job"], ok=False, cause="no_channel", reason="the call has ended")
+            world.answer(command["job"], ok=False, reason="hangup")
         else:
             world.overdue()
     ((kind, data),) = world.webhooks()
@@ -108,7 +108,8 @@ def test_leave_is_a_kick_and_the_session_can_join_again(world: World) -> None:
     world.webhooks()
     world.left(session, room, 3)
     ((kind, data),) = world.webhooks()
-    assert (kind, data["command_uid"], data["member_id"]) == ("conference.member.left", "bye", 3)
+    assert (kind, data["reason"], data["command_uid"]) == ("conference.member.left", "left", "bye")
+    assert data["member_id"] == 3
     assert world.tell("session_parked", app_id="demo", session_id=session, did="x", caller_id="y") == {"known": True}
     assert world.ask("join", session_id=session, room_id=other)["status"] == "joining"
     assert world.ask("leave", session_id=session)["refused"] == "still_joining"
@@ -130,13 +131,13 @@ def test_leave_refused_by_the_node(world: World) -> None:
     world.ask("leave", session_id=session, command_uid="u")
     world.webhooks()
     (kick,) = world.sent()
-    world.answer(kick["job"], ok=False, cause="other", reason="busy")
+    world.answer(kick["job"], ok=False, reason="refused", text="busy")
     ((kind, data),) = world.webhooks()
     assert (kind, data["command"], data["command_uid"], data["reason"]) == (
         "conference.command.failed",
         "leave",
         "u",
-        "busy",
+        "refused",
     )
     assert world.session(session)["state"] == "joined"
     assert world.ask("leave", session_id=session)["status"] == "leaving"
@@ -148,7 +149,7 @@ def test_a_kick_of_a_member_that_is_gone_already_is_a_leave(world: World) -> Non
     world.ask("leave", session_id=session)
     world.webhooks()
     (kick,) = world.sent()
-    world.answer(kick["job"], ok=False, cause="no_member", reason="no such member")
+    world.answer(kick["job"], ok=False, reason="no_member")
     assert world.types() == ["conference.member.left"]
     world.left(session, room)
     assert world.types() == []
@@ -159,8 +160,7 @@ def test_mute_and_unmute(world: World) -> None:
     session = world.joined(room)
     assert world.ask("mute", want="mute", session_id=session)["refused"] == "already_muted"
     assert world.ask("mute", want="unmute", session_id=session, command_uid="u")["status"] == "unmuted"
-    # Wanted and not confirmed: the next wish counts from it.
-    assert world.ask("mute", want="unmute", session_id=session)["refused"] == "already_unmuted"
+    assert world.ask("mute", want="unmute", session_id=session)["refused"] == "unmute_pending"
     world.webhooks()
     (command,) = world.sent()
     world.tell("member_muted", session_id=session, room_id=room, member_id=1, muted=False)
@@ -182,7 +182,7 @@ def test_a_mute_that_fails(world: World, how: str) -> None:
     (command,) = world.sent()
     world.webhooks()
     if how == "refused":
-        world.answer(command["job"], ok=False, cause="other", reason="no")
+        world.answer(command["job"], ok=False, reason="refused", text="no")
     else:
         world.answer(command["job"])
         world.overdue()
@@ -196,18 +196,34 @@ def test_a_hangup_inside_a_room_is_left_then_ended(world: World) -> None:
     room = world.create()
     session = world.joined(room)
     world.webhooks()
-    world.left(session, room)
+    world.left(session, room, cause="NORMAL_CLEARING")
     world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
-    assert world.types() == ["conference.member.left", "session.ended"]
+    left, ended = world.webhooks()
+    assert (left[0], left[1]["reason"], left[1]["cause"]) == ("conference.member.left", "hangup", "NORMAL_CLEARING")
+    assert ended[0] == "session.ended"
 
 
-def test_a_hangup_whose_del_member_was_missed(world: World) -> None:
+@pytest.mark.parametrize(("node_lost", "why"), [(False, ("hangup", "UNKNOWN")), (True, ("node_lost", None))])
+def test_a_call_that_is_gone_unseen(world: World, node_lost: bool, why: tuple[str, str | None]) -> None:
+    """Its del-member was missed, or the node has restarted and it went with it."""
     room = world.create()
     session = world.joined(room)
     world.webhooks()
-    world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
-    assert world.types() == ["conference.member.left", "session.ended"]
+    world.tell("session_ended", session_id=session, cause="UNKNOWN", node_lost=node_lost)
+    left, ended = world.webhooks()
+    assert (left[0], left[1]["reason"], left[1].get("cause")) == ("conference.member.left", *why)
+    assert ended[0] == "session.ended"
     assert world.room(room)["members"] == 0
+
+
+def test_a_member_that_the_operator_took_out(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.webhooks()
+    world.left(session, room)
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["reason"]) == ("conference.member.left", "kicked")
+    assert "cause" not in data
 
 
 def test_the_end_of_another_membership_changes_nothing(world: World) -> None:
@@ -253,14 +269,18 @@ def test_delete_with_members(world: World) -> None:
     assert {"stop", "stop_recording", "kick_all"} <= {command["op"] for command in world.sent()}
     for number, session in enumerate(sessions, 1):
         world.left(session, room, number)
-    kinds = [(kind, data.get("status")) for kind, data in world.webhooks() if data["room_id"] == room]
+    told = [(kind, data) for kind, data in world.webhooks() if data["room_id"] == room]
+    kinds = [(kind, data.get("status", data.get("reason"))) for kind, data in told]
     assert kinds == [
         ("conference.play.finished", "interrupted"),
-        ("conference.member.left", None),
-        ("conference.member.left", None),
         ("conference.destroyed", None),
+        ("conference.member.left", "room_destroyed"),
+        ("conference.member.left", "room_destroyed"),
     ]
+    sequences = [data["sequence"] for _, data in told]
+    assert sequences == list(range(sequences[0], sequences[0] + 4))
     assert world.session(sessions[0])["state"] == "parked"
+    assert not world.store.client.keys(f"*{room}*")
 
 
 def test_delete_that_the_node_does_not_confirm_ends_all_the_same(world: World) -> None:
@@ -268,12 +288,11 @@ def test_delete_that_the_node_does_not_confirm_ends_all_the_same(world: World) -
     session, waiting = world.joined(room, 1), world.park(2)
     world.ask("join", session_id=waiting, room_id=room)
     world.ask("delete_room", room_id=room)
-    world.webhooks()
+    assert world.types()[-1] == "conference.destroyed"
     world.overdue()
-    assert sorted(world.types()) == [
-        "conference.destroyed",
-        "conference.member.join_failed",
-        "conference.member.left",
+    assert sorted((kind, data["reason"]) for kind, data in world.webhooks()) == [
+        ("conference.member.join_failed", "room_destroyed"),
+        ("conference.member.left", "room_destroyed"),
     ]
     assert {world.session(one)["state"] for one in (session, waiting)} == {"parked"}
 
@@ -284,11 +303,11 @@ def test_who_joins_a_room_that_is_gone_is_kicked(world: World) -> None:
     world.sent()
     world.ask("delete_room", room_id=room)
     world.sent()
-    world.webhooks()
+    assert world.types()[-1] == "conference.destroyed"
     world.tell("member_joined", session_id=session, room_id=room, member_id=9, muted=True)
     (kick,) = world.sent()
     assert (kick["op"], kick["member_id"], kick["room"]) == ("kick", 9, room)
-    assert world.types() == ["conference.member.join_failed", "conference.destroyed"]
+    assert world.types() == ["conference.member.join_failed"]
 
 
 def test_cooldowns_are_started_by_what_was_accepted_only(store: Store) -> None:
@@ -331,6 +350,32 @@ def test_a_command_uid_repeated_does_nothing(world: World) -> None:
     assert world.ask("mute", want="mute", session_id=session, command_uid="m")["refused"] == "already_muted"
     world.tell("member_muted", session_id=session, room_id=room, member_id=1, muted=False)
     assert world.ask("mute", want="mute", session_id=session, command_uid="m")["status"] == "muted"
+
+
+def test_a_command_uid_means_one_command(world: World) -> None:
+    room, other, session, stranger = world.create(), world.create("other"), world.park(), world.park(2)
+    world.ask("join", session_id=session, room_id=room, command_uid="same")
+    # Another room, another command, another session.
+    assert world.ask("join", session_id=session, room_id=other, command_uid="same")["refused"] == "command_uid_taken"
+    assert world.ask("leave", session_id=session, command_uid="same")["refused"] == "command_uid_taken"
+    assert world.ask("join", session_id=stranger, room_id=room, command_uid="same")["refused"] == "command_uid_taken"
+    assert len(world.sent()) == 1
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
+    assert world.ask("mute", want="unmute", session_id=session, command_uid="first")["status"] == "unmuted"
+    assert world.ask("mute", want="mute", session_id=session, command_uid="first")["refused"] == "command_uid_taken"
+    assert world.ask("leave", session_id=session, command_uid="another")["status"] == "leaving"
+
+
+def test_a_repeated_join_is_one_join_whatever_the_cooldown(store: Store) -> None:
+    world = World(store, cooldowns={**NO_COOLDOWNS, "conference": 60_000})
+    room, other, session = world.create(), world.create("other"), world.park()
+    answers = [world.ask("join", session_id=session, room_id=room)["status"] for _ in range(5)]
+    assert answers == ["joining"] * 5
+    assert len(world.sent()) == 1
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
+    assert world.ask("join", session_id=session, room_id=room)["status"] == "already_joined"
+    assert world.ask("join", session_id=session, room_id=other)["refused"] == "rate_limited"
+    assert world.sent() == []
 
 
 def test_a_node_that_is_down(store: Store) -> None:

@@ -15,8 +15,8 @@ from controller.store import keys
 from controller.store.store import Store
 from tests.integration.world import NODE, World
 
-UNPLAYABLE = {"ok": False, "cause": "unplayable", "reason": "x"}
-REFUSED = {"ok": False, "cause": "other", "reason": "x"}
+UNPLAYABLE = {"ok": False, "reason": "unplayable"}
+REFUSED = {"ok": False, "reason": "refused", "text": "x"}
 URLS = [f"http://media.example/{name}.wav" for name in "abc"]
 # How an operation may end, once.
 ENDS = ("conference.play.finished", "conference.play.stopped")
@@ -168,7 +168,7 @@ class Machine:
     def _join(self, command: dict[str, Any]) -> dict[str, Any]:
         session = command["session"]
         if session not in self.calls:
-            return {"ok": False, "cause": "no_channel", "reason": "x"}
+            return {"ok": False, "reason": "hangup"}
         self._out(session)
         self.there[session] = (command["room"], self.calls[session])
         self.muted[session] = True
@@ -177,7 +177,7 @@ class Machine:
 
     def _kick(self, command: dict[str, Any]) -> dict[str, Any]:
         if self.there.get(command["session"]) != (command["room"], command["member_id"]):
-            return {"ok": False, "cause": "no_member", "reason": "x"}
+            return {"ok": False, "reason": "no_member"}
         self._out(command["session"])
         return {"ok": True}
 
@@ -189,7 +189,7 @@ class Machine:
     def _mute(self, command: dict[str, Any]) -> dict[str, Any]:
         session = command["session"]
         if self.there.get(session) != (command["room"], command["member_id"]):
-            return {"ok": False, "cause": "no_member", "reason": "x"}
+            return {"ok": False, "reason": "no_member"}
         self.muted[session] = command["op"] == "mute"
         self._say_muted(session)
         return {"ok": True}
@@ -198,7 +198,7 @@ class Machine:
 
     def _play(self, command: dict[str, Any]) -> dict[str, Any]:
         if not any(room == command["room"] for room, _ in self.there.values()):
-            return {"ok": False, "cause": "no_room", "reason": "no members"}
+            return {"ok": False, "reason": "no_members"}
         self.queues[command["room"]].append((command["operation"], command["index"]))
         return {"ok": True}
 
@@ -234,24 +234,34 @@ class Machine:
         self.history += self.world.webhooks()
         members: dict[str, dict[str, bool]] = {}
         sequences: dict[str, list[int]] = defaultdict(list)
-        ends: dict[str, int] = defaultdict(int)
+        destroyed: set[str] = set()
+        # By room, in the order in which they were started.
+        operations: dict[str, list[str]] = defaultdict(list)
         for kind, data in self.history:
             sequences[data.get("room_id") or data["uuid"]].append(data["sequence"])
             room = data.get("room_id", "")
             if kind == "conference.created":
                 members[room] = {}
             elif kind == "conference.destroyed":
-                assert members.pop(room) == {}
+                assert room not in destroyed
+                assert not operations[room]
+                destroyed.add(room)
             elif kind in ("conference.member.joined", "conference.member.muted", "conference.member.unmuted"):
                 assert (data["uuid"] in members[room]) == (kind != "conference.member.joined")
+                assert kind != "conference.member.joined" or room not in destroyed
                 members[room][data["uuid"]] = data["muted"]
             elif kind == "conference.member.left":
                 members[room].pop(data["uuid"])
-            elif kind in ENDS:
-                ends[data["operation_id"]] += 1
+                assert data["reason"] != "room_destroyed" or room in destroyed
+            elif kind == "conference.play.started":
+                operations[room].append(data["operation_id"])
+            elif kind in ENDS and data["operation_id"]:
+                # Once, and not before it started.
+                operations[room].remove(data["operation_id"])
         assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in sequences.values())
-        assert all(count == 1 for operation, count in ends.items() if operation)
         for room, told in members.items():
+            waiting = self.store.client.lrange(keys.key(self.world.tag, "operations", room), 0, -1)
+            assert [operation.decode() for operation in waiting] == operations[room]
             stored = self.store.client.zrange(keys.key(self.world.tag, "members", room), 0, -1)
             assert {session.decode() for session in stored} == set(told)
             for session, muted in told.items():
@@ -274,12 +284,12 @@ class Machine:
             assert (stored["room_id"], stored["member_id"]) == (room, member_id), stored
             assert stored["state"] == ("joined" if room else "parked")
             assert not room or stored["muted"] is self.muted[session]
-        ended = {data["operation_id"] for kind, data in self.history if kind in ENDS and kind.endswith("finished")}
-        stops = [data["room_id"] for kind, data in self.history if kind == "conference.play.stopped"]
-        started = {
-            data["operation_id"]: data["room_id"] for kind, data in self.history if kind == "conference.play.started"
-        }
-        assert {operation for operation, room in started.items() if room not in stops} <= ended
+        ended = [data["operation_id"] for kind, data in self.history if kind in ENDS and data["operation_id"]]
+        started = [data["operation_id"] for kind, data in self.history if kind == "conference.play.started"]
+        assert sorted(ended) == sorted(started)
+        # Nothing is left of rooms that are gone.
+        gone = {data["room_id"] for kind, data in self.history if kind == "conference.destroyed"}
+        assert not [key for room in gone for key in self.store.client.keys(f"*{room}*")]
         assert not self.store.client.hgetall(keys.key(self.world.tag, "sent", NODE))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from controller.service import with_playback
 from controller.store import keys
 from controller.store.store import Store
 
@@ -38,10 +39,11 @@ class World:
         return str(answer["room_id"])
 
     def play(self, room: str, *urls: str, operation: str = "op1") -> dict[str, Any]:
-        return self.ask("play", room_id=room, urls=urls, operation_id=operation)
+        return self.ask("play", room_id=room, urls=urls, node_urls=urls, operation_id=operation)
 
     def room(self, room: str) -> dict[str, Any]:
-        return self.ask("get_room", room_id=room)
+        answer = self.ask("get_room", room_id=room)
+        return answer if "refused" in answer else with_playback(answer)
 
     def session(self, session: str) -> dict[str, Any]:
         return self.ask("get_session", session_id=session)
@@ -80,8 +82,9 @@ class World:
         self.tell("member_joined", session_id=session, room_id=room, member_id=number, muted=True)
         return session
 
-    def left(self, session: str, room: str, member_id: int = 1) -> None:
-        self.tell("member_left", session_id=session, room_id=room, member_id=member_id)
+    def left(self, session: str, room: str, member_id: int = 1, cause: str = "") -> None:
+        """By a command or the node's operator; with a `cause` because the call has ended."""
+        self.tell("member_left", session_id=session, room_id=room, member_id=member_id, cause=cause)
 
     def overdue(self) -> None:
         """As if everything that waits had waited too long."""

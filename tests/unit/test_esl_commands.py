@@ -276,7 +276,7 @@ def test_every_command_is_tried_above():
         ("HTTPS://Ex.com:8443/A.wav", "https://Ex.com:8443/A.wav"),
         ("http://h/a b'c\"d.wav", "http://h/a%20b%27c%22d.wav"),
         ("http://h/{vol=9}[1]<2>|^`", "http://h/%7Bvol=9%7D%5B1%5D%3C2%3E%7C%5E%60"),
-        ("http://h/a,b!c$%7Bx%7D", "http://h/a%2Cb%21c%24%7Bx%7D"),
+        ("http://h/a,b!c$%7Bx%7D", "http://h/a,b!c$%7Bx%7D"),
         ("http://h/%41%zz%4%", "http://h/%41%25zz%254%25"),
         ("http://h/%c3%a9é", "http://h/%c3%a9%C3%A9"),
         ("http://h/a;v=1/b~c?d=1&e=(2)+*", "http://h/a;v=1/b~c?d=1&e=(2)+*"),
@@ -286,7 +286,7 @@ def test_every_command_is_tried_above():
         ("http://[2001:DB8::1]:80/x", "http://[2001:db8::1]:80/x"),
         # mod_httapi would fetch http://169.254.169.254/latest:
         ("http://h/@169.254.169.254/latest", "http://h/%40169.254.169.254/latest"),
-        ("http://h/x?file_string://a!b@@c", "http://h/x?file_string://a%21b%40%40c"),
+        ("http://h/x?file_string://a!b@@c", "http://h/x?file_string://a!b%40%40c"),
     ],
 )
 def test_cleaned(url, cleaned):
@@ -359,7 +359,7 @@ def test_cleaning_twice_is_cleaning_once(url):
     except ValueError:
         return
     assert clean_url(cleaned) == cleaned
-    assert re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+/[A-Za-z0-9%/?:;&=+*().~_-]*", cleaned)
+    assert re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+/[A-Za-z0-9%/?:;&=+*().,!$~_-]*", cleaned)
 
 
 @settings(deadline=None, max_examples=500)

@@ -105,6 +105,11 @@ def test_a_call_that_ended_unseen() -> None:
     assert asked == ["u1"]
 
 
+def test_a_call_that_went_with_its_node() -> None:
+    plan = compare("acW68", [session("parked")], [], {}, {}, lambda _: False, restarted=True)
+    assert plan.occurrences == [SessionEnded(session_id=SID, cause="UNKNOWN", node_lost=True)]
+
+
 @pytest.mark.parametrize(("listed", "exists", "ended"), [(False, True, False), (True, False, True)])
 def test_the_channel_list_lags_behind(listed: bool, exists: bool, ended: bool) -> None:
     plan = compare("acW68", [session("parked")], [], {}, CALL if listed else {}, lambda _: exists)

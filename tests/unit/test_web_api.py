@@ -157,6 +157,7 @@ ENDPOINTS = [
             "playback_volume": 0,
             "playback_urls": [],
             "playback_operation_id": "",
+            "playback_queue": [],
         },
         command=commands.GetRoom(**IN_ROOM),
     ),
@@ -933,11 +934,12 @@ def test_as_many_urls_as_are_fine(count: int, client: FlaskClient, controller: F
     assert controller.asked == [commands.Play(**IN_ROOM, urls=tuple(urls))]
 
 
-def test_urls_reach_the_controller_clean(client: FlaskClient, controller: FakeController) -> None:
-    client.post(f"{ROOMS}/{ROOM}/play", headers=HEADERS, json={"urls": ["https://cdn.example.com/a b.wav"]})
+def test_urls_reach_the_controller_as_they_were_sent(client: FlaskClient, controller: FakeController) -> None:
+    urls = ("https://cdn.example.com/a b,c!.wav#part", "HTTPS://b\u00fccher.example/@'$")
+    client.post(f"{ROOMS}/{ROOM}/play", headers=HEADERS, json={"urls": urls})
     asked = controller.asked[0]
     assert isinstance(asked, commands.Play)
-    assert asked.urls == ("https://cdn.example.com/a%20b.wav",)
+    assert asked.urls == urls
 
 
 def test_problems_name_their_field_and_not_its_value(client: FlaskClient) -> None:

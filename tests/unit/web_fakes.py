@@ -137,6 +137,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
             "playback_volume": 0,
             "playback_urls": [],
             "playback_operation_id": "",
+            "playback_queue": [],
         },
         commands.ListRooms: {"rows": [room], "cursor": after + 1},
         commands.ListMembers: {"rows": [member], "cursor": after + 1},

@@ -1,5 +1,5 @@
 -- include: playback members answers
--- The answer to a command that was sent: A.job, A.ok, A.cause, A.reason, A.paused.
+-- The answer to a command that was sent: A.job, A.ok, A.reason, A.text, A.paused.
 if fenced() then return refuse("fenced") end
 local raw = redis.call("HGET", K.sent(A.node), A.job)
 if not raw then return cjson.encode({ unknown = true }) end

@@ -8,9 +8,10 @@ log("command", "delete", { app = A.app_id, room = r.id })
 redis.call("HDEL", K.names(r.app), r.name)
 redis.call("ZREM", K.rooms(r.app), r.id)
 change(K.room(r.id), r, { closing = 1 })
-drop_operations(r)
+interrupt_operations(r)
+tell(r, "conference.destroyed", { name = r.name })
 if redis.call("SCARD", K.present(r.id)) == 0 then
-  destroyed(r)
+  forget_room(r)
 else
   for _, op in ipairs({ "stop", "stop_recording", "kick_all" }) do send(r.node, op, { app = r.app, room = r.id }) end
   due(r.node, "close", r.id)

@@ -9,6 +9,6 @@ for i = 1, #sent, 2 do
   settled(A.node, "job", sent[i])
   local command = cjson.decode(sent[i + 1])
   if command.op == "play" then heard_ms = PLAY_MS end
-  answer(command, sent[i], { ok = false, cause = "no_answer", reason = "the connection to the media node was lost" })
+  answer(command, sent[i], { ok = false, reason = "no_answer" })
 end
 return cjson.encode({ heard_ms = heard_ms })

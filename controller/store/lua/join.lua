@@ -3,17 +3,15 @@ local s, no = own_session(A.session_id)
 if no then return no end
 local r, no_room = own_room(A.room_id)
 if no_room then return no_room end
-local first = first_answer()
+local first = first_answer("join")
 if first then return first end
-local limit = limited("conference", s.id)
+-- A repeat is no new command, and no cooldown keeps it away.
+local repeated = s.room == r.id and ({ joining = "joining", joined = "already_joined" })[s.state]
+local limit = limited(not repeated and "conference" or nil, s.id)
 if limit then return limit end
-
-if s.room then
-  if s.room ~= r.id then return refuse("in_other_room", { room_id = s.room }) end
-  if s.state == "leaving" then return refuse("leaving") end
-  local status = s.state == "joined" and "already_joined" or "joining"
-  return accept(nil, "join", s, { status = status, room_id = r.id })
-end
+if repeated then return accept(nil, "join", s, { status = repeated, room_id = r.id }) end
+if s.room and s.room ~= r.id then return refuse("in_other_room", { room_id = s.room }) end
+if s.room then return refuse("leaving") end
 if s.node ~= r.node then return refuse("other_node") end
 
 local job = send(s.node, "join", { app = s.app, room = r.id, session = s.id })

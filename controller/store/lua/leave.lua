@@ -1,5 +1,5 @@
 -- include: access playback members
-local s, instead = own_member("conference")
+local s, instead = own_member("conference", "leave")
 if instead then return instead end
 
 local job = send(s.node, "kick", { app = s.app, room = s.room, session = s.id, member_id = tonumber(s.member_id) })

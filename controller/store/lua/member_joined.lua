@@ -7,10 +7,10 @@ log("event", "add-member", { app = s.app, room = A.room_id, session = s.id, memb
 if s.room == A.room_id and s.state ~= "joining" and s.member_id == tostring(A.member_id) then
   return cjson.encode({ known = true })
 end
-if s.room and (s.room ~= A.room_id or s.state ~= "joining") then take_out(s, "the session was moved") end
+if s.room and (s.room ~= A.room_id or s.state ~= "joining") then take_out(s, "kicked") end
 if not r or r.closing or r.app ~= s.app then
   -- Too late, or not its own room: out again, whoever put it there.
-  if r and s.room then join_failed(r, s, "the room was destroyed") end
+  if r and s.room then join_failed(r, s, "room_destroyed") end
   send(A.node, "kick", { app = s.app, room = A.room_id, session = s.id, member_id = A.member_id })
   return cjson.encode({ stray = true })
 end

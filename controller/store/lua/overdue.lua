@@ -2,13 +2,11 @@
 -- What the node should have answered or confirmed by now. Answers how many sessions and rooms there are (load), and
 -- whether something waits for so long that the event about it may be lost (late).
 if fenced() then return refuse("fenced") end
-local NOT_CONFIRMED = "not confirmed by the media node in time"
-
 local OVERDUE = {}
 
 function OVERDUE.job(job)
   local raw = redis.call("HGET", K.sent(A.node), job)
-  local cause, why = "no_answer", "no answer from the media node"
+  local reason = "no_answer"
   if raw then
     redis.call("HDEL", K.sent(A.node), job)
   else
@@ -16,27 +14,27 @@ function OVERDUE.job(job)
     local found = redis.call("XRANGE", K.commands(A.node), entry, entry)[1]
     if not found then return end
     redis.call("XDEL", K.commands(A.node), entry)
-    raw, cause, why = found[2][2], "not_sent", "the media node was not reachable"
+    raw, reason = found[2][2], "node_unreachable"
   end
-  answer(cjson.decode(raw), job, { ok = false, cause = cause, reason = why })
+  answer(cjson.decode(raw), job, { ok = false, reason = reason })
 end
 
 function OVERDUE.join(id)
   local s = get_session(id)
-  if s and s.state == "joining" then take_out(s, NOT_CONFIRMED) end
+  if s and s.state == "joining" then take_out(s, "not_confirmed") end
 end
 
 function OVERDUE.leave(id)
   local s = get_session(id)
   if s and s.state == "leaving" then
-    ANSWERS.kick({ session = id, room = s.room }, s.job, { ok = false, cause = "no_answer", reason = NOT_CONFIRMED })
+    ANSWERS.kick({ session = id, room = s.room }, s.job, { ok = false, reason = "not_confirmed" })
   end
 end
 
 function OVERDUE.mute(id)
   local s = get_session(id)
   local r = s and s.room and get_room(s.room)
-  if r then drop_wish(r, s, NOT_CONFIRMED) end
+  if r then drop_wish(r, s, "not_confirmed") end
 end
 
 function OVERDUE.close(id)
@@ -44,9 +42,9 @@ function OVERDUE.close(id)
   if not r then return end
   for _, session in ipairs(redis.call("SMEMBERS", K.present(id))) do
     local s = get_session(session)
-    if s then take_out(s, "the room was destroyed") else redis.call("SREM", K.present(id), session) end
+    if s then take_out(s, "room_destroyed") else redis.call("SREM", K.present(id), session) end
   end
-  if redis.call("EXISTS", K.room(id)) == 1 then destroyed(r) end
+  if redis.call("EXISTS", K.room(id)) == 1 then forget_room(r) end
 end
 
 local items = redis.call("ZRANGEBYSCORE", K.due(A.node), "-inf", NOW, "LIMIT", 0, 100)

@@ -7,8 +7,8 @@ if limit then return limit end
 if redis.call("LLEN", K.operations(r.id)) >= MOST_OPERATIONS then return refuse("too_many_operations") end
 
 start_cooldown("conf_play", r.id)
-redis.call("HSET", K.operation(A.operation_id), "app", r.app, "room", r.id, "urls", cjson.encode(A.urls), "total", #A.urls,
-  "next", 0, "settled", 0)
+redis.call("HSET", K.operation(A.operation_id), "app", r.app, "room", r.id, "urls", cjson.encode(A.urls),
+  "node_urls", cjson.encode(A.node_urls), "total", #A.urls, "next", 0, "settled", 0)
 redis.call("RPUSH", K.operations(r.id), A.operation_id)
 log("command", "play", { app = r.app, room = r.id, operation = A.operation_id })
 if r.operation == "" then playback_status(r, "playing", A.operation_id) end

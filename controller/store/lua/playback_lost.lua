@@ -12,7 +12,7 @@ end
 local queued = false
 for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
   local o = get_operation(id)
-  local urls = cjson.decode(o.urls)
+  local urls = cjson.decode(o.node_urls or o.urls)
   for i = 0, tonumber(o.next) - 1 do
     local state = url_state(o, i)
     queued = queued or state == "queued"
@@ -32,6 +32,6 @@ end
 if not queued and not r.stopping then return cjson.encode({ waits = true }) end
 
 clear(K.room(r.id), r, "flight", "stopping")
-drop_operations(r)
+interrupt_operations(r)
 silence(r)
 return cjson.encode({ interrupted = true })

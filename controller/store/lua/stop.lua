@@ -7,8 +7,8 @@ if limit then return limit end
 start_cooldown("conference_control", r.id)
 local operation = r.operation
 log("command", "stop", { app = r.app, room = r.id, operation = operation })
-drop_operations(r, true)
+local function tell_stopped(o) tell(r, "conference.play.stopped", { operation_id = o.id }) end
+if end_operations(r, tell_stopped) == 0 then tell_stopped({ id = "" }) end
 -- Also with nothing playing as far as is known: a play that counts as failed may be heard after all.
 silence(r)
-tell(r, "conference.play.stopped", { operation_id = operation })
 return cjson.encode({ operation_id = operation, status = "stopped" })

@@ -41,16 +41,22 @@ local function start_cooldown(group, id)
   if ms > 0 then redis.call("SET", K.cooldown(group, id), 1, "PX", ms) end
 end
 
--- The first answer to a command_uid, if it was given within the last minute.
-local function first_answer()
-  return A.command_uid and redis.call("GET", K.answer(A.session_id, A.command_uid)) or nil
+-- What a command_uid stands for: this very command to this session.
+local function named_command(type) return type .. " " .. A.session_id .. " " .. (A.room_id or "") end
+
+-- The answer to a command whose command_uid was used within the last minute: the first one, or that it names another.
+local function first_answer(type)
+  local raw = A.command_uid and redis.call("GET", K.answer(A.app_id, A.command_uid))
+  if not raw then return nil end
+  local first = cjson.decode(raw)
+  return first.command == named_command(type) and first.answer or refuse("command_uid_taken")
 end
 
 -- The session of a command to a member, or the answer that it gets instead.
-local function own_member(group)
+local function own_member(group, type)
   local s, no = own_session(A.session_id)
   if no then return nil, no end
-  local first = first_answer()
+  local first = first_answer(type)
   if first then return nil, first end
   if not s.room then return nil, refuse("not_in_room") end
   local limit = limited(group, s.id)
@@ -64,7 +70,10 @@ end
 local function accept(group, type, s, answer)
   if group then start_cooldown(group, s.id) end
   local text = cjson.encode(answer)
-  if A.command_uid then redis.call("SET", K.answer(s.id, A.command_uid), text, "EX", 60) end
+  if A.command_uid then
+    redis.call("SET", K.answer(A.app_id, A.command_uid), cjson.encode({ command = named_command(type), answer = text }),
+      "EX", 60)
+  end
   log("command", type, { app = A.app_id, room = answer.room_id, session = s.id, command_uid = A.command_uid,
     answer = answer.status })
   return text

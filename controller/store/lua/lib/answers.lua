@@ -1,6 +1,6 @@
--- What a command's answer means. c: the command as sent; a: { ok, cause, reason, paused }.
--- cause: no_room (the node has no such conference), no_member, no_channel, unplayable, not_playing, not_sent (the node
--- never got it), no_answer (whether it did anything is not known), other.
+-- What a command's answer means. c: the command as sent; a: { ok, reason, text, paused }.
+-- reason: no_members (the node has no such conference), no_member, hangup, unplayable, not_playing, refused (`text` is
+-- what the node said), node_unreachable (it never got the command), no_answer (whether it did anything is not known).
 
 local ANSWERS = {}
 
@@ -19,7 +19,7 @@ end
 function ANSWERS.kick(c, job, a)
   local r, s = waiting(c, "job", job)
   if not r or a.ok or s.state ~= "leaving" then return end
-  if a.cause == "no_room" or a.cause == "no_member" then return leave(r, s) end
+  if a.reason == "no_members" or a.reason == "no_member" then return leave(r, s, "left") end
   settled(s.node, "leave", s.id)
   local uid = s.uid
   clear(K.session(s.id), s, "uid", "job")
@@ -48,8 +48,8 @@ function ANSWERS.play(c, job, a)
     if r.status == "paused" and playing and playing.id == o.id and i == c.index then send_pause(r) end
   elseif o then
     local last = c.index
-    if a.cause == "no_room" then last = tonumber(o.total) - 1 end
-    if a.cause ~= "no_room" and a.cause ~= "unplayable" then command_failed(r, nil, "play", nil, a.reason) end
+    if a.reason == "no_members" then last = tonumber(o.total) - 1 end
+    if a.reason ~= "no_members" and a.reason ~= "unplayable" then command_failed(r, nil, "play", nil, a.reason) end
     change(K.operation(o.id), o, { next = last + 1 })
     for i = c.index, last do settle_url(r, o, i, "failed:" .. a.reason) end
   end
@@ -66,7 +66,7 @@ end
 function ANSWERS.pause(c, job, a)
   local r = get_room(c.room)
   if not r or r.operation ~= c.operation or r.pause_job ~= job then return end
-  if a.cause == "no_answer" then
+  if a.reason == "no_answer" then
     -- Nothing but a toggle tells whether it is paused now.
     send_pause(r)
   elseif not a.ok then
@@ -81,7 +81,7 @@ function ANSWERS.pause(c, job, a)
 end
 
 function ANSWERS.volume(c, _, a)
-  if a.cause ~= "no_answer" and a.cause ~= "not_sent" then return end
+  if a.reason ~= "no_answer" and a.reason ~= "node_unreachable" then return end
   local r = get_room(c.room)
   if not r then return end
   local o, i = head(r)
@@ -93,7 +93,7 @@ end
 
 local function answer(c, job, a)
   log("answer", c.op, { app = c.app, room = c.room, session = c.session, operation = c.operation, job = job,
-    ok = a.ok, reason = a.reason })
+    ok = a.ok, reason = a.reason, text = a.text })
   local handle = ANSWERS[c.op]
   if handle then handle(c, job, a) end
 end

@@ -1,7 +1,15 @@
--- Who is in a room: joining -> joined -> leaving -> out, and a room that is being deleted until the last one is out.
+-- Who is in a room: joining -> joined -> leaving -> out. A room that was deleted (`closing`) stays until the last one is out.
 
 local function member_data(r, s)
   return { uuid = s.id, did = s.did, caller_id = s.caller_id, member_id = tonumber(s.member_id), muted = s.muted == "1" }
+end
+
+-- Why a member is out: its call has ended, or it was taken out of the room.
+local function why_left(s, cause)
+  local r = get_room(s.room)
+  if cause and cause ~= "" then return "hangup" end
+  if r and r.closing then return "room_destroyed" end
+  return s.state == "leaving" and "left" or "kicked"
 end
 
 local function set_state(s, state, fields)
@@ -11,23 +19,21 @@ local function set_state(s, state, fields)
   log("state", "session." .. state, { app = s.app, room = s.room, session = s.id })
 end
 
-local function command_failed(r, s, command, uid, why)
+local function command_failed(r, s, command, uid, reason)
   local data = s and member_data(r, s) or {}
-  data.command, data.command_uid, data.reason = command, uid, why
+  data.command, data.command_uid, data.reason = command, uid, reason
   tell(r, "conference.command.failed", data)
 end
 
-local function destroyed(r)
-  tell(r, "conference.destroyed", { name = r.name })
+local function forget_room(r)
   settled(r.node, "close", r.id)
   redis.call("SREM", K.node_rooms(r.node), r.id)
   redis.call("DEL", K.room(r.id), K.members(r.id), K.present(r.id), K.operations(r.id))
-  log("state", "room.destroyed", { app = r.app, room = r.id })
 end
 
 local function after_departure(r)
-  if redis.call("ZCARD", K.members(r.id)) == 0 then drop_operations(r) end
-  if r.closing and redis.call("SCARD", K.present(r.id)) == 0 then destroyed(r) end
+  if redis.call("ZCARD", K.members(r.id)) == 0 then interrupt_operations(r) end
+  if r.closing and redis.call("SCARD", K.present(r.id)) == 0 then forget_room(r) end
 end
 
 local function release(r, s)
@@ -39,36 +45,39 @@ local function release(r, s)
 end
 
 -- A wish that the node did not grant, or can no longer.
-local function drop_wish(r, s, why)
+local function drop_wish(r, s, reason)
   if not s.want then return end
   local want, uid = s.want, s.want_uid
   settled(s.node, "mute", s.id)
   clear(K.session(s.id), s, "want", "want_uid", "want_job")
-  command_failed(r, s, want, uid, why)
+  command_failed(r, s, want, uid, reason)
 end
 
-local function leave(r, s)
-  drop_wish(r, s, "the member left")
+-- `cause`: the hangup cause.
+local function leave(r, s, reason, cause)
+  drop_wish(r, s, "no_member")
   local data = member_data(r, s)
   data.command_uid = s.state == "leaving" and s.uid or nil
+  data.reason, data.cause = reason, reason == "hangup" and cause or nil
   release(r, s)
   tell(r, "conference.member.left", data)
   after_departure(r)
 end
 
-local function join_failed(r, s, why)
+local function join_failed(r, s, reason, cause)
   local data = member_data(r, s)
-  data.command_uid, data.reason = s.uid, why
+  data.command_uid, data.reason = s.uid, reason
+  data.cause = reason == "hangup" and cause or nil
   release(r, s)
   tell(r, "conference.member.join_failed", data)
   after_departure(r)
 end
 
 -- Takes a session out of the room that the store has it in, whatever the state.
-local function take_out(s, why)
+local function take_out(s, reason, cause)
   local r = s.room and get_room(s.room)
   if not r then return end
-  if s.state == "joining" then join_failed(r, s, why) else leave(r, s) end
+  if s.state == "joining" then join_failed(r, s, reason, cause) else leave(r, s, reason, cause) end
 end
 
 local function muted_event(r, s)

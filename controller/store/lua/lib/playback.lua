@@ -33,8 +33,8 @@ local function remove_operation(r, o)
   end
 end
 
--- The end of an operation: `interrupted`, or what its results say.
-local function finish(r, o, status)
+-- Tells the end of an operation: `interrupted`, or what its results say.
+local function tell_finished(r, o, status)
   local results, played = {}, 0
   for i, url in ipairs(cjson.decode(o.urls)) do
     local state, why = url_state(o, i - 1)
@@ -43,7 +43,6 @@ local function finish(r, o, status)
     results[i] = { url = url, status = state, reason = why ~= "" and why or nil }
   end
   status = status or (played == #results and "completed") or (played == 0 and "failed") or "partial"
-  remove_operation(r, o)
   tell(r, "conference.play.finished", { operation_id = o.id, status = status, results = results })
 end
 
@@ -53,7 +52,10 @@ local function settle_url(r, o, i, state)
   change(K.operation(o.id), o, { ["u" .. i] = state })
   o.settled = redis.call("HINCRBY", K.operation(o.id), "settled", 1)
   log("state", "url." .. string.match(state, "^%a+"), { app = r.app, room = r.id, operation = o.id, index = i })
-  if tonumber(o.settled) == tonumber(o.total) then finish(r, o) end
+  if tonumber(o.settled) == tonumber(o.total) then
+    remove_operation(r, o)
+    tell_finished(r, o)
+  end
 end
 
 -- The node plays files in the order in which it got them: what was queued before URL `index` of `operation` is through.
@@ -103,7 +105,7 @@ local function advance(r)
     local o = get_operation(id)
     local i = tonumber(o.next)
     if i < tonumber(o.total) then
-      local url = cjson.decode(o.urls)[i + 1]
+      local url = cjson.decode(o.node_urls or o.urls)[i + 1]
       change(K.operation(id), o, { next = i + 1, ["u" .. i] = "sent", ["v" .. i] = r.volume })
       local job = send(r.node, "play", { app = r.app, room = r.id, operation = id, index = i, url = url,
         volume = tonumber(r.volume) })
@@ -122,10 +124,18 @@ local function silence(r)
   if redis.call("ZCARD", K.members(r.id)) > 0 then send_stop(r) end
 end
 
--- Forgets all operations; each is reported as interrupted unless `silently`.
-local function drop_operations(r, silently)
-  for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
-    local o = get_operation(id)
-    if silently then remove_operation(r, o) else finish(r, o, "interrupted") end
+-- Forgets all operations of a room, in order. `tell_end(o)` tells the end of each. Answers how many there were.
+local function end_operations(r, tell_end)
+  local ids = redis.call("LRANGE", K.operations(r.id), 0, -1)
+  for _, id in ipairs(ids) do
+    tell_end(get_operation(id))
+    redis.call("DEL", K.operation(id))
   end
+  redis.call("DEL", K.operations(r.id))
+  if r.status ~= "stopped" then playback_status(r, "stopped", "") end
+  return #ids
+end
+
+local function interrupt_operations(r)
+  end_operations(r, function(o) tell_finished(r, o, "interrupted") end)
 end
