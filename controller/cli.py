@@ -31,6 +31,7 @@ from controller.embedded import EmbeddedStoreError
 from controller.errors import Refused, StoreUnavailable
 from controller.logs import escaped
 from controller.nodes import Nodes
+from controller.quotas import QUOTAS, check_quotas
 from controller.registry import App, Node, Registry, new_app
 from controller.service import Controller
 
@@ -240,6 +241,42 @@ def app_rotate_key(context: Context, app_id: str, as_json: bool) -> None:
         fresh = new_app(app_id, api_key)
         registry.put_app(replace(entry, key_salt=fresh.key_salt, key_hash=fresh.key_hash))
     _print_fields({"id": app_id, "api_key": api_key}, as_json)
+
+
+def _quota(_context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, int]:
+    quotas = {}
+    for text in given:
+        name, _, most = text.partition("=")
+        if not most.isdecimal():
+            raise click.BadParameter(f"{text!r} is not NAME=NUMBER", param=option)
+        quotas[name] = int(most)
+    try:
+        check_quotas(quotas)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=option) from error
+    return quotas
+
+
+@app.command("set")
+@click.argument("app_id", metavar="ID")
+@click.option(
+    "--quota",
+    "quotas",
+    multiple=True,
+    callback=_quota,
+    metavar="NAME=NUMBER",
+    help=f"Of {', '.join(QUOTAS)}. Repeatable.",
+)
+@as_json
+@click.pass_obj
+def app_set(context: Context, app_id: str, quotas: dict[str, int], as_json: bool) -> None:
+    """Give an app quotas of its own; shows all that it has then. In effect within a second."""
+    with context.registry() as registry:
+        entry = _there(registry.app(app_id), f"app {app_id}")
+        if quotas:
+            entry = replace(_changeable(entry, f"app {app_id}"), own_quotas={**entry.own_quotas, **quotas})
+            registry.put_app(entry)
+    _print_fields(dict(entry.quotas), as_json)
 
 
 @app.command("remove")

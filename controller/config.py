@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Ty
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from controller.quotas import check_quotas
 from controller.registry import App, Node, new_app
 from controller.store.store import each_host
 
@@ -125,6 +126,14 @@ WebhookSecret = Annotated[SecretStr, AfterValidator(_secretly(_webhook_secret))]
 StoreUrl = Annotated[SecretStr, AfterValidator(_secretly(_store_url))]
 
 
+def _quotas(own: dict[str, int]) -> dict[str, int]:
+    check_quotas(own)
+    return own
+
+
+Quotas = Annotated[dict[str, int], AfterValidator(_quotas)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -182,6 +191,7 @@ class AppConfig(_Section):
         default=None, description="what the app's webhooks are signed with; absent, one is made at the first start"
     )
     dids: tuple[Did, ...] = Field(default=(), strict=False, description="the numbers whose calls belong to the app")
+    quotas: Quotas = Field(default={}, description="how much it may have at a time, other than the defaults")
 
     def to_app(self, source: str, old: App | None = None) -> App:
         """`old`: the app as it is stored, whose key keeps its salt, and whose secret stays when none is given."""
@@ -193,6 +203,7 @@ class AppConfig(_Section):
             webhook_url=self.webhook_url or "",
             webhook_secret=given or (old.webhook_secret if old else ""),
             dids=self.dids,
+            own_quotas=self.quotas,
             source=source,
         )
         if old and old.key_matches(key):

@@ -39,6 +39,7 @@ REASONS: dict[str, str] = {
     "unmute_pending": "Member is already being unmuted. A webhook follows when the media node confirms it.",
     "command_uid_taken": "command_uid was used for another command within the last minute. Use a new one.",
     "nothing_playing": "Nothing is playing in the conference room",
+    "quota_exceeded": "A quota of the application is used up",
     "too_many_operations": "Too many playback operations are waiting in the conference room",
     "webhook_not_found": "Webhook not found",
     "webhook_pending": "Webhook is still being tried",

@@ -11,11 +11,12 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 import orjson
 
+from controller.quotas import QUOTAS
 from controller.store import keys
 from controller.store.store import Store
 from controller.webhooks.message import new_secret
@@ -36,7 +37,13 @@ class App:
     webhook_url: str = ""
     webhook_secret: str = ""
     dids: tuple[str, ...] = ()
+    # Those that differ from `controller.quotas.QUOTAS`.
+    own_quotas: dict[str, int] = field(default_factory=dict)
     source: str = "cli"
+
+    @property
+    def quotas(self) -> dict[str, int]:
+        return {**QUOTAS, **self.own_quotas}
 
     def key_matches(self, api_key: str) -> bool:
         """In constant time."""

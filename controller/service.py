@@ -24,9 +24,10 @@ from controller.commands import (
 from controller.errors import Refused, StoreUnavailable
 from controller.nodes import Nodes
 from controller.playback import PlaybackGuard
+from controller.quotas import QUOTAS
 from controller.registry import App, Registry
 from controller.store import keys
-from controller.store.store import Store
+from controller.store.store import Store, tell_endings
 from controller.webhooks.connection import Network
 from controller.webhooks.desk import Desk
 from esl.commands import clean_url
@@ -79,7 +80,7 @@ class Controller:
         # What is made of the script's answer.
         self._after: dict[type[Command], Callable[[Any, dict[str, Any], dict[str, Any]], dict[str, Any]]] = {
             **desk.after,
-            GetRoom: lambda _command, _args, answer: with_playback(answer),
+            GetRoom: self._with_playback,
         }
 
     def authenticate(self, app_id: str, api_key: str) -> App | None:
@@ -96,17 +97,27 @@ class Controller:
         if target:
             args["node_up"] = self._nodes.is_up(target[:PREFIX_LENGTH])
         args.update(self._limits)
+        args["quotas"] = self._quotas(command.app_id)
         extra = _EXTRA.get(kind)
         if extra:
             args.update(extra(command, self._nodes))
-        answer = self._store.run(SCRIPTS[kind], keys.partition_of(command.app_id), args)
+        tag = keys.partition_of(command.app_id)
+        answer = self._store.run(SCRIPTS[kind], tag, args)
         if "refused" in answer:
             raise self._refusal(answer, args)
+        tell_endings(self._store, tag, answer)
         empty = _LISTS.get(kind)
         if empty:
             answer.setdefault(empty, [])
         after = self._after.get(kind)
         return after(command, args, answer) if after else answer
+
+    def _quotas(self, app_id: str) -> dict[str, int]:
+        app = self._registry.app(app_id)
+        return app.quotas if app else QUOTAS
+
+    def _with_playback(self, command: GetRoom, _args: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        return with_playback(self._store, keys.partition_of(command.app_id), answer)
 
     def health(self) -> dict[str, Any]:
         """-> `{"store": bool, "nodes": {prefix: bool}}`; never raises."""
@@ -148,9 +159,15 @@ _EXTRA: dict[type[Command], Callable[[Any, Nodes], dict[str, Any]]] = {
 }
 
 
-def with_playback(answer: dict[str, Any]) -> dict[str, Any]:
+def with_playback(store: Store, tag: str, answer: dict[str, Any]) -> dict[str, Any]:
     """The answer of get_room.lua as GetRoom's: the first of the operations is the current one, the others wait."""
-    operations = [{**each, "urls": orjson.loads(each["urls"])} for each in answer.pop("operations", ())]
+    ids = answer.pop("operations", [])
+    with store.guard(), store.client.pipeline(transaction=False) as pipe:
+        for operation in ids:
+            pipe.get(keys.key(tag, "urls", operation))
+        found = zip(ids, pipe.execute(), strict=True)
+    # One that has ended since is left out.
+    operations = [{"operation_id": operation, "urls": orjson.loads(urls)} for operation, urls in found if urls]
     current = operations[0] if operations else {"operation_id": "", "urls": []}
     return {
         **answer,

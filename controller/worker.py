@@ -28,6 +28,7 @@ from controller.events import (
     SessionParked,
 )
 from controller.metrics import drift
+from controller.quotas import QUOTAS
 from controller.registry import Node, Registry
 from controller.resync import (
     Plan,
@@ -39,7 +40,7 @@ from controller.resync import (
     read_stalled,
 )
 from controller.store import keys
-from controller.store.store import Step, Store
+from controller.store.store import Step, Store, tell_endings
 from controller.translate import channel_of, translate
 from esl import commands as esl
 from esl.connection import Connection
@@ -62,7 +63,7 @@ RESYNC_ROUNDS = 3
 # How long events are held while the store is away; after that the link is dropped and compared anew.
 HOLD_SECONDS = 30.0
 # Commands are read in pages; a read waits that long for the first.
-READ_COUNT = 200
+READ_COUNT = 100
 BLOCK_MS = 500
 REMEMBERED = 200_000
 
@@ -74,6 +75,7 @@ class Fenced(Exception):
 # A command of the store's stream as FreeSWITCH's command. Fields: see the `send` calls in the Lua files.
 RENDER: dict[str, Callable[[Node, dict[str, Any]], esl.Command]] = {
     "join": lambda node, c: esl.Join(channel_of(c["session"]), c["room"], node.profile),
+    "hangup": lambda _, c: esl.Hangup(channel_of(c["session"]), c["cause"]),
     "kick": lambda _, c: esl.Kick(c["room"], c["member_id"]),
     "kick_all": lambda _, c: esl.Kick(c["room"], "all"),
     "mute": lambda _, c: esl.Mute(c["room"], c["member_id"]),
@@ -154,7 +156,8 @@ class NodeWorker:
         self._check_lease()
         answer = self._run_many([("take", tag, {"entries": list(entries)})])[0]
         for command in answer.get("commands", []):
-            self._remember(command["room"], command["app"])
+            if room := command.get("room"):
+                self._remember(room, command["app"])
             try:
                 self._send(connection, command)
             except Fenced:
@@ -167,7 +170,7 @@ class NodeWorker:
 
     def sweep(self) -> None:
         """Handle what the node should have answered or confirmed by now, and count its sessions and rooms."""
-        answers = self._run_many([("overdue", tag, {}) for tag in keys.TAGS])
+        answers = self._run_to_end("overdue")
         self._load = sum(answer["load"] for answer in answers)
         if any(answer["late"] for answer in answers) and not self._suspects:
             self._look.set()
@@ -225,6 +228,9 @@ class NodeWorker:
             if isinstance(occurrence, SessionParked):
                 self._turn_away(occurrence)
             return None
+        if isinstance(occurrence, SessionParked):
+            owner = self._registry.app(app)
+            args["quotas"] = owner.quotas if owner else QUOTAS
         return script, keys.partition_of(app), {**args, "app_id": app}
 
     def _app_of(self, occurrence: Reported) -> str | None:
@@ -282,8 +288,8 @@ class NodeWorker:
                 break
         busy = [room for room in rooms if room["operation"] or room["stopping"]]
         lost = [_playback_lost(room, self._playing(connection, room)) for room in busy]
-        lost += [("jobs_lost", tag, {"resynced": True}) for tag in keys.TAGS]
-        heard_ms = max(answer.get("heard_ms", 0) for answer in self._run_many(lost))
+        self._run_many(lost)
+        heard_ms = max(answer["heard_ms"] for answer in self._run_to_end("jobs_lost", resynced=True))
         self._watch_until = max(self._watch_until, time.monotonic() + heard_ms / 1000)
         with self._store.guard():
             self._store.client.set(core_key, core_uuid)
@@ -384,10 +390,21 @@ class NodeWorker:
     def _raise_fence(self) -> None:
         self._run_many([("fence", tag, {}) for tag in keys.TAGS])
 
+    def _run_to_end(self, script: str, **args: Any) -> list[dict[str, Any]]:
+        """A step that does a part at a time, in each partition until nothing is left. -> all answers."""
+        answers, tags = [], list(keys.TAGS)
+        while tags:
+            found = self._run_many([(script, tag, args) for tag in tags])
+            answers += found
+            tags = [tag for tag, answer in zip(tags, found, strict=True) if answer["more"]]
+        return answers
+
     def _run_many(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
         answers = self._store.run_many([(script, tag, {**args, **self._context}) for script, tag, args in steps])
         if any(answer.get("refused") == "fenced" for answer in answers):
             raise Fenced
+        for (_, tag, _), answer in zip(steps, answers, strict=True):
+            tell_endings(self._store, tag, answer)
         return answers
 
 

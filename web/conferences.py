@@ -44,7 +44,7 @@ _ROOM = ("room_not_found", "room_forbidden")
 conferences = Resource("conferences", "Rooms and what plays in them.", url_prefix=f"{API_PREFIX}/conferences")
 
 
-@conferences.serves("POST", "", answers={201: RoomCreated}, refuses=("name_taken", "no_node"))
+@conferences.serves("POST", "", answers={201: RoomCreated}, refuses=("name_taken", "quota_exceeded", "no_node"))
 def create_room(body: NewRoom) -> Answer:
     """Create a room.
 
@@ -125,7 +125,7 @@ def delete_room(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     "POST",
     "/<room_id>/play",
     answers={202: PlayStarted},
-    refuses=(*_ROOM, "too_many_operations", "node_down"),
+    refuses=(*_ROOM, "too_many_operations", "quota_exceeded", "node_down"),
 )
 def play(path: RoomPath, body: PlayBody) -> Answer:
     """Play audio files into a room.
@@ -140,7 +140,7 @@ def play(path: RoomPath, body: PlayBody) -> Answer:
     "POST",
     "/<room_id>/pause",
     answers={202: PlaybackChanged},
-    refuses=(*_ROOM, "nothing_playing", "node_down"),
+    refuses=(*_ROOM, "nothing_playing", "quota_exceeded", "node_down"),
 )
 def pause(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     """Pause playback, or resume it.
@@ -159,7 +159,12 @@ def stop(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     return _playback(execute(StopPlayback(app_id=app_id(), room_id=path.room_id)))
 
 
-@conferences.serves("POST", "/<room_id>/volume", answers={202: PlaybackChanged}, refuses=(*_ROOM, "node_down"))
+@conferences.serves(
+    "POST",
+    "/<room_id>/volume",
+    answers={202: PlaybackChanged},
+    refuses=(*_ROOM, "quota_exceeded", "node_down"),
+)
 def set_volume(path: RoomPath, body: VolumeBody) -> Answer:
     """Set the volume of a room's playback, now and later.
 

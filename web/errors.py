@@ -37,6 +37,7 @@ STATUS: dict[str, int] = {
     "unmute_pending": 409,
     "command_uid_taken": 409,
     "nothing_playing": 409,
+    "quota_exceeded": 409,
     "too_many_operations": 409,
     "webhook_pending": 409,
     "no_endpoint": 409,
@@ -66,6 +67,7 @@ RETRY_AFTER = 2
 
 _EXAMPLE_DETAIL: dict[str, dict[str, Any]] = {
     "name_taken": {"room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
+    "quota_exceeded": {"quota": "rooms", "limit": 1000, "used": 1000},
     "rate_limited": {"retry_after_ms": 1250},
     "url_refused": {"fields": [{"field": "url", "problem": "is not a public address"}]},
 }

@@ -64,6 +64,7 @@ def get_session(path: SessionPath) -> Answer:
         "room_forbidden",
         "in_other_room",
         "other_node",
+        "quota_exceeded",
     ),
 )
 def join(path: SessionPath, body: JoinBody) -> Answer:
@@ -100,7 +101,7 @@ def leave(path: SessionPath, body: CommandBody) -> Answer:
     "POST",
     "/<uuid>/commands/conference/mute",
     answers={202: MembershipChanging},
-    refuses=(*_MEMBERSHIP, "already_muted", "mute_pending"),
+    refuses=(*_MEMBERSHIP, "already_muted", "mute_pending", "quota_exceeded"),
 )
 def mute(path: SessionPath, body: CommandBody) -> Answer:
     """Mute a member.
@@ -114,7 +115,7 @@ def mute(path: SessionPath, body: CommandBody) -> Answer:
     "POST",
     "/<uuid>/commands/conference/unmute",
     answers={202: MembershipChanging},
-    refuses=(*_MEMBERSHIP, "already_unmuted", "unmute_pending"),
+    refuses=(*_MEMBERSHIP, "already_unmuted", "unmute_pending", "quota_exceeded"),
 )
 def unmute(path: SessionPath, body: CommandBody) -> Answer:
     """Unmute a member.

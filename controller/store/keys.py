@@ -29,9 +29,14 @@ PARTITION: dict[str, tuple[str, int]] = {
     "present": ("present:%s", 1),
     # list: operation ids in order of play; as the room
     "operations": ("operations:%s", 1),
-    # hash: app, room, urls (JSON), node_urls (JSON: as the node gets them), total, next, settled, u<i> (state of
-    # URL i), v<i> (volume it was sent with); from play to its finished, stopped or interrupted
+    # list: operation ids whose end is yet to be told; until it is
+    "ending": ("ending:%s", 1),
+    # hash: app, room, total, bytes (of `urls`), next, settled, u<i> (state of URL i), v<i> (volume it was sent with),
+    # ending (how, when that is yet to be told); from play to its finished or stopped
     "operation": ("operation:%s", 1),
+    # string: JSON of an operation's URLs as the app sent them; list: the URLs as the node gets them; as their operation
+    "urls": ("urls:%s", 1),
+    "node_urls": ("node-urls:%s", 1),
     # sorted set: room id by `order`; rooms of an app that are not being deleted; for good
     "rooms": ("rooms:%s", 1),
     # hash: room name -> room id, of an app; for good
@@ -52,6 +57,8 @@ PARTITION: dict[str, tuple[str, int]] = {
     "cooldown": ("cooldown:%s:%s", 2),
     # string with expiry: theoretical arrival time (us) of an app's next request (GCRA); a second
     "rate": ("rate:%s", 1),
+    # hash: operations, url_bytes, webhook_bytes (undelivered), failed_bytes: what an app uses of its quotas; for good
+    "usage": ("usage:%s", 1),
     # string with expiry of 60 s: JSON of the command that an app gave a command_uid, with its body, and of its answer
     "answer": ("answer:%s:%s", 2),
     # stream: commands for a node that no worker has taken yet; an entry goes when it is taken or too old
@@ -79,6 +86,8 @@ PARTITION: dict[str, tuple[str, int]] = {
     "delivery": ("delivery:%s", 1),
     # sorted set: entry id by age (position), of an app and a status (retrying, delivered, failed); as its `delivery`s
     "deliveries": ("deliveries:%s:%s", 2),
+    # hash: entry id -> bytes of a failed webhook of an app; as its place in `deliveries`
+    "failed_sizes": ("failed-sizes:%s", 1),
     # sorted set: entry id by next attempt (ms): webhooks of an app that stepped out of their lanes; until settled
     "aside": ("aside:%s", 1),
     # sorted set: app id by the earliest time (ms) in its `aside`; for good

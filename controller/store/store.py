@@ -134,6 +134,12 @@ class Store:
             return list(pipe.execute(raise_on_error=False))
 
 
+def tell_endings(store: Store, tag: str, answer: dict[str, Any]) -> None:
+    """Go on telling what ended in a room, if a step's answer says that there is more (lib/endings.lua)."""
+    while room := answer.pop("ending", None):
+        answer.update(store.run("tell_endings", tag, {"room_id": room}))
+
+
 def _node(url: str) -> ClusterNode:
     parts = urlsplit(url)
     return ClusterNode(str(parts.hostname), parts.port or 6379)  # type: ignore[no-untyped-call]

@@ -27,6 +27,7 @@ from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
 from controller.errors import StoreUnavailable
+from controller.quotas import QUOTAS
 from controller.registry import App, Registry
 from controller.store import keys
 from controller.store.store import AWAY, Store
@@ -491,8 +492,10 @@ class Dispatcher:
                 partition.reported.clear()
                 partition.check_quiet()
                 continue
-            args = {"token": partition.token, "results": [row for _, _, row in batch]}
+            rows = [row for _, _, row in batch]
             try:
+                kept = {row["app"]: self._failed_bytes(row["app"]) for row in rows if row["step"] == "failed"}
+                args = {"token": partition.token, "results": rows, "failed_bytes": kept}
                 answer = self._store.run("delivery_settle", partition.tag, args)
             except StoreUnavailable as error:
                 log.warning("results of webhooks not stored yet", partition=partition.tag, error=str(error))
@@ -507,6 +510,10 @@ class Dispatcher:
                 partition.results.popleft()
                 if endpoint is not None and webhook is not None:
                     self._settled(endpoint, webhook, row)
+
+    def _failed_bytes(self, app_id: str) -> int:
+        app = self._registry.app(app_id)
+        return (app.quotas if app else QUOTAS)["failed_bytes"]
 
     def _settled(self, endpoint: _Endpoint, webhook: Webhook, row: dict[str, Any]) -> None:
         partition, lanes = endpoint.partition, endpoint.lanes

@@ -21,8 +21,9 @@ OUTCOMES = {
     "unmute": {"conference.member.unmuted", "conference.command.failed"},
 }
 
-# What may follow a room's `conference.destroyed`: its last members leave.
+# What may follow a room's `conference.destroyed`: its playbacks end, its last members leave.
 AFTER_DESTROYED = {
+    "conference.play.finished",
     "conference.member.left",
     "conference.member.join_failed",
     "conference.member.muted",
@@ -184,7 +185,7 @@ def _created(ledger: Ledger, lane: Lane, data: Data) -> str | None:
 
 def _destroyed(_ledger: Ledger, lane: Lane, _data: Data) -> str | None:
     lane.alive, lane.ended = False, True
-    return f"destroyed while {lane.open_plays} play" if lane.open_plays else None
+    return None
 
 
 def _joined(_ledger: Ledger, lane: Lane, data: Data) -> str | None:

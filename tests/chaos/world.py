@@ -229,9 +229,9 @@ class View:
             if room in lanes:
                 found += self._playback(room, lanes[room], truth[room[:5]])
         found += [
-            f"members of {room}, which is destroyed: {lane.members} by webhooks"
+            f"{room} is destroyed and has by webhooks {lane.members} {lane.open_plays}"
             for room, lane in lanes.items()
-            if lane.ended and lane.members
+            if lane.ended and (lane.members or lane.open_plays)
         ]
         for session, shown_as in self.sessions.items():
             where = next((room for room, there in members.items() if session in there), "")

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from controller.bootstrap import open_store
 from controller.cli import Context, cli
 from controller.config import Config
+from controller.quotas import QUOTAS
 from controller.registry import Registry
 from controller.store import keys
 
@@ -43,6 +44,23 @@ def stored(config: Config, look: Callable[[Registry], Any]) -> Any:
 def said(result: Result) -> Any:
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
+
+
+def test_quotas_of_an_app(switchroom: Switchroom, config: Config) -> None:
+    switchroom("app", "add", "demo")
+    assert said(switchroom("app", "set", "demo", "--json")) == QUOTAS
+    shown = said(switchroom("app", "set", "demo", "--quota", "rooms=5", "--quota", "url_bytes=0", "--json"))
+    assert shown == {**QUOTAS, "rooms": 5, "url_bytes": 0}
+    assert said(switchroom("app", "set", "demo", "--quota", "sessions=7", "--json"))["rooms"] == 5
+    assert stored(config, lambda registry: registry.app("demo")).quotas == {**shown, "sessions": 7}
+
+
+@pytest.mark.parametrize("quota", ["rooms", "rooms=", "rooms=-1", "rooms=many", "chairs=4"])
+def test_a_quota_that_is_none(switchroom: Switchroom, quota: str) -> None:
+    switchroom("app", "add", "demo")
+    result = switchroom("app", "set", "demo", "--quota", quota)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
 
 
 def test_the_life_of_an_app(switchroom: Switchroom, config: Config) -> None:

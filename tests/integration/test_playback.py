@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from controller.store import keys
 from controller.store.store import Store
-from tests.integration.world import World
+from tests.integration.world import NODE, World
 
 A, B, C = (f"http://media.example/{name}.wav" for name in "abc")
 UNPLAYABLE = {"ok": False, "reason": "unplayable"}
@@ -432,3 +433,28 @@ def test_playback_of_which_nothing_is_known_is_interrupted(world: World, room: s
     world.play(room, C, operation="op2")
     assert take(world, "play")[0]["operation"] == "op2"
     assert stop["job"]
+
+
+@pytest.mark.parametrize("how", ["stop", "delete", "empty"])
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_is_much_to_tell_is_told_in_parts(world: World, room: str, how: str, dies: bool) -> None:
+    """Should the process die that ended the operations, the node's worker tells the rest."""
+    operations = [f"op{number}" for number in range(20)]
+    for operation in operations:
+        world.play(room, *[f"http://media.example/{number}.wav" for number in range(128)], operation=operation)
+    world.webhooks()
+    world.dies = dies
+    if how == "empty":
+        world.left(f"{NODE}-00000000-0000-4000-9000-000000000001", room, cause="NORMAL_CLEARING")
+    else:
+        world.ask("stop" if how == "stop" else "delete_room", room_id=room)
+    first = [data["operation_id"] for _, data in world.webhooks() if "operation_id" in data]
+    assert (first == operations) is not dies
+    # Nothing else is told of them, and nothing new waits for the old.
+    done(world, room, 0, operations[-1])
+    world.dies = False
+    world.overdue()
+    kind = "conference.play.stopped" if how == "stop" else "conference.play.finished"
+    rest = [data["operation_id"] for type_, data in world.webhooks() if type_ == kind]
+    assert first + rest == operations
+    assert world.store.client.hget(keys.key(world.tag, "usage", "demo"), "operations") == b"0"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from controller.quotas import QUOTAS
 from controller.store import keys
 from controller.store.store import Store
 from tests.integration.world import NO_COOLDOWNS, NODE, World
@@ -272,8 +275,8 @@ def test_delete_with_members(world: World) -> None:
     told = [(kind, data) for kind, data in world.webhooks() if data["room_id"] == room]
     kinds = [(kind, data.get("status", data.get("reason"))) for kind, data in told]
     assert kinds == [
-        ("conference.play.finished", "interrupted"),
         ("conference.destroyed", None),
+        ("conference.play.finished", "interrupted"),
         ("conference.member.left", "room_destroyed"),
         ("conference.member.left", "room_destroyed"),
     ]
@@ -297,6 +300,16 @@ def test_delete_that_the_node_does_not_confirm_ends_all_the_same(world: World) -
     assert {world.session(one)["state"] for one in (session, waiting)} == {"parked"}
 
 
+def test_delete_with_more_members_than_one_step_takes(world: World) -> None:
+    room = world.create()
+    sessions = {world.joined(room, number) for number in range(1, 51)}
+    world.ask("delete_room", room_id=room)
+    world.webhooks()
+    world.overdue()
+    assert {data["uuid"] for kind, data in world.webhooks() if kind == "conference.member.left"} == sessions
+    assert not world.store.client.keys(f"*{room}*")
+
+
 def test_who_joins_a_room_that_is_gone_is_kicked(world: World) -> None:
     room, session = world.create(), world.park()
     world.ask("join", session_id=session, room_id=room)
@@ -308,6 +321,50 @@ def test_who_joins_a_room_that_is_gone_is_kicked(world: World) -> None:
     (kick,) = world.sent()
     assert (kick["op"], kick["member_id"], kick["room"]) == ("kick", 9, room)
     assert world.types() == ["conference.member.join_failed"]
+
+
+@pytest.mark.parametrize(
+    ("quota", "most"), [("rooms", 1), ("operations", 1), ("url_bytes", 50), ("webhook_bytes", 300)]
+)
+def test_what_would_exceed_a_quota_is_refused_and_changes_nothing(store: Store, quota: str, most: int) -> None:
+    world = World(store)
+    world.limits["quotas"] = {**QUOTAS, quota: most}
+    room, session = world.create(), world.park()
+    numbers = iter(range(100))
+
+    def ask() -> dict[str, Any]:
+        if quota == "rooms":
+            return world.ask("create_room", name=f"room{next(numbers)}", room_id=f"{NODE}-room-{quota}", node=NODE)
+        return world.play(room, f"http://h/{next(numbers):08}.wav", operation=f"op{next(numbers)}")
+
+    answers = [ask() for _ in range(5)]
+    refused = [answer for answer in answers if "refused" in answer]
+    assert refused, answers
+    for answer in refused:
+        assert answer["refused"] == "quota_exceeded"
+        assert (answer["detail"]["quota"], answer["detail"]["limit"]) == (quota, most)
+    if quota == "rooms":
+        world.ask("delete_room", room_id=room)
+        assert "room_id" in ask()
+    elif quota != "webhook_bytes":
+        world.ask("stop", room_id=room)
+        assert ask()["status"] == "in_progress"
+    else:
+        assert world.ask("join", session_id=session, room_id=room)["refused"] == "quota_exceeded"
+        # What frees is never refused.
+        assert world.ask("stop", room_id=room)["status"] == "stopped"
+        assert world.ask("delete_room", room_id=room) == {"room_id": room}
+
+
+@pytest.mark.parametrize("quota", ["sessions", "webhook_bytes"])
+def test_a_call_that_would_exceed_a_quota_is_no_session(world: World, quota: str) -> None:
+    world.worker["quotas"] = {**QUOTAS, quota: 1}
+    first = world.park(1)
+    second = world.park(2)
+    assert world.session(first)["state"] == "parked"
+    assert world.session(second)["refused"] == "session_not_found"
+    (hangup,) = world.sent()
+    assert (hangup["op"], hangup["session"], hangup["cause"]) == ("hangup", second, "SWITCH_CONGESTION")
 
 
 def test_cooldowns_are_started_by_what_was_accepted_only(store: Store) -> None:

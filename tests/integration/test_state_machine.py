@@ -157,7 +157,8 @@ class Machine:
             answer = self.world.tell("playback_lost", room_id=room, playing=playing, resynced=True)
             if answer.get("interrupted"):
                 queue.clear()
-        self.world.tell("jobs_lost", resynced=True)
+        while self.world.tell("jobs_lost", resynced=True)["more"]:
+            pass
 
     # What the node does with a command
 
@@ -244,7 +245,6 @@ class Machine:
                 members[room] = {}
             elif kind == "conference.destroyed":
                 assert room not in destroyed
-                assert not operations[room]
                 destroyed.add(room)
             elif kind in ("conference.member.joined", "conference.member.muted", "conference.member.unmuted"):
                 assert (data["uuid"] in members[room]) == (kind != "conference.member.joined")
@@ -266,6 +266,21 @@ class Machine:
             assert {session.decode() for session in stored} == set(told)
             for session, muted in told.items():
                 assert self.world.session(session)["muted"] is muted
+        self.usage_is_counted()
+
+    def usage_is_counted(self) -> None:
+        usage = self.store.client.hgetall(keys.key(self.world.tag, "usage", self.world.app_id))
+        urls = self.store.client.keys("*}:urls:*")
+        outbox = self.store.client.xrange(keys.key(self.world.tag, "outbox"))
+        assert {name.decode(): int(value) for name, value in usage.items() if int(value)} == {
+            name: value
+            for name, value in {
+                "operations": len(urls),
+                "url_bytes": sum(map(self.store.client.strlen, urls)),
+                "webhook_bytes": sum(len(fields[b"data"]) for _, fields in outbox),
+            }.items()
+            if value
+        }
 
     def settle(self) -> None:
         """When all is answered or overdue, nothing hangs: the store is what the node is."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
+from controller.quotas import QUOTAS
 from controller.service import with_playback
 from controller.store import keys
-from controller.store.store import Store
+from controller.store.store import Store, tell_endings
 
 NODE = "acW68"
 NO_COOLDOWNS = dict.fromkeys(("conf_play", "conference_control", "conference", "conference_mute"), 0)
@@ -22,15 +23,20 @@ class World:
         self.store = store
         self.app_id = app_id
         self.tag = keys.partition_of(app_id)
-        self.limits = {"rate": 10_000, "cooldowns": NO_COOLDOWNS, "node_up": True, **limits}
+        self.limits = {"rate": 10_000, "cooldowns": NO_COOLDOWNS, "quotas": QUOTAS, "node_up": True, **limits}
         self.worker = {"node": NODE, "token": 1}
+        # Whether whoever runs a step dies right after it.
+        self.dies = False
         self._seen = b"0"
         self._numbers = itertools.count(1)
 
     # As the API
 
     def ask(self, script: str, **args: Any) -> dict[str, Any]:
-        return self.store.run(script, self.tag, {"app_id": self.app_id, **self.limits, **args})
+        answer = self.store.run(script, self.tag, {"app_id": self.app_id, **self.limits, **args})
+        if not self.dies:
+            tell_endings(self.store, self.tag, answer)
+        return answer
 
     def create(self, name: str = "standup") -> str:
         number = next(self._numbers)
@@ -43,7 +49,7 @@ class World:
 
     def room(self, room: str) -> dict[str, Any]:
         answer = self.ask("get_room", room_id=room)
-        return answer if "refused" in answer else with_playback(answer)
+        return answer if "refused" in answer else with_playback(self.store, self.tag, answer)
 
     def session(self, session: str) -> dict[str, Any]:
         return self.ask("get_session", session_id=session)
@@ -51,7 +57,10 @@ class World:
     # As the worker
 
     def tell(self, script: str, **args: Any) -> dict[str, Any]:
-        return self.store.run(script, self.tag, {**self.worker, **args})
+        answer = self.store.run(script, self.tag, {"quotas": QUOTAS, **self.worker, **args})
+        if not self.dies:
+            tell_endings(self.store, self.tag, answer)
+        return answer
 
     def sent(self) -> list[dict[str, Any]]:
         """Takes all waiting commands, as a worker does."""
@@ -91,7 +100,8 @@ class World:
         due = keys.key(self.tag, "due", NODE)
         for item in self.store.client.zrange(due, 0, -1):
             self.store.client.zadd(due, {item: 0})
-        self.tell("overdue")
+        while self.tell("overdue")["more"]:
+            pass
 
     # What the tenant gets
 

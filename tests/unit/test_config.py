@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.config import Config, ConfigError, fields_of, find_lines, load
+from controller.quotas import QUOTAS
 from controller.registry import new_app
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -40,6 +41,7 @@ dids = [
     "747713001",
     "747713002",
 ]
+quotas = {{ rooms = 5 }}
 
 [webhooks]
 allow_private_networks = true
@@ -70,6 +72,7 @@ def mistakes(file: Path, text: str, **environ: str) -> list[str]:
 
 def test_everything_can_be_set(file: Path) -> None:
     config = read(file, WHOLE)
+    assert config.to_apps()[0].quotas == {**QUOTAS, "rooms": 5}
     assert config.server.listen == "[::1]:9090"
     assert config.store.cluster is True
     assert config.limits.requests_per_second == 7
@@ -140,6 +143,8 @@ def test_a_data_dir_is_relative_to_its_file(file: Path) -> None:
         ('[[apps]]\nid = "a"\napi_key = "k"\nwebhook_url = "http://"\n', 4, "must be a URL"),
         ('[[apps]]\nid = "a"\napi_key = "k"\nwebhook_secret = "whsec_***"\n', 4, "and then base64"),
         ('[[apps]]\nid = "a"\napi_key = "k"\nwebhook_secret = "c2VjcmV0"\n', 4, "and then base64"),
+        ('[[apps]]\nid = "a"\napi_key = "k"\nquotas = { chairs = 4 }\n', 4, "chairs is no quota; there are rooms,"),
+        ('[[apps]]\nid = "a"\napi_key = "k"\nquotas = { rooms = -1 }\n', 4, "rooms must be zero or more"),
         ('[[apps]]\nid = "a"\napi_key = "k"\ndids = [\n  "1",\n  2,\n]\n', 4, "must be text in quotes"),
     ],
 )

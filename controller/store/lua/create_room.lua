@@ -3,6 +3,8 @@ local limit = limited()
 if limit then return limit end
 local taken = redis.call("HGET", K.names(A.app_id), A.name)
 if taken then return refuse("name_taken", { room_id = taken }) end
+local full = exceeded("rooms", 1) or exceeded("webhook_bytes", 0)
+if full then return full end
 if not A.node then return refuse("no_node") end
 
 local r = { id = A.room_id, app = A.app_id }

@@ -1,4 +1,4 @@
--- include: access playback members
+-- include: access playback endings
 local r, no = own_room(A.room_id)
 if no then return no end
 local limit = limited()
@@ -8,12 +8,11 @@ log("command", "delete", { app = A.app_id, room = r.id })
 redis.call("HDEL", K.names(r.app), r.name)
 redis.call("ZREM", K.rooms(r.app), r.id)
 change(K.room(r.id), r, { closing = 1 })
-interrupt_operations(r)
 tell(r, "conference.destroyed", { name = r.name })
-if redis.call("SCARD", K.present(r.id)) == 0 then
-  forget_room(r)
-else
+if redis.call("SCARD", K.present(r.id)) > 0 then
   for _, op in ipairs({ "stop", "stop_recording", "kick_all" }) do send(r.node, op, { app = r.app, room = r.id }) end
   due(r.node, "close", r.id)
 end
-return cjson.encode({ room_id = r.id })
+end_operations(r, "interrupted")
+forget_if_over(r)
+return result({ room_id = r.id })

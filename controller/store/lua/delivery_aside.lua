@@ -2,9 +2,10 @@
 -- The webhooks that stepped out of their lanes and are due again: at most A.page of an app, A.total in all, none of the
 -- apps in A.busy (a set: theirs are under way). They stay where they are until settled. `wait`: ms until the next.
 -- Before that, a part of what is to be sent again (redeliver_range.lua) is put among them.
-local AGAIN = 200 -- failed webhooks of an app put there at a time
+local AGAIN = 50 -- failed webhooks of an app put there at a time
+local BYTES = 512 * 1024 -- loaded at a time, about
 local QUEUE = 1000 -- while so many are there, no more are
-local AGAIN_MS = 200 -- between two such parts
+local AGAIN_MS = 50 -- between two such parts
 if redis.call("HGET", K.dispatcher(), "token") ~= string.format("%.0f", A.token) then
   return cjson.encode({ fenced = true })
 end
@@ -27,14 +28,15 @@ for i = 1, #jobs, 2 do
   end
 end
 
-local due, left = {}, A.total
+local due, left, bytes = {}, A.total, BYTES
 for _, app in ipairs(redis.call("ZRANGEBYSCORE", K.asides(), "-inf", NOW)) do
-  if left <= 0 then break end
+  if left <= 0 or bytes <= 0 then break end
   if not A.busy[app] then
     for _, id in ipairs(redis.call("ZRANGEBYSCORE", K.aside(app), "-inf", NOW, "LIMIT", 0, math.min(left, A.page))) do
       local r = redis.call("HMGET", K.delivery(id), "app", "type", "lane", "at", "data", "attempts", "earlier")
       due[#due + 1] = { id, r[1], r[2], r[3], r[4], r[5], tonumber(r[6]), tonumber(r[7] or 0) }
-      left = left - 1
+      left, bytes = left - 1, bytes - #(r[5] or "")
+      if bytes <= 0 then break end
     end
   end
 end

@@ -3,11 +3,8 @@ local r, no = own_room(A.room_id)
 if no then return no end
 local limit = limited()
 if limit then return limit end
--- The operations in order, the current one first. Their URLs stay as they are stored, JSON: there may be many.
-local operations = {}
-for i, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
-  operations[i] = { operation_id = id, urls = redis.call("HGET", K.operation(id), "urls") }
-end
+-- Their URLs are read one by one afterwards: there may be many.
+local operations = redis.call("LRANGE", K.operations(r.id), 0, -1)
 return cjson.encode({
   room_id = r.id,
   name = r.name,

@@ -1,4 +1,4 @@
--- include: access playback members
+-- include: access playback endings members
 local s, no = own_session(A.session_id)
 if no then return no end
 local r, no_room = own_room(A.room_id)
@@ -13,6 +13,8 @@ if repeated then return accept(nil, "join", s, { status = repeated, room_id = r.
 if s.room and s.room ~= r.id then return refuse("in_other_room", { room_id = s.room }) end
 if s.room then return refuse("leaving") end
 if s.node ~= r.node then return refuse("other_node") end
+local full = exceeded("webhook_bytes", 0)
+if full then return full end
 
 local job = send(s.node, "join", { app = s.app, room = r.id, session = s.id })
 redis.call("SADD", K.present(r.id), s.id)

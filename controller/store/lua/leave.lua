@@ -1,4 +1,4 @@
--- include: access playback members
+-- include: access playback endings members
 local s, instead = own_member("conference", "leave")
 if instead then return instead end
 

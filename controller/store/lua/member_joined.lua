@@ -1,4 +1,4 @@
--- include: playback members
+-- include: playback endings members
 if fenced() then return refuse("fenced") end
 local s = get_session(A.session_id)
 if not s then return cjson.encode({ unknown = true }) end
@@ -12,7 +12,7 @@ if not r or r.closing or r.app ~= s.app then
   -- Too late, or not its own room: out again, whoever put it there.
   if r and s.room then join_failed(r, s, "room_destroyed") end
   send(A.node, "kick", { app = s.app, room = A.room_id, session = s.id, member_id = A.member_id })
-  return cjson.encode({ stray = true })
+  return result({ stray = true })
 end
 local uid = s.uid
 settled(s.node, "join", s.id)
@@ -23,4 +23,4 @@ set_state(s, "joined", { room = r.id, member_id = A.member_id, muted = A.muted a
 local data = member_data(r, s)
 data.command_uid = uid
 tell(r, "conference.member.joined", data)
-return cjson.encode({ joined = true })
+return result({ joined = true })

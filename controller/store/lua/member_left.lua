@@ -1,4 +1,4 @@
--- include: playback members
+-- include: playback endings members
 if fenced() then return refuse("fenced") end
 local s = get_session(A.session_id)
 if not s then return cjson.encode({ unknown = true }) end
@@ -6,4 +6,4 @@ log("event", "del-member", { app = s.app, room = A.room_id, session = s.id, memb
 -- The end of another membership than the one that the store has changes nothing.
 if s.room ~= A.room_id or s.member_id ~= tostring(A.member_id) then return cjson.encode({ known = true }) end
 take_out(s, why_left(s, A.cause), A.cause)
-return cjson.encode({ left = true })
+return result({ left = true })

@@ -1,4 +1,4 @@
--- include: playback members
+-- include: playback endings members
 -- A.muted: what the node says. It repeats itself for a member that was so already.
 if fenced() then return refuse("fenced") end
 local s = get_session(A.session_id)

@@ -1,6 +1,7 @@
--- include: playback members answers
+-- include: playback endings members answers
 -- What the node should have answered or confirmed by now. Answers how many sessions and rooms there are (load), and
--- whether something waits for so long that the event about it may be lost (late).
+-- whether something waits for so long that the event about it may be lost (late), and whether there is `more` to run this for.
+local PART = 20 -- of what is overdue, and of the members of a room
 if fenced() then return refuse("fenced") end
 local OVERDUE = {}
 
@@ -40,18 +41,27 @@ end
 function OVERDUE.close(id)
   local r = get_room(id)
   if not r then return end
-  for _, session in ipairs(redis.call("SMEMBERS", K.present(id))) do
+  for _, session in ipairs(redis.call("SRANDMEMBER", K.present(id), PART)) do
     local s = get_session(session)
     if s then take_out(s, "room_destroyed") else redis.call("SREM", K.present(id), session) end
   end
-  if redis.call("EXISTS", K.room(id)) == 1 then forget_room(r) end
+  if redis.call("SCARD", K.present(id)) > 0 then
+    redis.call("ZADD", K.due(A.node), NOW, "close:" .. id)
+  else
+    forget_if_over(r)
+  end
 end
 
-local items = redis.call("ZRANGEBYSCORE", K.due(A.node), "-inf", NOW, "LIMIT", 0, 100)
+function OVERDUE.ending(id)
+  local r = get_room(id)
+  if r then tell_endings(r) end
+end
+
+local items = redis.call("ZRANGEBYSCORE", K.due(A.node), "-inf", NOW, "LIMIT", 0, PART)
 for _, item in ipairs(items) do
   redis.call("ZREM", K.due(A.node), item)
   local kind, id = string.match(item, "^(%a+):(.+)$")
   OVERDUE[kind](id)
 end
-return cjson.encode({ late = redis.call("ZCOUNT", K.due(A.node), "-inf", NOW + CONFIRM_MS - LATE_MS) > 0,
+return result({ more = redis.call("ZCOUNT", K.due(A.node), "-inf", NOW) > 0, late = redis.call("ZCOUNT", K.due(A.node), "-inf", NOW + CONFIRM_MS - LATE_MS) > 0,
   load = redis.call("SCARD", K.node_sessions(A.node)) + redis.call("SCARD", K.node_rooms(A.node)) })

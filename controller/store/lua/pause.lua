@@ -4,6 +4,8 @@ if no then return no end
 local limit = limited("conference_control", r.id)
 if limit then return limit end
 if r.operation == "" then return refuse("nothing_playing") end
+local full = exceeded("webhook_bytes", 0)
+if full then return full end
 
 start_cooldown("conference_control", r.id)
 local paused = r.status ~= "paused"

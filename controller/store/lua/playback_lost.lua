@@ -1,4 +1,4 @@
--- include: playback members
+-- include: playback endings
 -- Files may have ended unseen. A.playing: the URL that the node plays now, without its scheme; absent: none.
 if fenced() then return refuse("fenced") end
 local r = get_room(A.room_id)
@@ -12,11 +12,11 @@ end
 local queued = false
 for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
   local o = get_operation(id)
-  local urls = cjson.decode(o.node_urls or o.urls)
+  local urls = A.playing and redis.call("LRANGE", K.node_urls(id), 0, o.next - 1)
   for i = 0, tonumber(o.next) - 1 do
     local state = url_state(o, i)
     queued = queued or state == "queued"
-    if not FINAL[state] and A.playing and string.gsub(urls[i + 1], "^%a+://", "") == A.playing then
+    if not FINAL[state] and urls and string.gsub(urls[i + 1], "^%a+://", "") == A.playing then
       if state == "sent" then
         change(K.operation(id), o, { ["u" .. i] = "queued" })
         clear(K.room(r.id), r, "flight")
@@ -32,6 +32,6 @@ end
 if not queued and not r.stopping then return cjson.encode({ waits = true }) end
 
 clear(K.room(r.id), r, "flight", "stopping")
-interrupt_operations(r)
+end_operations(r, "interrupted")
 silence(r)
-return cjson.encode({ interrupted = true })
+return result({ interrupted = true })

@@ -1,4 +1,4 @@
--- include: playback members
+-- include: playback endings members
 if fenced() then return refuse("fenced") end
 local s = get_session(A.session_id)
 if not s then return cjson.encode({ unknown = true }) end
@@ -9,4 +9,4 @@ redis.call("ZREM", K.sessions(s.app), s.id)
 redis.call("SREM", K.node_sessions(s.node), s.id)
 redis.call("DEL", K.session(s.id))
 redis.call("SET", K.ended(s.id), 1, "EX", 600)
-return cjson.encode({ ended = true })
+return result({ ended = true })

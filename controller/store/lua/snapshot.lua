@@ -4,7 +4,7 @@
 local function describe_head(r)
   if r.operation == "" then return nil end
   local o, i, state = head(r)
-  return o and { operation = o.id, index = i, state = state, url = cjson.decode(o.node_urls or o.urls)[i + 1] }
+  return o and { operation = o.id, index = i, state = state, url = redis.call("LINDEX", K.node_urls(o.id), i) }
 end
 
 local sessions, rooms = {}, {}

@@ -1,4 +1,4 @@
--- include: access playback
+-- include: access playback endings
 local r, no = own_room(A.room_id)
 if no then return no end
 local limit = limited("conference_control", r.id)
@@ -7,8 +7,7 @@ if limit then return limit end
 start_cooldown("conference_control", r.id)
 local operation = r.operation
 log("command", "stop", { app = r.app, room = r.id, operation = operation })
-local function tell_stopped(o) tell(r, "conference.play.stopped", { operation_id = o.id }) end
-if end_operations(r, tell_stopped) == 0 then tell_stopped({ id = "" }) end
+if end_operations(r, "stopped") == 0 then tell(r, "conference.play.stopped", { operation_id = "" }) end
 -- Also with nothing playing as far as is known: a play that counts as failed may be heard after all.
 silence(r)
-return cjson.encode({ operation_id = operation, status = "stopped" })
+return result({ operation_id = operation, status = "stopped" })

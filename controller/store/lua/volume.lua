@@ -3,6 +3,8 @@ local r, no = own_room(A.room_id)
 if no then return no end
 local limit = limited("conference_control", r.id)
 if limit then return limit end
+local full = exceeded("webhook_bytes", 0)
+if full then return full end
 
 start_cooldown("conference_control", r.id)
 change(K.room(r.id), r, { volume = A.volume })

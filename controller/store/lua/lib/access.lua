@@ -36,6 +36,14 @@ local function limited(group, id)
   if group and not A.node_up then return refuse("node_down") end
 end
 
+-- Refuses what would exceed a quota of the app by `more`.
+local function exceeded(quota, more)
+  local used = quota == "rooms" and redis.call("ZCARD", K.rooms(A.app_id))
+    or tonumber(redis.call("HGET", K.usage(A.app_id), quota) or 0)
+  local most = A.quotas[quota]
+  if used + more > most then return refuse("quota_exceeded", { quota = quota, limit = most, used = used }) end
+end
+
 local function start_cooldown(group, id)
   local ms = A.cooldowns[group]
   if ms > 0 then redis.call("SET", K.cooldown(group, id), 1, "PX", ms) end

@@ -50,11 +50,18 @@ local function log(kind, type, fields)
   redis.call("XADD", K.log(), "MAXLEN", "~", LOG_ENTRIES, "*", "e", cjson.encode(fields))
 end
 
+-- Counts what an app uses of a quota.
+local function use(app, quota, amount)
+  redis.call("HINCRBY", K.usage(app), quota, amount)
+end
+
 local function emit(key, lane, type, data)
   data.sequence = redis.call("HINCRBY", key, "seq", 1)
   if A.resynced then data.resynced = true end
+  local text = cjson.encode(data)
   local id = redis.call("XADD", K.outbox(), "*", "app", data.app_id, "type", type, "lane", lane,
-    "at", NOW, "data", cjson.encode(data))
+    "at", NOW, "data", text)
+  use(data.app_id, "webhook_bytes", #text)
   log("webhook", type, { app = data.app_id, room = data.room_id, session = data.uuid,
     operation = data.operation_id, sequence = data.sequence, webhook = "msg_" .. string.sub(T, 2, -2) .. "-" .. id })
 end

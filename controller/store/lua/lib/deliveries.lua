@@ -5,6 +5,7 @@ local KEPT = {
   delivered = { seconds = 3 * 86400, count = 1000 },
   failed = { seconds = 30 * 86400, count = 100000 },
 }
+local TRIMMED = 3
 -- The list in which a status stands.
 local LIST = { held = "retrying", aside = "retrying", delivered = "delivered", failed = "failed" }
 
@@ -14,27 +15,46 @@ local function position(id)
   return ms * 1024 + math.min(number, 1023)
 end
 
--- Drops what is too much of a list, and the oldest if its record has lapsed.
-local function trim(list, count)
-  local over = redis.call("ZCARD", list) - count
-  for _, id in ipairs(redis.call("ZRANGE", list, 0, math.max(0, math.min(over, 100) - 1))) do
-    if over > 0 or redis.call("EXISTS", K.delivery(id)) == 0 then
-      redis.call("DEL", K.delivery(id))
-      redis.call("ZREM", list, id)
+-- Takes a webhook out of the list of its status. The sizes of failed ones are kept beside their records, which may lapse.
+local function unlist(app, id, status)
+  redis.call("ZREM", K.deliveries(app, LIST[status]), id)
+  local size = status == "failed" and redis.call("HGET", K.failed_sizes(app), id)
+  if size then
+    use(app, "failed_bytes", -size)
+    redis.call("HDEL", K.failed_sizes(app), id)
+  end
+end
+
+-- Drops the oldest of a list: what is more than is kept, and what has lapsed. At most TRIMMED, more than come at a time.
+local function trim(app, status)
+  local list = K.deliveries(app, status)
+  for _ = 1, TRIMMED do
+    local id = redis.call("ZRANGE", list, 0, 0)[1]
+    if not id then return end
+    local over = redis.call("ZCARD", list) > KEPT[status].count
+    if status == "failed" then
+      over = over or tonumber(redis.call("HGET", K.usage(app), "failed_bytes") or 0) > A.failed_bytes[app]
     end
+    if not over and redis.call("EXISTS", K.delivery(id)) == 1 then return end
+    redis.call("DEL", K.delivery(id))
+    unlist(app, id, status)
   end
 end
 
 -- Puts a record where its new status belongs. `old`: the status before, or false.
 local function file(app, id, status, old)
-  if old and LIST[old] ~= LIST[status] then redis.call("ZREM", K.deliveries(app, LIST[old]), id) end
+  if old and LIST[old] ~= LIST[status] then unlist(app, id, old) end
   local list, kept = K.deliveries(app, LIST[status]), KEPT[LIST[status]]
   redis.call("HSET", K.delivery(id), "status", status)
   redis.call("ZADD", list, string.format("%.0f", position(id)), id)
+  if status == "failed" then
+    local size = redis.call("HSTRLEN", K.delivery(id), "data")
+    if redis.call("HSETNX", K.failed_sizes(app), id, size) == 1 then use(app, "failed_bytes", size) end
+  end
   if kept then
     redis.call("EXPIRE", K.delivery(id), kept.seconds)
     redis.call("EXPIRE", list, kept.seconds)
-    trim(list, kept.count)
+    trim(app, status)
   end
 end
 
@@ -49,9 +69,10 @@ local function send_again(app, id, old)
   local record = K.delivery(id)
   local attempts = redis.call("HGET", record, "attempts")
   if not attempts then
-    redis.call("ZREM", K.deliveries(app, LIST[old]), id)
+    unlist(app, id, old)
     return false
   end
+  use(app, "webhook_bytes", redis.call("HSTRLEN", record, "data"))
   redis.call("PERSIST", record)
   redis.call("HSET", record, "earlier", attempts, "next", NOW)
   file(app, id, "aside", old)

@@ -25,15 +25,9 @@ local function command_failed(r, s, command, uid, reason)
   tell(r, "conference.command.failed", data)
 end
 
-local function forget_room(r)
-  settled(r.node, "close", r.id)
-  redis.call("SREM", K.node_rooms(r.node), r.id)
-  redis.call("DEL", K.room(r.id), K.members(r.id), K.present(r.id), K.operations(r.id))
-end
-
 local function after_departure(r)
-  if redis.call("ZCARD", K.members(r.id)) == 0 then interrupt_operations(r) end
-  if r.closing and redis.call("SCARD", K.present(r.id)) == 0 then forget_room(r) end
+  if redis.call("ZCARD", K.members(r.id)) == 0 then end_operations(r, "interrupted") end
+  forget_if_over(r)
 end
 
 local function release(r, s)

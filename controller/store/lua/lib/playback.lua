@@ -1,6 +1,9 @@
 -- A room's playback. Operations wait in a list; their URLs are sent one at a time, each after the answer to the one
 -- before, and queue up on the node. While `flight` (a play) or `stopping` (a stop) is unanswered nothing is sent.
 --
+-- Besides its hash an operation has `urls`, a string with the URLs as the app sent them (JSON), and `node_urls`, a list of
+-- them as the node gets them: they may be long, and most steps need none or one.
+--
 -- A URL: pending -> sent -> queued (the node has it) -> played | failed. `u<i>` holds "sent", "queued", "played" or
 -- "failed:why"; `v<i>` the volume that the node was given with it.
 
@@ -11,9 +14,11 @@ local function url_state(o, i)
   return state, why
 end
 
+-- Nil for one that is over, also if that is yet to be told.
 local function get_operation(id)
   local o = get(K.operation(id))
-  if o then o.id = id end
+  if not o or o.ending then return nil end
+  o.id = id
   return o
 end
 
@@ -22,9 +27,15 @@ local function playback_status(r, status, operation)
   log("state", "playback." .. status, { app = r.app, room = r.id, operation = operation })
 end
 
+local function forget_operation(app, id, bytes)
+  redis.call("DEL", K.operation(id), K.urls(id), K.node_urls(id))
+  use(app, "operations", -1)
+  use(app, "url_bytes", -bytes)
+end
+
 local function remove_operation(r, o)
   redis.call("LREM", K.operations(r.id), 1, o.id)
-  redis.call("DEL", K.operation(o.id))
+  forget_operation(r.app, o.id, o.bytes)
   local next = redis.call("LINDEX", K.operations(r.id), 0)
   if next then
     if r.operation == o.id then playback_status(r, r.status, next) end
@@ -36,7 +47,7 @@ end
 -- Tells the end of an operation: `interrupted`, or what its results say.
 local function tell_finished(r, o, status)
   local results, played = {}, 0
-  for i, url in ipairs(cjson.decode(o.urls)) do
+  for i, url in ipairs(cjson.decode(redis.call("GET", K.urls(o.id)))) do
     local state, why = url_state(o, i - 1)
     if state == "played" then played = played + 1 end
     if not FINAL[state] then state, why = "failed", "interrupted" end
@@ -53,8 +64,8 @@ local function settle_url(r, o, i, state)
   o.settled = redis.call("HINCRBY", K.operation(o.id), "settled", 1)
   log("state", "url." .. string.match(state, "^%a+"), { app = r.app, room = r.id, operation = o.id, index = i })
   if tonumber(o.settled) == tonumber(o.total) then
-    remove_operation(r, o)
     tell_finished(r, o)
+    remove_operation(r, o)
   end
 end
 
@@ -102,13 +113,12 @@ end
 local function advance(r)
   if r.flight or r.stopping or r.closing then return end
   for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
-    local o = get_operation(id)
-    local i = tonumber(o.next)
-    if i < tonumber(o.total) then
-      local url = cjson.decode(o.node_urls or o.urls)[i + 1]
-      change(K.operation(id), o, { next = i + 1, ["u" .. i] = "sent", ["v" .. i] = r.volume })
-      local job = send(r.node, "play", { app = r.app, room = r.id, operation = id, index = i, url = url,
-        volume = tonumber(r.volume) })
+    local next, total = unpack(redis.call("HMGET", K.operation(id), "next", "total"))
+    local i = tonumber(next)
+    if i < tonumber(total) then
+      redis.call("HSET", K.operation(id), "next", i + 1, "u" .. i, "sent", "v" .. i, r.volume)
+      local job = send(r.node, "play", { app = r.app, room = r.id, operation = id, index = i,
+        url = redis.call("LINDEX", K.node_urls(id), i), volume = tonumber(r.volume) })
       change(K.room(r.id), r, { flight = job })
       return
     end
@@ -122,20 +132,4 @@ end
 -- Stops whatever may be heard in the room. Without members nothing is.
 local function silence(r)
   if redis.call("ZCARD", K.members(r.id)) > 0 then send_stop(r) end
-end
-
--- Forgets all operations of a room, in order. `tell_end(o)` tells the end of each. Answers how many there were.
-local function end_operations(r, tell_end)
-  local ids = redis.call("LRANGE", K.operations(r.id), 0, -1)
-  for _, id in ipairs(ids) do
-    tell_end(get_operation(id))
-    redis.call("DEL", K.operation(id))
-  end
-  redis.call("DEL", K.operations(r.id))
-  if r.status ~= "stopped" then playback_status(r, "stopped", "") end
-  return #ids
-end
-
-local function interrupt_operations(r)
-  end_operations(r, function(o) tell_finished(r, o, "interrupted") end)
 end

@@ -1,0 +1,26 @@
+"""How much an app may have at a time. Each is checked in the step that would exceed it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MEBIBYTE = 1 << 20
+
+# Name -> what an app gets unless it has a quota of its own. What happens at the limit: docs/configuration.md.
+QUOTAS: dict[str, int] = {
+    "rooms": 1000,
+    "sessions": 1000,
+    "operations": 1000,  # playbacks that play or wait
+    "url_bytes": 4 * MEBIBYTE,  # their URLs, as JSON
+    "webhook_bytes": 64 * MEBIBYTE,  # undelivered webhooks
+    "failed_bytes": 64 * MEBIBYTE,  # failed webhooks that are kept: the oldest go first
+}
+
+
+def check_quotas(own: Mapping[str, int]) -> None:
+    """Raises ValueError, in plain words, for a name that is no quota or a number below zero."""
+    for name, most in own.items():
+        if name not in QUOTAS:
+            raise ValueError(f"{name} is no quota; there are {', '.join(QUOTAS)}")
+        if most < 0:
+            raise ValueError(f"{name} must be zero or more")
