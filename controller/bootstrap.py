@@ -168,8 +168,16 @@ class System:
                 )
             )
         if "worker" in self.roles:
-            audit_seconds = config.worker.audit_seconds
-            self._add(Worker(store, registry, reader=reader(), owner=owner, audit_seconds=audit_seconds))
+            self._add(
+                Worker(
+                    store,
+                    registry,
+                    reader=reader(),
+                    owner=owner,
+                    session_key=_shared_key(store, keys.SESSION_KEY),
+                    audit_seconds=config.worker.audit_seconds,
+                )
+            )
         if "api" in self.roles:
             limits = Limits(requests_per_second=config.limits.requests_per_second)
             controller = Controller(
@@ -184,7 +192,7 @@ class System:
             options = ApiOptions(
                 host=host,
                 port=port,
-                cursor_key=_cursor_key(store),
+                cursor_key=_shared_key(store, keys.CURSOR_KEY),
             )
             self._api = self._api_factory(controller, options)
             self._listen(self._api, config.server.listen, "[server] listen")
@@ -225,8 +233,8 @@ def _connect(config: Config, url: str) -> Store:
             return store
 
 
-def _cursor_key(store: Store) -> bytes:
-    """Made by the first API process and then shared, so that a page's cursor is good at each of them."""
+def _shared_key(store: Store, name: str) -> bytes:
+    """A secret that the first process to need it has made: so cursors, and session ids, are the same for all."""
     with store.guard():
-        store.client.set(keys.CURSOR_KEY, secrets.token_bytes(32), nx=True)
-        return bytes(store.client.get(keys.CURSOR_KEY))
+        store.client.set(name, secrets.token_bytes(32), nx=True)
+        return bytes(store.client.get(name))

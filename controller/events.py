@@ -1,18 +1,22 @@
 """What happened on a node, in the past tense. Each is applied by the Lua file that `SCRIPTS` names.
 
-`session_id` is `{prefix}-{channel uuid}`, `room_id` the conference's name, which is the room's id.
+`session_id` is what `ids.SessionIds` makes of the channel, `room_id` the conference's name, which is the room's id.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionParked:
-    """A call was answered and waits. `did`: the number dialled; `caller_id`: whatever the caller claims to be."""
+    """A call was answered and waits. `did`: the number dialled; `caller_id`: whatever the caller claims to be.
+
+    `channel` is the channel's uuid, which nobody outside may know: not printed.
+    """
 
     session_id: str
+    channel: str = field(repr=False)
     did: str
     caller_id: str
 

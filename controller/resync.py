@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.events import MemberJoined, MemberLeft, MemberMuted, Occurrence, SessionEnded, SessionParked
-from controller.translate import LONGEST_TEXT, ROOM_ID, channel_of, session_of
+from controller.ids import SessionIds
+from controller.translate import LONGEST_TEXT, ROOM_ID
 
 # Applications of `show channels` in which a call waits for us, or is where we put it.
 SETTLED = frozenset({"park", "conference"})
@@ -92,7 +93,7 @@ def read_stalled(room: dict[str, Any], playing: str | None) -> Stalled | None:
 
 
 def compare(
-    prefix: str,
+    ids: SessionIds,
     sessions: Iterable[dict[str, Any]],
     rooms: Iterable[dict[str, Any]],
     members: dict[str, Membership],
@@ -107,7 +108,7 @@ def compare(
     plan = Plan()
     known = set()
     for session in sessions:
-        uuid = channel_of(session["id"])
+        uuid = session["channel"]
         known.add(uuid)
         there = members.get(uuid)
         if not there and not exists(uuid):
@@ -116,7 +117,7 @@ def compare(
             plan.occurrences.extend(_membership(session, there))
     for uuid, channel in channels.items():
         if uuid not in known and (uuid in members or exists(uuid)):
-            parked = SessionParked(session_id=session_of(prefix, uuid), did=channel.did, caller_id=channel.caller_id)
+            parked = SessionParked(session_id=ids.of(uuid), channel=uuid, did=channel.did, caller_id=channel.caller_id)
             plan.occurrences.append(parked)
             plan.occurrences.extend(_membership({"id": parked.session_id}, members.get(uuid)))
     alive = {room["id"] for room in rooms if not room["closing"]}

@@ -16,6 +16,7 @@ from controller.events import (
     SessionEnded,
     SessionParked,
 )
+from controller.ids import SessionIds
 from esl.commands import parse_file
 from esl.event import Event
 
@@ -36,21 +37,11 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
 PAUSED = {"+OK Pause": True, "+OK Resume": False}
 
 
-def session_of(prefix: str, channel: str) -> str:
-    """The session id of a node's channel."""
-    return f"{prefix}-{channel}"
-
-
-def channel_of(session_id: str) -> str:
-    """The channel's uuid in a session id."""
-    return session_id.partition("-")[2]
-
-
-def translate(prefix: str, event: Event) -> Occurrence | None:
+def translate(ids: SessionIds, event: Event) -> Occurrence | None:
     """None for what the controller has no use for."""
     name = event.name
     read = _BY_ACTION.get(event.get("Action") or "") if name == "CUSTOM" else _BY_NAME.get(name)
-    return read(prefix, event) if read else None
+    return read(ids, event) if read else None
 
 
 def read_answer(job: str, command: str, text: str) -> JobAnswered:
@@ -66,43 +57,44 @@ def read_answer(job: str, command: str, text: str) -> JobAnswered:
     return JobAnswered(job=job, ok=False, reason="refused", text=text[:LONGEST_TEXT])
 
 
-def _parked(prefix: str, event: Event) -> Occurrence | None:
+def _parked(ids: SessionIds, event: Event) -> Occurrence | None:
     if event.get("Call-Direction") != "inbound":
         return None
     return SessionParked(
-        session_id=_session_id(prefix, event),
+        session_id=_session_id(ids, event),
+        channel=event.get("Unique-ID", ""),
         did=event.get("Caller-Destination-Number", "")[:LONGEST_TEXT],
         caller_id=event.get("Caller-Caller-ID-Number", "")[:LONGEST_TEXT],
     )
 
 
-def _ended(prefix: str, event: Event) -> Occurrence:
-    return SessionEnded(session_id=_session_id(prefix, event), cause=event.get("Hangup-Cause") or "UNKNOWN")
+def _ended(ids: SessionIds, event: Event) -> Occurrence:
+    return SessionEnded(session_id=_session_id(ids, event), cause=event.get("Hangup-Cause") or "UNKNOWN")
 
 
-def _joined(prefix: str, event: Event) -> Occurrence | None:
-    return _member(MemberJoined, prefix, event, muted=event.get("Speak") == "false")
+def _joined(ids: SessionIds, event: Event) -> Occurrence | None:
+    return _member(MemberJoined, ids, event, muted=event.get("Speak") == "false")
 
 
-def _left(prefix: str, event: Event) -> Occurrence | None:
+def _left(ids: SessionIds, event: Event) -> Occurrence | None:
     # A member whose call has ended leaves with its cause, one that was kicked without (trace 03).
-    return _member(MemberLeft, prefix, event, cause=event.get("Hangup-Cause") or "")
+    return _member(MemberLeft, ids, event, cause=event.get("Hangup-Cause") or "")
 
 
-def _muted(prefix: str, event: Event) -> Occurrence | None:
-    return _member(MemberMuted, prefix, event, muted=event.get("Action") == "mute-member")
+def _muted(ids: SessionIds, event: Event) -> Occurrence | None:
+    return _member(MemberMuted, ids, event, muted=event.get("Action") == "mute-member")
 
 
 def _member(
-    kind: type[MemberJoined | MemberLeft | MemberMuted], prefix: str, event: Event, **fields: Any
+    kind: type[MemberJoined | MemberLeft | MemberMuted], ids: SessionIds, event: Event, **fields: Any
 ) -> Occurrence | None:
     room, member_id = event.get("Conference-Name", ""), event.get("Member-ID", "")
     if not ROOM_ID.match(room) or not member_id.isdecimal():
         return None
-    return kind(session_id=_session_id(prefix, event), room_id=room, member_id=int(member_id), **fields)
+    return kind(session_id=_session_id(ids, event), room_id=room, member_id=int(member_id), **fields)
 
 
-def _file_done(_prefix: str, event: Event) -> Occurrence | None:
+def _file_done(_ids: SessionIds, event: Event) -> Occurrence | None:
     # `File` names the file that is done; the headers of the same names can be another file's (facts: Playback).
     parameters, _url = parse_file(event.get("File", ""))
     room, index = event.get("Conference-Name", ""), parameters.get("url_index", "")
@@ -111,18 +103,18 @@ def _file_done(_prefix: str, event: Event) -> Occurrence | None:
     return FileDone(room_id=room, operation_id=parameters["operation_id"], index=int(index))
 
 
-def _answered(_prefix: str, event: Event) -> Occurrence | None:
+def _answered(_ids: SessionIds, event: Event) -> Occurrence | None:
     job = event.get("Job-UUID", "")
     if not JOB_ID.match(job):
         return None
     return read_answer(job, f"{event.get('Job-Command', '')} {event.get('Job-Command-Arg', '')}", event.body)
 
 
-def _session_id(prefix: str, event: Event) -> str:
-    return session_of(prefix, event.get("Unique-ID", ""))
+def _session_id(ids: SessionIds, event: Event) -> str:
+    return ids.of(event.get("Unique-ID", ""))
 
 
-_Reader = Callable[[str, Event], Occurrence | None]
+_Reader = Callable[[SessionIds, Event], Occurrence | None]
 _BY_NAME: dict[str, _Reader] = {
     "CHANNEL_PARK": _parked,
     "CHANNEL_HANGUP_COMPLETE": _ended,

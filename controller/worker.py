@@ -27,6 +27,7 @@ from controller.events import (
     SessionEnded,
     SessionParked,
 )
+from controller.ids import SessionIds
 from controller.metrics import drift
 from controller.quotas import QUOTAS
 from controller.registry import Node, Registry
@@ -41,7 +42,7 @@ from controller.resync import (
 )
 from controller.store import keys
 from controller.store.store import Step, Store, tell_endings
-from controller.translate import channel_of, translate
+from controller.translate import translate
 from esl import commands as esl
 from esl.connection import Connection
 from esl.errors import EslError
@@ -72,10 +73,10 @@ class Fenced(Exception):
     """Another worker holds the node, or may."""
 
 
-# A command of the store's stream as FreeSWITCH's command. Fields: see the `send` calls in the Lua files.
+# A command of the store's stream as FreeSWITCH's command. Fields: see the `send` calls in the Lua files, and take.lua.
 RENDER: dict[str, Callable[[Node, dict[str, Any]], esl.Command]] = {
-    "join": lambda node, c: esl.Join(channel_of(c["session"]), c["room"], node.profile),
-    "hangup": lambda _, c: esl.Hangup(channel_of(c["session"]), c["cause"]),
+    "join": lambda node, c: esl.Join(c["channel"], c["room"], node.profile),
+    "hangup": lambda _, c: esl.Hangup(c["channel"], c["cause"]),
     "kick": lambda _, c: esl.Kick(c["room"], c["member_id"]),
     "kick_all": lambda _, c: esl.Kick(c["room"], "all"),
     "mute": lambda _, c: esl.Mute(c["room"], c["member_id"]),
@@ -96,9 +97,18 @@ class NodeWorker:
     """One node, from lease to release. `token` fences every write: a later holder's is higher."""
 
     def __init__(
-        self, store: Store, registry: Registry, node: Node, owner: str, token: int, audit_seconds: float
+        self,
+        store: Store,
+        registry: Registry,
+        node: Node,
+        owner: str,
+        token: int,
+        *,
+        session_key: bytes,
+        audit_seconds: float,
     ) -> None:
         self.node = node
+        self._ids = SessionIds(node.prefix, session_key)
         self._owner = owner
         self._core_uuid = ""
         self._load = 0
@@ -199,7 +209,7 @@ class NodeWorker:
     # Events in
 
     def _happened(self, events: list[Event]) -> None:
-        occurrences = [found for event in events if (found := translate(self.node.prefix, event))]
+        occurrences = [found for event in events if (found := translate(self._ids, event))]
         if not occurrences:
             return None
         give_up = time.monotonic() + HOLD_SECONDS
@@ -265,7 +275,7 @@ class NodeWorker:
         connection = self._connection
         if connection:
             try:
-                connection.bgapi(esl.Hangup(channel_of(call.session_id), "UNALLOCATED_NUMBER"))
+                connection.bgapi(esl.Hangup(call.channel, "UNALLOCATED_NUMBER"))
             except EslError as error:
                 self._log.warning("call not turned away", session=call.session_id, reason=str(error))
 
@@ -307,13 +317,14 @@ class NodeWorker:
         snapshots = self._run_many([("snapshot", tag, {}) for tag in keys.TAGS])
         sessions = [session for snapshot in snapshots for session in snapshot.get("sessions", [])]
         rooms = [room for snapshot in snapshots for room in snapshot.get("rooms", [])]
+        self._ids.keep((session["channel"], session["id"]) for session in sessions)
         for known in (*sessions, *rooms):
             self._remember(known["id"], known["app"])
 
         def exists(uuid: str) -> bool:
             return connection.api(esl.ChannelExists(uuid)).strip() == "true"
 
-        return compare(self.node.prefix, sessions, rooms, members, channels, exists, restarted), rooms
+        return compare(self._ids, sessions, rooms, members, channels, exists, restarted), rooms
 
     def _playing(self, connection: Connection, room: dict[str, Any]) -> str | None:
         return read_playing(connection.api(esl.PlayStatus(room["id"])))
@@ -420,15 +431,26 @@ def take_lease(store: Store, prefix: str, owner: str, **state: Any) -> dict[str,
 
 
 class Worker:
-    """Holds whatever nodes it can. `reader` is a store for blocking reads: its timeout must exceed BLOCK_MS."""
+    """Holds whatever nodes it can. `reader` is a store for blocking reads: its timeout must exceed BLOCK_MS.
+
+    `session_key` is the same for all workers of a store (see `SessionIds`).
+    """
 
     def __init__(
-        self, store: Store, registry: Registry, *, reader: Store, owner: str, audit_seconds: float = AUDIT_SECONDS
+        self,
+        store: Store,
+        registry: Registry,
+        *,
+        reader: Store,
+        owner: str,
+        session_key: bytes,
+        audit_seconds: float = AUDIT_SECONDS,
     ) -> None:
         self._store = store
         self._registry = registry
         self._reader = reader
         self._owner = owner
+        self._session_key = session_key
         self._audit_seconds = audit_seconds
         self._held: dict[str, NodeWorker] = {}
         # Nodes that nobody held when last looked.
@@ -496,8 +518,15 @@ class Worker:
         for prefix in ready[: math.ceil(len(ready) / (len(others) + 1))]:
             token = take_lease(self._store, prefix, self._owner).get("token")
             if token is not None:
-                held = NodeWorker(self._store, self._registry, nodes[prefix], self._owner, token, self._audit_seconds)
-                self._held[prefix] = held
+                held = self._held[prefix] = NodeWorker(
+                    self._store,
+                    self._registry,
+                    nodes[prefix],
+                    self._owner,
+                    token,
+                    session_key=self._session_key,
+                    audit_seconds=self._audit_seconds,
+                )
                 held.start()
 
     def _is_leased(self, prefix: str) -> bool:

@@ -42,7 +42,7 @@ class Join:
     def render(self) -> str:
         room, profile = _room(self.room), _name("profile", self.profile)
         flags = "+flags{mute}" if self.muted else ""
-        return _line("uuid_transfer", _name("uuid", self.uuid), f"'conference:{room}@{profile}{flags},park:'", "inline")
+        return _line("uuid_transfer", _uuid(self.uuid), f"'conference:{room}@{profile}{flags},park:'", "inline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Hangup:
     def render(self) -> str:
         if not _CAUSE.fullmatch(self.cause):
             raise ValueError(f"not a hangup cause: {self.cause!r}")
-        return _line("uuid_kill", _name("uuid", self.uuid), self.cause)
+        return _line("uuid_kill", _uuid(self.uuid), self.cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class ChannelExists:
     uuid: str
 
     def render(self) -> str:
-        return _line("uuid_exists", _name("uuid", self.uuid))
+        return _line("uuid_exists", _uuid(self.uuid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +374,13 @@ def _name(what: str, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(f"not a {what}: {name!r}")
     return name
+
+
+def _uuid(uuid: str) -> str:
+    """Not quoted when it is refused: whoever knows it can take the call over."""
+    if not _NAME.fullmatch(uuid):
+        raise ValueError("not a channel's uuid")
+    return uuid
 
 
 def _member(member: int | str) -> str:

@@ -121,7 +121,7 @@ class Event:
         return found
 
     def __repr__(self) -> str:
-        return f"<Event {self.name} {self.subclass or self.get('Unique-ID', '')}>"
+        return f"<Event {self.name} {self.subclass}>"
 
 
 _NO_NAME = b""

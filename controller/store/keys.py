@@ -17,6 +17,7 @@ APPS = "{registry}:apps"  # hash: app id -> JSON of registry.App; for good; owne
 NODES = "{registry}:nodes"  # hash: prefix -> JSON of registry.Node; for good; owner: registry
 REGISTRY_VERSION = "{registry}:version"  # counter of changes to the two above; for good; owner: registry
 CURSOR_KEY = "{registry}:cursor-key"  # string: what API processes seal list cursors with; for good; owner: bootstrap
+SESSION_KEY = "{registry}:session-key"  # string: what workers derive session ids with; for good; owner: bootstrap
 
 # What a partition holds. Name: (suffix, arguments). Types and lifetimes stand beside each.
 PARTITION: dict[str, tuple[str, int]] = {
@@ -41,8 +42,8 @@ PARTITION: dict[str, tuple[str, int]] = {
     "rooms": ("rooms:%s", 1),
     # hash: room name -> room id, of an app; for good
     "names": ("names:%s", 1),
-    # hash: app, node, did, caller_id, state, room, member_id, muted, started_at (s), seq, uid, job, want, want_uid;
-    # from park to hangup
+    # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, muted, started_at (s), seq,
+    # uid, job, want, want_uid; from park to hangup
     "session": ("session:%s", 1),
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": ("ended:%s", 1),

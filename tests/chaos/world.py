@@ -9,6 +9,7 @@ from typing import Any
 
 import gevent
 
+from controller.ids import SessionIds
 from controller.store import keys
 from tests.chaos.model import Lane, Ledger
 from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth
@@ -23,6 +24,9 @@ ROLES = ("api", "worker", "dispatcher")
 POLL_SECONDS = 0.25
 # Of a tenant: twice what its load and the comparisons need, and a tenth of what an overload sends.
 REQUESTS_PER_SECOND = 100
+# Of the processes, so that the sessions of channels are known here.
+SESSION_KEY = b"a key of thirty-two bytes, or so"
+IDS = {prefix: SessionIds(prefix, SESSION_KEY) for prefix in PREFIXES}
 
 
 class World:
@@ -48,6 +52,7 @@ class World:
         self._broken = broken
         try:
             self.store.start()
+            self.store.client.set(keys.SESSION_KEY, SESSION_KEY)
             for number, prefix in enumerate(PREFIXES):
                 self.nodes[prefix] = (
                     RealNode(prefix, folder) if real and number == 0 else EmulatedNode(prefix, 5060 + number)
@@ -135,11 +140,11 @@ class World:
         except Unanswered as error:
             return [str(error)]
         found = []
-        calls = {f"{prefix}-{uuid}" for prefix, node in truth.items() for uuid in node.calls}
+        calls = {IDS[prefix].of(channel) for prefix, node in truth.items() for channel in node.calls}
         shown = {session for view in views.values() for session in view.sessions}
         found += [f"session {session}: node and API differ" for session in sorted(calls ^ shown)]
         members = {
-            room: {f"{prefix}-{uuid}": muted for uuid, muted in there.items()}
+            room: {IDS[prefix].of(channel): muted for channel, muted in there.items()}
             for prefix, node in truth.items()
             for room, there in node.members.items()
             if there
@@ -172,12 +177,17 @@ class World:
             found += [f"played {count} times: {play}" for play, count in node.plays.items() if count > 1]
             if not node.happened:
                 continue
+            joins = {
+                (room, IDS[node.prefix].of(channel)): count
+                for (action, room, channel), count in node.happened.items()
+                if action == "add-member"
+            }
             for room, lane in self.ledger.lanes.items():
                 if room.startswith(node.prefix):
                     found += [
                         f"{session} joined {room} {told} times by its webhooks, not so on the node"
                         for session, told in lane.joins.items()
-                        if told > node.happened["add-member", room, session.partition("-")[2]]
+                        if told > joins.get((room, session), 0)
                     ]
         return found
 

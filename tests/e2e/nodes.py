@@ -14,11 +14,11 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
-from esl.commands import JsonList
+from esl.commands import Command, JsonList, ShowChannels
 from esl.connection import Connection
 from esl.emulator import Emulator
 from tests.e2e.freeswitch import FreeSwitch, find_binary
@@ -45,6 +45,9 @@ class Node(Protocol):
     def rooms(self) -> set[str]:
         """The names of the conferences that it holds."""
 
+    def channels(self) -> set[str]:
+        """The uuids of its calls."""
+
     def crash(self) -> None:
         """End without a word, and start anew."""
 
@@ -64,6 +67,9 @@ class EmulatedNode:
 
     def rooms(self) -> set[str]:
         return set(self.emulator.conferences)
+
+    def channels(self) -> set[str]:
+        return set(self.emulator.channels)
 
     def crash(self) -> None:
         self.emulator.restart()
@@ -102,11 +108,17 @@ class RealNode:
         return call
 
     def rooms(self) -> set[str]:
+        return {room["conference_name"] for room in self._ask(JsonList())}
+
+    def channels(self) -> set[str]:
+        return {row["uuid"] for row in self._ask(ShowChannels()).get("rows", [])}
+
+    def _ask(self, command: Command) -> Any:
         host, _, port = self.esl.rpartition(":")
         connection = Connection(host, int(port), self.password, on_event=lambda _: None)
         connection.connect()
         try:
-            return {room["conference_name"] for room in json.loads(connection.api(JsonList()))}
+            return json.loads(connection.api(command), strict=False)
         finally:
             connection.close()
 

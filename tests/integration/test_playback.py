@@ -8,7 +8,7 @@ import pytest
 
 from controller.store import keys
 from controller.store.store import Store
-from tests.integration.world import NODE, World
+from tests.integration.world import IDS, World
 
 A, B, C = (f"http://media.example/{name}.wav" for name in "abc")
 UNPLAYABLE = {"ok": False, "reason": "unplayable"}
@@ -354,7 +354,7 @@ def test_a_room_that_empties_ends_its_operations(world: World, room: str) -> Non
     world.answer(take(world, "play")[0]["job"])
     (fetching,) = take(world, "play")
     world.webhooks()
-    world.left("acW68-00000000-0000-4000-9000-000000000001", room)
+    world.left(world.park(), room)
     done(world, room, 0)
     world.answer(fetching["job"])
     kinds = [(kind, data.get("status")) for kind, data in world.webhooks()]
@@ -445,7 +445,7 @@ def test_what_is_much_to_tell_is_told_in_parts(world: World, room: str, how: str
     world.webhooks()
     world.dies = dies
     if how == "empty":
-        world.left(f"{NODE}-00000000-0000-4000-9000-000000000001", room, cause="NORMAL_CLEARING")
+        world.left(IDS.of("00000000-0000-4000-9000-000000000001"), room, cause="NORMAL_CLEARING")
     else:
         world.ask("stop" if how == "stop" else "delete_room", room_id=room)
     first = [data["operation_id"] for _, data in world.webhooks() if "operation_id" in data]

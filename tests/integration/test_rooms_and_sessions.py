@@ -9,7 +9,7 @@ import pytest
 from controller.quotas import QUOTAS
 from controller.store import keys
 from controller.store.store import Store
-from tests.integration.world import NO_COOLDOWNS, NODE, World
+from tests.integration.world import IDS, NO_COOLDOWNS, NODE, World
 
 
 @pytest.fixture
@@ -33,7 +33,8 @@ def test_create_without_a_node(world: World) -> None:
 
 def test_a_session_starts_once_and_ends_with_its_cause(world: World) -> None:
     session = world.park()
-    assert world.tell("session_parked", app_id="demo", session_id=session, did="1", caller_id="2") == {"known": True}
+    again = {"app_id": "demo", "session_id": session, "channel": "c", "did": "1", "caller_id": "2"}
+    assert world.tell("session_parked", **again) == {"known": True}
     world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
     started, ended = world.webhooks()
     assert started[0] == "session.started"
@@ -113,7 +114,8 @@ def test_leave_is_a_kick_and_the_session_can_join_again(world: World) -> None:
     ((kind, data),) = world.webhooks()
     assert (kind, data["reason"], data["command_uid"]) == ("conference.member.left", "left", "bye")
     assert data["member_id"] == 3
-    assert world.tell("session_parked", app_id="demo", session_id=session, did="x", caller_id="y") == {"known": True}
+    again = {"app_id": "demo", "session_id": session, "channel": "c", "did": "x", "caller_id": "y"}
+    assert world.tell("session_parked", **again) == {"known": True}
     assert world.ask("join", session_id=session, room_id=other)["status"] == "joining"
     assert world.ask("leave", session_id=session)["refused"] == "still_joining"
 
@@ -365,6 +367,7 @@ def test_a_call_that_would_exceed_a_quota_is_no_session(world: World, quota: str
     assert world.session(second)["refused"] == "session_not_found"
     (hangup,) = world.sent()
     assert (hangup["op"], hangup["session"], hangup["cause"]) == ("hangup", second, "SWITCH_CONGESTION")
+    assert IDS.of(hangup["channel"]) == second
 
 
 def test_cooldowns_are_started_by_what_was_accepted_only(store: Store) -> None:
@@ -483,3 +486,38 @@ def test_a_later_worker_shuts_the_earlier_one_out(world: World) -> None:
     assert world.tell("take", entries=[])["refused"] == "fenced"
     assert world.types() == []
     assert world.room(room)["members"] == 1
+
+
+def test_the_worker_is_told_the_channel_and_nobody_else(world: World) -> None:
+    room, session = world.create(), world.park()
+    (channel,) = [one["channel"] for one in world.tell("snapshot")["sessions"]]
+    assert IDS.of(channel) == session
+    answers = [world.ask("join", session_id=session, room_id=room), world.session(session)]
+    (join,) = world.sent()
+    assert join["channel"] == channel
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
+    answers.append(world.ask("list_members", room_id=room, limit=50, after=0))
+    answers.append(world.ask("list_sessions", limit=50, after=0))
+    log = world.store.client.xrange(keys.key(world.tag, "log"))
+    assert channel not in str([answers, world.webhooks(), log])
+
+
+def test_a_session_of_version_0_1_goes_on(world: World) -> None:
+    """Its id tells the channel, which is nowhere else."""
+    room, session = world.create(), world.park()
+    old, channel = f"{NODE}-u1", "u1"
+    world.store.client.rename(keys.key(world.tag, "session", session), keys.key(world.tag, "session", old))
+    world.store.client.hdel(keys.key(world.tag, "session", old), "channel")
+    world.store.client.sadd(keys.key(world.tag, "node_sessions", NODE), old)
+    assert [(one["id"], one["channel"]) for one in world.tell("snapshot")["sessions"]] == [(old, channel)]
+    world.ask("join", session_id=old, room_id=room)
+    (join,) = world.sent()
+    assert (join["session"], join["channel"]) == (old, channel)
+
+
+def test_a_join_of_a_call_that_has_ended_meanwhile_has_no_channel(world: World) -> None:
+    session = world.park()
+    world.ask("join", session_id=session, room_id=world.create())
+    world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
+    (join,) = world.sent()
+    assert "channel" not in join

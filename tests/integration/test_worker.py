@@ -14,7 +14,9 @@ from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.store import Store
 from controller.worker import AUDIT_AGAIN_SECONDS, Fenced, NodeWorker
-from tests.integration.world import NODE, World
+from esl import commands as esl
+from esl.event import Event
+from tests.integration.world import NODE, SESSION_KEY, World
 
 ANSWERS = {"CoreUuid": "c0ffee", "JsonList": "[]", "ShowChannels": '{"row_count": 0}'}
 
@@ -44,7 +46,7 @@ def world(store: Store) -> World:
 @pytest.fixture
 def worker(store: Store) -> NodeWorker:
     node = Node(prefix=NODE, esl="127.0.0.1:9", password="x", sip="", profile="default", source="file")
-    worker = NodeWorker(store, Registry(store), node, "owner", 1, 30.0)
+    worker = NodeWorker(store, Registry(store), node, "owner", 1, session_key=SESSION_KEY, audit_seconds=30.0)
     worker._connection = Wire()  # type: ignore[assignment]
     return worker
 
@@ -149,3 +151,25 @@ def test_what_differs_twice_is_put_right_and_counted(world: World, worker: NodeW
     ((kind, data),) = world.webhooks()
     assert (kind, data["uuid"], data["resynced"]) == ("session.ended", session, True)
     assert drift.labels(NODE)._value.get() == counted + 1
+
+
+def test_a_call_that_version_0_1_stored_is_the_same_call(world: World, worker: NodeWorker) -> None:
+    """With calls up while the worker is replaced by this version."""
+    session, channel = world.park(), "00000000-0000-4000-9000-000000000001"
+    old = f"{NODE}-{channel}"
+    world.store.client.rename(keys.key(world.tag, "session", session), keys.key(world.tag, "session", old))
+    world.store.client.hdel(keys.key(world.tag, "session", old), "channel")
+    world.store.client.sadd(keys.key(world.tag, "node_sessions", NODE), old)
+    world.store.client.srem(keys.key(world.tag, "node_sessions", NODE), session)
+    world.webhooks()
+
+    class Busy(Wire):
+        def api(self, command: Any) -> str:
+            return "true" if command == esl.ChannelExists(channel) else super().api(command)
+
+    worker._up(Busy())  # type: ignore[arg-type]
+    assert world.webhooks() == []
+    hangup = f"Event-Name: CHANNEL_HANGUP_COMPLETE\nUnique-ID: {channel}\nHangup-Cause: NORMAL_CLEARING\n\n"
+    worker._happened([Event(hangup.encode())])
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["uuid"]) == ("session.ended", old)

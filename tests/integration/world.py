@@ -7,12 +7,15 @@ from typing import Any
 
 import orjson
 
+from controller.ids import SessionIds
 from controller.quotas import QUOTAS
 from controller.service import with_playback
 from controller.store import keys
 from controller.store.store import Store, tell_endings
 
 NODE = "acW68"
+SESSION_KEY = b"a key of thirty-two bytes, or so"
+IDS = SessionIds(NODE, SESSION_KEY)
 NO_COOLDOWNS = dict.fromkeys(("conf_play", "conference_control", "conference", "conference_mute"), 0)
 
 
@@ -72,11 +75,13 @@ class World:
         self.tell("answered", job=job, ok=ok, **more)
 
     def park(self, number: int = 1) -> str:
-        session = f"{NODE}-00000000-0000-4000-9000-{number:012d}"
+        channel = f"00000000-0000-4000-9000-{number:012d}"
+        session = IDS.of(channel)
         self.tell(
             "session_parked",
             app_id=self.app_id,
             session_id=session,
+            channel=channel,
             did="747713001",
             caller_id=f"caller{number}",
         )

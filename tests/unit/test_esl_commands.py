@@ -182,6 +182,14 @@ def test_names_are_refused_rather_than_escaped(text):
             command.render()
 
 
+def test_a_channel_that_is_refused_is_not_quoted():
+    """The refusal is a webhook's reason, and a channel's uuid takes the call over."""
+    for command in (Join("a@b", ROOM, "default"), Hangup("a@b"), ChannelExists("a@b")):
+        with pytest.raises(ValueError, match="uuid") as refused:
+            command.render()
+        assert "a@b" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "member", ["", "0", "-1", "1 ", "1,2", "last", "non_moderator", "ALL", "²", "1\n", 0, -1, True]
 )

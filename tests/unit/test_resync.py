@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from controller.events import MemberJoined, MemberLeft, MemberMuted, SessionEnded, SessionParked
+from controller.ids import SessionIds
 from controller.resync import (
     Channel,
     Membership,
@@ -23,7 +24,8 @@ from controller.resync import (
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440009"
 OTHER = "acW68-room-550e8400-e29b-41d4-a716-446655440010"
 TRACES = Path(__file__).parent.parent / "contract" / "traces"
-SID = "acW68-u1"
+IDS = SessionIds("acW68", b"a key of thirty-two bytes, or so")
+SID = IDS.of("u1")
 
 
 def replies(trace: str) -> dict[str, str]:
@@ -59,7 +61,9 @@ def test_reading_an_empty_node() -> None:
 
 
 def session(state: str, room: str | None = None, member_id: int | None = None, muted: bool = True) -> dict[str, Any]:
-    return {"id": SID, "app": "demo", "state": state, "room": room, "member_id": member_id, "muted": muted}
+    return {
+        "id": SID, "channel": "u1", "app": "demo", "state": state, "room": room, "member_id": member_id, "muted": muted
+    }  # fmt: skip
 
 
 CALL = {"u1": Channel("747713001", "527")}
@@ -93,14 +97,14 @@ def joined(room: str, member_id: int, muted: bool = True) -> MemberJoined:
 def test_one_session(stored: dict[str, Any], there: Membership | None, expected: list[Any]) -> None:
     members = {"u1": there} if there else {}
     rooms = [{"id": ROOM, "closing": False}, {"id": OTHER, "closing": False}]
-    plan = compare("acW68", [stored], rooms, members, CALL, lambda _: True)
+    plan = compare(IDS, [stored], rooms, members, CALL, lambda _: True)
     assert plan.occurrences == expected
     assert plan.orphans == []
 
 
 def test_a_call_that_ended_unseen() -> None:
     asked: list[str] = []
-    plan = compare("acW68", [session("parked")], [], {}, {}, lambda uuid: bool(asked.append(uuid)))
+    plan = compare(IDS, [session("parked")], [], {}, {}, lambda uuid: bool(asked.append(uuid)))
     assert plan.occurrences == [SessionEnded(session_id=SID, cause="UNKNOWN")]
     assert asked == ["u1"]
 
@@ -112,27 +116,25 @@ def test_a_call_that_went_with_its_node() -> None:
 
 @pytest.mark.parametrize(("listed", "exists", "ended"), [(False, True, False), (True, False, True)])
 def test_the_channel_list_lags_behind(listed: bool, exists: bool, ended: bool) -> None:
-    plan = compare("acW68", [session("parked")], [], {}, CALL if listed else {}, lambda _: exists)
+    plan = compare(IDS, [session("parked")], [], {}, CALL if listed else {}, lambda _: exists)
     assert plan.occurrences == ([SessionEnded(session_id=SID, cause="UNKNOWN")] if ended else [])
 
 
 def test_a_call_that_is_listed_and_over() -> None:
-    assert compare("acW68", [], [], {}, CALL, lambda _: False).occurrences == []
+    assert compare(IDS, [], [], {}, CALL, lambda _: False).occurrences == []
 
 
 def test_a_call_that_came_unseen() -> None:
-    plan = compare(
-        "acW68", [], [{"id": ROOM, "closing": False}], {"u1": Membership(ROOM, 5, True)}, CALL, lambda _: True
-    )
+    plan = compare(IDS, [], [{"id": ROOM, "closing": False}], {"u1": Membership(ROOM, 5, True)}, CALL, lambda _: True)
     assert plan.occurrences == [
-        SessionParked(session_id=SID, did="747713001", caller_id="527"),
+        SessionParked(session_id=SID, channel="u1", did="747713001", caller_id="527"),
         MemberJoined(session_id=SID, room_id=ROOM, member_id=5, muted=True),
     ]
 
 
 @pytest.mark.parametrize("rooms", [[], [{"id": ROOM, "closing": True}]])
 def test_a_conference_without_a_room_is_to_be_emptied(rooms: list[dict[str, Any]]) -> None:
-    plan = compare("acW68", [], rooms, {"x": Membership(ROOM, 5, True)}, {}, lambda _: True)
+    plan = compare(IDS, [], rooms, {"x": Membership(ROOM, 5, True)}, {}, lambda _: True)
     assert plan.orphans == [ROOM]
 
 

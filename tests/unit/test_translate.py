@@ -17,9 +17,11 @@ from controller.events import (
     SessionEnded,
     SessionParked,
 )
+from controller.ids import SessionIds
 from controller.translate import read_answer, translate
 from esl.event import Event
 
+IDS = SessionIds("acW68", b"a key of thirty-two bytes, or so")
 TRACES = Path(__file__).parent.parent / "contract" / "traces"
 
 
@@ -29,15 +31,16 @@ def occurrences(trace: str) -> list[Occurrence]:
         frame = json.loads(line)
         head, _, body = frame.get("raw", "").partition("\n\n")
         if frame.get("dir") == "recv" and "text/event-plain" in head and frame["node"] == "A":
-            found.append(translate("acW68", Event(body.encode())))
+            found.append(translate(IDS, Event(body.encode())))
     return [one for one in found if one is not None]
 
 
 def test_a_call_through_two_rooms() -> None:
-    sid = "acW68-a03719bf-9185-48d6-b57e-33c69bbc843a"
+    channel = "a03719bf-9185-48d6-b57e-33c69bbc843a"
+    sid = IDS.of(channel)
     first, second = (f"acW68-room-550e8400-e29b-41d4-a716-44665544000{number}" for number in (3, 4))
     member = {"session_id": sid, "room_id": first, "member_id": 1}
-    parked = SessionParked(session_id=sid, did="747713001", caller_id="527121102")
+    parked = SessionParked(session_id=sid, channel=channel, did="747713001", caller_id="527121102")
     assert occurrences("03_join_unmute_mute_leave_rejoin.jsonl") == [
         parked,
         MemberJoined(**member, muted=True),
@@ -50,6 +53,12 @@ def test_a_call_through_two_rooms() -> None:
         MemberLeft(**{**member, "room_id": second}, cause="NORMAL_CLEARING"),
         SessionEnded(session_id=sid, cause="NORMAL_CLEARING"),
     ]
+
+
+def test_a_channel_is_not_printed() -> None:
+    """Occurrences are logged when an audit finds them."""
+    parked = SessionParked(session_id="s", channel="a03719bf-9185-48d6-b57e-33c69bbc843a", did="1", caller_id="2")
+    assert "a03719bf" not in str(parked)
 
 
 def test_files_are_named_by_file_not_by_the_head_of_the_queue() -> None:

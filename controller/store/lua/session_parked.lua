@@ -5,12 +5,12 @@ if redis.call("EXISTS", K.session(A.session_id), K.ended(A.session_id)) > 0 then
 if redis.call("ZCARD", K.sessions(A.app_id)) >= A.quotas.sessions
   or tonumber(redis.call("HGET", K.usage(A.app_id), "webhook_bytes") or 0) > A.quotas.webhook_bytes then
   log("event", "refused", { app = A.app_id, session = A.session_id, reason = "quota_exceeded" })
-  send(A.node, "hangup", { app = A.app_id, session = A.session_id, cause = "SWITCH_CONGESTION" })
+  send(A.node, "hangup", { app = A.app_id, session = A.session_id, channel = A.channel, cause = "SWITCH_CONGESTION" })
   return cjson.encode({ quota_exceeded = true })
 end
 local s = { id = A.session_id, app = A.app_id, node = A.node, did = A.did, caller_id = A.caller_id, state = "parked" }
-redis.call("HSET", K.session(s.id), "app", s.app, "node", s.node, "did", s.did, "caller_id", s.caller_id,
-  "state", s.state, "started_at", math.floor(NOW / 1000), "seq", 0)
+redis.call("HSET", K.session(s.id), "app", s.app, "node", s.node, "channel", A.channel, "did", s.did,
+  "caller_id", s.caller_id, "state", s.state, "started_at", math.floor(NOW / 1000), "seq", 0)
 redis.call("ZADD", K.sessions(s.app), redis.call("INCR", K.order()), s.id)
 redis.call("SADD", K.node_sessions(s.node), s.id)
 log("event", "parked", { app = s.app, session = s.id })

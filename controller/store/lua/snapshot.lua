@@ -11,8 +11,8 @@ local sessions, rooms = {}, {}
 for _, id in ipairs(redis.call("SMEMBERS", K.node_sessions(A.node))) do
   local s = get_session(id)
   if s then
-    sessions[#sessions + 1] = { id = id, app = s.app, room = s.room, state = s.state, member_id = tonumber(s.member_id),
-      muted = s.muted == "1" }
+    sessions[#sessions + 1] = { id = id, channel = s.channel, app = s.app, room = s.room, state = s.state,
+      member_id = tonumber(s.member_id), muted = s.muted == "1" }
   end
 end
 for _, id in ipairs(redis.call("SMEMBERS", K.node_rooms(A.node))) do

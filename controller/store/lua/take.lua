@@ -13,6 +13,8 @@ for _, entry in ipairs(A.entries) do
     log("sent", command.op, { app = command.app, room = command.room, session = command.session,
       operation = command.operation, job = job })
     command.job = job
+    local s = command.op == "join" and get_session(command.session)
+    command.channel = s and s.channel or command.channel
     taken[#taken + 1] = command
   end
 end

@@ -28,7 +28,10 @@ end
 
 local function get_session(id)
   local s = get(K.session(id))
-  if s then s.id = id end
+  if not s then return nil end
+  s.id = id
+  -- A session that version 0.1 stored: its id tells the channel.
+  s.channel = s.channel or string.match(id, "-(.*)")
   return s
 end
 
