@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from controller.webhooks.connection import parse_url
-from controller.webhooks.endpoint import TYPES, matches
+from controller.webhooks.endpoint import matches
+from controller.webhooks.types import TYPES
 from esl.commands import clean_url
 from web.times import parse_ms
 

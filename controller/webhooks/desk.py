@@ -27,9 +27,9 @@ from controller.webhooks.addresses import refusal
 from controller.webhooks.connection import AttemptFailed, Connections, Network, parse_url
 from controller.webhooks.endpoint import Endpoint, fingerprint
 from controller.webhooks.message import Webhook, new_secret, parse_secret, parse_webhook_id, sign, webhook_id
+from controller.webhooks.types import TEST
 
 TEST_SECONDS = 15.0
-TEST_TYPE = "webhook.test"
 
 Args = dict[str, Any]
 
@@ -97,7 +97,7 @@ class Desk:
         # No lane's: an id and a sequence of its own, for receivers that sort by them.
         message = webhook_id(keys.partition_of(command.app_id), entry).replace("msg_", "msg_test-")
         data = orjson.dumps({"app_id": command.app_id, "uuid": message, "sequence": 1})
-        body = Webhook(entry, command.app_id, TEST_TYPE, "", answer["at"], data).body
+        body = Webhook(entry, command.app_id, TEST, "", answer["at"], data).body
         started = time.monotonic()
         outcome: Args = {"status": None, "error": None, "answer": None}
         try:

@@ -14,25 +14,6 @@ from controller.registry import App
 
 EVERYTHING = ("*",)
 
-# Every type of webhook, as docs/webhooks.md has them, but for `webhook.test`, which is sent when asked for only.
-TYPES = (
-    "conference.created",
-    "conference.destroyed",
-    "conference.member.joined",
-    "conference.member.left",
-    "conference.member.muted",
-    "conference.member.unmuted",
-    "conference.member.join_failed",
-    "conference.command.failed",
-    "conference.play.started",
-    "conference.play.finished",
-    "conference.play.paused",
-    "conference.play.stopped",
-    "conference.play.volume_changed",
-    "session.started",
-    "session.ended",
-)
-
 
 def matches(pattern: str, type_: str) -> bool:
     """`pattern`: a type, a beginning with `.*` for all below it, or `*`."""

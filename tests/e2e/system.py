@@ -23,6 +23,7 @@ from gevent.pywsgi import WSGIServer
 from standardwebhooks.webhooks import Webhook
 
 from controller.embedded import EmbeddedStore
+from tests import webhook_data
 from tests.e2e.nodes import PREFIX
 
 KEYS = {"alpha": "alpha-key-0123456789", "beta": "beta-key-0123456789"}
@@ -31,7 +32,7 @@ SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes yes").decode
 
 
 class Receiver:
-    """Takes webhooks, verifies each, and lets tests wait for them. `answers` may turn some away."""
+    """Takes webhooks, verifies each and what it says, and lets tests wait for them. `answers` may turn some away."""
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
@@ -50,6 +51,7 @@ class Receiver:
         }
         try:
             payload = Webhook(SECRET).verify(body, headers)
+            webhook_data.check(payload["type"], payload["data"])
         except Exception as error:
             self.problems.append(f"{error!r}: {body!r}")
             start_response("400 Bad Request", [])
@@ -80,7 +82,8 @@ class Receiver:
                             return dict(hook["data"])
                     self._arrived.wait()
         except gevent.Timeout:
-            raise AssertionError(f"no {kind} with {match}; there is {self.types(**match)}") from None
+            there = f"there is {self.types(**match)}; refused: {self.problems}"
+            raise AssertionError(f"no {kind} with {match}; {there}") from None
 
     def close(self) -> None:
         self._server.stop()

@@ -16,6 +16,7 @@ from controller.registry import new_app
 from controller.service import Controller, Limits
 from controller.store import keys
 from controller.webhooks.schedule import Schedule
+from tests import webhook_data
 from tests.integration import webhook_fixtures as fixtures
 from tests.integration.webhook_fixtures import ERROR, OK, SECRET, Outbox, Receiver, Start
 
@@ -227,6 +228,7 @@ def test_a_test_is_sent_at_once_and_tells_what_came_of_it(outbox: Outbox, desk: 
     request.verify()
     assert request.id == outcome["webhook_id"]
     assert orjson.loads(request.body)["type"] == "webhook.test"
+    webhook_data.check("webhook.test", request.data)
     assert request.data["app_id"] == APP
     assert desk.refused(commands.SendTest) == "rate_limited"
     assert desk.refused(commands.GetDelivery, webhook_id=outcome["webhook_id"]) == "webhook_not_found"

@@ -12,6 +12,7 @@ from controller.quotas import QUOTAS
 from controller.service import with_playback
 from controller.store import keys
 from controller.store.store import Store, tell_endings
+from tests import webhook_data
 
 NODE = "acW68"
 SESSION_KEY = b"a key of thirty-two bytes, or so"
@@ -111,13 +112,16 @@ class World:
     # What the tenant gets
 
     def webhooks(self) -> list[tuple[str, dict[str, Any]]]:
-        """Since the last call."""
+        """Since the last call, each held to what is documented of its type."""
         entries = self.store.client.xrange(
             keys.key(self.tag, "outbox"), min=b"(" + self._seen if self._seen != b"0" else "-"
         )
         if entries:
             self._seen = entries[-1][0]
-        return [(fields[b"type"].decode(), orjson.loads(fields[b"data"])) for _, fields in entries]
+        told = [(fields[b"type"].decode(), orjson.loads(fields[b"data"])) for _, fields in entries]
+        for kind, data in told:
+            webhook_data.check(kind, data)
+        return told
 
     def types(self) -> list[str]:
         return [kind for kind, _ in self.webhooks()]

@@ -1,0 +1,276 @@
+"""Every type of webhook, and what its `data` holds.
+
+The store's scripts write `data`. The OpenAPI document and the tables of docs/webhooks.md are made from these models,
+and tests hold every webhook to its model. A model's docstring says when the webhook is sent; a field whose default is
+None may be absent.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
+SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1a09"
+OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
+AUDIO = "https://cdn.example.com/announcement.wav"
+TEST = "webhook.test"
+
+RoomId = Annotated[str, Field(description="The room.", examples=[ROOM])]
+SessionId = Annotated[str, Field(description="The session.", examples=[SESSION])]
+Did = Annotated[str, Field(description="The number that was called.", examples=["747713001"])]
+CallerId = Annotated[str, Field(description="The number of the caller.", examples=["527121102"])]
+MemberId = Annotated[int, Field(description="The member's number on its media node.", examples=[7])]
+Muted = Annotated[bool, Field(description="Whether the member is muted.", examples=[True])]
+CommandUid = Annotated[
+    str,
+    Field(
+        default=None,
+        description="The `command_uid` of the command that caused this; absent when it had none, or no command did.",
+        examples=["mute-0042"],
+    ),
+]
+OperationId = Annotated[
+    str,
+    Field(
+        description="The playback, as `play` answered it; empty when none was there to stop or to set the volume of.",
+        examples=[OPERATION],
+    ),
+]
+Cause = Annotated[
+    str,
+    Field(
+        description="The hangup cause, as FreeSWITCH names it; `UNKNOWN` for a call whose end was found out later.",
+        examples=["NORMAL_CLEARING"],
+    ),
+]
+# Beside a `reason`.
+MaybeCause = Annotated[
+    str,
+    Field(default=None, description="The hangup cause, when `reason` is `hangup`.", examples=["NORMAL_CLEARING"]),
+]
+
+# Every `reason` that a webhook may give.
+REASONS = {
+    "left": "A leave command took the member out.",
+    "kicked": "The media node's operator took the member out.",
+    "hangup": "The call has ended.",
+    "room_destroyed": "The room was deleted.",
+    "node_lost": "The media node has restarted, and its calls are gone.",
+    "not_confirmed": "The media node did not confirm it within 10 s.",
+    "refused": "The media node refused it. The event log has its words.",
+    "no_answer": "The media node did not answer, or the connection to it was lost meanwhile.",
+    "node_unreachable": "The command could not be sent to the media node in time.",
+    "no_member": "The member was out of the room already.",
+    "no_members": "Nobody was in the room.",
+    "not_playing": "Nothing was playing.",
+    "unplayable": "The file could not be fetched, or is no audio; the media node does not tell which.",
+    "interrupted": "The file was not played to its end: the room was deleted or emptied, or its media node was lost.",
+}
+
+
+class Data(BaseModel):
+    """What every webhook tells."""
+
+    app_id: Annotated[str, Field(description="Your application.", examples=["demo"])]
+    sequence: Annotated[
+        int, Field(ge=1, description="Counts the webhooks of the room, or of the session outside rooms, from 1.")
+    ]
+    resynced: Annotated[
+        Literal[True],
+        Field(default=None, description="There when a comparison with the media node found it out, and not an event."),
+    ]
+
+
+class RoomData(Data):
+    """What every webhook of a room tells."""
+
+    room_id: RoomId
+
+
+class MemberData(RoomData):
+    """What every webhook about a member tells."""
+
+    uuid: SessionId
+    did: Did
+    caller_id: CallerId
+    muted: Muted
+    command_uid: CommandUid
+
+
+class SessionData(Data):
+    """What every webhook of a session outside rooms tells."""
+
+    uuid: SessionId
+    did: Did
+    caller_id: CallerId
+
+
+RoomName = Annotated[str, Field(description="The room's name.", examples=["weekly-standup"])]
+
+
+class ConferenceCreated(RoomData):
+    """The room was created."""
+
+    name: RoomName
+
+
+class ConferenceDestroyed(RoomData):
+    """The room was deleted. A `conference.member.left` for each of its members follows."""
+
+    name: RoomName
+
+
+class ConferenceMemberJoined(MemberData):
+    """The media node confirmed the join."""
+
+    member_id: MemberId
+
+
+class ConferenceMemberLeft(MemberData):
+    """The member is out."""
+
+    member_id: MemberId
+    reason: Annotated[Literal["left", "kicked", "hangup", "room_destroyed", "node_lost"], Field(description="Why.")]
+    cause: MaybeCause
+
+
+class ConferenceMemberMuted(MemberData):
+    """The media node confirmed that the member is muted."""
+
+    member_id: MemberId
+
+
+class ConferenceMemberUnmuted(MemberData):
+    """The media node confirmed that the member is no longer muted."""
+
+    member_id: MemberId
+    muted: Annotated[bool, Field(description="Whether the member is muted.", examples=[False])]
+
+
+class ConferenceMemberJoinFailed(MemberData):
+    """The join came to nothing."""
+
+    reason: Annotated[
+        Literal[
+            "kicked",
+            "hangup",
+            "room_destroyed",
+            "node_lost",
+            "not_confirmed",
+            "refused",
+            "no_answer",
+            "node_unreachable",
+        ],
+        Field(description="Why."),
+    ]
+    cause: MaybeCause
+
+
+class ConferenceCommandFailed(RoomData):
+    """A command that had been accepted came to nothing."""
+
+    command: Annotated[Literal["leave", "mute", "unmute", "play", "pause"], Field(description="The command.")]
+    reason: Annotated[
+        Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"],
+        Field(description="Why."),
+    ]
+    # Absent from here on when the command was about no member.
+    uuid: Annotated[SessionId, Field(default=None)]
+    did: Annotated[Did, Field(default=None)]
+    caller_id: Annotated[CallerId, Field(default=None)]
+    muted: Annotated[Muted, Field(default=None)]
+    member_id: Annotated[MemberId, Field(default=None)]
+    command_uid: CommandUid
+
+
+class ConferencePlayStarted(RoomData):
+    """Playback was accepted."""
+
+    operation_id: OperationId
+    urls: Annotated[list[str], Field(description="What will play, in this order.", examples=[[AUDIO]])]
+
+
+class PlayResult(BaseModel):
+    """What became of one URL."""
+
+    url: Annotated[str, Field(description="The URL.", examples=[AUDIO])]
+    status: Annotated[Literal["played", "failed"], Field(description="Whether it was played to its end.")]
+    reason: Annotated[
+        Literal["unplayable", "no_members", "refused", "no_answer", "node_unreachable", "interrupted"],
+        Field(default=None, description="Why it failed; absent when it was played."),
+    ]
+
+
+class ConferencePlayFinished(RoomData):
+    """The last URL of a playback is done, or the playback was interrupted."""
+
+    operation_id: OperationId
+    status: Annotated[
+        Literal["completed", "partial", "failed", "interrupted"],
+        Field(description="Whether all URLs were played, some, or none; or it was cut short."),
+    ]
+    results: Annotated[list[PlayResult], Field(description="What became of each URL, in their order.")]
+
+
+class ConferencePlayPaused(RoomData):
+    """Playback was paused, or goes on."""
+
+    operation_id: OperationId
+    paused: Annotated[bool, Field(description="`true`: it is paused. `false`: it goes on.", examples=[True])]
+
+
+class ConferencePlayStopped(RoomData):
+    """A stop has ended this playback; no `conference.play.finished` follows. Each that it ends is told, in order."""
+
+    operation_id: OperationId
+
+
+class ConferencePlayVolumeChanged(RoomData):
+    """The volume was set."""
+
+    operation_id: OperationId
+    volume: Annotated[int, Field(ge=-50, le=7, description="The new volume.", examples=[2])]
+
+
+class SessionStarted(SessionData):
+    """A call has arrived."""
+
+    state: Annotated[Literal["parked"], Field(description="What it does: it waits to be joined to a room.")]
+
+
+class SessionEnded(SessionData):
+    """The call has hung up."""
+
+    cause: Cause
+    duration: Annotated[int, Field(ge=0, description="How long the call was, in seconds.", examples=[42])]
+
+
+class WebhookTest(Data):
+    """You asked for it with `POST /api/v1/webhooks/endpoint/test`."""
+
+    uuid: Annotated[str, Field(description="The webhook's own id.", examples=["msg_test-p07-1795374235886-0"])]
+
+
+DATA: dict[str, type[Data]] = {
+    "conference.created": ConferenceCreated,
+    "conference.destroyed": ConferenceDestroyed,
+    "conference.member.joined": ConferenceMemberJoined,
+    "conference.member.left": ConferenceMemberLeft,
+    "conference.member.muted": ConferenceMemberMuted,
+    "conference.member.unmuted": ConferenceMemberUnmuted,
+    "conference.member.join_failed": ConferenceMemberJoinFailed,
+    "conference.command.failed": ConferenceCommandFailed,
+    "conference.play.started": ConferencePlayStarted,
+    "conference.play.finished": ConferencePlayFinished,
+    "conference.play.paused": ConferencePlayPaused,
+    "conference.play.stopped": ConferencePlayStopped,
+    "conference.play.volume_changed": ConferencePlayVolumeChanged,
+    "session.started": SessionStarted,
+    "session.ended": SessionEnded,
+    TEST: WebhookTest,
+}
+
+# Those that an endpoint may choose and deliveries can be listed by. A test is sent whatever was chosen, and not listed.
+TYPES = tuple(type_ for type_ in DATA if type_ != TEST)
