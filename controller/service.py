@@ -33,6 +33,8 @@ from controller.webhooks.desk import Desk
 from esl.commands import clean_url
 
 PREFIX_LENGTH = 5
+# Rows of a listing that are read in one step.
+STEP_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +104,28 @@ class Controller:
         if extra:
             args.update(extra(command, self._nodes))
         tag = keys.partition_of(command.app_id)
+        answer = self._page(kind, tag, args) if kind in _PAGED else self._step(kind, tag, args)
+        tell_endings(self._store, tag, answer)
+        after = self._after.get(kind)
+        return after(command, args, answer) if after else answer
+
+    def _step(self, kind: type[Command], tag: str, args: dict[str, Any]) -> dict[str, Any]:
         answer = self._store.run(SCRIPTS[kind], tag, args)
         if "refused" in answer:
             raise self._refusal(answer, args)
-        tell_endings(self._store, tag, answer)
-        empty = _LISTS.get(kind)
-        if empty:
-            answer.setdefault(empty, [])
-        after = self._after.get(kind)
-        return after(command, args, answer) if after else answer
+        return answer
+
+    def _page(self, kind: type[Command], tag: str, args: dict[str, Any]) -> dict[str, Any]:
+        """A page of a listing, in steps that do not hold the store for long."""
+        rows: list[dict[str, Any]] = []
+        answer: dict[str, Any] = {"cursor": args["after"]}
+        while len(rows) < args["limit"]:
+            part = {"after": answer["cursor"], "limit": min(STEP_ROWS, args["limit"] - len(rows))}
+            answer = self._step(kind, tag, {**args, **part})
+            rows += answer.get("rows", [])
+            if not answer["cursor"]:
+                break
+        return {**answer, "rows": rows}
 
     def _quotas(self, app_id: str) -> dict[str, int]:
         app = self._registry.app(app_id)
@@ -147,7 +162,11 @@ def _new_room(_command: CreateRoom, nodes: Nodes) -> dict[str, Any]:
 
 
 def _new_operation(command: Play, _nodes: Nodes) -> dict[str, Any]:
-    return {"operation_id": str(uuid.uuid4()), "node_urls": [clean_url(url) for url in command.urls]}
+    return {
+        "operation_id": str(uuid.uuid4()),
+        "urls": [orjson.dumps(url).decode() for url in command.urls],
+        "node_urls": [clean_url(url) for url in command.urls],
+    }
 
 
 # What a command's script needs besides the command's own fields.
@@ -164,10 +183,12 @@ def with_playback(store: Store, tag: str, answer: dict[str, Any]) -> dict[str, A
     ids = answer.pop("operations", [])
     with store.guard(), store.client.pipeline(transaction=False) as pipe:
         for operation in ids:
-            pipe.get(keys.key(tag, "urls", operation))
+            pipe.lrange(keys.key(tag, "urls", operation), 0, -1)
         found = zip(ids, pipe.execute(), strict=True)
     # One that has ended since is left out.
-    operations = [{"operation_id": operation, "urls": orjson.loads(urls)} for operation, urls in found if urls]
+    operations = [
+        {"operation_id": operation, "urls": [orjson.loads(url) for url in urls]} for operation, urls in found if urls
+    ]
     current = operations[0] if operations else {"operation_id": "", "urls": []}
     return {
         **answer,
@@ -177,11 +198,7 @@ def with_playback(store: Store, tag: str, answer: dict[str, Any]) -> dict[str, A
     }
 
 
-# Lua has no empty list: it comes as an absent one.
-_LISTS: dict[type[Command], str] = {
-    ListRooms: "rows",
-    ListMembers: "rows",
-    ListSessions: "rows",
-}
+# Listings whose pages are put together from several steps.
+_PAGED: frozenset[type[Command]] = frozenset({ListRooms, ListMembers, ListSessions})
 
 _FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in SCRIPTS}

@@ -64,7 +64,7 @@ RESYNC_ROUNDS = 3
 # How long events are held while the store is away; after that the link is dropped and compared anew.
 HOLD_SECONDS = 30.0
 # Commands are read in pages; a read waits that long for the first.
-READ_COUNT = 100
+READ_COUNT = 50
 BLOCK_MS = 500
 REMEMBERED = 200_000
 
@@ -203,8 +203,9 @@ class NodeWorker:
         for tag in keys.TAGS:
             with self._store.guard():
                 found = self._store.client.xrange(keys.key(tag, "commands", self.node.prefix))
-            if found:
-                self.take(tag, [entry.decode() for entry, _ in found])
+            entries = [entry.decode() for entry, _ in found]
+            for first in range(0, len(entries), READ_COUNT):
+                self.take(tag, entries[first : first + READ_COUNT])
 
     # Events in
 
@@ -314,9 +315,7 @@ class NodeWorker:
         """What differs between node and store, and the node's rooms."""
         members = read_conferences(connection.api(esl.JsonList()))
         channels = read_channels(connection.api(esl.ShowChannels()))
-        snapshots = self._run_many([("snapshot", tag, {}) for tag in keys.TAGS])
-        sessions = [session for snapshot in snapshots for session in snapshot.get("sessions", [])]
-        rooms = [room for snapshot in snapshots for room in snapshot.get("rooms", [])]
+        sessions, rooms = self._snapshot("sessions"), self._snapshot("rooms")
         self._ids.keep((session["channel"], session["id"]) for session in sessions)
         for known in (*sessions, *rooms):
             self._remember(known["id"], known["app"])
@@ -325,6 +324,17 @@ class NodeWorker:
             return connection.api(esl.ChannelExists(uuid)).strip() == "true"
 
         return compare(self._ids, sessions, rooms, members, channels, exists, restarted), rooms
+
+    def _snapshot(self, what: str) -> list[dict[str, Any]]:
+        """What the store has of the node, read in parts."""
+        rows: dict[str, dict[str, Any]] = {}
+        cursors = dict.fromkeys(keys.TAGS, "0")
+        while cursors:
+            steps = [("snapshot", tag, {"what": what, "cursor": cursor}) for tag, cursor in cursors.items()]
+            answers = dict(zip(cursors, self._run_many(steps), strict=True))
+            rows |= {row["id"]: row for answer in answers.values() for row in answer.get("rows", [])}
+            cursors = {tag: answer["cursor"] for tag, answer in answers.items() if answer["cursor"] != "0"}
+        return list(rows.values())
 
     def _playing(self, connection: Connection, room: dict[str, Any]) -> str | None:
         return read_playing(connection.api(esl.PlayStatus(room["id"])))

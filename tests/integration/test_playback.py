@@ -73,7 +73,7 @@ def test_urls_go_one_after_the_answer_to_the_other(world: World, room: str) -> N
 
 def test_urls_stay_what_the_app_sent_and_the_node_gets_its_own_form(world: World, room: str) -> None:
     sent, node_url = "http://media.example/a,b.wav#part", "http://media.example/a%2Cb.wav"
-    world.ask("play", room_id=room, urls=[sent], node_urls=[node_url], operation_id="op1")
+    world.ask("play", room_id=room, urls=[f'"{sent}"'], node_urls=[node_url], operation_id="op1")
     (play,) = take(world, "play")
     assert play["url"] == node_url
     assert world.room(room)["playback_urls"] == [sent]

@@ -490,7 +490,7 @@ def test_a_later_worker_shuts_the_earlier_one_out(world: World) -> None:
 
 def test_the_worker_is_told_the_channel_and_nobody_else(world: World) -> None:
     room, session = world.create(), world.park()
-    (channel,) = [one["channel"] for one in world.tell("snapshot")["sessions"]]
+    (channel,) = [one["channel"] for one in world.tell("snapshot", what="sessions", cursor="0")["rows"]]
     assert IDS.of(channel) == session
     answers = [world.ask("join", session_id=session, room_id=room), world.session(session)]
     (join,) = world.sent()
@@ -509,7 +509,9 @@ def test_a_session_of_version_0_1_goes_on(world: World) -> None:
     world.store.client.rename(keys.key(world.tag, "session", session), keys.key(world.tag, "session", old))
     world.store.client.hdel(keys.key(world.tag, "session", old), "channel")
     world.store.client.sadd(keys.key(world.tag, "node_sessions", NODE), old)
-    assert [(one["id"], one["channel"]) for one in world.tell("snapshot")["sessions"]] == [(old, channel)]
+    assert [(one["id"], one["channel"]) for one in world.tell("snapshot", what="sessions", cursor="0")["rows"]] == [
+        (old, channel)
+    ]
     world.ask("join", session_id=old, room_id=room)
     (join,) = world.sent()
     assert (join["session"], join["channel"]) == (old, channel)

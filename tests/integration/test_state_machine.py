@@ -276,7 +276,7 @@ class Machine:
             name: value
             for name, value in {
                 "operations": len(urls),
-                "url_bytes": sum(map(self.store.client.strlen, urls)),
+                "url_bytes": sum(len(b",".join(self.store.client.lrange(key, 0, -1))) for key in urls),
                 "webhook_bytes": sum(len(fields[b"data"]) for _, fields in outbox),
             }.items()
             if value

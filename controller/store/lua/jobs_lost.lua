@@ -1,7 +1,7 @@
 -- include: playback endings members answers
 -- The connection that carried these answers is gone. What the node did was compared before; the rest counts as failed.
 -- Answers for how long (ms) a play among it may still be heard, and whether there is `more` to run this for.
-local PART = 20
+local PART = 10
 if fenced() then return refuse("fenced") end
 local sent = redis.call("HSCAN", K.sent(A.node), 0, "COUNT", PART)[2]
 local heard_ms = 0

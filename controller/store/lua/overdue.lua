@@ -1,7 +1,7 @@
 -- include: playback endings members answers
 -- What the node should have answered or confirmed by now. Answers how many sessions and rooms there are (load), and
 -- whether something waits for so long that the event about it may be lost (late), and whether there is `more` to run this for.
-local PART = 20 -- of what is overdue, and of the members of a room
+local PART = 10 -- of what is overdue, and of the members of a room
 if fenced() then return refuse("fenced") end
 local OVERDUE = {}
 

@@ -1,11 +1,12 @@
 -- include: access playback
+-- A.urls: each a JSON string as the app sent it; A.node_urls: as the node gets them.
 local MOST_OPERATIONS = 100
 local r, no = own_room(A.room_id)
 if no then return no end
 local limit = limited("conf_play", r.id)
 if limit then return limit end
 if redis.call("LLEN", K.operations(r.id)) >= MOST_OPERATIONS then return refuse("too_many_operations") end
-local urls = cjson.encode(A.urls)
+local urls = table.concat(A.urls, ",")
 local bytes = #urls
 local full = exceeded("operations", 1) or exceeded("url_bytes", bytes) or exceeded("webhook_bytes", bytes)
 if full then return full end
@@ -13,13 +14,13 @@ if full then return full end
 start_cooldown("conf_play", r.id)
 redis.call("HSET", K.operation(A.operation_id), "app", r.app, "room", r.id, "total", #A.urls, "bytes", bytes, "next", 0,
   "settled", 0)
-redis.call("SET", K.urls(A.operation_id), urls)
+redis.call("RPUSH", K.urls(A.operation_id), unpack(A.urls))
 redis.call("RPUSH", K.node_urls(A.operation_id), unpack(A.node_urls))
 redis.call("RPUSH", K.operations(r.id), A.operation_id)
 use(r.app, "operations", 1)
 use(r.app, "url_bytes", bytes)
 log("command", "play", { app = r.app, room = r.id, operation = A.operation_id })
 if r.operation == "" then playback_status(r, "playing", A.operation_id) end
-tell(r, "conference.play.started", { operation_id = A.operation_id, urls = A.urls })
+tell(r, "conference.play.started", { operation_id = A.operation_id }, '"urls":[' .. urls .. "]")
 advance(r)
 return cjson.encode({ operation_id = A.operation_id, status = "in_progress" })

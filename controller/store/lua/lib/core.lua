@@ -58,10 +58,12 @@ local function use(app, quota, amount)
   redis.call("HINCRBY", K.usage(app), quota, amount)
 end
 
-local function emit(key, lane, type, data)
+-- `more`: further fields, as JSON, of what is large and JSON already.
+local function emit(key, lane, type, data, more)
   data.sequence = redis.call("HINCRBY", key, "seq", 1)
   if A.resynced then data.resynced = true end
   local text = cjson.encode(data)
+  if more then text = string.sub(text, 1, -2) .. "," .. more .. "}" end
   local id = redis.call("XADD", K.outbox(), "*", "app", data.app_id, "type", type, "lane", lane,
     "at", NOW, "data", text)
   use(data.app_id, "webhook_bytes", #text)
@@ -70,9 +72,9 @@ local function emit(key, lane, type, data)
 end
 
 -- A webhook of a room, in the room's order.
-local function tell(r, type, data)
+local function tell(r, type, data, more)
   data.app_id, data.room_id = r.app, r.id
-  emit(K.room(r.id), r.id, type, data)
+  emit(K.room(r.id), r.id, type, data, more)
 end
 
 -- A webhook of a session outside rooms, in the session's order.

@@ -2,7 +2,7 @@
 -- told in parts: the operations wait in `ending`, and whoever gets an answer with `ending` (a room id) runs
 -- tell_endings.lua until there is none. Should that process die, the node's worker does so later (`due`).
 
-local PART = 256 -- told in a step: each file counts one, and so do each 1,024 bytes of URLs
+local PART = 128 -- told in a step: each file counts one, and so do each 1,024 bytes of URLs
 local untold -- the room of which more is to be told
 
 local function result(fields)

@@ -1,8 +1,8 @@
 -- A room's playback. Operations wait in a list; their URLs are sent one at a time, each after the answer to the one
 -- before, and queue up on the node. While `flight` (a play) or `stopping` (a stop) is unanswered nothing is sent.
 --
--- Besides its hash an operation has `urls`, a string with the URLs as the app sent them (JSON), and `node_urls`, a list of
--- them as the node gets them: they may be long, and most steps need none or one.
+-- Besides its hash an operation has two lists: `urls`, each a JSON string as the app sent it, and `node_urls`, as the node
+-- gets them. They may be long, and most steps need none or one.
 --
 -- A URL: pending -> sent -> queued (the node has it) -> played | failed. `u<i>` holds "sent", "queued", "played" or
 -- "failed:why"; `v<i>` the volume that the node was given with it.
@@ -47,14 +47,16 @@ end
 -- Tells the end of an operation: `interrupted`, or what its results say.
 local function tell_finished(r, o, status)
   local results, played = {}, 0
-  for i, url in ipairs(cjson.decode(redis.call("GET", K.urls(o.id)))) do
+  for i, url in ipairs(redis.call("LRANGE", K.urls(o.id), 0, -1)) do
     local state, why = url_state(o, i - 1)
     if state == "played" then played = played + 1 end
     if not FINAL[state] then state, why = "failed", "interrupted" end
-    results[i] = { url = url, status = state, reason = why ~= "" and why or nil }
+    local reason = why ~= "" and ',"reason":"' .. why .. '"' or ""
+    results[i] = '{"url":' .. url .. ',"status":"' .. state .. '"' .. reason .. "}"
   end
   status = status or (played == #results and "completed") or (played == 0 and "failed") or "partial"
-  tell(r, "conference.play.finished", { operation_id = o.id, status = status, results = results })
+  tell(r, "conference.play.finished", { operation_id = o.id, status = status },
+    '"results":[' .. table.concat(results, ",") .. "]")
 end
 
 local function settle_url(r, o, i, state)

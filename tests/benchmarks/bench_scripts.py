@@ -1,0 +1,161 @@
+"""How long each step holds the store, at its worst: a thousand members, a hundred waiting playbacks of 128 long URLs.
+
+    python -m tests.benchmarks.bench_scripts
+
+A step is atomic: nobody else is served meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from controller.embedded import EmbeddedStore
+from controller.quotas import QUOTAS
+from controller.service import STEP_ROWS
+from controller.store.store import Store
+from controller.worker import READ_COUNT
+from tests.integration.world import World
+
+MEMBERS = 1000
+PLAYBACKS = 100
+FILES = 128
+TARGET_US = 5000
+
+
+class Timed(Store):
+    """Notes the longest run of each script, in microseconds of the server's own CPU time: what else runs does not count."""
+
+    longest: dict[str, int]
+
+    def run(self, script: str, tag: str, args: dict[str, Any]) -> dict[str, Any]:
+        before = self._cpu()
+        answer = super().run(script, tag, args)
+        self.longest[script] = max(self.longest[script], self._cpu() - before)
+        return answer
+
+    def _cpu(self) -> int:
+        told = self.client.info("cpu")
+        return round((told["used_cpu_user"] + told["used_cpu_sys"]) * 1e6)
+
+
+def urls(length: int) -> list[str]:
+    return [f"http://media.example/{number:04}".ljust(length, "x") for number in range(FILES)]
+
+
+def playing(world: World, length: int = 300, playbacks: int = PLAYBACKS) -> str:
+    """A room with a member, and as many playbacks as there may be, all of whose files the node has."""
+    room = world.create("busy")
+    world.joined(room)
+    for number in range(playbacks):
+        world.play(room, *urls(length), operation=f"op{number}")
+    while sent := world.sent():
+        for command in sent:
+            world.answer(command["job"])
+    return room
+
+
+def members(world: World) -> str:
+    room = world.create("full")
+    for number in range(MEMBERS):
+        world.joined(room, number + 1)
+    return room
+
+
+def delete_playing(world: World) -> Callable[[], object]:
+    room = playing(world)
+    return lambda: world.ask("delete_room", room_id=room)
+
+
+def stop_playing(world: World) -> Callable[[], object]:
+    room = playing(world)
+    return lambda: world.ask("stop", room_id=room)
+
+
+def files_end(world: World) -> Callable[[], object]:
+    room = playing(world)
+    done = [(f"op{number}", index) for number in range(3) for index in range(FILES)]
+    return lambda: [world.tell("file_done", room_id=room, operation_id=op, index=index) for op, index in done]
+
+
+def long_urls(world: World) -> Callable[[], object]:
+    def run() -> None:
+        room = playing(world, 2048, 3)
+        world.tell("file_done", room_id=room, operation_id="op2", index=FILES - 1)
+
+    return run
+
+
+def look_up(world: World) -> Callable[[], object]:
+    room = members(world)
+
+    def run() -> None:
+        world.ask("list_members", room_id=room, limit=STEP_ROWS, after=0)
+        world.ask("list_sessions", limit=STEP_ROWS, after=0)
+        world.ask("list_rooms", limit=STEP_ROWS, after=0)
+        world.tell("snapshot", what="sessions", cursor="0")
+
+    return run
+
+
+def node_lost(world: World) -> Callable[[], object]:
+    room = members(world)
+
+    def run() -> None:
+        for number in range(MEMBERS):
+            session = world.park(number + 1)
+            world.ask("mute", want="unmute", session_id=session)
+            if number % READ_COUNT == 0:
+                world.sent()
+        while world.tell("jobs_lost")["more"]:
+            pass
+        world.ask("delete_room", room_id=room)
+        world.overdue()
+
+    return run
+
+
+SCENARIOS: dict[str, Callable[[World], Callable[[], Any]]] = {
+    "a room with 100 playbacks is deleted": delete_playing,
+    "a room with 100 playbacks is stopped": stop_playing,
+    "files end in a room with 100 playbacks": files_end,
+    "playbacks of 128 URLs of 2,048 characters": long_urls,
+    "1,000 members and sessions are listed": look_up,
+    "1,000 members are unmuted, the link is lost, the room is deleted": node_lost,
+}
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    over = 0
+    with TemporaryDirectory() as folder:
+        embedded = EmbeddedStore(Path(folder))
+        embedded.start()
+        try:
+            store = Timed.connect(embedded.url)
+            assert isinstance(store, Timed)
+            store.timeout = 60.0
+            store.longest = defaultdict(int)
+            store.load_scripts()
+            for title, scenario in SCENARIOS.items():
+                store.client.flushall()
+                world = World(store)
+                world.limits["quotas"] = world.worker["quotas"] = dict.fromkeys(QUOTAS, 1 << 30)
+                run = scenario(world)
+                store.longest = defaultdict(int)
+                run()
+                print(title)
+                for name, longest in sorted(store.longest.items(), key=lambda item: -item[1])[:6]:
+                    over += longest > TARGET_US
+                    print(f"  {name:<20} {longest:>7,} us{'  over' if longest > TARGET_US else ''}")
+        finally:
+            embedded.stop()
+    print(f"{over} over {TARGET_US:,} us" if over else f"none over {TARGET_US:,} us")
+
+
+if __name__ == "__main__":
+    main()
