@@ -103,13 +103,15 @@ class GetRoom(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListRooms(Command):
-    """-> `{"rows": [{"room_id", "name", "members", "created_at": epoch seconds}], "cursor": str}`.
+    """-> `{"rows": [{"room_id", "name", "members", "created_at": epoch seconds}], "cursor": int}`.
 
-    `after` is the position to go on from (0: the beginning); `cursor` of the answer is an int, 0 at the end.
+    `after` is the position to go on from (0: the beginning); `cursor` of the answer is one, 0 at the end. With
+    `name`, only the room that has it.
     """
 
     limit: int
     after: int = 0
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,10 +133,17 @@ class GetSession(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListSessions(Command):
-    """-> `{"rows": [as GetSession], "cursor": int}`."""
+    """-> `{"rows": [as GetSession], "cursor": int}`.
+
+    Only those in that `state`, of that `room` (joining, in it or leaving), or called at that `did`. A page that is
+    narrowed may be short, and even empty, with more to come: `cursor` says so.
+    """
 
     limit: int
     after: int = 0
+    state: str | None = None
+    room: str | None = None
+    did: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -380,6 +380,7 @@ def test_cooldowns_are_started_by_what_was_accepted_only(store: Store) -> None:
     assert world.ask("join", session_id=session, room_id=room)["status"] == "joining"
     refused = world.ask("join", session_id=session, room_id=other)
     assert refused["refused"] == "rate_limited"
+    assert refused["detail"]["group"] == "conference"
     assert 59_000 < refused["detail"]["retry_after_ms"] <= 60_000
     assert world.ask("leave", session_id=session)["refused"] == "rate_limited"
     world.sent()
@@ -475,6 +476,61 @@ def test_pages_neither_repeat_nor_skip_what_was_there_throughout(world: World) -
         if not after:
             break
     assert seen == [*rooms[:5], *rooms[6:], late]
+
+
+def test_a_room_is_found_by_its_name(world: World, store: Store) -> None:
+    rooms = [world.create(name) for name in ("standup", "standup-2", "Standup")]
+    world.joined(rooms[0])
+    (found,) = world.ask("list_rooms", limit=50, after=0, name="standup")["rows"]
+    assert (found["room_id"], found["name"], found["members"]) == (rooms[0], "standup", 1)
+    world.ask("delete_room", room_id=rooms[0])
+    assert world.ask("list_rooms", limit=50, after=0, name="standup") == {"cursor": 0}
+    stranger = next(f"app{n}" for n in range(100) if keys.partition_of(f"app{n}") == world.tag)
+    assert World(store, stranger).ask("list_rooms", limit=50, after=0, name="standup-2") == {"cursor": 0}
+
+
+def test_sessions_are_narrowed(world: World) -> None:
+    room, other = world.create("room"), world.create("other")
+    joined, elsewhere = world.joined(room, 1), world.joined(other, 2)
+    joining, parked = world.park(3), world.park(4)
+    world.ask("join", session_id=joining, room_id=room)
+    world.tell("session_parked", app_id="demo", session_id=f"{NODE}-other-number", did="+1234", caller_id="x")
+
+    def listed(**narrowing: str) -> list[str]:
+        answer = world.ask("list_sessions", limit=50, after=0, **narrowing)
+        assert answer["cursor"] == 0
+        return [row["uuid"] for row in answer.get("rows", [])]
+
+    assert listed(state="joined") == [joined, elsewhere]
+    assert listed(room=room) == [joined, joining]
+    assert listed(room=room, state="joining") == [joining]
+    assert listed(did="+1234") == [f"{NODE}-other-number"]
+    assert listed(did="1234") == []
+    assert listed(state="parked", did="747713001") == [parked]
+    assert listed(room=f"{NODE}-room-of-nobody") == []
+
+
+def test_a_narrowed_page_looks_at_so_many_sessions_and_no_more(world: World) -> None:
+    """A page may be empty, and not be the last."""
+    rare = (5, 6, 2_100)
+    for number in range(2_150):
+        did = "rare" if number in rare else "usual"
+        world.tell("session_parked", app_id="demo", session_id=f"{NODE}-{number}", did=did, caller_id="x")
+    pages, after = [], 0
+    while True:
+        page = world.ask("list_sessions", limit=2, after=after, did="rare")
+        pages.append([row["uuid"] for row in page.get("rows", [])])
+        if not (after := page["cursor"]):
+            break
+    assert pages == [[f"{NODE}-5", f"{NODE}-6"], [], [], [f"{NODE}-2100"]]
+
+
+def test_a_limit_of_the_app_is_no_cooldown_of_a_group(store: Store) -> None:
+    world = World(store, rate=1)
+    room = world.create()
+    refused = world.ask("pause", room_id=room)
+    assert refused["refused"] == "rate_limited"
+    assert set(refused["detail"]) == {"retry_after_ms"}
 
 
 def test_a_later_worker_shuts_the_earlier_one_out(world: World) -> None:

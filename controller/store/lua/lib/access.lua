@@ -27,12 +27,9 @@ end
 
 -- Refuses when the app or the cooldown `group` of `id` is over its limit.
 local function limited(group, id)
-  local wait = over_ms
-  if not wait and group then
-    local left = redis.call("PTTL", K.cooldown(group, id))
-    if left > 0 then wait = left end
-  end
-  if wait then return refuse("rate_limited", { retry_after_ms = wait, group = group }) end
+  if over_ms then return refuse("rate_limited", { retry_after_ms = over_ms }) end
+  local left = group and redis.call("PTTL", K.cooldown(group, id)) or 0
+  if left > 0 then return refuse("rate_limited", { retry_after_ms = left, group = group }) end
   if group and not A.node_up then return refuse("node_down") end
 end
 
@@ -88,13 +85,17 @@ local function accept(group, type, s, answer)
 end
 
 -- One page of a sorted set whose scores only grow: positions stay, so a page neither repeats nor skips an entry.
-local function page(key, describe)
-  local found = redis.call("ZRANGEBYSCORE", key, "(" .. A.after, "+inf", "WITHSCORES", "LIMIT", 0, A.limit + 1)
+-- `describe` answers nil for what does not belong. With `most`, so many are looked at and no more: the page may then be
+-- short, or empty, and yet not the last.
+local function page(key, describe, most)
+  most = most or A.limit
+  local found = redis.call("ZRANGEBYSCORE", key, "(" .. A.after, "+inf", "WITHSCORES", "LIMIT", 0, most + 1)
   local rows, cursor = {}, 0
-  for i = 1, math.min(#found, A.limit * 2), 2 do
+  for i = 1, math.min(#found, most * 2), 2 do
     local row = describe(found[i])
     if row then rows[#rows + 1] = row end
-    if #found > A.limit * 2 then cursor = tonumber(found[i + 1]) end
+    cursor = i + 2 < #found and tonumber(found[i + 1]) or 0
+    if #rows == A.limit then break end
   end
   return cjson.encode({ rows = #rows > 0 and rows or nil, cursor = cursor })
 end
