@@ -15,7 +15,8 @@ def api(controller: Controller, options: ApiOptions) -> Api:
     from web.server import Server  # noqa: PLC0415
 
     settings = WebSettings(cursor_key=options.cursor_key)
-    return Server(create_app(controller, settings=settings), options.host, options.port)
+    app = create_app(controller, settings=settings)
+    return Server(app, options.host, options.port, body_limit=app.body_limit)
 
 
 def main() -> None:

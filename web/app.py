@@ -10,16 +10,18 @@ from functools import partial
 from typing import Any
 
 import orjson
-from flask import Flask, Response, request
+from flask import Response, request
 from flask.json.provider import JSONProvider
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from web import auth, context, errors, openapi
+from controller.errors import StoreUnavailable
+from web import auth, bodies, context, errors, openapi
 from web.conferences import conferences
 from web.context import Context, Controller
 from web.cursor import Cursors
+from web.errors import Unauthenticated
 from web.health import health
 from web.schemas import Error
 from web.sessions import sessions
@@ -33,7 +35,6 @@ class WebSettings:
     """`cursor_key` seals cursors: API processes that serve the same clients must share it."""
 
     cursor_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
-    max_body: int = 64 * 1024
 
 
 class _Json(JSONProvider):
@@ -48,8 +49,26 @@ class _Json(JSONProvider):
         return Response(body, content_type="application/json")
 
 
-class _App(OpenAPI):
+class App(OpenAPI):
+    """The WSGI application. `body_limits`: how large a body may be (bytes), by endpoint."""
+
     json_provider_class = _Json
+    body_limits: dict[str, int]
+
+    def body_limit(self, environ: dict[str, Any]) -> int:
+        """How large the body of this request may be (bytes): with a key, as its endpoint says."""
+        with self.request_context(environ):
+            try:
+                auth.authenticate(environ)
+            except Unauthenticated:
+                return bodies.SMALL
+            except StoreUnavailable:
+                pass  # Said once the body has been read.
+            return self.limit_of_endpoint()
+
+    def limit_of_endpoint(self) -> int:
+        """The same of the request being handled, whoever sent it."""
+        return self.body_limits.get(request.endpoint or "", bodies.SMALL)
 
     def make_default_options_response(self) -> Response:
         response = super().make_default_options_response()
@@ -58,10 +77,10 @@ class _App(OpenAPI):
         return response
 
 
-def create_app(controller: Controller, *, settings: WebSettings | None = None) -> Flask:
+def create_app(controller: Controller, *, settings: WebSettings | None = None) -> App:
     """The REST API over `controller`, as a WSGI application."""
     settings = settings or WebSettings()
-    app = _App(
+    app = App(
         __name__,
         info=Info(title=openapi.TITLE, version=openapi.VERSION, description=openapi.DESCRIPTION),
         security_schemes=auth.SECURITY_SCHEMES,
@@ -70,27 +89,30 @@ def create_app(controller: Controller, *, settings: WebSettings | None = None) -
         doc_ui=False,
         static_folder=None,
     )
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     # A path is taken as it stands: `//` and a trailing `/` are other paths, not redirects.
     app.url_map.merge_slashes = False
     context.install(app, Context(controller=controller, cursors=Cursors(settings.cursor_key)))
-    app.before_request(partial(_admit, settings.max_body))
+    app.before_request(partial(_admit, app))
     app.after_request(_finish)
     errors.install(app)
-    for resource in (conferences, sessions, webhooks, health):
+    app.body_limits = {}
+    for resource in (conferences, sessions, webhooks):
         app.register_api(resource)
+        app.body_limits |= resource.body_limits
+    app.register_api(health)
     openapi.install(app)
     return app
 
 
-def _admit(max_body: int) -> None:
+def _admit(app: App) -> None:
     """Ahead of everything else: the id first, as all that follows may log it; the key before all that may tell."""
     environ = request.environ
     given = environ.get("HTTP_X_REQUEST_ID", "")
     environ[context.REQUEST_ID] = given if _REQUEST_ID(given) else str(uuid.uuid4())
+    request.max_content_length = most = app.limit_of_endpoint()
     auth.authenticate(environ)
     # Here for the sake of requests whose body nobody will read.
-    if (request.content_length or 0) > max_body:
+    if (request.content_length or 0) > most:
         raise RequestEntityTooLarge
 
 

@@ -20,24 +20,26 @@ from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
 from web.resource import Answer, Resource
 from web.schemas import (
+    MAX_MEMBERS,
+    MAX_ROOMS,
     MemberList,
+    MemberPage,
     NewRoom,
     Nothing,
-    Page,
-    PlaybackChanged,
+    PauseToggled,
+    PlaybackStopped,
     PlayBody,
     PlayStarted,
     Room,
     RoomCreated,
     RoomDeleted,
     RoomList,
+    RoomPage,
     RoomPath,
     VolumeBody,
+    VolumeSet,
 )
 from web.times import iso
-
-MAX_ROOMS = 200
-MAX_MEMBERS = 1000
 
 _ROOM = ("room_not_found", "room_forbidden")
 
@@ -55,13 +57,13 @@ def create_room(body: NewRoom) -> Answer:
 
 
 @conferences.serves("GET", "", answers={200: RoomList})
-def list_rooms(query: Page) -> Answer:
+def list_rooms(query: RoomPage) -> Answer:
     """List the application's rooms.
 
     At most 200 in a page. A room that exists throughout appears exactly once."""
-    scope = (app_id(), "rooms")
+    scope = (app_id(), "rooms", *query.narrowed_by)
     after = cursors().open(query.cursor, *scope)
-    answer = execute(ListRooms(app_id=app_id(), limit=min(query.limit, MAX_ROOMS), after=after))
+    answer = execute(ListRooms(app_id=app_id(), limit=min(query.limit, MAX_ROOMS), after=after, name=query.name))
     rooms = [
         {
             "room_id": row["room_id"],
@@ -92,7 +94,7 @@ def get_room(path: RoomPath) -> Answer:
 
 
 @conferences.serves("GET", "/<room_id>/members", answers={200: MemberList}, refuses=("room_not_found",))
-def list_members(path: RoomPath, query: Page) -> Answer:
+def list_members(path: RoomPath, query: MemberPage) -> Answer:
     """List a room's members.
 
     At most 1000 in a page. Sessions still joining are not members yet. A foreign room is 404 here."""
@@ -125,7 +127,9 @@ def delete_room(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     "POST",
     "/<room_id>/play",
     answers={202: PlayStarted},
-    refuses=(*_ROOM, "too_many_operations", "quota_exceeded", "node_down"),
+    refuses=(*_ROOM, "too_many_operations", "quota_exceeded", "node_down", "url_refused"),
+    cooldown="conf_play",
+    details={"url_refused": {"fields": [{"field": "urls.0", "problem": "leads to an address that is not public"}]}},
 )
 def play(path: RoomPath, body: PlayBody) -> Answer:
     """Play audio files into a room.
@@ -139,8 +143,9 @@ def play(path: RoomPath, body: PlayBody) -> Answer:
 @conferences.serves(
     "POST",
     "/<room_id>/pause",
-    answers={202: PlaybackChanged},
+    answers={202: PauseToggled},
     refuses=(*_ROOM, "nothing_playing", "quota_exceeded", "node_down"),
+    cooldown="conference_control",
 )
 def pause(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     """Pause playback, or resume it.
@@ -150,7 +155,13 @@ def pause(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     return _playback(execute(TogglePause(app_id=app_id(), room_id=path.room_id)))
 
 
-@conferences.serves("POST", "/<room_id>/stop", answers={202: PlaybackChanged}, refuses=(*_ROOM, "node_down"))
+@conferences.serves(
+    "POST",
+    "/<room_id>/stop",
+    answers={202: PlaybackStopped},
+    refuses=(*_ROOM, "node_down"),
+    cooldown="conference_control",
+)
 def stop(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     """Stop all playback in a room, also what waits.
 
@@ -162,8 +173,9 @@ def stop(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
 @conferences.serves(
     "POST",
     "/<room_id>/volume",
-    answers={202: PlaybackChanged},
+    answers={202: VolumeSet},
     refuses=(*_ROOM, "quota_exceeded", "node_down"),
+    cooldown="conference_control",
 )
 def set_volume(path: RoomPath, body: VolumeBody) -> Answer:
     """Set the volume of a room's playback, now and later.

@@ -10,10 +10,11 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 
-from controller.errors import Refused
+from web.errors import Invalid
 
 _POSITION_BYTES = 8
 _SEAL_BYTES = 16
+_PROBLEM = ("cursor", "must be the cursor of the page before, asked for with the same parameters")
 # 24 bytes are 32 characters of base64 without padding.
 _LENGTH = (_POSITION_BYTES + _SEAL_BYTES) * 4 // 3
 
@@ -33,16 +34,16 @@ class Cursors:
         return urlsafe_b64encode(number + seal[:_SEAL_BYTES]).decode()
 
     def open(self, cursor: str, *scope: str) -> int:
-        """The position in `cursor`, 0 for an empty one. Refuses one that was not sealed for `scope`."""
+        """The position in `cursor`, 0 for an empty one. Raises Invalid for one that was not sealed for `scope`."""
         if not cursor:
             return 0
         if len(cursor) != _LENGTH or not cursor.isascii():
-            raise Refused("bad_cursor")
+            raise Invalid([_PROBLEM])
         try:
             position = int.from_bytes(urlsafe_b64decode(cursor)[:_POSITION_BYTES], "big")
         except Base64Error as error:
-            raise Refused("bad_cursor") from error
+            raise Invalid([_PROBLEM]) from error
         # Comparing whole cursors also refuses the other spellings that base64 has for the same bytes.
         if not hmac.compare_digest(self.seal(position, *scope), cursor):
-            raise Refused("bad_cursor")
+            raise Invalid([_PROBLEM])
         return position

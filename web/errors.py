@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_openapi3.types import ResponseDict
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from controller.errors import REASONS, Refused, StoreUnavailable
+from controller.webhooks.types import ROOM
 from web import context
 
 logger = logging.getLogger(__name__)
 
 # The status for each reason in `controller.errors.REASONS`.
 STATUS: dict[str, int] = {
-    "bad_cursor": 400,
     "url_refused": 400,
     "room_forbidden": 403,
     "session_forbidden": 403,
@@ -52,23 +53,24 @@ STATUS: dict[str, int] = {
 TITLES: dict[int, str] = {
     400: "Invalid request",
     401: "Missing or invalid X-App-ID or X-API-Key",
-    404: "Not found",
-    405: "Method not allowed",
+    404: "There is no such path. /docs lists those there are.",
+    405: "Method not allowed. The Allow header lists those that are.",
     408: "Request took too long to arrive",
     413: "Request body too large",
     414: "Request line too long",
     431: "Request headers too large",
-    500: "Internal error",
-    503: "Service temporarily unavailable",
+    500: "Internal error. The server's log says more under the X-Request-ID of this answer.",
+    503: "Service temporarily unavailable. Try again in a few seconds.",
 }
 
 # Seconds after which to ask again: a node's link that dropped, or a store that failed over, is back by then.
 RETRY_AFTER = 2
 
-_EXAMPLE_DETAIL: dict[str, dict[str, Any]] = {
-    "name_taken": {"room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440000"},
+_EXAMPLE_DETAILS: dict[str, dict[str, Any]] = {
+    "name_taken": {"room_id": ROOM},
+    "in_other_room": {"room_id": ROOM},
     "quota_exceeded": {"quota": "rooms", "limit": 1000, "used": 1000},
-    "rate_limited": {"retry_after_ms": 1250},
+    "rate_limited": {"retry_after_ms": 12},
     "url_refused": {"fields": [{"field": "url", "problem": "is not a public address"}]},
 }
 _HEADERS: dict[int, dict[str, str]] = {
@@ -98,13 +100,9 @@ def body(error: str, detail: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return envelope
 
 
-def answer(
-    status: int,
-    error: str | None = None,
-    detail: Mapping[str, Any] | None = None,
-    headers: dict[str, str] | None = None,
-) -> Response:
-    text = orjson.dumps(body(error or TITLES[status], detail))
+def answer(status: int, envelope: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Response:
+    """`envelope`: the body, if it is another than the status's own."""
+    text = orjson.dumps(envelope or body(TITLES[status]))
     return Response(text, status, headers, content_type="application/json")
 
 
@@ -113,17 +111,14 @@ def install(app: Flask) -> None:
         app.register_error_handler(kind, handler)
 
 
-def documented(statuses: Iterable[int], reasons: Iterable[str]) -> ResponseDict:
-    """The OpenAPI responses of an endpoint that answers with these statuses and refuses for these reasons."""
-    examples: dict[int, dict[str, Any]] = {status: {} for status in statuses}
-    for status in statuses:
-        examples[status]["general"] = {"value": body(TITLES[status])}
-    for reason in reasons:
-        value = body(REASONS[reason], _EXAMPLE_DETAIL.get(reason))
-        examples.setdefault(STATUS[reason], {})[reason] = {"value": value}
+def documented(examples: Iterable[tuple[int, str, dict[str, Any]]]) -> ResponseDict:
+    """The OpenAPI responses of an endpoint with these errors: the status, a name and the body of each."""
+    by_status: dict[int, dict[str, Any]] = {}
+    for status, name, value in examples:
+        by_status.setdefault(status, {})[name] = {"value": value}
     return {
         str(status): {
-            "description": "; ".join(example["value"]["error"] for example in by_reason.values()),
+            "description": HTTPStatus(status).phrase,
             "headers": {
                 name: {"description": meaning, "schema": {"type": "string"}}
                 for name, meaning in _HEADERS.get(status, {}).items()
@@ -131,12 +126,35 @@ def documented(statuses: Iterable[int], reasons: Iterable[str]) -> ResponseDict:
             "content": {
                 "application/json": {
                     "schema": {"$ref": "#/components/schemas/Error"},
-                    "examples": by_reason,
+                    "examples": by_name,
                 }
             },
         }
-        for status, by_reason in sorted(examples.items())
+        for status, by_name in sorted(by_status.items())
     }
+
+
+def example(reason: str, details: dict[str, dict[str, Any]] | None = None) -> tuple[int, str, dict[str, Any]]:
+    """What a refusal looks like, for `documented`. `details`: other details than are usual, by reason."""
+    detail = {**_EXAMPLE_DETAILS, **(details or {})}.get(reason)
+    return STATUS[reason], reason, body(REASONS[reason], detail)
+
+
+def cooling_down(group: str) -> tuple[int, str, dict[str, Any]]:
+    """What a request too many of that group is told, for `documented`."""
+    return 429, group, body(REASONS["rate_limited"], {"retry_after_ms": 1250, "group": group})
+
+
+def invalid(problems: list[tuple[str, str]]) -> dict[str, Any]:
+    """The body for a request with these problems."""
+    field, problem = problems[0]
+    fields = [{"field": field, "problem": problem} for field, problem in problems]
+    return body(f"{TITLES[400]}: {field} {problem}", {"fields": fields})
+
+
+def too_large(max_bytes: int) -> dict[str, Any]:
+    """The body for a request whose own body is longer than `max_bytes`."""
+    return body(f"{TITLES[413]}: at most {max_bytes} bytes are taken here", {"max_bytes": max_bytes})
 
 
 def _refused(error: Refused) -> Response:
@@ -146,13 +164,11 @@ def _refused(error: Refused) -> Response:
         headers["Retry-After"] = str(max(1, -(-int(error.detail.get("retry_after_ms", 0)) // 1000)))
     elif status == 503:
         headers["Retry-After"] = str(RETRY_AFTER)
-    return answer(status, REASONS[error.code], error.detail, headers)
+    return answer(status, body(REASONS[error.code], error.detail), headers)
 
 
 def _invalid(error: Invalid) -> Response:
-    field, problem = error.problems[0]
-    fields = [{"field": field, "problem": problem} for field, problem in error.problems]
-    return answer(400, f"{TITLES[400]}: {field} {problem}", {"fields": fields})
+    return answer(400, invalid(error.problems))
 
 
 def _unauthenticated(_error: Unauthenticated) -> Response:
@@ -164,12 +180,16 @@ def _store_unavailable(error: StoreUnavailable) -> Response:
     return answer(503, headers={"Retry-After": str(RETRY_AFTER)})
 
 
+def _too_large(_error: RequestEntityTooLarge) -> Response:
+    return answer(413, too_large(request.max_content_length or 0))
+
+
 def _http(error: HTTPException) -> Response:
     status = error.code or 500
     headers = {}
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         headers["Allow"] = ", ".join(sorted(error.valid_methods))
-    return answer(status, TITLES.get(status, error.name), headers=headers)
+    return answer(status, body(TITLES.get(status, error.name)), headers)
 
 
 def _unexpected(_error: Exception) -> Response:
@@ -182,6 +202,7 @@ _HANDLERS: dict[type[Exception], Any] = {
     Invalid: _invalid,
     Unauthenticated: _unauthenticated,
     StoreUnavailable: _store_unavailable,
+    RequestEntityTooLarge: _too_large,
     HTTPException: _http,
     Exception: _unexpected,
 }

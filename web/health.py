@@ -12,6 +12,9 @@ from web.schemas import Alive, Ready
 
 health = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="Outside the API: no key needed.")])
 
+_NOT_READY = "Not ready: the store must answer, and at least one media node be up"
+_EXAMPLE = (503, "not_ready", errors.body(_NOT_READY, {"store": True, "nodes": {"acW68": False}}))
+
 
 @health.get("/healthz", operation_id="healthz", responses={"200": Alive})
 def healthz() -> Answer:
@@ -19,7 +22,7 @@ def healthz() -> Answer:
     return {"status": "ok"}, 200
 
 
-@health.get("/readyz", operation_id="readyz", responses={"200": Ready, **errors.documented([503], ())})
+@health.get("/readyz", operation_id="readyz", responses={"200": Ready, **errors.documented([_EXAMPLE])})
 def readyz() -> Answer | Response:
     """Whether the store answers and at least one media node is up.
 
@@ -28,4 +31,4 @@ def readyz() -> Answer | Response:
     parts = {"store": bool(found["store"]), "nodes": dict(found["nodes"])}
     if parts["store"] and any(found["nodes"].values()):
         return {"status": "ready", **parts}, 200
-    return errors.answer(503, "Not ready", parts, {"Retry-After": str(errors.RETRY_AFTER)})
+    return errors.answer(503, errors.body(_NOT_READY, parts), {"Retry-After": str(errors.RETRY_AFTER)})

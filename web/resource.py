@@ -17,9 +17,9 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ValidationError
 
-from web import auth, errors
+from web import auth, bodies, errors
 from web.errors import Invalid
-from web.schemas import RoomPath
+from web.schemas import Query
 
 Answer = tuple[dict[str, Any], int]
 View = TypeVar("View", bound=Callable[..., Answer])
@@ -27,18 +27,17 @@ View = TypeVar("View", bound=Callable[..., Answer])
 # In place of pydantic's texts, which change between versions. `{}` are the error's own figures.
 _PROBLEMS = {
     "missing": "is required",
-    "extra_forbidden": "is not a known field",
+    "extra_forbidden": "is not a known {kind}: {known}",
     "string_type": "must be a string",
     "string_unicode": "must be valid Unicode",
-    "string_too_short": "must have at least {min_length} characters",
+    "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "has the wrong form",
     "int_type": "must be an integer",
     "literal_error": "must be {expected}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "list_type": "must be a list",
-    "too_short": "must have at least {min_length} entries",
+    "too_short": "must not be empty",
     "too_long": "must have at most {max_length} entries",
     "value_error": "{error}",
 }
@@ -57,6 +56,8 @@ class Resource(APIBlueprint):
             abp_tags=[Tag(name=name, description=description)],
             abp_security=auth.SECURITY,
         )
+        # How large a body may be (bytes), by endpoint.
+        self.body_limits: dict[str, int] = {}
 
     def serves(
         self,
@@ -65,18 +66,31 @@ class Resource(APIBlueprint):
         *,
         answers: dict[int, type[BaseModel]],
         refuses: tuple[str, ...] = (),
+        cooldown: str | None = None,
+        details: dict[str, dict[str, Any]] | None = None,
     ) -> Callable[[View], View]:
-        """Register a view. `answers`: its successes; `refuses`: the controller's reasons that are its own."""
+        """Register a view. `answers`: its successes; `refuses`: the controller's reasons that are its own.
+
+        `cooldown`: the group of its rate limit. `details`: what a reason says besides, as an example.
+        """
 
         def register(view: View) -> View:
             hints = get_type_hints(view)
-            statuses = [401, 413, 503]
-            if "body" in hints or "query" in hints or hints.get("path") is RoomPath:
-                statuses.append(400)
-            responses: ResponseDict = {str(status): model for status, model in answers.items()}
-            responses |= errors.documented(statuses, (*refuses, "rate_limited"))
+            path, query, body = (hints.get(part) for part in ("path", "query", "body"))
+            most = bodies.largest(body) if body else bodies.SMALL
+            self.body_limits[f"{self.name}.{view.__name__}"] = most
+            examples = [
+                (400, "invalid", errors.invalid(_example_problems(path, query, body))),
+                (401, "unauthenticated", errors.body(errors.TITLES[401])),
+                (413, "too_large", errors.too_large(most)),
+                (503, "unavailable", errors.body(errors.TITLES[503])),
+                *(errors.example(reason, details) for reason in (*refuses, "rate_limited")),
+            ]
+            if cooldown:
+                examples.append(errors.cooling_down(cooldown))
             add = {"GET": self.get, "POST": self.post, "PUT": self.put, "DELETE": self.delete}[method]
-            add(rule, operation_id=view.__name__, responses=responses)(view)
+            responses: ResponseDict = {str(status): model for status, model in answers.items()}
+            add(rule, operation_id=view.__name__, responses=responses | errors.documented(examples))(view)
             return view
 
         return register
@@ -85,21 +99,45 @@ class Resource(APIBlueprint):
     def create_view_func(func: Callable[..., Answer], *parts: Any, **_options: Any) -> Callable[..., Answer]:
         """What flask-openapi3 wraps a view in: here, what reads the view's arguments."""
         _header, _cookie, path, query, _form, body, _raw = parts
-        readers: list[tuple[str, Callable[[dict[str, Any]], BaseModel]]] = []
-        if path:
-            readers.append(("path", lambda values: _check(path, values)))
-        if query:
-            readers.append(("query", lambda _values: _check(query, _query(query))))
-        if body:
-            optional = not any(field.is_required() for field in body.model_fields.values())
-            readers.append(("body", lambda _values: _check(body, _json(optional))))
 
         @wraps(func)
         def view(**values: Any) -> Answer:
-            answer: Answer = func(**{name: read(values) for name, read in readers})
+            arguments = {}
+            if path:
+                arguments["path"] = _check(path, values)
+            parameters = _check(query or Query, _query())
+            if query:
+                arguments["query"] = parameters
+            if body:
+                arguments["body"] = _check(body, _json(_may_be_left_out(body)))
+            answer: Answer = func(**arguments)
             return answer
 
         return view
+
+
+def _may_be_left_out(body: type[BaseModel]) -> bool:
+    return not any(field.is_required() for field in body.model_fields.values())
+
+
+def _example_problems(
+    path: type[BaseModel] | None, query: type[BaseModel] | None, body: type[BaseModel] | None
+) -> list[tuple[str, str]]:
+    """Of a request that such a view refuses: a field is missing, or an id, a limit or a parameter is none."""
+    tries: list[tuple[type[BaseModel] | None, dict[str, Any]]] = [
+        (body, {}),
+        (path, {"room_id": "weekly-standup", "uuid": "", "webhook_id": ""}),
+        (body, {"command_uid": ""}),
+        (query, {"limit": "0"}),
+        (Query, {"page": "2"}),
+    ]
+    for model, values in tries:
+        try:
+            if model:
+                _check(model, values)
+        except Invalid as found:
+            return found.problems
+    raise AssertionError("no parameters are known, and one was taken")
 
 
 def _check(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
@@ -107,7 +145,10 @@ def _check(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
         return model.model_validate(values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[:_MAX_PROBLEMS]
-        problems = [(_field(each["loc"]), _problem(each["type"], each.get("ctx", {}))) for each in found]
+        kind = "parameter" if issubclass(model, Query) else "field"
+        names = ", ".join(model.model_fields)
+        figures = {"kind": kind, "known": f"known are {names}" if names else "there are none"}
+        problems = [(_field(each["loc"]), _problem(each["type"], figures | each.get("ctx", {}))) for each in found]
     # Outside of the handler: the chained exception would hold the whole input.
     raise Invalid(problems)
 
@@ -121,15 +162,12 @@ def _problem(kind: str, figures: dict[str, Any]) -> str:
     return _PROBLEMS.get(kind, "is invalid").format(**figures)
 
 
-def _query(model: type[BaseModel]) -> dict[str, str]:
-    values = {}
-    for name in model.model_fields:
-        given = request.args.getlist(name)
-        if len(given) > 1:
-            raise Invalid([(name, "must be given once")])
-        if given:
-            values[name] = given[0]
-    return values
+def _query() -> dict[str, str]:
+    given = request.args.to_dict(flat=False)
+    twice = [(_field((name,)), "must be given once") for name, values in given.items() if len(values) > 1]
+    if twice:
+        raise Invalid(twice[:_MAX_PROBLEMS])
+    return {name: values[0] for name, values in given.items()}
 
 
 def _json(optional: bool) -> dict[str, Any]:
@@ -141,11 +179,19 @@ def _json(optional: bool) -> dict[str, Any]:
         raise Invalid([("Content-Type", "must be application/json")])
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise Invalid([("body", "is not valid JSON")]) from None
-    if not isinstance(value, dict):
-        raise Invalid([("body", "must be a JSON object")])
-    return value
+    except json.JSONDecodeError as error:
+        problem = f"is not valid JSON, at line {error.lineno}, column {error.colno}"
+    except UnicodeDecodeError:
+        problem = "is not UTF-8"
+    except ValueError:
+        problem = "holds a number with too many digits"
+    except RecursionError:
+        problem = "is nested too deeply"
+    else:
+        if isinstance(value, dict):
+            return value
+        problem = "must be a JSON object"
+    raise Invalid([("body", problem)])
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -156,4 +202,4 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
+    raise Invalid([("body", f"must not hold {name}, which is not JSON")])

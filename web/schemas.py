@@ -1,34 +1,62 @@
-"""The forms of requests and answers. The OpenAPI document is made from these.
-
-Patterns are matched by pydantic's own engine, for which `$` is the very end of the text, as it is for JSON
-Schema, and not, as for Python, also ahead of a trailing line break.
-"""
+"""The forms of requests and answers. The OpenAPI document is made from these."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from controller.webhooks.connection import parse_url
 from controller.webhooks.endpoint import matches
-from controller.webhooks.types import TYPES
-from esl.commands import clean_url
+from controller.webhooks.types import AUDIO, OPERATION, ROOM, SESSION, TYPES
+from esl.commands import LONGEST_URL, clean_url
 from web.times import parse_ms
 
-_ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
-_SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1a09"
 _MOMENT = "2026-05-06T12:34:56.789Z"
 _WEBHOOK = "msg_p07-1795374235886-0"
-_OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
+_HOOKS = "https://app.example.com/hooks"
 
 _UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-SESSION_ID = f"^[A-Za-z0-9]{{5}}-{_UUID}$"
+SESSION_ID = f"[A-Za-z0-9]{{5}}-{_UUID}"
 
+MAX_ROOMS = 200
+MAX_MEMBERS = 1000
+MAX_SESSIONS = 1000
+MAX_DELIVERIES = 200
 MAX_URLS = 128
 MAX_TYPES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Text of one form. The document has its pattern; who sends another is told in words."""
+
+    pattern: str
+    longest: int
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^{self.pattern}$", "maxLength": self.longest}
+
+    def _check(self, text: str) -> str:
+        if len(text) > self.longest or not re.fullmatch(self.pattern, text):
+            raise ValueError(self.words)
+        return text
 
 
 def _example(value: Any) -> Any:
@@ -66,22 +94,52 @@ def _endpoint(url: str) -> str:
 
 def _known_type(pattern: str) -> str:
     if not any(matches(pattern, type_) for type_ in TYPES):
-        raise ValueError("matches no type of webhook")
+        raise ValueError("matches no type of webhook; /docs lists them")
     return pattern
+
+
+def _type(name: str) -> str:
+    if name not in TYPES:
+        raise ValueError("is no type of webhook; /docs lists them")
+    return name
+
+
+_MOMENT_WORDS = "must be a time in UTC, such as 2026-05-06T12:34:56Z"
 
 
 def _moment(text: str) -> str:
     try:
         parse_ms(text)
     except (ValueError, OverflowError):
-        raise ValueError("is not a time") from None
+        raise ValueError(_MOMENT_WORDS) from None
     return text
 
 
 RoomId = Annotated[
     str,
-    Field(pattern=f"^[A-Za-z0-9]{{5}}-room-{_UUID4}$", description="The room's id."),
-    _example(_ROOM),
+    _Form(f"[A-Za-z0-9]{{5}}-room-{_UUID4}", len(ROOM), f"must be the id of a room, such as {ROOM}"),
+    Field(description="The room's id."),
+    _example(ROOM),
+]
+RoomName = Annotated[
+    str,
+    _Form(
+        "[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+        64,
+        "must be 1 to 64 letters, digits, hyphens and underscores, and begin with a letter or digit",
+    ),
+    Field(description="1 to 64 letters, digits, hyphens and underscores; the first a letter or digit."),
+    _example("weekly-standup"),
+]
+Did = Annotated[
+    str,
+    _Form(
+        r"\+?[A-Za-z0-9*#._-]{1,66}",
+        67,
+        "must be a number as it was dialled, such as 747713001, with a + written as %2B",
+    ),
+    Field(description="The number that was called."),
+    _example("747713001"),
 ]
 CommandUid = Annotated[
     str,
@@ -91,9 +149,13 @@ CommandUid = Annotated[
 ]
 Url = Annotated[
     str,
-    Field(min_length=1, description="HTTP or HTTPS, with a host, without user info; at most 2,048 characters."),
+    Field(
+        min_length=1,
+        max_length=LONGEST_URL,
+        description="HTTP or HTTPS, with a host, without user info; at most 2,048 characters.",
+    ),
     AfterValidator(_playable),
-    _example("https://cdn.example.com/announcement.wav"),
+    _example(AUDIO),
 ]
 EndpointUrl = Annotated[
     str,
@@ -103,29 +165,35 @@ EndpointUrl = Annotated[
         description="HTTP or HTTPS, with a host that is public, without user info; at most 2,048 characters.",
     ),
     AfterValidator(_endpoint),
-    _example("https://app.example.com/hooks"),
+    _example(_HOOKS),
 ]
 TypePattern = Annotated[
     str,
-    Field(
-        max_length=64,
-        pattern=r"^(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?)$",
-        description="A type, a beginning with `.*` for all below it, or `*` for all.",
+    _Form(
+        r"(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?)",
+        64,
+        "must be a type of webhook, such as session.ended, or the beginning of some, such as conference.play.*, or *",
     ),
     AfterValidator(_known_type),
+    Field(description="A type, a beginning with `.*` for all below it, or `*` for all."),
     _example("conference.play.*"),
 ]
 Moment = Annotated[
     str,
-    Field(
-        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z$",
-        description="ISO 8601, UTC.",
-    ),
+    _Form(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z", len(_MOMENT), _MOMENT_WORDS),
     AfterValidator(_moment),
+    Field(description="ISO 8601, UTC."),
     _example("2026-05-06T12:34:56Z"),
 ]
-TypeName = Annotated[str, Field(max_length=64, pattern=r"^[a-z_]+(\.[a-z_]+)*$"), _example("conference.created")]
+TypeName = Annotated[
+    str, AfterValidator(_type), Field(json_schema_extra={"enum": list(TYPES), "example": "conference.created"})
+]
 WebhookId = Annotated[str, Field(description="The webhook's id."), _example(_WEBHOOK)]
+State = Annotated[Literal["parked", "joining", "joined", "leaving"], _example("joined")]
+Cursor = Annotated[
+    str,
+    Field(description="Empty when this is the last page. A page that was narrowed may be short, and not be the last."),
+]
 
 
 # Requests
@@ -142,25 +210,56 @@ class SessionPath(BaseModel):
         str,
         Field(
             description="The session's id.",
-            json_schema_extra={"pattern": SESSION_ID, "example": _SESSION},
+            json_schema_extra={"pattern": f"^{SESSION_ID}$", "example": SESSION},
         ),
     ]
 
 
-class Page(BaseModel):
-    """Where a listing goes on, and how far."""
+class Query(BaseModel):
+    """No parameters, until a request names some."""
 
-    limit: Annotated[
-        int,
-        BeforeValidator(_positive),
-        Field(ge=1, description="Most entries to return. A limit above the listing's maximum means the maximum."),
-    ] = 50
+    model_config = ConfigDict(extra="forbid")
+
+
+Limit = Annotated[int, Field(ge=1), BeforeValidator(_positive)]
+
+
+def _most(entries: int) -> Any:
+    return Field(description=f"How many entries to return at the most: 1 to {entries}. More means {entries}.")
+
+
+class Page(Query):
+    """Where a listing goes on. What narrows it is None when it was left out, which is no value that can be given."""
+
     cursor: Annotated[str, Field(description="The cursor of the page before; absent or empty for the first page.")] = ""
+
+    @property
+    def narrowed_by(self) -> tuple[str, ...]:
+        """Part of what the listing's cursors are sealed for."""
+        given = self.model_dump(exclude={"limit", "cursor"}, exclude_none=True)
+        return tuple(f"{name}={value}" for name, value in given.items())
+
+
+class RoomPage(Page):
+    limit: Annotated[Limit, _most(MAX_ROOMS)] = 50
+    name: Annotated[RoomName, Field(default=None, description="Only the room of this name.")]
+
+
+class MemberPage(Page):
+    limit: Annotated[Limit, _most(MAX_MEMBERS)] = 50
+
+
+class SessionPage(Page):
+    limit: Annotated[Limit, _most(MAX_SESSIONS)] = 50
+    state: Annotated[State, Field(default=None, description="Only sessions in this state.")]
+    room_id: Annotated[
+        RoomId, Field(default=None, description="Only sessions in this room, or on their way in or out.")
+    ]
+    did: Annotated[Did, Field(default=None, description="Only sessions that called this number.")]
 
 
 class DeliveryPage(Page):
-    """Which deliveries, and how many. What is left out is None, which is no value that can be given."""
-
+    limit: Annotated[Limit, _most(MAX_DELIVERIES)] = 50
     status: Annotated[Literal["retrying", "delivered", "failed"], Field(default=None, description="Only these.")]
     type: Annotated[TypeName, Field(default=None, description="Only of this type.")]
     room_id: Annotated[RoomId, Field(default=None, description="Only of this room.")]
@@ -189,14 +288,7 @@ class Nothing(Body):
 
 
 class NewRoom(Body):
-    name: Annotated[
-        str,
-        Field(
-            pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
-            description="Letters, digits, hyphens and underscores; the first a letter or digit; at most 64.",
-        ),
-        _example("weekly-standup"),
-    ]
+    name: RoomName
 
 
 class PlayBody(Body):
@@ -251,8 +343,8 @@ class RoomEntry(BaseModel):
 
 
 class RoomList(BaseModel):
-    conferences: list[RoomEntry]
-    cursor: Annotated[str, Field(description="Empty when this is the last page.")]
+    conferences: Annotated[list[RoomEntry], Field(max_length=MAX_ROOMS)]
+    cursor: Cursor
 
 
 class Waiting(BaseModel):
@@ -267,13 +359,13 @@ class Room(BaseModel):
     members: Annotated[int, Field(ge=0), _example(5)]
     playback_status: Literal["stopped", "playing", "paused"]
     playback_volume: Annotated[int, Field(ge=-50, le=7)]
-    playback_urls: list[str]
+    playback_urls: Annotated[list[str], _example([])]
     playback_operation_id: Annotated[str, Field(description="Empty when nothing plays.")]
     playback_queue: Annotated[list[Waiting], Field(description="What waits behind it, the next one first.")]
 
 
 class Member(BaseModel):
-    uuid: Annotated[str, Field(description="The session's id."), _example(_SESSION)]
+    uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
     did: Annotated[str, Field(description="The number called."), _example("747713001")]
     caller_id: Annotated[str, _example("527121102")]
     muted: bool
@@ -281,22 +373,33 @@ class Member(BaseModel):
 
 class MemberList(BaseModel):
     room_id: RoomId
-    members: list[Member]
-    cursor: Annotated[str, Field(description="Empty when this is the last page.")]
+    members: Annotated[list[Member], Field(max_length=MAX_MEMBERS)]
+    cursor: Cursor
 
 
 class PlayStarted(BaseModel):
-    operation_id: Annotated[str, _example(_OPERATION)]
+    operation_id: Annotated[str, _example(OPERATION)]
     status: Literal["in_progress"]
 
 
-class PlaybackChanged(BaseModel):
+class Playback(BaseModel):
     operation_id: Annotated[
         str,
         Field(description="The playback that is current; empty when there is none."),
-        _example(_OPERATION),
+        _example(OPERATION),
     ]
-    status: Literal["paused", "resumed", "stopped", "volume_changed"]
+
+
+class PauseToggled(Playback):
+    status: Literal["paused", "resumed"]
+
+
+class PlaybackStopped(Playback):
+    status: Literal["stopped"]
+
+
+class VolumeSet(Playback):
+    status: Literal["volume_changed"]
 
 
 class JoinStarted(BaseModel):
@@ -309,35 +412,51 @@ class AlreadyJoined(BaseModel):
     room_id: RoomId
 
 
-class MembershipChanging(BaseModel):
-    status: Literal["leaving", "muted", "unmuted"]
+class LeaveStarted(BaseModel):
+    status: Literal["leaving"]
+    room_id: RoomId
+
+
+class MuteStarted(BaseModel):
+    status: Literal["muted"]
+    room_id: RoomId
+
+
+class UnmuteStarted(BaseModel):
+    status: Literal["unmuted"]
     room_id: RoomId
 
 
 class Session(BaseModel):
-    uuid: Annotated[str, Field(pattern=SESSION_ID, description="The session's id."), _example(_SESSION)]
+    uuid: Annotated[str, Field(pattern=f"^{SESSION_ID}$", description="The session's id."), _example(SESSION)]
     did: Annotated[str, Field(description="The number called."), _example("747713001")]
     caller_id: Annotated[str, _example("527121102")]
-    state: Literal["parked", "joining", "joined", "leaving"]
-    room_id: Annotated[str, Field(description="Empty while the session is in no room.")]
-    member_id: Annotated[int | None, Field(description="The member's number on its node while it is in a room.")]
+    state: State
+    room_id: Annotated[str, Field(description="Empty while the session is in no room."), _example(ROOM)]
+    member_id: Annotated[
+        int | None, Field(description="The member's number on its node while it is in a room."), _example(7)
+    ]
     muted: bool
     started_at: Annotated[str, Field(description="ISO 8601, UTC."), _example("2026-05-06T12:34:56Z")]
 
 
 class SessionList(BaseModel):
-    sessions: list[Session]
-    cursor: Annotated[str, Field(description="Empty when this is the last page.")]
+    sessions: Annotated[list[Session], Field(max_length=MAX_SESSIONS)]
+    cursor: Cursor
 
 
 class Endpoint(BaseModel):
     url: Annotated[str, Field(description="Empty when there is none."), _example("https://app.example.com/hooks")]
     types: Annotated[list[str], _example(["conference.play.*", "session.*"])]
-    status: Literal["unset", "active", "failing", "disabled"]
-    since: Annotated[str | None, Field(description="Since when it is failing or disabled. ISO 8601, UTC.")]
+    status: Annotated[Literal["unset", "active", "failing", "disabled"], _example("active")]
+    since: Annotated[
+        str | None, Field(description="Since when it is failing or disabled. ISO 8601, UTC."), _example(None)
+    ]
     reason: Annotated[str, Field(description="Why it is; empty when it is neither.")]
     old_secret_until: Annotated[
-        str | None, Field(description="Until when the secret before the last rotation signs too. ISO 8601, UTC.")
+        str | None,
+        Field(description="Until when the secret before the last rotation signs too. ISO 8601, UTC."),
+        _example(None),
     ]
 
 
@@ -348,8 +467,8 @@ class Secret(BaseModel):
 class SentTest(BaseModel):
     webhook_id: Annotated[str, _example("msg_test-p07-1795374235886-0")]
     delivered: Annotated[bool, Field(description="Whether the answer was a 2xx.")]
-    status: Annotated[int | None, Field(description="The HTTP status; null when there was no answer.")]
-    error: Annotated[str | None, Field(description="Why there was no answer.")]
+    status: Annotated[int | None, Field(description="The HTTP status; null when there was no answer."), _example(204)]
+    error: Annotated[str | None, Field(description="Why there was no answer."), _example(None)]
     latency_ms: Annotated[int, Field(ge=0), _example(42)]
     answer: Annotated[str | None, Field(description="The first 1,024 bytes of the answer's body.")]
 
@@ -357,33 +476,34 @@ class SentTest(BaseModel):
 class Delivery(BaseModel):
     webhook_id: WebhookId
     type: Annotated[str, _example("conference.created")]
-    room_id: Annotated[str, Field(description="Empty when it is about a session outside rooms."), _example(_ROOM)]
+    room_id: Annotated[str, Field(description="Empty when it is about a session outside rooms."), _example(ROOM)]
     uuid: Annotated[str, Field(description="The session, when it is about one outside rooms; else empty.")]
     created_at: Annotated[str, Field(description="When it happened. ISO 8601, UTC."), _example(_MOMENT)]
-    status: Literal["pending", "retrying", "delivered", "failed"]
+    status: Annotated[Literal["pending", "retrying", "delivered", "failed"], _example("delivered")]
     attempts: Annotated[int, Field(ge=0), _example(1)]
-    next_attempt_at: Annotated[str | None, Field(description="When it is tried again. ISO 8601, UTC.")]
+    next_attempt_at: Annotated[str | None, Field(description="When it is tried again. ISO 8601, UTC."), _example(None)]
 
 
 class DeliveryList(BaseModel):
-    deliveries: list[Delivery]
-    cursor: Annotated[
-        str,
-        Field(description="Empty when this is the last page. A page may be short, or empty, and not be the last."),
-    ]
+    deliveries: Annotated[list[Delivery], Field(max_length=MAX_DELIVERIES)]
+    cursor: Cursor
 
 
 class Attempt(BaseModel):
-    number: Annotated[int, Field(ge=1)]
+    number: Annotated[int, Field(ge=1), _example(1)]
     at: Annotated[str, Field(description="ISO 8601, UTC."), _example(_MOMENT)]
-    status: Annotated[int | None, Field(description="The HTTP status; null when there was no answer.")]
-    error: Annotated[str | None, Field(description="Why there was no answer.")]
+    status: Annotated[int | None, Field(description="The HTTP status; null when there was no answer."), _example(204)]
+    error: Annotated[str | None, Field(description="Why there was no answer."), _example(None)]
     latency_ms: Annotated[int, Field(ge=0), _example(42)]
     answer: Annotated[str | None, Field(description="The first 1,024 bytes of the answer's body.")]
 
 
 class DeliveryDetail(Delivery):
-    data: Annotated[dict[str, Any], Field(description="The `data` of its body.")]
+    data: Annotated[
+        dict[str, Any],
+        Field(description="The `data` of its body."),
+        _example({"app_id": "demo", "sequence": 1, "room_id": ROOM, "name": "weekly-standup"}),
+    ]
     tried: Annotated[list[Attempt], Field(description="The last 20 attempts, the oldest first.")]
 
 
@@ -403,7 +523,38 @@ class Alive(BaseModel):
 class Ready(BaseModel):
     status: Literal["ready"]
     store: bool
-    nodes: Annotated[dict[str, bool], Field(description="Whether each media node is up, by its prefix.")]
+    nodes: Annotated[
+        dict[str, bool], Field(description="Whether each media node is up, by its prefix."), _example({"acW68": True})
+    ]
+
+
+class Problem(BaseModel):
+    field: Annotated[
+        str, Field(description="A field or parameter; `body` for the body as a whole."), _example("urls.0")
+    ]
+    problem: Annotated[str, Field(description="What is wrong with it."), _example("must be a string")]
+
+
+class Detail(BaseModel):
+    """What else an error says, for programs. What is there depends on the error."""
+
+    fields: Annotated[list[Problem], Field(default=None, description="400: what is wrong, 20 problems at the most.")]
+    room_id: Annotated[
+        RoomId, Field(default=None, description="409: the room that has the name, or that the session is in.")
+    ]
+    max_bytes: Annotated[int, Field(default=None, description="413: how long the body may be."), _example(16384)]
+    retry_after_ms: Annotated[int, Field(default=None, description="429: when to ask again."), _example(1250)]
+    group: Annotated[
+        str,
+        Field(default=None, description="429: whose cooldown it is; absent when the application asks too often."),
+        _example("conf_play"),
+    ]
+    store: Annotated[bool, Field(default=None, description="503 of `/readyz`: whether the store answers.")]
+    nodes: Annotated[
+        dict[str, bool],
+        Field(default=None, description="503 of `/readyz`: whether each media node is up, by its prefix."),
+        _example({"acW68": False}),
+    ]
 
 
 class Error(BaseModel):
@@ -411,7 +562,4 @@ class Error(BaseModel):
 
     success: Literal[False]
     error: Annotated[str, Field(description="What is wrong, for a person to read."), _example("Session not found")]
-    detail: Annotated[
-        dict[str, Any],
-        Field(description="For programs: `room_id`, `retry_after_ms`, or the `fields` of an invalid request."),
-    ] = {}
+    detail: Annotated[Detail, Field(default=None)]

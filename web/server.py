@@ -13,7 +13,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
@@ -22,9 +22,10 @@ from typing import Any
 import gevent
 import orjson
 from gevent import pywsgi
+from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 
-from web import context, errors
+from web import bodies, context, errors
 
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger("web.access")
@@ -34,6 +35,7 @@ _WSGIHandler: Any = pywsgi.WSGIHandler
 _WSGIServer: Any = pywsgi.WSGIServer
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+BodyLimit = Callable[[dict[str, Any]], int]
 
 _DIGITS = re.compile("[0-9]{1,18}").fullmatch
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
@@ -50,7 +52,9 @@ class Bounds:
     `idle`: how long a connection may wait for its next request, and an answer for its reader.
     `read`: from a request's first byte to its last.
     `head`: a request's headers.
-    `body`: a larger body is left unread, but for `lingered` bytes or `linger` seconds, so that the client
+    `body`: a larger body is read only as far as the application allows, and only `large` of them at a time: the next
+    waits until one has been answered, within its `read`.
+    `linger`, `lingered`: so many seconds or bytes of a body that is left unread are waited for, so that the client
     gets to read the answer.
     """
 
@@ -59,16 +63,28 @@ class Bounds:
     idle: float = 60.0
     read: float = 10.0
     head: int = 32 * 1024
-    body: int = 64 * 1024
+    body: int = bodies.SMALL
+    large: int = 16
     linger: float = 2.0
     lingered: int = 1024 * 1024
 
 
 class Server:
-    """Serves a WSGI application. Port 0 picks a free one; `address` says which."""
+    """Serves a WSGI application. Port 0 picks a free one; `address` says which.
 
-    def __init__(self, app: Application, host: str, port: int, *, bounds: Bounds | None = None) -> None:
-        self._server = _Server(app, (host, port), bounds or Bounds())
+    `body_limit`: how large (bytes) a body above `Bounds.body` may be, by the WSGI environment; without it, none may.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        host: str,
+        port: int,
+        *,
+        body_limit: BodyLimit | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
+        self._server = _Server(app, (host, port), body_limit or (lambda _environ: 0), bounds or Bounds())
 
     @property
     def address(self) -> tuple[str, int]:
@@ -85,8 +101,10 @@ class Server:
 
 
 class _Server(_WSGIServer):  # type: ignore[misc]
-    def __init__(self, app: Application, listener: tuple[str, int], bounds: Bounds) -> None:
+    def __init__(self, app: Application, listener: tuple[str, int], body_limit: BodyLimit, bounds: Bounds) -> None:
         self.bounds = bounds
+        self.body_limit = body_limit
+        self.large = BoundedSemaphore(bounds.large)
         self.draining = False
         self.idle: set[_Handler] = set()
         super().__init__(
@@ -264,17 +282,18 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             raise ex
         raise _Rejected(400)
 
-    def _read_body(self) -> None:
-        """Put the body into memory, or leave it on the socket when it is larger than the bound.
+    def _read_body(self, held: ExitStack) -> None:
+        """Put the body into memory, or leave it on the socket when it is larger than it may be.
 
-        Either way the length is in the environment, and what is too long is for the application to refuse."""
+        Either way the length is in the environment, and what is too long is for the application to refuse. A large
+        body is counted as one until `held` is closed."""
         most = self.server.bounds.body
-        body = b""
-        if (self.content_length or 0) <= most:
-            try:
-                body = self.wsgi_input.read(most + 1)
-            except OSError:
-                raise _Rejected(400) from None
+        body = self._read_up_to(most)
+        size = max(self.content_length or 0, len(body))
+        if size > most and (allowed := self.server.body_limit(self.environ)) >= size:
+            most = allowed
+            held.enter_context(self.server.large)
+            body += self._read_up_to(most, len(body))
         # From here on it is a body of known length.
         if self.environ.pop("HTTP_TRANSFER_ENCODING", None):
             self.environ["CONTENT_LENGTH"] = str(len(body))
@@ -285,6 +304,17 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         self.environ["wsgi.input"] = BytesIO(body)
         self.environ["wsgi.input_terminated"] = True
 
+    def _read_up_to(self, most: int, already: int = 0) -> bytes:
+        """What has not been read `already`, and one byte more than `most` of a body that is longer. Nothing of one that
+        says that it is."""
+        if (self.content_length or 0) > most:
+            return b""
+        try:
+            data: bytes = self.wsgi_input.read(most + 1 - already)
+        except OSError:
+            raise _Rejected(400) from None
+        return data
+
     def _end_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.close()
@@ -293,9 +323,10 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
     # Answering
 
     def handle_one_response(self) -> None:
-        self._read_body()
-        self._end_deadline()
-        super().handle_one_response()
+        with ExitStack() as held:
+            self._read_body(held)
+            self._end_deadline()
+            super().handle_one_response()
 
     def finalize_headers(self) -> None:
         if not self.server.keeps_connections:

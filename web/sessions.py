@@ -11,39 +11,48 @@ from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
 from web.resource import Answer, Resource
 from web.schemas import (
+    MAX_SESSIONS,
     SESSION_ID,
     AlreadyJoined,
     CommandBody,
     JoinBody,
     JoinStarted,
-    MembershipChanging,
-    Page,
+    LeaveStarted,
+    MuteStarted,
     Session,
     SessionList,
+    SessionPage,
     SessionPath,
+    UnmuteStarted,
 )
 from web.times import iso
-
-MAX_SESSIONS = 1000
 
 _SESSION = ("session_not_found", "session_forbidden")
 _COMMAND = (*_SESSION, "command_uid_taken", "leaving", "node_down")
 _MEMBERSHIP = (*_COMMAND, "not_in_room", "still_joining")
 _STATUS = {"joining": 202, "already_joined": 200}
 
-_session_form = re.compile(SESSION_ID.strip("^$"), re.ASCII).fullmatch
+_session_form = re.compile(SESSION_ID).fullmatch
 
 sessions = Resource("sessions", "Call legs and their membership of rooms.", url_prefix=f"{API_PREFIX}/sessions")
 
 
 @sessions.serves("GET", "", answers={200: SessionList})
-def list_sessions(query: Page) -> Answer:
+def list_sessions(query: SessionPage) -> Answer:
     """List the application's sessions.
 
-    At most 1000 in a page."""
-    scope = (app_id(), "sessions")
-    after = cursors().open(query.cursor, *scope)
-    answer = execute(ListSessions(app_id=app_id(), limit=min(query.limit, MAX_SESSIONS), after=after))
+    At most 1000 in a page. Narrowed by `state`, `room_id` or `did`, a page may be short, or empty, and not be the
+    last: go on until `cursor` is empty."""
+    scope = (app_id(), "sessions", *query.narrowed_by)
+    command = ListSessions(
+        app_id=app_id(),
+        limit=min(query.limit, MAX_SESSIONS),
+        after=cursors().open(query.cursor, *scope),
+        state=query.state,
+        room=query.room_id,
+        did=query.did,
+    )
+    answer = execute(command)
     rows = [_session(row) for row in answer["rows"]]
     return {"sessions": rows, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
 
@@ -66,6 +75,7 @@ def get_session(path: SessionPath) -> Answer:
         "other_node",
         "quota_exceeded",
     ),
+    cooldown="conference",
 )
 def join(path: SessionPath, body: JoinBody) -> Answer:
     """Join a session to a room, muted.
@@ -86,8 +96,9 @@ def join(path: SessionPath, body: JoinBody) -> Answer:
 @sessions.serves(
     "POST",
     "/<uuid>/commands/conference/leave",
-    answers={202: MembershipChanging},
+    answers={202: LeaveStarted},
     refuses=_MEMBERSHIP,
+    cooldown="conference",
 )
 def leave(path: SessionPath, body: CommandBody) -> Answer:
     """Take a session out of its room.
@@ -100,8 +111,9 @@ def leave(path: SessionPath, body: CommandBody) -> Answer:
 @sessions.serves(
     "POST",
     "/<uuid>/commands/conference/mute",
-    answers={202: MembershipChanging},
+    answers={202: MuteStarted},
     refuses=(*_MEMBERSHIP, "already_muted", "mute_pending", "quota_exceeded"),
+    cooldown="conference_mute",
 )
 def mute(path: SessionPath, body: CommandBody) -> Answer:
     """Mute a member.
@@ -114,8 +126,9 @@ def mute(path: SessionPath, body: CommandBody) -> Answer:
 @sessions.serves(
     "POST",
     "/<uuid>/commands/conference/unmute",
-    answers={202: MembershipChanging},
+    answers={202: UnmuteStarted},
     refuses=(*_MEMBERSHIP, "already_unmuted", "unmute_pending", "quota_exceeded"),
+    cooldown="conference_mute",
 )
 def unmute(path: SessionPath, body: CommandBody) -> Answer:
     """Unmute a member.

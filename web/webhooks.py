@@ -18,6 +18,7 @@ from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
 from web.resource import Answer, Resource
 from web.schemas import (
+    MAX_DELIVERIES,
     DeliveryDetail,
     DeliveryList,
     DeliveryPage,
@@ -33,9 +34,6 @@ from web.schemas import (
 )
 from web.times import iso_ms, parse_ms
 
-MAX_DELIVERIES = 200
-
-_NARROWING = ("status", "type", "room_id", "since", "until")
 _SENDING = ("no_endpoint", "endpoint_disabled")
 
 webhooks = Resource("webhooks", "Where webhooks go, and what became of them.", url_prefix=f"{API_PREFIX}/webhooks")
@@ -65,11 +63,12 @@ def rotate_secret(body: Nothing) -> Answer:  # noqa: ARG001
     return {"secret": execute(RotateSecret(app_id=app_id()))["secret"]}, 200
 
 
-@webhooks.serves("POST", "/endpoint/test", answers={200: SentTest}, refuses=("no_endpoint",))
+@webhooks.serves("POST", "/endpoint/test", answers={200: SentTest}, refuses=("no_endpoint",), cooldown="webhook_test")
 def send_test(body: Nothing) -> Answer:  # noqa: ARG001
     """Send a `webhook.test` now, and say what came of it.
 
-    Answers after 15 s at the most. Also while the endpoint is disabled. One in 2 s."""
+    Answers after 15 s at the most. Also while the endpoint is disabled. Rate limit
+    `webhook_test`: 2 s for each application."""
     sent = execute(SendTest(app_id=app_id()))
     return {name: sent[name] for name in SentTest.model_fields}, 200
 
@@ -79,7 +78,7 @@ def list_deliveries(query: DeliveryPage) -> Answer:
     """List webhooks that were attempted, the newest first.
 
     At most 200 in a page. Failed ones are kept for 30 days, of the delivered ones the last 1,000 for 3 days."""
-    scope = (app_id(), "deliveries", *(str(getattr(query, name)) for name in _NARROWING))
+    scope = (app_id(), "deliveries", *query.narrowed_by)
     command = ListDeliveries(
         app_id=app_id(),
         limit=min(query.limit, MAX_DELIVERIES),

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -34,13 +33,23 @@ from tests.unit.web_fakes import (
     FakeController,
 )
 from web import errors
-from web.app import create_app
+from web.app import App, create_app
 
 ROOMS = "/api/v1/conferences"
 SESSIONS = "/api/v1/sessions"
 WEBHOOKS = "/api/v1/webhooks"
 MALFORMED_ROOM = "acW68-room-550e8400"
 ISO = "2026-05-06T12:34:56Z"
+NO_ROOM_ID = f"must be the id of a room, such as {ROOM}"
+NO_CURSOR = {
+    "fields": [
+        {"field": "cursor", "problem": "must be the cursor of the page before, asked for with the same parameters"}
+    ]
+}
+
+
+_controller = FakeController()
+_app = create_app(_controller)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +67,17 @@ class Endpoint:
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}".replace("/api/v1", "")
+
+    @property
+    def operation(self) -> str:
+        """The name of the view."""
+        rule = re.sub(r"\{(\w+)\}", "<x>", self.path)
+        (found,) = (
+            each.endpoint.rpartition(".")[2]
+            for each in _app.url_map.iter_rules()
+            if re.sub(r"<\w+>", "<x>", each.rule) == rule and self.method in (each.methods or ())
+        )
+        return found
 
     def ask(
         self,
@@ -423,12 +443,9 @@ def each(endpoints: list[Endpoint]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("endpoint", endpoints, ids=str)
 
 
-_controller = FakeController()
-
-
-@pytest.fixture(scope="module")
-def app() -> Flask:
-    return create_app(_controller)
+@pytest.fixture
+def app() -> App:
+    return _app
 
 
 @pytest.fixture
@@ -438,7 +455,7 @@ def controller() -> FakeController:
 
 
 @pytest.fixture
-def client(app: Flask, controller: FakeController) -> FlaskClient:
+def client(app: App, controller: FakeController) -> FlaskClient:
     return app.test_client()
 
 
@@ -529,9 +546,9 @@ def test_a_stranger_learns_nothing_of_the_api(method: str, path: str, client: Fl
     assert client.open(path, method=method).status_code == 401
 
 
-def test_every_rule_under_the_api_needs_a_key(app: Flask) -> None:
+def test_every_rule_under_the_api_needs_a_key(app: App) -> None:
     """Also of endpoints that the table of this file has forgotten."""
-    open_to_all = {"/healthz", "/readyz", "/openapi.json", "/docs"}
+    open_to_all = {"/healthz", "/readyz", "/openapi.json", "/docs", "/"}
     table = {re.sub(r"\{\w+\}", "<>", endpoint.path) for endpoint in ENDPOINTS}
     for rule in app.url_map.iter_rules():
         if rule.rule not in open_to_all:
@@ -598,7 +615,7 @@ def test_a_room_id_of_the_wrong_form_in_the_path(
 ) -> None:
     path = room.replace("\n", "%0A").replace(" ", "%20")
     detail = assert_error(endpoint.ask(client, room=path), 400)
-    assert detail == {"fields": [{"field": "room_id", "problem": "has the wrong form"}]}
+    assert detail == {"fields": [{"field": "room_id", "problem": NO_ROOM_ID}]}
     assert controller.asked == []
 
 
@@ -606,7 +623,7 @@ def test_a_room_id_of_the_wrong_form_in_the_path(
 def test_a_room_id_of_the_wrong_form_in_a_body(room: str, client: FlaskClient, controller: FakeController) -> None:
     response = client.post(f"{SESSIONS}/{SESSION}/commands/conference/join", headers=HEADERS, json={"room_id": room})
     detail = assert_error(response, 400)
-    assert detail == {"fields": [{"field": "room_id", "problem": "has the wrong form"}]}
+    assert detail == {"fields": [{"field": "room_id", "problem": NO_ROOM_ID}]}
     assert controller.asked == []
 
 
@@ -639,7 +656,7 @@ def test_a_session_id_of_the_wrong_form_is_no_session(
 @each(WITH_WEBHOOK)
 @pytest.mark.parametrize("webhook", [FOREIGN_WEBHOOK, WEBHOOK + "0", "x", "%00", WEBHOOK + "%0A", "%ff", ROOM])
 def test_a_webhook_that_is_not_the_app_s(endpoint: Endpoint, webhook: str, client: FlaskClient) -> None:
-    assert_error(endpoint.ask(client, webhook=webhook), 404, "Webhook not found")
+    assert_error(endpoint.ask(client, webhook=webhook), 404, REASONS["webhook_not_found"])
 
 
 def test_a_foreign_room_to_join_is_403_and_a_missing_one_404(client: FlaskClient) -> None:
@@ -717,8 +734,8 @@ MALFORMED = [
     b'{"name": "\\ud800"}',
     b'{"\\ud800": 1}',
     b'{"volume": ' + b"9" * 10_000 + b"}",
-    b"[" * 60_000,
-    b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+    b"[" * 5_000,
+    b'{"a":' * 2_000 + b"1" + b"}" * 2_000,
     b"\x00",
 ]
 
@@ -731,11 +748,23 @@ def test_malformed_json(endpoint: Endpoint, data: bytes, client: FlaskClient, co
     assert controller.asked == []
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_json_is_said_to_be_none(number: str, client: FlaskClient) -> None:
-    data = f'{{"volume": {number}}}'
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b'{"volume": NaN}', "must not hold NaN, which is not JSON"),
+        (b'{"volume": -Infinity}', "must not hold -Infinity, which is not JSON"),
+        (b'{"volume": 2,\n "x"}', "is not valid JSON, at line 2, column 5"),
+        (b'{"volume": "\xff"}', "is not UTF-8"),
+        (b"[" * 5_000, "is nested too deeply"),
+        (b'{"volume": ' + b"9" * 10_000 + b"}", "holds a number with too many digits"),
+        (b'{"volume": 1, "volume": 2}', "has a name more than once"),
+        (b"[]", "must be a JSON object"),
+        (b"", "is not valid JSON, at line 1, column 1"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_said(data: bytes, problem: str, client: FlaskClient) -> None:
     response = client.post(f"{ROOMS}/{ROOM}/volume", headers=HEADERS, data=data, content_type="application/json")
-    assert assert_error(response, 400)["fields"] == [{"field": "body", "problem": "is not valid JSON"}]
+    assert assert_error(response, 400)["fields"] == [{"field": "body", "problem": problem}]
 
 
 @each(WITH_BODY)
@@ -755,25 +784,67 @@ def test_a_body_that_is_not_declared_as_json(endpoint: Endpoint, content_type: s
     assert detail["fields"][0]["field"] == "Content-Type"
 
 
+LONGEST_BODIES: dict[str, dict[str, Any]] = {
+    "create_room": {"name": "a" * 64},
+    "play": {"urls": [f"https://cdn.example.com/{number:0>2024}" for number in range(128)]},
+    "set_volume": {"volume": -50},
+    "join": {"room_id": ROOM, "command_uid": "😀" * 64},
+    "mute": {"command_uid": "😀" * 64},
+    "set_endpoint": {"url": f"https://app.example.com/{'h' * 2024}", "types": ["conference.member.join_failed"] * 32},
+    "redeliver_range": {"since": ISO_MS, "until": ISO_MS},
+}
+
+
+def escaped(value: Any) -> str:
+    """JSON as long as it gets: every character as `\\uXXXX`, every value on a line of its own."""
+    if isinstance(value, str):
+        return '"' + "".join(f"\\u{unit}" for unit in value.encode("utf-16-be").hex(" ", 2).split()) + '"'
+    if isinstance(value, list):
+        return "[" + ",".join(f"\n{' ' * 16}{escaped(each)}" for each in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"\n{' ' * 8}{escaped(name)}: {escaped(each)}" for name, each in value.items()) + "}"
+    return json.dumps(value)
+
+
+@each([endpoint for endpoint in ENDPOINTS if endpoint.operation in LONGEST_BODIES])
+def test_whatever_a_request_allows_fits(endpoint: Endpoint, client: FlaskClient) -> None:
+    body = LONGEST_BODIES[endpoint.operation]
+    for data in (json.dumps(body), escaped(body)):
+        response = endpoint.ask(client, data=data, content_type="application/json")
+        assert response.status_code == endpoint.status, response.data
+
+
 @each(ENDPOINTS)
-def test_a_body_over_64_kib_is_413(endpoint: Endpoint, client: FlaskClient, controller: FakeController) -> None:
-    data = b'{"name": "standup"}' + b" " * 65536
-    assert_error(endpoint.ask(client, data=data, content_type="application/json"), 413)
+def test_a_body_may_be_as_large_as_its_fields_can_be(
+    endpoint: Endpoint, app: App, client: FlaskClient, controller: FakeController
+) -> None:
+    (most,) = {most for name, most in app.body_limits.items() if name.rpartition(".")[2] == endpoint.operation}
+    assert most == {"play": 3_153_968, "set_endpoint": 51_360}.get(endpoint.operation, 16_384)
+    data = json.dumps(endpoint.body or {}).encode()
+    data += b" " * (most - len(data))
+    assert endpoint.ask(client, data=data, content_type="application/json").status_code == endpoint.status
+    controller.reset()
+    response = endpoint.ask(client, data=data + b" ", content_type="application/json")
+    error = f"Request body too large: at most {most} bytes are taken here"
+    assert assert_error(response, 413, error) == {"max_bytes": most}
     assert controller.asked == []
 
 
-def test_a_body_of_64_kib_is_read(client: FlaskClient) -> None:
-    data = b'{"name": "standup"}'
-    response = client.post(
-        ROOMS, headers=HEADERS, data=data + b" " * (65536 - len(data)), content_type="application/json"
-    )
-    assert response.status_code == 201
-
-
 @each(ENDPOINTS)
-def test_unknown_query_parameters_are_ignored(endpoint: Endpoint, client: FlaskClient) -> None:
-    response = endpoint.ask(client, query_string={"trace": "1", "operation_id": "x"})
-    assert response.status_code == endpoint.status
+def test_a_query_parameter_that_is_not_known(
+    endpoint: Endpoint, client: FlaskClient, controller: FakeController
+) -> None:
+    detail = assert_error(endpoint.ask(client, query_string={"statee": "joined", "x" * 100: "1"}), 400)
+    assert [each["field"] for each in detail["fields"]] == ["statee", "x" * 64]
+    known = "known are cursor, limit" if endpoint.cursor else "there are none"
+    assert all(each["problem"].startswith(f"is not a known parameter: {known}") for each in detail["fields"])
+    assert controller.asked == []
+
+
+@pytest.mark.parametrize(("verb", "known"), [("volume", "known are volume"), ("stop", "there are none")])
+def test_a_field_that_is_not_known_is_told_those_that_are(verb: str, known: str, client: FlaskClient) -> None:
+    response = client.post(f"{ROOMS}/{ROOM}/{verb}", headers=HEADERS, json={"volume": 2, "loud": True})
+    assert {"field": "loud", "problem": f"is not a known field: {known}"} in assert_error(response, 400)["fields"]
 
 
 # Outcomes
@@ -809,7 +880,6 @@ def test_the_table_of_statuses_is_complete() -> None:
         ("nothing_playing", 409),
         ("too_many_operations", 409),
         ("name_taken", 409),
-        ("bad_cursor", 400),
         ("node_down", 503),
         ("no_node", 503),
     ],
@@ -870,7 +940,7 @@ def test_500_says_nothing_and_is_logged_with_the_request(
 ) -> None:
     controller.failure = RuntimeError("secret internals")
     response = client.get(ROOMS, headers={**HEADERS, "X-Request-ID": "r-42"})
-    assert response.get_json() == {"success": False, "error": "Internal error"}
+    assert response.get_json() == {"success": False, "error": errors.TITLES[500]}
     assert response.status_code == 500
     assert response.headers["X-Request-ID"] == "r-42"
     assert "r-42" in caplog.text
@@ -951,30 +1021,72 @@ def test_problems_name_their_field_and_not_its_value(client: FlaskClient) -> Non
 
 
 def test_a_client_s_own_names_come_back_short_and_few(client: FlaskClient) -> None:
-    body = {**{f"field{number}": 1 for number in range(1000)}, "x" * 10_000: 1}
+    body = {**{f"field{number}": 1 for number in range(300)}, "x" * 10_000: 1}
     fields = assert_error(client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS, json=body), 400)["fields"]
     assert len(fields) == 20
     fields = assert_error(client.post(f"{ROOMS}/{ROOM}/stop", headers=HEADERS, json={"x" * 10_000: 1}), 400)["fields"]
     assert len(fields[0]["field"]) == 64
 
 
-# Deliveries
+# Listings that are narrowed
 
 
-def test_deliveries_are_narrowed(client: FlaskClient, controller: FakeController) -> None:
-    query = {"status": "failed", "type": "session.ended", "room_id": ROOM, "since": ISO, "until": ISO_MS}
-    page = client.get(f"{WEBHOOKS}/deliveries", headers=HEADERS, query_string=query)
-    (asked,) = controller.asked
-    assert asked == commands.ListDeliveries(
-        **BY_APP, limit=50, status="failed", type="session.ended", room=ROOM, since=CREATED_AT * 1000, till=CREATED_MS
-    )
+NARROWED: dict[str, tuple[str, dict[str, str], Command]] = {
+    "rooms": (ROOMS, {"name": "weekly-standup"}, commands.ListRooms(**BY_APP, limit=50, name="weekly-standup")),
+    "sessions": (
+        SESSIONS,
+        {"state": "joined", "room_id": ROOM, "did": "+747713001"},
+        commands.ListSessions(**BY_APP, limit=50, state="joined", room=ROOM, did="+747713001"),
+    ),
+    "deliveries": (
+        f"{WEBHOOKS}/deliveries",
+        {"status": "failed", "type": "session.ended", "room_id": ROOM, "since": ISO, "until": ISO_MS},
+        commands.ListDeliveries(
+            **BY_APP,
+            limit=50,
+            status="failed",
+            type="session.ended",
+            room=ROOM,
+            since=CREATED_AT * 1000,
+            till=CREATED_MS,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "query", "command"), NARROWED.values(), ids=NARROWED)
+def test_a_listing_is_narrowed(
+    path: str, query: dict[str, str], command: Command, client: FlaskClient, controller: FakeController
+) -> None:
+    page = client.get(path, headers=HEADERS, query_string=query)
+    assert controller.asked == [command]
     # A cursor goes on in the same listing, and in no other.
     again = {**query, "cursor": page.get_json()["cursor"]}
     for left_out in query:
-        narrower = {name: value for name, value in again.items() if name != left_out}
-        response = client.get(f"{WEBHOOKS}/deliveries", headers=HEADERS, query_string=narrower)
-        assert_error(response, 400, "Invalid cursor")
-    assert client.get(f"{WEBHOOKS}/deliveries", headers=HEADERS, query_string=again).status_code == 200
+        other = {name: value for name, value in again.items() if name != left_out}
+        assert assert_error(client.get(path, headers=HEADERS, query_string=other), 400) == NO_CURSOR
+    assert client.get(path, headers=HEADERS, query_string=again).status_code == 200
+
+
+NOT_NARROWING = [
+    *((ROOMS, "name", value) for value in ("", "-standup", "stand up", "a" * 65)),
+    *((SESSIONS, "state", value) for value in ("", "Joined", "gone")),
+    *((SESSIONS, "room_id", value) for value in ("", SESSION)),
+    *((SESSIONS, "did", value) for value in ("", "74 77", "7" * 68, "a\nb", "7️⃣")),
+]
+
+
+@pytest.mark.parametrize(("path", "name", "value"), NOT_NARROWING)
+def test_what_a_listing_cannot_be_narrowed_by(
+    path: str, name: str, value: str, client: FlaskClient, controller: FakeController
+) -> None:
+    detail = assert_error(client.get(path, headers=HEADERS, query_string={name: value}), 400)
+    assert [each["field"] for each in detail["fields"]] == [name]
+    assert all(each["problem"].startswith("must be ") for each in detail["fields"])
+    assert controller.asked == []
+
+
+# Deliveries
 
 
 @pytest.mark.parametrize(
@@ -983,7 +1095,8 @@ def test_deliveries_are_narrowed(client: FlaskClient, controller: FakeController
         ("status", "held"),
         ("status", ""),
         ("type", "*"),
-        ("type", "a" * 65),
+        ("type", "conference.started"),
+        ("type", "webhook.test"),
         ("room_id", SESSION),
         ("since", "yesterday"),
         ("until", "2026-05-06T25:00:00Z"),
@@ -1069,7 +1182,7 @@ def test_an_empty_cursor_is_the_first_page(endpoint: Endpoint, client: FlaskClie
 def test_a_cursor_that_nobody_gave(
     endpoint: Endpoint, cursor: str, client: FlaskClient, controller: FakeController
 ) -> None:
-    assert_error(endpoint.ask(client, query_string=f"cursor={cursor}"), 400, "Invalid cursor")
+    assert assert_error(endpoint.ask(client, query_string=f"cursor={cursor}"), 400) == NO_CURSOR
     assert controller.asked == []
 
 
@@ -1090,13 +1203,13 @@ def test_a_cursor_is_for_its_own_listing(endpoint: Endpoint, client: FlaskClient
 def test_a_cursor_is_for_its_own_room(client: FlaskClient, controller: FakeController) -> None:
     cursor = client.get(f"{ROOMS}/{ROOM}/members", headers=HEADERS).get_json()["cursor"]
     path = f"{ROOMS}/{MISSING_ROOM}/members"
-    assert_error(client.get(path, headers=HEADERS, query_string={"cursor": cursor}), 400, "Invalid cursor")
+    assert assert_error(client.get(path, headers=HEADERS, query_string={"cursor": cursor}), 400) == NO_CURSOR
 
 
 @pytest.mark.parametrize("path", [ROOMS, SESSIONS])
 def test_a_cursor_is_for_its_own_app(path: str, client: FlaskClient) -> None:
     cursor = client.get(path, headers=HEADERS).get_json()["cursor"]
-    assert_error(client.get(path, headers=OTHER_HEADERS, query_string={"cursor": cursor}), 400, "Invalid cursor")
+    assert assert_error(client.get(path, headers=OTHER_HEADERS, query_string={"cursor": cursor}), 400) == NO_CURSOR
 
 
 # Around the API
@@ -1131,9 +1244,9 @@ def test_ready_when_store_and_a_node_are(
         assert response.headers["Retry-After"]
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/healthz/", "//healthz", "/api", "/api/v2/conferences", "/%ff"])
+@pytest.mark.parametrize("path", ["/nothing", "/healthz/", "/api", "/api/v2/conferences", "/%ff"])
 def test_unknown_paths(path: str, client: FlaskClient) -> None:
-    assert_error(client.get(path), 404, "Not found")
+    assert_error(client.get(path), 404, errors.TITLES[404])
 
 
 @pytest.mark.parametrize(
@@ -1148,14 +1261,14 @@ def test_unknown_paths(path: str, client: FlaskClient) -> None:
     ],
 )
 def test_unknown_paths_under_the_api(path: str, client: FlaskClient) -> None:
-    assert_error(client.get(path, headers=HEADERS), 404, "Not found")
+    assert_error(client.get(path, headers=HEADERS), 404, errors.TITLES[404])
 
 
 @each(ENDPOINTS)
 def test_other_methods_say_which_there_are(endpoint: Endpoint, client: FlaskClient) -> None:
     path = endpoint.path.format(room=ROOM, session=SESSION, webhook=WEBHOOK)
     response = client.patch(path, headers=HEADERS)
-    assert_error(response, 405, "Method not allowed")
+    assert_error(response, 405, errors.TITLES[405])
     assert endpoint.method in response.headers["Allow"].split(", ")
 
 
@@ -1212,4 +1325,4 @@ def test_apps_do_not_share_anything() -> None:
     clients = [create_app(controller).test_client() for controller in (first, second)]
     cursor = clients[0].get(ROOMS, headers=HEADERS).get_json()["cursor"]
     assert (len(first.asked), len(second.asked)) == (1, 0)
-    assert_error(clients[1].get(ROOMS, headers=HEADERS, query_string={"cursor": cursor}), 400, "Invalid cursor")
+    assert assert_error(clients[1].get(ROOMS, headers=HEADERS, query_string={"cursor": cursor}), 400) == NO_CURSOR

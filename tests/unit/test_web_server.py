@@ -14,10 +14,13 @@ import pytest
 from flask import Flask, request
 from gevent.event import Event
 
-from tests.unit.web_fakes import HEADERS, KEY, SESSION, FakeController
-from web.app import create_app
+from controller.commands import Play
+from controller.errors import StoreUnavailable
+from tests.unit.web_fakes import HEADERS, KEY, ROOM, SESSION, FakeController
+from web.app import App, create_app
 from web.server import Bounds, Server
 
+PLAY = f"/api/v1/conferences/{ROOM}/play"
 MUTE = f"/api/v1/sessions/{SESSION}/commands/conference/mute"
 AUTH = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
 
@@ -29,7 +32,9 @@ def start() -> Iterator[Start]:
     servers: list[Server] = []
 
     def start_one(app: Flask | None = None, **bounds: Any) -> Server:
-        server = Server(app or create_app(FakeController()), "127.0.0.1", 0, bounds=Bounds(**bounds))
+        app = app or create_app(FakeController())
+        body_limit = app.body_limit if isinstance(app, App) else None
+        server = Server(app, "127.0.0.1", 0, body_limit=body_limit, bounds=Bounds(**bounds))
         server.start()
         servers.append(server)
         return server
@@ -110,6 +115,15 @@ def test_a_connection_is_kept_for_the_next_request(start: Start) -> None:
 def test_no_spelling_of_a_path_gets_past_authentication(start: Start, path: str) -> None:
     client = Client(start()).send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
     assert_envelope(client.answer(), 401)
+
+
+@pytest.mark.parametrize(("path", "status"), [("//evil.example/", 404), ("/", 302), ("?x", 302)])
+def test_no_path_leads_elsewhere(start: Start, path: str, status: int) -> None:
+    client = Client(start()).send(f"GET {path} HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+    assert client.status_line() == status
+    head = b"".join(iter(client.file.readline, b"\r\n")).decode()
+    assert "evil" not in head
+    assert ("Location: /docs" in head) == (status == 302)
 
 
 def test_requests_sent_ahead_are_answered_in_order(start: Start) -> None:
@@ -423,8 +437,72 @@ def test_the_request_body_reaches_the_application_whole(start: Start) -> None:
         return {"length": len(request.get_data())}
 
     client = Client(start(app))
-    body = "x" * 65536
-    assert client.ask("POST", "/", body).answer()[2] == {"length": 65536}
+    assert client.ask("POST", "/", "x" * Bounds().body).answer()[2] == {"length": Bounds().body}
+
+
+def chunked(body: str, size: int = 5_000) -> str:
+    """As a body of unknown length."""
+    parts = [body[place : place + size] for place in range(0, len(body), size)]
+    return "".join(f"{len(part):x}\r\n{part}\r\n" for part in [*parts, ""])
+
+
+SENT = {"with its length": lambda body: f"Content-Length: {len(body)}\r\n\r\n{body}"}
+SENT["in chunks"] = lambda body: f"Transfer-Encoding: chunked\r\n\r\n{chunked(body)}"
+
+
+@pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
+@pytest.mark.parametrize(
+    ("endpoint", "method", "path", "body", "status"),
+    [
+        ("sessions.mute", "POST", MUTE, "{}", 202),
+        ("webhooks.set_endpoint", "PUT", "/api/v1/webhooks/endpoint", '{"url": "https://app.example.com/"}', 200),
+        ("conferences.play", "POST", PLAY, '{"urls": ["https://cdn.example.com/a.wav"]}', 202),
+    ],
+)
+def test_server_and_application_agree_on_how_large_a_body_may_be(
+    start: Start, endpoint: str, method: str, path: str, body: str, status: int, sent: Callable[[str], str]
+) -> None:
+    app = create_app(FakeController())
+    most = app.body_limits[endpoint]
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Type: application/json\r\n"
+    client = Client(start(app)).send(head + sent(body.ljust(most)))
+    assert client.answer()[0] == status
+    answer = client.send(head + sent(body.ljust(most + 1))).answer()
+    assert_envelope(answer, 413)
+    assert answer[2]["detail"] == {"max_bytes": most}
+
+
+def test_the_large_body_of_nobody_is_not_read(start: Start) -> None:
+    client = Client(start())
+    client.send(
+        f"POST {PLAY} HTTP/1.1\r\nHost: x\r\nX-App-ID: demo\r\nX-API-Key: wrong\r\nContent-Length: 100000\r\n\r\n"
+    )
+    assert_envelope(client.answer(), 401)
+
+
+def test_a_large_body_is_read_while_the_store_is_away_and_then_answered(start: Start) -> None:
+    controller = FakeController()
+    controller.authentication_failure = StoreUnavailable("down")
+    client = Client(start(create_app(controller))).ask("POST", PLAY, "{}".ljust(20_000))
+    assert_envelope(client.answer(), 503)
+    controller.authentication_failure = None
+    assert client.ask("GET", "/healthz").answer()[0] == 200
+
+
+def test_large_bodies_wait_for_their_turn_and_small_ones_do_not(start: Start) -> None:
+    controller = FakeController()
+    server = start(create_app(controller), large=1)
+    bodies = [f'{{"urls": ["https://cdn.example.com/{name}.wav"]}}' for name in ("first", "second", "small")]
+    first, second, small = (Client(server) for _ in bodies)
+    head = f"POST {PLAY} HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Type: application/json\r\nContent-Length: 20000\r\n\r\n"
+    first.send(head + bodies[0])
+    gevent.idle()
+    second.send(head + bodies[1].ljust(20_000))
+    assert small.ask("POST", PLAY, bodies[2]).answer()[0] == 202
+    first.send(" " * (20_000 - len(bodies[0])))
+    assert [client.answer()[0] for client in (first, second)] == [202, 202]
+    played = [each.urls[0] for each in controller.asked if isinstance(each, Play)]
+    assert played == [f"https://cdn.example.com/{name}.wav" for name in ("small", "first", "second")]
 
 
 def test_address_in_use_is_said(start: Start) -> None:
