@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import shlex
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
-from flask import Response
+from flask import Response, redirect
 from flask_openapi3.openapi import OpenAPI
 from jinja2 import Environment
+from markupsafe import Markup, escape
+from pydantic.json_schema import models_json_schema
+
+from controller.webhooks.types import DATA, Data
+from web.auth import APP_HEADER, KEY_HEADER
 
 TITLE = "Switchroom"
 VERSION = "1"
@@ -38,13 +45,20 @@ def install(app: OpenAPI) -> None:
 
     app.add_url_rule("/openapi.json", view_func=openapi_json)
     app.add_url_rule("/docs", view_func=docs)
+    # Not strict: that would redirect an empty path to whatever the Host header names.
+    app.add_url_rule("/", "root", lambda: redirect("/docs"), strict_slashes=False)
 
 
 def document(app: OpenAPI) -> dict[str, Any]:
     """The OpenAPI document, put right where flask-openapi3 says more or less than what holds."""
     declared = {(path, method) for path, method, operation in _operations(app) if "400" in operation.responses}
     found: dict[str, Any] = app.api_doc
+    found["servers"] = [{"url": "/", "description": "Where this document comes from."}]
+    found["webhooks"] = {type_: {"post": _webhook(type_, model)} for type_, model in DATA.items()}
     schemas = found["components"]["schemas"]
+    schemas |= _data_schemas()
+    for schema in schemas.values():
+        _tidy(schema)
     for path, methods in found["paths"].items():
         for method, operation in methods.items():
             # It adds a validation error to every operation, also to those that validate nothing.
@@ -54,13 +68,15 @@ def document(app: OpenAPI) -> dict[str, Any]:
             if body := operation.get("requestBody"):
                 name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                 body["required"] = bool(schemas[name].get("required"))
-            # None stands for a parameter that was left out; it is no value of its type.
             for parameter in operation.get("parameters", ()):
-                if parameter["schema"].get("default", ...) is None:
-                    del parameter["schema"]["default"]
+                _tidy(parameter["schema"])
             # Made for pages that take HTML in a description.
             operation["description"] = operation.get("description", "").replace("<br/>", " ").strip()
-            _request_id(operation)
+            for response in operation["responses"].values():
+                headers = response.setdefault("headers", {})
+                headers["X-Request-ID"] = {"description": "The request's id.", "schema": {"type": "string"}}
+    for content in _contents(found):
+        content.setdefault("example", _example(content["schema"], schemas))
     return found
 
 
@@ -73,47 +89,144 @@ def _operations(app: OpenAPI) -> list[tuple[str, str, Any]]:
     ]
 
 
-def _request_id(operation: dict[str, Any]) -> None:
-    for response in operation["responses"].values():
-        headers = response.setdefault("headers", {})
-        headers["X-Request-ID"] = {"description": "The request's id.", "schema": {"type": "string"}}
+def _tidy(schema: dict[str, Any]) -> None:
+    """Without titles that repeat names, and without None for what may be left out, which is no value of its type."""
+    schema.pop("title", None)
+    if "example" in schema:
+        schema["examples"] = [schema.pop("example")]
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
+    for part in [*parts, *(schema[name] for name in ("items",) if name in schema)]:
+        _tidy(part)
 
 
-def page(found: dict[str, Any]) -> str:
-    """The document as one HTML page that needs nothing else: no scripts, fonts or styles from anywhere."""
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_PAGE)
-    operations = [
-        {"path": path, "method": method.upper(), **operation}
-        for path, methods in found["paths"].items()
-        for method, operation in methods.items()
-    ]
+def _contents(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Bodies of requests, webhooks and answers that have no examples of their own."""
+    for item in [*found["paths"].values(), *found["webhooks"].values()]:
+        for operation in item.values():
+            for body in [operation.get("requestBody", {}), *operation["responses"].values()]:
+                for content in body.get("content", {}).values():
+                    if "examples" not in content:
+                        yield content
 
-    def example(described: dict[str, Any]) -> str:
-        value = _example(described["content"]["application/json"]["schema"], found["components"]["schemas"])
-        return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
-    return template.render(found=found, operations=operations, example=example)
+# Webhooks
+
+_HEADERS = {
+    "webhook-id": "Names the webhook: the same at every attempt.",
+    "webhook-timestamp": "When this attempt was made, in seconds since 1970.",
+    "webhook-signature": "One signature or several, separated by blanks: `v1,` and the base64 of an HMAC-SHA256.",
+}
+
+
+def _webhook(type_: str, model: type[Data]) -> dict[str, Any]:
+    described = {
+        "type": "object",
+        "required": ["type", "timestamp", "data"],
+        "properties": {
+            "type": {"const": type_},
+            "timestamp": {"type": "string", "format": "date-time", "examples": ["2026-05-06T12:34:56.789Z"]},
+            "data": {"$ref": f"#/components/schemas/{model.__name__}"},
+        },
+    }
+    return {
+        "operationId": type_.replace(".", "_"),
+        "summary": model.__doc__,
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+            for name, text in _HEADERS.items()
+        ],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": described}}},
+        "responses": {
+            "2XX": {"description": "You have it: it is not sent again."},
+            "410": {"description": "The endpoint is disabled: nothing more is sent."},
+            "default": {"description": "It is tried again, for about seven hours."},
+        },
+    }
+
+
+def _data_schemas() -> dict[str, Any]:
+    models = [(model, "validation") for model in DATA.values()]
+    _, found = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    schemas: dict[str, Any] = found["$defs"]
+    return schemas
+
+
+# Examples
 
 
 def _example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
-    """A value of the schema's form, from the examples of its parts."""
+    """A value of the schema's form, from the examples of its parts, without what may be left out."""
     if "$ref" in schema:
         return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
-    for choices in ("anyOf", "enum"):
-        if choices in schema:
-            first = schema[choices][0]
-            return _example(first, schemas) if choices == "anyOf" else first
-    given = next((schema[key] for key in ("example", "const", "default") if schema.get(key) is not None), None)
-    if given is not None:
-        return given
+    for name in ("examples", "enum"):
+        if name in schema:
+            return schema[name][0]
+    for name in ("const", "default"):
+        if name in schema:
+            return schema[name]
+    if "anyOf" in schema:
+        return _example(schema["anyOf"][0], schemas)
     by_type: dict[str, Callable[[], Any]] = {
-        "object": lambda: {name: _example(part, schemas) for name, part in schema.get("properties", {}).items()},
+        "object": lambda: {name: _example(schema["properties"][name], schemas) for name in schema.get("required", ())},
         "array": lambda: [_example(schema["items"], schemas)],
         "integer": lambda: 0,
         "boolean": lambda: True,
         "string": lambda: "",
     }
     return by_type[schema["type"]]()
+
+
+def curl(method: str, path: str, operation: dict[str, Any]) -> str:
+    """A line to try the operation with, with the examples as its arguments."""
+    ids = {
+        part["name"]: part["schema"]["examples"][0] for part in operation.get("parameters", ()) if part["in"] == "path"
+    }
+    words = ["curl", f'"$SWITCHROOM{path.format(**ids)}"']
+    if "security" in operation:
+        words += [f'-H "{APP_HEADER}: $APP_ID"', f'-H "{KEY_HEADER}: $API_KEY"']
+    body = operation.get("requestBody", {"required": False})
+    if method not in ("get", "post") or (method == "post" and not body["required"]):
+        words.insert(1, f"-X {method.upper()}")
+    if body["required"]:
+        example = orjson.dumps(body["content"]["application/json"]["example"]).decode()
+        words += ['-H "Content-Type: application/json"', f"-d {shlex.quote(example)}"]
+    return " ".join(words)
+
+
+# The page
+
+
+def page(found: dict[str, Any]) -> str:
+    """The document as one HTML page that needs nothing else: no scripts, fonts or styles from anywhere."""
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"prose": _prose, "json": _json, "form": _form}
+    operations = [
+        {"path": path, "method": method.upper(), "curl": curl(method, path, operation), **operation}
+        for path, methods in found["paths"].items()
+        for method, operation in methods.items()
+    ]
+    webhooks = [
+        {"type": type_, "schema": found["components"]["schemas"][model.__name__], **found["webhooks"][type_]["post"]}
+        for type_, model in DATA.items()
+    ]
+    return environment.from_string(_PAGE).render(found=found, operations=operations, webhooks=webhooks)
+
+
+def _prose(text: str) -> Markup:
+    """Text with code between backticks."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (what it holds was escaped)
+
+
+def _json(value: Any, lines: bool = True) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 if lines else 0).decode()
+
+
+def _form(schema: dict[str, Any]) -> str:
+    """What a value may be, in a few words."""
+    values = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
+    return ", ".join(map(str, values)).lower() or str(schema["type"])
 
 
 _PAGE = """<!doctype html>
@@ -138,7 +251,7 @@ td, th { padding: .25rem .75rem .25rem 0; }
 </head>
 <body>
 <h1>{{ found.info.title }} API</h1>
-<p>{{ found.info.description }}</p>
+<p>{{ found.info.description | prose }}</p>
 <p>The same for programs: <a href="/openapi.json"><code>/openapi.json</code></a></p>
 <h2>Authentication</h2>
 <table>
@@ -146,40 +259,76 @@ td, th { padding: .25rem .75rem .25rem 0; }
 <tr><td><code>{{ scheme.name }}</code></td><td>{{ scheme.description }}</td></tr>
 {% endfor %}
 </table>
+<p>Each operation has a line to try it with. Set first:</p>
+<pre>SWITCHROOM=http://127.0.0.1:8080 APP_ID=demo API_KEY=...</pre>
 {% for tag in found.tags %}
 <h2>{{ tag.name }}</h2>
-<p>{{ tag.description }}</p>
+<p>{{ tag.description | prose }}</p>
 {% for operation in operations if tag.name in operation.tags %}
 <details id="{{ operation.operationId }}">
 <summary>
-<b>{{ operation.method }}</b><code>{{ operation.path }}</code><span>{{ operation.summary }}</span>
+<b>{{ operation.method }}</b><code>{{ operation.path }}</code><span>{{ operation.summary | prose }}</span>
 </summary>
-<p>{{ operation.description }}</p>
+<p>{{ operation.description | prose }}</p>
+<pre>{{ operation.curl }}</pre>
 {% if operation.parameters %}
 <table>
-<tr><th>Parameter</th><th>In</th><th></th></tr>
+<tr><th>Parameter</th><th>In</th><th>Form</th><th></th></tr>
 {% for parameter in operation.parameters %}
 <tr><td><code>{{ parameter.name }}</code></td><td>{{ parameter.in }}</td>
-<td>{{ parameter.description }}</td></tr>
+<td>{{ parameter.schema | form }}</td><td>{{ parameter.description | prose }}</td></tr>
 {% endfor %}
 </table>
 {% endif %}
 {% if operation.requestBody %}
-<p>Body{{ "" if operation.requestBody.required else " (may be left out)" }}:</p>
-<pre>{{ example(operation.requestBody) }}</pre>
+{% set body = operation.requestBody.content["application/json"] %}
+{% set fields = found.components.schemas[body.schema["$ref"].rpartition("/")[2]].properties %}
+{% if fields %}
+<table>
+<tr><th>Field of the body</th><th></th></tr>
+{% for name, field in fields.items() %}
+<tr><td><code>{{ name }}</code></td><td>{{ (field.description or "") | prose }}</td></tr>
+{% endfor %}
+</table>
+{% endif %}
 {% endif %}
 <table>
 <tr><th>Status</th><th></th></tr>
 {% for status, response in operation.responses.items() %}
 <tr><td>{{ status }}</td><td>{{ response.description }}
-{% if status < "300" %}
-<pre>{{ example(response) }}</pre>
+{% for content in response.content.values() %}
+{% if content.examples %}
+<pre>{% for example in content.examples.values() %}{{ example.value | json(lines=false) }}
+{% endfor %}</pre>
+{% else %}
+<pre>{{ content.example | json }}</pre>
 {% endif %}
+{% endfor %}
 </td></tr>
 {% endfor %}
 </table>
 </details>
 {% endfor %}
+{% endfor %}
+<h2>What webhooks say</h2>
+<p>Each is a POST to the webhook endpoint, with these headers:</p>
+<table>
+{% for header in webhooks[0].parameters %}
+<tr><td><code>{{ header.name }}</code></td><td>{{ header.description | prose }}</td></tr>
+{% endfor %}
+</table>
+{% for webhook in webhooks %}
+<details id="{{ webhook.type }}">
+<summary><code>{{ webhook.type }}</code><span>{{ webhook.summary | prose }}</span></summary>
+<pre>{{ webhook.requestBody.content["application/json"].example | json }}</pre>
+<table>
+<tr><th>Field of <code>data</code></th><th>Form</th><th></th></tr>
+{% for name, field in webhook.schema.properties.items() %}
+<tr><td><code>{{ name }}</code>{{ "" if name in webhook.schema.required else " (may be absent)" }}</td>
+<td>{{ field | form }}</td><td>{{ field.description | prose }}</td></tr>
+{% endfor %}
+</table>
+</details>
 {% endfor %}
 </body>
 </html>

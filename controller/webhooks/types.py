@@ -75,7 +75,10 @@ class Data(BaseModel):
 
     app_id: Annotated[str, Field(description="Your application.", examples=["demo"])]
     sequence: Annotated[
-        int, Field(ge=1, description="Counts the webhooks of the room, or of the session outside rooms, from 1.")
+        int,
+        Field(
+            ge=1, description="Counts the webhooks of the room, or of the session outside rooms, from 1.", examples=[1]
+        ),
     ]
     resynced: Annotated[
         Literal[True],
@@ -171,7 +174,7 @@ class ConferenceMemberJoinFailed(MemberData):
 class ConferenceCommandFailed(RoomData):
     """A command that had been accepted came to nothing."""
 
-    command: Annotated[Literal["leave", "mute", "unmute", "play", "pause"], Field(description="The command.")]
+    command: Annotated[Literal["play", "pause", "leave", "mute", "unmute"], Field(description="The command.")]
     reason: Annotated[
         Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"],
         Field(description="Why."),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import shlex
+from collections import defaultdict
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
 import hypothesis
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase
@@ -22,8 +27,11 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from controller.errors import Refused
+from controller.service import Limits
+from controller.webhooks.types import DATA
+from tests import webhook_data
 from tests.unit.web_fakes import HEADERS, ROOM, SESSION, WEBHOOK, FakeController
-from web import errors
+from web import errors, openapi, schemas
 from web.app import create_app
 
 _controller = FakeController()
@@ -58,9 +66,7 @@ KNOWN = {"room_id": ROOM, "uuid": SESSION, "webhook_id": WEBHOOK}
 @QUICK
 def test_requests_made_up_from_the_document(case: schemathesis.Case) -> None:
     _controller.reset()
-    # Query parameters that nobody knows are ignored, which counts as accepting what the document does not allow.
-    rejection = [] if case.method == "GET" else [negative_data_rejection]
-    case.call_and_validate(headers=HEADERS, checks=[*CHECKS, *rejection])
+    case.call_and_validate(headers=HEADERS, checks=[*CHECKS, negative_data_rejection])
 
 
 @schema.parametrize()
@@ -100,6 +106,7 @@ def test_what_the_commands_refuse_is_documented() -> None:
     assert "already_muted" in by_id["mute"]
     assert "already_muted" not in by_id["unmute"]
     assert "room_forbidden" not in by_id["list_members"]
+    assert "url_refused" in by_id["play"]
     assert by_id["set_endpoint"] >= {"url_refused", "rate_limited"}
     assert by_id["redeliver"] >= {"webhook_not_found", "webhook_pending", "no_endpoint", "endpoint_disabled"}
 
@@ -121,7 +128,9 @@ def test_every_operation_of_the_application_is_documented() -> None:
         for rule in _app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert served - {("get", "/openapi.json"), ("get", "/docs")} == {(method, path) for method, path, _ in OPERATIONS}
+    assert served - {("get", "/openapi.json"), ("get", "/docs"), ("get", "/")} == {
+        (method, path) for method, path, _ in OPERATIONS
+    }
 
 
 def test_bodies_are_required_when_a_field_is() -> None:
@@ -151,7 +160,113 @@ def test_bodies_are_required_when_a_field_is() -> None:
 
 def test_400_is_documented_where_something_is_validated() -> None:
     without = {operation["operationId"] for _, _, operation in OPERATIONS if "400" not in operation["responses"]}
-    assert without == {"healthz", "readyz", "get_session", "get_endpoint", "get_delivery"}
+    assert without == {"healthz", "readyz"}
+
+
+# Examples
+
+
+def contents() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every body that is described, and what it is the body of."""
+    for item in (DOCUMENT["paths"], DOCUMENT["webhooks"]):
+        for operation in (operation for methods in item.values() for operation in methods.values()):
+            bodies = {"request": operation.get("requestBody", {}), **operation["responses"]}
+            for name, body in bodies.items():
+                for content in body.get("content", {}).values():
+                    yield f"{operation['operationId']} {name}", content
+
+
+@pytest.mark.parametrize("content", [pytest.param(content, id=name) for name, content in contents()])
+def test_every_body_has_examples_that_are_valid(content: dict[str, Any]) -> None:
+    schema = jsonschema_rs.validator_for({**content["schema"], "components": DOCUMENT["components"]})
+    examples = (
+        [each["value"] for each in content["examples"].values()] if "examples" in content else [content["example"]]
+    )
+    assert examples
+    for example in examples:
+        schema.validate(example)
+
+
+def examples(operation: dict[str, Any], status: str) -> dict[str, Any]:
+    found = operation["responses"][status]["content"]["application/json"]["examples"]
+    return {name: each["value"] for name, each in found.items()}
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS)
+def test_errors_look_like_real_ones(method: str, path: str, operation: dict[str, Any]) -> None:
+    if not path.startswith("/api/"):
+        return
+    for example in examples(operation, "400").values():
+        assert example["detail"]["fields"]
+    assert examples(operation, "413")["too_large"]["detail"]["max_bytes"] >= 16_384
+    group = re.search("Rate limit `([a-z_]+)`", operation["description"])
+    told = {each["detail"].get("group") for each in examples(operation, "429").values()}
+    assert told == ({None, group[1]} if group else {None})
+    if group and group[1] != "webhook_test":
+        assert group[1] in Limits().cooldowns
+
+
+def test_a_400_is_what_a_bad_request_gets() -> None:
+    bad = {
+        ("create_room", "post", "/api/v1/conferences", b"{}"),
+        ("get_room", "get", "/api/v1/conferences/weekly-standup", b""),
+        ("list_rooms", "get", "/api/v1/conferences?limit=0", b""),
+        ("mute", "post", f"/api/v1/sessions/{SESSION}/commands/conference/mute", b'{"command_uid": ""}'),
+    }
+    by_id = {operation["operationId"]: operation for _, _, operation in OPERATIONS}
+    for operation, method, path, data in bad:
+        answer = _app.test_client().open(
+            path, method=method, headers=HEADERS, data=data, content_type="application/json"
+        )
+        assert answer.get_json() == examples(by_id[operation], "400")["invalid"]
+
+
+@pytest.mark.parametrize("reason", ["name_taken", "in_other_room"])
+def test_a_409_that_names_a_room_does_so_in_its_example(reason: str) -> None:
+    shown = [examples(operation, "409") for _, _, operation in OPERATIONS if reason in _reasons(operation)]
+    assert [example[reason]["detail"] for example in shown] == [{"room_id": ROOM}]
+
+
+def test_how_much_a_listing_returns() -> None:
+    most = {"list_rooms": 200, "list_members": 1000, "list_sessions": 1000, "list_deliveries": 200}
+    for _, _, operation in OPERATIONS:
+        for parameter in operation.get("parameters", ()):
+            if parameter["name"] == "limit":
+                figure = most.pop(operation["operationId"])
+                assert parameter["schema"].items() >= {"type": "integer", "minimum": 1, "default": 50}.items()
+                assert f"1 to {figure}" in parameter["description"]
+                listed = DOCUMENT["components"]["schemas"][
+                    operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                ]
+                assert figure in [part.get("maxItems") for part in listed["properties"].values()]
+    assert not most
+
+
+def test_the_document_says_where_the_api_is() -> None:
+    assert [each["url"] for each in DOCUMENT["servers"]] == ["/"]
+
+
+# Webhooks
+
+
+def test_every_type_of_webhook_is_described_and_its_example_is_one() -> None:
+    assert list(DOCUMENT["webhooks"]) == list(DATA)
+    for type_, item in DOCUMENT["webhooks"].items():
+        example = item["post"]["requestBody"]["content"]["application/json"]["example"]
+        assert example["type"] == type_
+        webhook_data.check(type_, example["data"])
+        headers = {each["name"] for each in item["post"]["parameters"] if each["in"] == "header"}
+        assert headers == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+
+
+def test_names_in_the_document_are_used_once() -> None:
+    operations = [operation for item in DOCUMENT["webhooks"].values() for operation in item.values()]
+    ids = [operation["operationId"] for operation in [*operations, *(each for _, _, each in OPERATIONS)]]
+    assert len(ids) == len(set(ids))
+    assert not {model.__name__ for model in DATA.values()} & set(vars(schemas))
+
+
+# The page
 
 
 class Page(HTMLParser):
@@ -159,6 +274,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.links: list[str] = []
+        self.texts: dict[str, list[str]] = defaultdict(list)
         self.text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -166,21 +282,74 @@ class Page(HTMLParser):
         self.links += [value or "" for name, value in attrs if name in ("src", "href")]
 
     def handle_data(self, data: str) -> None:
+        self.texts["".join(self.tags[-1:])].append(data)
         self.text += data
 
 
-def test_the_page_shows_every_operation_and_loads_nothing() -> None:
+@pytest.fixture(scope="module")
+def page() -> Page:
+    page = Page()
+    page.feed(_app.test_client().get("/docs").get_data(as_text=True))
+    return page
+
+
+def test_the_page_shows_everything_and_loads_nothing(page: Page) -> None:
     response = _app.test_client().get("/docs")
     assert response.content_type == "text/html; charset=utf-8"
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
-    page = Page()
-    page.feed(response.get_data(as_text=True))
-    assert page.tags.count("details") == len(OPERATIONS)
+    assert page.tags.count("details") == len(OPERATIONS) + len(DATA)
     assert page.links == ["/openapi.json"]
     assert "script" not in page.tags
     assert "url(" not in page.text
-    assert all(path in page.text and operation["summary"] in page.text for _, path, operation in OPERATIONS)
+    for _, path, operation in OPERATIONS:
+        assert path in page.text
+        assert operation["summary"].replace("`", "") in page.text
+    assert all(type_ in page.text for type_ in DATA)
+
+
+def test_the_page_renders_its_text(page: Page) -> None:
     assert "<br/>" not in page.text
+    assert "`" not in page.text
+    assert {"conference.member.joined", "conf_play", "detail.room_id", "X-Request-ID"} <= set(page.texts["code"])
+
+
+def test_text_is_escaped_before_it_is_rendered() -> None:
+    found = {
+        **DOCUMENT,
+        "info": {"title": "<b>T</b>", "description": "`<i>code</i>` and <i>text</i>"},
+    }
+    text = openapi.page(found)
+    assert "<code>&lt;i&gt;code&lt;/i&gt;</code> and &lt;i&gt;text&lt;/i&gt;" in text
+    assert "<i>" not in text
+    assert "<b>T</b>" not in text
+
+
+def test_every_operation_has_a_line_for_curl_that_works(page: Page) -> None:
+    lines = [line for line in page.texts["pre"] if line.startswith("curl ")]
+    assert len(lines) == len(OPERATIONS)
+    values = {"SWITCHROOM": "", "APP_ID": HEADERS["X-App-ID"], "API_KEY": HEADERS["X-API-Key"]}
+    options = argparse.ArgumentParser()
+    options.add_argument("url")
+    options.add_argument("-X", default=None)
+    options.add_argument("-H", action="append", default=[])
+    options.add_argument("-d", default=None)
+    asked = set()
+    for line in lines:
+        words = shlex.split(re.sub(r"\$(\w+)", lambda name: values[name[1]], line))
+        given = options.parse_args(words[1:])
+        method = given.X or ("GET" if given.d is None else "POST")
+        _controller.reset()
+        answer = _app.test_client().open(
+            given.url, method=method, headers=dict(header.split(": ") for header in given.H), data=given.d
+        )
+        assert answer.status_code < 300, f"{line}: {answer.data!r}"
+        asked.add((method, given.url))
+    assert len(asked) == len(OPERATIONS)
+
+
+def test_the_root_leads_to_the_page() -> None:
+    response = _app.test_client().get("/")
+    assert (response.status_code, response.headers["Location"]) == (302, "/docs")
 
 
 def test_the_document_is_made_once() -> None:
