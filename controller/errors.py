@@ -8,7 +8,8 @@ from typing import Any
 class Refused(Exception):
     """A command or query that was not carried out and changed nothing.
 
-    `code` is one of REASONS; `detail` is what the caller may be told besides (`retry_after_ms`, `room_id`, `fields`).
+    `code` is one of REASONS; `detail` is what the caller may be told besides: `retry_after_ms` and `group`,
+    `room_id`, `fields`.
     """
 
     def __init__(self, code: str, detail: dict[str, Any] | None = None) -> None:

@@ -159,6 +159,23 @@ def test_urls_that_do_not_end_in_what_they_are(
     assert finished["status"] == "completed", finished
 
 
+def test_as_many_and_as_long_urls_as_there_may_be(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    join(session, room)
+    urls = [media.tone(0.02, f"{number}-").ljust(2048, "x") for number in range(128)]
+    played = room_service.post(f"{CONFERENCES}/{room}/play", {"urls": urls})
+    assert played.status == 202, played
+    assert room_service.get(f"{CONFERENCES}/{room}").body["playback_urls"] == urls
+    operation = played.body["operation_id"]
+    assert hooks.wait("conference.play.started", operation_id=operation)["urls"] == urls
+    finished = hooks.wait("conference.play.finished", timeout=50, operation_id=operation)
+    assert [result["url"] for result in finished["results"]] == urls
+    assert finished["status"] == "completed"
+
+
 def test_a_url_with_every_character_that_could_break_out(
     hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
 ) -> None:

@@ -9,6 +9,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -161,6 +162,23 @@ def test_bodies_are_required_when_a_field_is() -> None:
 def test_400_is_documented_where_something_is_validated() -> None:
     without = {operation["operationId"] for _, _, operation in OPERATIONS if "400" not in operation["responses"]}
     assert without == {"healthz", "readyz"}
+
+
+def test_docs_list_the_operations_their_successes_and_their_parameters() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| `([A-Z]+) (/api/v1\S+)` \| ([0-9, ]+) \|", page, re.MULTILINE)
+    listed = {(method.lower(), path): set(statuses.split(", ")) for method, path, statuses in rows}
+    assert listed == {
+        (method, path): {status for status in operation["responses"] if status < "300"}
+        for method, path, operation in OPERATIONS
+        if path.startswith("/api/")
+    }
+    for _, path, operation in OPERATIONS:
+        names = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"}
+        row = re.search(rf"^\| `{path.removeprefix('/api/v1')}` \| (.+) \|$", page, re.MULTILINE)
+        if narrowing := names - {"limit", "cursor"}:
+            assert row
+            assert narrowing <= set(re.findall(r"`(\w+)`", row[1]))
 
 
 # Examples
