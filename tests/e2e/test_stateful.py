@@ -30,7 +30,8 @@ SETTINGS = hypothesis.settings(
 @pytest.mark.timeout(180)
 def test_walks_through_the_api(room_service: Switchroom, dial: Dial) -> None:
     dial("beta")
-    for number in range(3):
+    # Enough of them that walks, which delete some, find others.
+    for number in range(50):
         room_service.post("/api/v1/conferences", {"name": f"walked-{number}"}, app="beta")
     schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{room_service.port}/openapi.json")
     schema.config.generation.update(modes=[schemathesis.GenerationMode.POSITIVE])
@@ -40,12 +41,16 @@ def test_walks_through_the_api(room_service: Switchroom, dial: Dial) -> None:
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return {"headers": {"X-App-ID": "beta", "X-API-Key": KEYS["beta"]}, "timeout": 10}
 
+        def before_call(self, case: Any) -> None:
+            # Listings that are narrowed at random list nothing to go on from.
+            case.query = {name: value for name, value in (case.query or {}).items() if name in ("limit", "cursor")}
+
         def validate_response(self, response: Any, case: Any, **_: Any) -> None:
             seen[case.operation.label, response.status_code] += 1
             case.validate_response(response, checks=CHECKS)
 
     run_state_machine_as_test(Walk, settings=SETTINGS)
     # The walks must have got somewhere: what one answer named was found by the next request.
-    assert seen["GET /api/v1/conferences/{room_id}", 200], seen
-    assert seen["GET /api/v1/sessions/{uuid}", 200], seen
+    assert seen["GET /api/v1/conferences/{room_id}", 200], seen.most_common()
+    assert seen["GET /api/v1/sessions/{uuid}", 200], seen.most_common()
     assert not [one for one in seen if one[1] >= 500], seen

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from controller.cli import Context, cli
+from controller.errors import REASONS
 from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.schedule import Schedule
@@ -71,6 +72,6 @@ def test_what_is_not_there_is_one_clear_line(store: Store, switchroom: Switchroo
     assert switchroom("webhooks", "list", "demo").stderr == "Error: app demo is not there\n"
     Outbox(store).app("demo", "")
     assert switchroom("webhooks", "list", "demo").stdout == "none\n"
-    assert switchroom("webhooks", "show", "demo", "msg_p00-1-0").stderr == "Error: Webhook not found\n"
+    assert switchroom("webhooks", "show", "demo", "msg_p00-1-0").stderr == f"Error: {REASONS['webhook_not_found']}\n"
     refused = switchroom("webhooks", "redeliver", "demo", "--since", "1h")
-    assert (refused.exit_code, refused.stderr) == (1, "Error: There is no webhook URL for this application\n")
+    assert (refused.exit_code, refused.stderr) == (1, f"Error: {REASONS['no_endpoint']}\n")
