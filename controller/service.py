@@ -33,8 +33,9 @@ from controller.webhooks.desk import Desk
 from esl.commands import clean_url
 
 PREFIX_LENGTH = 5
-# Rows of a listing that are read in one step.
+# Rows of a listing that are read in one step, and steps for a page at the most: one that is narrowed may end short.
 STEP_ROWS = 100
+MOST_STEPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +119,15 @@ class Controller:
     def _page(self, kind: type[Command], tag: str, args: dict[str, Any]) -> dict[str, Any]:
         """A page of a listing, in steps that do not hold the store for long."""
         rows: list[dict[str, Any]] = []
-        answer: dict[str, Any] = {"cursor": args["after"]}
-        while len(rows) < args["limit"]:
-            part = {"after": answer["cursor"], "limit": min(STEP_ROWS, args["limit"] - len(rows))}
+        after = args["after"]
+        for _ in range(MOST_STEPS):
+            part = {"after": after, "limit": min(STEP_ROWS, args["limit"] - len(rows))}
             answer = self._step(kind, tag, {**args, **part})
             rows += answer.get("rows", [])
-            if not answer["cursor"]:
+            after = answer["cursor"]
+            if not after or len(rows) >= args["limit"]:
                 break
-        return {**answer, "rows": rows}
+        return {"rows": rows, "cursor": after}
 
     def _quotas(self, app_id: str) -> dict[str, int]:
         app = self._registry.app(app_id)

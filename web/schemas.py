@@ -348,7 +348,7 @@ class RoomList(BaseModel):
 
 
 class Waiting(BaseModel):
-    operation_id: Annotated[str, _example(_OPERATION)]
+    operation_id: Annotated[str, _example(OPERATION)]
     urls: list[str]
 
 

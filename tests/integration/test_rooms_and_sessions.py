@@ -494,7 +494,8 @@ def test_sessions_are_narrowed(world: World) -> None:
     joined, elsewhere = world.joined(room, 1), world.joined(other, 2)
     joining, parked = world.park(3), world.park(4)
     world.ask("join", session_id=joining, room_id=room)
-    world.tell("session_parked", app_id="demo", session_id=f"{NODE}-other-number", did="+1234", caller_id="x")
+    parked_there = {"app_id": "demo", "channel": "c", "did": "+1234", "caller_id": "x"}
+    world.tell("session_parked", session_id=f"{NODE}-other-number", **parked_there)
 
     def listed(**narrowing: str) -> list[str]:
         answer = world.ask("list_sessions", limit=50, after=0, **narrowing)
@@ -512,17 +513,17 @@ def test_sessions_are_narrowed(world: World) -> None:
 
 def test_a_narrowed_page_looks_at_so_many_sessions_and_no_more(world: World) -> None:
     """A page may be empty, and not be the last."""
-    rare = (5, 6, 2_100)
-    for number in range(2_150):
-        did = "rare" if number in rare else "usual"
-        world.tell("session_parked", app_id="demo", session_id=f"{NODE}-{number}", did=did, caller_id="x")
+    rare = (5, 6, 420)
+    for number in range(430):
+        caller = {"channel": "c", "did": "rare" if number in rare else "usual", "caller_id": "x"}
+        world.tell("session_parked", app_id="demo", session_id=f"{NODE}-{number}", **caller)
     pages, after = [], 0
     while True:
         page = world.ask("list_sessions", limit=2, after=after, did="rare")
         pages.append([row["uuid"] for row in page.get("rows", [])])
         if not (after := page["cursor"]):
             break
-    assert pages == [[f"{NODE}-5", f"{NODE}-6"], [], [], [f"{NODE}-2100"]]
+    assert pages == [[f"{NODE}-5", f"{NODE}-6"], [], [], [f"{NODE}-420"]]
 
 
 def test_a_limit_of_the_app_is_no_cooldown_of_a_group(store: Store) -> None:

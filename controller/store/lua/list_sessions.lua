@@ -1,6 +1,6 @@
 -- include: access describe
 -- Sessions of the app: A.state, A.room and A.did narrow them.
-local SCAN = 1000
+local SCAN = 200
 local limit = limited()
 if limit then return limit end
 
