@@ -4,11 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 CODE := esl controller web switchroom tests
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# For every Python from 3.11 on and every platform, with the hashes of all their files.
+RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
 # More arguments for what a target runs: make test ARGS='-k config', make demo ARGS=--once
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-freeswitch lab-call chaos chaos-bugs lint format bench bench-esl bench-webhooks bench-latency fuzz clean
+.PHONY: help setup demo test test-freeswitch lab-call chaos chaos-bugs lint format package lock audit bench bench-esl \
+	bench-webhooks bench-latency fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +20,7 @@ help: ## List the targets
 setup: $(STAMP) ## Make .venv with the switchroom command in it
 
 # Made again when what is to be installed has changed; the stamp comes last, so a setup cut short starts over.
-$(STAMP): setup.cfg pyproject.toml
+$(STAMP): setup.cfg pyproject.toml requirements-build.txt requirements-dev.txt
 	@python=; \
 	for candidate in $(PYTHON) python3.11 python3 python3.12 python3.13; do \
 		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -31,7 +35,9 @@ $(STAMP): setup.cfg pyproject.toml
 	fi; \
 	echo "Setting up $(VENV) with $$("$$python" --version)"; \
 	"$$python" -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(PIP_INSTALL) --require-hashes --requirement requirements-build.txt
+	@$(PIP_INSTALL) --require-hashes --no-build-isolation --requirement requirements-dev.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## Run the main job on an emulated node, and go on serving
@@ -61,6 +67,24 @@ lint: setup ## Check style, types and the direction of imports
 format: setup ## Put the code into its usual form
 	@$(BIN)/ruff check --quiet --fix $(CODE)
 	@$(BIN)/ruff format --quiet $(CODE)
+
+package: setup ## Build sdist and wheel into build/dist, and see that the wheel works by itself
+	@rm -rf build/dist
+	@$(BIN)/uv build --quiet --build-constraints requirements-build.txt --require-hashes --out-dir build/dist
+	@$(BIN)/python -m tests.package build/dist
+
+lock: setup ## Renew the lock: which release of each dependency is installed, with its hashes
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' | \
+		$(RESOLVE) --upgrade --output-file requirements-build.txt -
+	@$(RESOLVE) --upgrade --output-file requirements.txt setup.cfg
+	@$(RESOLVE) --upgrade --constraint requirements.txt --extra dev --output-file requirements-dev.txt setup.cfg
+
+audit: setup ## Look for known holes in what is locked, and in the oldest that setup.cfg allows
+	@mkdir -p build
+	@$(RESOLVE) --resolution lowest-direct --output-file build/oldest.txt setup.cfg
+	@for list in requirements-build.txt requirements-dev.txt build/oldest.txt; do \
+		echo "$$list" && $(BIN)/uvx pip-audit --strict --disable-pip --require-hashes --requirement "$$list" || exit; \
+	done
 
 bench: bench-esl bench-webhooks bench-latency ## Run all benchmarks
 

@@ -13,8 +13,10 @@ redis-cli config set maxmemory-policy noeviction >/dev/null
 redis-cli config rewrite >/dev/null
 
 [ -x /opt/switchroom/bin/python ] || python3 -m venv /opt/switchroom
-/opt/switchroom/bin/pip install --quiet --disable-pip-version-check --upgrade --force-reinstall --no-deps .
-/opt/switchroom/bin/pip install --quiet --disable-pip-version-check .
+pip_install() { /opt/switchroom/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
+pip_install --require-hashes --requirement requirements-build.txt
+pip_install --require-hashes --no-build-isolation --requirement requirements.txt
+pip_install --no-deps --no-build-isolation --force-reinstall .
 
 settings=$(lab/render.sh controller)
 put /etc/switchroom/switchroom.toml 600 <<<"$settings" || true
