@@ -497,7 +497,7 @@ def tail_command(
     as_json: bool,
     no_follow: bool,
 ) -> None:
-    """Follow the event log: commands, events, state changes and deliveries as they happen."""
+    """Follow the event log: commands, also refused ones, events, state changes and deliveries as they happen."""
     try:
         begin = tail.parse_since(since, time.time()) if since else 0
     except ValueError as error:

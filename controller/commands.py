@@ -239,3 +239,22 @@ SCRIPTS: dict[type[Command], str] = {
     Redeliver: "redeliver",
     RedeliverRange: "redeliver_range",
 }
+
+# What commands are called in the event log. Queries are not in it.
+LOGGED: dict[type[Command], str] = {
+    CreateRoom: "create",
+    DeleteRoom: "delete",
+    Play: "play",
+    TogglePause: "pause",
+    StopPlayback: "stop",
+    SetVolume: "volume",
+    Join: "join",
+    Leave: "leave",
+    Mute: "mute",
+    Unmute: "unmute",
+    SetEndpoint: "webhook.endpoint.set",
+    RotateSecret: "webhook.secret.rotated",
+    SendTest: "webhook.test",
+    Redeliver: "webhook.redeliver",
+    RedeliverRange: "webhook.redeliver",
+}

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from controller.commands import (
+    LOGGED,
     SCRIPTS,
     Command,
     CreateRoom,
@@ -99,7 +100,7 @@ class Controller:
         target = args.get("session_id") or args.get("room_id")
         if target:
             args["node_up"] = self._nodes.is_up(target[:PREFIX_LENGTH])
-        args.update(self._limits)
+        args.update(self._limits, command=LOGGED.get(kind))
         args["quotas"] = self._quotas(command.app_id)
         extra = _EXTRA.get(kind)
         if extra:

@@ -30,13 +30,21 @@ log = structlog.get_logger(__name__)
 PAGE = 500
 BLOCK_MS = 500  # less than the store's timeout
 RETRY_SECONDS = 1.0
+LAST_OF_ITS_MS = 2**64 - 1  # the highest number that an id of a stream can have after its milliseconds
 # Entries of several readers that come within this time are put in order.
 MERGE_SECONDS = 0.05
 
 Entry = dict[str, Any]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_COLORS = {"command": "cyan", "event": "green", "state": "blue", "webhook": "magenta", "delivery": "yellow"}
+_COLORS = {
+    "command": "cyan",
+    "refused": "red",
+    "event": "green",
+    "state": "blue",
+    "webhook": "magenta",
+    "delivery": "yellow",
+}
 _COLUMNS = ("app", "room", "session", "operation")
 
 
@@ -55,11 +63,11 @@ class Filter:
 
 
 def parse_since(text: str, now: float) -> int:
-    """`10m`, `2h`, `1d` ago, or an ISO 8601 time, as epoch milliseconds. Raises ValueError."""
+    """`10m`, `2h`, `1d` ago, or an ISO 8601 time, as epoch milliseconds, 0 at the least. Raises ValueError."""
     if found := re.fullmatch(r"([0-9]{1,6})([smhd])", text.strip()):
-        return int((now - int(found[1]) * _UNITS[found[2]]) * 1000)
+        return max(0, int((now - int(found[1]) * _UNITS[found[2]]) * 1000))
     try:
-        return int(datetime.fromisoformat(text.strip()).astimezone().timestamp() * 1000)
+        return max(0, int(datetime.fromisoformat(text.strip()).astimezone().timestamp() * 1000))
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is neither a time such as 10m, 2h or 1d nor ISO 8601") from None
 
@@ -105,17 +113,16 @@ class Log:
 
     def _stream(self, tag: str, since: int) -> Iterator[Entry]:
         stream = keys.key(tag, "log")
-        start = f"{since}-0"
-        self._last[stream] = "0-0"
+        # The id right before the first that could be: what is older is neither past nor followed.
+        self._last[stream] = f"{since - 1}-{LAST_OF_ITS_MS}" if since else "0-0"
         while True:
             with self._store.guard():
-                page = self._store.client.xrange(stream, min=start, count=PAGE)
+                page = self._store.client.xrange(stream, min=f"({self._last[stream]}", count=PAGE)
             for entry_id, fields in page:
                 self._last[stream] = entry_id.decode()
                 yield from _entries(fields)
             if len(page) < PAGE:
                 return
-            start = f"({self._last[stream]}"
 
     def _read(self, tags: list[str], arrived: Queue[list[Entry]]) -> None:
         streams = [keys.key(tag, "log") for tag in tags]
@@ -145,10 +152,11 @@ def as_json(entry: Entry) -> str:
     return json.dumps(entry, separators=(",", ":"))
 
 
-def as_text(entry: Entry) -> Text:
+def as_text(entry: Entry, now: datetime | None = None) -> Text:
     """One line in columns for people. No markup is read in it, and control characters are escaped."""
+    now = now or datetime.now()
     kind = _shown(entry.get("kind"))
-    line = Text().append(_clock(entry.get("at")), style="dim")
+    line = Text().append(_clock(entry.get("at"), now), style="dim")
     line.append(f" {kind:<8} ", style=_COLORS.get(kind, ""))
     line.append(f"{_shown(entry.get('type')):<32}", style="bold")
     for name in _COLUMNS:
@@ -158,7 +166,7 @@ def as_text(entry: Entry) -> Text:
     for name, value in entry.items():
         if name not in ("at", "kind", "type", *_COLUMNS):
             line.append(f" {escaped(name)}=", style="dim")
-            line.append(_shown(value), style="dim")
+            line.append(_clock(value, now) if name.endswith("_at") else _shown(value), style="dim")
     line.rstrip()
     return line
 
@@ -183,11 +191,13 @@ def _time_of(entry: Entry) -> float:
     return at if isinstance(at, int | float) else 0
 
 
-def _clock(at: Any) -> str:
+def _clock(at: Any, now: datetime) -> str:
+    """Local time, with the date unless it is today's."""
     try:
-        return datetime.fromtimestamp(at / 1000).strftime("%H:%M:%S.%f")[:-3]
+        moment = datetime.fromtimestamp(at / 1000)
     except (TypeError, ValueError, OverflowError, OSError):
         return "--:--:--.---"
+    return moment.strftime("%H:%M:%S.%f" if moment.date() == now.date() else "%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
 def _shown(value: Any) -> str:

@@ -68,6 +68,16 @@ def test_following_goes_on_where_the_past_ended(both: Store, append: Append) -> 
     assert times(log.follow(), 2) == [3, 4]
 
 
+def test_following_after_nothing_leaves_out_what_was_before(both: Store, append: Append) -> None:
+    append(1, 1)
+    append(2, 8)
+    log = Log(both, both)
+    assert list(log.past(9)) == []
+    append(2, 9)
+    append(1, 10)
+    assert times(log.follow(), 2) == [9, 10]
+
+
 def test_following_leaves_out_what_was(both: Store, append: Append) -> None:
     append(1, 1)
     log = Log(both, both)

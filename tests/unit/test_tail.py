@@ -21,7 +21,15 @@ ENTRY = {
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("30s", 970), ("10m", 400), ("0h", 1000), ("1970-01-01T00:00:05Z", 5), ("1970-01-01T01:00:05+01:00", 5)],
+    [
+        ("30s", 970),
+        ("10m", 400),
+        ("0h", 1000),
+        ("1970-01-01T00:00:05Z", 5),
+        ("1970-01-01T01:00:05+01:00", 5),
+        ("999999d", 0),
+        ("1900-01-01", 0),
+    ],
 )
 def test_since(text: str, seconds: int) -> None:
     assert parse_since(text, now=1000) == seconds * 1000
@@ -58,6 +66,21 @@ def test_filters(patterns: dict[str, tuple[str, ...]], passes: bool) -> None:
 def test_a_line_for_people() -> None:
     line = as_text(ENTRY).plain
     assert line.endswith("webhook  conference.play.started          app=demo room=acW68-room-1 sequence=3")
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        (datetime(2026, 5, 6, 0, 0, 0, 5000), "00:00:00.005 "),
+        (datetime(2026, 5, 5, 23, 59, 59), "2026-05-05 23:59:59.000 "),
+        (datetime(2025, 5, 6, 12, 0, 0), "2025-05-06 12:00:00.000 "),
+    ],
+)
+def test_a_time_has_its_date_unless_it_is_of_today(at: datetime, shown: str) -> None:
+    now = datetime(2026, 5, 6, 12, 0, 0)
+    line = as_text({**ENTRY, "at": at.timestamp() * 1000, "next_at": at.timestamp() * 1000}, now).plain
+    assert line.startswith(shown)
+    assert line.endswith(f" next_at={shown.strip()}")
 
 
 NASTY = "\x1b[2J\x9b1m\r\n[red]\u202e\x07"

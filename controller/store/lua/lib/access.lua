@@ -11,6 +11,17 @@ local function count_request()
 end
 local over_ms = count_request()
 
+-- A command (A.command, none for a query) that is refused leaves a line in the event log, unless a limit is why: such
+-- lines would soon be all there is. A room that is not created has no id to be found by.
+local refusal = refuse
+local function refuse(code, detail)
+  if A.command and not over_ms and code ~= "rate_limited" then
+    log("refused", A.command, { app = A.app_id, room = not A.name and A.room_id or nil, session = A.session_id,
+      name = A.name, webhook = A.webhook_id, command_uid = A.command_uid, reason = code, detail = detail })
+  end
+  return refusal(code, detail)
+end
+
 local function own_room(id)
   local r = get_room(id)
   if not r or r.closing then return nil, refuse("room_not_found") end

@@ -1,0 +1,127 @@
+"""What commands leave in the event log: those that are accepted, and those that are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from controller import commands
+from controller.commands import LOGGED, SCRIPTS, Command
+from controller.errors import Refused
+from controller.nodes import Nodes
+from controller.registry import Node, Registry, new_app
+from controller.service import Controller, Limits
+from controller.store import keys
+from controller.store.store import Store
+from tests.integration.world import NO_COOLDOWNS, NODE, World
+
+NOWHERE = f"{NODE}-room-00000000-0000-4000-8000-999999999999"
+NOBODY = f"{NODE}-00000000-0000-4000-9000-999999999999"
+
+
+class Office:
+    """The controller of one app on one node that is up."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.world = World(store)
+        registry = Registry(store)
+        registry.put_app(new_app("demo", "key"))
+        registry.put_node(Node(prefix=NODE, esl="127.0.0.1:1", password="p"))
+        store.client.hset(keys.key(keys.node_tag(NODE), "live"), mapping={"load": 0, "at": 1})
+        limits = Limits(cooldowns=NO_COOLDOWNS)
+        self._controller = Controller(store, registry, Nodes(store, registry), limits)
+
+    def ask(self, kind: type[Command], **fields: Any) -> dict[str, Any]:
+        return self._controller.execute(kind(app_id="demo", **fields))
+
+    def refused(self, kind: type[Command], **fields: Any) -> str:
+        with pytest.raises(Refused) as refused:
+            self.ask(kind, **fields)
+        return refused.value.code
+
+    def log(self, kind: str) -> list[dict[str, Any]]:
+        lines = [orjson.loads(fields[b"e"]) for _, fields in self.store.client.xrange(keys.key(self.world.tag, "log"))]
+        return [{name: value for name, value in line.items() if name != "at"} for line in lines if line["kind"] == kind]
+
+
+@pytest.fixture
+def office(store: Store) -> Office:
+    return Office(store)
+
+
+def test_a_refused_command_says_what_was_asked_and_why_not(office: Office) -> None:
+    room = office.ask(commands.CreateRoom, name="standup")["room_id"]
+    session = office.world.park()
+    assert office.refused(commands.CreateRoom, name="standup") == "name_taken"
+    assert office.refused(commands.DeleteRoom, room_id=NOWHERE) == "room_not_found"
+    assert office.refused(commands.TogglePause, room_id=room) == "nothing_playing"
+    assert office.refused(commands.Mute, session_id=session) == "not_in_room"
+    assert office.refused(commands.Join, session_id=NOBODY, room_id=room, command_uid="u1") == "session_not_found"
+    assert office.refused(commands.Redeliver, webhook_id=f"msg_{office.world.tag[1:-1]}-1-0") == "webhook_not_found"
+    common = {"kind": "refused", "app": "demo"}
+    assert office.log("refused") == [
+        {**common, "type": "create", "name": "standup", "reason": "name_taken", "detail": {"room_id": room}},
+        {**common, "type": "delete", "room": NOWHERE, "reason": "room_not_found"},
+        {**common, "type": "pause", "room": room, "reason": "nothing_playing"},
+        {**common, "type": "mute", "session": session, "reason": "not_in_room"},
+        {
+            **{**common, "type": "join", "session": NOBODY, "room": room},
+            **{"command_uid": "u1", "reason": "session_not_found"},
+        },
+        {
+            **{**common, "type": "webhook.redeliver", "reason": "webhook_not_found"},
+            "webhook": f"msg_{office.world.tag[1:-1]}-1-0",
+        },
+    ]
+
+
+def test_a_query_is_not_in_the_log(office: Office) -> None:
+    assert office.refused(commands.GetRoom, room_id=NOWHERE) == "room_not_found"
+    assert office.refused(commands.GetSession, session_id=NOBODY) == "session_not_found"
+    assert office.log("refused") == []
+
+
+def test_whoever_asks_too_often_does_not_fill_the_log(office: Office) -> None:
+    room = office.ask(commands.CreateRoom, name="standup")["room_id"]
+    office.store.client.set(keys.key(office.world.tag, "cooldown", "conf_play", room), 1, px=60_000)
+    assert office.refused(commands.Play, room_id=room, urls=("http://93.184.215.14/a.wav",)) == "rate_limited"
+    # The next request is due in some thousand years.
+    office.store.client.set(keys.key(office.world.tag, "rate", "demo"), 10**17)
+    office.refused(commands.DeleteRoom, room_id=NOWHERE)
+    assert office.refused(commands.CreateRoom, name="other") == "rate_limited"
+    assert office.log("refused") == []
+
+
+def test_what_a_worker_is_refused_is_not_in_the_log(office: Office) -> None:
+    office.world.tell("fence", token=2)
+    assert office.world.tell("session_ended", session_id=NOBODY, cause="X") == {"refused": "fenced"}
+    assert office.log("refused") == []
+
+
+def test_a_command_has_one_name_whether_accepted_or_refused(office: Office) -> None:
+    room = office.ask(commands.CreateRoom, name="standup")["room_id"]
+    session = office.world.joined(room)
+    asked: list[tuple[type[Command], dict[str, Any]]] = [
+        (commands.Unmute, {"session_id": session}),
+        (commands.Mute, {"session_id": session}),
+        (commands.Play, {"room_id": room, "urls": ("http://93.184.215.14/a.wav",)}),
+        (commands.TogglePause, {"room_id": room}),
+        (commands.SetVolume, {"room_id": room, "volume": 1}),
+        (commands.StopPlayback, {"room_id": room}),
+        (commands.Leave, {"session_id": session}),
+        (commands.DeleteRoom, {"room_id": room}),
+        (commands.SetEndpoint, {"url": "https://93.184.215.14/", "types": ("*",)}),
+        (commands.RotateSecret, {}),
+        (commands.RedeliverRange, {"since": 0, "till": 1}),
+    ]
+    for kind, fields in asked:
+        office.ask(kind, **fields)
+    accepted = [line["type"] for line in office.log("command")]
+    assert accepted == ["create", "join", *(LOGGED[kind] for kind, _ in asked)]
+
+
+def test_every_command_has_a_name_and_no_query() -> None:
+    assert {kind for kind in SCRIPTS if not kind.__name__.startswith(("Get", "List"))} == set(LOGGED)
