@@ -19,7 +19,7 @@ import gevent
 import structlog
 
 from controller.config import Config
-from controller.embedded import EmbeddedStore
+from controller.embedded import EmbeddedStore, EmbeddedStoreError
 from controller.errors import StoreUnavailable
 from controller.metrics import MetricsServer
 from controller.nodes import Nodes
@@ -75,14 +75,19 @@ class _Part(Protocol):
 
 
 @contextmanager
-def open_store(config: Config) -> Iterator[tuple[Store, str]]:
+def open_store(config: Config, *, create: bool = True) -> Iterator[tuple[Store, str]]:
     """The configured store and its URL; the embedded one runs as long as anybody has it open.
 
-    Raises EmbeddedStoreError, StoreUnavailable.
+    `create`: whether to begin an embedded store that is not there. Raises EmbeddedStoreError, StoreUnavailable.
     """
     with ExitStack() as stack:
         if config.store.url is None:
             embedded = EmbeddedStore(config.store.data_dir)
+            if not create and not embedded.exists:
+                raise EmbeddedStoreError(
+                    f"there is no store in {embedded.data_dir}: `switchroom serve`, `app add` and `node add` begin it. "
+                    "If it is elsewhere, name the configuration file by --config"
+                )
             embedded.start()
             stack.callback(embedded.stop)
             url = embedded.url
@@ -105,6 +110,8 @@ def open_reader(config: Config, url: str) -> Iterator[Store]:
 
 class System:
     """Everything that one process runs. `start` and `stop` once each; a start that fails stops itself."""
+
+    registry: Registry  # there from `start` on
 
     def __init__(self, config: Config, api: ApiFactory, roles: Sequence[str] = ROLES) -> None:
         self._config = config
@@ -145,7 +152,7 @@ class System:
     def _start(self) -> None:
         config = self._config
         store, url = self._opened.enter_context(open_store(config))
-        registry = Registry(store)
+        self.registry = registry = Registry(store)
         try:
             registry.sync_file(config.to_apps(registry.apps()), config.to_nodes())
         except ValueError as error:

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -20,13 +21,12 @@ import click
 import gevent
 from gevent.event import Event
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from controller import demo, doctor, logs, tail
+from controller import demo, doctor, logs, tables, tail
 from controller.bootstrap import ROLES, ApiFactory, CannotStart, System, open_reader, open_store
 from controller.commands import GetDelivery, ListDeliveries, Redeliver, RedeliverRange
-from controller.config import AppConfig, Config, ConfigError, NodeConfig, check, load
+from controller.config import AppConfig, Config, ConfigError, NodeConfig, check, find, load, shown_file
 from controller.embedded import EmbeddedStoreError
 from controller.errors import Refused, StoreUnavailable
 from controller.logs import escaped
@@ -52,7 +52,9 @@ FAULTS: dict[type[Exception], type[click.ClickException]] = {
 
 @dataclass(slots=True)
 class Context:
-    """What every command gets. The configuration is read when a command needs it."""
+    """What every command gets. The configuration is read when a command needs it. A store that is not there is begun
+    only by commands that have something to put into it.
+    """
 
     api: ApiFactory
     config_file: Path | None = None
@@ -61,14 +63,14 @@ class Context:
         return load(self.config_file, os.environ)
 
     @contextmanager
-    def registry(self) -> Iterator[Registry]:
-        with open_store(self.config()) as (store, _):
+    def registry(self, *, create: bool = False) -> Iterator[Registry]:
+        with open_store(self.config(), create=create) as (store, _):
             yield Registry(store)
 
     @contextmanager
     def controller_for(self, app_id: str) -> Iterator[Controller]:
         """To ask on behalf of an app, which must be there."""
-        with open_store(self.config()) as (store, _):
+        with open_store(self.config(), create=False) as (store, _):
             registry = Registry(store)
             _there(registry.app(app_id), f"app {app_id}")
             yield Controller(store, registry, Nodes(store, registry))
@@ -142,6 +144,9 @@ def serve(context: Context, roles: Sequence[str]) -> None:
     system.start()
     where = f" on {system.address}" if system.address else ""
     click.echo(f"switchroom ready{where} (roles: {', '.join(system.roles)})")
+    click.echo(f"configuration: {shown_file(find(context.config_file))}")
+    for finding in doctor.lacking(system.registry.nodes(), system.registry.apps()):
+        click.echo(f"no {finding.subject} yet: {finding.advice}")
     stop.wait()
     system.stop()
 
@@ -206,7 +211,7 @@ def app_add(context: Context, app_id: str, dids: Sequence[str], webhook_url: str
             "dids": dids,
         },
     )
-    with context.registry() as registry:
+    with context.registry(create=True) as registry:
         if registry.app(app_id):
             raise click.ClickException(f"app {app_id} is there already; `app rotate-key` changes its key")
         try:
@@ -223,10 +228,8 @@ def app_list(context: Context, as_json: bool) -> None:
     """List the apps, without their secrets."""
     with context.registry() as registry:
         apps = sorted(registry.apps(), key=lambda app: app.id)
-    _print_table(
-        [{"id": app.id, "dids": list(app.dids), "webhook_url": app.webhook_url, "source": app.source} for app in apps],
-        as_json,
-    )
+    columns = ("id", "dids", "webhook_url", "source")
+    _print_table(columns, [{name: getattr(app, name) for name in columns} for app in apps], as_json)
 
 
 @app.command("rotate-key")
@@ -315,7 +318,7 @@ def node_add(context: Context, *, prefix: str, esl: str, password: str, sip: str
     """Add a node, or change one: PREFIX is its 5 letters and digits, HOST:PORT its Event Socket."""
     values = {"prefix": prefix, "esl": esl, "password": password, "sip": sip, "profile": profile}
     entry = check(NodeConfig, values)
-    with context.registry() as registry:
+    with context.registry(create=True) as registry:
         known = registry.node(prefix)
         if known:
             _changeable(known, f"node {prefix}")
@@ -327,23 +330,18 @@ def node_add(context: Context, *, prefix: str, esl: str, password: str, sip: str
 @as_json
 @click.pass_obj
 def node_list(context: Context, as_json: bool) -> None:
-    """List the nodes, without their passwords."""
-    with context.registry() as registry:
-        nodes = sorted(registry.nodes(), key=lambda node: node.prefix)
-    _print_table(
-        [
-            {
-                "prefix": node.prefix,
-                "esl": node.esl,
-                "sip": node.sip,
-                "profile": node.profile,
-                "drained": node.drained,
-                "source": node.source,
-            }
-            for node in nodes
-        ],
-        as_json,
-    )
+    """List the nodes, without their passwords: whether they are up, and what is on them."""
+    columns = ("prefix", "state", "rooms", "calls", "drained", "esl", "sip", "profile", "source")
+    rows = []
+    with open_store(context.config(), create=False) as (store, _):
+        registry = Registry(store)
+        nodes = Nodes(store, registry)
+        for entry in sorted(registry.nodes(), key=lambda node: node.prefix):
+            rooms, calls = nodes.load(entry.prefix)
+            state = "up" if nodes.is_up(entry.prefix) else "down"
+            known = {**asdict(entry), "state": state, "rooms": rooms, "calls": calls}
+            rows.append({name: known[name] for name in columns})
+    _print_table(columns, rows, as_json)
 
 
 @node.command("drain")
@@ -410,7 +408,7 @@ def webhooks_list(context: Context, /, *, app_id: str, limit: int, as_json: bool
             rows += map(_delivery, page["rows"])
             if not (after := page["cursor"]):
                 break
-    _print_table(rows, as_json)
+    _print_table(_DELIVERY, rows, as_json)
 
 
 @webhooks.command("show")
@@ -430,8 +428,11 @@ def webhooks_show(context: Context, *, app_id: str, webhook_id: str, as_json: bo
     _print_fields({**shown, "data": json.dumps(found["data"])}, as_json)
     if tried:
         click.echo()
-        # Answers are the tenant's: quoted, so that nothing in one can act on a terminal.
-        _print_table([{**attempt, "answer": json.dumps(attempt["answer"])} for attempt in tried], as_json)
+        # Answers are the tenant's: quoted, to tell what belongs to them.
+        answers = [attempt["answer"] for attempt in tried]
+        quoted = [None if answer is None else json.dumps(answer) for answer in answers]
+        rows = [{**attempt, "answer": answer} for attempt, answer in zip(tried, quoted, strict=True)]
+        _print_table(_ATTEMPT, rows, as_json)
 
 
 @webhooks.command("redeliver")
@@ -456,16 +457,22 @@ def webhooks_redeliver(
     click.echo(f"{count} will be sent again")
 
 
+_DELIVERY = ("webhook_id", "type", "room_id", "uuid", "created_at", "status", "attempts", "next_attempt_at")
+_ATTEMPT = ("number", "at", "status", "error", "latency_ms", "answer")
+
+
 def _delivery(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("webhook_id", "type", "lane", "status", "attempts")
-    times = {"created_at": row["at"], "next_attempt_at": row["next"]}
-    return {**{name: row[name] for name in names}, **{name: _moment(at) for name, at in times.items()}}
+    """As the API has it."""
+    lane = "room_id" if "-room-" in row["lane"] else "uuid"
+    times = {"created_at": _moment(row["at"]), "next_attempt_at": _moment(row["next"])}
+    named = {"room_id": "", "uuid": "", **row, **times, lane: row["lane"]}
+    return {name: named[name] for name in _DELIVERY}
 
 
-def _moment(milliseconds: int | None) -> str:
+def _moment(milliseconds: int | None) -> str | None:
     if milliseconds is None:
-        return ""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 # The event log
@@ -514,7 +521,7 @@ def tail_command(
     config = context.config()
     interrupt_on_signals()
     try:
-        with open_store(config) as (store, url), open_reader(config, url) as reader:
+        with open_store(config, create=False) as (store, url), open_reader(config, url) as reader:
             entries = tail.Log(store, reader)
             if since or no_follow:
                 tail.show(entries.past(begin), wanted, write)
@@ -537,7 +544,7 @@ def doctor_command(context: Context, as_json: bool) -> None:
     interrupt_on_signals()
     console = Console(soft_wrap=True)
     findings = []
-    for finding in doctor.examine(context.config()):
+    for finding in doctor.examine(context.config(), find(context.config_file)):
         findings.append(finding)
         if not as_json:
             console.print(_finding(finding))
@@ -553,7 +560,7 @@ def doctor_command(context: Context, as_json: bool) -> None:
 def _finding(finding: doctor.Finding) -> Text:
     line = Text.assemble(
         ("ok   ", "green") if finding.ok else ("FAULT", "bold red"),
-        f" {finding.subject:<12} {finding.check:<16} {escaped(finding.detail)}",
+        f" {finding.subject:<13} {finding.check:<16} {escaped(finding.detail)}",
     )
     if not finding.ok:
         line.append(f"\n      -> {finding.advice}", style="bold")
@@ -580,30 +587,13 @@ def _changeable(entry: Entry | None, name: str) -> Entry:
 
 
 def _print_fields(fields: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(fields))
-        return
-    width = max(map(len, fields))
-    for name, value in fields.items():
-        click.echo(f"{name:<{width}}  {value}")
+    click.echo(json.dumps(fields) if as_json else tables.fields(fields, _width()))
 
 
-def _print_table(rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    if not rows:
-        click.echo("none")
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
-    Console().print(table)
+def _print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    click.echo(json.dumps(rows) if as_json else tables.table(columns, rows, _width()))
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else ""
-    return escaped(", ".join(value) if isinstance(value, list) else str(value))
+def _width() -> int | None:
+    """Of the terminal; None when the output goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Ty
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from controller.logs import escaped
 from controller.quotas import check_quotas
 from controller.registry import App, Node, new_app
 from controller.store.store import each_host
@@ -158,7 +159,7 @@ class StoreConfig(_Section):
     def shown_url(self) -> str:
         """Where the store is, without its password."""
         if self.url is None:
-            return f"embedded in {self.data_dir}"
+            return f"embedded in {self.data_dir.absolute()}"
         parts = urlsplit(self.url.get_secret_value())
         return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
@@ -289,10 +290,21 @@ class Config(_Section):
         return [app.to_app("file", stored.get(app.id)) for app in self.apps]
 
 
+def find(path: Path | None) -> Path | None:
+    """The file to read: `path`, else ./switchroom.toml if that is there."""
+    return DEFAULT_FILE if path is None and DEFAULT_FILE.is_file() else path
+
+
+def shown_file(path: Path | None) -> str:
+    """Which file was read, for people; `path` as `find` gave it."""
+    if path:
+        return escaped(str(path.absolute()))
+    return escaped(f"no {DEFAULT_FILE} in {Path.cwd()}, and none named by --config or {ENVIRONMENT_PREFIX}CONFIG")
+
+
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """Read `path`, or ./switchroom.toml if that is there, the environment over it. Raises ConfigError."""
-    if path is None and DEFAULT_FILE.is_file():
-        path = DEFAULT_FILE
+    """Read `path` as `find` gives it, the environment over it. Raises ConfigError."""
+    path = find(path)
     text = _read(path) if path else ""
     try:
         values = tomllib.loads(text)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,8 +17,8 @@ import orjson
 from redis.cluster import RedisCluster
 
 from controller.bootstrap import open_store
-from controller.config import Config
-from controller.embedded import EmbeddedStoreError
+from controller.config import Config, shown_file
+from controller.embedded import EmbeddedStore, EmbeddedStoreError
 from controller.errors import StoreUnavailable
 from controller.logs import escaped
 from controller.registry import App, Node, Registry
@@ -50,19 +52,24 @@ class Finding:
 Verdict = tuple[str, str]
 
 
-def examine(config: Config) -> Iterator[Finding]:
-    """All findings, the store's first. Takes at most some seconds per part, whatever is broken."""
+def examine(config: Config, file: Path | None) -> Iterator[Finding]:
+    """All findings. Takes at most some seconds per part, whatever is broken. `file`: the one that `config` is from."""
+    yield Finding("configuration", "file", shown_file(file))
     nodes = {node.prefix: node for node in config.to_nodes()}
     apps = {app.id: app for app in config.to_apps()}
-    try:
-        with open_store(config) as (store, _):
-            yield Finding("store", "reachable", config.store.shown_url)
-            yield from _examine_store(store)
-            registry = Registry(store)
-            nodes = {node.prefix: node for node in registry.nodes()} | nodes
-            apps = {app.id: app for app in registry.apps()} | apps
-    except (StoreUnavailable, EmbeddedStoreError) as error:
-        yield Finding("store", "reachable", str(error), "start the store, or correct [store] url or data_dir")
+    embedded = EmbeddedStore(config.store.data_dir)
+    if config.store.url is None and not embedded.exists:
+        yield _examine_place(embedded.data_dir)
+    else:
+        try:
+            with open_store(config, create=False) as (store, _):
+                yield Finding("store", "reachable", config.store.shown_url)
+                yield from _examine_store(store)
+                registry = Registry(store)
+                nodes = {node.prefix: node for node in registry.nodes()} | nodes
+                apps = {app.id: app for app in registry.apps()} | apps
+        except (StoreUnavailable, EmbeddedStoreError) as error:
+            yield Finding("store", "reachable", str(error), "start the store, or correct [store] url or data_dir")
     yield from _examine_entries(config, list(nodes.values()), list(apps.values()))
     examined = [gevent.spawn(_examine_node, node) for node in nodes.values()]
     gevent.joinall(examined, timeout=NODE_SECONDS)
@@ -74,6 +81,19 @@ def examine(config: Config) -> Iterator[Finding]:
 
 
 # The store
+
+
+def _examine_place(data_dir: Path) -> Finding:
+    """Of an embedded store that is not begun: looking must not begin it."""
+    above = next(folder for folder in data_dir.parents if folder.exists())
+    if os.access(above, os.W_OK | os.X_OK):
+        return Finding("store", "reachable", f"nothing is stored yet; `switchroom serve` begins {data_dir}")
+    return Finding(
+        "store",
+        "reachable",
+        f"{data_dir} cannot be made: no right to write in {above}",
+        "set [store] data_dir to a local folder that this user may write",
+    )
 
 
 def _examine_store(store: Store) -> Iterator[Finding]:
@@ -138,11 +158,16 @@ _STORE_CHECKS: dict[str, Callable[[dict[str, Any]], Verdict]] = {
 # The entries
 
 
+def lacking(nodes: Sequence[Node], apps: Sequence[App]) -> Iterator[Finding]:
+    """Without which nobody is served."""
+    for subject, there in (("nodes", nodes), ("apps", apps)):
+        if not there:
+            advice = f"add [[{subject}]] to the configuration file, or `switchroom {subject[:-1]} add`"
+            yield Finding(subject, "configured", "none", advice)
+
+
 def _examine_entries(config: Config, nodes: Sequence[Node], apps: Sequence[App]) -> Iterator[Finding]:
-    if not nodes:
-        yield Finding("nodes", "configured", "none", "add [[nodes]] to the file, or `switchroom node add`")
-    if not apps:
-        yield Finding("apps", "configured", "none", "add [[apps]] to the file, or `switchroom app add`")
+    yield from lacking(nodes, apps)
     if config.webhooks.allow_private_networks:
         return
     for app in apps:

@@ -62,6 +62,13 @@ class EmbeddedStore:
     def url(self) -> str:
         return f"unix://{quote(str(self.socket))}"
 
+    @property
+    def exists(self) -> bool:
+        try:
+            return self.data_dir.is_dir()
+        except PermissionError:
+            return True  # for all we know; `start` tells
+
     def start(self) -> None:
         """Raises EmbeddedStoreError. A server that answers is there when this returns."""
         try:

@@ -56,6 +56,15 @@ class Nodes:
         self._given[chosen, at] += 1
         return chosen
 
+    def load(self, prefix: str) -> tuple[int, int]:
+        """How many rooms and how many calls are on a node."""
+        with self._store.guard(), self._store.client.pipeline(transaction=False) as pipe:
+            for name in ("node_rooms", "node_sessions"):
+                for tag in keys.TAGS:
+                    pipe.scard(keys.key(tag, name, prefix))
+            counts = pipe.execute()
+        return sum(counts[: len(keys.TAGS)]), sum(counts[len(keys.TAGS) :])
+
     def state(self) -> dict[str, bool]:
         return {node.prefix: self.is_up(node.prefix) for node in self._registry.nodes()}
 

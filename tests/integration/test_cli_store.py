@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from gevent.event import Event
 
 from controller.bootstrap import open_store
 from controller.cli import Context, cli
@@ -17,6 +18,7 @@ from controller.config import Config
 from controller.quotas import QUOTAS
 from controller.registry import Registry
 from controller.store import keys
+from tests.integration.world import World
 
 Switchroom = Callable[..., Result]
 
@@ -104,10 +106,13 @@ def test_the_life_of_a_node(switchroom: Switchroom, config: Config) -> None:
     assert said(listed) == [
         {
             "prefix": "acW68",
+            "state": "down",
+            "rooms": 0,
+            "calls": 0,
+            "drained": False,
             "esl": "[::1]:8021",
             "sip": "[::1]:5060",
             "profile": "default",
-            "drained": False,
             "source": "cli",
         }
     ]
@@ -119,6 +124,71 @@ def test_the_life_of_a_node(switchroom: Switchroom, config: Config) -> None:
     assert [node["drained"] for node in said(switchroom("node", "list", "--json"))] == [False]
     assert switchroom("node", "remove", "acW68").exit_code == 0
     assert switchroom("node", "drain", "acW68").stderr == "Error: node acW68 is not there\n"
+
+
+def test_what_is_on_a_node(switchroom: Switchroom, config: Config) -> None:
+    switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "x")
+    with open_store(config) as (store, _):
+        # Of apps in two partitions.
+        for world in (World(store, "demo"), World(store, "second")):
+            world.create()
+        world.park(1)
+        store.client.hset(keys.key(keys.node_tag("acW68"), "live"), "load", 3)
+    (node,) = said(switchroom("node", "list", "--json"))
+    assert (node["state"], node["rooms"], node["calls"]) == ("up", 2, 1)
+
+
+READING = (
+    *("app list", "app rotate-key demo", "app remove demo"),
+    *("node list", "node drain acW68", "node remove acW68"),
+    *(
+        "webhooks list demo",
+        "webhooks show demo msg_p00-1-0",
+        "webhooks redeliver demo msg_p00-1-0",
+        "tail --no-follow",
+    ),
+)
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_store_that_is_not_there_is_not_begun_by_looking(
+    switchroom: Switchroom, config: Config, command: str
+) -> None:
+    result = switchroom(*command.split())
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: there is no store in {config.store.data_dir}: `switchroom serve`")
+    assert not config.store.data_dir.exists()
+
+
+@pytest.fixture
+def serve(switchroom: Switchroom, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """What it says after its first line, asked to stop as soon as it is up."""
+    stop = Event()
+    stop.set()
+    monkeypatch.setattr("controller.cli.stop_signal", lambda: stop)
+
+    def serve(*arguments: str) -> list[str]:
+        result = switchroom("serve", "--role", "dispatcher", *arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout.splitlines()[1:]
+
+    return serve
+
+
+def test_serve_says_that_there_is_no_file_and_what_to_do(serve: Callable[..., list[str]], tmp_path: Path) -> None:
+    assert serve() == [
+        f"configuration: no switchroom.toml in {tmp_path}, and none named by --config or SWITCHROOM_CONFIG",
+        "no nodes yet: add [[nodes]] to the configuration file, or `switchroom node add`",
+        "no apps yet: add [[apps]] to the configuration file, or `switchroom app add`",
+    ]
+
+
+def test_serve_names_the_file_that_it_read(serve: Callable[..., list[str]], tmp_path: Path) -> None:
+    app = '[[apps]]\nid = "filed"\napi_key = "k"\n'
+    (tmp_path / "switchroom.toml").write_text(app)
+    assert serve()[0] == f"configuration: {tmp_path}/switchroom.toml"
+    (tmp_path / "other.toml").write_text(app + '[[nodes]]\nprefix = "acW68"\nesl = "127.0.0.1:8021"\npassword = "p"\n')
+    assert serve("--config", "other.toml") == [f"configuration: {tmp_path}/other.toml"]
 
 
 FILE = {

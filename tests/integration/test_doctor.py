@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ def node() -> Iterator[Emulator]:
 
 @pytest.fixture
 def values(tmp_path: Path, node: Emulator) -> dict[str, Any]:
+    (tmp_path / "data").mkdir()
     return {
         "store": {"data_dir": tmp_path / "data"},
         "nodes": [{"prefix": "acW68", "esl": "{}:{}".format(*node.address), "password": PASSWORD}],
@@ -41,14 +43,14 @@ def values(tmp_path: Path, node: Emulator) -> dict[str, Any]:
 
 def faults(values: dict[str, Any]) -> dict[tuple[str, str], Finding]:
     """By subject and check; each with an advice."""
-    findings = list(examine(Config.model_validate(values)))
+    findings = list(examine(Config.model_validate(values), None))
     return {(finding.subject, finding.check): finding for finding in findings if not finding.ok}
 
 
 def test_all_is_well(values: dict[str, Any]) -> None:
-    findings = list(examine(Config.model_validate(values)))
+    findings = list(examine(Config.model_validate(values), None))
     assert [finding for finding in findings if not finding.ok] == []
-    assert {finding.subject for finding in findings} == {"store", "node acW68"}
+    assert {finding.subject for finding in findings} == {"configuration", "store", "node acW68"}
     assert {"durable", "eviction", "mod_conference", "profile", "playback", "clock"} <= {
         finding.check for finding in findings
     }
@@ -137,6 +139,28 @@ def test_a_clock_that_is_off(
     found = faults(values)
     assert list(found) == [("node acW68", "clock")]
     assert re.fullmatch(r"(59|60|61) s off ours", found["node acW68", "clock"].detail)
+
+
+def test_a_store_that_is_not_begun_is_not_begun_by_looking(values: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "data").rmdir()
+    assert faults(values) == {}
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_store_that_could_not_be_begun(values: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "data").rmdir()
+    tmp_path.chmod(0o500)
+    assert list(faults(values)) == [("store", "reachable")]
+
+
+def test_which_file_was_read(values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Config.model_validate(values)
+    assert next(examine(config, Path("mine.toml"))).detail == f"{tmp_path}/mine.toml"
+    assert next(examine(config, None)).detail.startswith(
+        f"no switchroom.toml in {tmp_path}, and none named by --config"
+    )
 
 
 def test_nothing_is_configured(values: dict[str, Any]) -> None:

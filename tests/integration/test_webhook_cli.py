@@ -47,7 +47,7 @@ def test_webhooks_are_listed_shown_and_sent_again(store: Store, receiver: Receiv
         outbox.wait_until(lambda: not outbox.left(app))
         rows = said(switchroom("webhooks", "list", app, "--json"))
         assert [row["webhook_id"] for row in rows] == webhooks[::-1]
-        assert {(row["status"], row["attempts"], row["lane"]) for row in rows} == {("failed", 1, ROOM)}
+        assert {(row["status"], row["attempts"], row["room_id"]) for row in rows} == {("failed", 1, ROOM)}
         assert said(switchroom("webhooks", "list", app, "--limit", "1", "--room", ROOM, "--json")) == rows[:1]
         assert said(switchroom("webhooks", "list", app, "--status", "delivered", "--json")) == []
         assert said(switchroom("webhooks", "list", app, "--until", "1h", "--json")) == []
@@ -71,7 +71,8 @@ def test_webhooks_are_listed_shown_and_sent_again(store: Store, receiver: Receiv
 def test_what_is_not_there_is_one_clear_line(store: Store, switchroom: Switchroom) -> None:
     assert switchroom("webhooks", "list", "demo").stderr == "Error: app demo is not there\n"
     Outbox(store).app("demo", "")
-    assert switchroom("webhooks", "list", "demo").stdout == "none\n"
+    columns = "webhook_id type room_id uuid created_at status attempts next_attempt_at"
+    assert switchroom("webhooks", "list", "demo").stdout == columns.replace(" ", "\t") + "\n"
     assert switchroom("webhooks", "show", "demo", "msg_p00-1-0").stderr == f"Error: {REASONS['webhook_not_found']}\n"
     refused = switchroom("webhooks", "redeliver", "demo", "--since", "1h")
     assert (refused.exit_code, refused.stderr) == (1, f"Error: {REASONS['no_endpoint']}\n")
