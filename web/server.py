@@ -21,6 +21,7 @@ from typing import Any
 
 import gevent
 import orjson
+import structlog
 from gevent import pywsgi
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
@@ -28,7 +29,7 @@ from gevent.pool import Pool
 from web import bodies, context, errors
 
 logger = logging.getLogger(__name__)
-access_logger = logging.getLogger("web.access")
+access_log = structlog.get_logger("web.access")
 
 # Untyped on purpose: the stubs there are for gevent do not agree with what it passes around.
 _WSGIHandler: Any = pywsgi.WSGIHandler
@@ -41,6 +42,7 @@ _DIGITS = re.compile("[0-9]{1,18}").fullmatch
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _MOST_FIELDS = 100
+_LOGGED_PATH = 256  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         if not arrived:
             return ""
         self._deadline = gevent.Timeout.start_new(self.server.bounds.read)
+        self.time_start = time.time()
         line: str = super().read_requestline()
         return line
 
@@ -367,12 +370,13 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
 
     def _send_error(self, status: int) -> None:
         body = orjson.dumps(errors.body(errors.TITLES[status]))
+        request_id = self.environ.setdefault(context.REQUEST_ID, str(uuid.uuid4()))
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"X-Request-ID: {uuid.uuid4()}\r\nConnection: close\r\n\r\n"
+            f"X-Request-ID: {request_id}\r\nConnection: close\r\n\r\n"
         )
-        self.status = self._orig_status = str(status)
+        self.status, self.code = str(status), status
         self.response_length = len(head) + len(body)
         self.socket.sendall(head.encode() + body)
 
@@ -387,15 +391,17 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
 
     def log_request(self) -> None:
         # No headers and no query string: these carry keys and cursors.
-        if access_logger.isEnabledFor(logging.INFO):
-            access_logger.info(
-                "%s %s %.256a %s %d bytes %.1f ms app=%s request_id=%s",
-                self.client_address[0],
-                self.command,
-                (self.path or "").partition("?")[0],
-                str(self._orig_status or self.status).partition(" ")[0],
-                self.response_length,
-                1000 * (self.time_finish - self.time_start),
-                self.environ.get(context.APP_ID, "-"),
-                self.environ.get(context.REQUEST_ID, "-"),
-            )
+        path = (
+            None if self.path is None else self.path.partition("?")[0].encode("unicode_escape").decode()[:_LOGGED_PATH]
+        )
+        access_log.info(
+            "request",
+            method=self.command,
+            path=path,
+            status=self.code if self.status else None,
+            ms=round(1000 * (self.time_finish - self.time_start), 1),
+            bytes=self.response_length,
+            client=self.client_address[0],
+            app=self.environ.get(context.APP_ID),
+            request_id=self.environ.get(context.REQUEST_ID),
+        )

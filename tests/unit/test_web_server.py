@@ -7,13 +7,16 @@ import logging
 import re
 import socket
 from collections.abc import Callable, Iterator
+from io import StringIO
 from typing import Any
 
 import gevent
 import pytest
+import structlog
 from flask import Flask, request
 from gevent.event import Event
 
+from controller import logs
 from controller.commands import Play
 from controller.errors import StoreUnavailable
 from tests.unit.web_fakes import HEADERS, KEY, ROOM, SESSION, FakeController
@@ -412,21 +415,65 @@ def test_stop_cuts_off_at_its_timeout(start: Start) -> None:
     assert client.ended()
 
 
-def test_access_log_has_no_secrets(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    server = start()
-    with caplog.at_level(logging.INFO, "web.access"):
-        client = Client(server)
-        client.ask("GET", "/api/v1/conferences?cursor=secret-cursor", headers="X-Request-ID: r-1\r\n").answer()
-        client.ask("GET", "/api/v1/\x1b[31m?x").answer()
-        client.send("nonsense\r\n\r\n").answer()
-    lines = [record.getMessage() for record in caplog.records]
-    assert re.fullmatch(
-        r"127\.0\.0\.1 GET '/api/v1/conferences' 400 \d+ bytes \d+\.\d ms app=demo request_id=r-1", lines[0]
-    )
-    assert "\x1b" not in lines[1]
-    assert " 400 " in lines[2]
-    assert KEY not in "".join(lines)
-    assert "secret" not in "".join(lines)
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def logged() -> Iterator[Callable[[StringIO], StringIO]]:
+    """Has the log written there, as a process does."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+
+    def logged(stream: StringIO) -> StringIO:
+        logs.configure("info", stream)
+        return stream
+
+    yield logged
+    structlog.reset_defaults()
+    root.handlers[:], root.level = before
+
+
+def test_a_request_is_a_line_of_fields_in_the_log(start: Start, logged: Callable[[StringIO], StringIO]) -> None:
+    stream = logged(StringIO())
+    client = Client(start())
+    client.ask("GET", "/api/v1/conferences?cursor=secret-cursor", headers="X-Request-ID: r-1\r\n").answer()
+    client.ask("GET", "/nothing").answer()
+    rejected = client.send("nonsense\r\n\r\n").answer()
+    first, second, third = map(json.loads, stream.getvalue().splitlines())
+    assert 0 <= first.pop("ms") < 10_000
+    assert first.pop("bytes") > 100
+    assert first.pop("timestamp")
+    assert first == {
+        **{"event": "request", "logger": "web.access", "level": "info", "client": "127.0.0.1"},
+        **{"method": "GET", "path": "/api/v1/conferences", "status": 400, "app": "demo", "request_id": "r-1"},
+    }
+    assert (second["path"], second["status"], second["app"]) == ("/nothing", 404, None)
+    assert (third["method"], third["path"], third["status"]) == (None, None, 400)
+    assert third["request_id"] == rejected[1]["X-Request-ID"]
+    assert 0 <= third["ms"] < 10_000
+    assert KEY not in stream.getvalue()
+    assert "secret" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_hostile_path_stays_in_its_line(start: Start, logged: Callable[[StringIO], StringIO], terminal: bool) -> None:
+    stream = logged(Terminal() if terminal else StringIO())
+    Client(start()).send('GET /\x1b[2J\x9b1m\u202e"status=200 HTTP/1.1\r\nHost: x\r\n\r\n'.encode()).answer()
+    (line,) = stream.getvalue().splitlines()
+    assert r"/\x1b[2J" in line.replace(2 * "\\", "\\")
+    shown = re.sub("\x1b\\[[0-9;]*m", "", line)  # without the terminal's own colours
+    assert shown.isascii()
+    assert shown.isprintable()
+    # Quoted, where it could pass for another field.
+    assert "status=200" not in shown.split()
+
+
+def test_a_long_path_is_cut_short(start: Start, logged: Callable[[StringIO], StringIO]) -> None:
+    stream = logged(StringIO())
+    Client(start()).ask("GET", "/" + "é" * 500).answer()
+    assert len(json.loads(stream.getvalue())["path"]) == 256
 
 
 def test_the_request_body_reaches_the_application_whole(start: Start) -> None:
