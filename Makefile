@@ -41,7 +41,8 @@ $(STAMP): setup.cfg pyproject.toml requirements-build.txt requirements-dev.txt
 	@touch $@
 
 demo: setup ## Run the main job on an emulated node, and go on serving
-	@$(BIN)/switchroom demo $(ARGS)
+	@mkdir -p build
+	@$(BIN)/switchroom demo --env-file build/demo.env $(ARGS)
 
 test: lint ## Check the code, run all tests
 	@$(BIN)/python -m pytest $(ARGS)

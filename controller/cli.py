@@ -153,10 +153,15 @@ def serve(context: Context, roles: Sequence[str]) -> None:
 
 @cli.command("demo", context_settings={"default_map": {"log_level": "error"}})
 @click.option("--once", is_flag=True, help="End after the walk; exit code 1 if anything differed.")
+@click.option(
+    "--env-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="While it serves: its base, key, tone and config as shell variables, for the tour in README.md.",
+)
 @click.pass_obj
-def demo_command(context: Context, once: bool) -> None:
+def demo_command(context: Context, once: bool, env_file: Path | None) -> None:
     """Show the main job on an emulated node, and go on serving. Needs no configuration."""
-    if not demo.run(context.api, once, stop_signal()):
+    if not demo.run(context.api, once, env_file, stop_signal()):
         raise click.exceptions.Exit(1)
 
 

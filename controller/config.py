@@ -28,6 +28,7 @@ from controller.registry import App, Node, new_app
 from controller.store.store import each_host
 
 DEFAULT_FILE = Path("switchroom.toml")
+DEFAULT_DATA_DIR = "data"
 ENVIRONMENT_PREFIX = "SWITCHROOM_"
 
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -150,7 +151,7 @@ class StoreConfig(_Section):
     url: StoreUrl | None = Field(
         default=None, description="the Redis or Valkey to use; absent, one is embedded and kept in data_dir"
     )
-    data_dir: Path = Field(default=Path("data"), strict=False, description="the folder of the embedded store")
+    data_dir: Path = Field(default=Path(DEFAULT_DATA_DIR), strict=False, description="the folder of the embedded store")
     cluster: bool = Field(
         default=False, description="whether url is of a Redis Cluster; it may name several nodes, with commas between"
     )
@@ -347,10 +348,12 @@ def _read(path: Path) -> str:
 
 
 def _anchor_data_dir(values: dict[str, Any], path: Path | None) -> None:
-    """A relative data_dir is relative to its file: the same store from wherever a command is run."""
-    store = values.get("store")
-    if path and isinstance(store, dict) and isinstance(store.get("data_dir"), str):
-        store["data_dir"] = str(path.parent / store["data_dir"])
+    """A relative data_dir is relative to its file, the default too: the same store from wherever a command is run."""
+    store = values.setdefault("store", {})
+    if path and isinstance(store, dict):
+        data_dir = store.setdefault("data_dir", DEFAULT_DATA_DIR)
+        if isinstance(data_dir, str):
+            store["data_dir"] = str(path.parent / data_dir)
 
 
 # The environment

@@ -11,8 +11,10 @@ import http.client
 import io
 import json
 import math
+import os
 import re
 import secrets
+import shlex
 import socket
 import sys
 import tempfile
@@ -32,8 +34,8 @@ from rich.console import Console
 from rich.text import Text
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from controller.bootstrap import ApiFactory, System
-from controller.config import Config
+from controller.bootstrap import ApiFactory, CannotStart, System
+from controller.config import load
 from controller.logs import escaped
 from controller.service import Limits
 from esl.emulator import Emulator
@@ -266,8 +268,11 @@ class Walk:
             connection.close()
 
 
-def run(api: ApiFactory, once: bool, stop: Event) -> bool:
-    """Walk, and go on serving until `stop` unless `once`. -> whether all went as expected."""
+def run(api: ApiFactory, once: bool, env_file: Path | None, stop: Event) -> bool:
+    """Walk, and go on serving until `stop` unless `once`. -> whether all went as expected.
+
+    `env_file` holds meanwhile what a tour needs, as shell variables. Raises CannotStart if it cannot be written.
+    """
     console = Console(soft_wrap=True, highlight=False)
     story = Story(console)
     api_key = secrets.token_urlsafe(24)
@@ -280,7 +285,9 @@ def run(api: ApiFactory, once: bool, stop: Event) -> bool:
         node = Emulator(password=secrets.token_urlsafe(24))
         node.start()
         stack.callback(node.stop)
-        system = System(_config(folder, api_key, secret, endpoint, node, once), api)
+        config_file = folder / "switchroom.toml"
+        config_file.write_text(_configuration(api_key, secret, endpoint, node, once))
+        system = System(load(config_file, {}), api)
         system.start()
         stack.callback(system.stop)
         ended = Event()
@@ -298,7 +305,12 @@ def run(api: ApiFactory, once: bool, stop: Event) -> bool:
         else:
             story.title("All went as expected.")
         if not once:
-            console.print(_go_on(system.address or "", api_key, endpoint.tone(TONES[0]), folder))
+            address, tone = system.address or "", endpoint.tone(TONES[0])
+            console.print(_go_on(address, api_key, tone, config_file))
+            if env_file:
+                variables = {"base": address + API, "key": api_key, "tone": tone, "config": str(config_file)}
+                _write_variables(env_file, variables)
+                stack.callback(env_file.unlink, missing_ok=True)
             stop.wait()
     return not difference
 
@@ -312,25 +324,34 @@ def _walk(walk: Walk, node: Emulator) -> str:
     return ""
 
 
-def _config(folder: Path, api_key: str, secret: str, endpoint: Endpoint, node: Emulator, once: bool) -> Config:
-    return Config.model_validate(
-        {
-            "server": {"listen": f"127.0.0.1:{0 if once else _port()}"},
-            "store": {"data_dir": folder},
-            "nodes": [{"prefix": PREFIX, "esl": "{}:{}".format(*node.address), "password": node.password}],
-            "apps": [
-                {
-                    "id": APP_ID,
-                    "api_key": api_key,
-                    "webhook_url": f"{endpoint.url}/webhooks",
-                    "webhook_secret": secret,
-                    "dids": [DID],
-                }
-            ],
-            "webhooks": {"allow_private_networks": True},
-            "playback": {"allow_private_networks": True},
-        }
-    )
+def _configuration(api_key: str, secret: str, endpoint: Endpoint, node: Emulator, once: bool) -> str:
+    """The file of which everything is made, and which other commands can read."""
+    return f"""\
+[server]
+listen = "127.0.0.1:{0 if once else _port()}"
+
+[store]
+data_dir = "data"
+
+[[nodes]]
+prefix = "{PREFIX}"
+esl = "{node.address[0]}:{node.address[1]}"
+password = "{node.password}"
+
+[[apps]]
+id = "{APP_ID}"
+api_key = "{api_key}"
+webhook_url = "{endpoint.url}/webhooks"
+webhook_secret = "{secret}"
+dids = ["{DID}"]
+
+# Its endpoint and its audio are on this machine.
+[webhooks]
+allow_private_networks = true
+
+[playback]
+allow_private_networks = true
+"""
 
 
 def _port() -> int:
@@ -344,7 +365,7 @@ def _port() -> int:
     return USUAL_PORT
 
 
-def _go_on(address: str, api_key: str, tone: str, folder: Path) -> Text:
+def _go_on(address: str, api_key: str, tone: str, config_file: Path) -> Text:
     keys = f"-H 'X-App-ID: {APP_ID}' -H 'X-API-Key: {api_key}'"
     body = "-H 'Content-Type: application/json' -d '{\"name\": \"my-room\"}'"
     return Text(
@@ -353,8 +374,19 @@ def _go_on(address: str, api_key: str, tone: str, folder: Path) -> Text:
         f"  curl {keys} {address}{API}/sessions\n"
         f"  curl {keys} {body} {address}{API}/conferences\n\n"
         f"What happens inside, in another terminal:\n\n"
-        f"  SWITCHROOM_STORE__DATA_DIR={folder} {sys.argv[0]} tail --since 10m\n"
+        f"  {shlex.quote(sys.argv[0])} tail --config {shlex.quote(str(config_file))} --since 10m\n"
     )
+
+
+def _write_variables(file: Path, variables: Mapping[str, str]) -> None:
+    """For a shell to read with `.`; for this user's eyes only."""
+    text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
+    try:
+        file.unlink(missing_ok=True)
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise CannotStart(f"cannot write {file}: {error.strerror}") from error
 
 
 _TONE = re.compile(r"/tone-([1-9])s\.wav")

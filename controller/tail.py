@@ -164,7 +164,7 @@ def as_text(entry: Entry, now: datetime | None = None) -> Text:
             line.append(f" {name}=", style="dim")
             line.append(_shown(entry[name]))
     for name, value in entry.items():
-        if name not in ("at", "kind", "type", *_COLUMNS):
+        if name not in ("at", "kind", "type", *_COLUMNS) and value not in (None, ""):
             line.append(f" {escaped(name)}=", style="dim")
             line.append(_clock(value, now) if name.endswith("_at") else _shown(value), style="dim")
     line.rstrip()

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
+import signal
+import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import gevent
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 
 def demo(folder: Path, *before: str) -> subprocess.CompletedProcess[str]:
@@ -71,3 +78,58 @@ def test_it_fails_when_something_differs(tmp_path: Path, sabotage: str, told: st
     assert run.returncode == 1, run.stdout + run.stderr
     assert f"Differed: {told}" in run.stdout
     assert "All went as expected" not in run.stdout
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Path]:
+    """A folder like the project's, in which the demo serves; it ends by Ctrl-C."""
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (tmp_path / "build").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "switchroom", "demo", "--env-file", "build/demo.env"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        try:
+            assert demo.stdout is not None
+            with gevent.Timeout(40):
+                while not demo.stdout.readline().startswith("What happens inside"):
+                    assert demo.poll() is None
+                while not (tmp_path / "build" / "demo.env").exists():
+                    gevent.sleep(0.02)
+            yield tmp_path
+        finally:
+            demo.send_signal(signal.SIGINT)
+            demo.wait(20)
+    assert not (tmp_path / "build" / "demo.env").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".venv", "build"]
+
+
+def bash(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash"], input=script, cwd=folder, capture_output=True, text=True, timeout=40, check=False)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
+def test_the_tour_can_be_pasted_as_a_whole(clone: Path) -> None:
+    assert stat.S_IMODE((clone / "build" / "demo.env").stat().st_mode) == 0o600
+    section = (ROOT / "README.md").read_text().partition("## A tour with curl\n")[2].partition("\n## ")[0]
+    tour = bash("\n".join(line[4:] for line in section.splitlines() if line.startswith("    ")), clone)
+    assert (tour.returncode, tour.stderr) == (0, "")
+    assert '"success":false' not in tour.stdout
+    answers = [line for line in tour.stdout.splitlines() if line.startswith("{")]
+    assert len(answers) == 7
+    for answer, holds in zip(
+        answers,
+        ["caller_id", "joining", "unmuted", "in_progress", '"playback_status":"playing"', '"muted":false', "room_id"],
+        strict=True,
+    ):
+        assert holds in answer
+    assert re.findall("command +([a-z]+)", tour.stdout)[-5:] == ["create", "join", "unmute", "play", "delete"]
+
+
+def test_the_doctor_finds_nothing_wrong_with_the_demo(clone: Path) -> None:
+    doctor = bash('. build/demo.env; .venv/bin/switchroom doctor --config "$config"', clone)
+    assert doctor.stdout.endswith("all is well\n"), doctor.stdout + doctor.stderr
+    assert "/switchroom.toml" in doctor.stdout.splitlines()[0]

@@ -111,6 +111,8 @@ def test_a_file_that_was_named_must_be_there(file: Path) -> None:
 def test_a_data_dir_is_relative_to_its_file(file: Path) -> None:
     assert read(file, '[store]\ndata_dir = "here"\n').store.data_dir == file.parent / "here"
     assert read(file, '[store]\ndata_dir = "/there"\n').store.data_dir == Path("/there")
+    assert read(file, "").store.data_dir == file.parent / "data"
+    assert read(file, "[store]\ncluster = false\n").store.data_dir == file.parent / "data"
 
 
 @pytest.mark.parametrize(

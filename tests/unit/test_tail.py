@@ -83,6 +83,11 @@ def test_a_time_has_its_date_unless_it_is_of_today(at: datetime, shown: str) -> 
     assert line.endswith(f" next_at={shown.strip()}")
 
 
+def test_what_is_empty_is_left_out() -> None:
+    line = as_text({**ENTRY, "reason": "", "status": None, "attempt": 0}).plain
+    assert line.endswith("sequence=3 attempt=0")
+
+
 NASTY = "\x1b[2J\x9b1m\r\n[red]\u202e\x07"
 
 
