@@ -65,7 +65,7 @@ class EmbeddedStore:
     @property
     def exists(self) -> bool:
         try:
-            return self.data_dir.is_dir()
+            return self.data_dir.exists()
         except PermissionError:
             return True  # for all we know; `start` tells
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import TextWrapper
 from typing import Any
 
 from rich.console import Console
@@ -36,19 +37,21 @@ def table(columns: Sequence[str], rows: Sequence[Row], width: int | None) -> str
     console = Console(width=width, color_system=None, highlight=False)
     needed = Measurement.get(console, console.options.update(max_width=_UNBOUNDED), side_by_side).minimum
     if needed > width:
-        return "\n\n".join(fields(row, width) for row in ({name: row[name] for name in columns} for row in rows))
+        return "\n\n".join(fields({name: row[name] for name in columns}, width) for row in rows)
     with console.capture() as capture:
         console.print(side_by_side)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def fields(row: Row, width: int | None) -> str:
-    """One line for each value that there is; `width` as above."""
+    """Each value that there is with its name, on a line of its own if there is room; `width` as above."""
     lines = [(name, value) for name, value in ((name, _cell(value)) for name, value in row.items()) if value]
     if width is None:
         return "\n".join("\t".join(line) for line in lines)
-    longest = max(map(len, row))
-    return "\n".join(f"{name:<{longest}}  {value}" for name, value in lines)
+    indent = max(map(len, row)) + 2
+    wrapper = TextWrapper(max(1, width - indent), break_long_words=False, break_on_hyphens=False)
+    below = "\n" + " " * indent
+    return "\n".join(f"{name:<{indent}}{below.join(wrapper.wrap(value))}" for name, value in lines)
 
 
 def _cell(value: Any) -> str:

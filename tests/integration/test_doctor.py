@@ -154,6 +154,12 @@ def test_a_store_that_could_not_be_begun(values: dict[str, Any], tmp_path: Path)
     assert list(faults(values)) == [("store", "reachable")]
 
 
+def test_a_store_whose_place_is_taken(values: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "data").rmdir()
+    (tmp_path / "data").touch()
+    assert "File exists" in faults(values)["store", "reachable"].detail
+
+
 def test_which_file_was_read(values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = Config.model_validate(values)

@@ -63,6 +63,19 @@ def test_where_a_row_is_too_wide_each_value_has_a_line() -> None:
     assert f"uuid             {SESSION}" in second.splitlines()
 
 
+def test_a_long_value_is_folded_between_words_too() -> None:
+    dids = [f"74771300{number}" for number in range(9)]
+    shown = fields({"webhook_url": "https://app.example.com/a-very-long-path/without-any-space", "dids": dids}, 40)
+    assert shown.splitlines() == [
+        "webhook_url  https://app.example.com/a-very-long-path/without-any-space",
+        "dids         747713000, 747713001,",
+        "             747713002, 747713003,",
+        "             747713004, 747713005,",
+        "             747713006, 747713007,",
+        "             747713008",
+    ]
+
+
 def test_in_a_pipe_a_row_is_a_line_with_tabs() -> None:
     lines = table(COLUMNS, ROWS, None).splitlines()
     assert [line.split("\t") for line in lines] == [
