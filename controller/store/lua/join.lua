@@ -7,9 +7,9 @@ local first = first_answer("join")
 if first then return first end
 -- A repeat is no new command, and no cooldown keeps it away.
 local repeated = s.room == r.id and ({ joining = "joining", joined = "already_joined" })[s.state]
-local limit = limited(not repeated and "conference" or nil, s.id)
-if limit then return limit end
 if repeated then return accept(nil, "join", s, { status = repeated, room_id = r.id }) end
+local limit = limited("conference", s.id)
+if limit then return limit end
 if s.room and s.room ~= r.id then return refuse("in_other_room", { room_id = s.room }) end
 if s.room then return refuse("leaving") end
 if s.node ~= r.node then return refuse("other_node") end
