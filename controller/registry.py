@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 # Reload at most this often; a key rotated elsewhere is honoured that much later at the latest.
 CACHE_SECONDS = 1.0
+
+_APPS, _NODES, _VERSION = (keys.key(keys.REGISTRY, name) for name in ("apps", "nodes", "version"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,22 +138,22 @@ class Registry:
         for did in app.dids:
             if self._owners.get(did, app.id) != app.id:
                 raise ValueError(f"number {did} belongs to app {self._owners[did]}")
-        self._write(keys.APPS, app.id, app)
+        self._change({"apps": {app.id: app}})
 
     def put_node(self, node: Node) -> None:
-        self._write(keys.NODES, node.prefix, node)
+        self._change({"nodes": {node.prefix: node}})
 
     def remove_app(self, app_id: str) -> bool:
         self._forget_webhooks([app_id])
-        return self._remove(keys.APPS, app_id)
+        return self._change(gone={"apps": [app_id]}) > 0
 
     def remove_node(self, prefix: str) -> bool:
-        return self._remove(keys.NODES, prefix)
+        return self._change(gone={"nodes": [prefix]}) > 0
 
     def sync_file(self, apps: Iterable[App], nodes: Iterable[Node]) -> None:
         """Make the file's entries those of `apps` and `nodes`. What the command line drained stays drained.
 
-        One transaction, none if nothing changed. Raises ValueError when a number belongs to another app.
+        One step, none if nothing changed. Raises ValueError when a number belongs to another app.
         """
         self._load(force=True)
         wanted_apps = {app.id: replace(app, source="file") for app in apps}
@@ -160,13 +162,10 @@ class Registry:
         }
         self._check_numbers(wanted_apps)
         self._forget_webhooks(app.id for app in self._apps.values() if _is_gone(app, wanted_apps))
-        with self._store.guard(), self._store.client.pipeline(transaction=True) as pipe:
-            changes = _queue_changes(pipe, keys.APPS, self._apps, wanted_apps)
-            changes += _queue_changes(pipe, keys.NODES, self._nodes, wanted_nodes)
-            if changes:
-                pipe.incr(keys.REGISTRY_VERSION)
-                pipe.execute()
-        self._load(force=True)
+        put, gone = _differences(self._apps, wanted_apps)
+        put_nodes, gone_nodes = _differences(self._nodes, wanted_nodes)
+        if put or gone or put_nodes or gone_nodes:
+            self._change({"apps": put, "nodes": put_nodes}, {"apps": gone, "nodes": gone_nodes})
 
     # Plumbing
 
@@ -205,41 +204,38 @@ class Registry:
         if not force and now - self._loaded_at < CACHE_SECONDS:
             return
         with self._store.guard():
-            version = self._store.client.get(keys.REGISTRY_VERSION)
+            version = self._store.client.get(_VERSION)
         if version != self._version or self._loaded_at == float("-inf"):
             with self._store.guard():
-                apps = self._store.client.hgetall(keys.APPS)
-                nodes = self._store.client.hgetall(keys.NODES)
+                apps = self._store.client.hgetall(_APPS)
+                nodes = self._store.client.hgetall(_NODES)
             self._apps = {app.id: app for app in (_app(raw) for raw in apps.values())}
             self._nodes = {node.prefix: node for node in (Node(**orjson.loads(raw)) for raw in nodes.values())}
             self._owners = {did: app.id for app in self._apps.values() for did in app.dids}
             self._version = version
         self._loaded_at = now
 
-    def _write(self, table: str, field: str, entry: App | Node) -> None:
-        with self._store.guard(), self._store.client.pipeline(transaction=True) as pipe:
-            pipe.hset(table, field, orjson.dumps(asdict(entry)))
-            pipe.incr(keys.REGISTRY_VERSION)
-            pipe.execute()
+    def _change(
+        self,
+        put: Mapping[str, Mapping[str, App | Node]] | None = None,
+        gone: Mapping[str, Sequence[str]] | None = None,
+    ) -> int:
+        """Both by table, `apps` and `nodes`. -> how many entries were removed."""
+        texts = {
+            table: {name: orjson.dumps(asdict(entry)).decode() for name, entry in entries.items()}
+            for table, entries in (put or {}).items()
+        }
+        answer = self._store.run("registry", keys.REGISTRY, {"put": texts, "gone": gone or {}})
         self._load(force=True)
-
-    def _remove(self, table: str, field: str) -> bool:
-        with self._store.guard(), self._store.client.pipeline(transaction=True) as pipe:
-            pipe.hdel(table, field)
-            pipe.incr(keys.REGISTRY_VERSION)
-            removed = pipe.execute()[0]
-        self._load(force=True)
-        return bool(removed)
+        return int(answer["removed"])
 
 
-def _queue_changes(pipe: Any, table: str, known: Mapping[str, App | Node], wanted: Mapping[str, App | Node]) -> int:
-    changed = {name: entry for name, entry in wanted.items() if known.get(name) != entry}
-    gone = [name for name, old in known.items() if _is_gone(old, wanted)]
-    for name, entry in changed.items():
-        pipe.hset(table, name, orjson.dumps(asdict(entry)))
-    for name in gone:
-        pipe.hdel(table, name)
-    return len(changed) + len(gone)
+def _differences(
+    known: Mapping[str, App | Node], wanted: Mapping[str, App | Node]
+) -> tuple[dict[str, App | Node], list[str]]:
+    """What is to be put, and what the file no longer has."""
+    put = {name: entry for name, entry in wanted.items() if known.get(name) != entry}
+    return put, [name for name, old in known.items() if _is_gone(old, wanted)]
 
 
 def _is_gone(old: App | Node, wanted: Mapping[str, App | Node]) -> bool:

@@ -13,9 +13,6 @@ import zlib
 PARTITIONS = 16
 DELIVERY_LISTS = ("retrying", "delivered", "failed")  # the statuses in `deliveries`
 
-APPS = "{registry}:apps"  # hash: app id -> JSON of registry.App; for good; owner: registry
-NODES = "{registry}:nodes"  # hash: prefix -> JSON of registry.Node; for good; owner: registry
-REGISTRY_VERSION = "{registry}:version"  # counter of changes to the two above; for good; owner: registry
 CURSOR_KEY = "{registry}:cursor-key"  # string: what API processes seal list cursors with; for good; owner: bootstrap
 SESSION_KEY = "{registry}:session-key"  # string: what workers derive session ids with; for good; owner: bootstrap
 
@@ -117,6 +114,12 @@ NODE: dict[str, tuple[str, int]] = {
 # What belongs to nobody in particular, under REGISTRY.
 REGISTRY = "{registry}"
 SHARED: dict[str, tuple[str, int]] = {
+    # hash: app id -> JSON of registry.App; for good; owner: registry
+    "apps": ("apps", 0),
+    # hash: prefix -> JSON of registry.Node; for good; owner: registry
+    "nodes": ("nodes", 0),
+    # counter of changes to the two above; for good; owner: registry
+    "version": ("version", 0),
     # sorted set: worker by the time (ms) until which it counts as alive; owner: each worker
     "workers": ("workers", 0),
     # hash: worker -> how many nodes it holds; as the above

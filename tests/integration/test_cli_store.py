@@ -203,7 +203,7 @@ def sync(config: Config, **entries: Any) -> bytes:
     with open_store(config) as (store, _):
         registry = Registry(store)
         registry.sync_file(filed.to_apps(registry.apps()), filed.to_nodes())
-        return bytes(store.client.get(keys.REGISTRY_VERSION) or b"0")
+        return bytes(store.client.get(keys.key(keys.REGISTRY, "version")) or b"0")
 
 
 def test_a_start_with_an_unchanged_file_changes_nothing(config: Config) -> None:
