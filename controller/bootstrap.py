@@ -21,6 +21,7 @@ import structlog
 from controller.config import Config
 from controller.embedded import EmbeddedStore, EmbeddedStoreError
 from controller.errors import StoreUnavailable
+from controller.memory import MemoryWatch
 from controller.metrics import MetricsServer
 from controller.nodes import Nodes
 from controller.registry import Registry
@@ -82,7 +83,7 @@ def open_store(config: Config, *, create: bool = True) -> Iterator[tuple[Store, 
     """
     with ExitStack() as stack:
         if config.store.url is None:
-            embedded = EmbeddedStore(config.store.data_dir)
+            embedded = EmbeddedStore(config.store.data_dir, config.store.max_memory_mb << 20)
             if not create and not embedded.exists:
                 raise EmbeddedStoreError(
                     f"there is no store in {embedded.data_dir}: `switchroom serve`, `app add` and `node add` begin it. "
@@ -162,6 +163,7 @@ class System:
             return self._opened.enter_context(open_reader(config, url))
 
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._add(MemoryWatch(store))
         if config.metrics.listen:
             self._listen(MetricsServer(*_split(config.metrics.listen)), config.metrics.listen, "[metrics] listen")
         if "dispatcher" in self.roles:

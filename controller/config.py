@@ -152,6 +152,9 @@ class StoreConfig(_Section):
         default=None, description="the Redis or Valkey to use; absent, one is embedded and kept in data_dir"
     )
     data_dir: Path = Field(default=Path(DEFAULT_DATA_DIR), strict=False, description="the folder of the embedded store")
+    max_memory_mb: int = Field(
+        default=1024, ge=128, le=1 << 20, description="how much memory the embedded store may use for data, in MiB"
+    )
     cluster: bool = Field(
         default=False, description="whether url is of a Redis Cluster; it may name several nodes, with commas between"
     )

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 import gevent
 import orjson
-from redis.cluster import RedisCluster
 
 from controller.bootstrap import open_store
 from controller.config import Config, shown_file
 from controller.embedded import EmbeddedStore, EmbeddedStoreError
 from controller.errors import StoreUnavailable
 from controller.logs import escaped
+from controller.memory import HIGH, Memory
 from controller.registry import App, Node, Registry
 from controller.store.store import Store
 from controller.webhooks.addresses import is_public
@@ -97,22 +97,10 @@ def _examine_place(data_dir: Path) -> Finding:
 
 
 def _examine_store(store: Store) -> Iterator[Finding]:
-    for subject, info in _infos(store):
+    for server, info in store.info("persistence", "memory").items():
         for check, judge in _STORE_CHECKS.items():
             detail, advice = judge(info)
-            yield Finding(subject, check, detail, advice)
-
-
-def _infos(store: Store) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What each server says of itself; INFO and not CONFIG, which hosted servers refuse."""
-    if not store.clustered:
-        with store.guard():
-            yield "store", {**store.client.info("persistence"), **store.client.info("memory")}
-        return
-    with store.guard():
-        sections = [store.client.info(name, target_nodes=RedisCluster.PRIMARIES) for name in ("persistence", "memory")]
-    for server in sections[0]:
-        yield f"store {server}", {**sections[0][server], **sections[1][server]}
+            yield Finding(f"store {server}".strip(), check, detail, advice)
 
 
 def _appends(info: dict[str, Any]) -> Verdict:
@@ -147,11 +135,24 @@ def _evicts(info: dict[str, Any]) -> Verdict:
     return f"maxmemory-policy {policy} may throw rooms and webhooks away", "set `maxmemory-policy noeviction`"
 
 
+def _fills(info: dict[str, Any]) -> Verdict:
+    memory = Memory.of(info)
+    if not memory.most:
+        return (
+            "no limit: it grows until the machine is out of memory, and is then killed",
+            "set `maxmemory` to what the machine can spare, 128mb at least",
+        )
+    if memory.share > HIGH:
+        return str(memory), "see docs/operations.md for what takes it, or raise `maxmemory` ([store] max_memory_mb)"
+    return str(memory), ""
+
+
 _STORE_CHECKS: dict[str, Callable[[dict[str, Any]], Verdict]] = {
     "loaded": _loads,
     "durable": _appends,
     "writing": _writes,
     "eviction": _evicts,
+    "memory": _fills,
 }
 
 

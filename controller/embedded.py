@@ -49,11 +49,13 @@ class EmbeddedStoreError(Exception):
 class EmbeddedStore:
     """`start` attaches to the directory's server, and starts one if there is none; `stop` is the reverse.
 
-    While it is in use, a server that dies is started again on what it had written.
+    While it is in use, a server that dies is started again on what it had written. `max_memory`: bytes that it may use
+    for data, 0 for no limit; at the limit it takes no more, and forgets nothing. The last to attach decides.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, max_memory: int = 0) -> None:
         self.data_dir = data_dir.absolute()
+        self._max_memory = max_memory
         self.socket = self.data_dir / "valkey.sock"
         self._users: int | None = None
         self._watcher: gevent.Greenlet[[], None] | None = None
@@ -112,6 +114,7 @@ class EmbeddedStore:
                 elif process.poll() is not None:
                     raise EmbeddedStoreError(f"the embedded store did not start; {self._log_says()}")
                 if self._answers(client):
+                    client.config_set("maxmemory", self._max_memory)
                     return
         finally:
             client.close()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from gevent.pywsgi import WSGIServer
-from prometheus_client import Counter, make_wsgi_app
+from prometheus_client import Counter, Gauge, make_wsgi_app
 
 drift = Counter("switchroom_drift", "Differences between a node and the store that an audit found", ["node"])
+# One server has no label, each primary of a cluster its address.
+store_used = Gauge("switchroom_store_memory_used_bytes", "Memory that the store uses", ["server"])
+store_max = Gauge(
+    "switchroom_store_memory_max_bytes", "Memory that the store may use, 0 if that is not limited", ["server"]
+)
 
 
 class MetricsServer:

@@ -7,9 +7,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 install_packages lab/packages-controller.txt
 
-# What was accepted must survive a crash; `switchroom doctor` checks it.
+# What was accepted must survive a crash, and fit into the machine's memory; `switchroom doctor` checks it.
 redis-cli config set appendonly yes >/dev/null
 redis-cli config set maxmemory-policy noeviction >/dev/null
+redis-cli config set maxmemory 256mb >/dev/null
 redis-cli config rewrite >/dev/null
 
 [ -x /opt/switchroom/bin/python ] || python3 -m venv /opt/switchroom

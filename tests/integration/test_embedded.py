@@ -16,6 +16,8 @@ import pytest
 import redis
 
 from controller import embedded
+from controller.bootstrap import open_store
+from controller.config import Config
 from controller.embedded import EmbeddedStore, EmbeddedStoreError
 
 # Starts the store, counts one up, says so, and waits to be told to stop, or killed.
@@ -101,6 +103,16 @@ def test_it_keeps_what_it_answered(started: EmbeddedStore) -> None:
     assert settings["appendfsync"] == "always"
     assert settings["maxmemory-policy"] == "noeviction"
     assert settings["aof-load-truncated"] == "yes"
+
+
+def test_it_may_use_as_much_memory_as_was_said_last(data_dir: Path) -> None:
+    config = Config.model_validate({"store": {"data_dir": data_dir, "max_memory_mb": 200}})
+    with open_store(config) as (store, _):
+        assert store.client.config_get("maxmemory") == {"maxmemory": str(200 << 20)}
+        raised = EmbeddedStore(data_dir, 300 << 20)
+        raised.start()
+        assert store.client.config_get("maxmemory") == {"maxmemory": str(300 << 20)}
+        raised.stop()
 
 
 def test_nobody_else_can_reach_it(started: EmbeddedStore, data_dir: Path) -> None:

@@ -131,6 +131,7 @@ def test_a_data_dir_is_relative_to_its_file(file: Path) -> None:
         ('[store]\nurl = "http://127.0.0.1"\n', 2, "must be a URL that begins with redis://"),
         ('[store]\nurl = "redis://a:1,b:x"\ncluster = true\n', 2, "must be a URL that begins with redis://"),
         ('[store]\nurl = "redis://a:1,b:2"\n', 2, "several hosts are a cluster's: set cluster = true"),
+        ("[store]\nmax_memory_mb = 127\n", 2, "must be at least 128"),
         ("[store]\ncluster = true\n", 2, "the embedded store is no cluster"),
         ("server = 4\n", 1, "must be a table"),
         ("nodes = 4\n", 1, "must be a list"),

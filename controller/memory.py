@@ -1,0 +1,79 @@
+"""How full the store is: for Prometheus, and for the log before it is out of memory."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+import structlog
+
+from controller import metrics
+from controller.errors import StoreUnavailable
+from controller.store.store import Store
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 5.0
+# The share of its memory at which a store is told to be nearly full, and below which that may be told again.
+HIGH = 0.8
+LOW = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that a server uses, and may use; `most` is 0 without a limit."""
+
+    used: int
+    most: int
+
+    @classmethod
+    def of(cls, info: dict[str, Any]) -> Memory:
+        """`info`: INFO's section `memory`."""
+        return cls(int(info.get("used_memory", 0)), int(info.get("maxmemory", 0)))
+
+    @property
+    def share(self) -> float:
+        return self.used / self.most if self.most else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.share:.0%} of {self.most >> 20} MiB used"
+
+
+class MemoryWatch:
+    """Looks every few seconds, and warns once each time that a server is nearly full."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._warned: set[str] = set()
+        self._greenlet: gevent.Greenlet[..., Any] | None = None
+
+    def start(self) -> None:
+        self._greenlet = gevent.spawn(self._run)
+
+    def stop(self, timeout: float) -> None:
+        if self._greenlet is not None:
+            self._greenlet.kill(timeout=timeout)
+
+    def look(self) -> None:
+        """Raises StoreUnavailable."""
+        found = {server: Memory.of(info) for server, info in self._store.info("memory").items()}
+        # A primary that is none any more is shown no longer.
+        for gauge in (metrics.store_used, metrics.store_max):
+            gauge.clear()
+        for server, memory in found.items():
+            metrics.store_used.labels(server).set(memory.used)
+            metrics.store_max.labels(server).set(memory.most)
+            if memory.share > HIGH and server not in self._warned:
+                log.warning("the store is nearly full", memory=str(memory), **({"server": server} if server else {}))
+                self._warned.add(server)
+            elif memory.share < LOW:
+                self._warned.discard(server)
+
+    def _run(self) -> None:
+        while True:
+            # Who needs the store says so when it is away.
+            with suppress(StoreUnavailable):
+                self.look()
+            gevent.sleep(LOOK_SECONDS)
