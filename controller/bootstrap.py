@@ -245,5 +245,7 @@ def _connect(config: Config, url: str) -> Store:
 def _shared_key(store: Store, name: str) -> bytes:
     """A secret that the first process to need it has made: so cursors, and session ids, are the same for all."""
     with store.guard():
-        store.client.set(name, secrets.token_bytes(32), nx=True)
+        # Read first: a store whose memory is out takes no SET, not even one that would change nothing.
+        if store.client.get(name) is None:
+            store.client.set(name, secrets.token_bytes(32), nx=True)
         return bytes(store.client.get(name))

@@ -225,9 +225,14 @@ class NodeWorker:
 
     def _apply(self, occurrences: Iterable[Occurrence], **extra: Any) -> None:
         """In order, in one round trip. Applied twice they change nothing more."""
-        steps = [step for occurrence in occurrences if (step := self._step(occurrence, extra))]
-        if steps:
-            self._run_many(steps)
+        applied = [(occurrence, step) for occurrence in occurrences if (step := self._step(occurrence, extra))]
+        if not applied:
+            return
+        answers = self._run_many([step for _, step in applied])
+        for (occurrence, _), answer in zip(applied, answers, strict=True):
+            if isinstance(occurrence, SessionParked) and answer.get("refused") == "store_full":
+                # Nobody could do anything with it, and it would take more memory still.
+                self._turn_away(occurrence, "SWITCH_CONGESTION", "the store is full")
 
     def _step(self, occurrence: Occurrence, extra: dict[str, Any]) -> Step | None:
         script = SCRIPTS[type(occurrence)]
@@ -237,7 +242,7 @@ class NodeWorker:
         app = self._app_of(occurrence)
         if app is None:
             if isinstance(occurrence, SessionParked):
-                self._turn_away(occurrence)
+                self._turn_away(occurrence, "UNALLOCATED_NUMBER", "nobody owns the number")
             return None
         if isinstance(occurrence, SessionParked):
             owner = self._registry.app(app)
@@ -270,13 +275,12 @@ class NodeWorker:
         while len(self._apps) > REMEMBERED:
             del self._apps[next(iter(self._apps))]
 
-    def _turn_away(self, call: SessionParked) -> None:
-        """A number that nobody owns."""
-        self._log.info("call to an unowned number", did=call.did, session=call.session_id)
+    def _turn_away(self, call: SessionParked, cause: str, reason: str) -> None:
+        self._log.info("call turned away", did=call.did, session=call.session_id, reason=reason)
         connection = self._connection
         if connection:
             try:
-                connection.bgapi(esl.Hangup(call.channel, "UNALLOCATED_NUMBER"))
+                connection.bgapi(esl.Hangup(call.channel, cause))
             except EslError as error:
                 self._log.warning("call not turned away", session=call.session_id, reason=str(error))
 
@@ -302,8 +306,6 @@ class NodeWorker:
         self._run_many(lost)
         heard_ms = max(answer["heard_ms"] for answer in self._run_to_end("jobs_lost", resynced=True))
         self._watch_until = max(self._watch_until, time.monotonic() + heard_ms / 1000)
-        with self._store.guard():
-            self._store.client.set(core_key, core_uuid)
         self._suspects = frozenset()
         self._connection = connection
         self._look.set()

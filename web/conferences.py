@@ -46,7 +46,7 @@ _ROOM = ("room_not_found", "room_forbidden")
 conferences = Resource("conferences", "Rooms and what plays in them.", url_prefix=f"{API_PREFIX}/conferences")
 
 
-@conferences.serves("POST", "", answers={201: RoomCreated}, refuses=("name_taken", "quota_exceeded", "no_node"))
+@conferences.serves("POST", "", answers={201: RoomCreated}, refuses=("name_taken", "quota_exceeded", "store_full", "no_node"))
 def create_room(body: NewRoom) -> Answer:
     """Create a room.
 
@@ -127,7 +127,7 @@ def delete_room(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     "POST",
     "/<room_id>/play",
     answers={202: PlayStarted},
-    refuses=(*_ROOM, "too_many_operations", "quota_exceeded", "node_down", "url_refused"),
+    refuses=(*_ROOM, "too_many_operations", "quota_exceeded", "store_full", "node_down", "url_refused"),
     cooldown="conf_play",
     details={"url_refused": {"fields": [{"field": "urls.0", "problem": "leads to an address that is not public"}]}},
 )
@@ -144,7 +144,7 @@ def play(path: RoomPath, body: PlayBody) -> Answer:
     "POST",
     "/<room_id>/pause",
     answers={202: PauseToggled},
-    refuses=(*_ROOM, "nothing_playing", "quota_exceeded", "node_down"),
+    refuses=(*_ROOM, "nothing_playing", "quota_exceeded", "store_full", "node_down"),
     cooldown="conference_control",
 )
 def pause(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
@@ -174,7 +174,7 @@ def stop(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     "POST",
     "/<room_id>/volume",
     answers={202: VolumeSet},
-    refuses=(*_ROOM, "quota_exceeded", "node_down"),
+    refuses=(*_ROOM, "quota_exceeded", "store_full", "node_down"),
     cooldown="conference_control",
 )
 def set_volume(path: RoomPath, body: VolumeBody) -> Answer:

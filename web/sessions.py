@@ -73,7 +73,7 @@ def get_session(path: SessionPath) -> Answer:
         "room_forbidden",
         "in_other_room",
         "other_node",
-        "quota_exceeded",
+        "quota_exceeded", "store_full",
     ),
     cooldown="conference",
 )
@@ -112,7 +112,7 @@ def leave(path: SessionPath, body: CommandBody) -> Answer:
     "POST",
     "/<uuid>/commands/conference/mute",
     answers={202: MuteStarted},
-    refuses=(*_MEMBERSHIP, "already_muted", "mute_pending", "quota_exceeded"),
+    refuses=(*_MEMBERSHIP, "already_muted", "mute_pending", "quota_exceeded", "store_full"),
     cooldown="conference_mute",
 )
 def mute(path: SessionPath, body: CommandBody) -> Answer:
@@ -127,7 +127,7 @@ def mute(path: SessionPath, body: CommandBody) -> Answer:
     "POST",
     "/<uuid>/commands/conference/unmute",
     answers={202: UnmuteStarted},
-    refuses=(*_MEMBERSHIP, "already_unmuted", "unmute_pending", "quota_exceeded"),
+    refuses=(*_MEMBERSHIP, "already_unmuted", "unmute_pending", "quota_exceeded", "store_full"),
     cooldown="conference_mute",
 )
 def unmute(path: SessionPath, body: CommandBody) -> Answer:

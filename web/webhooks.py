@@ -34,7 +34,7 @@ from web.schemas import (
 )
 from web.times import iso_ms, parse_ms
 
-_SENDING = ("no_endpoint", "endpoint_disabled")
+_SENDING = ("no_endpoint", "endpoint_disabled", "store_full")
 
 webhooks = Resource("webhooks", "Where webhooks go, and what became of them.", url_prefix=f"{API_PREFIX}/webhooks")
 
@@ -55,7 +55,7 @@ def set_endpoint(body: EndpointBody) -> Answer:
     return _endpoint(execute(SetEndpoint(app_id=app_id(), url=body.url, types=tuple(body.types)))), 200
 
 
-@webhooks.serves("POST", "/endpoint/rotate-secret", answers={200: Secret})
+@webhooks.serves("POST", "/endpoint/rotate-secret", answers={200: Secret}, refuses=("store_full",))
 def rotate_secret(body: Nothing) -> Answer:  # noqa: ARG001
     """Make a new secret, which is shown this once.
 
@@ -63,7 +63,13 @@ def rotate_secret(body: Nothing) -> Answer:  # noqa: ARG001
     return {"secret": execute(RotateSecret(app_id=app_id()))["secret"]}, 200
 
 
-@webhooks.serves("POST", "/endpoint/test", answers={200: SentTest}, refuses=("no_endpoint",), cooldown="webhook_test")
+@webhooks.serves(
+    "POST",
+    "/endpoint/test",
+    answers={200: SentTest},
+    refuses=("no_endpoint", "store_full"),
+    cooldown="webhook_test",
+)
 def send_test(body: Nothing) -> Answer:  # noqa: ARG001
     """Send a `webhook.test` now, and say what came of it.
 

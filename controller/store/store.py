@@ -15,7 +15,7 @@ import orjson
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisClusterException, RedisError
 from redis.retry import Retry
 
 from controller.errors import StoreUnavailable
@@ -27,6 +27,32 @@ Step = tuple[str, str, dict[str, Any]]
 # What a store that is away looks like. The cluster's own errors are not RedisErrors.
 AWAY = (RedisError, RedisClusterException, OSError)
 
+# Which scripts run when the store's memory is out, and why: so what was accepted goes on, ends, and makes room.
+RUNS_WHEN_FULL = {
+    "ends something": "delete_room leave stop",
+    "follows a node": "answered file_done jobs_lost member_joined member_left member_muted overdue playback_lost"
+    " session_ended snapshot take",
+    "settles webhooks": "delivery_aside delivery_settle",
+    "holds a lease": "delivery_lease fence lease release workers",
+    "reads": "get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms list_sessions",
+    "says where webhooks go": "set_endpoint",
+    "is the operator's": "registry",
+}
+# Which are refused then, as `store_full`, since they would only add.
+REFUSED_WHEN_FULL = {
+    "begins something": "create_room join play session_parked",
+    "changes something": "mute pause volume rotate_secret",
+    "sends once more": "redeliver redeliver_range test_endpoint",
+}
+
+# What a script begins with: it makes the server refuse keys of another hash slot than the partition's, and the whole
+# script when memory is out, unless that is allowed. A script that is in neither table has none, and cannot be loaded.
+_FIRST_LINES = {
+    name: line
+    for line, table in (("#!lua flags=allow-oom\n", RUNS_WHEN_FULL), ("#!lua\n", REFUSED_WHEN_FULL))
+    for names in table.values()
+    for name in names.split()
+}
 _LUA = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
 
@@ -37,8 +63,7 @@ def script_text(name: str) -> str:
     included = _INCLUDE.search(text)
     libraries = ["core", *(included.group(1).split() if included else [])]
     parts = [(_LUA / "lib" / f"{library}.lua").read_text() for library in libraries]
-    # The first line makes the server refuse keys of another hash slot than the partition's.
-    return "".join(["#!lua\n", keys.lua_prelude(), *parts, text])
+    return "".join([_FIRST_LINES[name], keys.lua_prelude(), *parts, text])
 
 
 def each_host(url: str) -> list[str]:
@@ -83,7 +108,10 @@ class Store:
         return cls(redis.Redis(connection_pool=pool), timeout)
 
     def run(self, script: str, tag: str, args: dict[str, Any]) -> dict[str, Any]:
-        """One atomic step in partition `tag`. `None` in `args` means absent; an empty list in the answer does too."""
+        """One atomic step in partition `tag`. `None` in `args` means absent; an empty list in the answer does too.
+
+        `{"refused": "store_full"}` when memory is out and the script would need more; then it did nothing.
+        """
         return self.run_many([(script, tag, args)])[0]
 
     def run_many(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
@@ -98,9 +126,12 @@ class Store:
                     raise StoreUnavailable("the store was restarted meanwhile")
                 answers = self._call(steps)
             for answer in answers:
-                if isinstance(answer, Exception):
+                if isinstance(answer, Exception) and not isinstance(answer, OutOfMemoryError):
                     raise answer
-        return [orjson.loads(answer) for answer in answers]
+        return [
+            {"refused": "store_full"} if isinstance(answer, OutOfMemoryError) else orjson.loads(answer)
+            for answer in answers
+        ]
 
     def load_scripts(self) -> None:
         for text in self._texts.values():
@@ -133,7 +164,7 @@ class Store:
             sha, tag, text = calls[0]
             try:
                 return [self.client.evalsha(sha, 1, tag, text)]
-            except NoScriptError as error:
+            except (NoScriptError, OutOfMemoryError) as error:
                 return [error]
         with self.client.pipeline(transaction=False) as pipe:
             for sha, tag, text in calls:

@@ -8,6 +8,7 @@ redis.call("SET", K.lease(), token .. " " .. A.owner, "PX", A.ttl)
 if A.up then
   redis.call("HSET", K.live(), "load", A.load, "core_uuid", A.core_uuid, "at", NOW)
   redis.call("PEXPIRE", K.live(), A.live_ttl)
+  redis.call("SET", K.core(), A.core_uuid)
 elseif A.up == false then
   redis.call("DEL", K.live())
 end

@@ -1,0 +1,311 @@
+"""A store whose memory is out takes nothing new; what it has goes on, ends, and makes room."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from controller import metrics
+from controller.bootstrap import System
+from controller.commands import CreateRoom, SetEndpoint
+from controller.config import Config
+from controller.errors import Refused, StoreUnavailable
+from controller.events import SessionEnded, SessionParked
+from controller.memory import MemoryWatch
+from controller.registry import Node, Registry, new_app
+from controller.store import keys
+from controller.store import store as scripts
+from controller.store.store import Store
+from controller.worker import NodeWorker, take_lease
+from esl.commands import Hangup
+from tests.integration.test_wiring import NoApi
+from tests.integration.test_worker import Wire
+from tests.integration.webhook_fixtures import Outbox, Receiver, Start
+from tests.integration.world import NODE, World
+from web.errors import STATUS
+
+FULL = {"refused": "store_full"}
+URLS = [f"https://media.example/{number}/" + "x" * 1000 for number in range(20)]
+CHANNEL = "00000000-0000-4000-9000-000000000009"
+CALL = f"{NODE}-{CHANNEL}"
+
+
+class Memory:
+    """Of the store: what it may use."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def use_up(self, but: int = 0) -> None:
+        """Leave `but` bytes, or at 0 less than none."""
+        # What an earlier test left is freed in the background.
+        while (info := self._store.client.info("memory"))["lazyfree_pending_objects"]:
+            pass
+        used = int(info["used_memory"])
+        self._store.client.config_set("maxmemory", used + but if but else 1)
+
+    def give(self) -> None:
+        self._store.client.config_set("maxmemory", 0)
+
+
+class Calls(Wire):
+    """To a node with these calls, all of them parked."""
+
+    def __init__(self, *channels: str) -> None:
+        super().__init__()
+        parked = {"direction": "inbound", "initial_dest": "747713001", "cid_num": "5271", "application": "park"}
+        self.channels = json.dumps({"rows": [{"uuid": channel, **parked} for channel in channels]})
+
+    def api(self, command: Any) -> str:
+        said = {"ShowChannels": self.channels, "ChannelExists": "true"}
+        return said.get(type(command).__name__) or super().api(command)
+
+    def bgapi(self, command: Any, *, job_uuid: str = "") -> None:
+        super().bgapi(command, job_uuid=job_uuid)
+
+    def hung_up(self) -> list[tuple[str, str]]:
+        return [(command.uuid, command.cause) for command in self.sent if isinstance(command, Hangup)]
+
+
+@pytest.fixture
+def memory(store: Store) -> Iterator[Memory]:
+    memory = Memory(store)
+    yield memory
+    memory.give()
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    return World(store)
+
+
+@pytest.fixture
+def worker(world: World) -> NodeWorker:
+    """Of a node without calls, its link up, and a number of the world's app."""
+    registry = Registry(world.store)
+    registry.put_app(new_app(world.app_id, "key", dids=("747713001",)))
+    token = take_lease(world.store, NODE, "owner")["token"]
+    node = Node(prefix=NODE, esl="127.0.0.1:9", password="x")
+    worker = NodeWorker(world.store, registry, node, "owner", token, 30.0)
+    worker._up(Wire())  # type: ignore[arg-type]
+    return worker
+
+
+def names(table: dict[str, str]) -> list[str]:
+    return [name for group in table.values() for name in group.split()]
+
+
+def test_every_script_is_decided_once() -> None:
+    decided = names(scripts.RUNS_WHEN_FULL) + names(scripts.REFUSED_WHEN_FULL)
+    assert sorted(decided) == sorted(path.stem for path in scripts._LUA.glob("*.lua"))
+
+
+@pytest.mark.parametrize("script", names(scripts.REFUSED_WHEN_FULL))
+def test_what_only_adds_is_refused_and_does_nothing(world: World, memory: Memory, script: str) -> None:
+    memory.use_up()
+    assert world.ask(script) == FULL
+    memory.give()
+    assert world.store.client.keys() == []
+
+
+@pytest.mark.parametrize("script", names(scripts.RUNS_WHEN_FULL))
+def test_everything_else_runs(world: World, memory: Memory, script: str) -> None:
+    memory.use_up()
+    # Without its arguments it may fail, but not for memory.
+    with suppress(StoreUnavailable):
+        assert world.ask(script) != FULL
+
+
+def test_a_step_among_others_is_refused_alone(world: World, memory: Memory) -> None:
+    steps = [
+        (script, world.tag, {"app_id": "demo", **world.limits}) for script in ("get_endpoint", "play", "get_endpoint")
+    ]
+    memory.use_up()
+    assert world.store.run_many(steps) == [{}, FULL, {}]
+
+
+def test_a_server_that_was_restarted_full_learns_the_scripts_again(world: World, memory: Memory) -> None:
+    memory.use_up()
+    world.store.client.script_flush()
+    assert world.ask("get_endpoint") == {}
+    world.store.client.script_flush()
+    assert world.ask("play") == FULL
+
+
+def test_filled_with_plays_it_takes_them_again_when_some_have_ended(world: World, memory: Memory) -> None:
+    room = world.create()
+    world.joined(room)
+    world.webhooks()
+    memory.use_up(but=500_000)
+    taken: list[str] = []
+    while (answer := world.play(room, *URLS, operation=f"op{len(taken)}")) != FULL:
+        taken.append(answer["operation_id"])
+    assert 1 < len(taken) < 100
+    # What was taken is there, and is played.
+    assert [world.room(room)["playback_operation_id"], *queue(world, room)] == taken
+    for url in range(len(URLS)):
+        (command,) = world.sent()
+        assert (command["op"], command["operation"], command["index"]) == ("play", taken[0], url)
+        world.answer(command["job"])
+        world.tell("file_done", room_id=room, operation_id=taken[0], index=url)
+    assert world.types() == ["conference.play.started"] * len(taken) + ["conference.play.finished"]
+    world.ask("stop", room_id=room)
+    assert world.types() == ["conference.play.stopped"] * (len(taken) - 1)
+    settle_all(world)
+    assert world.play(room, *URLS)["status"] == "in_progress"
+
+
+def queue(world: World, room: str) -> list[str]:
+    return [each["operation_id"] for each in world.room(room)["playback_queue"]]
+
+
+def settle_all(world: World) -> None:
+    """As a dispatcher does for an app that has no endpoint."""
+    token = world.store.run("delivery_lease", world.tag, {"owner": "d", "token": 0, "ttl": 3000, "number": 0})["token"]
+    for entry, _ in world.store.client.xrange(keys.key(world.tag, "outbox")):
+        row = {
+            "id": entry.decode(),
+            "app": world.app_id,
+            "type": "",
+            "n": 1,
+            "step": "skipped",
+            "delay": 0,
+            "log": {},
+        }
+        world.store.run("delivery_settle", world.tag, {"token": token, "results": [row]})
+
+
+def test_members_leave_calls_end_and_rooms_go(world: World, memory: Memory) -> None:
+    room, other = world.create(), world.create("other")
+    sessions = [world.joined(room, number) for number in (1, 2, 3)]
+    world.webhooks()
+    memory.use_up()
+    assert world.ask("leave", session_id=sessions[0])["status"] == "leaving"
+    (command,) = world.sent()
+    world.answer(command["job"])
+    world.left(sessions[0], room, 1)
+    world.left(sessions[1], room, 2, "NORMAL_CLEARING")
+    world.tell("session_ended", session_id=sessions[1], cause="NORMAL_CLEARING")
+    assert world.ask("delete_room", room_id=room) == {"room_id": room}
+    assert [command["op"] for command in world.sent()] == ["stop", "stop_recording", "kick_all"]
+    world.left(sessions[2], room, 3)
+    assert world.types() == [
+        "conference.member.left",
+        "conference.member.left",
+        "session.ended",
+        "conference.destroyed",
+        "conference.member.left",
+    ]
+    rows = world.ask("list_rooms", limit=50, after=0)["rows"]
+    assert [row["room_id"] for row in rows] == [other]
+    assert [world.session(session).get("state") for session in sessions] == ["parked", None, "parked"]
+
+
+def test_webhooks_are_delivered_and_leases_kept(
+    world: World, memory: Memory, outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
+    outbox.app(world.app_id, receiver.url)
+    expected = outbox.put(world.app_id, *["room"] * 50)
+    memory.use_up()
+    dispatcher = start()
+    receiver.wait(50)
+    outbox.wait_until(lambda: outbox.is_settled(world.app_id))
+    assert receiver.ids() == expected
+    held = dispatcher.partitions
+    assert held == set(keys.TAGS)
+    dispatcher._renew()
+    assert dispatcher.partitions == held
+
+
+def test_a_node_is_held_and_its_state_published(worker: NodeWorker, world: World, memory: Memory) -> None:
+    memory.use_up()
+    world.store.client.delete(keys.key(keys.node_tag(NODE), "live"))
+    worker.renew()
+    worker.sweep()
+    assert world.store.client.exists(keys.key(keys.node_tag(NODE), "live"))
+    # The link drops and is back, and is compared.
+    worker._down("test")
+    worker._up(Wire())  # type: ignore[arg-type]
+    assert world.store.client.get(keys.key(keys.node_tag(NODE), "core")) == b"c0ffee"
+
+
+def test_a_new_call_is_turned_away(worker: NodeWorker, world: World, memory: Memory) -> None:
+    wire = Calls()
+    worker._up(wire)  # type: ignore[arg-type]
+    known = world.park()
+    world.webhooks()
+    memory.use_up()
+    call = SessionParked(session_id=CALL, did="747713001", caller_id="5271")
+    worker._apply([call, SessionEnded(session_id=known, cause="NORMAL_CLEARING")])
+    assert wire.hung_up() == [(CHANNEL, "SWITCH_CONGESTION")]
+    assert world.types() == ["session.ended"]
+    memory.give()
+    worker._apply([call])
+    assert world.types() == ["session.started"]
+
+
+def test_a_call_that_came_while_the_link_was_away_is_turned_away(
+    worker: NodeWorker, world: World, memory: Memory
+) -> None:
+    wire: Any = Calls(CHANNEL)
+    worker._down("test")
+    memory.use_up()
+    worker._up(wire)
+    assert world.types() == []
+    # What an audit finds twice did not just happen.
+    worker._audit_once(wire)
+    worker._audit_once(wire)
+    assert wire.hung_up() == [(CHANNEL, "SWITCH_CONGESTION")]
+
+
+def system(url: str, apps: list[str]) -> tuple[System, NoApi]:
+    api = NoApi()
+    entries = [{"id": app, "api_key": "k"} for app in apps]
+    return System(Config.model_validate({"store": {"url": url}, "apps": entries}), api), api
+
+
+def test_all_of_it_starts_on_a_full_store(store: Store, server_url: str, memory: Memory) -> None:
+    """Also with another configuration than before: it may be what makes room."""
+    first, _ = system(server_url, ["a", "b"])
+    first.start()
+    first.stop()
+    memory.use_up()
+    again, api = system(server_url, ["b", "c"])
+    again.start()
+    try:
+        assert {app.id for app in Registry(store).apps()} == {"b", "c"}
+        # Without the right one its webhooks would stay.
+        api.controller.execute(SetEndpoint(app_id="b", url="https://93.184.216.34/hooks", types=("*",)))
+        with pytest.raises(Refused) as caught:
+            api.controller.execute(CreateRoom(app_id="b", name="standup"))
+        assert STATUS[caught.value.code] == 503
+    finally:
+        again.stop()
+
+
+def test_the_operator_may_add_and_remove(store: Store, memory: Memory) -> None:
+    registry = Registry(store)
+    memory.use_up()
+    registry.put_app(new_app("demo", "key"))
+    registry.put_node(Node(prefix=NODE, esl="127.0.0.1:8021", password="p"))
+    assert (registry.remove_app("demo"), registry.remove_app("demo"), registry.remove_node(NODE)) == (True, False, True)
+    assert (Registry(store).apps(), Registry(store).nodes()) == ([], [])
+
+
+def test_how_full_it_is_is_shown(store: Store, memory: Memory) -> None:
+    store.client.config_set("maxmemory", 64 << 20)
+    MemoryWatch(store).look()
+    shown = [gauge.labels("")._value.get() for gauge in (metrics.store_used, metrics.store_max)]
+    assert 100_000 < shown[0] < shown[1] == 64 << 20
+
+
+def test_each_primary_of_a_cluster_is_shown(server_url: str) -> None:
+    store = Store.connect(server_url, cluster=True)
+    MemoryWatch(store).look()
+    address = server_url.removeprefix("redis://")
+    assert metrics.store_used.labels(address)._value.get() > 100_000
+    store.client.close()
