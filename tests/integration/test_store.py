@@ -1,4 +1,4 @@
-"""How the store is found."""
+"""How the store is found, and what is said when it refuses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from controller.errors import StoreUnavailable
+from controller.registry import Node, Registry
 from controller.store.store import Store, each_host
 
 
@@ -37,3 +38,14 @@ def test_each_host_has_the_whole_url() -> None:
         "rediss://me:a,b@c:2/0?x=y,z",
     ]
     assert [len(each_host(url)) for url in ("redis://a", "unix:///a,b/s")] == [1, 1]
+
+
+def test_a_change_that_is_refused_shows_no_password(store: Store) -> None:
+    store.client.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(StoreUnavailable) as caught:
+            Registry(store).put_node(Node(prefix="acW68", esl="127.0.0.1:8021", password="hidden-word"))
+    finally:
+        store.client.config_set("min-replicas-to-write", 0)
+    assert "not enough good replicas" in str(caught.value).lower()
+    assert "hidden" not in str(caught.value)
