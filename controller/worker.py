@@ -73,10 +73,12 @@ class Fenced(Exception):
     """Another worker holds the node, or may."""
 
 
+# Why a call that would be a session is hung up: nobody could do anything with it.
+TURNED_AWAY = {"store_full": "the store is full", "quota_exceeded": "a quota of its app is used up"}
+
 # A command of the store's stream as FreeSWITCH's command. Fields: see the `send` calls in the Lua files, and take.lua.
 RENDER: dict[str, Callable[[Node, dict[str, Any]], esl.Command]] = {
     "join": lambda node, c: esl.Join(c["channel"], c["room"], node.profile),
-    "hangup": lambda _, c: esl.Hangup(c["channel"], c["cause"]),
     "kick": lambda _, c: esl.Kick(c["room"], c["member_id"]),
     "kick_all": lambda _, c: esl.Kick(c["room"], "all"),
     "mute": lambda _, c: esl.Mute(c["room"], c["member_id"]),
@@ -166,8 +168,7 @@ class NodeWorker:
         self._check_lease()
         answer = self._run_many([("take", tag, {"entries": list(entries)})])[0]
         for command in answer.get("commands", []):
-            if room := command.get("room"):
-                self._remember(room, command["app"])
+            self._remember(command["room"], command["app"])
             try:
                 self._send(connection, command)
             except Fenced:
@@ -230,9 +231,9 @@ class NodeWorker:
             return
         answers = self._run_many([step for _, step in applied])
         for (occurrence, _), answer in zip(applied, answers, strict=True):
-            if isinstance(occurrence, SessionParked) and answer.get("refused") == "store_full":
-                # Nobody could do anything with it, and it would take more memory still.
-                self._turn_away(occurrence, "SWITCH_CONGESTION", "the store is full")
+            why = TURNED_AWAY.get(answer.get("refused", ""))
+            if why and isinstance(occurrence, SessionParked):
+                self._turn_away(occurrence, "SWITCH_CONGESTION", why)
 
     def _step(self, occurrence: Occurrence, extra: dict[str, Any]) -> Step | None:
         script = SCRIPTS[type(occurrence)]

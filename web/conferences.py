@@ -46,7 +46,12 @@ _ROOM = ("room_not_found", "room_forbidden")
 conferences = Resource("conferences", "Rooms and what plays in them.", url_prefix=f"{API_PREFIX}/conferences")
 
 
-@conferences.serves("POST", "", answers={201: RoomCreated}, refuses=("name_taken", "quota_exceeded", "store_full", "no_node"))
+@conferences.serves(
+    "POST",
+    "",
+    answers={201: RoomCreated},
+    refuses=("name_taken", "quota_exceeded", "store_full", "no_node"),
+)
 def create_room(body: NewRoom) -> Answer:
     """Create a room.
 

@@ -73,7 +73,8 @@ def get_session(path: SessionPath) -> Answer:
         "room_forbidden",
         "in_other_room",
         "other_node",
-        "quota_exceeded", "store_full",
+        "quota_exceeded",
+        "store_full",
     ),
     cooldown="conference",
 )

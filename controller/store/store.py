@@ -29,7 +29,7 @@ AWAY = (RedisError, RedisClusterException, OSError)
 
 # Which scripts run when the store's memory is out, and why: so what was accepted goes on, ends, and makes room.
 RUNS_WHEN_FULL = {
-    "ends something": "delete_room leave stop",
+    "ends something": "delete_room leave stop tell_endings",
     "follows a node": "answered file_done jobs_lost member_joined member_left member_muted overdue playback_lost"
     " session_ended snapshot take",
     "settles webhooks": "delivery_aside delivery_settle",

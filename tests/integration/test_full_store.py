@@ -25,7 +25,7 @@ from esl.commands import Hangup
 from tests.integration.test_wiring import NoApi
 from tests.integration.test_worker import Wire
 from tests.integration.webhook_fixtures import Outbox, Receiver, Start
-from tests.integration.world import NODE, World
+from tests.integration.world import NODE, SESSION_KEY, World
 from web.errors import STATUS
 
 FULL = {"refused": "store_full"}
@@ -90,7 +90,7 @@ def worker(world: World) -> NodeWorker:
     registry.put_app(new_app(world.app_id, "key", dids=("747713001",)))
     token = take_lease(world.store, NODE, "owner")["token"]
     node = Node(prefix=NODE, esl="127.0.0.1:9", password="x")
-    worker = NodeWorker(world.store, registry, node, "owner", token, 30.0)
+    worker = NodeWorker(world.store, registry, node, "owner", token, session_key=SESSION_KEY, audit_seconds=30.0)
     worker._up(Wire())  # type: ignore[arg-type]
     return worker
 
@@ -239,7 +239,7 @@ def test_a_new_call_is_turned_away(worker: NodeWorker, world: World, memory: Mem
     known = world.park()
     world.webhooks()
     memory.use_up()
-    call = SessionParked(session_id=CALL, did="747713001", caller_id="5271")
+    call = SessionParked(session_id=CALL, channel=CHANNEL, did="747713001", caller_id="5271")
     worker._apply([call, SessionEnded(session_id=known, cause="NORMAL_CLEARING")])
     assert wire.hung_up() == [(CHANNEL, "SWITCH_CONGESTION")]
     assert world.types() == ["session.ended"]

@@ -4,9 +4,8 @@ if fenced() then return refuse("fenced") end
 if redis.call("EXISTS", K.session(A.session_id), K.ended(A.session_id)) > 0 then return cjson.encode({ known = true }) end
 if redis.call("ZCARD", K.sessions(A.app_id)) >= A.quotas.sessions
   or tonumber(redis.call("HGET", K.usage(A.app_id), "webhook_bytes") or 0) > A.quotas.webhook_bytes then
-  log("event", "refused", { app = A.app_id, session = A.session_id, reason = "quota_exceeded" })
-  send(A.node, "hangup", { app = A.app_id, session = A.session_id, channel = A.channel, cause = "SWITCH_CONGESTION" })
-  return cjson.encode({ quota_exceeded = true })
+  log("refused", "call", { app = A.app_id, did = A.did, reason = "quota_exceeded" })
+  return refuse("quota_exceeded")
 end
 local s = { id = A.session_id, app = A.app_id, node = A.node, did = A.did, caller_id = A.caller_id, state = "parked" }
 redis.call("HSET", K.session(s.id), "app", s.app, "node", s.node, "channel", A.channel, "did", s.did,

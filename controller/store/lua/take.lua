@@ -14,7 +14,7 @@ for _, entry in ipairs(A.entries) do
       operation = command.operation, job = job })
     command.job = job
     local s = command.op == "join" and get_session(command.session)
-    command.channel = s and s.channel or command.channel
+    command.channel = s and s.channel or nil
     taken[#taken + 1] = command
   end
 end
