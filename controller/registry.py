@@ -174,9 +174,12 @@ class Registry:
         with self._store.guard():
             for app_id in app_ids:
                 tag = keys.partition_of(app_id)
-                lists = (keys.key(tag, "deliveries", app_id, status) for status in keys.DELIVERY_LISTS)
-                for key in (keys.key(tag, "endpoint", app_id), *lists):
+                lists = [keys.key(tag, "deliveries", app_id, status) for status in keys.DELIVERY_LISTS]
+                kept = ("delivered", "failed")
+                sizes = [keys.key(tag, "sizes", app_id, status) for status in kept]
+                for key in (keys.key(tag, "endpoint", app_id), *lists, *sizes):
                     self._store.client.unlink(key)
+                self._store.client.hdel(keys.key(tag, "usage", app_id), *(f"{status}_bytes" for status in kept))
 
     def _is_drained(self, prefix: str) -> bool:
         node = self._nodes.get(prefix)

@@ -55,7 +55,8 @@ PARTITION: dict[str, tuple[str, int]] = {
     "cooldown": ("cooldown:%s:%s", 2),
     # string with expiry: theoretical arrival time (us) of an app's next request (GCRA); a second
     "rate": ("rate:%s", 1),
-    # hash: operations, url_bytes, webhook_bytes (undelivered), failed_bytes: what an app uses of its quotas; for good
+    # hash: operations, url_bytes, webhook_bytes (undelivered), delivered_bytes, failed_bytes: what an app has of
+    # what is bounded; for good
     "usage": ("usage:%s", 1),
     # string with expiry of 60 s: JSON of the command that an app gave a command_uid, with its body, and of its answer
     "answer": ("answer:%s:%s", 2),
@@ -84,8 +85,8 @@ PARTITION: dict[str, tuple[str, int]] = {
     "delivery": ("delivery:%s", 1),
     # sorted set: entry id by age (position), of an app and a status (retrying, delivered, failed); as its `delivery`s
     "deliveries": ("deliveries:%s:%s", 2),
-    # hash: entry id -> bytes of a failed webhook of an app; as its place in `deliveries`
-    "failed_sizes": ("failed-sizes:%s", 1),
+    # hash: entry id -> bytes of a webhook of an app and a status (delivered, failed); as its place in `deliveries`
+    "sizes": ("sizes:%s:%s", 2),
     # sorted set: entry id by next attempt (ms): webhooks of an app that stepped out of their lanes; until settled
     "aside": ("aside:%s", 1),
     # sorted set: app id by the earliest time (ms) in its `aside`; for good

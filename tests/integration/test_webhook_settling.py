@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from tests.integration.webhook_fixtures import Outbox
 APP = "demo"
 TAG = keys.partition_of(APP)
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440001"
+KEPT = {APP: 1 << 20}
 STEPS = ("delivered", "held", "aside", "failed", "skipped", "withheld")
 
 
@@ -76,7 +78,9 @@ def test_a_batch_that_is_stored_twice_counts_once(store: Store, histories: list[
     def settle(batch: list[dict[str, Any]]) -> None:
         for row in batch:
             row["log"] = {"app": APP, "webhook": row["id"]}
-        assert "fenced" not in store.run("delivery_settle", TAG, {"token": token, "results": batch})
+        assert "fenced" not in store.run(
+            "delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT}
+        )
 
     for turn in range(5):
         batch = []
@@ -112,6 +116,41 @@ def test_a_batch_that_is_stored_twice_counts_once(store: Store, histories: list[
         in_aside = store.client.zscore(keys.key(TAG, "aside", APP), entry) is not None
         assert in_aside == (expected == "aside")
         assert store.client.hexists(keys.key(TAG, "held"), entry) == (expected == "held")
+    assert used(store) == sizes(store)
+
+
+def used(store: Store) -> dict[str, int]:
+    """What is counted of the app."""
+    usage = store.client.hgetall(keys.key(TAG, "usage", APP))
+    return {name.decode(): int(value) for name, value in usage.items() if int(value)}
+
+
+def sizes(store: Store) -> dict[str, int]:
+    """The same, measured: bytes of webhooks that are undelivered, delivered and failed."""
+    found = Counter[str]()
+    for _, fields in store.client.xrange(keys.key(TAG, "outbox")):
+        found["webhook_bytes"] += len(fields[b"data"])
+    for key in store.client.keys(f"{TAG}:delivery:*"):
+        record = store.client.hgetall(key)
+        if b"data" in record:
+            status = record[b"status"].decode()
+            found["webhook_bytes" if status == "aside" else f"{status}_bytes"] += len(record[b"data"])
+    return dict(found)
+
+
+@pytest.mark.parametrize("step", ["delivered", "failed"])
+def test_the_oldest_go_when_there_is_too_much(store: Store, step: str) -> None:
+    outbox = Outbox(store)
+    token = lease(store)
+    webhooks = outbox.put(APP, *[ROOM] * 30, name="x" * 300_000)
+    for webhook in webhooks:
+        batch = [{**result(webhook.partition("-")[2], step, 0), "log": {}}]
+        store.run("delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": {APP: 4 << 20}})
+    kept = [webhook for webhook in webhooks if outbox.record(webhook)]
+    assert kept == webhooks[-13:]
+    assert used(store) == sizes(store)
+    listed = store.client.zrange(keys.key(TAG, "deliveries", APP, step), 0, -1)
+    assert [f"msg_{TAG.strip('{}')}-{entry.decode()}" for entry in listed] == kept
 
 
 def test_another_s_lease_stores_nothing(store: Store) -> None:
@@ -120,7 +159,7 @@ def test_another_s_lease_stores_nothing(store: Store) -> None:
     (webhook,) = outbox.put(APP, ROOM)
     batch = [result(webhook.partition("-")[2], "delivered", 0)]
     before = everything(store)
-    answer = store.run("delivery_settle", TAG, {"token": token + 1, "results": batch})
+    answer = store.run("delivery_settle", TAG, {"token": token + 1, "results": batch, "failed_bytes": KEPT})
     assert answer == {"fenced": True}
     assert everything(store) == before
 
@@ -131,12 +170,12 @@ def test_a_late_result_does_not_undo_a_redelivery(store: Store, step: str) -> No
     token = lease(store)
     (webhook,) = outbox.put(APP, ROOM)
     batch = [result(webhook.partition("-")[2], step, 0)]
-    store.run("delivery_settle", TAG, {"token": token, "results": batch})
+    store.run("delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT})
     args = {"app_id": APP, "rate": 1000, "cooldowns": {}, "entry": batch[0]["id"], "webhook_id": webhook}
     assert store.run("redeliver", TAG, {**args, "has_url": True, "mark": "m"})["status"] == "retrying"
     # Until it is settled again, the record is all there is of it.
     assert store.client.ttl(keys.key(TAG, "delivery", batch[0]["id"])) == -1
     once = everything(store)
-    store.run("delivery_settle", TAG, {"token": token, "results": batch})
+    store.run("delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT})
     assert everything(store) == once
     assert outbox.record(webhook)["status"] == "aside"

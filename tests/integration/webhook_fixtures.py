@@ -189,7 +189,8 @@ class Outbox:
                     "data": orjson.dumps(fields),
                 }
                 pipe.xadd(keys.key(tag, "outbox"), entry)
-            entries = pipe.execute()
+                pipe.hincrby(keys.key(tag, "usage", app), "webhook_bytes", len(orjson.dumps(fields)))
+            entries = pipe.execute()[::2]
         return [f"msg_{tag.strip('{}')}-{entry.decode()}" for entry in entries]
 
     def left(self, app: str) -> int:

@@ -45,7 +45,7 @@ local function settle(r)
   if not entry and old ~= "aside" then return false end
   if r.attempt and old and tonumber(stored[2]) >= r.n then return false end
   if r.step ~= "held" and r.step ~= "aside" then
-    local size = entry and #outbox_field(entry, "data") or redis.call("HSTRLEN", record, "data")
+    local size = entry and #(outbox_field(entry, "data") or "") or redis.call("HSTRLEN", record, "data")
     use(r.app, "webhook_bytes", -size)
   end
   if r.step == "skipped" then

@@ -1,8 +1,9 @@
 -- What becomes of webhooks once they were attempted: their records, and the lists of them by app and status.
 
--- How long a record is kept (s), and how many of an app at the most: the oldest go first.
+-- How long a record is kept (s), and how many of an app and how many bytes of them at the most: the oldest go first.
+-- For those that failed, the bytes are a quota of the app (A.failed_bytes).
 local KEPT = {
-  delivered = { seconds = 3 * 86400, count = 1000 },
+  delivered = { seconds = 3 * 86400, count = 1000, bytes = 4194304 },
   failed = { seconds = 30 * 86400, count = 100000 },
 }
 local TRIMMED = 3
@@ -15,26 +16,26 @@ local function position(id)
   return ms * 1024 + math.min(number, 1023)
 end
 
--- Takes a webhook out of the list of its status. The sizes of failed ones are kept beside their records, which may lapse.
+-- Takes a webhook out of the list of its status. Sizes are kept beside the records, which may lapse.
 local function unlist(app, id, status)
   redis.call("ZREM", K.deliveries(app, LIST[status]), id)
-  local size = status == "failed" and redis.call("HGET", K.failed_sizes(app), id)
+  if not KEPT[status] then return end
+  local size = redis.call("HGET", K.sizes(app, status), id)
   if size then
-    use(app, "failed_bytes", -size)
-    redis.call("HDEL", K.failed_sizes(app), id)
+    use(app, status .. "_bytes", -size)
+    redis.call("HDEL", K.sizes(app, status), id)
   end
 end
 
 -- Drops the oldest of a list: what is more than is kept, and what has lapsed. At most TRIMMED, more than come at a time.
 local function trim(app, status)
   local list = K.deliveries(app, status)
+  local most = KEPT[status].bytes or A.failed_bytes[app]
   for _ = 1, TRIMMED do
     local id = redis.call("ZRANGE", list, 0, 0)[1]
     if not id then return end
     local over = redis.call("ZCARD", list) > KEPT[status].count
-    if status == "failed" then
-      over = over or tonumber(redis.call("HGET", K.usage(app), "failed_bytes") or 0) > A.failed_bytes[app]
-    end
+      or tonumber(redis.call("HGET", K.usage(app), status .. "_bytes") or 0) > most
     if not over and redis.call("EXISTS", K.delivery(id)) == 1 then return end
     redis.call("DEL", K.delivery(id))
     unlist(app, id, status)
@@ -47,11 +48,9 @@ local function file(app, id, status, old)
   local list, kept = K.deliveries(app, LIST[status]), KEPT[LIST[status]]
   redis.call("HSET", K.delivery(id), "status", status)
   redis.call("ZADD", list, string.format("%.0f", position(id)), id)
-  if status == "failed" then
-    local size = redis.call("HSTRLEN", K.delivery(id), "data")
-    if redis.call("HSETNX", K.failed_sizes(app), id, size) == 1 then use(app, "failed_bytes", size) end
-  end
   if kept then
+    local size = redis.call("HSTRLEN", K.delivery(id), "data")
+    if redis.call("HSETNX", K.sizes(app, status), id, size) == 1 then use(app, status .. "_bytes", size) end
     redis.call("EXPIRE", K.delivery(id), kept.seconds)
     redis.call("EXPIRE", list, kept.seconds)
     trim(app, status)
