@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -297,3 +298,12 @@ def test_the_documentation_names_every_key() -> None:
         for key, described in fields_of(section).items():
             assert f"| `{key}` |" in text, f"{section}.{key}"
             assert described.description in text, f"{section}.{key}"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/configuration.md"])
+def test_the_example_of_a_document_is_accepted(file: Path, document: str) -> None:
+    text = (Path(__file__).parents[2] / document).read_text()
+    block = re.search(r"^( *)\[\[nodes\]\]\n(\1.*\n|\n)*?.*dids = .*\n", text, re.MULTILINE)
+    assert block
+    config = read(file, textwrap.dedent(block[0]))
+    assert (config.nodes[0].prefix, config.apps[0].dids) == ("acW68", ("747713001",))
