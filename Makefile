@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-freeswitch lab-call chaos chaos-bugs lint format package lock audit bench bench-esl \
-	bench-webhooks bench-latency fuzz clean
+	bench-webhooks bench-latency bench-scripts fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,7 +87,7 @@ audit: setup ## Look for known holes in what is locked, and in the oldest that s
 		echo "$$list" && $(BIN)/uvx pip-audit --strict --disable-pip --require-hashes --requirement "$$list" || exit; \
 	done
 
-bench: bench-esl bench-webhooks bench-latency ## Run all benchmarks
+bench: bench-esl bench-webhooks bench-latency bench-scripts ## Run all benchmarks
 
 bench-esl: setup ## Events per CPU second, beside stock greenswitch
 	@$(BIN)/python -m tests.benchmarks.bench_esl $(ARGS)
@@ -97,6 +97,9 @@ bench-webhooks: setup ## Webhooks delivered per second
 
 bench-latency: setup ## From a node's event to its webhook, in milliseconds
 	@$(BIN)/python -m tests.benchmarks.bench_event_to_webhook $(ARGS)
+
+bench-scripts: setup ## How long each step holds the store, at its worst
+	@$(BIN)/python -m tests.benchmarks.bench_scripts $(ARGS)
 
 fuzz: setup ## Millions of broken inputs for the Event Socket parser
 	@$(BIN)/python -m tests.fuzz.fuzz_esl $(ARGS)

@@ -8,6 +8,6 @@ local state = url_state(o, A.index)
 if state ~= "sent" and state ~= "queued" then return cjson.encode({ known = true }) end
 log("event", "play-file-done", { app = r.app, room = r.id, operation = o.id, index = A.index })
 settle_before(r, o.id, A.index)
-settle_url(r, get_operation(o.id), A.index, "played")
+settle_urls(r, get_operation(o.id), { A.index }, "played")
 fix_volume(r)
 return cjson.encode({ played = true })

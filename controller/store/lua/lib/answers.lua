@@ -51,7 +51,9 @@ function ANSWERS.play(c, job, a)
     if a.reason == "no_members" then last = tonumber(o.total) - 1 end
     if a.reason ~= "no_members" and a.reason ~= "unplayable" then command_failed(r, nil, "play", nil, a.reason) end
     change(K.operation(o.id), o, { next = last + 1 })
-    for i = c.index, last do settle_url(r, o, i, "failed:" .. a.reason) end
+    local places = {}
+    for i = c.index, last do places[#places + 1] = i end
+    settle_urls(r, o, places, "failed:" .. a.reason)
   end
   advance(r)
 end

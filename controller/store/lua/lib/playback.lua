@@ -59,12 +59,21 @@ local function tell_finished(r, o, status)
     '"results":[' .. table.concat(results, ",") .. "]")
 end
 
-local function settle_url(r, o, i, state)
-  local before = url_state(o, i)
-  if FINAL[before] then return end
-  change(K.operation(o.id), o, { ["u" .. i] = state })
-  o.settled = redis.call("HINCRBY", K.operation(o.id), "settled", 1)
-  log("state", "url." .. string.match(state, "^%a+"), { app = r.app, room = r.id, operation = o.id, index = i })
+-- Gives URLs of an operation their final state: those of `places`, a list of indices, that have none yet.
+local function settle_urls(r, o, places, state)
+  local changes = {}
+  for _, i in ipairs(places) do
+    if not FINAL[url_state(o, i)] then
+      o["u" .. i] = state
+      changes[#changes + 1] = "u" .. i
+      changes[#changes + 1] = state
+    end
+  end
+  if #changes == 0 then return end
+  redis.call("HSET", K.operation(o.id), unpack(changes))
+  o.settled = redis.call("HINCRBY", K.operation(o.id), "settled", #changes / 2)
+  log("state", "url." .. string.match(state, "^%a+"), { app = r.app, room = r.id, operation = o.id,
+    index = places[1], count = #changes / 2 })
   if tonumber(o.settled) == tonumber(o.total) then
     tell_finished(r, o)
     remove_operation(r, o)
@@ -74,11 +83,12 @@ end
 -- The node plays files in the order in which it got them: what was queued before URL `index` of `operation` is through.
 local function settle_before(r, operation, index)
   for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
-    local o = get_operation(id)
-    for i = 0, tonumber(o.next) - 1 do
-      if id == operation and i == index then return end
-      if url_state(o, i) == "queued" then settle_url(r, o, i, "played") end
+    local o, through = get_operation(id), {}
+    for i = 0, (id == operation and index or tonumber(o.next)) - 1 do
+      if url_state(o, i) == "queued" then through[#through + 1] = i end
     end
+    settle_urls(r, o, through, "played")
+    if id == operation then return end
   end
 end
 
