@@ -10,10 +10,15 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, Protocol
 
 LONGEST_URL = 2048
 """Characters, before and after encoding."""
+
+LONGEST_NAME = 253
+LONGEST_LABEL = 63
+"""Characters of a host's name and of each label in it (RFC 1035), whatever the script."""
 
 LOUDEST = 50
 """`vol` and `file-vol` go from -50 to 50; 0 leaves a file as it is. FreeSWITCH clips to that silently."""
@@ -303,6 +308,17 @@ def clean_url(url: str) -> str:
     return cleaned
 
 
+@lru_cache(maxsize=1024)
+def ascii_name(host: str) -> str:
+    """The name as the DNS knows it, `xn--...` where it goes beyond ASCII. Raises ValueError for what is no name there.
+
+    The codec takes time that grows with the square of a label's length, so what is too long is refused before.
+    """
+    if len(host) > LONGEST_NAME or any(len(label) > LONGEST_LABEL for label in _DOTS.split(host)):
+        raise ValueError("the name is too long")
+    return host.encode("idna").decode("ascii")
+
+
 def parse_file(file_header: str) -> tuple[dict[str, str], str]:
     """Parameters and URL of a `File` header: `{operation_id=X,url_index=0}URL`. No parameters: an empty dict."""
     if not file_header.startswith("{") or "}" not in file_header:
@@ -330,6 +346,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNSAFE = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%/?:;&=+*().,!$~_-]")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?!.{{254}}){_LABEL}(?:\.{_LABEL})*\.?")
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what parts labels (RFC 3490, 3.1)
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
 
 # Whatever the command, a line with "mod_event_socket" and "reload" or "unload" anywhere in it makes the Event
@@ -426,7 +443,7 @@ def _host(host: str) -> str:
             if address.scope_id is None:
                 return f"[{address}]"
         elif not host.isascii():
-            host = host.encode("idna").decode("ascii")
+            host = ascii_name(host)
     except ValueError:
         pass  # an invalid host does not match below
     if not _HOST.fullmatch(host) or _SOCKET_MODULE.search(host):

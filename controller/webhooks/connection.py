@@ -22,6 +22,7 @@ from gevent.threadpool import ThreadPool
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
 from controller.webhooks.addresses import is_public
+from esl.commands import ascii_name
 
 ANSWER_BYTES = 1024  # of the body that are read; a longer one ends the connection
 HEAD_BYTES = 16384  # of the head that are read; a longer one is a failure
@@ -76,7 +77,7 @@ def parse_url(url: str) -> Target:
         host = parts.hostname or ""
         port = parts.port
         if ":" not in host:
-            host = host.encode("idna").decode()
+            host = ascii_name(host)
     except ValueError:
         raise ValueError("the webhook URL has no valid host and port") from None
     if parts.scheme not in _DEFAULT_PORTS:

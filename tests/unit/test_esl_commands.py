@@ -31,6 +31,7 @@ from esl.commands import (
     StopPlay,
     StopRecording,
     Unmute,
+    ascii_name,
     clean_url,
     parse_file,
 )
@@ -352,6 +353,22 @@ def test_cleaned(url, cleaned):
 def test_not_a_url_to_play(url, reason):
     with pytest.raises(ValueError, match=reason):
         clean_url(url)
+
+
+@pytest.mark.parametrize("host", ["ü" * 64, "ü" * 620, ".".join(["ü" * 50] * 6), "a。" * 127])
+def test_a_host_that_is_too_long_is_refused_before_it_is_encoded(host, monkeypatch):
+    """Encoding takes time that grows with the square of a label's length."""
+    encoded = []
+    monkeypatch.setattr("encodings.idna.ToASCII", encoded.append)
+    with pytest.raises(ValueError, match="too long"):
+        ascii_name(host)
+    with pytest.raises(ValueError, match="not a valid name"):
+        clean_url(f"http://{host}/")
+    assert encoded == []
+
+
+def test_the_dots_of_other_scripts_part_labels_too():
+    assert ascii_name("。".join(["ü" * 40] * 3)) == ascii_name(".".join(["ü" * 40] * 3))
 
 
 PARTS = st.text(string.printable.strip() + " éü%{}", max_size=20)

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from controller import commands
 from controller.commands import Command
 from controller.errors import REASONS, Refused, StoreUnavailable
+from esl.commands import clean_url
 from tests.unit.web_fakes import (
     APP,
     CREATED_AT,
@@ -1010,6 +1011,34 @@ def test_urls_reach_the_controller_as_they_were_sent(client: FlaskClient, contro
     asked = controller.asked[0]
     assert isinstance(asked, commands.Play)
     assert asked.urls == urls
+
+
+def test_the_first_bad_url_ends_the_checking(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr("web.schemas.clean_url", lambda url: checked.append(url) or clean_url(url))
+    urls = ["https://cdn.example.com/a.wav", *("ftp://cdn.example.com/a.wav" for _ in range(127))]
+    response = client.post(f"{ROOMS}/{ROOM}/play", headers=HEADERS, json={"urls": urls})
+    assert [each["field"] for each in assert_error(response, 400)["fields"]] == ["urls.1"]
+    assert checked == urls[:2]
+
+
+def test_names_beyond_ascii_are_few(
+    client: FlaskClient, controller: FakeController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes a millisecond or two: a request of nothing else would hold up everybody."""
+    names = [f"{'ü' * 40}{number}.example" for number in range(20)]
+    encoded: list[str] = []
+    monkeypatch.setattr("encodings.idna.ToASCII", encoded.append)
+    urls = [f"https://{name}/a.wav" for name in names]
+    response = client.post(f"{ROOMS}/{ROOM}/play", headers=HEADERS, json={"urls": urls})
+    (field,) = assert_error(response, 400)["fields"]
+    assert (field["field"], "512 characters" in field["problem"]) == ("urls", True)
+    assert encoded == []
+    monkeypatch.undo()
+    # The same name again costs nothing, and paths do not count.
+    urls = [f"https://{name}:8443/ü{number}.wav" for number, name in enumerate(names[:10] * 12)]
+    assert client.post(f"{ROOMS}/{ROOM}/play", headers=HEADERS, json={"urls": urls}).status_code == 202
+    assert len(controller.asked) == 1
 
 
 def test_problems_name_their_field_and_not_its_value(client: FlaskClient) -> None:

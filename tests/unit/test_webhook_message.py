@@ -119,6 +119,7 @@ def test_urls(url: str, host: str, port: int, authority: str, path: str) -> None
         "", "example.com", "ftp://example.com/", "file:///etc/passwd", "http://", "http:///path", "http://a b/",
         "http://user:secret@example.com/", "http://@example.com/", "http://example.com/\r\nX: y",
         "http://example.com:99999/", "http://example.com:x/", "http://" + "a" * 64 + ".example/", "http://[::1",
+        "http://" + "a." * 127 + "a/", "http://" + "ü" * 64 + "/",
     ],
 )  # fmt: skip
 def test_bad_urls(url: str) -> None:
