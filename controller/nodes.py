@@ -31,7 +31,8 @@ class Nodes:
         if now - asked_at > FRESH_SECONDS:
             with self._store.guard():
                 up = bool(self._store.client.exists(_live(prefix)))
-            if self._registry.node(prefix):
+            # Only these: the prefix may be of a tenant's making.
+            if any(node.prefix == prefix for node in self._registry.nodes()):
                 self._up[prefix] = (now, up)
         return up
 

@@ -74,7 +74,8 @@ class Controller:
         self._registry = registry
         self._nodes = nodes
         limits = limits or Limits()
-        self._limits = {"rate": limits.requests_per_second, "cooldowns": limits.cooldowns}
+        self._rate = limits.requests_per_second
+        self._cooldowns = limits.cooldowns
         desk = Desk(store, registry, Network(allow_private=allow_private_webhooks))
         # What happens outside the store, by type of command.
         self._before: dict[type[Command], Callable[[Any], dict[str, Any]]] = {
@@ -91,6 +92,12 @@ class Controller:
         """The app when the key is its own. Constant time. Raises StoreUnavailable."""
         return self._registry.authenticate(app_id, api_key)
 
+    def admit(self, app_id: str) -> None:
+        """Counts a request of the app, whatever it asks. Raises Refused `rate_limited`, StoreUnavailable."""
+        answer = self._store.run("admit", keys.partition_of(app_id), {"app_id": app_id, "rate": self._rate})
+        if "refused" in answer:
+            raise Refused(answer["refused"], answer["detail"])
+
     def execute(self, command: Command) -> dict[str, Any]:
         """The command's answer, as its class says. Raises Refused, StoreUnavailable."""
         kind = type(command)
@@ -100,7 +107,7 @@ class Controller:
         target = args.get("session_id") or args.get("room_id")
         if target:
             args["node_up"] = self._nodes.is_up(target[:PREFIX_LENGTH])
-        args.update(self._limits, command=LOGGED.get(kind))
+        args.update(cooldowns=self._cooldowns, command=LOGGED.get(kind))
         args["quotas"] = self._quotas(command.app_id)
         extra = _EXTRA.get(kind)
         if extra:

@@ -32,7 +32,9 @@ _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,256}").fullmatch
 
 
 def authenticate(environ: dict[str, Any]) -> None:
-    """Also of unknown paths and methods under the API: a stranger learns nothing of it. Raises Unauthenticated."""
+    """Also of unknown paths and methods under the API: a stranger learns nothing of it, and each counts.
+
+    Raises Unauthenticated, and Refused when the app has sent too many requests."""
     # What counts is the rule that will serve the request, however its path was spelled.
     path = request.url_rule.rule if request.url_rule else request.path
     if path != API_PREFIX and not path.startswith(f"{API_PREFIX}/"):
@@ -45,3 +47,4 @@ def authenticate(environ: dict[str, Any]) -> None:
     if tenant is None:
         raise Unauthenticated
     environ[context.APP_ID] = tenant.id
+    context.controller().admit(tenant.id)

@@ -34,6 +34,7 @@ RUNS_WHEN_FULL = {
     " session_ended snapshot take",
     "settles webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease release workers",
+    "counts requests": "admit",
     "reads": "get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms list_sessions",
     "says where webhooks go": "set_endpoint",
     "is the operator's": "registry",

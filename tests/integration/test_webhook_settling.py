@@ -171,7 +171,7 @@ def test_a_late_result_does_not_undo_a_redelivery(store: Store, step: str) -> No
     (webhook,) = outbox.put(APP, ROOM)
     batch = [result(webhook.partition("-")[2], step, 0)]
     store.run("delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT})
-    args = {"app_id": APP, "rate": 1000, "cooldowns": {}, "entry": batch[0]["id"], "webhook_id": webhook}
+    args = {"app_id": APP, "cooldowns": {}, "entry": batch[0]["id"], "webhook_id": webhook}
     assert store.run("redeliver", TAG, {**args, "has_url": True, "mark": "m"})["status"] == "retrying"
     # Until it is settled again, the record is all there is of it.
     assert store.client.ttl(keys.key(TAG, "delivery", batch[0]["id"])) == -1

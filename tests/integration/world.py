@@ -27,7 +27,7 @@ class World:
         self.store = store
         self.app_id = app_id
         self.tag = keys.partition_of(app_id)
-        self.limits = {"rate": 10_000, "cooldowns": NO_COOLDOWNS, "quotas": QUOTAS, "node_up": True, **limits}
+        self.limits = {"cooldowns": NO_COOLDOWNS, "quotas": QUOTAS, "node_up": True, **limits}
         self.worker = {"node": NODE, "token": 1}
         # Whether whoever runs a step dies right after it.
         self.dies = False

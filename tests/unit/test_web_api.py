@@ -666,6 +666,17 @@ def test_a_foreign_room_to_join_is_403_and_a_missing_one_404(client: FlaskClient
     assert_error(client.post(path, headers=HEADERS, json={"room_id": MISSING_ROOM}), 404)
 
 
+def test_the_rate_comes_before_all_that_is_asked(client: FlaskClient, controller: FakeController) -> None:
+    controller.over_rate = Refused("rate_limited", {"retry_after_ms": 700})
+    for method, path, data in (("GET", "/api/v1/nothing", b""), ("PUT", ROOMS, b""), ("POST", ROOMS, b"x" * 100_000)):
+        response = client.open(path, method=method, headers=HEADERS, data=data)
+        assert assert_error(response, 429, REASONS["rate_limited"]) == {"retry_after_ms": 700}
+        assert response.headers["Retry-After"] == "1"
+        assert_error(client.open(path, method=method, data=data), 401)
+    assert controller.admitted == [APP] * 3
+    assert controller.asked == []
+
+
 def test_400_comes_before_404(client: FlaskClient) -> None:
     path = f"{SESSIONS}/nonsense/commands/conference/mute"
     assert_error(client.post(path, headers=HEADERS, json={"extra": 1}), 400)

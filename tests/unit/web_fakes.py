@@ -48,9 +48,11 @@ class FakeController:
         self.keys = {APP: KEY, OTHER_APP: OTHER_KEY}
         self.asked: list[Command] = []
         self.authenticated: list[tuple[str, str]] = []
+        self.admitted: list[str] = []
         self.refusal: Refused | None = None
         self.failure: Exception | None = None
         self.authentication_failure: Exception | None = None
+        self.over_rate: Refused | None = None
         self.answers: dict[type[Command], dict[str, Any]] = {}
         self.healthy: dict[str, Any] = {"store": True, "nodes": {"acW68": True, "bQ123": False}}
 
@@ -59,6 +61,11 @@ class FakeController:
         if self.authentication_failure:
             raise self.authentication_failure
         return FakeApp(app_id) if self.keys.get(app_id) == api_key else None
+
+    def admit(self, app_id: str) -> None:
+        self.admitted.append(app_id)
+        if self.over_rate:
+            raise self.over_rate
 
     def execute(self, command: Command) -> dict[str, Any]:
         self.asked.append(command)

@@ -1,6 +1,4 @@
 -- include: access
-local limit = limited()
-if limit then return limit end
 local taken = redis.call("HGET", K.names(A.app_id), A.name)
 if taken then return refuse("name_taken", { room_id = taken }) end
 local full = exceeded("rooms", 1) or exceeded("webhook_bytes", 0)

@@ -1,8 +1,6 @@
 -- include: access playback endings
 local r, no = own_room(A.room_id)
 if no then return no end
-local limit = limited()
-if limit then return limit end
 
 log("command", "delete", { app = A.app_id, room = r.id })
 redis.call("HDEL", K.names(r.app), r.name)

@@ -1,7 +1,5 @@
--- include: access deliveries delivery
+-- include: deliveries delivery
 -- One webhook (A.entry) with its data and the attempts that are kept, both JSON, the attempts by their number.
-local limit = limited()
-if limit then return limit end
 local record = get(K.delivery(A.entry)) or {}
 local webhook = record.data and record or outbox_fields(A.entry)
 if not webhook or webhook.app ~= A.app_id then return refuse("webhook_not_found") end

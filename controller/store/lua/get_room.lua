@@ -1,8 +1,6 @@
 -- include: access
 local r, no = own_room(A.room_id)
 if no then return no end
-local limit = limited()
-if limit then return limit end
 -- Their URLs are read one by one afterwards: there may be many.
 local operations = redis.call("LRANGE", K.operations(r.id), 0, -1)
 return cjson.encode({

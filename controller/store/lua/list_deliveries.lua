@@ -1,9 +1,7 @@
--- include: access deliveries delivery
+-- include: deliveries delivery
 -- Deliveries of the app, the newest first: A.status, A.type, A.room, A.since and A.till (ms) narrow them. At most SCAN are
 -- looked at, so a page may be short, or empty, and yet not the last. `cursor` is text: it has more digits than cjson gives.
 local SCAN = 1000
-local limit = limited()
-if limit then return limit end
 
 local narrowed = A.type or A.room
 local lowest = A.since and string.format("%.0f", A.since * 1024) or "-inf"

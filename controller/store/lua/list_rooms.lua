@@ -1,8 +1,5 @@
 -- include: access
 -- Rooms of the app: all, or the one that is named A.name.
-local limit = limited()
-if limit then return limit end
-
 local function describe_room(id)
   local r = redis.call("HMGET", K.room(id), "name", "created_at")
   return { room_id = id, name = r[1], created_at = tonumber(r[2]), members = redis.call("ZCARD", K.members(id)) }

@@ -1,8 +1,6 @@
 -- include: access describe
 -- Sessions of the app: A.state, A.room and A.did narrow them.
 local SCAN = 200
-local limit = limited()
-if limit then return limit end
 
 local narrowed = A.state or A.room or A.did
 return page(K.sessions(A.app_id), function(id)

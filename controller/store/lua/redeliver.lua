@@ -1,7 +1,5 @@
 -- include: access deliveries delivery again
 -- Sends one webhook (A.entry) again that is delivered or failed.
-local limit = limited()
-if limit then return limit end
 local r = redis.call("HMGET", K.delivery(A.entry), "app", "status")
 local waiting = outbox_fields(A.entry)
 local app = waiting and waiting.app or r[1]

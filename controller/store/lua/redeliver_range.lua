@@ -1,8 +1,6 @@
 -- include: access deliveries again
 -- Has the failed webhooks of a time range (A.since to before A.till, ms) sent again. The dispatcher does it, part by part
 -- (delivery_aside.lua); here it is only noted. `webhooks`: how many there are.
-local limit = limited()
-if limit then return limit end
 local cannot = cannot_send()
 if cannot then return cannot end
 if redis.call("HEXISTS", K.redeliveries(), A.app_id) == 1 then return refuse("redelivery_under_way") end

@@ -1,8 +1,5 @@
--- include: access
 -- Whether the app may send a webhook.test now, and where to: one of an app in COOLDOWN_MS.
 local COOLDOWN_MS = 2000
-local limit = limited()
-if limit then return limit end
 local left = redis.call("PTTL", K.cooldown("webhook_test", A.app_id))
 if left > 0 then return refuse("rate_limited", { retry_after_ms = left, group = "webhook_test" }) end
 redis.call("SET", K.cooldown("webhook_test", A.app_id), 1, "PX", COOLDOWN_MS)

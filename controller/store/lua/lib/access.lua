@@ -1,21 +1,10 @@
 -- What comes before a command or query itself, in the API's order: whose is it, how often, is the node there.
 
--- Counts the request (GCRA: an even rate with one second's worth of burst). Over the limit: ms until the next may come.
-local function count_request()
-  local interval = 1000000 / A.rate
-  local arrival = math.max(tonumber(redis.call("GET", K.rate(A.app_id)) or 0), NOW_US)
-  local wait = arrival + interval - NOW_US - 1000000
-  if wait > 0 then return math.ceil(wait / 1000) end
-  redis.call("SET", K.rate(A.app_id), string.format("%.0f", arrival + interval), "PX", 2000)
-  return nil
-end
-local over_ms = count_request()
-
 -- A command (A.command, none for a query) that is refused leaves a line in the event log, unless a limit is why: such
 -- lines would soon be all there is. A room that is not created has no id to be found by.
 local refusal = refuse
 local function refuse(code, detail)
-  if A.command and not over_ms and code ~= "rate_limited" then
+  if A.command and code ~= "rate_limited" then
     log("refused", A.command, { app = A.app_id, room = not A.name and A.room_id or nil, session = A.session_id,
       name = A.name, webhook = A.webhook_id, command_uid = A.command_uid, reason = code, detail = detail })
   end
@@ -36,12 +25,11 @@ local function own_session(id)
   return s
 end
 
--- Refuses when the app or the cooldown `group` of `id` is over its limit.
+-- Refuses while the cooldown `group` of `id` lasts, and while the node is down.
 local function limited(group, id)
-  if over_ms then return refuse("rate_limited", { retry_after_ms = over_ms }) end
-  local left = group and redis.call("PTTL", K.cooldown(group, id)) or 0
+  local left = redis.call("PTTL", K.cooldown(group, id))
   if left > 0 then return refuse("rate_limited", { retry_after_ms = left, group = group }) end
-  if group and not A.node_up then return refuse("node_down") end
+  if not A.node_up then return refuse("node_down") end
 end
 
 -- Refuses what would exceed a quota of the app by `more`.

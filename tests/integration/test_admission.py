@@ -1,0 +1,136 @@
+"""What comes before a request itself: whose it is, and how often its app asks. With the real store."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from redis.exceptions import ConnectionError as NoStore
+
+from controller.nodes import Nodes
+from controller.registry import CACHE_SECONDS, Registry, new_app
+from controller.service import Controller, Limits
+from controller.store.store import Store
+from web.app import create_app
+
+KEY = "key-of-demo-0123"
+HEADERS = {"X-App-ID": "demo", "X-API-Key": KEY}
+STRANGERS = {
+    "unknown app": {"X-App-ID": "nobody", "X-API-Key": KEY},
+    "wrong key": {"X-App-ID": "demo", "X-API-Key": "key-of-demo-0124"},
+}
+ROOMS = "/api/v1/conferences"
+MISSING = "acW68-room-00000000-0000-4000-8000-000000000000"
+RATE = 1
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def registry(store: Store, clock: Clock) -> Registry:
+    registry = Registry(store, clock)
+    registry.put_app(new_app("demo", KEY))
+    return registry
+
+
+@pytest.fixture
+def client(store: Store, registry: Registry) -> FlaskClient:
+    controller = Controller(store, registry, Nodes(store, registry), Limits(requests_per_second=RATE))
+    return create_app(controller).test_client()
+
+
+def calls(store: Store) -> Counter[str]:
+    """What the store was asked, by command, but for what scripts ask."""
+    commands = store.client.info("commandstats")
+    return Counter({name: stats["calls"] for name, stats in commands.items() if name != "cmdstat_info"})
+
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "a list": {"method": "GET", "path": ROOMS},
+    "an unknown path": {"method": "GET", "path": "/api/v1/nothing"},
+    "the API itself": {"method": "GET", "path": "/api/v1"},
+    "a wrong method": {"method": "PUT", "path": ROOMS},
+    "options": {"method": "OPTIONS", "path": ROOMS},
+    "head": {"method": "HEAD", "path": ROOMS},
+    "a body that is too large": {"method": "POST", "path": ROOMS, "data": b"x" * 70_000},
+    "no JSON": {"method": "POST", "path": ROOMS, "data": b"x"},
+    "a bad name": {"method": "POST", "path": ROOMS, "json": {"name": ""}},
+    "a bad room id": {"method": "GET", "path": f"{ROOMS}/x"},
+    "no such room": {"method": "GET", "path": f"{ROOMS}/{MISSING}"},
+    "no such session": {"method": "GET", "path": "/api/v1/sessions/x"},
+    "a bad cursor": {"method": "GET", "path": f"{ROOMS}?cursor=x"},
+    "a refused endpoint": {"method": "PUT", "path": "/api/v1/webhooks/endpoint", "json": {"url": "http://127.0.0.1/"}},
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+def test_every_authenticated_request_counts(request_: dict[str, Any], client: FlaskClient, store: Store) -> None:
+    answers = [client.open(headers=HEADERS, **request_) for _ in range(RATE)]
+    assert 429 not in [answer.status_code for answer in answers]
+    before = calls(store)
+    refused = client.open(headers=HEADERS, **request_)
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"] == "1"
+    if request_["method"] != "HEAD":
+        assert list(json.loads(refused.data)["detail"]) == ["retry_after_ms"]
+    # It is refused ahead of everything else: that takes one step, in which nothing is looked up.
+    assert calls(store) - before == {"cmdstat_evalsha": 1, "cmdstat_time": 1, "cmdstat_get": 1}
+
+
+def test_an_app_does_not_use_up_another_s_rate(client: FlaskClient, registry: Registry) -> None:
+    registry.put_app(new_app("other", KEY))
+    answers = [client.get("/api/v1/nothing", headers=HEADERS).status_code for _ in range(3 * RATE)]
+    assert 429 in answers
+    assert client.get(ROOMS, headers={**HEADERS, "X-App-ID": "other"}).status_code == 200
+
+
+@pytest.mark.parametrize("headers", STRANGERS.values(), ids=STRANGERS)
+def test_a_failed_authentication_asks_the_store_nothing(
+    headers: dict[str, str], client: FlaskClient, store: Store
+) -> None:
+    before = calls(store)
+    assert [client.get(ROOMS, headers=headers).status_code for _ in range(3)] == [401] * 3
+    assert calls(store) == before
+
+
+@pytest.mark.parametrize("headers", STRANGERS.values(), ids=STRANGERS)
+def test_once_a_second_the_store_is_asked_whoever_asks(
+    headers: dict[str, str], client: FlaskClient, store: Store, clock: Clock
+) -> None:
+    clock.now += CACHE_SECONDS
+    before = calls(store)
+    assert client.get(ROOMS, headers=headers).status_code == 401
+    assert calls(store) - before == {"cmdstat_get": 1}
+
+
+def test_an_app_added_elsewhere_is_known_a_second_later(client: FlaskClient, store: Store, clock: Clock) -> None:
+    Registry(store).put_app(new_app("nobody", KEY))
+    assert client.get(ROOMS, headers=STRANGERS["unknown app"]).status_code == 401
+    clock.now += CACHE_SECONDS
+    assert client.get(ROOMS, headers=STRANGERS["unknown app"]).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [HEADERS, *STRANGERS.values()], ids=["right key", *STRANGERS])
+def test_without_the_store_nobody_is_told_whether_there_is_such_an_app(
+    headers: dict[str, str], client: FlaskClient, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_args: Any) -> None:
+        raise NoStore
+
+    monkeypatch.setattr(store.client, "get", away)
+    clock.now += CACHE_SECONDS
+    answer = client.get(ROOMS, headers=headers)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
