@@ -18,10 +18,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from controller.errors import StoreUnavailable
 from web import auth, bodies, context, errors, openapi
+from web.clients import Failures
 from web.conferences import conferences
 from web.context import Context, Controller
 from web.cursor import Cursors
-from web.errors import Unauthenticated
 from web.health import health
 from web.schemas import Error
 from web.sessions import sessions
@@ -59,11 +59,12 @@ class App(OpenAPI):
         """How large the body of this request may be (bytes): with a key, as its endpoint says."""
         with self.request_context(environ):
             try:
-                auth.authenticate(environ)
-            except Unauthenticated:
-                return bodies.SMALL
+                tenant = auth.tenant(environ)
             except StoreUnavailable:
-                pass  # Said once the body has been read.
+                return self.limit_of_endpoint()  # Said once the body has been read.
+            if tenant is None:
+                return bodies.SMALL
+            environ[context.APP_ID] = tenant.id
             return self.limit_of_endpoint()
 
     def limit_of_endpoint(self) -> int:
@@ -91,7 +92,7 @@ def create_app(controller: Controller, *, settings: WebSettings | None = None) -
     )
     # A path is taken as it stands: `//` and a trailing `/` are other paths, not redirects.
     app.url_map.merge_slashes = False
-    context.install(app, Context(controller=controller, cursors=Cursors(settings.cursor_key)))
+    context.install(app, Context(controller, Cursors(settings.cursor_key), Failures()))
     app.before_request(partial(_admit, app))
     app.after_request(_finish)
     errors.install(app)

@@ -9,6 +9,7 @@ from flask import request
 from flask_openapi3.types import SecuritySchemesDict
 
 from web import context
+from web.context import Tenant
 from web.errors import Unauthenticated
 
 API_PREFIX = "/api/v1"
@@ -39,12 +40,17 @@ def authenticate(environ: dict[str, Any]) -> None:
     path = request.url_rule.rule if request.url_rule else request.path
     if path != API_PREFIX and not path.startswith(f"{API_PREFIX}/"):
         return
+    found = tenant(environ)
+    if found is None:
+        raise Unauthenticated(context.failures().count(request.remote_addr or ""))
+    environ[context.APP_ID] = found.id
+    context.controller().admit(found.id)
+
+
+def tenant(environ: dict[str, Any]) -> Tenant | None:
+    """The app whose key comes with the request. Raises StoreUnavailable."""
     app_id = environ.get("HTTP_X_APP_ID", "")
     api_key = environ.get("HTTP_X_API_KEY", "")
     if not _CREDENTIAL(app_id) or not _CREDENTIAL(api_key):
-        raise Unauthenticated
-    tenant = context.controller().authenticate(app_id, api_key)
-    if tenant is None:
-        raise Unauthenticated
-    environ[context.APP_ID] = tenant.id
-    context.controller().admit(tenant.id)
+        return None
+    return context.controller().authenticate(app_id, api_key)

@@ -9,6 +9,7 @@ from flask import Flask, current_app, request
 
 if TYPE_CHECKING:
     from controller.commands import Command
+    from web.clients import Failures
     from web.cursor import Cursors
 
 _KEY = "switchroom"
@@ -39,6 +40,7 @@ class Controller(Protocol):
 class Context:
     controller: Controller
     cursors: Cursors
+    failures: Failures
 
 
 def install(app: Flask, context: Context) -> None:
@@ -51,6 +53,10 @@ def controller() -> Controller:
 
 def cursors() -> Cursors:
     return _context().cursors
+
+
+def failures() -> Failures:
+    return _context().failures
 
 
 def execute(command: Command) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -59,6 +60,7 @@ TITLES: dict[int, str] = {
     408: "Request took too long to arrive",
     413: "Request body too large",
     414: "Request line too long",
+    429: "Too many failed authentications. A right key is accepted at once.",
     431: "Request headers too large",
     500: "Internal error. The server's log says more under the X-Request-ID of this answer.",
     503: "Service temporarily unavailable. Try again in a few seconds.",
@@ -90,7 +92,11 @@ class Invalid(Exception):
 
 
 class Unauthenticated(Exception):
-    """No app's key came with the request."""
+    """No app's key came with the request. `wait`: seconds that are left of the delay that earlier ones have caused."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(wait)
+        self.wait = wait
 
 
 def body(error: str, detail: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -160,19 +166,24 @@ def too_large(max_bytes: int) -> dict[str, Any]:
 
 def _refused(error: Refused) -> Response:
     status = STATUS[error.code]
-    headers = {}
     if status == 429:
-        headers["Retry-After"] = str(max(1, -(-int(error.detail.get("retry_after_ms", 0)) // 1000)))
-    elif status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER)
+        return _too_soon(REASONS[error.code], error.detail)
+    headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}
     return answer(status, body(REASONS[error.code], error.detail), headers)
+
+
+def _too_soon(reason: str, detail: dict[str, Any]) -> Response:
+    seconds = max(1, math.ceil(detail.get("retry_after_ms", 0) / 1000))
+    return answer(429, body(reason, detail), {"Retry-After": str(seconds)})
 
 
 def _invalid(error: Invalid) -> Response:
     return answer(400, invalid(error.problems))
 
 
-def _unauthenticated(_error: Unauthenticated) -> Response:
+def _unauthenticated(error: Unauthenticated) -> Response:
+    if error.wait:
+        return _too_soon(TITLES[429], {"retry_after_ms": math.ceil(error.wait * 1000)})
     return answer(401, headers={"WWW-Authenticate": 'ApiKey realm="switchroom"'})
 
 

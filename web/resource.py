@@ -83,6 +83,7 @@ class Resource(APIBlueprint):
                 (400, "invalid", errors.invalid(_example_problems(path, query, body))),
                 (401, "unauthenticated", errors.body(errors.TITLES[401])),
                 (413, "too_large", errors.too_large(most)),
+                (429, "failures", errors.body(errors.TITLES[429], {"retry_after_ms": 64_000})),
                 (503, "unavailable", errors.body(errors.TITLES[503])),
                 *(errors.example(reason, details) for reason in (*refuses, "rate_limited")),
             ]

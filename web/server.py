@@ -3,6 +3,9 @@
 A request reaches the application complete. Its head and body are read here, within one deadline, so that a
 client that drips bytes costs a connection for that long and nothing else. What is wrong below the application
 (a request line that is none, a deadline passed) is answered in the API's envelope and closes the connection.
+
+Requests are read by the letter of RFC 9112, and stricter where it leaves a choice: a proxy in front that reads one
+otherwise would disagree with us on where it ends, and so on whose the next one is (request smuggling).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import re
 import socket
 import time
 import uuid
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -27,6 +31,7 @@ from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 
 from web import bodies, context, errors
+from web.clients import Proxies, block_of
 
 logger = logging.getLogger(__name__)
 access_log = structlog.get_logger("web.access")
@@ -34,13 +39,19 @@ access_log = structlog.get_logger("web.access")
 # Untyped on purpose: the stubs there are for gevent do not agree with what it passes around.
 _WSGIHandler: Any = pywsgi.WSGIHandler
 _WSGIServer: Any = pywsgi.WSGIServer
+_WSGIInput: Any = pywsgi.Input
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 BodyLimit = Callable[[dict[str, Any]], int]
 
-_DIGITS = re.compile("[0-9]{1,18}").fullmatch
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_TCHAR = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
+# With the target's path and query in the group: a URL as a whole is a way to ask for the same.
+_REQUEST_LINE = re.compile(rf"{_TCHAR}+ (?:https?://[^/?#\s]+)?(/[!-\"$-~]*) HTTP/1\.[01]\r\n").fullmatch
+_NAME = re.compile(rf"{_TCHAR}+".encode()).fullmatch
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?").fullmatch
+_DIGITS = re.compile("[0-9]{1,18}").fullmatch
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n").fullmatch
 _MOST_FIELDS = 100
 _LOGGED_PATH = 256  # characters
 
@@ -49,24 +60,30 @@ _LOGGED_PATH = 256  # characters
 class Bounds:
     """What one server puts up with. Times in seconds, sizes in bytes.
 
-    Past `connections`, new ones wait in the kernel's queue of `backlog`; from nine tenths of it on, they are
-    closed after an answer, to let the new ones in.
+    `connections` in all, `per_address` of one client (no bound for trusted proxies). Past either, the one that has
+    waited for its client the longest makes room for the new one. If all are being answered, new ones wait in the
+    kernel's queue of `backlog`, and those past their client's share are closed. From nine tenths of `connections` on,
+    they are closed after an answer.
+    `first`: how long a new connection may take to send anything.
     `idle`: how long a connection may wait for its next request, and an answer for its reader.
     `read`: from a request's first byte to its last.
     `head`: a request's headers.
-    `body`: a larger body is read only as far as the application allows, and only `large` of them at a time: the next
-    waits until one has been answered, within its `read`.
+    `body`: a larger body is read only as far as the application allows, and only `large` of them at a time,
+    `large_of_app` of one app: the next waits until one has been answered, within its `read`.
     `linger`, `lingered`: so many seconds or bytes of a body that is left unread are waited for, so that the client
     gets to read the answer.
     """
 
     connections: int = 1000
+    per_address: int = 250
     backlog: int = 1024
+    first: float = 5.0
     idle: float = 60.0
     read: float = 10.0
     head: int = 32 * 1024
     body: int = bodies.SMALL
     large: int = 16
+    large_of_app: int = 4
     linger: float = 2.0
     lingered: int = 1024 * 1024
 
@@ -85,8 +102,11 @@ class Server:
         *,
         body_limit: BodyLimit | None = None,
         bounds: Bounds | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
-        self._server = _Server(app, (host, port), body_limit or (lambda _environ: 0), bounds or Bounds())
+        self._server = _Server(
+            app, (host, port), body_limit or (lambda _environ: 0), bounds or Bounds(), proxies or Proxies()
+        )
 
     @property
     def address(self) -> tuple[str, int]:
@@ -102,13 +122,55 @@ class Server:
         self._server.stop(timeout)
 
 
+class _Waiting:
+    """The connections that wait for their clients: to send a request, or to read an answer. Longest first."""
+
+    def __init__(self) -> None:
+        self._all: OrderedDict[_Handler, None] = OrderedDict()
+        self._by_client: defaultdict[str | None, OrderedDict[_Handler, None]] = defaultdict(OrderedDict)
+
+    def add(self, handler: _Handler) -> None:
+        """As of now."""
+        self.discard(handler)
+        self._all[handler] = self._by_client[handler.client][handler] = None
+
+    def discard(self, handler: _Handler) -> None:
+        if handler in self._all:
+            del self._all[handler]
+            of_client = self._by_client[handler.client]
+            del of_client[handler]
+            if not of_client:
+                del self._by_client[handler.client]
+
+    def cut_off_longest(self, client: str | None = None) -> bool:
+        """Of one client, or of all. -> whether there was one."""
+        waiting = self._all if client is None else self._by_client.get(client)
+        handler = next(iter(waiting or ()), None)
+        if handler is None:
+            return False
+        self.discard(handler)
+        handler.cut_off()
+        return True
+
+
 class _Server(_WSGIServer):  # type: ignore[misc]
-    def __init__(self, app: Application, listener: tuple[str, int], body_limit: BodyLimit, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        app: Application,
+        listener: tuple[str, int],
+        body_limit: BodyLimit,
+        bounds: Bounds,
+        proxies: Proxies,
+    ) -> None:
         self.bounds = bounds
+        self.proxies = proxies
         self.body_limit = body_limit
         self.large = BoundedSemaphore(bounds.large)
+        self.large_of_app = defaultdict[str, BoundedSemaphore](lambda: BoundedSemaphore(bounds.large_of_app))
         self.draining = False
         self.idle: set[_Handler] = set()
+        self.waiting = _Waiting()
+        self._open: Counter[str] = Counter()
         super().__init__(
             listener,
             app,
@@ -125,6 +187,30 @@ class _Server(_WSGIServer):  # type: ignore[misc]
     def keeps_connections(self) -> bool:
         free: int = self.pool.free_count()
         return not self.draining and free > self.bounds.connections // 10
+
+    def client_of(self, address: tuple[Any, ...]) -> str | None:
+        """Who is counted together; None for a trusted proxy, which is not counted."""
+        peer = str(address[0])
+        return None if self.proxies.trusts(peer) else block_of(peer)
+
+    def do_handle(self, sock: Any, address: tuple[Any, ...]) -> None:
+        client = self.client_of(address)
+        if client is not None:
+            if self._open[client] >= self.bounds.per_address and not self.waiting.cut_off_longest(client):
+                sock.close()
+                return
+            self._open[client] += 1
+        super().do_handle(sock, address)
+        if self.full():
+            self.waiting.cut_off_longest()
+
+    def do_close(self, sock: Any, address: tuple[Any, ...]) -> None:
+        client = self.client_of(address)
+        if client is not None:
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]
+        super().do_close(sock, address)
 
     def stop(self, timeout: float | None = None) -> None:
         self.draining = True
@@ -161,13 +247,12 @@ class _Fields:
             left -= len(line)
             if left < 0 or len(self.pairs) > _MOST_FIELDS:
                 raise _Rejected(431)
-            if line in (b"\r\n", b"\n"):
+            if line == b"\r\n":
                 break
-            name, _, value = line.partition(b":")
-            value = value.strip(b" \t\r\n")
-            if not _TOKEN(name) or _CONTROL(value) or not line.endswith(b"\n"):
+            name, colon, value = line.removesuffix(b"\r\n").partition(b":")
+            if not colon or not _NAME(name) or _CONTROL(value) or not line.endswith(b"\r\n"):
                 raise _Rejected(400)
-            self.pairs.append((name.decode().lower(), value.decode("latin-1")))
+            self.pairs.append((name.decode().lower(), value.strip(b" \t").decode("latin-1")))
         # The first of each name, as pywsgi takes it.
         self._by_name = dict(reversed(self.pairs))
 
@@ -187,12 +272,51 @@ class _Fields:
         del self._by_name[name]
 
 
+class _Input(_WSGIInput):  # type: ignore[misc]
+    """A request's body. What frames its chunks may be `framing` bytes long.
+
+    Chunks are read here: gevent takes line feeds within extensions and trailers, and sizes without a digit."""
+
+    def __init__(self, rfile: Any, content_length: int | None, sock: Any, chunked: bool, framing: int) -> None:
+        super().__init__(rfile, content_length, sock, chunked)
+        self._framing = framing
+        self._left = 0
+        self._ended = False
+
+    def _chunked_read(self, length: int, _use_readline: bool = False) -> bytes:
+        self._send_100_continue()
+        data = bytearray()
+        while len(data) < length and not self._ended:
+            self._left = self._left or self._next_size()
+            wanted = min(self._left, length - len(data))
+            data += self.rfile.read(wanted)
+            self._left -= wanted
+            # Also at the end of the connection, which no chunk ends with.
+            if not self._left and not self._ended and self.rfile.read(2) != b"\r\n":
+                raise _Rejected(400)
+        return bytes(data)
+
+    def _next_size(self) -> int:
+        line = self.rfile.readline(self._framing + 1)
+        self._framing -= len(line)
+        chunk = _CHUNK(line)
+        if not chunk or self._framing < 0:
+            raise _Rejected(400)
+        size = int(chunk[1], 16)
+        if not size:
+            _Fields(self.rfile, self._framing)
+            self._ended = True
+        return size
+
+
 class _Handler(_WSGIHandler):  # type: ignore[misc]
     """One connection: its requests one after the other."""
 
     server: _Server
     environ: dict[str, Any]
     status: Any
+    command: str | None
+    path: str | None
     headers: _Fields
     wsgi_input: pywsgi.Input
     response_headers: list[tuple[bytes, bytes]]
@@ -200,10 +324,19 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
     _unread = False
 
     def handle(self) -> None:
+        self.client = self.server.client_of(self.client_address)
         # Without it, a small answer waits for the client's delayed acknowledgement of the one before: 40 ms.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(self.server.bounds.idle)
-        super().handle()
+        self.socket.settimeout(self.server.bounds.first)
+        try:
+            super().handle()
+        finally:
+            self.server.waiting.discard(self)
+
+    def cut_off(self) -> None:
+        """Whatever it waits for will not come."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def expect_no_more(self) -> None:
         """Requests that have arrived already are still read; after them the connection ends."""
@@ -238,6 +371,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         if self.server.draining:
             self.expect_no_more()
         # The deadline starts with the request's first byte; until then the connection is idle.
+        self.server.waiting.add(self)
         self.server.idle.add(self)
         try:
             arrived = self.rfile.peek(1)
@@ -250,35 +384,54 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             self.server.idle.discard(self)
         if not arrived:
             return ""
+        self.socket.settimeout(self.server.bounds.idle)
         self._deadline = gevent.Timeout.start_new(self.server.bounds.read)
         self.time_start = time.time()
         line: str = super().read_requestline()
         return line
 
     def read_request(self, raw_requestline: str) -> bool:
-        if len(raw_requestline.split()) != 3:
+        line = _REQUEST_LINE(raw_requestline)
+        if not line:
             raise _Rejected(400)
         super().read_request(raw_requestline)
-        # Stricter than gevent where leniency would let two servers disagree on where a request ends.
-        codings = [coding.lower() for coding in self.headers.all_of("transfer-encoding")]
-        lengths = self.headers.all_of("content-length")
-        if (
-            codings not in ([], ["chunked"])
-            or len(set(lengths)) > 1
-            or not all(_DIGITS(length) for length in lengths)
-            or self.request_version not in ("HTTP/1.0", "HTTP/1.1")
-        ):
+        self.path = line[1]
+        if not self._is_unambiguous():
             raise _Rejected(400)
         return True
+
+    def _is_unambiguous(self) -> bool:
+        hosts, lengths, codings = map(self.headers.all_of, ("host", "content-length", "transfer-encoding"))
+        is_old = self.request_version == "HTTP/1.0"
+        return (
+            (len(hosts) == 1 or (is_old and not hosts))
+            and all(map(_HOST, hosts))
+            and len(lengths) <= 1
+            and all(map(_DIGITS, lengths))
+            and (not codings or (not lengths and not is_old and [coding.lower() for coding in codings] == ["chunked"]))
+        )
 
     def MessageClass(self, rfile: Any, *_rest: Any) -> _Fields:
         return _Fields(rfile, self.server.bounds.head)
 
     def _headers(self) -> Iterator[tuple[str, str]]:
+        # Of HTTP/1.0 nobody knows an answer before the answer, and would take `100 Continue` for that.
+        elsewhere = ("content-type", "content-length", *(["expect"] if self.request_version == "HTTP/1.0" else []))
         for name, value in self.headers.pairs:
             # `X_API_Key` would pass for `X-API-Key`.
-            if "_" not in name and name not in ("content-type", "content-length"):
+            if "_" not in name and name not in elsewhere:
                 yield f"HTTP_{name.replace('-', '_').upper()}", value
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ["REMOTE_ADDR"] = self.server.proxies.client(
+            str(self.client_address[0]), environ.get("HTTP_X_FORWARDED_FOR", "")
+        )
+        given = self.wsgi_input
+        self.wsgi_input = _Input(
+            self.rfile, given.content_length, given.socket, given.chunked_input, self.server.bounds.head
+        )
+        return environ
 
     def _handle_client_error(self, ex: Exception) -> Any:
         if isinstance(ex, _Rejected | OSError):
@@ -295,6 +448,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         size = max(self.content_length or 0, len(body))
         if size > most and (allowed := self.server.body_limit(self.environ)) >= size:
             most = allowed
+            held.enter_context(self.server.large_of_app[self.environ.get(context.APP_ID, "")])
             held.enter_context(self.server.large)
             body += self._read_up_to(most, len(body))
         # From here on it is a body of known length.
@@ -329,7 +483,12 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         with ExitStack() as held:
             self._read_body(held)
             self._end_deadline()
+            self.server.waiting.discard(self)
             super().handle_one_response()
+
+    def _sendall(self, data: bytes) -> None:
+        self.server.waiting.add(self)
+        super()._sendall(data)
 
     def finalize_headers(self) -> None:
         if not self.server.keeps_connections:
@@ -391,9 +550,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
 
     def log_request(self) -> None:
         # No headers and no query string: these carry keys and cursors.
-        path = (
-            None if self.path is None else self.path.partition("?")[0].encode("unicode_escape").decode()[:_LOGGED_PATH]
-        )
+        path = None if self.path is None else self.path.partition("?")[0][:_LOGGED_PATH]
         access_log.info(
             "request",
             method=self.command,
@@ -401,7 +558,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             status=self.code if self.status else None,
             ms=round(1000 * (self.time_finish - self.time_start), 1),
             bytes=self.response_length,
-            client=self.client_address[0],
+            client=self.environ.get("REMOTE_ADDR", self.client_address[0]),
             app=self.environ.get(context.APP_ID),
             request_id=self.environ.get(context.REQUEST_ID),
         )

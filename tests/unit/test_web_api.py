@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -35,6 +37,7 @@ from tests.unit.web_fakes import (
 )
 from web import errors
 from web.app import App, create_app
+from web.clients import FREE
 
 ROOMS = "/api/v1/conferences"
 SESSIONS = "/api/v1/sessions"
@@ -455,9 +458,15 @@ def controller() -> FakeController:
     return _controller
 
 
+_addresses = itertools.count(1)
+
+
 @pytest.fixture
 def client(app: App, controller: FakeController) -> FlaskClient:
-    return app.test_client()
+    """At an address of its own, at which no authentication has failed yet."""
+    client = app.test_client()
+    client.environ_base["REMOTE_ADDR"] = str(IPv4Address(next(_addresses)))
+    return client
 
 
 def assert_error(response: TestResponse, status: int, error: str | None = None) -> dict[str, Any]:
@@ -547,14 +556,33 @@ def test_a_stranger_learns_nothing_of_the_api(method: str, path: str, client: Fl
     assert client.open(path, method=method).status_code == 401
 
 
-def test_every_rule_under_the_api_needs_a_key(app: App) -> None:
+def test_failed_authentications_count_by_address_and_hold_no_right_key_up(
+    client: FlaskClient, controller: FakeController
+) -> None:
+    wrong = {"X-App-ID": APP, "X-API-Key": "wrong"}
+    strangers: list[dict[str, str]] = [wrong, {"X-App-ID": "nobody", "X-API-Key": KEY}, {}, {"X-App-ID": "a b"}]
+    for number in range(FREE + 1):
+        assert_error(client.get("/api/v1/nothing", headers=strangers[number % 4]), 401)
+    for headers in strangers:
+        response = client.get(ROOMS, headers=headers)
+        assert 0 < assert_error(response, 429, errors.TITLES[429])["retry_after_ms"] <= 1000
+        assert response.headers["Retry-After"] == "1"
+    assert client.get(ROOMS, headers=HEADERS).status_code == 200
+    assert_error(client.get(ROOMS, headers=wrong), 429)
+    elsewhere = {"environ_overrides": {"REMOTE_ADDR": "192.0.2.1"}}
+    assert_error(client.get(ROOMS, headers=wrong, **elsewhere), 401)
+    assert client.get("/healthz").status_code == 200
+    assert controller.admitted == [APP]
+
+
+def test_every_rule_under_the_api_needs_a_key(app: App, client: FlaskClient) -> None:
     """Also of endpoints that the table of this file has forgotten."""
     open_to_all = {"/healthz", "/readyz", "/openapi.json", "/docs", "/"}
     table = {re.sub(r"\{\w+\}", "<>", endpoint.path) for endpoint in ENDPOINTS}
     for rule in app.url_map.iter_rules():
         if rule.rule not in open_to_all:
             assert re.sub(r"<\w+>", "<>", rule.rule) in table
-            assert app.test_client().get(rule.rule).status_code == 401
+            assert client.get(rule.rule).status_code in (401, 429)
 
 
 def test_credentials_of_the_wrong_form_are_not_looked_up(client: FlaskClient, controller: FakeController) -> None:

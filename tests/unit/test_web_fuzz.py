@@ -176,7 +176,7 @@ def test_any_query(path: str, limit: str | None, cursor: str | None, more: dict[
 def test_any_headers(app_id: str, key: str, request_id: str, accept: str) -> None:
     headers = {"X-App-ID": app_id, "X-API-Key": key, "X-Request-ID": request_id, "Accept": accept}
     response = ask("POST", MUTE, headers=headers)
-    assert response.status_code == 401
+    assert response.status_code in (401, 429)
     assert_sound(response)
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", response.headers["X-Request-ID"], re.ASCII)
 

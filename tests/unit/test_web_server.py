@@ -15,12 +15,14 @@ import pytest
 import structlog
 from flask import Flask, request
 from gevent.event import Event
+from structlog.testing import capture_logs
 
 from controller import logs
 from controller.commands import Play
 from controller.errors import StoreUnavailable
-from tests.unit.web_fakes import HEADERS, KEY, ROOM, SESSION, FakeController
+from tests.unit.web_fakes import HEADERS, KEY, OTHER_HEADERS, ROOM, SESSION, FakeController
 from web.app import App, create_app
+from web.clients import Proxies
 from web.server import Bounds, Server
 
 PLAY = f"/api/v1/conferences/{ROOM}/play"
@@ -34,10 +36,10 @@ Start = Callable[..., Server]
 def start() -> Iterator[Start]:
     servers: list[Server] = []
 
-    def start_one(app: Flask | None = None, **bounds: Any) -> Server:
+    def start_one(app: Flask | None = None, proxies: Proxies | None = None, **bounds: Any) -> Server:
         app = app or create_app(FakeController())
         body_limit = app.body_limit if isinstance(app, App) else None
-        server = Server(app, "127.0.0.1", 0, body_limit=body_limit, bounds=Bounds(**bounds))
+        server = Server(app, "127.0.0.1", 0, body_limit=body_limit, bounds=Bounds(**bounds), proxies=proxies)
         server.start()
         servers.append(server)
         return server
@@ -50,8 +52,8 @@ def start() -> Iterator[Start]:
 class Client:
     """One connection, bytes in and answers out."""
 
-    def __init__(self, server: Server) -> None:
-        self.socket = socket.create_connection(server.address, timeout=10)
+    def __init__(self, server: Server, address: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(server.address, timeout=10, source_address=(address, 0))
         self.file = self.socket.makefile("rb")
 
     def send(self, text: str | bytes) -> Client:
@@ -88,6 +90,14 @@ def assert_envelope(answer: tuple[int, dict[str, str], Any], status: int) -> Non
     assert answer[1]["X-Request-ID"]
 
 
+def assert_ends_with_400(server: Server, sent: str) -> None:
+    """And nothing that follows is taken for another request."""
+    client = Client(server).send(f"{sent}GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".encode("latin-1"))
+    client.socket.shutdown(socket.SHUT_WR)
+    assert_envelope(client.answer(), 400)
+    assert client.ended()
+
+
 def test_accepted_sockets_do_not_wait_for_acknowledgements(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     app = create_app(FakeController())
@@ -113,14 +123,23 @@ def test_a_connection_is_kept_for_the_next_request(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["//api/v1/conferences", "api/v1/conferences", "///api/v1/conferences", "/%2fapi/v1/conferences"]
+    "path",
+    [
+        "//api/v1/conferences",
+        "///api/v1/conferences",
+        "/%2fapi/v1/conferences",
+        "http://x/api/v1/conferences",
+        "https://other:1//api/v1/conferences",
+    ],
 )
 def test_no_spelling_of_a_path_gets_past_authentication(start: Start, path: str) -> None:
     client = Client(start()).send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
     assert_envelope(client.answer(), 401)
 
 
-@pytest.mark.parametrize(("path", "status"), [("//evil.example/", 404), ("/", 302), ("?x", 302)])
+@pytest.mark.parametrize(
+    ("path", "status"), [("//evil.example/", 404), ("/", 302), ("http://evil.example/", 302), ("?x", 400)]
+)
 def test_no_path_leads_elsewhere(start: Start, path: str, status: int) -> None:
     client = Client(start()).send(f"GET {path} HTTP/1.1\r\nHost: evil.example\r\n\r\n")
     assert client.status_line() == status
@@ -209,8 +228,10 @@ def test_a_client_that_sends_without_end_is_cut_off(start: Start) -> None:
     [
         pytest.param("P", id="request line"),
         pytest.param(f"POST {MUTE} HTTP/1.1\r\nX-Sl", id="header"),
-        pytest.param(f"POST {MUTE} HTTP/1.1\r\n{AUTH}Content-Length: 10\r\n\r\n{{", id="body"),
-        pytest.param(f"POST {MUTE} HTTP/1.1\r\n{AUTH}Transfer-Encoding: chunked\r\n\r\n5\r\n{{", id="chunked body"),
+        pytest.param(f"POST {MUTE} HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Length: 10\r\n\r\n{{", id="body"),
+        pytest.param(
+            f"POST {MUTE} HTTP/1.1\r\nHost: x\r\n{AUTH}Transfer-Encoding: chunked\r\n\r\n5\r\n{{", id="chunked body"
+        ),
     ],
 )
 def test_a_slow_client_is_cut_off(start: Start, begun: str) -> None:
@@ -258,27 +279,12 @@ def test_an_idle_connection_is_closed(start: Start) -> None:
     ("sent", "status"),
     [
         ("nonsense\r\n\r\n", 400),
-        ("GET /healthz\r\n\r\n", 400),
-        ("GET /healthz HTTP/3.0\r\n\r\n", 400),
-        ("GET /healthz HTTP/0.9\r\n\r\n", 400),
-        ("GET /healthz FTP/1.1\r\n\r\n", 400),
         ("\x00\x01\x02\r\n\r\n", 400),
+        ("\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         ("GET /" + "a" * 9000 + " HTTP/1.1\r\n\r\n", 414),
         ("GET / HTTP/1.1\r\nX-Large: " + "a" * 40_000 + "\r\n\r\n", 431),
         ("GET / HTTP/1.1\r\n" + "X-Many: a\r\n" * 4_000 + "\r\n", 431),
         ("GET / HTTP/1.1\r\n" + "X-Many: a\r\n" * 200 + "\r\n", 431),
-        ("GET / HTTP/1.1\r\nX-Folded: a\r\n b\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nX-Space : a\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nX-Nul: \x00\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nX-Return: a\rb\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\n: no name\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nContent-Length: 1_0\r\n\r\n0123456789", 400),
-        ("POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n0", 400),
-        ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n00", 400),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
     ],
 )
 def test_what_is_not_http_is_answered_in_the_envelope(start: Start, sent: str, status: int) -> None:
@@ -288,21 +294,152 @@ def test_what_is_not_http_is_answered_in_the_envelope(start: Start, sent: str, s
     assert client.ended()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "GET /healthz",
+            "GET /healthz ",
+            "GET  /healthz HTTP/1.1",
+            "GET\t/healthz HTTP/1.1",
+            "GET /healthz\tHTTP/1.1",
+        ),
+        *(" GET /healthz HTTP/1.1", "GET /healthz HTTP/1.1 ", "GET /healthz HTTP/1.1\t", "GET /healthz HTTP/1.1\r"),
+        *("GET /healthz HTTP/3.0", "GET /healthz HTTP/2.0", "GET /healthz HTTP/1.2", "GET /healthz HTTP/0.9"),
+        *("GET /healthz HTTP/1.10", "GET /healthz HTTP/01.1", "GET /healthz http/1.1", "GET /healthz FTP/1.1"),
+        *("GET healthz HTTP/1.1", "GET api/v1/conferences HTTP/1.1", "GET ftp://x/healthz HTTP/1.1", "GET * HTTP/1.1"),
+        *("CONNECT x:80 HTTP/1.1", "GET http:///healthz HTTP/1.1", "GET http://a b/healthz HTTP/1.1"),
+        *("GET /healthz#x HTTP/1.1", "GET /h\x0bz HTTP/1.1", "GET /h\xa0z HTTP/1.1", "GET /h\x85z HTTP/1.1"),
+        *("G@T /healthz HTTP/1.1", "G:T /healthz HTTP/1.1", "/healthz HTTP/1.1"),
+    ],
+)
+def test_a_request_line_that_others_may_read_otherwise(start: Start, line: str) -> None:
+    assert_ends_with_400(start(), f"{line}\r\nHost: x\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *("", "Host: x\r\nHost: x\r\n", "Host: x\r\nHost: y\r\n", "Host:\r\n", "Host: a b\r\n", "Host: a/b\r\n"),
+        *("Host: a@b\r\n", "Host: a:b\r\n", "Host: a:1:2\r\n", "Host: é\r\n", "Host: a,b\r\n", "Host: [::1\r\n"),
+        *("Host : x\r\n", " Host: x\r\n", "\tHost: x\r\n", "Host\t: x\r\n", "Host: x\n", "Host: x\r", "Host: x\r\r\n"),
+        *(f"Host: x\r\n{more}" for more in ("X-Folded: a\r\n b\r\n", "X-Folded: a\r\n\tb\r\n", "X-Space : a\r\n")),
+        *(f"Host: x\r\n{more}" for more in ("X-Nul: \x00\r\n", "X-Return: a\rb\r\n", "X-Line: a\nb: c\r\n")),
+        *(
+            f"Host: x\r\n{more}"
+            for more in ("no colon\r\n", ": no name\r\n", "X-\xe9: a\r\n", "X y: a\r\n", "\n", "X\r\n")
+        ),
+        "Host: x\r\nX-Long: " + " " * 30_000 + "\x00\r\n",
+    ],
+)
+def test_fields_that_others_may_read_otherwise(start: Start, fields: str) -> None:
+    assert_ends_with_400(start(), f"GET /healthz HTTP/1.1\r\n{fields}\r\n")
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        # Both ways at once, in either order, and twice the same.
+        *("Content-Length: 0\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 0"),
+        *("Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5\r\nContent-Length: 0", "Content-Length: 5, 5"),
+        *("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked, chunked"),
+        # Lengths that are none.
+        *(
+            f"Content-Length: {length}"
+            for length in ("", "-1", "+5", "1_0", "0x5", "5 5", "5;", "5.0", "\xb2", "9" * 19)
+        ),
+        # Codings that are none, or hidden.
+        *(f"Transfer-Encoding: {coding}" for coding in ("", "identity", "gzip", "gzip, chunked", "chunked, identity")),
+        *(
+            f"Transfer-Encoding: {coding}"
+            for coding in ("xchunked", "chunkedx", "\x0bchunked", '"chunked"', "chunked;a")
+        ),
+        *("Transfer-Encoding:\r\n chunked", "Transfer-Encoding : chunked", "Transfer-Encoding\t: chunked"),
+    ],
+)
+def test_a_length_that_others_may_read_otherwise(start: Start, framing: str) -> None:
+    assert_ends_with_400(start(), f"POST /healthz HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n0\r\n\r\n")
+
+
+def test_chunks_are_not_of_http_1_0(start: Start) -> None:
+    head = "POST /healthz HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert_ends_with_400(start(), f"{head}0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        *("5\nhello\r\n0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "5\r\nhello\r\n0\n\r\n", "5\r\nhello\r\n0\r\n\n"),
+        *("5;a\nb\r\nhello\r\n0\r\n\r\n", "5;a\rb\r\nhello\r\n0\r\n\r\n", "5;\x00\r\nhello\r\n0\r\n\r\n"),
+        *("5\rX\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n", "5\r\nhello\rX0\r\n\r\n", "6\r\nhello\r\n0\r\n\r\n"),
+        *(f"{size}\r\nhello\r\n0\r\n\r\n" for size in ("", "0x5", "+5", "-5", " 5", "5 ", "5\t", "g", "5h", "\xb2")),
+        *(f"{size}\r\nhello\r\n0\r\n\r\n" for size in ("0" * 16 + "5", "f" * 17, "5;" + "a" * 40_000)),
+        *("0\r\nX: a\nY: b\r\n\r\n", "0\r\nX : a\r\n\r\n", "0\r\n X: a\r\n\r\n", "0\r\nX\r\n\r\n"),
+        "1\r\nx\r\n" * 20_000 + "0\r\n\r\n",
+    ],
+)
+def test_chunks_that_others_may_read_otherwise(start: Start, chunks: str) -> None:
+    assert_ends_with_400(start(), f"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *("GET http://x/healthz HTTP/1.1\r\nHost: x\r\n\r\n", "GET https://y:1/healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
+        *(
+            f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"
+            for host in ("a-b.example:8080", "127.0.0.1", "[::1]:80", "A_b.")
+        ),
+        *("GET /healthz HTTP/1.0\r\n\r\n", "GET /healthz HTTP/1.0\r\nHost: x\r\n\r\n"),
+        "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Text: \xe9\t\xff\r\nX-Empty:\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 05\r\n\r\nhello",
+    ],
+)
+def test_what_is_unusual_and_clear(start: Start, sent: str) -> None:
+    assert Client(start()).send(sent.encode("latin-1")).answer()[2] == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        '13\r\n{"name": "standup"}\r\n0\r\n\r\n',
+        '013;a\r\n{"name": "standup"}\r\n000;b="c d"\r\n\r\n',
+        '8 ; a = b\r\n{"name":\r\nB\r\n "standup"}\r\n0\r\nX-Sum: 1\r\nHost: y\r\n\r\n',
+    ],
+)
+def test_chunks_that_are_clear(start: Start, chunks: str) -> None:
+    client = Client(start())
+    head = f"POST /api/v1/conferences HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Type: application/json\r\n"
+    client.send(f"{head}Transfer-Encoding: \tCHUNKED \r\n\r\n{chunks}")
+    assert client.answer()[0] == 201
+    assert client.ask("GET", "/healthz").answer()[0] == 200
+
+
+def test_http_1_0_is_not_told_to_continue(start: Start) -> None:
+    """It knows no answer before the answer, and would take it for that."""
+    client = Client(start())
+    client.send(
+        f"POST /api/v1/conferences HTTP/1.0\r\n{AUTH}Expect: 100-continue\r\n"
+        'Content-Type: application/json\r\nContent-Length: 16\r\n\r\n{"name": "room"}'
+    )
+    assert client.answer()[0] == 201
+
+
 def test_a_field_with_an_underscore_does_not_pass_for_another(start: Start) -> None:
     client = Client(start())
-    client.send(f"GET /api/v1/sessions HTTP/1.1\r\nX_App_ID: demo\r\nX_API_Key: {KEY}\r\n\r\n")
+    client.send(f"GET /api/v1/sessions HTTP/1.1\r\nHost: x\r\nX_App_ID: demo\r\nX_API_Key: {KEY}\r\n\r\n")
     assert client.answer()[0] == 401
 
 
 def test_a_field_given_twice_is_neither_of_its_values(start: Start) -> None:
     client = Client(start())
-    client.send(f"GET /api/v1/sessions HTTP/1.1\r\n{AUTH}X-API-Key: other\r\n\r\n")
+    client.send(f"GET /api/v1/sessions HTTP/1.1\r\nHost: x\r\n{AUTH}X-API-Key: other\r\n\r\n")
     assert client.answer()[0] == 401
 
 
 def test_names_of_fields_have_no_case_and_values_no_margin(start: Start) -> None:
     client = Client(start())
-    client.send(f"GET /api/v1/sessions HTTP/1.1\nx-app-id:demo\nX-API-KEY: \t{KEY} \t\r\n\r\n")
+    client.send(f"GET /api/v1/sessions HTTP/1.1\r\nhost:x\r\nx-app-id:demo\r\nX-API-KEY: \t{KEY} \t\r\n\r\n")
     assert client.answer()[0] == 200
 
 
@@ -330,8 +467,96 @@ def test_a_websocket_is_refused(start: Start) -> None:
     assert_envelope(Client(start()).ask("GET", "/healthz", headers=upgrade).answer(), 400)
 
 
+def test_a_connection_that_sends_nothing_is_closed_soon(start: Start) -> None:
+    assert Client(start(first=0.05)).ended()
+
+
+# A client that keeps a connection and has its request wait for it, in every way there is.
+SILENT = {
+    "sends nothing": "",
+    "half a request line": "GET /hea",
+    "half a head": "GET /healthz HTTP/1.1\r\nHo",
+    "half a body": f"POST {MUTE} HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Length: 10\r\n\r\n{{",
+    "idle after an answer": "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "reads no answers": "GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 400,
+    "stays after an error": "nonsense\r\n\r\n",
+    "body left unread": f"POST {MUTE} HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Length: 1000000\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", SILENT.values(), ids=SILENT)
+def test_no_connections_silence_the_server(start: Start, sent: str) -> None:
+    server = start(connections=8, per_address=8, first=60, read=60, idle=60, linger=60)
+    held = [Client(server).send(sent) for _ in range(30)]
+    for _ in range(3):
+        assert Client(server).ask("GET", "/healthz").answer()[0] == 200
+    assert len(held) == 30
+
+
+def test_a_thousand_connections_do_not_silence_the_server(start: Start) -> None:
+    server = start(per_address=1000, first=60)
+    held = [Client(server) for _ in range(1000)]
+    assert Client(server).ask("GET", "/healthz").answer()[2] == {"status": "ok"}
+    assert len(held) == 1000
+
+
+def test_the_one_that_waited_longest_makes_room(start: Start) -> None:
+    server = start(connections=20, per_address=3)
+    first, second, third = (Client(server) for _ in range(3))
+    for client in (first, second, third, first):
+        assert client.ask("GET", "/healthz").answer()[0] == 200
+    assert Client(server).ask("GET", "/healthz").answer()[0] == 200
+    assert second.ended()
+    assert first.ask("GET", "/healthz").answer()[0] == 200
+    assert third.ask("GET", "/healthz").answer()[0] == 200
+
+
+def test_an_address_fills_its_own_share_only(start: Start) -> None:
+    server = start(connections=20, per_address=4)
+    other = Client(server, "127.0.0.2")
+    assert other.ask("GET", "/healthz").answer()[0] == 200
+    held = [Client(server) for _ in range(100)]
+    assert other.ask("GET", "/healthz").answer()[0] == 200
+    assert held[0].ended()
+
+
+def test_what_is_being_answered_is_never_cut_off(start: Start) -> None:
+    app = Flask(__name__)
+    entered, leave = Event(), Event()
+
+    @app.get("/hold")
+    def hold() -> dict[str, bool]:
+        entered.set()
+        leave.wait()
+        return {"done": True}
+
+    @app.get("/")
+    def at_once() -> dict[str, bool]:
+        return {"done": True}
+
+    server = start(app, connections=20, per_address=1)
+    busy = Client(server).ask("GET", "/hold")
+    entered.wait()
+    assert Client(server).ended()
+    assert Client(server, "127.0.0.2").ask("GET", "/").answer()[0] == 200
+    leave.set()
+    assert busy.answer()[0] == 200
+    assert Client(server).ask("GET", "/").answer()[0] == 200
+
+
+def test_a_trusted_proxy_has_no_share_and_tells_the_client(start: Start) -> None:
+    server = start(connections=20, per_address=2, proxies=Proxies(["127.0.0.1"]))
+    clients = [Client(server) for _ in range(5)]
+    with capture_logs() as lines:
+        for client in clients:
+            client.ask("GET", "/healthz", headers="X-Forwarded-For: 192.0.2.9, 198.51.100.7\r\n")
+            assert client.answer()[0] == 200
+        Client(server, "127.0.0.2").ask("GET", "/healthz", headers="X-Forwarded-For: 192.0.2.9\r\n").answer()
+    assert [line["client"] for line in lines] == ["198.51.100.7"] * 5 + ["127.0.0.2"]
+
+
 def test_a_full_server_lets_new_connections_in(start: Start) -> None:
-    server = start(connections=2)
+    server = start(connections=2, per_address=2)
     first = Client(server).ask("GET", "/healthz")
     assert "Connection" not in first.answer()[1]
     second = Client(server).ask("GET", "/healthz")
@@ -460,10 +685,13 @@ def test_a_request_is_a_line_of_fields_in_the_log(start: Start, logged: Callable
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_hostile_path_stays_in_its_line(start: Start, logged: Callable[[StringIO], StringIO], terminal: bool) -> None:
     stream = logged(Terminal() if terminal else StringIO())
-    Client(start()).send('GET /\x1b[2J\x9b1m\u202e"status=200 HTTP/1.1\r\nHost: x\r\n\r\n'.encode()).answer()
-    (line,) = stream.getvalue().splitlines()
-    assert r"/\x1b[2J" in line.replace(2 * "\\", "\\")
-    shown = re.sub("\x1b\\[[0-9;]*m", "", line)  # without the terminal's own colours
+    server = start()
+    Client(server).send('GET /\x1b[2J\x9b1m\u202e"status=200 HTTP/1.1\r\nHost: x\r\n\r\n'.encode()).answer()
+    Client(server).send('GET /%1b[2J"status=200 HTTP/1.1\r\nHost: x\r\n\r\n').answer()
+    lines = stream.getvalue().splitlines()
+    shown = re.sub("\x1b\\[[0-9;]*m", "", " ".join(lines))  # without the terminal's own colours
+    assert len(lines) == 2
+    assert "%1b[2J" in shown
     assert shown.isascii()
     assert shown.isprintable()
     # Quoted, where it could pass for another field.
@@ -472,7 +700,7 @@ def test_a_hostile_path_stays_in_its_line(start: Start, logged: Callable[[String
 
 def test_a_long_path_is_cut_short(start: Start, logged: Callable[[StringIO], StringIO]) -> None:
     stream = logged(StringIO())
-    Client(start()).ask("GET", "/" + "é" * 500).answer()
+    Client(start()).ask("GET", "/" + "e" * 500).answer()
     assert len(json.loads(stream.getvalue())["path"]) == 256
 
 
@@ -550,6 +778,32 @@ def test_large_bodies_wait_for_their_turn_and_small_ones_do_not(start: Start) ->
     assert [client.answer()[0] for client in (first, second)] == [202, 202]
     played = [each.urls[0] for each in controller.asked if isinstance(each, Play)]
     assert played == [f"https://cdn.example.com/{name}.wav" for name in ("small", "first", "second")]
+
+
+def test_large_bodies_of_one_app_wait_for_its_own_only(start: Start) -> None:
+    server = start(large=2, large_of_app=1)
+    other = "".join(f"{name}: {value}\r\n" for name, value in OTHER_HEADERS.items())
+    play = '{"urls": ["https://cdn.example.com/a.wav"]}'
+
+    def head(key: str) -> str:
+        return (
+            f"POST {PLAY} HTTP/1.1\r\nHost: x\r\n{key}Content-Type: application/json\r\nContent-Length: 20000\r\n\r\n"
+        )
+
+    held = [Client(server).send(head(AUTH) + play) for _ in range(3)]
+    gevent.idle()
+    assert Client(server).send(head(other) + play.ljust(20_000)).answer()[0] == 403
+    for client in held:
+        client.send(" " * (20_000 - len(play)))
+    assert [client.answer()[0] for client in held] == [202] * 3
+
+
+def test_a_large_body_counts_once(start: Start) -> None:
+    controller = FakeController()
+    client = Client(start(create_app(controller)))
+    client.ask("POST", PLAY, '{"urls": ["https://cdn.example.com/a.wav"]}'.ljust(20_000))
+    assert client.answer()[0] == 202
+    assert controller.admitted == ["demo"]
 
 
 def test_address_in_use_is_said(start: Start) -> None:
