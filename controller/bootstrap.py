@@ -7,6 +7,7 @@ since imports point down only.
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 import socket
 import time
@@ -38,6 +39,8 @@ ROLES = ("api", "worker", "dispatcher")
 DRAIN_SECONDS = 10.0
 # How long a store that is just starting is waited for.
 STORE_SECONDS = 10.0
+# Open files besides the API's connections: the store's, the nodes', webhooks', logs, modules.
+OTHER_FILES = 600
 # For clients whose reads wait in the store for something to come; longer than any of those reads.
 READER_TIMEOUT = 10.0
 
@@ -53,6 +56,9 @@ class ApiOptions:
     host: str
     port: int
     cursor_key: bytes = field(repr=False)
+    connections: int
+    connections_per_address: int
+    trusted_proxies: tuple[str, ...]
 
 
 class Api(Protocol):
@@ -73,6 +79,15 @@ class _Part(Protocol):
     def start(self) -> None: ...
 
     def stop(self, timeout: float) -> None: ...
+
+
+def allow_files(wanted: int) -> None:
+    """As many open files as the system lets the process have, since every connection is one: by default it is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard < wanted:
+        log.warning("too few open files are allowed: raise LimitNOFILE, or ulimit -Hn", allowed=hard, wanted=wanted)
 
 
 @contextmanager
@@ -152,6 +167,7 @@ class System:
 
     def _start(self) -> None:
         config = self._config
+        allow_files((config.server.connections if "api" in self.roles else 0) + OTHER_FILES)
         store, url = self._opened.enter_context(open_store(config))
         self.registry = registry = Registry(store)
         try:
@@ -202,6 +218,9 @@ class System:
                 host=host,
                 port=port,
                 cursor_key=_shared_key(store, keys.CURSOR_KEY),
+                connections=config.server.connections,
+                connections_per_address=config.server.connections_per_address,
+                trusted_proxies=config.server.trusted_proxies,
             )
             self._api = self._api_factory(controller, options)
             self._listen(self._api, config.server.listen, "[server] listen")

@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -61,6 +62,14 @@ def _address(lowest_port: int, example: str) -> Callable[[str], str]:
         return value
 
     return check
+
+
+def _network(value: str) -> str:
+    try:
+        ip_network(value)
+    except ValueError:
+        raise ValueError('must be an address or a network, such as "10.0.0.7" or "10.0.0.0/24"') from None
+    return value
 
 
 def _url(schemes: tuple[str, ...]) -> Callable[[str], str]:
@@ -123,7 +132,11 @@ Sip = Annotated[str, AfterValidator(_address(1, "127.0.0.1:5060"))]
 WebhookUrl = Annotated[str, AfterValidator(_url(("http", "https")))]
 Profile = Annotated[str, AfterValidator(_form(_NAME, "must be the name of a conference profile"))]
 Password = Annotated[SecretStr, AfterValidator(_secretly(_form(r"[^\x00-\x1f\x7f]+", "must not be empty")))]
-ApiKey = Annotated[SecretStr, AfterValidator(_secretly(_form(r"[\x21-\x7e]+", "must be ASCII without spaces")))]
+ApiKey = Annotated[
+    SecretStr,
+    AfterValidator(_secretly(_form(r"[\x21-\x7e]{16,256}", "must be 16 to 256 ASCII characters without spaces"))),
+]
+Network = Annotated[str, AfterValidator(_network)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_secretly(_webhook_secret))]
 StoreUrl = Annotated[SecretStr, AfterValidator(_secretly(_store_url))]
 
@@ -145,6 +158,17 @@ S = TypeVar("S", bound=_Section)
 
 class ServerConfig(_Section):
     listen: Listen = Field(default="127.0.0.1:8080", description="the address on which the REST API listens")
+    connections: int = Field(
+        default=1000, ge=10, le=100_000, description="how many connections the REST API holds at a time"
+    )
+    connections_per_address: int = Field(
+        default=250, ge=1, le=100_000, description="how many of them one address may have, and one /64 of IPv6"
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(),
+        strict=False,
+        description="the proxies in front of the REST API, whose X-Forwarded-For tells the client's address",
+    )
 
 
 class StoreConfig(_Section):

@@ -14,6 +14,7 @@ FREE = 10  # failures of a client before there is a delay
 FIRST_DELAY = 1.0  # seconds, doubled by each further failure
 LONGEST_DELAY = 64.0
 FORGOTTEN_SECONDS = 600.0  # after the last failure, or the delay that it caused
+MOST_PROXIES = 16  # one behind the other, of which anything is believed
 MOST_CLIENTS = 10_000  # of which failures are kept; the oldest go
 
 
@@ -40,14 +41,14 @@ class Proxies:
         self._networks = [ip_network(text) for text in trusted]
 
     def trusts(self, address: str) -> bool:
-        found = _parsed(address)
+        found = _parsed(address) if self._networks else None
         return found is not None and any(found in network for network in self._networks)
 
     def client(self, peer: str, forwarded: str) -> str:
         """The client's address. `forwarded`: X-Forwarded-For, to which each proxy adds who asked it, so that the last
         of it that is no proxy of ours is the one to believe.
         """
-        found, told = peer, forwarded.split(",")
+        found, told = peer, forwarded.rsplit(",", MOST_PROXIES)
         while told and self.trusts(found):
             next_ = told.pop().strip()
             if "%" in next_ or _parsed(next_) is None:

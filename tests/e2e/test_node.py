@@ -243,7 +243,14 @@ def doctor(tmp_path: Path, boot: Boot) -> Callable[..., dict[str, dict[str, str]
     def doctor(without: str = "", late: int = 0, **changed: str) -> dict[str, dict[str, str]]:
         node = boot(without, late)
         entry = {"prefix": PREFIX, "esl": node.esl, "password": node.password, "sip": node.bridge} | changed
-        lines = ["[store]", f'data_dir = "{tmp_path}/data"', "[[apps]]", 'id = "demo"', 'api_key = "key"', "[[nodes]]"]
+        lines = [
+            "[store]",
+            f'data_dir = "{tmp_path}/data"',
+            "[[apps]]",
+            'id = "demo"',
+            'api_key = "0123456789abcdef"',
+            "[[nodes]]",
+        ]
         lines += [f'{name} = "{value}"' for name, value in entry.items()]
         (tmp_path / "doctor.toml").write_text("\n".join(lines))
         run = subprocess.run(

@@ -184,7 +184,7 @@ def test_serve_says_that_there_is_no_file_and_what_to_do(serve: Callable[..., li
 
 
 def test_serve_names_the_file_that_it_read(serve: Callable[..., list[str]], tmp_path: Path) -> None:
-    app = '[[apps]]\nid = "filed"\napi_key = "k"\n'
+    app = '[[apps]]\nid = "filed"\napi_key = "0123456789abcdef"\n'
     (tmp_path / "switchroom.toml").write_text(app)
     assert serve()[0] == f"configuration: {tmp_path}/switchroom.toml"
     (tmp_path / "other.toml").write_text(app + '[[nodes]]\nprefix = "acW68"\nesl = "127.0.0.1:8021"\npassword = "p"\n')
@@ -193,7 +193,7 @@ def test_serve_names_the_file_that_it_read(serve: Callable[..., list[str]], tmp_
 
 FILE = {
     "nodes": [{"prefix": "acW68", "esl": "127.0.0.1:8021", "password": "p"}],
-    "apps": [{"id": "filed", "api_key": "k", "dids": ["1", "2"]}],
+    "apps": [{"id": "filed", "api_key": "0123456789abcdef", "dids": ["1", "2"]}],
 }
 
 
@@ -218,7 +218,10 @@ def test_entries_of_the_file_come_and_go_with_it(switchroom: Switchroom, config:
     sync(config, **FILE)
     assert [node["drained"] for node in said(switchroom("node", "list", "--json"))] == [True]
     # A number moves from one app of the file to another.
-    apps = [{"id": "filed", "api_key": "k", "dids": ["1"]}, {"id": "other", "api_key": "k", "dids": ["2"]}]
+    apps = [
+        {"id": "filed", "api_key": "0123456789abcdef", "dids": ["1"]},
+        {"id": "other", "api_key": "0123456789abcdef", "dids": ["2"]},
+    ]
     sync(config, apps=apps)
     assert stored(config, lambda registry: registry.app_of_did("2")).id == "other"
     assert said(switchroom("node", "list", "--json")) == []

@@ -38,7 +38,7 @@ def values(tmp_path: Path, node: Emulator) -> dict[str, Any]:
     return {
         "store": {"data_dir": tmp_path / "data"},
         "nodes": [{"prefix": "acW68", "esl": "{}:{}".format(*node.address), "password": PASSWORD}],
-        "apps": [{"id": "demo", "api_key": "key"}],
+        "apps": [{"id": "demo", "api_key": "0123456789abcdef"}],
     }
 
 

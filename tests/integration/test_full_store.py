@@ -264,7 +264,7 @@ def test_a_call_that_came_while_the_link_was_away_is_turned_away(
 
 def system(url: str, apps: list[str]) -> tuple[System, NoApi]:
     api = NoApi()
-    entries = [{"id": app, "api_key": "k"} for app in apps]
+    entries = [{"id": app, "api_key": "0123456789abcdef"} for app in apps]
     return System(Config.model_validate({"store": {"url": url}, "apps": entries}), api), api
 
 

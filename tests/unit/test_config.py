@@ -16,6 +16,9 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WHOLE = f"""\
 [server]
 listen = "[::1]:9090"
+connections = 20
+connections_per_address = 5
+trusted_proxies = ["10.0.0.7", "2001:db8::/32"]
 
 [store]
 url = "redis://user:hidden-word@127.0.0.1:6379/0"
@@ -35,7 +38,7 @@ password = "another"
 
 [[apps]]
 id = "demo"
-api_key = "the-api-key"
+api_key = "the-api-key-of-demo"
 webhook_url = "http://127.0.0.1:9000/hooks"
 webhook_secret = "{SECRET}"
 dids = [
@@ -75,6 +78,8 @@ def test_everything_can_be_set(file: Path) -> None:
     config = read(file, WHOLE)
     assert config.to_apps()[0].quotas == {**QUOTAS, "rooms": 5}
     assert config.server.listen == "[::1]:9090"
+    assert (config.server.connections, config.server.connections_per_address) == (20, 5)
+    assert config.server.trusted_proxies == ("10.0.0.7", "2001:db8::/32")
     assert config.store.cluster is True
     assert config.limits.requests_per_second == 7
     assert (config.webhooks.allow_private_networks, config.playback.allow_private_networks) == (True, True)
@@ -88,7 +93,7 @@ def test_everything_can_be_set(file: Path) -> None:
     )
     assert (second.host, second.port, second.profile) == ("2001:db8::1", 8021, "default")
     (app,) = config.to_apps()
-    assert app.key_matches("the-api-key")
+    assert app.key_matches("the-api-key-of-demo")
     assert (app.dids, app.webhook_secret, app.source) == (("747713001", "747713002"), SECRET, "file")
 
 
@@ -141,15 +146,27 @@ def test_a_data_dir_is_relative_to_its_file(file: Path) -> None:
         ('[[nodes]]\nprefix = "abcde"\nesl = "a:0"\npassword = "x"\n', 3, "must be host:port"),
         ('[[nodes]]\nprefix = "abcde"\nesl = "::1:8021"\npassword = "x"\n', 3, "must be host:port"),
         ('\n[[nodes]]\nprefix = "abcde"\nesl = "a:1"\n', 2, "password: is missing"),
-        ('[[apps]]\nid = "a b"\napi_key = "k"\n', 2, "letters, digits"),
-        ('[[apps]]\nid = "a"\napi_key = ""\n', 3, "must be ASCII"),
-        ('[[apps]]\nid = "a"\napi_key = "k"\nwebhook_url = "ftp://a"\n', 4, "must be a URL"),
-        ('[[apps]]\nid = "a"\napi_key = "k"\nwebhook_url = "http://"\n', 4, "must be a URL"),
-        ('[[apps]]\nid = "a"\napi_key = "k"\nwebhook_secret = "whsec_***"\n', 4, "and then base64"),
-        ('[[apps]]\nid = "a"\napi_key = "k"\nwebhook_secret = "c2VjcmV0"\n', 4, "and then base64"),
-        ('[[apps]]\nid = "a"\napi_key = "k"\nquotas = { chairs = 4 }\n', 4, "chairs is no quota; there are rooms,"),
-        ('[[apps]]\nid = "a"\napi_key = "k"\nquotas = { rooms = -1 }\n', 4, "rooms must be zero or more"),
-        ('[[apps]]\nid = "a"\napi_key = "k"\ndids = [\n  "1",\n  2,\n]\n', 4, "must be text in quotes"),
+        ('[[apps]]\nid = "a b"\napi_key = "0123456789abcdef"\n', 2, "letters, digits"),
+        ('[[apps]]\nid = "a"\napi_key = ""\n', 3, "must be 16 to 256 ASCII"),
+        ('[[apps]]\nid = "a"\napi_key = "0123456789abcde"\n', 3, "api_key: must be 16 to 256 ASCII"),
+        ('[[apps]]\nid = "a"\napi_key = "0123456789 abcdef"\n', 3, "api_key: must be 16 to 256 ASCII"),
+        ('[server]\ntrusted_proxies = [\n"10.0.0.0/8", "10.0.0.1/8"]\n', 2, "must be an address or a network"),
+        ("[server]\nconnections = 9\n", 2, "must be at least 10"),
+        ('[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\nwebhook_url = "ftp://a"\n', 4, "must be a URL"),
+        ('[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\nwebhook_url = "http://"\n', 4, "must be a URL"),
+        ('[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\nwebhook_secret = "whsec_***"\n', 4, "and then base64"),
+        ('[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\nwebhook_secret = "c2VjcmV0"\n', 4, "and then base64"),
+        ('[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\ndids = [\n  "1",\n  2,\n]\n', 4, "must be text in quotes"),
+        (
+            '[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\nquotas = { chairs = 4 }\n',
+            4,
+            "chairs is no quota; there are rooms,",
+        ),
+        (
+            '[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\nquotas = { rooms = -1 }\n',
+            4,
+            "rooms must be zero or more",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_line(file: Path, text: str, line: int, words: str) -> None:
@@ -167,8 +184,8 @@ def test_all_mistakes_are_told_at_once_and_what_the_keys_are_for(file: Path) -> 
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ('"Zz999"', '"acW68"', 16, "node acW68 is there already"),
-        ('"747713002"', '"747713001"', 25, "number 747713001 is there already"),
+        ('"Zz999"', '"acW68"', 19, "node acW68 is there already"),
+        ('"747713002"', '"747713001"', 28, "number 747713001 is there already"),
     ],
 )
 def test_what_must_be_unique_is(file: Path, old: str, new: str, line: int, words: str) -> None:
@@ -178,7 +195,7 @@ def test_what_must_be_unique_is(file: Path, old: str, new: str, line: int, words
 
 
 def test_an_app_that_stands_twice_is_told(file: Path) -> None:
-    text = '[[apps]]\nid = "a"\napi_key = "k"\n[[apps]]\nid = "a"\napi_key = "k"\n'
+    text = '[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\n[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\n'
     (told,) = mistakes(file, text)
     assert "line 5: [apps] id: app a is there already" in told
 
@@ -231,10 +248,10 @@ def test_a_mistake_in_the_environment_names_its_variable(file: Path, name: str, 
 def test_secrets_are_shown_nowhere(file: Path) -> None:
     config = read(file, WHOLE)
     shown = repr(config) + str(config) + config.store.shown_url
-    for secret in ("hidden-word", "esl-password", "the-api-key", SECRET):
+    for secret in ("hidden-word", "esl-password", "the-api-key-of-demo", SECRET):
         assert secret not in shown
     assert config.store.shown_url == "redis://127.0.0.1:6379/0"
-    broken = WHOLE.replace('esl-password"', 'esl-\\u0007password"').replace("the-api-key", "the api-key")
+    broken = WHOLE.replace('esl-password"', 'esl-\\u0007password"').replace("the-api-key-of-demo", "the api-key")
     told = "\n".join(mistakes(file, broken.replace(SECRET, "whsec_not!base64")))
     assert told.count("line") == 3
     assert not re.search("password\x07|the api-key|not!base64", told)
@@ -250,12 +267,12 @@ def test_an_unchanged_key_keeps_its_salt(file: Path) -> None:
     (known,) = config.to_apps()
     assert config.to_apps([known]) == [known]
     (changed,) = config.to_apps([new_app("demo", "an older key")])
-    assert changed.key_matches("the-api-key")
+    assert changed.key_matches("the-api-key-of-demo")
 
 
 def test_a_secret_that_the_file_leaves_open_stays_as_it_is_stored(file: Path) -> None:
-    config = read(file, '[[apps]]\nid = "demo"\napi_key = "k"\n')
-    known = new_app("demo", "k", webhook_secret=SECRET, source="file")
+    config = read(file, '[[apps]]\nid = "demo"\napi_key = "0123456789abcdef"\n')
+    known = new_app("demo", "0123456789abcdef", webhook_secret=SECRET, source="file")
     assert config.to_apps([known]) == [known]
 
 

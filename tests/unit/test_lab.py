@@ -29,7 +29,7 @@ NODE = {
 }
 CONTROLLER = {
     "LAB_PASSWORD": "0123456789abcdef",
-    "LAB_KEY": "key",
+    "LAB_KEY": "0123456789abcdef",
     "LAB_NODES": "acW68=192.168.56.11,bcX79=192.168.56.12",
 }
 
