@@ -49,7 +49,7 @@ REASONS: dict[str, str] = {
     "no_endpoint": "There is no webhook URL for this application. Set the webhook endpoint first.",
     "endpoint_disabled": "The webhook endpoint is disabled. Enable it by setting it anew.",
     "redelivery_under_way": "Webhooks of a time range are being sent again already. Wait until all are on their way.",
-    "url_refused": "The URL leads to an address that is not public",
+    "url_refused": "The URL leads to no public address",
     "node_down": "The media node is not reachable. Try again in a few seconds.",
     "no_node": "No media node is available. Try again in a few seconds.",
     "store_full": "The service is out of memory. What ends or shows something still works; try the rest again later.",

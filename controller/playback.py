@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
-from gevent.lock import BoundedSemaphore
 
 from controller.commands import Play
 from controller.errors import Refused
@@ -15,45 +15,57 @@ from controller.webhooks.addresses import is_public, literal, refusal
 from controller.webhooks.connection import Network
 from esl.commands import clean_url
 
-# For all names of a request together. What is not resolved by then is let through: the node resolves it again anyway,
-# and its own network has the last word.
-RESOLVE_SECONDS = 1.0
-SIDE_BY_SIDE = 8
+# For all names of a request together. What is not resolved by then is refused.
+RESOLVE_SECONDS = 3.0
 
 
 class PlaybackGuard:
-    """Checks the URLs of a `Play`. `network` resolves, in threads of its own."""
+    """Checks the URLs of a `Play`, whose forms are valid. `network` resolves their names, but only once `may_play` has
+    let the play pass: nothing else that a request asks for takes as much.
+    """
 
-    def __init__(self, network: Network, *, allow_private: bool = False, seconds: float = RESOLVE_SECONDS) -> None:
+    def __init__(
+        self,
+        network: Network,
+        may_play: Callable[[Play], None],
+        *,
+        allow_private: bool = False,
+        seconds: float = RESOLVE_SECONDS,
+    ) -> None:
         self._network = network
+        self._may_play = may_play
         self._allow_private = allow_private
         self._seconds = seconds
 
     def __call__(self, command: Play) -> dict[str, Any]:
-        """Raises Refused `url_refused`, with the fields that are wrong."""
+        """Raises Refused: `url_refused`, with the fields that are wrong, and what `may_play` raises."""
         if self._allow_private:
             return {}
         hosts = [urlsplit(clean_url(url)).hostname or "" for url in command.urls]
         problems = {host: problem for host in set(hosts) if (problem := refusal(host))}
-        if not problems:
-            problems = self._resolved([host for host in dict.fromkeys(hosts) if literal(host) is None])
+        names = [host for host in dict.fromkeys(hosts) if literal(host) is None]
+        if names and not problems:
+            self._may_play(command)
+            problems = self._look_up(command.app_id, names)
         wrong = [place for place, host in enumerate(hosts) if host in problems]
         fields = [{"field": f"urls.{place}", "problem": problems[hosts[place]]} for place in wrong]
         if fields:
             raise Refused("url_refused", {"fields": fields})
         return {}
 
-    def _resolved(self, names: list[str]) -> dict[str, str]:
-        problems: dict[str, str] = {}
-        places = BoundedSemaphore(SIDE_BY_SIDE)
+    def _look_up(self, app: str, names: list[str]) -> dict[str, str]:
+        """What is wrong, by name."""
+        problems = dict.fromkeys(names, "has a name that was not resolved in time")
 
         def look_up(name: str) -> None:
             try:
-                with places:
-                    found = self._network.threads.spawn(self._network.resolve, name, 0).get()
+                found = self._network.look_up(app, name, 0).get()
             except OSError:
+                problems[name] = "has a name that cannot be resolved"
                 return
-            if not all(map(is_public, found or ())):
+            if found and all(map(is_public, found)):
+                del problems[name]
+            else:
                 problems[name] = "leads to an address that is not public"
 
         looking = [gevent.spawn(look_up, name) for name in names]

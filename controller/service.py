@@ -80,7 +80,7 @@ class Controller:
         # What happens outside the store, by type of command.
         self._before: dict[type[Command], Callable[[Any], dict[str, Any]]] = {
             **desk.before,
-            Play: PlaybackGuard(Network(), allow_private=allow_private_playback),
+            Play: PlaybackGuard(Network(), self._may_play, allow_private=allow_private_playback),
         }
         # What is made of the script's answer.
         self._after: dict[type[Command], Callable[[Any, dict[str, Any], dict[str, Any]], dict[str, Any]]] = {
@@ -94,43 +94,28 @@ class Controller:
 
     def admit(self, app_id: str) -> None:
         """Counts a request of the app, whatever it asks. Raises Refused `rate_limited`, StoreUnavailable."""
-        answer = self._store.run("admit", keys.partition_of(app_id), {"app_id": app_id, "rate": self._rate})
-        if "refused" in answer:
-            raise Refused(answer["refused"], answer["detail"])
+        self._step("admit", {"app_id": app_id, "rate": self._rate})
 
     def execute(self, command: Command) -> dict[str, Any]:
         """The command's answer, as its class says. Raises Refused, StoreUnavailable."""
         kind = type(command)
-        args = {name: getattr(command, name) for name in _FIELDS[kind]}
-        if kind in self._before:
-            args.update(self._before[kind](command))
-        target = args.get("session_id") or args.get("room_id")
-        if target:
-            args["node_up"] = self._nodes.is_up(target[:PREFIX_LENGTH])
-        args.update(cooldowns=self._cooldowns, command=LOGGED.get(kind))
-        args["quotas"] = self._quotas(command.app_id)
+        found = self._before[kind](command) if kind in self._before else {}
+        args = {**self._arguments(command), **found}
         extra = _EXTRA.get(kind)
         if extra:
             args.update(extra(command, self._nodes))
-        tag = keys.partition_of(command.app_id)
-        answer = self._page(kind, tag, args) if kind in _PAGED else self._step(kind, tag, args)
-        tell_endings(self._store, tag, answer)
+        answer = self._page(kind, args) if kind in _PAGED else self._step(SCRIPTS[kind], args)
+        tell_endings(self._store, keys.partition_of(command.app_id), answer)
         after = self._after.get(kind)
         return after(command, args, answer) if after else answer
 
-    def _step(self, kind: type[Command], tag: str, args: dict[str, Any]) -> dict[str, Any]:
-        answer = self._store.run(SCRIPTS[kind], tag, args)
-        if "refused" in answer:
-            raise self._refusal(answer, args)
-        return answer
-
-    def _page(self, kind: type[Command], tag: str, args: dict[str, Any]) -> dict[str, Any]:
+    def _page(self, kind: type[Command], args: dict[str, Any]) -> dict[str, Any]:
         """A page of a listing, in steps that do not hold the store for long."""
         rows: list[dict[str, Any]] = []
         after = args["after"]
         for _ in range(MOST_STEPS):
             part = {"after": after, "limit": min(STEP_ROWS, args["limit"] - len(rows))}
-            answer = self._step(kind, tag, {**args, **part})
+            answer = self._step(SCRIPTS[kind], {**args, **part})
             rows += answer.get("rows", [])
             after = answer["cursor"]
             if not after or len(rows) >= args["limit"]:
@@ -150,6 +135,27 @@ class Controller:
             return {"store": self._store.ping(), "nodes": self._nodes.state()}
         except StoreUnavailable:
             return {"store": False, "nodes": {}}
+
+    def _may_play(self, command: Play) -> None:
+        args = self._arguments(command)
+        # With commas between, as they are kept.
+        args["url_bytes"] = len(b",".join(map(orjson.dumps, args.pop("urls"))))
+        self._step("may_play", args)
+
+    def _arguments(self, command: Command) -> dict[str, Any]:
+        """What the scripts of all commands need."""
+        args = {name: getattr(command, name) for name in _FIELDS[type(command)]}
+        target = args.get("session_id") or args.get("room_id")
+        if target:
+            args["node_up"] = self._nodes.is_up(target[:PREFIX_LENGTH])
+        args.update(cooldowns=self._cooldowns, command=LOGGED.get(type(command)), quotas=self._quotas(command.app_id))
+        return args
+
+    def _step(self, script: str, args: dict[str, Any]) -> dict[str, Any]:
+        answer = self._store.run(script, keys.partition_of(args["app_id"]), args)
+        if "refused" in answer:
+            raise self._refusal(answer, args)
+        return answer
 
     def _refusal(self, answer: dict[str, Any], args: dict[str, Any]) -> Refused:
         code, detail = answer["refused"], answer.get("detail")

@@ -41,7 +41,7 @@ RUNS_WHEN_FULL = {
 }
 # Which are refused then, as `store_full`, since they would only add.
 REFUSED_WHEN_FULL = {
-    "begins something": "create_room join play session_parked",
+    "begins something": "create_room join may_play play session_parked",
     "changes something": "mute pause volume rotate_secret",
     "sends once more": "redeliver redeliver_range test_endpoint",
 }

@@ -13,8 +13,8 @@ import re
 import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-# From the registries of special-purpose addresses (IANA; RFC 6890 and later), and ranges that tunnel or
-# translate.
+# From the registries of special-purpose addresses (IANA; RFC 6890 and later), ranges that tunnel or translate, and
+# those that clouds keep for what only their own machines reach.
 NOT_PUBLIC_V4 = tuple(
     IPv4Network(network)
     for network in (
@@ -22,6 +22,9 @@ NOT_PUBLIC_V4 = tuple(
         "10.0.0.0/8",  # private
         "100.64.0.0/10",  # carrier-grade NAT; metadata services of some clouds
         "127.0.0.0/8",  # loopback
+        "161.26.0.0/16",  # services within IBM's cloud
+        "166.8.0.0/14",  # the same
+        "168.63.129.16/32",  # of each machine in Azure: its agent's, with credentials
         "169.254.0.0/16",  # link-local; metadata services of most clouds
         "172.16.0.0/12",  # private
         "192.0.0.0/24",  # protocol assignments
@@ -59,16 +62,31 @@ MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 def is_public(address: str) -> bool:
-    """True when an address, as a resolver returns it, is of the public internet; False for any other text."""
+    """True when an address, as a resolver returns it, is of the public internet and not this host's own; False for any
+    other text.
+    """
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:
         return False
     if isinstance(parsed, IPv6Address):
         if parsed not in MAPPED:
-            return parsed in PUBLIC_V6 and not any(parsed in network for network in NOT_PUBLIC_V6)
+            inside = parsed not in PUBLIC_V6 or any(parsed in network for network in NOT_PUBLIC_V6)
+            return not inside and not _is_own(socket.AF_INET6, parsed)
         parsed = IPv4Address(int(parsed) & 0xFFFFFFFF)
-    return not any(parsed in network for network in NOT_PUBLIC_V4)
+    return not any(parsed in network for network in NOT_PUBLIC_V4) and not _is_own(socket.AF_INET, parsed)
+
+
+def _is_own(family: int, address: IPv4Address | IPv6Address) -> bool:
+    """Whether an interface of this host has it: only to such an address does the kernel go from that very address. No
+    packet is sent for a connection of UDP.
+    """
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(address), 9))
+        except OSError:
+            return False
+        return ip_address(probe.getsockname()[0]) == address
 
 
 # Names that never lead to the public internet (RFC 6761, 6762, 8375, and the one reserved for private use).

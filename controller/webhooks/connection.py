@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket as stdlib_socket
 import ssl
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,6 +19,8 @@ import gevent
 from gevent import monkey
 from gevent import socket as gsocket
 from gevent import ssl as gssl
+from gevent.event import AsyncResult
+from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
@@ -29,6 +32,9 @@ HEAD_BYTES = 16384  # of the head that are read; a longer one is a failure
 BODY_SECONDS = 2.0  # for the body, once the head has said what became of the webhook
 CONNECT_SECONDS = 5.0  # for one address, so that the next one gets its turn within the attempt
 IDLE_SECONDS = 30.0  # after which an unused connection is closed
+
+THREADS = 128  # that look names up, made as they are needed
+SHARE = 8  # of them that one app may have
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _USER_AGENT = f"Switchroom/{version('switchroom')}"
@@ -104,8 +110,8 @@ def tls_context() -> ssl.SSLContext:
 
 class Network:
     """What the connections of a process share. `allow_private`: connect to any address; `resolve(host,
-    port)`: the addresses of a name, run in a thread. The threads are its own: names whose servers are dead
-    hold up no other use.
+    port)`: the addresses of a name, run in a thread. The threads are its own, and no app has more than its
+    share: names whose servers are dead hold up no other use, and no other app.
     """
 
     def __init__(
@@ -114,12 +120,28 @@ class Network:
         allow_private: bool = False,
         tls: ssl.SSLContext | None = None,
         resolve: Callable[[str, int], list[str]] | None = None,
-        threads: int = 32,
+        threads: int = THREADS,
     ) -> None:
         self.allow_private = allow_private
-        self.threads = ThreadPool(threads)
-        self.resolve = resolve or _addresses
+        self._threads = ThreadPool(threads)
+        self._shares: defaultdict[str, BoundedSemaphore] = defaultdict(lambda: BoundedSemaphore(SHARE))
+        self._resolve = resolve or _addresses
         self._tls = tls
+
+    def look_up(self, app: str, host: str, port: int) -> AsyncResult[list[str]]:
+        """Returns once a thread of the app's share has begun; how long that may take is up to the caller. The
+        result's `get` gives the addresses, or raises OSError.
+        """
+        share = self._shares[app]
+        share.acquire()
+        try:
+            found: AsyncResult[list[str]] = self._threads.spawn(self._resolve, host, port)
+        except BaseException:
+            share.release()
+            raise
+        # The thread is the app's until it ends, whoever still waits for it.
+        found.rawlink(lambda _: share.release())
+        return found
 
     @property
     def tls(self) -> ssl.SSLContext:
@@ -129,20 +151,22 @@ class Network:
 
 
 def _addresses(host: str, port: int) -> list[str]:
-    found = _getaddrinfo(host, port, 0, stdlib_socket.SOCK_STREAM)
+    # As bytes: a text would be encoded once more.
+    found = _getaddrinfo(host.encode("ascii"), port, 0, stdlib_socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 class Connections:
-    """Posts to one URL over connections that it keeps. How many at a time is up to the caller. Raises
+    """Posts to one URL of an app over connections that it keeps. How many at a time is up to the caller. Raises
     ValueError for a URL that `parse_url` refuses.
     """
 
-    def __init__(self, url: str, network: Network) -> None:
+    def __init__(self, app: str, url: str, network: Network) -> None:
         self._target = parse_url(url)
+        self._app = app
         self._network = network
         self._idle: list[tuple[float, Any]] = []
-        self._lookup: Any = None
+        self._lookup: AsyncResult[list[str]] | None = None
         self._head = (
             f"POST {self._target.path} HTTP/1.1\r\nHost: {self._target.authority}\r\n"
             f"User-Agent: {_USER_AGENT}\r\nAccept: */*\r\nContent-Type: application/json\r\n"
@@ -194,7 +218,8 @@ class Connections:
         refusal: Exception = AttemptFailed("the name of the webhook URL has no address")
         for address in self._resolve():
             if not self._network.allow_private and not is_public(address):
-                refusal = AttemptFailed(f"blocked: {address} is not a public address")
+                # Without the address: the name may be of a private network, and the tenant is told this.
+                refusal = AttemptFailed("blocked: it leads to an address that is not public")
                 continue
             sock = gsocket.socket(gsocket.AF_INET6 if ":" in address else gsocket.AF_INET, gsocket.SOCK_STREAM)
             try:
@@ -217,10 +242,8 @@ class Connections:
     def _resolve(self) -> list[str]:
         """Connections that are opened at the same time share one look-up, so a dead name holds one thread."""
         if self._lookup is None or self._lookup.ready():
-            network, target = self._network, self._target
-            self._lookup = network.threads.spawn(network.resolve, target.host, target.port)
-        found: list[str] = self._lookup.get()
-        return found
+            self._lookup = self._network.look_up(self._app, self._target.host, self._target.port)
+        return self._lookup.get() or []
 
     def _exchange(self, sock: Any, request: bytes) -> Answer:
         parser = _Parser()

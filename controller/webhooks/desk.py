@@ -102,7 +102,7 @@ class Desk:
         outcome: Args = {"status": None, "error": None, "answer": None}
         try:
             signature = sign(map(parse_secret, endpoint.secrets(now)), message, int(now), body)
-            connections = Connections(endpoint.url, self._network)
+            connections = Connections(command.app_id, endpoint.url, self._network)
             headers = {"webhook-id": message, "webhook-timestamp": str(int(now)), "webhook-signature": signature}
             try:
                 found = connections.post(headers, body, TEST_SECONDS)

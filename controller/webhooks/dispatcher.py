@@ -590,7 +590,8 @@ class _Endpoint:
         if self.connections is None or self.configured != (url, secrets):
             self.close()
             parsed = tuple(parse_secret(secret) for secret in secrets)
-            self.connections, self.secrets, self.configured = Connections(url, network), parsed, (url, secrets)
+            self.connections = Connections(self.app, url, network)
+            self.secrets, self.configured = parsed, (url, secrets)
         return self.connections, self.secrets
 
     def close(self) -> None:

@@ -10,10 +10,14 @@ import pytest
 from flask.testing import FlaskClient
 from redis.exceptions import ConnectionError as NoStore
 
-from controller.nodes import Nodes
-from controller.registry import CACHE_SECONDS, Registry, new_app
+from controller.commands import Play
+from controller.errors import Refused
+from controller.nodes import FRESH_SECONDS, Nodes
+from controller.registry import CACHE_SECONDS, Node, Registry, new_app
 from controller.service import Controller, Limits
+from controller.store import keys
 from controller.store.store import Store
+from tests.integration.world import NO_COOLDOWNS, NODE, World
 from web.app import create_app
 
 KEY = "key-of-demo-0123"
@@ -134,3 +138,64 @@ def test_without_the_store_nobody_is_told_whether_there_is_such_an_app(
     clock.now += CACHE_SECONDS
     answer = client.get(ROOMS, headers=headers)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+
+
+# What a play's names are looked up for
+
+
+class Names:
+    """The DNS. `asked`: the names that were looked up."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, host: str, port: int) -> list[str]:
+        self.asked.append(host)
+        return ["93.184.216.34"]
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    names = Names()
+    monkeypatch.setattr("controller.webhooks.connection._addresses", names)
+    return names
+
+
+@pytest.fixture
+def controller(store: Store, registry: Registry, clock: Clock, names: Names) -> Controller:
+    registry.put_node(Node(prefix=NODE, esl="127.0.0.1:8021", password="p"))
+    store.client.hset(keys.key(keys.node_tag(NODE), "live"), "load", 0)
+    return Controller(store, registry, Nodes(store, registry, clock))
+
+
+def play(controller: Controller, room: str, app: str = "demo") -> str:
+    """-> the reason for which it is refused, if it is."""
+    try:
+        controller.execute(Play(app_id=app, room_id=room, urls=("https://cdn.example.com/a.wav",)))
+    except Refused as refused:
+        return refused.code
+    return ""
+
+
+def test_a_play_that_may_be_has_its_names_looked_up(store: Store, controller: Controller, names: Names) -> None:
+    room = World(store).create()
+    assert play(controller, room) == ""
+    assert names.asked == ["cdn.example.com"]
+
+
+def test_nothing_is_looked_up_for_a_play_that_is_refused(
+    store: Store, controller: Controller, names: Names, clock: Clock
+) -> None:
+    world = World(store)
+    # Both number their rooms from 1 on: the last is the other's alone.
+    *_, foreign = map(World(store, "other").create, ("a", "b", "c", "d"))
+    limited, full, away = map(world.create, ("a", "b", "c"))
+    world.limits["cooldowns"] = {**NO_COOLDOWNS, "conf_play": 60_000}
+    world.play(limited, "https://cdn.example.com/a.wav")
+    store.client.rpush(keys.key(world.tag, "operations", full), *range(100))
+    refusals = [play(controller, room) for room in (MISSING, foreign, limited, full)]
+    assert refusals == ["room_not_found", "room_forbidden", "rate_limited", "too_many_operations"]
+    clock.now += FRESH_SECONDS * 2
+    store.client.delete(keys.key(keys.node_tag(NODE), "live"))
+    assert play(controller, away) == "node_down"
+    assert names.asked == []

@@ -240,7 +240,7 @@ def test_a_test_of_what_does_not_answer(outbox: Outbox) -> None:
     assert (outcome["delivered"], outcome["status"], outcome["error"]) == (False, None, "the connection was refused")
     outbox.app("private", "http://127.0.0.1:1/")
     outcome = Desk(outbox, "private", allow_private_webhooks=False).ask(commands.SendTest)
-    assert outcome["error"] == "blocked: 127.0.0.1 is not a public address"
+    assert outcome["error"] == "blocked: it leads to an address that is not public"
     outbox.app("unset", "")
     assert Desk(outbox, "unset").refused(commands.SendTest) == "no_endpoint"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -12,14 +15,14 @@ from controller.webhooks.addresses import NOT_PUBLIC_V4, is_public, literal, ref
 
 PRIVATE_V4 = [
     "0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.100.100.200", "100.127.255.255",
-    "127.0.0.1", "127.255.255.254", "169.254.0.1", "169.254.169.254", "169.254.170.2", "172.16.0.1",
+    "127.0.0.1", "127.255.255.254", "161.26.0.7", "161.26.255.255", "166.8.0.1", "166.11.255.255", "168.63.129.16", "169.254.0.1", "169.254.169.254", "169.254.170.2", "172.16.0.1",
     "172.31.255.255", "192.0.0.1", "192.0.0.9", "192.0.0.170", "192.0.0.192", "192.0.2.1", "192.88.99.1",
     "192.168.1.1", "198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "224.0.0.1",
     "239.255.255.255", "240.0.0.1", "255.255.255.255",
 ]  # fmt: skip
 PUBLIC_V4 = [
     "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255",
-    "128.0.0.0", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "191.255.255.255",
+    "128.0.0.0", "161.25.255.255", "161.27.0.0", "166.7.255.255", "166.12.0.0", "168.63.129.15", "168.63.129.17", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "191.255.255.255",
     "192.0.1.0", "192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "223.255.255.255",
 ]  # fmt: skip
 PRIVATE_V6 = [
@@ -50,6 +53,27 @@ def test_public(address: str) -> None:
 def test_a_range_from_its_first_to_its_last_address(network: object) -> None:
     assert not is_public(str(network[0]))  # type: ignore[index]
     assert not is_public(str(network[-1]))  # type: ignore[index]
+
+
+OWN = """
+from controller.webhooks.addresses import is_public
+print(*map(is_public, ("8.8.4.4", "::ffff:8.8.4.4", "8.8.8.8", "2a00::5", "2a00::6")))
+"""
+NAMESPACE = ["unshare", "--map-root-user", "--net"]
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run([*NAMESPACE, "true"], check=False, capture_output=True).returncode,
+    reason="no network namespace can be made",
+)
+def test_the_host_s_own_addresses_are_not_public() -> None:
+    """In a network of its own, in which there is nothing but a loopback interface."""
+    addresses = "ip link set lo up; ip address add 8.8.4.4/32 dev lo; ip address add 2a00::5/128 dev lo"
+    script = f'{addresses}; exec "$0" -c "$1"'
+    said = subprocess.run(
+        [*NAMESPACE, "sh", "-c", script, sys.executable, OWN], check=True, capture_output=True, text=True
+    )
+    assert said.stdout.split() == ["False", "False", "True", "False", "True"]
 
 
 @given(st.integers(0, 2**32 - 1).map(IPv4Address))

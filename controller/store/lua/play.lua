@@ -1,15 +1,9 @@
--- include: access playback
+-- include: access playable playback
 -- A.urls: each a JSON string as the app sent it; A.node_urls: as the node gets them.
-local MOST_OPERATIONS = 100
-local r, no = own_room(A.room_id)
-if no then return no end
-local limit = limited("conf_play", r.id)
-if limit then return limit end
-if redis.call("LLEN", K.operations(r.id)) >= MOST_OPERATIONS then return refuse("too_many_operations") end
 local urls = table.concat(A.urls, ",")
 local bytes = #urls
-local full = exceeded("operations", 1) or exceeded("url_bytes", bytes) or exceeded("webhook_bytes", bytes)
-if full then return full end
+local r, no = playable_room(bytes)
+if no then return no end
 
 start_cooldown("conf_play", r.id)
 redis.call("HSET", K.operation(A.operation_id), "app", r.app, "room", r.id, "total", #A.urls, "bytes", bytes, "next", 0,
