@@ -20,7 +20,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 _SECRET = re.compile(r"password|passwd|secret|api_?key|authorization|credential", re.IGNORECASE)
 # C0, DEL, C1, and what turns the direction of text around.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
 
 
 def escaped(text: str) -> str:
@@ -81,8 +81,8 @@ def _hidden(name: str, value: Any) -> Any:
 
 def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {
-        # A traceback's line breaks are its own.
-        name: "\n".join(map(escaped, value.split("\n")))
+        # A traceback's line breaks are its own. Set in, none of its lines passes for another entry.
+        escaped(name): "\n  ".join(map(escaped, value.split("\n")))
         if name == "exception"
         else escaped(value if isinstance(value, str) else str(value))
         for name, value in event.items()
@@ -90,4 +90,5 @@ def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
 
 
 def _json(event: EventDict, default: Any = None, **_: Any) -> str:
-    return orjson.dumps(event, default=default or repr).decode()
+    text = orjson.dumps(event, default=default or repr).decode()
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
