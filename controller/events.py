@@ -32,7 +32,10 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberJoined:
+    """`channel`: as above, but "" for a call that the node has made itself."""
+
     session_id: str
+    channel: str = field(default="", repr=False, compare=False)
     room_id: str
     member_id: int
     muted: bool
@@ -79,8 +82,23 @@ class JobAnswered:
     paused: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallIntruded:
+    """A call is where none of ours can be. `how`: in words; `address`: where it came from, "" when that is not known.
+
+    It is to be hung up if it has a `channel`, "" for a call that the node has made itself, and kicked if it has a room.
+    """
+
+    session_id: str
+    how: str
+    address: str = ""
+    channel: str = field(default="", repr=False)
+    room_id: str = ""
+    member_id: int = 0
+
+
 Reported = SessionParked | SessionEnded | MemberJoined | MemberLeft | MemberMuted | FileDone
-Occurrence = Reported | JobAnswered
+Occurrence = Reported | JobAnswered | CallIntruded
 
 SCRIPTS: dict[type, str] = {
     SessionParked: "session_parked",

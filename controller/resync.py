@@ -8,12 +8,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.events import MemberJoined, MemberLeft, MemberMuted, Occurrence, SessionEnded, SessionParked
+from controller.events import (
+    CallIntruded,
+    MemberJoined,
+    MemberLeft,
+    MemberMuted,
+    Occurrence,
+    SessionEnded,
+    SessionParked,
+)
 from controller.ids import SessionIds
-from controller.translate import LONGEST_TEXT, ROOM_ID
+from controller.translate import ASKED, LONGEST_TEXT, ROOM_ID, UNASKED
 
 # Applications of `show channels` in which a call waits for us, or is where we put it.
 SETTLED = frozenset({"park", "conference"})
+# Those in which it is on its way there.
+ARRIVING = frozenset({"", "answer"})
 # The hangup cause of a call whose end nobody saw.
 UNSEEN = "UNKNOWN"
 
@@ -27,8 +37,13 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
+    """An inbound call. `asked`: for another call, by its INVITE, so that it never was in the node's dialplan."""
+
     did: str
     caller_id: str
+    address: str = ""
+    application: str = "park"
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +58,14 @@ class Stalled:
 
 @dataclass(slots=True)
 class Plan:
-    """`occurrences` make the store what the node is; `orphans` are conferences without a room, to be emptied."""
+    """`occurrences` make the store what the node is; `orphans` are conferences without a room, to be emptied.
+
+    `intruders` are to be hung up at once, those `astray` if they still are when looked at again: calls move.
+    """
 
     occurrences: list[Occurrence] = field(default_factory=list)
+    intruders: list[CallIntruded] = field(default_factory=list)
+    astray: list[CallIntruded] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
 
 
@@ -61,14 +81,21 @@ def read_conferences(text: str) -> dict[str, Membership]:
 
 
 def read_channels(text: str) -> dict[str, Channel]:
-    """`show channels as json` as uuid -> inbound call that is ours to handle.
+    """`show channels as json` as uuid -> inbound call.
 
     It lags behind, both ways (trace 09): a call may not be there yet, or be there still.
     """
     return {
-        row["uuid"]: Channel(row["initial_dest"][:LONGEST_TEXT], row["cid_num"][:LONGEST_TEXT])
+        row["uuid"]: Channel(
+            did=row["initial_dest"][:LONGEST_TEXT],
+            caller_id=row["cid_num"][:LONGEST_TEXT],
+            address=row["ip_addr"][:LONGEST_TEXT],
+            application=row["application"],
+            # We put calls into an inline dialplan only later.
+            asked=row["initial_dialplan"] == "inline",
+        )
         for row in _list(json.loads(text, strict=False).get("rows", []))
-        if row["direction"] == "inbound" and row["application"] in SETTLED
+        if row["direction"] == "inbound"
     }
 
 
@@ -116,13 +143,28 @@ def compare(
         else:
             plan.occurrences.extend(_membership(session, there))
     for uuid, channel in channels.items():
-        if uuid not in known and (uuid in members or exists(uuid)):
+        if channel.asked:
+            if exists(uuid):
+                plan.intruders.append(_intruded(ids, uuid, channel, ASKED))
+        elif channel.application not in SETTLED:
+            if channel.application not in ARRIVING and exists(uuid):
+                plan.astray.append(_intruded(ids, uuid, channel, f"runs {channel.application}"))
+        elif uuid not in known and (uuid in members or exists(uuid)):
             parked = SessionParked(session_id=ids.of(uuid), channel=uuid, did=channel.did, caller_id=channel.caller_id)
             plan.occurrences.append(parked)
             plan.occurrences.extend(_membership({"id": parked.session_id}, members.get(uuid)))
+    for uuid in members.keys() - known - channels.keys():
+        there = members[uuid]
+        plan.astray.append(
+            CallIntruded(session_id=ids.of(uuid), how=UNASKED, room_id=there.room_id, member_id=there.member_id)
+        )
     alive = {room["id"] for room in rooms if not room["closing"]}
     plan.orphans = sorted({there.room_id for there in members.values()} - alive)
     return plan
+
+
+def _intruded(ids: SessionIds, uuid: str, channel: Channel, how: str) -> CallIntruded:
+    return CallIntruded(session_id=ids.of(uuid), how=how, address=channel.address, channel=uuid)
 
 
 def _membership(session: dict[str, Any], there: Membership | None) -> Iterable[Occurrence]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.events import (
+    CallIntruded,
     FileDone,
     JobAnswered,
     MemberJoined,
@@ -33,6 +34,11 @@ REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-ERR No such channel"), "hangup"),
     (re.compile(r"-ERR File not playing"), "not_playing"),
 )
+# Set for an INVITE with a Replaces header, whatever came of it.
+REPLACES = "variable_sip_replaces_call_id"
+# What is wrong with a call that is nobody's session.
+ASKED = "asked for another call"
+UNASKED = "joined a room unasked"
 # What `pause_play` answers; with nothing to toggle it answers nothing (trace 06).
 PAUSED = {"+OK Pause": True, "+OK Resume": False}
 
@@ -57,12 +63,25 @@ def read_answer(job: str, command: str, text: str) -> JobAnswered:
     return JobAnswered(job=job, ok=False, reason="refused", text=text[:LONGEST_TEXT])
 
 
+def _created(ids: SessionIds, event: Event) -> Occurrence | None:
+    """Of those that asked for another call only; others are told when they have parked."""
+    asked = REPLACES in event or event.get("Caller-Dialplan") == "inline"
+    return _intruded(ids, event, ASKED) if asked else None
+
+
+def _bridged(ids: SessionIds, event: Event) -> Occurrence | None:
+    return _intruded(ids, event, "was bridged")
+
+
 def _parked(ids: SessionIds, event: Event) -> Occurrence | None:
-    if event.get("Call-Direction") != "inbound":
+    if REPLACES in event:
+        return _intruded(ids, event, ASKED)
+    channel = _inbound(event)
+    if not channel:
         return None
     return SessionParked(
-        session_id=_session_id(ids, event),
-        channel=event.get("Unique-ID", ""),
+        session_id=ids.of(channel),
+        channel=channel,
         did=event.get("Caller-Destination-Number", "")[:LONGEST_TEXT],
         caller_id=event.get("Caller-Caller-ID-Number", "")[:LONGEST_TEXT],
     )
@@ -73,7 +92,7 @@ def _ended(ids: SessionIds, event: Event) -> Occurrence:
 
 
 def _joined(ids: SessionIds, event: Event) -> Occurrence | None:
-    return _member(MemberJoined, ids, event, muted=event.get("Speak") == "false")
+    return _member(MemberJoined, ids, event, channel=_inbound(event), muted=event.get("Speak") == "false")
 
 
 def _left(ids: SessionIds, event: Event) -> Occurrence | None:
@@ -110,12 +129,25 @@ def _answered(_ids: SessionIds, event: Event) -> Occurrence | None:
     return read_answer(job, f"{event.get('Job-Command', '')} {event.get('Job-Command-Arg', '')}", event.body)
 
 
+def _intruded(ids: SessionIds, event: Event, how: str) -> Occurrence | None:
+    channel = _inbound(event)
+    address = event.get("Caller-Network-Addr", "")[:LONGEST_TEXT]
+    return CallIntruded(session_id=ids.of(channel), how=how, address=address, channel=channel) if channel else None
+
+
+def _inbound(event: Event) -> str:
+    """The channel's uuid, "" if the node has made the call."""
+    return event.get("Unique-ID", "") if event.get("Call-Direction") == "inbound" else ""
+
+
 def _session_id(ids: SessionIds, event: Event) -> str:
     return ids.of(event.get("Unique-ID", ""))
 
 
 _Reader = Callable[[SessionIds, Event], Occurrence | None]
 _BY_NAME: dict[str, _Reader] = {
+    "CHANNEL_CREATE": _created,
+    "CHANNEL_BRIDGE": _bridged,
     "CHANNEL_PARK": _parked,
     "CHANNEL_HANGUP_COMPLETE": _ended,
     "BACKGROUND_JOB": _answered,

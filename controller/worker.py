@@ -20,15 +20,17 @@ from gevent.event import Event as Flag
 from controller.errors import StoreUnavailable
 from controller.events import (
     SCRIPTS,
+    CallIntruded,
     FileDone,
     JobAnswered,
+    MemberJoined,
     Occurrence,
     Reported,
     SessionEnded,
     SessionParked,
 )
 from controller.ids import SessionIds
-from controller.metrics import drift
+from controller.metrics import drift, intruders
 from controller.quotas import QUOTAS
 from controller.registry import Node, Registry
 from controller.resync import (
@@ -42,7 +44,7 @@ from controller.resync import (
 )
 from controller.store import keys
 from controller.store.store import Step, Store, tell_endings
-from controller.translate import translate
+from controller.translate import UNASKED, translate
 from esl import commands as esl
 from esl.connection import Connection
 from esl.errors import EslError
@@ -132,6 +134,8 @@ class NodeWorker:
         self._suspects: frozenset[Occurrence | Stalled | str] = frozenset()
         # Session or room id -> app id, in order of use.
         self._apps: dict[str, str] = {}
+        # Sessions that calls would have had which are being hung up.
+        self._turned_out: set[str] = set()
         self._log = log.bind(node=node.prefix)
         self.link = Link(
             name=node.prefix,
@@ -212,6 +216,10 @@ class NodeWorker:
 
     def _happened(self, events: list[Event]) -> None:
         occurrences = [found for event in events if (found := translate(self._ids, event))]
+        # Before anything waits for the store.
+        for occurrence in occurrences:
+            if isinstance(occurrence, CallIntruded):
+                self._turn_out(occurrence)
         if not occurrences:
             return None
         give_up = time.monotonic() + HOLD_SECONDS
@@ -236,6 +244,8 @@ class NodeWorker:
                 self._turn_away(occurrence, "SWITCH_CONGESTION", why)
 
     def _step(self, occurrence: Occurrence, extra: dict[str, Any]) -> Step | None:
+        if isinstance(occurrence, CallIntruded):
+            return None
         script = SCRIPTS[type(occurrence)]
         args = {**asdict(occurrence), **extra}
         if isinstance(occurrence, JobAnswered):
@@ -244,6 +254,8 @@ class NodeWorker:
         if app is None:
             if isinstance(occurrence, SessionParked):
                 self._turn_away(occurrence, "UNALLOCATED_NUMBER", "nobody owns the number")
+            elif isinstance(occurrence, MemberJoined):
+                self._turn_out_member(occurrence)
             return None
         if isinstance(occurrence, SessionParked):
             owner = self._registry.app(app)
@@ -263,6 +275,7 @@ class NodeWorker:
             self._remember(subject, app)
         if isinstance(occurrence, SessionEnded):
             self._apps.pop(subject, None)
+            self._turned_out.discard(subject)
         return app
 
     def _look_up(self, kind: str, identifier: str) -> str | None:
@@ -278,18 +291,52 @@ class NodeWorker:
 
     def _turn_away(self, call: SessionParked, cause: str, reason: str) -> None:
         self._log.info("call turned away", did=call.did, session=call.session_id, reason=reason)
-        connection = self._connection
-        if connection:
-            try:
-                connection.bgapi(esl.Hangup(call.channel, cause))
-            except EslError as error:
-                self._log.warning("call not turned away", session=call.session_id, reason=str(error))
+        self._order(esl.Hangup(call.channel, cause))
+
+    def _turn_out(self, call: CallIntruded) -> None:
+        """Told and counted once, hung up whenever it is seen."""
+        if call.session_id not in self._turned_out:
+            self._turned_out.add(call.session_id)
+            intruders.labels(self.node.prefix).inc()
+            self._log.warning("call turned out", reason=call.how, address=call.address, session=call.session_id)
+        if call.room_id:
+            self._order(esl.Kick(call.room_id, call.member_id))
+        if call.channel:
+            self._order(esl.Hangup(call.channel, "CALL_REJECTED"))
+
+    def _turn_out_member(self, member: MemberJoined) -> None:
+        """Unless it was a session: events may come late."""
+        session = member.session_id
+        with self._store.guard(), self._store.client.pipeline(transaction=False) as pipe:
+            for tag in keys.TAGS:
+                pipe.exists(keys.key(tag, "ended", session))
+            if any(pipe.execute()):
+                return
+        self._turn_out(
+            CallIntruded(
+                session_id=session,
+                how=UNASKED,
+                channel=member.channel,
+                room_id=member.room_id,
+                member_id=member.member_id,
+            )
+        )
+
+    def _order(self, command: esl.Command) -> None:
+        """Send a command of the worker's own, also while the link comes up. Nobody waits for what comes of it."""
+        connection = self._connection or self.link.connection
+        try:
+            if connection:
+                connection.bgapi(command)
+        except (EslError, ValueError) as error:
+            self._log.warning("order not sent", reason=str(error))
 
     # Up and down
 
     def _up(self, connection: Connection) -> None:
         """Make the store what the node is. Events that happen meanwhile are held by the link and come afterwards."""
         core_uuid = connection.api(esl.CoreUuid()).strip()
+        self._turned_out.clear()
         self._core_uuid = core_uuid
         core_key = keys.key(keys.node_tag(self.node.prefix), "core")
         with self._store.guard():
@@ -298,7 +345,7 @@ class NodeWorker:
         for _ in range(RESYNC_ROUNDS):
             plan, rooms = self._compare(connection, restarted)
             self._apply(plan.occurrences, resynced=True)
-            self._empty(connection, plan.orphans)
+            self._empty(plan.orphans)
             changes += len(plan.occurrences)
             if not plan.occurrences:
                 break
@@ -315,7 +362,7 @@ class NodeWorker:
         self._log.info("node up", changes=changes, restarted=restarted)
 
     def _compare(self, connection: Connection, restarted: bool = False) -> tuple[Plan, list[dict[str, Any]]]:
-        """What differs between node and store, and the node's rooms."""
+        """What differs between node and store, and the node's rooms. Turns intruders out."""
         members = read_conferences(connection.api(esl.JsonList()))
         channels = read_channels(connection.api(esl.ShowChannels()))
         sessions, rooms = self._snapshot("sessions"), self._snapshot("rooms")
@@ -326,7 +373,10 @@ class NodeWorker:
         def exists(uuid: str) -> bool:
             return connection.api(esl.ChannelExists(uuid)).strip() == "true"
 
-        return compare(self._ids, sessions, rooms, members, channels, exists, restarted), rooms
+        plan = compare(self._ids, sessions, rooms, members, channels, exists, restarted)
+        for call in plan.intruders:
+            self._turn_out(call)
+        return plan, rooms
 
     def _snapshot(self, what: str) -> list[dict[str, Any]]:
         """What the store has of the node, read in parts."""
@@ -342,9 +392,9 @@ class NodeWorker:
     def _playing(self, connection: Connection, room: dict[str, Any]) -> str | None:
         return read_playing(connection.api(esl.PlayStatus(room["id"])))
 
-    def _empty(self, connection: Connection, orphans: Iterable[str]) -> None:
+    def _empty(self, orphans: Iterable[str]) -> None:
         for room_id in orphans:
-            connection.bgapi(esl.Kick(room_id, "all"))
+            self._order(esl.Kick(room_id, "all"))
 
     # The audit
 
@@ -375,13 +425,16 @@ class NodeWorker:
                 playing = self._playing(connection, room)
                 if suspect := read_stalled(room, playing):
                     stalled[suspect] = _playback_lost(room, playing)
-        found = frozenset([*plan.occurrences, *plan.orphans, *stalled])
+        found = frozenset([*plan.occurrences, *plan.astray, *plan.orphans, *stalled])
         missed, self._suspects = found & self._suspects, found
         if missed:
             self._log.warning("drift", changes=[str(change) for change in missed])
             drift.labels(self.node.prefix).inc(len(missed))
             self._apply([change for change in plan.occurrences if change in missed], resynced=True)
-            self._empty(connection, [room_id for room_id in plan.orphans if room_id in missed])
+            self._empty(room_id for room_id in plan.orphans if room_id in missed)
+            for call in plan.astray:
+                if call in missed:
+                    self._turn_out(call)
             self._run_many([step for suspect, step in stalled.items() if suspect in missed])
         hurry = found or time.monotonic() < self._watch_until
         return AUDIT_AGAIN_SECONDS if hurry else self._audit_seconds * random.uniform(0.8, 1.2)  # noqa: S311

@@ -34,7 +34,12 @@ SUBSCRIPTION: Sequence[str] = (
     "filter Action mute-member",
     "filter Action unmute-member",
     "filter Action play-file-done",
-    "event plain CHANNEL_PARK CHANNEL_HANGUP_COMPLETE BACKGROUND_JOB CUSTOM conference::maintenance",
+    # Of calls that asked for another call instead of a number, from their CHANNEL_CREATE on; others pass none of these.
+    "filter variable_sip_replaces_call_id /./",
+    "filter Caller-Destination-Number /^answer,/",
+    "filter Event-Name CHANNEL_BRIDGE",
+    "event plain CHANNEL_CREATE CHANNEL_PARK CHANNEL_BRIDGE CHANNEL_HANGUP_COMPLETE BACKGROUND_JOB"
+    " CUSTOM conference::maintenance",
 )
 """Event Socket commands, sent in this order on every new connection: what a conference controller must see."""
 

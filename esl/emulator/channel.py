@@ -25,6 +25,10 @@ LEAVE_LAG = 0.0405
 # Seconds that entering a conference takes once its application has begun, and that a caller's ACK takes.
 ENTER_DELAY = 0.001
 ACK_DELAY = 0.0005
+# Seconds until a call that is replaced has ended, the newcomer being in its place already (18), and from an application
+# that intercepts a call to the bridge between the two.
+REPLACED_LAG = 0.019
+BRIDGE_LAG = 0.06
 
 # Channel-State-Number of the states that are ever seen
 STATES = {
@@ -104,6 +108,8 @@ class Channel:
         self.apps: deque[tuple[str, str]] = deque()
         self.app = self.app_data = ""
         self.variables: dict[str, str] = {}
+        self.originator: Headers = []  # the headers about the call that this one asked for
+        self.joined_to: Channel | None = None  # bridged with it, or listening in to it
         self.sounding = False  # the far end sends audible sound
         self.sounding_since = 0.0  # seconds since the epoch: the phase of its 20 ms frames
         self._timers: list[Timer] = []
@@ -171,6 +177,7 @@ class Channel:
             *([("Hangup-Cause", self.hangup_cause)] if self.hangup_cause else []),
             *(self._codec_headers() if self.has_media else []),
             *self._caller_headers(),
+            *self.originator,
         ]
 
     def _codec_headers(self) -> Headers:
@@ -181,7 +188,12 @@ class Channel:
         ]
 
     def _caller_headers(self) -> Headers:
-        profile = self.profile
+        times = (self.created, self.answered, self.ended)
+        return [(f"Caller-{name}", value) for name, value in self._party(self.profile, times)]
+
+    def _party(self, profile: CallerProfile, times: tuple[int, int, int] = (0, 0, 0)) -> Headers:
+        """The headers about this call as a caller; `times`: created, answered, ended."""
+        created, answered, ended = map(str, times)
         given = [
             ("Direction", profile.direction),
             ("Logical-Direction", profile.direction),
@@ -202,13 +214,13 @@ class Channel:
             ("Context", profile.context),
             ("RDNIS", profile.rdnis),
             ("Channel-Name", self.name),
-            ("Profile-Index", str(profile.index)),
+            ("Profile-Index", str(profile.index or "")),
             ("Profile-Created-Time", str(profile.created)),
-            ("Channel-Created-Time", str(self.created)),
-            ("Channel-Answered-Time", str(self.answered)),
+            ("Channel-Created-Time", created),
+            ("Channel-Answered-Time", answered),
             ("Channel-Progress-Time", "0"),
             ("Channel-Progress-Media-Time", "0"),
-            ("Channel-Hangup-Time", str(self.ended)),
+            ("Channel-Hangup-Time", ended),
             ("Channel-Transfer-Time", "0"),
             ("Channel-Resurrect-Time", "0"),
             ("Channel-Bridged-Time", "0"),
@@ -218,7 +230,7 @@ class Channel:
             ("Privacy-Hide-Name", "false"),
             ("Privacy-Hide-Number", "false"),
         ]
-        return [(f"Caller-{name}", value) for name, value in given if value]
+        return [(name, value) for name, value in given if value]
 
     def emit(self, event: str, *first: tuple[str, str]) -> None:
         variables = [(f"variable_{name}", value) for name, value in self.variables.items()]
@@ -350,9 +362,13 @@ class Channel:
         if self.parked:
             self.parked = False
             self.emit("CHANNEL_UNPARK")
-        if self.profile.dialplan.lower() != "inline":
+        if self.profile.dialplan.lower() == "inline":
+            self.route_inline()
+        else:
             self.route()
-            return
+
+    def route_inline(self) -> None:
+        """Run the applications that the destination itself names."""
         target, delimiter = self.profile.destination, ","
         if target.startswith("m:") and target[3:4] == ":":
             delimiter, target = target[2], target[4:]
@@ -410,13 +426,15 @@ class Channel:
             leg.requested = "CS_HANGUP"
         for _ in zip_longest(*[leg._ending(cause) for leg in legs]):
             pass
+        for other in [other for other in self.node.channels.values() if other.joined_to is self]:
+            other.end("NORMAL_CLEARING")
 
     def _ending(self, cause: str) -> Iterator[None]:
         """The stages of a call's end, one at each step."""
         self.tell_far_end()
-        was_in_conference = self.leave()
+        lent_its_sound = self.leave() or self.app == "sofia_sla"
         self.set(*self.farewell())
-        if was_in_conference:
+        if lent_its_sound:
             self.left()
         if self.parked:
             self.emit("CHANNEL_UNPARK")
@@ -431,6 +449,48 @@ class Channel:
         self.requested = "CS_DESTROY"
         self.node.remove_channel(self)
         self.emit("CHANNEL_DESTROY")
+
+    # Asking for another call instead of a number (RFC 3891), which skips the dialplan
+
+    def ask_for(self, other: Channel, replaces: str, *, listens: bool, a_leg: bool) -> None:
+        """Be named as `other` is, and go where it is, listen in to it, or be bridged with it."""
+        app = f"{other.app}:{other.app_data}" if other.app_data else other.app
+        if listens:
+            app = f"sofia_sla:{other.uuid}"
+        elif a_leg:
+            app = f"intercept:{replaces}"
+        was = replace(other.profile, index=0, created=0, transfer_source="")
+        self.originator = [("Other-Type", "originator")]
+        self.originator += [(f"Other-Leg-{name}", value) for name, value in other._party(was)]
+        self.profile = replace(
+            self.profile, dialplan="inline", destination=f"answer,{app}", name=was.name, number=was.number
+        )
+        self.first_profile = self.profile
+        self.listed_destination = self.profile.destination
+        if not listens and not a_leg:
+            other.later(REPLACED_LAG, lambda: other.end("ATTENDED_TRANSFER"))
+
+    def _listen_in(self, channel_uuid: str) -> bool:
+        self.set(("sip_barging_uuid", channel_uuid))
+        return self._stay_with(channel_uuid)
+
+    def _intercept(self, channel_uuid: str) -> bool:
+        other = self.node.channels.get(channel_uuid)
+        if other and not other.hangup_cause:
+            other.leave()
+            other.parked = False
+            self.later(BRIDGE_LAG, lambda: self._bridge(other))
+        return self._stay_with(channel_uuid)
+
+    def _bridge(self, other: Channel) -> None:
+        other.joined_to = self
+        other.app, other.app_data = "uuid_bridge", self.uuid
+        self.node.show(other)
+        self.emit("CHANNEL_BRIDGE", ("Bridge-A-Unique-ID", self.uuid), ("Bridge-B-Unique-ID", other.uuid))
+
+    def _stay_with(self, channel_uuid: str) -> bool:
+        self.joined_to = self.node.channels.get(channel_uuid)
+        return self.joined_to is not None
 
     def tell_far_end(self) -> None:
         """Let a far end on another emulated node know, if it was not the one who hung up."""
@@ -499,6 +559,8 @@ APPLICATIONS: dict[str, Callable[[Channel, str], bool]] = {
     "conference": Channel._enter,
     "hangup": Channel._hang_up,
     "set": Channel._set,
+    "intercept": Channel._intercept,
+    "sofia_sla": Channel._listen_in,
     "playback": Channel._stay,
     "sleep": Channel._stay,
 }

@@ -152,7 +152,7 @@ class Emulator:
         headers: Mapping[str, str] | None = None,
         invite: sip.Invite | None = None,
     ) -> Channel:
-        """A SIP call comes in, and is answered and parked. `headers` are the caller's own `X-` headers.
+        """A SIP call comes in, and is answered and parked. `headers`: its own `X-...`, `Replaces`, `Call-Info`.
 
         `invite` replaces all of it, for a test that decides every detail of the signalling.
         """
@@ -249,9 +249,21 @@ class Emulator:
     def receive(self, invite: sip.Invite, far: OutboundCall | None = None) -> InboundCall:
         """An INVITE comes in, from outside or from another emulated node."""
         call = InboundCall(self, invite, far)
+        other = self._call_of(invite.replaces)
+        if other:
+            a_leg = invite.replaces_parameters.get("a-leg") == "true"
+            call.ask_for(other, invite.replaces, listens="Call-Info" in invite.headers, a_leg=a_leg)
         call.create()
-        call.route()
+        if other:
+            call.route_inline()
+        else:
+            call.route()
         return call
+
+    def _call_of(self, name: str) -> Channel | None:
+        """The call with that uuid or SIP Call-ID."""
+        named = (call for call in self.channels.values() if name in (call.uuid, call.variables.get("sip_call_id")))
+        return next(named, None)
 
     def peer(self, address: sip.Address) -> Emulator | None:
         """The emulated node that takes SIP calls at an address."""

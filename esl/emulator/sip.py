@@ -33,6 +33,7 @@ CAUSES = {
     "MANAGER_REQUEST": 503,
     "ALLOTTED_TIMEOUT": 602,
     "MEDIA_TIMEOUT": 604,
+    "ATTENDED_TRANSFER": 16,
 }
 
 
@@ -80,6 +81,16 @@ class Invite:
     @property
     def from_uri(self) -> str:
         return f"{self.user}@{self.source.ip}" if self.from_freeswitch else f"{self.user}@{self.source}"
+
+    @property
+    def replaces(self) -> str:
+        """The SIP Call-ID, or the uuid, of the call that is to be replaced; empty if none is."""
+        return self.headers.get("Replaces", "").partition(";")[0]
+
+    @property
+    def replaces_parameters(self) -> dict[str, str]:
+        given = (part.partition("=") for part in self.headers.get("Replaces", "").split(";")[1:])
+        return {name: value or "true" for name, _, value in given}
 
     @property
     def dtmf(self) -> str:
@@ -207,7 +218,10 @@ def received(invite: Invite, node: Address, stamp: str, channel_name: str) -> Va
         ("sip_via_host", source.ip),
         ("sip_via_rport" if peer else "sip_via_port", port),
         ("max_forwards", "70"),
-        *((f"sip_h_{name}", value) for name, value in invite.headers.items()),
+        ("sip_call_info", invite.headers.get("Call-Info")),
+        ("sip_replaces_call_id", invite.replaces or None),
+        *((f"sip_replaces_{name}", value) for name, value in invite.replaces_parameters.items()),
+        *((f"sip_h_{name}", value) for name, value in invite.headers.items() if name.startswith("X-")),
         ("switch_r_sdp", invite.offer()),
         ("ep_codec_string", "CORE_PCM_MODULE.PCMU@8000h@20i@64000b"),
         ("rtp_use_codec_string", "PCMU"),

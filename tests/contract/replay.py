@@ -10,7 +10,7 @@ import re
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -165,7 +165,8 @@ def invite(events: list[Step]) -> Invite:
         user=said("sip_from_user"),
         display=said("sip_from_display"),
         source=Address(said("sip_contact_host"), int(said("sip_contact_port"))),
-        headers={name[len(prefix) :]: said(name[9:]) for name, _ in first.event if name.startswith(prefix)},
+        headers={name[len(prefix) :]: said(name[9:]) for name, _ in first.event if name.startswith(prefix)}
+        | asked(first),
         call_id=said("sip_call_id"),
         from_tag=said("sip_from_tag"),
         branch=said("sip_full_via").rpartition("branch=")[2],
@@ -176,9 +177,20 @@ def invite(events: list[Step]) -> Invite:
     )
 
 
+def asked(created: Frame) -> dict[str, str]:
+    """The headers by which a caller asked for another call."""
+    prefix = "variable_sip_replaces_"
+    given = {name[len(prefix) :]: unquote(value) for name, value in created.event if name.startswith(prefix)}
+    call_id, info = given.pop("call_id", ""), created.get("variable_sip_call_info")
+    parameters = "".join(f";{name}={value}" for name, value in given.items())
+    headers = {"Replaces": call_id + parameters if call_id else "", "Call-Info": info or ""}
+    return {name: value for name, value in headers.items() if value}
+
+
 def parking(events: list[Step]) -> Frame:
-    """The event that tells that a call is parked for the first time."""
-    return next(step.frame for step in events if step.frame.get("Event-Name") == "CHANNEL_PARK")
+    """The event that tells that a call is parked for the first time; of one that never is, the last."""
+    parked = (step.frame for step in events if step.frame.get("Event-Name") == "CHANNEL_PARK")
+    return next(parked, events[-1].frame)
 
 
 def acknowledged(parked: Frame) -> Literal["answered", "parking", "later"]:
@@ -192,7 +204,8 @@ def acknowledged(parked: Frame) -> Literal["answered", "parking", "later"]:
 
 def _calling(node: str, uuid: str, invite: Invite) -> Callable[["Replay"], None]:
     def act(replay: "Replay") -> None:
-        replay.calls[uuid] = replay.nodes[node].call(to=invite.to, invite=invite)
+        headers = {name: replay.comparison.translate(value) for name, value in invite.headers.items()}
+        replay.calls[uuid] = replay.nodes[node].call(to=invite.to, invite=replace(invite, headers=headers))
 
     return act
 

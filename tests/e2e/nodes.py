@@ -13,9 +13,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import gevent
 import pytest
 
 from esl.commands import Command, JsonList, ShowChannels
@@ -29,6 +31,9 @@ SCENARIO = Path(__file__).parent / "sipp" / "caller.xml"
 
 
 class Call(Protocol):
+    # SIP's Call-ID.
+    call_id: str
+
     def hang_up(self) -> None: ...
 
     def wait_ended(self, timeout: float = 10.0) -> None:
@@ -40,13 +45,14 @@ class Node(Protocol):
     password: str
     sip: str
 
-    def call(self, did: str, caller_id: str) -> Call: ...
+    def call(self, did: str, caller_id: str, **headers: str) -> Call:
+        """With more headers in its INVITE, `_` for `-`."""
 
     def rooms(self) -> set[str]:
         """The names of the conferences that it holds."""
 
-    def channels(self) -> set[str]:
-        """The uuids of its calls."""
+    def channel(self, caller_id: str) -> str:
+        """The uuid of the caller's call."""
 
     def crash(self) -> None:
         """End without a word, and start anew."""
@@ -62,14 +68,15 @@ class EmulatedNode:
         self.esl = "{}:{}".format(*self.emulator.address)
         self.sip = "127.0.0.1:5060"
 
-    def call(self, did: str, caller_id: str) -> EmulatedCall:
-        return EmulatedCall(self.emulator, did, caller_id)
+    def call(self, did: str, caller_id: str, **headers: str) -> EmulatedCall:
+        return EmulatedCall(self.emulator, did, caller_id, _named(headers))
 
     def rooms(self) -> set[str]:
         return set(self.emulator.conferences)
 
-    def channels(self) -> set[str]:
-        return set(self.emulator.channels)
+    def channel(self, caller_id: str) -> str:
+        (found,) = [call.uuid for call in self.emulator.channels.values() if call.profile.number == caller_id]
+        return found
 
     def crash(self) -> None:
         self.emulator.restart()
@@ -79,9 +86,10 @@ class EmulatedNode:
 
 
 class EmulatedCall:
-    def __init__(self, emulator: Emulator, did: str, caller_id: str) -> None:
+    def __init__(self, emulator: Emulator, did: str, caller_id: str, headers: Mapping[str, str]) -> None:
         self._emulator = emulator
-        self._channel = emulator.call(to=did, caller_id_number=caller_id)
+        self._channel = emulator.call(to=did, caller_id_number=caller_id, headers=headers)
+        self.call_id = self._channel.variables["sip_call_id"]
 
     def hang_up(self) -> None:
         self._channel.hangup()
@@ -98,27 +106,37 @@ class RealNode:
         audio = self._folder / "tone.ulaw"
         audio.write_bytes(bytes([0xE5, 0xDF, 0xE5, 0xFF, 0x65, 0x5F, 0x65, 0x7F] * 500))
         # SIPp takes keywords everywhere but here.
-        (self._folder / SCENARIO.name).write_text(SCENARIO.read_text().replace("[audio]", str(audio)))
+        self._scenario = SCENARIO.read_text().replace("[audio]", str(audio))
         self._numbers = itertools.count(1)
         self._calls: list[SippCall] = []
 
-    def call(self, did: str, caller_id: str) -> SippCall:
-        call = SippCall(self, did, caller_id, next(self._numbers), self._folder)
+    def call(self, did: str, caller_id: str, **headers: str) -> SippCall:
+        number = next(self._numbers)
+        more = "".join(f"{name}: {value}\n" for name, value in _named(headers).items())
+        scenario = self._folder / f"call-{number}.xml"
+        scenario.write_text(self._scenario.replace("[headers]\n", more))
+        call = SippCall(self, did, caller_id, number, scenario)
         self._calls.append(call)
         return call
 
     def rooms(self) -> set[str]:
-        return {room["conference_name"] for room in self._ask(JsonList())}
+        return {room["conference_name"] for room in json.loads(self.command(JsonList()))}
 
-    def channels(self) -> set[str]:
-        return {row["uuid"] for row in self._ask(ShowChannels()).get("rows", [])}
+    def channel(self, caller_id: str) -> str:
+        """The node's list lags behind."""
+        with gevent.Timeout(5):
+            while True:
+                for row in json.loads(self.command(ShowChannels()), strict=False).get("rows", []):
+                    if row["cid_num"] == caller_id:
+                        return str(row["uuid"])
+                gevent.sleep(0.05)
 
-    def _ask(self, command: Command) -> Any:
+    def command(self, command: Command | str) -> str:
         host, _, port = self.esl.rpartition(":")
         connection = Connection(host, int(port), self.password, on_event=lambda _: None)
         connection.connect()
         try:
-            return json.loads(connection.api(command), strict=False)
+            return connection.api(command)
         finally:
             connection.close()
 
@@ -152,25 +170,25 @@ class BootedNode(RealNode):
 class SippCall:
     """One SIPp process with one call and RTP both ways."""
 
-    def __init__(self, node: RealNode, did: str, caller_id: str, number: int, folder: Path) -> None:
+    def __init__(self, node: RealNode, did: str, caller_id: str, number: int, scenario: Path) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
-        self._call_id = f"call-{number}-{os.getpid()}"
+        self.call_id = f"call-{number}-{os.getpid()}"
         self._process = subprocess.Popen(
             [
-                "sipp", node.sip, "-sf", SCENARIO.name, "-m", "1", "-nostdin",
-                "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(self._port), "-cid_str", self._call_id,
+                "sipp", node.sip, "-sf", scenario.name, "-m", "1", "-nostdin",
+                "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(self._port), "-cid_str", self.call_id,
                 "-key", "did", did, "-key", "caller", caller_id,
             ],
-            cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd=scenario.parent, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def hang_up(self) -> None:
         message = (
             f"MESSAGE sip:caller@127.0.0.1:{self._port} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKhangup\r\n"
             "From: <sip:test@127.0.0.1>;tag=test\r\nTo: <sip:caller@127.0.0.1>\r\n"
-            f"Call-ID: {self._call_id}\r\nCSeq: 9 MESSAGE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+            f"Call-ID: {self.call_id}\r\nCSeq: 9 MESSAGE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
         )
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.sendto(message.encode(), ("127.0.0.1", self._port))
@@ -185,6 +203,10 @@ class SippCall:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait(5)
+
+
+def _named(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 def open_node() -> Node:

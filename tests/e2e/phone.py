@@ -38,6 +38,7 @@ class Phone:
         tone: float = 0.0,
         level: float = -12.0,
         host: str = "127.0.0.1",
+        headers: str = "",
     ) -> None:
         node, _, port = sip.partition(":")
         self._node = (node, int(port))
@@ -45,6 +46,7 @@ class Phone:
         self._host = host
         self._me = f"{host}:{self._sip.getsockname()[1]}"
         self._number, self._caller_id = number, caller_id
+        self._headers = headers
         self._call_id, self._tag = uuid.uuid4().hex, uuid.uuid4().hex[:8]
         self._to = f"<sip:{number}@{sip}>"
         self._target = f"sip:{number}@{sip}"
@@ -103,7 +105,7 @@ class Phone:
             f"m=audio {rtp_port} RTP/AVP 0 {KEYS}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:{KEYS} telephone-event/8000\r\n"
             "a=ptime:20\r\n"
         )
-        invite = self._request("INVITE", 1, body).encode()
+        invite = self._request("INVITE", 1, body, self._headers).encode()
         self._sip.settimeout(0.5)
         for _ in range(20):
             self._sip.sendto(invite, self._node)
@@ -129,14 +131,14 @@ class Phone:
             if not answer.startswith("SIP/2.0 1"):
                 return answer
 
-    def _request(self, method: str, number: int, body: str = "") -> str:
+    def _request(self, method: str, number: int, body: str = "", headers: str = "") -> str:
         kind = "Content-Type: application/sdp\r\n" if body else ""
         return (
             f"{method} {self._target} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP {self._me};branch=z9hG4bK{uuid.uuid4().hex}\r\n"
             f"From: <sip:{self._caller_id}@{self._me}>;tag={self._tag}\r\nTo: {self._to}\r\n"
             f"Call-ID: {self._call_id}\r\nCSeq: {number} {method}\r\nContact: <sip:{self._caller_id}@{self._me}>\r\n"
-            f"Max-Forwards: 70\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
+            f"Max-Forwards: 70\r\n{headers}{kind}Content-Length: {len(body)}\r\n\r\n{body}"
         )
 
     def _signal(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -9,7 +10,7 @@ import gevent
 import pytest
 from gevent.queue import Queue
 
-from controller.metrics import drift
+from controller.metrics import drift, intruders
 from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.store import Store
@@ -28,7 +29,7 @@ class Wire:
         self.sent: list[Any] = []
         self.closed = False
 
-    def bgapi(self, command: Any, *, job_uuid: str) -> None:
+    def bgapi(self, command: Any, *, job_uuid: str = "") -> None:
         self.sent.append(command)
 
     def api(self, command: Any) -> str:
@@ -173,3 +174,122 @@ def test_a_call_that_version_0_1_stored_is_the_same_call(world: World, worker: N
     worker._happened([Event(hangup.encode())])
     ((kind, data),) = world.webhooks()
     assert (kind, data["uuid"]) == ("session.ended", old)
+
+
+# Calls that are where none of ours can be
+
+EVE = "00000000-0000-4000-9000-0000000000ee"
+HANGUP = esl.Hangup(EVE, "CALL_REJECTED")
+
+
+def event(name: str, channel: str = EVE, **headers: str) -> Event:
+    lines = {"Event-Name": name, "Unique-ID": channel, "Call-Direction": "inbound", "Caller-Network-Addr": "192.0.2.7"}
+    lines |= {header.replace("_", "-"): value for header, value in headers.items()}
+    return Event("".join(f"{header}: {value}\n" for header, value in lines.items()).encode())
+
+
+def joins(room: str, channel: str = EVE, **headers: str) -> Event:
+    return event("CUSTOM", channel, Action="add-member", Conference_Name=room, Member_ID="7", Speak="false", **headers)
+
+
+def counted() -> float:
+    return float(intruders.labels(NODE)._value.get())
+
+
+def row(application: str, **fields: str) -> dict[str, str]:
+    usual = {"uuid": EVE, "direction": "inbound", "initial_dest": "747713001", "cid_num": "527", "ip_addr": "192.0.2.7"}
+    return {**usual, "application": application, "initial_dialplan": "XML", **fields}
+
+
+class Showing(Wire):
+    """A node with calls on it."""
+
+    def __init__(self, *rows: dict[str, str], members: str = "[]") -> None:
+        super().__init__()
+        self._answers = {"ShowChannels": json.dumps({"rows": rows}), "JsonList": members, "ChannelExists": "true"}
+
+    def api(self, command: Any) -> str:
+        return self._answers.get(type(command).__name__) or super().api(command)
+
+
+def test_a_call_that_asks_for_another_is_hung_up_before_the_store_is_asked(
+    worker: NodeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, wire = counted(), worker._connection
+
+    def away(steps: Any) -> Any:
+        assert wire.sent == [HANGUP]  # type: ignore[union-attr]
+        return []
+
+    monkeypatch.setattr(worker, "_run_many", away)
+    pong = event("BACKGROUND_JOB", Job_UUID="p01-1-0", Job_Command="uptime")
+    worker._happened([pong, event("CHANNEL_CREATE", Caller_Dialplan="inline")])
+    assert counted() == before + 1
+
+
+def test_a_call_that_is_hung_up_again_is_counted_once(worker: NodeWorker) -> None:
+    before, asks = counted(), event("CHANNEL_CREATE", Caller_Dialplan="inline")
+    worker._happened([asks, event("CHANNEL_BRIDGE")])
+    assert (worker._connection.sent, counted()) == ([HANGUP] * 2, before + 1)  # type: ignore[union-attr]
+    worker._happened([event("CHANNEL_HANGUP_COMPLETE", Hangup_Cause="CALL_REJECTED")])
+    assert worker._turned_out == set()
+
+
+@pytest.mark.parametrize("direction", ["inbound", "outbound"])
+def test_a_member_that_is_no_session_is_kicked_and_hung_up_if_it_called(
+    world: World, worker: NodeWorker, direction: str
+) -> None:
+    room, before = world.create(), counted()
+    joined = Event(joins(room).raw.replace(b"inbound", direction.encode()))
+    worker._happened([joined])
+    expected = [esl.Kick(room, 7), HANGUP] if direction == "inbound" else [esl.Kick(room, 7)]
+    assert (worker._connection.sent, counted()) == (expected, before + 1)  # type: ignore[union-attr]
+
+
+def test_a_session_is_no_intruder_before_nor_after_its_end(world: World, worker: NodeWorker) -> None:
+    """When a link comes up, the events of a call come after the comparison that found it gone."""
+    room, session, before = world.create(), world.park(), counted()
+    mine = joins(room, "00000000-0000-4000-9000-000000000001")
+    worker._happened([mine])
+    world.tell("session_ended", session_id=session, cause="UNKNOWN")
+    worker._apps.clear()
+    worker._happened([mine])
+    assert (worker._connection.sent, counted()) == ([], before)  # type: ignore[union-attr]
+
+
+def test_a_link_that_comes_up_finds_who_has_asked_for_another_call(world: World, worker: NodeWorker) -> None:
+    wire: Any = Showing(row("sofia_sla", initial_dialplan="inline"))
+    worker._connection, before = wire, counted()
+    worker._up(wire)
+    assert (set(wire.sent), counted(), world.webhooks()) == ({HANGUP}, before + 1, [])
+
+
+@pytest.mark.parametrize("application", ["", "answer"])
+def test_a_call_in_the_midst_of_answering_lives(worker: NodeWorker, application: str) -> None:
+    wire: Any = Showing(row(application))
+    worker._connection, before = wire, counted()
+    worker._up(wire)
+    for _ in range(3):
+        worker._audit_once(wire)
+    assert (wire.sent, counted()) == ([], before)
+
+
+def test_a_call_that_is_elsewhere_twice_is_hung_up(worker: NodeWorker) -> None:
+    wire: Any = Showing(row("uuid_bridge"))
+    worker._connection, before = wire, counted()
+    worker._up(wire)
+    worker._audit_once(wire)
+    assert (wire.sent, counted()) == ([], before)
+    worker._audit_once(wire)
+    assert (wire.sent, counted()) == ([HANGUP], before + 1)
+
+
+def test_a_member_that_no_event_told_of_is_kicked(world: World, worker: NodeWorker) -> None:
+    room = world.create()
+    member = {"uuid": EVE, "id": 7, "flags": {"can_speak": False}}
+    wire: Any = Showing(members=json.dumps([{"conference_name": room, "members": [member]}]))
+    worker._connection = wire
+    worker._up(wire)
+    worker._audit_once(wire)
+    worker._audit_once(wire)
+    assert wire.sent == [esl.Kick(room, 7)]

@@ -99,7 +99,7 @@ def test_up_with_the_subscription():
 
 def test_the_subscription_is_what_a_controller_needs():
     filters = [line for line in SUBSCRIPTION if line.startswith("filter ")]
-    assert len(filters) == 8
+    assert len(filters) == 11
     # The filters first: not one event too many.
     assert SUBSCRIPTION[: len(filters)] == tuple(filters)
     (events,) = SUBSCRIPTION[len(filters) :]

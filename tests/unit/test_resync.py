@@ -13,6 +13,7 @@ from controller.ids import SessionIds
 from controller.resync import (
     Channel,
     Membership,
+    Plan,
     Stalled,
     compare,
     read_channels,
@@ -51,7 +52,8 @@ def test_reading_what_the_node_says() -> None:
         "0f1168a7-3e8f-40c9-b0d3-c84887187085": Membership(ROOM, 5, True),
     }
     channels = read_channels(answers["api show channels as json"])
-    assert channels == {"0f1168a7-3e8f-40c9-b0d3-c84887187085": Channel("747713001", "527121102")}
+    call = Channel("747713001", "527121102", "127.0.0.1", "park")
+    assert channels == {"0f1168a7-3e8f-40c9-b0d3-c84887187085": call}
 
 
 def test_reading_an_empty_node() -> None:
@@ -130,6 +132,44 @@ def test_a_call_that_came_unseen() -> None:
         SessionParked(session_id=SID, channel="u1", did="747713001", caller_id="527"),
         MemberJoined(session_id=SID, room_id=ROOM, member_id=5, muted=True),
     ]
+
+
+def turned_out(plan: Plan) -> tuple[list[str], list[str]]:
+    """What is wrong with the calls that are to be hung up, at once and if it is still so when looked at again."""
+    return [call.how for call in plan.intruders], [call.how for call in plan.astray]
+
+
+@pytest.mark.parametrize(
+    ("call", "at_once", "later"),
+    [
+        (Channel("747713001", "527", application="park"), [], []),
+        (Channel("747713001", "527", application="conference"), [], []),
+        (Channel("747713001", "527", application=""), [], []),
+        (Channel("747713001", "527", application="answer"), [], []),
+        (Channel("747713001", "527", application="uuid_bridge"), [], ["runs uuid_bridge"]),
+        (Channel("747713001", "527", application="playback"), [], ["runs playback"]),
+        (Channel("answer,sofia_sla:u9", "527", application="sofia_sla", asked=True), ["asked for another call"], []),
+        (Channel("answer,park", "527", application="park", asked=True), ["asked for another call"], []),
+        (Channel("answer,conference:x", "527", application="", asked=True), ["asked for another call"], []),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_call_that_is_where_none_can_be(call: Channel, at_once: list[str], later: list[str], known: bool) -> None:
+    sessions = [session("parked")] if known else []
+    plan = compare(IDS, sessions, [], {}, {"u1": call}, lambda _: True)
+    assert turned_out(plan) == (at_once, later)
+    assert [one.channel for one in (*plan.intruders, *plan.astray)] == ["u1"] * len(at_once + later)
+    # A call that is on its way, or out, becomes no session.
+    starts = not known and call.application in ("park", "conference") and not call.asked
+    assert [type(one) for one in plan.occurrences] == [SessionParked] * starts
+    assert turned_out(compare(IDS, [], [], {}, {"u1": call}, lambda _: False)) == ([], [])
+
+
+def test_a_member_that_is_no_session() -> None:
+    plan = compare(IDS, [], [{"id": ROOM, "closing": False}], {"x": Membership(ROOM, 5, True)}, {}, lambda _: True)
+    assert turned_out(plan) == ([], ["joined a room unasked"])
+    (member,) = plan.astray
+    assert (member.room_id, member.member_id, member.channel) == (ROOM, 5, "")
 
 
 @pytest.mark.parametrize("rooms", [[], [{"id": ROOM, "closing": True}]])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.events import (
+    CallIntruded,
     FileDone,
     JobAnswered,
     MemberJoined,
@@ -59,6 +60,55 @@ def test_a_channel_is_not_printed() -> None:
     """Occurrences are logged when an audit finds them."""
     parked = SessionParked(session_id="s", channel="a03719bf-9185-48d6-b57e-33c69bbc843a", did="1", caller_id="2")
     assert "a03719bf" not in str(parked)
+
+
+@pytest.mark.parametrize("trace", ["17_caller_listens_in_by_replaces.jsonl", "18_caller_takes_a_members_place.jsonl"])
+def test_a_caller_who_asks_for_another_call_is_told_before_anything_else(trace: str) -> None:
+    told = occurrences(trace)
+    ((first, intruder),) = [(at, one) for at, one in enumerate(told) if isinstance(one, CallIntruded)]
+    assert (intruder.how, intruder.address) == ("asked for another call", "127.0.0.1")
+    assert intruder.channel not in str(intruder)
+    of_it = [at for at, one in enumerate(told) if getattr(one, "session_id", "") == intruder.session_id]
+    assert of_it[0] == first
+    assert not any(isinstance(one, SessionParked) for one in told[first:])
+
+
+def event(name: str, direction: str = "inbound", **headers: str) -> Event:
+    given = {"Event-Name": name, "Unique-ID": "u1", "Call-Direction": direction, "Caller-Network-Addr": "192.0.2.7"}
+    lines = {**given, **{header.replace("_", "-"): value for header, value in headers.items()}}
+    return Event("".join(f"{header}: {value}\n" for header, value in lines.items()).encode())
+
+
+def asking(name: str, direction: str = "inbound") -> Event:
+    return Event(event(name, direction).raw + b"variable_sip_replaces_call_id: nobody\n")
+
+
+@pytest.mark.parametrize(
+    ("seen", "how"),
+    [
+        (event("CHANNEL_CREATE", Caller_Dialplan="XML"), None),
+        (event("CHANNEL_CREATE", Caller_Dialplan="inline"), "asked for another call"),
+        (event("CHANNEL_CREATE", "outbound", Caller_Dialplan="inline"), None),
+        # It found none, and is in the dialplan as any other; it asked all the same.
+        (asking("CHANNEL_CREATE"), "asked for another call"),
+        (asking("CHANNEL_PARK"), "asked for another call"),
+        (asking("CHANNEL_PARK", "outbound"), None),
+        (event("CHANNEL_BRIDGE"), "was bridged"),
+        (event("CHANNEL_BRIDGE", "outbound"), None),
+    ],
+)
+def test_a_call_that_is_where_none_can_be(seen: Event, how: str | None) -> None:
+    expected = how and CallIntruded(session_id=IDS.of("u1"), channel="u1", how=how, address="192.0.2.7")
+    assert translate(IDS, seen) == expected
+
+
+@pytest.mark.parametrize(("direction", "channel"), [("inbound", "u1"), ("outbound", "")])
+def test_only_a_call_that_came_in_could_be_hung_up(direction: str, channel: str) -> None:
+    room = "acW68-room-550e8400-e29b-41d4-a716-446655440003"
+    seen = event("CUSTOM", direction, Action="add-member", Conference_Name=room, Member_ID="7", Speak="true")
+    joined = translate(IDS, seen)
+    assert isinstance(joined, MemberJoined)
+    assert joined.channel == channel
 
 
 def test_files_are_named_by_file_not_by_the_head_of_the_queue() -> None:
