@@ -57,7 +57,8 @@ class Calls(Wire):
 
     def __init__(self, *channels: str) -> None:
         super().__init__()
-        parked = {"direction": "inbound", "initial_dest": "747713001", "cid_num": "5271", "application": "park"}
+        caller = {"initial_dest": "747713001", "cid_num": "5271", "ip_addr": "127.0.0.1", "initial_dialplan": "XML"}
+        parked = {"direction": "inbound", "application": "park", **caller}
         self.channels = json.dumps({"rows": [{"uuid": channel, **parked} for channel in channels]})
 
     def api(self, command: Any) -> str:

@@ -219,7 +219,7 @@ def test_a_call_that_asks_for_another_is_hung_up_before_the_store_is_asked(
 
     def away(steps: Any) -> Any:
         assert wire.sent == [HANGUP]  # type: ignore[union-attr]
-        return []
+        return [{} for _ in steps]
 
     monkeypatch.setattr(worker, "_run_many", away)
     pong = event("BACKGROUND_JOB", Job_UUID="p01-1-0", Job_Command="uptime")
