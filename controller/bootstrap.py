@@ -94,15 +94,15 @@ def allow_files(wanted: int) -> None:
 def open_store(config: Config, *, create: bool = True) -> Iterator[tuple[Store, str]]:
     """The configured store and its URL; the embedded one runs as long as anybody has it open.
 
-    `create`: whether to begin an embedded store that is not there. Raises EmbeddedStoreError, StoreUnavailable.
+    `create`: whether to create an embedded store that is not there. Raises EmbeddedStoreError, StoreUnavailable.
     """
     with ExitStack() as stack:
         if config.store.url is None:
             embedded = EmbeddedStore(config.store.data_dir, config.store.max_memory_mb << 20)
             if not create and not embedded.exists:
                 raise EmbeddedStoreError(
-                    f"there is no store in {embedded.data_dir}: `switchroom serve`, `app add` and `node add` begin it. "
-                    "If it is elsewhere, name the configuration file by --config"
+                    f"there is no store in {embedded.data_dir}: `switchroom serve`, `app add` and `node add` create it."
+                    " If it is elsewhere, name the configuration file by --config"
                 )
             embedded.start()
             stack.callback(embedded.stop)

@@ -52,7 +52,7 @@ FAULTS: dict[type[Exception], type[click.ClickException]] = {
 
 @dataclass(slots=True)
 class Context:
-    """What every command gets. The configuration is read when a command needs it. A store that is not there is begun
+    """What every command gets. The configuration is read when a command needs it. A store that is not there is created
     only by commands that have something to put into it.
     """
 

@@ -84,10 +84,10 @@ def examine(config: Config, file: Path | None) -> Iterator[Finding]:
 
 
 def _examine_place(data_dir: Path) -> Finding:
-    """Of an embedded store that is not begun: looking must not begin it."""
+    """Of an embedded store that is not there yet: looking must not create it."""
     above = next(folder for folder in data_dir.parents if folder.exists())
     if os.access(above, os.W_OK | os.X_OK):
-        return Finding("store", "reachable", f"nothing is stored yet; `switchroom serve` begins {data_dir}")
+        return Finding("store", "reachable", f"nothing is stored yet; `switchroom serve` creates {data_dir}")
     return Finding(
         "store",
         "reachable",

@@ -66,8 +66,9 @@ class EmbeddedStore:
 
     @property
     def exists(self) -> bool:
+        """An empty folder is no store."""
         try:
-            return self.data_dir.exists()
+            return self.data_dir.is_file() or (self.data_dir.is_dir() and any(self.data_dir.iterdir()))
         except PermissionError:
             return True  # for all we know; `start` tells
 

@@ -52,5 +52,5 @@ REASONS: dict[str, str] = {
     "url_refused": "The URL leads to no public address",
     "node_down": "The media node is not reachable. Try again in a few seconds.",
     "no_node": "No media node is available. Try again in a few seconds.",
-    "store_full": "The service is out of memory. What ends or shows something still works; try the rest again later.",
+    "store_full": "The store is full. Requests that end or read something still work; try this one again later.",
 }

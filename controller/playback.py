@@ -38,10 +38,15 @@ class PlaybackGuard:
         self._seconds = seconds
 
     def __call__(self, command: Play) -> dict[str, Any]:
-        """Raises Refused: `url_refused`, with the fields that are wrong, and what `may_play` raises."""
-        if self._allow_private:
-            return {}
-        hosts = [urlsplit(clean_url(url)).hostname or "" for url in command.urls]
+        """-> `{"node_urls"}`, as a node gets them. Raises Refused: `url_refused` with the fields that are wrong, or as
+        `may_play` does.
+        """
+        node_urls = [clean_url(url) for url in command.urls]
+        if not self._allow_private:
+            self._check(command, [urlsplit(url).hostname or "" for url in node_urls])
+        return {"node_urls": node_urls}
+
+    def _check(self, command: Play, hosts: list[str]) -> None:
         problems = {host: problem for host in set(hosts) if (problem := refusal(host))}
         names = [host for host in dict.fromkeys(hosts) if literal(host) is None]
         if names and not problems:
@@ -51,7 +56,6 @@ class PlaybackGuard:
         fields = [{"field": f"urls.{place}", "problem": problems[hosts[place]]} for place in wrong]
         if fields:
             raise Refused("url_refused", {"fields": fields})
-        return {}
 
     def _look_up(self, app: str, names: list[str]) -> dict[str, str]:
         """What is wrong, by name."""

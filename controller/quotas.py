@@ -1,4 +1,4 @@
-"""How much an app may have at a time. Each is checked in the step that would exceed it."""
+"""How much an app may have at a time. The step that would exceed a quota refuses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ QUOTAS: dict[str, int] = {
     "operations": 1000,  # playbacks that play or wait
     "url_bytes": 4 * MEBIBYTE,  # their URLs, as JSON
     "webhook_bytes": 64 * MEBIBYTE,  # undelivered webhooks
-    "failed_bytes": 64 * MEBIBYTE,  # failed webhooks that are kept: the oldest go first
+    "failed_bytes": 64 * MEBIBYTE,  # failed webhooks that are kept; nothing is refused, the oldest go
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -18,9 +19,7 @@ from controller.commands import (
     ListMembers,
     ListRooms,
     ListSessions,
-    Mute,
     Play,
-    Unmute,
 )
 from controller.errors import Refused, StoreUnavailable
 from controller.nodes import Nodes
@@ -31,7 +30,6 @@ from controller.store import keys
 from controller.store.store import Store, tell_endings
 from controller.webhooks.connection import Network
 from controller.webhooks.desk import Desk
-from esl.commands import clean_url
 
 PREFIX_LENGTH = 5
 # Rows of a listing that are read in one step, and steps for a page at the most: one that is narrowed may end short.
@@ -85,7 +83,7 @@ class Controller:
         # What is made of the script's answer.
         self._after: dict[type[Command], Callable[[Any, dict[str, Any], dict[str, Any]], dict[str, Any]]] = {
             **desk.after,
-            GetRoom: self._with_playback,
+            GetRoom: lambda command, _, answer: with_playback(store, keys.partition_of(command.app_id), answer),
         }
 
     def authenticate(self, app_id: str, api_key: str) -> App | None:
@@ -105,7 +103,8 @@ class Controller:
         if extra:
             args.update(extra(command, self._nodes))
         answer = self._page(kind, args) if kind in _PAGED else self._step(SCRIPTS[kind], args)
-        tell_endings(self._store, keys.partition_of(command.app_id), answer)
+        with suppress(StoreUnavailable):  # It is stored, and the node's worker goes on with it.
+            tell_endings(self._store, keys.partition_of(command.app_id), answer)
         after = self._after.get(kind)
         return after(command, args, answer) if after else answer
 
@@ -126,9 +125,6 @@ class Controller:
         app = self._registry.app(app_id)
         return app.quotas if app else QUOTAS
 
-    def _with_playback(self, command: GetRoom, _args: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-        return with_playback(self._store, keys.partition_of(command.app_id), answer)
-
     def health(self) -> dict[str, Any]:
         """-> `{"store": bool, "nodes": {prefix: bool}}`; never raises."""
         try:
@@ -143,13 +139,15 @@ class Controller:
         self._step("may_play", args)
 
     def _arguments(self, command: Command) -> dict[str, Any]:
-        """What the scripts of all commands need."""
+        """What the scripts of all commands need; queries need their fields only."""
         args = {name: getattr(command, name) for name in _FIELDS[type(command)]}
+        name = LOGGED.get(type(command))
+        if name is None:
+            return args
         target = args.get("session_id") or args.get("room_id")
         if target:
             args["node_up"] = self._nodes.is_up(target[:PREFIX_LENGTH])
-        args.update(cooldowns=self._cooldowns, command=LOGGED.get(type(command)), quotas=self._quotas(command.app_id))
-        return args
+        return {**args, "command": name, "cooldowns": self._cooldowns, "quotas": self._quotas(command.app_id)}
 
     def _step(self, script: str, args: dict[str, Any]) -> dict[str, Any]:
         answer = self._store.run(script, keys.partition_of(args["app_id"]), args)
@@ -181,7 +179,6 @@ def _new_operation(command: Play, _nodes: Nodes) -> dict[str, Any]:
     return {
         "operation_id": str(uuid.uuid4()),
         "urls": [orjson.dumps(url).decode() for url in command.urls],
-        "node_urls": [clean_url(url) for url in command.urls],
     }
 
 
@@ -189,8 +186,6 @@ def _new_operation(command: Play, _nodes: Nodes) -> dict[str, Any]:
 _EXTRA: dict[type[Command], Callable[[Any, Nodes], dict[str, Any]]] = {
     CreateRoom: _new_room,
     Play: _new_operation,
-    Mute: lambda *_: {"want": "mute"},
-    Unmute: lambda *_: {"want": "unmute"},
 }
 
 

@@ -106,13 +106,13 @@ def create_app(controller: Controller, *, settings: WebSettings | None = None) -
 
 
 def _admit(app: App) -> None:
-    """Ahead of everything else: the id first, as all that follows may log it; the key before all that may tell."""
+    """Ahead of all views: the request's id, which log lines need, then the key, before an answer reveals anything."""
     environ = request.environ
     given = environ.get("HTTP_X_REQUEST_ID", "")
     environ[context.REQUEST_ID] = given if _REQUEST_ID(given) else str(uuid.uuid4())
     request.max_content_length = most = app.limit_of_endpoint()
     auth.authenticate(environ)
-    # Here for the sake of requests whose body nobody will read.
+    # Werkzeug checks this only when a body is read, and not every view reads it.
     if (request.content_length or 0) > most:
         raise RequestEntityTooLarge
 

@@ -60,7 +60,7 @@ TITLES: dict[int, str] = {
     408: "Request took too long to arrive",
     413: "Request body too large",
     414: "Request line too long",
-    429: "Too many failed authentications. A right key is accepted at once.",
+    429: "Too many failed authentications. The correct key is accepted at any time.",
     431: "Request headers too large",
     500: "Internal error. The server's log says more under the X-Request-ID of this answer.",
     503: "Service temporarily unavailable. Try again in a few seconds.",

@@ -55,8 +55,8 @@ PARTITION: dict[str, tuple[str, int]] = {
     "cooldown": ("cooldown:%s:%s", 2),
     # string with expiry: theoretical arrival time (us) of an app's next request (GCRA); a second
     "rate": ("rate:%s", 1),
-    # hash: operations, url_bytes, webhook_bytes (undelivered), delivered_bytes, failed_bytes: what an app has of
-    # what is bounded; for good
+    # hash: operations, url_bytes, webhook_bytes (undelivered), delivered_bytes, failed_bytes: how much an app
+    # uses of each quota, and of what is kept; for good
     "usage": ("usage:%s", 1),
     # string with expiry of 60 s: JSON of the command that an app gave a command_uid, with its body, and of its answer
     "answer": ("answer:%s:%s", 2),

@@ -176,8 +176,9 @@ class Store:
 
 def tell_endings(store: Store, tag: str, answer: dict[str, Any]) -> None:
     """Go on telling what ended in a room, if a step's answer says that there is more (lib/endings.lua)."""
-    while room := answer.pop("ending", None):
-        answer.update(store.run("tell_endings", tag, {"room_id": room}))
+    rooms = answer.pop("ending", [])
+    while rooms:
+        rooms += store.run("tell_endings", tag, {"room_id": rooms.pop()}).get("ending", [])
 
 
 def _node(url: str) -> ClusterNode:

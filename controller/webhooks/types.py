@@ -34,7 +34,7 @@ CommandUid = Annotated[
 OperationId = Annotated[
     str,
     Field(
-        description="The playback, as `play` answered it; empty when none was there to stop or to set the volume of.",
+        description="The id that `play` returned; empty when nothing was playing.",
         examples=[OPERATION],
     ),
 ]
@@ -48,7 +48,7 @@ Cause = Annotated[
 # Beside a `reason`.
 MaybeCause = Annotated[
     str,
-    Field(default=None, description="The hangup cause, when `reason` is `hangup`.", examples=["NORMAL_CLEARING"]),
+    Field(default=None, description="The hangup cause, if it is one and known.", examples=["NORMAL_CLEARING"]),
 ]
 
 # Every `reason` that a webhook may give.
@@ -59,7 +59,7 @@ REASONS = {
     "room_destroyed": "The room was deleted.",
     "node_lost": "The media node has restarted, and its calls are gone.",
     "not_confirmed": "The media node did not confirm it within 10 s.",
-    "refused": "The media node refused it. The event log has its words.",
+    "refused": "The media node refused it; the operator's event log has its message.",
     "no_answer": "The media node did not answer, or the connection to it was lost meanwhile.",
     "node_unreachable": "The command could not be sent to the media node in time.",
     "no_member": "The member was out of the room already.",
@@ -82,7 +82,7 @@ class Data(BaseModel):
     ]
     resynced: Annotated[
         Literal[True],
-        Field(default=None, description="There when a comparison with the media node found it out, and not an event."),
+        Field(default=None, description="Present when a comparison with the media node found this, not an event."),
     ]
 
 
@@ -225,7 +225,7 @@ class ConferencePlayPaused(RoomData):
 
 
 class ConferencePlayStopped(RoomData):
-    """A stop has ended this playback; no `conference.play.finished` follows. Each that it ends is told, in order."""
+    """A stop has ended this playback; no `conference.play.finished` follows. It sends one for each, in order."""
 
     operation_id: OperationId
 

@@ -110,7 +110,7 @@ def node_lost(world: World) -> Callable[[], object]:
     def run() -> None:
         for number in range(MEMBERS):
             session = world.park(number + 1)
-            world.ask("mute", want="unmute", session_id=session)
+            world.ask("mute", command="unmute", session_id=session)
             if number % READ_COUNT == 0:
                 world.sent()
         while world.tell("jobs_lost")["more"]:

@@ -296,7 +296,7 @@ def test_delete_with_members(
     for session in sessions:
         assert hooks.wait("conference.member.left", uuid=session, room_id=room)["reason"] == "room_destroyed"
     types = hooks.types(room_id=room)
-    assert types[-4:] == ["conference.destroyed"] + ["conference.member.left"] * 3
+    assert types[-5:] == ["conference.destroyed", "conference.play.finished"] + ["conference.member.left"] * 3
     assert {room_service.get(f"/api/v1/sessions/{session}").body["state"] for session in sessions} == {"parked"}
 
 

@@ -151,7 +151,7 @@ READING = (
 
 
 @pytest.mark.parametrize("command", READING)
-def test_a_store_that_is_not_there_is_not_begun_by_looking(
+def test_a_store_that_is_not_there_is_not_created_by_looking(
     switchroom: Switchroom, config: Config, command: str
 ) -> None:
     result = switchroom(*command.split())

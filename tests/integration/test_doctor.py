@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def node() -> Iterator[Emulator]:
 
 @pytest.fixture
 def values(tmp_path: Path, node: Emulator) -> dict[str, Any]:
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "appendonlydir").mkdir(parents=True)
     return {
         "store": {"data_dir": tmp_path / "data"},
         "nodes": [{"prefix": "acW68", "esl": "{}:{}".format(*node.address), "password": PASSWORD}],
@@ -142,23 +143,26 @@ def test_a_clock_that_is_off(
     assert re.fullmatch(r"(59|60|61) s off ours", found["node acW68", "clock"].detail)
 
 
-def test_a_store_that_is_not_begun_is_not_begun_by_looking(values: dict[str, Any], tmp_path: Path) -> None:
+def test_a_store_that_is_not_there_is_not_created_by_looking(values: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "data" / "appendonlydir").rmdir()
+    assert faults(values) == {}
+    assert not list((tmp_path / "data").iterdir())
     (tmp_path / "data").rmdir()
     assert faults(values) == {}
     assert not (tmp_path / "data").exists()
 
 
-def test_a_store_that_could_not_be_begun(
+def test_a_store_that_could_not_be_created(
     values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "data").rmdir()
+    shutil.rmtree(tmp_path / "data")
     # As root may write everywhere, which is whom the tests may run as.
     monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
     assert faults(values)["store", "reachable"].detail.endswith(f"no right to write in {tmp_path}")
 
 
 def test_a_store_whose_place_is_taken(values: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "data").rmdir()
+    shutil.rmtree(tmp_path / "data")
     (tmp_path / "data").touch()
     assert "File exists" in faults(values)["store", "reachable"].detail
 

@@ -458,3 +458,29 @@ def test_what_is_much_to_tell_is_told_in_parts(world: World, room: str, how: str
     rest = [data["operation_id"] for type_, data in world.webhooks() if type_ == kind]
     assert first + rest == operations
     assert world.store.client.hget(keys.key(world.tag, "usage", "demo"), "operations") == b"0"
+
+
+@pytest.mark.parametrize("how", ["plays on", "stop"])
+def test_a_playback_of_version_0_1_goes_on(world: World, room: str, how: str) -> None:
+    world.play(room, A, B)
+    (first,) = take(world, "play")
+    operation = keys.key(world.tag, "operation", "op1")
+    world.store.client.delete(*(keys.key(world.tag, name, "op1") for name in ("urls", "node_urls")))
+    world.store.client.delete(keys.key(world.tag, "usage", "demo"))
+    world.store.client.hdel(operation, "bytes")
+    world.store.client.hset(operation, "urls", f'["{A}","{B}"]')
+    world.webhooks()
+    if how == "stop":
+        world.ask("stop", room_id=room)
+    else:
+        world.answer(first["job"])
+        (second,) = take(world, "play")
+        assert second["url"] == B
+        world.answer(second["job"])
+        done(world, room, 0)
+        done(world, room, 1)
+    ((_, data),) = world.webhooks()
+    assert data["operation_id"] == "op1"
+    assert how == "stop" or [result["url"] for result in data["results"]] == [A, B]
+    usage = world.store.client.hgetall(keys.key(world.tag, "usage", "demo"))
+    assert (usage[b"operations"], usage[b"url_bytes"]) == (b"0", b"0")

@@ -163,9 +163,9 @@ def test_a_kick_of_a_member_that_is_gone_already_is_a_leave(world: World) -> Non
 def test_mute_and_unmute(world: World) -> None:
     room = world.create()
     session = world.joined(room)
-    assert world.ask("mute", want="mute", session_id=session)["refused"] == "already_muted"
-    assert world.ask("mute", want="unmute", session_id=session, command_uid="u")["status"] == "unmuted"
-    assert world.ask("mute", want="unmute", session_id=session)["refused"] == "unmute_pending"
+    assert world.ask("mute", command="mute", session_id=session)["refused"] == "already_muted"
+    assert world.ask("mute", command="unmute", session_id=session, command_uid="u")["status"] == "unmuted"
+    assert world.ask("mute", command="unmute", session_id=session)["refused"] == "unmute_pending"
     world.webhooks()
     (command,) = world.sent()
     world.tell("member_muted", session_id=session, room_id=room, member_id=1, muted=False)
@@ -183,7 +183,7 @@ def test_mute_and_unmute(world: World) -> None:
 def test_a_mute_that_fails(world: World, how: str) -> None:
     room = world.create()
     session = world.joined(room)
-    world.ask("mute", want="unmute", session_id=session, command_uid="u")
+    world.ask("mute", command="unmute", session_id=session, command_uid="u")
     (command,) = world.sent()
     world.webhooks()
     if how == "refused":
@@ -194,7 +194,7 @@ def test_a_mute_that_fails(world: World, how: str) -> None:
     ((kind, data),) = world.webhooks()
     assert (kind, data["command"], data["command_uid"]) == ("conference.command.failed", "unmute", "u")
     assert world.session(session)["muted"] is True
-    assert world.ask("mute", want="mute", session_id=session)["refused"] == "already_muted"
+    assert world.ask("mute", command="mute", session_id=session)["refused"] == "already_muted"
 
 
 def test_a_hangup_inside_a_room_is_left_then_ended(world: World) -> None:
@@ -384,9 +384,9 @@ def test_cooldowns_are_started_by_what_was_accepted_only(store: Store) -> None:
     assert world.ask("leave", session_id=session)["refused"] == "rate_limited"
     world.sent()
     world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
-    assert world.ask("mute", want="mute", session_id=session)["refused"] == "already_muted"
-    assert world.ask("mute", want="unmute", session_id=session)["status"] == "unmuted"
-    assert world.ask("mute", want="mute", session_id=session)["refused"] == "rate_limited"
+    assert world.ask("mute", command="mute", session_id=session)["refused"] == "already_muted"
+    assert world.ask("mute", command="unmute", session_id=session)["status"] == "unmuted"
+    assert world.ask("mute", command="mute", session_id=session)["refused"] == "rate_limited"
 
 
 def test_the_apps_own_limit(store: Store) -> None:
@@ -406,9 +406,9 @@ def test_a_command_uid_repeated_does_nothing(world: World) -> None:
     assert world.ask("join", session_id=session, room_id=room, command_uid="same") == first
     assert world.sent() == []
     # A refusal is no answer to keep.
-    assert world.ask("mute", want="mute", session_id=session, command_uid="m")["refused"] == "already_muted"
+    assert world.ask("mute", command="mute", session_id=session, command_uid="m")["refused"] == "already_muted"
     world.tell("member_muted", session_id=session, room_id=room, member_id=1, muted=False)
-    assert world.ask("mute", want="mute", session_id=session, command_uid="m")["status"] == "muted"
+    assert world.ask("mute", command="mute", session_id=session, command_uid="m")["status"] == "muted"
 
 
 def test_a_command_uid_means_one_command(world: World) -> None:
@@ -420,8 +420,8 @@ def test_a_command_uid_means_one_command(world: World) -> None:
     assert world.ask("join", session_id=stranger, room_id=room, command_uid="same")["refused"] == "command_uid_taken"
     assert len(world.sent()) == 1
     world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
-    assert world.ask("mute", want="unmute", session_id=session, command_uid="first")["status"] == "unmuted"
-    assert world.ask("mute", want="mute", session_id=session, command_uid="first")["refused"] == "command_uid_taken"
+    assert world.ask("mute", command="unmute", session_id=session, command_uid="first")["status"] == "unmuted"
+    assert world.ask("mute", command="mute", session_id=session, command_uid="first")["refused"] == "command_uid_taken"
     assert world.ask("leave", session_id=session, command_uid="another")["status"] == "leaving"
 
 

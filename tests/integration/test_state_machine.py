@@ -54,7 +54,7 @@ class Machine:
         self.world.ask("leave", session_id=self._session())
 
     def mute(self) -> None:
-        self.world.ask("mute", session_id=self._session(), want=self.random.choice(["mute", "unmute"]))
+        self.world.ask("mute", session_id=self._session(), command=self.random.choice(["mute", "unmute"]))
 
     def play(self) -> None:
         urls = URLS[: self.random.randint(1, 3)]

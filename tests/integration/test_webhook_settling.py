@@ -153,6 +153,25 @@ def test_the_oldest_go_when_there_is_too_much(store: Store, step: str) -> None:
     assert [f"msg_{TAG.strip('{}')}-{entry.decode()}" for entry in listed] == kept
 
 
+def test_a_list_that_has_lapsed_is_counted_no_more(store: Store) -> None:
+    outbox = Outbox(store)
+    token = lease(store)
+
+    def deliver(count: int) -> list[str]:
+        webhooks = outbox.put(APP, *[ROOM] * count)
+        batch = [{**result(webhook.partition("-")[2], "delivered", 0), "log": {}} for webhook in webhooks]
+        store.run("delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT})
+        return webhooks
+
+    deliver(5)
+    store.client.hset(keys.key(TAG, "usage", APP), "delivered_bytes", 4 << 20)
+    lapsed = [key for key in store.client.scan_iter() if store.client.ttl(key) > 0]
+    store.client.delete(*lapsed)
+    later = deliver(5)
+    assert [webhook for webhook in later if outbox.record(webhook)] == later
+    assert used(store) == sizes(store)
+
+
 def test_another_s_lease_stores_nothing(store: Store) -> None:
     outbox = Outbox(store)
     token = lease(store)

@@ -37,7 +37,9 @@ class World:
     # As the API
 
     def ask(self, script: str, **args: Any) -> dict[str, Any]:
-        answer = self.store.run(script, self.tag, {"app_id": self.app_id, **self.limits, **args})
+        command = {"create_room": "create", "delete_room": "delete"}.get(script, script)
+        given = {"app_id": self.app_id, "command": command, **self.limits, **args}
+        answer = self.store.run(script, self.tag, given)
         if not self.dies:
             tell_endings(self.store, self.tag, answer)
         return answer

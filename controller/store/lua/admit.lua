@@ -1,5 +1,5 @@
--- Counts a request of an app, ahead of all that it asks (GCRA: an even rate with one second's worth of burst). Over the
--- limit: the ms until the next may come.
+-- Counts a request of an app before anything else is done for it (GCRA: an even rate with one second's worth of burst).
+-- Refuses above the rate, with the ms to wait.
 local interval = 1000000 / A.rate
 local arrival = math.max(tonumber(redis.call("GET", K.rate(A.app_id)) or 0), NOW_US)
 local wait = arrival + interval - NOW_US - 1000000

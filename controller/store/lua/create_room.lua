@@ -11,6 +11,6 @@ redis.call("HSET", K.room(r.id), "app", A.app_id, "node", A.node, "name", A.name
 redis.call("HSET", K.names(A.app_id), A.name, r.id)
 redis.call("ZADD", K.rooms(A.app_id), redis.call("INCR", K.order()), r.id)
 redis.call("SADD", K.node_rooms(A.node), r.id)
-log("command", "create", { app = A.app_id, room = r.id })
+log("command", A.command, { app = A.app_id, room = r.id })
 tell(r, "conference.created", { name = A.name })
 return cjson.encode({ room_id = r.id })

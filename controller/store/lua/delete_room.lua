@@ -2,7 +2,7 @@
 local r, no = own_room(A.room_id)
 if no then return no end
 
-log("command", "delete", { app = A.app_id, room = r.id })
+log("command", A.command, { app = A.app_id, room = r.id })
 redis.call("HDEL", K.names(r.app), r.name)
 redis.call("ZREM", K.rooms(r.app), r.id)
 change(K.room(r.id), r, { closing = 1 })

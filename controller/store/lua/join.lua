@@ -3,11 +3,11 @@ local s, no = own_session(A.session_id)
 if no then return no end
 local r, no_room = own_room(A.room_id)
 if no_room then return no_room end
-local first = first_answer("join")
+local first = first_answer()
 if first then return first end
 -- A repeat is no new command, and no cooldown keeps it away.
 local repeated = s.room == r.id and ({ joining = "joining", joined = "already_joined" })[s.state]
-if repeated then return accept(nil, "join", s, { status = repeated, room_id = r.id }) end
+if repeated then return accept(nil, s, { status = repeated, room_id = r.id }) end
 local limit = limited("conference", s.id)
 if limit then return limit end
 if s.room and s.room ~= r.id then return refuse("in_other_room", { room_id = s.room }) end
@@ -20,4 +20,4 @@ local job = send(s.node, "join", { app = s.app, room = r.id, session = s.id })
 redis.call("SADD", K.present(r.id), s.id)
 set_state(s, "joining", { room = r.id, job = job, muted = 1, uid = A.command_uid })
 due(s.node, "join", s.id)
-return accept("conference", "join", s, { status = "joining", room_id = r.id })
+return accept("conference", s, { status = "joining", room_id = r.id })

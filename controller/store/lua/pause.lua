@@ -11,6 +11,6 @@ start_cooldown("conference_control", r.id)
 local paused = r.status ~= "paused"
 playback_status(r, paused and "paused" or "playing", r.operation)
 send_pause(r)
-log("command", "pause", { app = r.app, room = r.id, operation = r.operation })
+log("command", A.command, { app = r.app, room = r.id, operation = r.operation })
 tell(r, "conference.play.paused", { operation_id = r.operation, paused = paused })
 return cjson.encode({ operation_id = r.operation, status = paused and "paused" or "resumed" })

@@ -13,7 +13,7 @@ redis.call("RPUSH", K.node_urls(A.operation_id), unpack(A.node_urls))
 redis.call("RPUSH", K.operations(r.id), A.operation_id)
 use(r.app, "operations", 1)
 use(r.app, "url_bytes", bytes)
-log("command", "play", { app = r.app, room = r.id, operation = A.operation_id })
+log("command", A.command, { app = r.app, room = r.id, operation = A.operation_id })
 if r.operation == "" then playback_status(r, "playing", A.operation_id) end
 tell(r, "conference.play.started", { operation_id = A.operation_id }, '"urls":[' .. urls .. "]")
 advance(r)

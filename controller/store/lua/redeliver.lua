@@ -9,5 +9,5 @@ local cannot = cannot_send()
 if cannot then return cannot end
 send_again(app, A.entry, r[2])
 refresh_aside(app)
-log("command", "webhook.redeliver", { app = app, webhook = A.webhook_id })
+log("command", A.command, { app = app, webhook = A.webhook_id })
 return cjson.encode({ webhook_id = A.webhook_id, status = "retrying" })

@@ -7,5 +7,5 @@ if redis.call("HEXISTS", K.redeliveries(), A.app_id) == 1 then return refuse("re
 local from, to = string.format("%.0f", A.since * 1024), string.format("(%.0f", A.till * 1024)
 local count = redis.call("ZCOUNT", K.deliveries(A.app_id, "failed"), from, to)
 if count > 0 then redis.call("HSET", K.redeliveries(), A.app_id, from .. " " .. to) end
-log("command", "webhook.redeliver", { app = A.app_id, webhooks = count })
+log("command", A.command, { app = A.app_id, webhooks = count })
 return cjson.encode({ webhooks = count })

@@ -6,5 +6,5 @@ local set = redis.call("HMGET", key, "secret", "secret_base")
 local before = set[2] == A.secret_base and set[1] or A.configured
 redis.call("HSET", key, "secret", A.secret, "secret_base", A.secret_base, "old_secret", before, "old_until", NOW + BOTH_MS)
 redis.call("INCR", K.endpoints())
-log("command", "webhook.secret.rotated", { app = A.app_id })
+log("command", A.command, { app = A.app_id })
 return cjson.encode({ old_until = NOW + BOTH_MS })

@@ -2,8 +2,8 @@
 -- for good: when a link comes up, what the comparison found is told ahead of the events that came meanwhile.
 if fenced() then return refuse("fenced") end
 if redis.call("EXISTS", K.session(A.session_id), K.ended(A.session_id)) > 0 then return cjson.encode({ known = true }) end
-if redis.call("ZCARD", K.sessions(A.app_id)) >= A.quotas.sessions
-  or tonumber(redis.call("HGET", K.usage(A.app_id), "webhook_bytes") or 0) > A.quotas.webhook_bytes then
+local quotas = A.quotas
+if used(A.app_id, "sessions") >= quotas.sessions or used(A.app_id, "webhook_bytes") > quotas.webhook_bytes then
   log("refused", "call", { app = A.app_id, did = A.did, reason = "quota_exceeded" })
   return refuse("quota_exceeded")
 end

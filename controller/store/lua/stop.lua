@@ -6,7 +6,7 @@ if limit then return limit end
 
 start_cooldown("conference_control", r.id)
 local operation = r.operation
-log("command", "stop", { app = r.app, room = r.id, operation = operation })
+log("command", A.command, { app = r.app, room = r.id, operation = operation })
 if end_operations(r, "stopped") == 0 then tell(r, "conference.play.stopped", { operation_id = "" }) end
 -- Also with nothing playing as far as is known: a play that counts as failed may be heard after all.
 silence(r)

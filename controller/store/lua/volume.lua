@@ -8,7 +8,7 @@ if full then return full end
 
 start_cooldown("conference_control", r.id)
 change(K.room(r.id), r, { volume = A.volume })
-log("command", "volume", { app = r.app, room = r.id, operation = r.operation, volume = A.volume })
+log("command", A.command, { app = r.app, room = r.id, operation = r.operation, volume = A.volume })
 fix_volume(r)
 tell(r, "conference.play.volume_changed", { operation_id = r.operation, volume = A.volume })
 return cjson.encode({ operation_id = r.operation, status = "volume_changed", volume = A.volume })

@@ -1,7 +1,7 @@
 -- What comes before a command or query itself, in the API's order: whose is it, how often, is the node there.
 
--- A command (A.command, none for a query) that is refused leaves a line in the event log, unless a limit is why: such
--- lines would soon be all there is. A room that is not created has no id to be found by.
+-- A command (A.command, none for a query) that is refused leaves a line in the event log, unless it came too often: too
+-- many of these would fill the log. A room that was not created is logged by its name.
 local refusal = refuse
 local function refuse(code, detail)
   if A.command and code ~= "rate_limited" then
@@ -32,12 +32,10 @@ local function limited(group, id)
   if not A.node_up then return refuse("node_down") end
 end
 
--- Refuses what would exceed a quota of the app by `more`.
+-- Refuses a command that needs `more` of a quota than is left.
 local function exceeded(quota, more)
-  local used = quota == "rooms" and redis.call("ZCARD", K.rooms(A.app_id))
-    or tonumber(redis.call("HGET", K.usage(A.app_id), quota) or 0)
-  local most = A.quotas[quota]
-  if used + more > most then return refuse("quota_exceeded", { quota = quota, limit = most, used = used }) end
+  local now, limit = used(A.app_id, quota), A.quotas[quota]
+  if now + more > limit then return refuse("quota_exceeded", { quota = quota, limit = limit, used = now }) end
 end
 
 local function start_cooldown(group, id)
@@ -46,21 +44,21 @@ local function start_cooldown(group, id)
 end
 
 -- What a command_uid stands for: this very command to this session.
-local function named_command(type) return type .. " " .. A.session_id .. " " .. (A.room_id or "") end
+local function named_command() return A.command .. " " .. A.session_id .. " " .. (A.room_id or "") end
 
 -- The answer to a command whose command_uid was used within the last minute: the first one, or that it names another.
-local function first_answer(type)
+local function first_answer()
   local raw = A.command_uid and redis.call("GET", K.answer(A.app_id, A.command_uid))
   if not raw then return nil end
   local first = cjson.decode(raw)
-  return first.command == named_command(type) and first.answer or refuse("command_uid_taken")
+  return first.command == named_command() and first.answer or refuse("command_uid_taken")
 end
 
 -- The session of a command to a member, or the answer that it gets instead.
-local function own_member(group, type)
+local function own_member(group)
   local s, no = own_session(A.session_id)
   if no then return nil, no end
-  local first = first_answer(type)
+  local first = first_answer()
   if first then return nil, first end
   if not s.room then return nil, refuse("not_in_room") end
   local limit = limited(group, s.id)
@@ -71,14 +69,14 @@ local function own_member(group, type)
 end
 
 -- The end of an accepted session command.
-local function accept(group, type, s, answer)
+local function accept(group, s, answer)
   if group then start_cooldown(group, s.id) end
   local text = cjson.encode(answer)
   if A.command_uid then
-    redis.call("SET", K.answer(A.app_id, A.command_uid), cjson.encode({ command = named_command(type), answer = text }),
+    redis.call("SET", K.answer(A.app_id, A.command_uid), cjson.encode({ command = named_command(), answer = text }),
       "EX", 60)
   end
-  log("command", type, { app = A.app_id, room = answer.room_id, session = s.id, command_uid = A.command_uid,
+  log("command", A.command, { app = A.app_id, room = answer.room_id, session = s.id, command_uid = A.command_uid,
     answer = answer.status })
   return text
 end

@@ -58,6 +58,17 @@ local function use(app, quota, amount)
   redis.call("HINCRBY", K.usage(app), quota, amount)
 end
 
+local COUNTED = {
+  rooms = function(app) return redis.call("ZCARD", K.rooms(app)) end,
+  sessions = function(app) return redis.call("ZCARD", K.sessions(app)) end,
+}
+
+-- How much an app uses of a quota.
+local function used(app, quota)
+  local count = COUNTED[quota]
+  return count and count(app) or tonumber(redis.call("HGET", K.usage(app), quota) or 0)
+end
+
 -- `more`: further fields, as JSON, of what is large and JSON already.
 local function emit(key, lane, type, data, more)
   data.sequence = redis.call("HINCRBY", key, "seq", 1)

@@ -35,7 +35,7 @@ local function trim(app, status)
     local id = redis.call("ZRANGE", list, 0, 0)[1]
     if not id then return end
     local over = redis.call("ZCARD", list) > KEPT[status].count
-      or tonumber(redis.call("HGET", K.usage(app), status .. "_bytes") or 0) > most
+      or used(app, status .. "_bytes") > most
     if not over and redis.call("EXISTS", K.delivery(id)) == 1 then return end
     redis.call("DEL", K.delivery(id))
     unlist(app, id, status)
@@ -46,6 +46,11 @@ end
 local function file(app, id, status, old)
   if old and LIST[old] ~= LIST[status] then unlist(app, id, old) end
   local list, kept = K.deliveries(app, LIST[status]), KEPT[LIST[status]]
+  -- A list that has lapsed took its records with it, but not what was counted of them.
+  if kept and redis.call("EXISTS", list) == 0 then
+    redis.call("DEL", K.sizes(app, status))
+    redis.call("HDEL", K.usage(app), status .. "_bytes")
+  end
   redis.call("HSET", K.delivery(id), "status", status)
   redis.call("ZADD", list, string.format("%.0f", position(id)), id)
   if kept then

@@ -1,12 +1,12 @@
 -- How a room's operations end before their time, and how a room that was deleted goes. There may be much to tell, so it is
--- told in parts: the operations wait in `ending`, and whoever gets an answer with `ending` (a room id) runs
--- tell_endings.lua until there is none. Should that process die, the node's worker does so later (`due`).
+-- told in parts: the operations wait in `ending`, and whoever gets an answer with `ending` (room ids) runs
+-- tell_endings.lua for each until there is none. Should that process die, the node's worker does so later (`due`).
 
 local PART = 128 -- told in a step: each file counts one, and so do each 1,024 bytes of URLs
-local untold -- the room of which more is to be told
+local untold = {} -- rooms of which more is to be told
 
 local function result(fields)
-  fields.ending = untold
+  if #untold > 0 then fields.ending = untold end
   return cjson.encode(fields)
 end
 
@@ -28,15 +28,14 @@ local function tell_endings(r)
   while left > 0 do
     local id = redis.call("LPOP", K.ending(r.id))
     if not id then break end
-    local o = get(K.operation(id))
-    o.id = id
+    local o = read_operation(id)
     if o.ending == "stopped" then tell(r, "conference.play.stopped", { operation_id = id })
     else tell_finished(r, o, o.ending) end
     left = left - o.total - o.bytes / 1024
     forget_operation(r.app, id, o.bytes)
   end
   if redis.call("EXISTS", K.ending(r.id)) == 1 then
-    untold = r.id
+    untold[#untold + 1] = r.id
     due(r.node, "ending", r.id)
   else
     settled(r.node, "ending", r.id)

@@ -1,4 +1,4 @@
--- The room in which A may play URLs of so many bytes now, or nil and the refusal.
+-- The room, if the app may play URLs of so many bytes in it now; else nil and the refusal.
 local MOST_OPERATIONS = 100
 
 local function playable_room(bytes)

@@ -14,12 +14,31 @@ local function url_state(o, i)
   return state, why
 end
 
--- Nil for one that is over, also if that is yet to be told.
-local function get_operation(id)
+-- A playback that version 0.1 stored has its URLs in its hash.
+local function move_urls(id, o)
+  local urls = cjson.decode(o.urls)
+  for _, url in ipairs(urls) do
+    redis.call("RPUSH", K.urls(id), cjson.encode(url))
+    redis.call("RPUSH", K.node_urls(id), url)
+  end
+  change(K.operation(id), o, { bytes = #o.urls })
+  clear(K.operation(id), o, "urls")
+  use(o.app, "operations", 1)
+  use(o.app, "url_bytes", o.bytes)
+end
+
+local function read_operation(id)
   local o = get(K.operation(id))
-  if not o or o.ending then return nil end
+  if not o then return nil end
+  if o.urls then move_urls(id, o) end
   o.id = id
   return o
+end
+
+-- Nil for one that is over, also if that is yet to be told.
+local function get_operation(id)
+  local o = read_operation(id)
+  return o and not o.ending and o or nil
 end
 
 local function playback_status(r, status, operation)
@@ -128,6 +147,7 @@ local function advance(r)
     local next, total = unpack(redis.call("HMGET", K.operation(id), "next", "total"))
     local i = tonumber(next)
     if i < tonumber(total) then
+      read_operation(id)
       redis.call("HSET", K.operation(id), "next", i + 1, "u" .. i, "sent", "v" .. i, r.volume)
       local job = send(r.node, "play", { app = r.app, room = r.id, operation = id, index = i,
         url = redis.call("LINDEX", K.node_urls(id), i), volume = tonumber(r.volume) })
