@@ -9,10 +9,11 @@ from typing import Any
 import gevent
 import orjson
 import pytest
+from gevent import monkey
 
 from controller.store import keys
 from controller.store.store import Store
-from controller.webhooks.connection import Network, tls_context
+from controller.webhooks.connection import SHARE, AttemptFailed, Connections, Network, tls_context
 from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.schedule import Schedule
 from tests.integration import webhook_fixtures as fixtures
@@ -50,6 +51,18 @@ def test_a_webhook_arrives_signed_and_leaves_the_outbox(outbox: Outbox, receiver
     record = outbox.record(expected)
     assert (record["status"], record["lane"], orjson.loads(record["data"])) == ("delivered", ROOM % 1, body["data"])
     assert orjson.loads(record["a1"]).items() >= {"status": 200, "answer": "ok"}.items()
+
+
+def test_an_endpoint_is_told_nothing_else_and_asked_without_a_proxy(
+    outbox: Outbox, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://user:word@127.0.0.1:1")
+    start()
+    outbox.put(outbox.app("demo", receiver.url), ROOM % 1)
+    (request,) = receiver.wait(1)
+    of_http = {"host", "user-agent", "accept", "content-type", "content-length"}
+    assert set(request.headers) == of_http | {"webhook-id", "webhook-timestamp", "webhook-signature"}
 
 
 def test_what_was_there_before_the_dispatcher_is_delivered_in_order(
@@ -413,6 +426,25 @@ def test_the_address_that_was_checked_is_the_one_connected_to(outbox: Outbox, re
     assert orjson.loads(outbox.record(webhook)["a1"])["error"] == "blocked: it leads to an address that is not public"
     assert looked_up == ["rebinding.example"]
     assert receiver.connections == 0
+
+
+def test_dead_names_of_one_app_hold_up_no_other(receiver: Receiver) -> None:
+    # One that threads wait for, and not greenlets.
+    silence = monkey.get_original("threading", "Lock")()
+
+    def resolve(host: str, port: int) -> list[str]:
+        if host.startswith("dead"):
+            with silence:
+                pass
+        return ["127.0.0.1"]
+
+    network = Network(allow_private=True, resolve=resolve, threads=SHARE + 1)
+    with silence:
+        for number in range(2 * SHARE):
+            with pytest.raises(AttemptFailed, match="no answer within"):
+                Connections("attacker", f"http://dead{number}.example/", network).post({}, b"{}", 0.05)
+        url = receiver.url.replace("127.0.0.1", "app.example")
+        assert Connections("other", url, network).post({}, b"{}", 10).status == 200
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
-"""docs/reliability.md names a test for each promise: that test is there."""
+"""docs/reliability.md and docs/security.md name a test for each promise: that test is there."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+import pytest
 
 PROJECT = Path(__file__).parents[2]
 NAMED = re.compile(r"`((?:[\w/]+/)?test_\w+\.py)?(?:::(test_\w+))?`")
@@ -22,8 +24,9 @@ def missing(text: str) -> list[str]:
     return lost
 
 
-def test_every_test_that_a_promise_names_is_there() -> None:
-    text = (PROJECT / "docs" / "reliability.md").read_text()
+@pytest.mark.parametrize("name", ["reliability.md", "security.md"])
+def test_every_test_that_a_promise_names_is_there(name: str) -> None:
+    text = (PROJECT / "docs" / name).read_text()
     assert len(NAMED.findall(text)) > 30
     assert missing(text) == []
 
