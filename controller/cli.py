@@ -316,7 +316,7 @@ def node() -> None:
     envvar="SWITCHROOM_NODE_PASSWORD",
     help="Of its Event Socket. Asked for if not given; a command line can be read by others.",
 )
-@click.option("--sip", help="host:port on which other nodes reach it.")
+@click.option("--sip", help="host:port for SIP between nodes; not used yet.")
 @click.option("--profile", default="default", show_default=True, help="The conference profile that rooms use.")
 @click.pass_obj
 def node_add(context: Context, *, prefix: str, esl: str, password: str, sip: str | None, profile: str) -> None:

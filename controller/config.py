@@ -196,7 +196,7 @@ class NodeConfig(_Section):
     prefix: Prefix = Field(description="the node's own 5 letters and digits, with which its room ids begin")
     esl: Esl = Field(description="host:port of the node's Event Socket")
     password: Password = Field(description="the password of its Event Socket")
-    sip: Sip | None = Field(default=None, description="host:port on which other nodes reach it over SIP")
+    sip: Sip | None = Field(default=None, description="host:port for SIP between nodes; not used yet")
     profile: Profile = Field(default="default", description="the conference profile that rooms use")
 
     def to_node(self, source: str) -> Node:

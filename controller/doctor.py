@@ -27,6 +27,7 @@ from controller.webhooks.addresses import is_public
 from esl import commands as esl
 from esl.connection import Connection
 from esl.errors import AuthenticationError, EslError
+from esl.guards import GUARDS
 
 WELL_KNOWN_PASSWORD = "ClueCon"  # noqa: S105 (the one that FreeSWITCH ships with)
 MODULES = ("mod_conference", "mod_sofia", "mod_event_socket", "mod_dptools", "mod_commands")
@@ -232,6 +233,15 @@ def _loaded(module: str) -> Callable[[Node, str], Verdict]:
     return judge
 
 
+def _guarded(value: str) -> Callable[[Node, str], Verdict]:
+    def judge(_node: Node, reply: str) -> Verdict:
+        if reply.strip() == value:
+            return "callers keep to their own calls", ""
+        return "callers can take over each other's calls", f"set it to `{value}` in vars.xml and `reloadxml`"
+
+    return judge
+
+
 def _judge_prefix(node: Node, reply: str) -> Verdict:
     """A node that is not of our making may not say; one that does must be the one that was meant."""
     said = reply.strip()
@@ -293,4 +303,5 @@ _NODE_CHECKS: tuple[tuple[str, esl.Command, Callable[[Node, str], Verdict]], ...
     ("profile", esl.LocateConfiguration("conference.conf"), _judge_profile),
     ("playback", esl.ShowFileFormats(), _judge_playback),
     ("clock", esl.Epoch(), _judge_clock),
+    *((name, esl.GlobalVariable(name), _guarded(value)) for name, value in GUARDS.items()),
 )

@@ -34,7 +34,8 @@ END
 )
 
 echo "$LAB_CALLS calls of $LAB_SECONDS s from $here to $LAB_DID at $LAB_SIP"
-(cd "$folder" && exec sipp "$LAB_SIP" -sf caller.xml -m "$LAB_CALLS" -l "$LAB_CALLS" -r "$LAB_CALLS" -d "${LAB_SECONDS}000" \
+# Over TCP: a node takes no UDP.
+(cd "$folder" && exec sipp "$LAB_SIP" -t t1 -sf caller.xml -m "$LAB_CALLS" -l "$LAB_CALLS" -r "$LAB_CALLS" -d "${LAB_SECONDS}000" \
     -i "$here" -mi "$here" -nostdin -trace_err -error_file errors >/dev/null 2>&1 </dev/null) &
 sipp=$!
 

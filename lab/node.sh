@@ -31,6 +31,9 @@ if ! diff -qr freeswitch-conf /etc/switchroom/freeswitch-conf >/dev/null 2>&1; t
 fi
 settings=$(lab/render.sh node)
 put /etc/switchroom/node.env 600 <<<"$settings" && changed=yes
+addresses=$(lab/render.sh addresses)
+put /etc/switchroom/addresses.nft 644 <<<"$addresses" && changed=yes
+put /etc/switchroom/node.nft 644 <lab/node.nft && changed=yes
 put /etc/systemd/system/switchroom-node.service 644 <systemd/switchroom-node.service && changed=yes
 if [ -n "$changed" ]; then
     systemctl daemon-reload

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints a configuration file of the lab: render.sh node|controller. What it needs is in the environment.
+# Prints a configuration file of the lab: render.sh node|addresses|controller. What it needs is in the environment.
 set -euo pipefail
 
 node() {
@@ -10,7 +10,14 @@ SWITCHROOM_NODE_ESL_PASSWORD=$LAB_PASSWORD
 SWITCHROOM_NODE_CONTROLLERS=$LAB_CONTROLLER/32
 SWITCHROOM_NODE_SIP_IP=$NODE_ADDRESS
 SWITCHROOM_NODE_TRUNKS=$LAB_TRUNKS
-SWITCHROOM_NODE_PEERS=$LAB_PEERS
+END
+}
+
+addresses() {
+    cat <<END
+define trunks = { $LAB_TRUNKS }
+define controllers = { $LAB_CONTROLLER/32 }
+define media = { $LAB_MEDIA }
 END
 }
 
@@ -43,12 +50,11 @@ END
 prefix = "$prefix"
 esl = "$address:8021"
 password = "$LAB_PASSWORD"
-sip = "$address:5080"
 END
     done <<<"$nodes"
 }
 
 case ${1:-} in
-node | controller) "$1" ;;
-*) echo "usage: $0 node|controller" >&2 && exit 2 ;;
+node | addresses | controller) "$1" ;;
+*) echo "usage: $0 node|addresses|controller" >&2 && exit 2 ;;
 esac

@@ -250,11 +250,21 @@ def _global_getvar(node: Emulator, argument: str) -> str:
     return node.globals.get(name, "") if name else "".join(f"{key}={value}\n" for key, value in node.globals.items())
 
 
+def _global_setvar(node: Emulator, argument: str) -> str:
+    name, _, value = argument.partition("=")
+    if value:
+        node.variables[name] = value
+    else:
+        node.variables.pop(name, None)
+    return "+OK"
+
+
 COMMANDS: dict[str, Callable[[Emulator, str], str]] = {
     "conference": conference_api.run,
     "create_uuid": lambda _node, _argument: str(uuid.uuid4()),
     "echo": lambda _node, argument: argument,
     "global_getvar": _global_getvar,
+    "global_setvar": _global_setvar,
     "hostname": lambda node, _argument: node.hostname,
     "module_exists": lambda node, argument: "true" if argument.strip() in node.modules else "false",
     "originate": _originate,

@@ -472,10 +472,15 @@ class Channel:
 
     def _listen_in(self, channel_uuid: str) -> bool:
         self.set(("sip_barging_uuid", channel_uuid))
+        first, _, data = self.node.variables.get("execute_on_sip_barge", "").partition(" ")
+        if first:
+            APPLICATIONS[first](self, data)
         return self._stay_with(channel_uuid)
 
     def _intercept(self, channel_uuid: str) -> bool:
         other = self.node.channels.get(channel_uuid)
+        if other and other.answered and self.node.variables.get("intercept_unanswered_only") == "true":
+            return False
         if other and not other.hangup_cause:
             other.leave()
             other.parked = False

@@ -21,6 +21,7 @@ from esl.emulator.media import HttpMedia, Media, Sound
 from esl.emulator.server import Server, Session
 from esl.emulator.sources import FIRED_AT
 from esl.emulator.wire import Event, Headers, split, split_params, time_headers
+from esl.guards import GUARDS
 
 CACHED_TIME = 20_000  # microseconds: the node stamps events with a time that it looks up every 20 ms
 # Seconds by which `show channels` lags behind what calls do and behind their end: all of it reaches the node's database
@@ -49,7 +50,8 @@ class Emulator:
     Nodes of one process reach each other at `host:sip_port`, as the bridge legs of a room on two nodes do.
 
     `channels` are the calls by UUID, `conferences` the rooms by name. `modules`, `profiles` (of conferences),
-    `hostname`, `sounds` (the folder of files played by name) and `database_lag` may be changed at any time.
+    `hostname`, `sounds` (the folder of files played by name), `database_lag` and `variables` (global ones) may be
+    changed at any time.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Emulator:
         self.modules: set[str] = set(MODULES.split())
         self.hostname: str = "emulator"
         self.prefix = ""
+        self.variables = dict(GUARDS)
         self.domain = "cluecon.com"
         self.database_lag = DATABASE_LAG
         self.ipv4, self.ipv6 = "192.0.2.2", "fd00::2"
@@ -133,6 +136,7 @@ class Emulator:
             "core_uuid": self.core_uuid,
             "sounds_dir": self.sounds,
             "switchroom_prefix": self.prefix,
+            **self.variables,
         }
 
     def drop_connections(self) -> None:
@@ -251,7 +255,7 @@ class Emulator:
         call = InboundCall(self, invite, far)
         other = self._call_of(invite.replaces)
         if other:
-            a_leg = invite.replaces_parameters.get("a-leg") == "true"
+            a_leg = (self.variables | call.variables).get("sip_replaces_a-leg") == "true"
             call.ask_for(other, invite.replaces, listens="Call-Info" in invite.headers, a_leg=a_leg)
         call.create()
         if other:

@@ -447,6 +447,7 @@ class Replay:
         """A node that has lived through what the recorded one had before the trace began."""
         node = Emulator(password=PASSWORD, host=HOSTS[name], clock=self.clock, media=StaticMedia(SOUNDS))
         node.hostname = "vm"
+        node.variables.clear()
         node.sounds = "/opt/switch-abcd/sounds"
         node.sessions_so_far = self._first(name, "variable_session_id") - 1
         node.members_so_far = self._first(name, "Member-ID") - 1

@@ -49,22 +49,27 @@ class FreeSwitch:
         `variables` are those of `vars.xml`, without their prefix; None leaves one unset.
         """
         self.folder = folder
-        esl, sip, bridge = _free_ports(3)
+        esl, sip = _free_ports(2)
         # Nodes that run at the same time keep out of each other's ports.
         rtp = 24000 + (os.getpid() * 7 + next(_nodes)) % 16 * 500
         settings: dict[str, str | None] = {
             "ESL_PORT": str(esl),
             "ESL_PASSWORD": "tests-only-0123456789",
+            # One of the two is used. SIPp and phones here speak UDP.
             "SIP_PORT": str(sip),
-            "BRIDGE_PORT": str(bridge),
+            "SIP_TLS_PORT": str(sip),
+            "SIP_TRANSPORT": "udp,tcp",
             "RTP_START": str(rtp),
             "RTP_END": str(rtp + 498),
             "CODECS": "PCMU",
         } | variables
         self.password = settings["ESL_PASSWORD"] or ""
-        self.esl, self.sip, self.bridge = f"127.0.0.1:{esl}", f"127.0.0.1:{sip}", f"127.0.0.1:{bridge}"
+        self.esl, self.sip = f"127.0.0.1:{esl}", f"127.0.0.1:{sip}"
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
+        if settings.get("SIP_TLS") == "true":
+            key, certificate = self_signed(folder)
+            (folder / "certs" / "agent.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
         shutil.copytree(CONFIGURATION, folder / "conf")
         modules = folder / "conf" / "autoload_configs" / "modules.conf.xml"
         modules.write_text(modules.read_text().replace(f'<load module="{without}"/>', ""))
@@ -76,7 +81,7 @@ class FreeSwitch:
         }
         if late:
             self._environment |= {"LD_PRELOAD": str(find_faketime()), "FAKETIME": f"-{late}s"}
-        self._ports = (esl, sip, bridge)
+        self._ports = (esl, sip)
         self.start()
 
     def start(self) -> None:
@@ -120,6 +125,17 @@ class FreeSwitch:
             assert self._process.poll() is None, f"freeswitch has ended:\n{self.log()[-3000:]}"
             assert time.monotonic() < until, f"freeswitch is not up:\n{self.log()[-3000:]}"
             time.sleep(0.05)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A key and a certificate for 127.0.0.1. Needs openssl."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
+         "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return key, certificate
 
 
 def _listens(port: int) -> bool:

@@ -54,6 +54,9 @@ class Node(Protocol):
     def channel(self, caller_id: str) -> str:
         """The uuid of the caller's call."""
 
+    def command(self, command: Command | str) -> str:
+        """What the Event Socket's `api` answers."""
+
     def crash(self) -> None:
         """End without a word, and start anew."""
 
@@ -77,6 +80,10 @@ class EmulatedNode:
     def channel(self, caller_id: str) -> str:
         (found,) = [call.uuid for call in self.emulator.channels.values() if call.profile.number == caller_id]
         return found
+
+    def command(self, command: Command | str) -> str:
+        name, _, argument = (command if isinstance(command, str) else command.render()).partition(" ")
+        return self.emulator.execute(name, argument)
 
     def crash(self) -> None:
         self.emulator.restart()

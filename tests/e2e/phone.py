@@ -53,6 +53,7 @@ class Phone:
         self._audio = coded_tone(tone, level)
         self._heard: list[bytes] = []
         self._keys: list[str] = []
+        self._answers: list[int] = []
         self._ended = Flag()
         media = self._invite(self._rtp.getsockname()[1])
         self._tasks = [gevent.spawn(self._send, media), gevent.spawn(self._hear), gevent.spawn(self._signal)]
@@ -61,9 +62,18 @@ class Phone:
 
     def hang_up(self) -> None:
         if not self._ended.is_set():
-            self._sip.sendto(self._request("BYE", 2).encode(), self._node)
+            self._sip.sendto(self._request("BYE", 3).encode(), self._node)
             self._ended.wait(5)
         self._close()
+
+    def ask(self, method: str, headers: str) -> int:
+        """Send a request within the call, with more headers. -> the status of its answer."""
+        self._answers = []
+        self._sip.sendto(self._request(method, 2, "", headers).encode(), self._node)
+        with gevent.Timeout(5):
+            while not self._answers:
+                gevent.sleep(0.02)
+        return self._answers[0]
 
     def wait_ended(self, timeout: float = 10.0) -> None:
         """Until the node has hung up. Raises TimeoutError."""
@@ -147,6 +157,7 @@ class Phone:
             text, sender = self._sip.recvfrom(65535)
             message = text.decode()
             if message.startswith("SIP/2.0"):
+                self._answers.append(int(message.split()[1]))
                 if _header(message, "CSeq").endswith("BYE"):
                     self._ended.set()
                 continue

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -19,15 +20,16 @@ from gevent.pywsgi import WSGIServer
 
 from esl.connection import Connection
 from esl.errors import AuthenticationError, EslError
-from tests.e2e.freeswitch import FreeSwitch, find_binary, find_faketime
+from tests.e2e.freeswitch import FreeSwitch, find_binary, find_faketime, self_signed
 from tests.e2e.nodes import PREFIX
-from tests.e2e.phone import Phone, Refused
+from tests.e2e.phone import SILENCE, Phone, Refused
 from tests.e2e.system import Media
 
 pytestmark = pytest.mark.freeswitch
 
 ROOM = f"{PREFIX}-room-550e8400-e29b-41d4-a716-446655440000"
 Boot = Callable[..., FreeSwitch]
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,31 @@ def esl(boot: Boot) -> Iterator[Connection]:
     connection.close()
 
 
+class Member:
+    """A caller in ROOM, which its first member makes."""
+
+    def __init__(self, node: FreeSwitch, profile: str = "default", tone: float = 0.0) -> None:
+        # Of its own, as the node's list still has a call that has just ended.
+        self.caller_id = f"52719{next(_numbers):04d}"
+        self._esl = connected(node)
+        self.phone = Phone(node.sip, "747713001", self.caller_id, tone)
+        with gevent.Timeout(5):
+            while not (parked := _parked(self._esl, self.caller_id)):
+                gevent.sleep(0.02)
+            self.channel = parked[0]["uuid"]
+            self._esl.api(f"uuid_transfer {self.channel} conference:{ROOM}@{profile} inline")
+            while self.channel not in self._esl.api("conference json_list"):
+                gevent.sleep(0.02)
+
+    def leave(self) -> None:
+        """The room ends with its member."""
+        self.phone.hang_up()
+        with gevent.Timeout(5):
+            while ROOM in self._esl.api("conference json_list"):
+                gevent.sleep(0.02)
+        self._esl.close()
+
+
 def test_it_boots_without_a_complaint(boot: Boot) -> None:
     log = boot().log().splitlines()
     assert [line for line in log if "[ERR]" in line or "[CRIT]" in line or "[ALERT]" in line] == []
@@ -83,7 +110,7 @@ def test_without_a_password_of_its_own_nobody_gets_in(boot: Boot, unset: str | N
 
 def test_the_event_socket_takes_controllers_only(boot: Boot) -> None:
     with pytest.raises(EslError):
-        connected(boot(CONTROLLERS="127.0.0.2/32,127.0.0.3/32", TRUNKS="127.0.0.2/32", PEERS="127.0.0.3/32"))
+        connected(boot(CONTROLLERS="127.0.0.2/32,127.0.0.3/32", TRUNKS="127.0.0.2/32"))
 
 
 @pytest.mark.parametrize("command", ["system id", "bg_system id", "spawn id", "lua x", "python x", "jsrun x"])
@@ -97,31 +124,116 @@ def test_no_application_reaches_a_shell(esl: Connection) -> None:
     assert applications & {"system", "bgsystem", "spawn_stream", "lua", "python", "javascript"} == set()
 
 
-def test_callers_come_from_trunks_and_legs_from_peers(boot: Boot) -> None:
-    node = boot(CONTROLLERS="127.0.0.2/32,127.0.0.3/32", TRUNKS="127.0.0.2/32", PEERS="127.0.0.3/32")
-    for sip, number, allowed, others in (
-        (node.sip, "747713001", "127.0.0.2", ("127.0.0.1", "127.0.0.3")),
-        (node.bridge, f"conf-{ROOM}", "127.0.0.3", ("127.0.0.1", "127.0.0.2")),
-    ):
-        for host in others:
-            with pytest.raises(Refused, match="403"):
-                Phone(sip, number, "5271", host=host)
-        Phone(sip, number, "5271", host=allowed).hang_up()
+def test_callers_come_from_trunks(boot: Boot) -> None:
+    node = boot(CONTROLLERS="127.0.0.2/32,127.0.0.3/32", TRUNKS="127.0.0.2/32")
+    for host in ("127.0.0.1", "127.0.0.3"):
+        with pytest.raises(Refused, match="403"):
+            Phone(node.sip, "747713001", "5271", host=host)
+    Phone(node.sip, "747713001", "5271", host="127.0.0.2").hang_up()
 
 
-@pytest.mark.parametrize("number", ["747713001", "conf-" + ROOM.replace("-", "_"), "conf-", f"conf-{ROOM}@x", ROOM])
-def test_a_leg_reaches_rooms_only(boot: Boot, number: str) -> None:
-    with pytest.raises(Refused, match="404"):
-        Phone(boot().bridge, number.replace("@", "%40"), "5271")
+def asked_over(node: FreeSwitch, transport: str) -> str:
+    """What it answers to OPTIONS over UDP, TCP or TLS; empty if nobody listens there."""
+    host, _, port = node.sip.partition(":")
+    kind = socket.SOCK_DGRAM if transport == "UDP" else socket.SOCK_STREAM
+    plain = socket.socket(socket.AF_INET, kind)
+    plain.settimeout(5)
+    plain.connect((host, int(port)))
+    with ssl._create_unverified_context().wrap_socket(plain) if transport == "TLS" else plain as sock:
+        us = "{}:{}".format(*sock.getsockname())
+        request = (
+            f"OPTIONS sip:{node.sip} SIP/2.0\r\nVia: SIP/2.0/{transport} {us};branch=z9hG4bK{uuid.uuid4().hex}\r\n"
+            f"From: <sip:{us}>;tag=1\r\nTo: <sip:{node.sip}>\r\nCall-ID: {uuid.uuid4().hex}\r\nCSeq: 1 OPTIONS\r\n"
+            f"Contact: <sip:{us}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        )
+        try:
+            sock.sendall(request.encode())
+            return sock.recv(65535).decode().partition("\r\n")[0]
+        except ConnectionRefusedError:
+            return ""
 
 
-def test_a_leg_joins_its_room(boot: Boot, esl: Connection) -> None:
-    leg = Phone(boot().bridge, f"conf-{ROOM}", "5271")
+@pytest.mark.parametrize(
+    ("settings", "answers", "refuses"),
+    [({"SIP_TRANSPORT": None}, ["TCP"], ["UDP"]), ({"SIP_TLS": "true"}, ["TLS"], ["UDP", "TCP"])],
+)
+def test_whoever_calls_has_an_address_of_his_own(
+    boot: Boot, settings: dict[str, str | None], answers: list[str], refuses: list[str]
+) -> None:
+    """One UDP packet with a trunk's address as its source, which anybody can send, would be a call."""
+    node = boot(**settings)
+    assert [asked_over(node, transport) for transport in answers] == ["SIP/2.0 200 OK"]
+    assert [asked_over(node, transport) for transport in refuses] == [""] * len(refuses)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("REFER", "Refer-To: <sip:1@127.0.0.1:9>\r\n", 405),
+        ("SUBSCRIBE", "Event: dialog\r\n", 405),
+        ("PUBLISH", "Event: presence\r\n", 405),
+        ("REGISTER", "Expires: 60\r\n", 405),
+        ("INFO", "Record: on\r\n", 488),
+    ],
+)
+def test_a_caller_moves_and_records_no_call_and_learns_of_none(
+    boot: Boot, method: str, headers: str, status: int
+) -> None:
+    caller = Phone(boot().sip, "747713001", "5271")
     try:
-        (room,) = json.loads(esl.api("conference json_list"))
-        assert (room["conference_name"], room["member_count"], room["rate"]) == (ROOM, 1, 8000)
+        assert caller.ask(method, headers) == status
     finally:
-        leg.hang_up()
+        caller.hang_up()
+
+
+def test_a_caller_can_only_leave_its_own_room(boot: Boot, esl: Connection) -> None:
+    """By a NOTIFY that tells a telephone to answer: FreeSWITCH starts the dialplan again."""
+    member = Member(boot())
+    try:
+        assert member.phone.ask("NOTIFY", "Event: talk\r\nSubscription-State: active\r\n") == 200
+        with gevent.Timeout(5):
+            while not (parked := _parked(esl, member.caller_id)):
+                gevent.sleep(0.02)
+        assert [(one["uuid"], one["context"], one["dialplan"]) for one in parked] == [(member.channel, "public", "XML")]
+    finally:
+        member.leave()
+
+
+def test_more_about_a_call_is_no_way_into_another(boot: Boot, esl: Connection) -> None:
+    """Call-Info alone is how telephones with a shared line ask for a call on it."""
+    member = Member(boot())
+    info = "Call-Info: <sip:127.0.0.1>;appearance-index=1\r\n"
+    caller = Phone(boot().sip, member.caller_id, member.caller_id, headers=info)
+    try:
+        with gevent.Timeout(5):
+            while not (parked := _parked(esl, member.caller_id)):
+                gevent.sleep(0.02)
+        assert [one["initial_dialplan"] for one in parked] == ["XML"]
+    finally:
+        caller.hang_up()
+        member.leave()
+
+
+# The headers by which a caller asks for a call, from its channel's uuid.
+ASKING = {
+    "listens in": "Replaces: {};to-tag=x;from-tag=y\r\nCall-Info: <http://eve.example>;purpose=info\r\n",
+    "intercepts": "Replaces: {};to-tag=x;from-tag=y;a-leg=true\r\n",
+    "takes the place": "Replaces: {};to-tag=x;from-tag=y\r\n",
+}
+
+
+@pytest.mark.parametrize("asking", ASKING)
+def test_a_caller_who_asks_for_another_call_is_hung_up(boot: Boot, esl: Connection, asking: str) -> None:
+    """By the node alone: no controller is there."""
+    member = Member(boot(), tone=440)
+    try:
+        eve = Phone(boot().sip, "999999999", "5274", tone=1000, headers=ASKING[asking].format(member.channel))
+        eve.wait_ended()
+        assert member.phone.level(1000) == SILENCE
+        (room,) = json.loads(esl.api("conference json_list"))
+        assert [one["uuid"] for one in room["members"]] == [member.channel]
+    finally:
+        member.leave()
 
 
 def test_a_caller_joins_no_room(boot: Boot, esl: Connection) -> None:
@@ -155,34 +267,31 @@ def test_a_number_that_is_none_is_refused(boot: Boot, number: str) -> None:
 @pytest.fixture
 def room(boot: Boot) -> Iterator[FreeSwitch]:
     """A node with somebody in ROOM, so that there is one to play into."""
-    node = boot()
-    leg = Phone(node.bridge, f"conf-{ROOM}", "5271")
-    yield node
-    leg.hang_up()
+    member = Member(boot())
+    yield boot()
+    member.leave()
 
 
-def test_a_wideband_room(boot: Boot) -> None:
-    node = boot(PROFILE="wideband")
-    leg = Phone(node.bridge, f"conf-{ROOM}", "5271")
-    connection = connected(node)
+@pytest.mark.parametrize(("profile", "rate"), [("default", 8000), ("wideband", 48000)])
+def test_rooms_are_of_two_kinds(boot: Boot, esl: Connection, profile: str, rate: int) -> None:
+    member = Member(boot(), profile)
     try:
-        (found,) = json.loads(connection.api("conference json_list"))
-        assert found["rate"] == 48000
+        (found,) = json.loads(esl.api("conference json_list"))
+        assert (found["conference_name"], found["member_count"], found["rate"]) == (ROOM, 1, rate)
     finally:
-        connection.close()
-        leg.hang_up()
+        member.leave()
 
 
 def test_the_cache_is_bounded(boot: Boot, media: Media) -> None:
     node = boot(CACHE_FILES="3")
-    leg = Phone(node.bridge, f"conf-{ROOM}", "5271")
+    member = Member(node)
     connection = connected(node)
     try:
         for number in range(8):
             assert connection.api(f"conference {ROOM} play {media.tone(0.1, str(number))}").startswith("+OK")
     finally:
         connection.close()
-        leg.hang_up()
+        member.leave()
     kept = list((node.folder / "cache").rglob("*.wav"))
     assert 0 < len(kept) <= 3
 
@@ -201,15 +310,7 @@ def test_what_is_no_sound_fails_and_does_no_harm(room: FreeSwitch, esl: Connecti
 
 
 def test_a_certificate_is_verified(boot: Boot, tmp_path: Path) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
-         "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    key, certificate = self_signed(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
 
@@ -223,11 +324,11 @@ def test_a_certificate_is_verified(boot: Boot, tmp_path: Path) -> None:
     try:
         for trusted, answer in ((None, "-ERR"), (str(certificate), "+OK")):
             node = boot(CA_FILE=trusted) if trusted else boot()
-            leg = Phone(node.bridge, f"conf-{ROOM}", "5271")
+            member = Member(node)
             connection = connected(node)
             said = connection.api(f"conference {ROOM} play https://127.0.0.1:{server.server_port}/a.mp3")
             connection.close()
-            leg.hang_up()
+            member.leave()
             assert said.startswith(answer), said
     finally:
         server.stop()
@@ -242,7 +343,7 @@ def doctor(tmp_path: Path, boot: Boot) -> Callable[..., dict[str, dict[str, str]
 
     def doctor(without: str = "", late: int = 0, **changed: str) -> dict[str, dict[str, str]]:
         node = boot(without, late)
-        entry = {"prefix": PREFIX, "esl": node.esl, "password": node.password, "sip": node.bridge} | changed
+        entry = {"prefix": PREFIX, "esl": node.esl, "password": node.password, "sip": node.sip} | changed
         lines = [
             "[store]",
             f'data_dir = "{tmp_path}/data"',

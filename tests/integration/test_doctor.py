@@ -20,6 +20,7 @@ from controller.config import Config
 from controller.doctor import Finding, examine
 from esl.emulator import Emulator
 from esl.emulator.api import INTERFACES
+from esl.guards import GUARDS
 
 PASSWORD = "not the usual one"
 Examine = Callable[..., list[Finding]]
@@ -65,6 +66,14 @@ def test_a_module_that_is_not_loaded(values: dict[str, Any], node: Emulator, mod
     assert next(iter(found)) == ("node acW68", module)
     # The time is told by mod_dptools, too.
     assert all(f"load {module}" in finding.advice for finding in found.values())
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_a_node_that_lets_callers_take_over_calls(values: dict[str, Any], node: Emulator, name: str) -> None:
+    del node.variables[name]
+    found = faults(values)
+    assert list(found) == [("node acW68", name)]
+    assert GUARDS[name] in found["node acW68", name].advice
 
 
 @pytest.mark.parametrize(

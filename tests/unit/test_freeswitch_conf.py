@@ -11,6 +11,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from esl.guards import GUARDS
+
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "freeswitch-conf"
 FILES = sorted(path for path in CONF.rglob("*") if path.is_file())
@@ -123,7 +125,7 @@ def test_nothing_but_the_password_takes_a_shell() -> None:
 def test_defaults_are_loopback() -> None:
     defaults = dict(instructions("set"))
     assert {defaults[f"switchroom_{name}_ip"] for name in ("esl", "sip")} == {"127.0.0.1"}
-    assert {defaults[f"switchroom_{name}"] for name in ("controllers", "trunks", "peers")} == {"127.0.0.0/8"}
+    assert {defaults[f"switchroom_{name}"] for name in ("controllers", "trunks")} == {"127.0.0.0/8"}
 
 
 def test_the_password_that_everyone_knows_is_nowhere() -> None:
@@ -152,37 +154,33 @@ def test_callers_are_answered_and_parked() -> None:
         assert not re.search(expression, number)
 
 
-def test_legs_join_their_room() -> None:
-    expression, done = actions("bridge")
-    assert done == [("answer", ""), ("conference", "$1@$${switchroom_profile}")]
-    room = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
-    found = re.search(expression, f"conf-{room}")
-    assert found
-    assert found[1] == room
-    for number in (
-        "747713001",
-        room,
-        "conf-",
-        f"conf-{room}@other+flags{{moderator}}",
-        f"xconf-{room}",
-        "conf-acW68-room-",
-    ):
-        assert not re.search(expression, number)
-
-
-@pytest.mark.parametrize(("profile", "acl"), [("public", "trunks"), ("bridge", "peers")])
-def test_each_sip_profile_has_its_context_and_its_list(profile: str, acl: str) -> None:
-    root = xml(f"sip_profiles/{profile}.xml")
+def test_there_is_one_way_in() -> None:
+    assert [path.name for path in (CONF / "sip_profiles").iterdir()] == ["public.xml"]
+    assert [path.name for path in (CONF / "dialplan").iterdir()] == ["public.xml"]
+    root = xml("sip_profiles/public.xml")
     found = params(root)
-    assert root.attrib["name"] == profile
-    assert (found["context"], found["apply-inbound-acl"]) == (profile, acl)
-    for name, value in {"disable-register": "true", "disable-transfer": "true", "auth-calls": "false"}.items():
-        assert found[name] == value
+    assert root.attrib["name"] == "public"
+    assert (found["context"], found["apply-inbound-acl"]) == ("public", "trunks")
+    # With presence a Call-Info header alone leads into another call.
+    closed = {"disable-register": "true", "disable-transfer": "true", "manage-presence": "false", "auth-calls": "false"}
+    assert closed.items() <= found.items()
+
+
+def test_callers_come_by_tcp_or_tls_unless_told_otherwise() -> None:
+    found, defaults = params(xml("sip_profiles/public.xml")), dict(instructions("set"))
+    assert (found["bind-params"], found["tls"]) == ("transport=$${switchroom_sip_transport}", "$${switchroom_sip_tls}")
+    assert found["tls-only"] == found["tls"]
+    assert (defaults["switchroom_sip_transport"], defaults["switchroom_sip_tls"]) == ("tcp", "false")
+
+
+def test_callers_do_not_take_over_each_other_s_calls() -> None:
+    assert GUARDS.items() <= dict(instructions("set")).items()
+    assert not GUARDS.keys() & dict(instructions("env-set")).keys()
 
 
 def test_lists_deny_whom_they_do_not_name() -> None:
     lists = {one.attrib["name"]: one for one in xml("autoload_configs/acl.conf.xml").iter("list")}
-    assert lists.keys() == {"controllers", "trunks", "peers"}
+    assert lists.keys() == {"controllers", "trunks"}
     assert {one.attrib["default"] for one in lists.values()} == {"deny"}
     assert params(xml("autoload_configs/event_socket.conf.xml"))["apply-inbound-acl"] == "controllers"
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -25,7 +26,7 @@ NODE = {
     "LAB_PASSWORD": "0123456789abcdef",
     "LAB_CONTROLLER": "192.168.56.10",
     "LAB_TRUNKS": "192.168.56.1/32,10.0.2.2/32",
-    "LAB_PEERS": "192.168.56.12/32",
+    "LAB_MEDIA": "192.168.56.1/32",
 }
 CONTROLLER = {
     "LAB_PASSWORD": "0123456789abcdef",
@@ -93,14 +94,18 @@ def test_the_controller_gets_a_configuration_that_it_accepts(tmp_path: Path) -> 
     assert said.returncode == 0, said.stderr
     (tmp_path / "switchroom.toml").write_text(said.stdout)
     config = load(tmp_path / "switchroom.toml", {})
-    assert [(node.prefix, node.esl, node.sip) for node in config.nodes] == [
-        ("acW68", "192.168.56.11:8021", "192.168.56.11:5080"),
-        ("bcX79", "192.168.56.12:8021", "192.168.56.12:5080"),
+    assert [(node.prefix, node.esl) for node in config.nodes] == [
+        ("acW68", "192.168.56.11:8021"),
+        ("bcX79", "192.168.56.12:8021"),
     ]
     assert {node.password.get_secret_value() for node in config.nodes} == {CONTROLLER["LAB_PASSWORD"]}
 
 
-@pytest.mark.parametrize(("what", "needed"), [("node", NODE), ("controller", CONTROLLER)])
+ADDRESSES = {name: NODE[name] for name in ("LAB_TRUNKS", "LAB_CONTROLLER", "LAB_MEDIA")}
+SETTINGS = {name: value for name, value in NODE.items() if name != "LAB_MEDIA"}
+
+
+@pytest.mark.parametrize(("what", "needed"), [("node", SETTINGS), ("addresses", ADDRESSES), ("controller", CONTROLLER)])
 def test_nothing_is_rendered_without_all_that_it_takes(what: str, needed: dict[str, str]) -> None:
     for name in needed:
         assert run(LAB / "render.sh", what, **{**needed, name: ""}).returncode in (0, 1)
@@ -153,7 +158,7 @@ def test_the_callers_scenario_is_xml_and_the_script_fills_it_in() -> None:
 def test_systemd_accepts_a_unit(unit: Path, tmp_path: Path) -> None:
     analyze = tool("systemd-analyze")
     # The program itself is not on this machine.
-    (tmp_path / unit.name).write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text()))
+    (tmp_path / unit.name).write_text(re.sub(r"(?m)^(ExecStart(?:Pre)?=\+?)\S+", r"\1/bin/true", unit.read_text()))
     checked = run(analyze, "verify", tmp_path / unit.name)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
     exposed = run(analyze, "security", "--offline=yes", "--threshold=25", tmp_path / unit.name)
@@ -169,6 +174,112 @@ def test_a_unit_is_kept_in(unit: Path) -> None:
     assert settings["Restart"] == "always"
     for name in ("NoNewPrivileges", "ProtectHome", "PrivateTmp", "PrivateDevices", "RestrictNamespaces"):
         assert settings[name] == "yes"
+
+
+# The firewall
+
+# A node and, behind one cable, a trunk (which serves sounds, too), a controller and a stranger. Prints a line for each
+# attempt that got through.
+NETWORK = """
+set -euo pipefail
+unshare --net sleep 60 & outside=$!
+until [ "$(readlink /proc/$outside/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.02; done
+ip link add near type veth peer name far netns $outside
+from() { nsenter --target $outside --net "$@"; }
+ip link set lo up
+ip address add 192.168.56.11/24 dev near
+ip link set near up
+for host in 1 10 99; do from ip address add 192.168.56.$host/24 dev far; done
+from ip link set lo up
+from ip link set far up
+ip address add 169.254.169.254/32 dev lo
+nft --file "$1"
+served() { exec {ready}< <("$@"); read -ru "$ready"; }
+served "$2" "$3" serve 192.168.56.11 tcp 5060 8021 22 udp 5060 20000
+served "$2" "$3" serve 127.0.0.1 tcp 8021
+served "$2" "$3" serve 169.254.169.254 tcp 80
+for host in 1 10 99; do served from "$2" "$3" serve 192.168.56.$host tcp 80 5060 6379 53 udp 20000; done
+for host in 1 10 99; do from "$2" "$3" try 192.168.56.$host 192.168.56.11 tcp 5060 8021 22 udp 5060 20000; done
+for host in 192.168.56.1 192.168.56.10 192.168.56.99 127.0.0.1 169.254.169.254; do
+    "$2" "$3" try 0.0.0.0 $host tcp 80 5060 6379 53 8021 udp 20000
+done
+"""
+ENDS = """
+import selectors, socket, sys
+kinds = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+what, here, *rest = sys.argv[1:]
+there = rest.pop(0) if what == "try" else ""
+kind, socks = "", []
+for word in rest:
+    if word in kinds:
+        kind = word
+        continue
+    sock = socket.socket(socket.AF_INET, kinds[kind])
+    if what == "serve":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((here, int(word)))
+        if kind == "tcp":
+            sock.listen()
+        socks.append(sock)
+        continue
+    sock.bind((here, 0))
+    sock.settimeout(0.3)
+    try:
+        sock.connect((there, int(word)))
+        sock.send(b"?")
+        if kind == "udp":
+            # Whoever got it would answer, or refuse.
+            sock.recv(1)
+    except OSError:
+        pass
+    else:
+        print(here, there, kind, word)
+waiting = selectors.DefaultSelector()
+for sock in socks:
+    waiting.register(sock, selectors.EVENT_READ)
+if socks:
+    print("ready", flush=True)
+while socks:
+    for key, _ in waiting.select():
+        if key.fileobj.type == socket.SOCK_DGRAM:
+            _, sender = key.fileobj.recvfrom(1)
+            key.fileobj.sendto(b"!", sender)
+        else:
+            key.fileobj.accept()
+"""
+
+
+def test_the_firewall_lets_through_what_a_node_needs(tmp_path: Path) -> None:
+    """In a network of its own, from which nothing leads outside."""
+    for name in ("nft", "ip", "unshare", "nsenter"):
+        tool(name)
+    alone = ("unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--mount-proc")
+    if run(*alone, "nft", "list", "ruleset").returncode:
+        pytest.skip("this machine allows no network of one's own")
+    addresses = tmp_path / "addresses.nft"
+    addresses.write_text(run(LAB / "render.sh", "addresses", **NODE).stdout)
+    rules = tmp_path / "node.nft"
+    text = (LAB / "node.nft").read_text()
+    # FreeSWITCH's user is not on this machine.
+    assert '"switchroom-node"' in text
+    rules.write_text(text.replace("/etc/switchroom/addresses.nft", str(addresses)).replace('"switchroom-node"', "root"))
+    (tmp_path / "ends.py").write_text(ENDS)
+    (tmp_path / "network.sh").write_text(NETWORK)
+    said = run(*alone, "bash", tmp_path / "network.sh", rules, sys.executable, tmp_path / "ends.py")
+    assert said.returncode == 0, said.stderr
+    trunk, controller, stranger, node = (f"192.168.56.{host}" for host in (1, 10, 99, 11))
+    came_in = {
+        *(f"{host} {node} tcp 22" for host in (trunk, controller, stranger)),
+        *(f"{host} {node} udp 20000" for host in (trunk, controller, stranger)),
+        f"{trunk} {node} tcp 5060",
+        f"{controller} {node} tcp 8021",
+    }
+    went_out = {
+        *(f"0.0.0.0 {trunk} tcp {port}" for port in (80, 5060, 6379, 53)),
+        *(f"0.0.0.0 {host} tcp 53" for host in (controller, stranger)),
+        *(f"0.0.0.0 {host} udp 20000" for host in (trunk, controller, stranger)),
+    }
+    assert set(said.stdout.splitlines()) == came_in | went_out
 
 
 # Vagrant
