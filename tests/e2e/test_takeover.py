@@ -10,7 +10,10 @@ from typing import Any
 import gevent
 import pytest
 
+from esl.connection import Connection
+from esl.event import Event
 from esl.guards import GUARDS
+from esl.link import SUBSCRIPTION
 from tests.e2e.conftest import Dial
 from tests.e2e.nodes import Node
 from tests.e2e.system import DIDS, Receiver, Switchroom
@@ -117,6 +120,29 @@ def test_a_caller_who_asks_to_join_another_call_is_a_caller(
     assert members(room_service, room) == [session]
     call.hang_up()
     hooks.wait("session.ended", uuid=own)
+
+
+def test_an_ordinary_call_fires_no_event_for_this(
+    node: Node, hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: Any, join: Any
+) -> None:
+    """What a link gets of a call that is answered, joins a room and hangs up."""
+    events: list[Event] = []
+    host, _, port = node.esl.partition(":")
+    connection = Connection(host, int(port), node.password, on_event=events.append)
+    connection.connect()
+    try:
+        for line in SUBSCRIPTION:
+            connection.send(line)
+        session, call = dial()
+        channel = node.channel(caller_of(room_service, session))
+        join(session, new_room())
+        call.hang_up()
+        hooks.wait("session.ended", uuid=session)
+        connection.ping(5)
+    finally:
+        connection.close()
+    fired = [event.get("Action") or event.name for event in events if event.get("Unique-ID") == channel]
+    assert fired == ["CHANNEL_PARK", "add-member", "del-member", "CHANNEL_HANGUP_COMPLETE"]
 
 
 def test_nothing_that_leaves_tells_a_channel(
