@@ -34,6 +34,7 @@ from controller.nodes import Nodes
 from controller.quotas import QUOTAS, check_quotas
 from controller.registry import App, Node, Registry, new_app
 from controller.service import Controller
+from controller.webhooks.types import TYPES
 
 
 class _BadInput(click.ClickException):
@@ -383,7 +384,7 @@ def webhooks() -> None:
 
 def _time(_context: click.Context, option: click.Parameter, text: str | None) -> int | None:
     try:
-        return tail.parse_since(text, time.time()) if text else None
+        return None if text is None else tail.parse_since(text, time.time())
     except ValueError as error:
         raise click.BadParameter(str(error), param=option) from error
 
@@ -395,7 +396,7 @@ until_option = click.option("--until", "till", callback=_time, help="What happen
 @webhooks.command("list")
 @click.argument("app_id", metavar="APP")
 @click.option("--status", type=click.Choice(["retrying", "delivered", "failed"]), help="Only these.")
-@click.option("--type", help="Only of this type.")
+@click.option("--type", type=click.Choice(TYPES), metavar="TYPE", help="Only of this type.")
 @click.option("--room", help="Only of this room.")
 @since_option
 @until_option
@@ -511,7 +512,7 @@ def tail_command(
 ) -> None:
     """Follow the event log: commands, also refused ones, events, state changes and deliveries as they happen."""
     try:
-        begin = tail.parse_since(since, time.time()) if since else 0
+        begin = 0 if since is None else tail.parse_since(since, time.time())
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from error
     wanted = tail.Filter({"app": tuple(apps), "room": tuple(rooms), "session": tuple(sessions), "type": tuple(types)})
@@ -528,7 +529,7 @@ def tail_command(
     try:
         with open_store(config, create=False) as (store, url), open_reader(config, url) as reader:
             entries = tail.Log(store, reader)
-            if since or no_follow:
+            if since is not None or no_follow:
                 tail.show(entries.past(begin), wanted, write)
             else:
                 entries.skip()

@@ -20,8 +20,8 @@ import sys
 import tempfile
 import time
 import wave
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -216,12 +216,12 @@ class Walk:
         return str(self._await("session.started", {"caller_id": number, "did": DID})["uuid"])
 
     def _command(self, session: str, verb: str, group: str, then: Expected, body: dict[str, Any] | None = None) -> Any:
-        self._cool_down(group, session)
-        return self._ask("POST", f"/sessions/{session}/commands/conference/{verb}", body, 202, then)
+        with self._cooldown(group, session):
+            return self._ask("POST", f"/sessions/{session}/commands/conference/{verb}", body, 202, then)
 
     def _room(self, room: str, verb: str, group: str, then: Expected, body: dict[str, Any] | None = None) -> Any:
-        self._cool_down(group, room)
-        return self._ask("POST", f"/conferences/{room}/{verb}", body, 202, then)
+        with self._cooldown(group, room):
+            return self._ask("POST", f"/conferences/{room}/{verb}", body, 202, then)
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None, status: int, *then: Expected) -> Any:
         """One request, shown with its answer and the webhooks that must follow."""
@@ -240,13 +240,17 @@ class Walk:
         if not holds:
             raise Differed(f"expected {what}")
 
-    def _cool_down(self, group: str, scope: str) -> None:
-        """A command that comes too soon after another of its group is refused: wait, as a client should."""
+    @contextmanager
+    def _cooldown(self, group: str, scope: str) -> Iterator[None]:
+        """A command that comes too soon after another of its group is refused: wait, as a client should. It is answered
+        inside; from then on, at the latest, the cooldown runs.
+        """
         now = time.monotonic()
         ready_at = self._ready_at.get((group, scope), now)
         if ready_at > now:
             self._story.line("wait", "dim", f"{ready_at - now:.1f} s: cooldown of {group}")
             gevent.sleep(ready_at - now)
+        yield
         self._ready_at[group, scope] = time.monotonic() + Limits().cooldowns[group] / 1000 + COOLDOWN_MARGIN
 
     def _await_node(self) -> None:

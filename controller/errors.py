@@ -27,7 +27,7 @@ REASONS: dict[str, str] = {
     "room_forbidden": "Conference room belongs to a different application",
     "session_not_found": "Session not found",
     "session_forbidden": "Session belongs to a different application",
-    "not_in_room": "Session is not in a conference. Use conference/join first.",
+    "not_in_room": "Session is not in a conference",
     "rate_limited": "Rate limit exceeded. Wait for retry_after_ms, then try again.",
     "name_taken": "Conference name already taken for this application",
     "in_other_room": "Session is already in a different conference room. Use conference/leave first.",
@@ -40,7 +40,7 @@ REASONS: dict[str, str] = {
     "mute_pending": "Member is already being muted. A webhook follows when the media node confirms it.",
     "unmute_pending": "Member is already being unmuted. A webhook follows when the media node confirms it.",
     "command_uid_taken": "command_uid was used for another command within the last minute. Use a new one.",
-    "nothing_playing": "Nothing is playing in the conference room",
+    "nothing_playing": "Nothing is playing in the conference room. Use play first.",
     "quota_exceeded": "A quota of the application is used up. Free some of it, or ask the operator for more.",
     "too_many_operations": "Too many playback operations are waiting in the conference room. Stop them, or wait for"
     " conference.play.finished.",

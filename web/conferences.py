@@ -51,6 +51,7 @@ conferences = Resource("conferences", "Rooms and what plays in them.", url_prefi
     "",
     answers={201: RoomCreated},
     refuses=("name_taken", "quota_exceeded", "store_full", "no_node"),
+    details={"quota_exceeded": {"quota": "rooms", "limit": 1000, "used": 1000}},
 )
 def create_room(body: NewRoom) -> Answer:
     """Create a room.
@@ -134,7 +135,10 @@ def delete_room(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     answers={202: PlayStarted},
     refuses=(*_ROOM, "too_many_operations", "quota_exceeded", "store_full", "node_down", "url_refused"),
     cooldown="conf_play",
-    details={"url_refused": {"fields": [{"field": "urls.0", "problem": "leads to an address that is not public"}]}},
+    details={
+        "quota_exceeded": {"quota": "operations", "limit": 1000, "used": 1000},
+        "url_refused": {"fields": [{"field": "urls.0", "problem": "leads to an address that is not public"}]},
+    },
 )
 def play(path: RoomPath, body: PlayBody) -> Answer:
     """Play audio files into a room.

@@ -72,7 +72,7 @@ RETRY_AFTER = 2
 _EXAMPLE_DETAILS: dict[str, dict[str, Any]] = {
     "name_taken": {"room_id": ROOM},
     "in_other_room": {"room_id": ROOM},
-    "quota_exceeded": {"quota": "rooms", "limit": 1000, "used": 1000},
+    "quota_exceeded": {"quota": "webhook_bytes", "limit": 67108864, "used": 67109120},
     "rate_limited": {"retry_after_ms": 12},
     "url_refused": {"fields": [{"field": "url", "problem": "is not a public address"}]},
 }
@@ -149,7 +149,7 @@ def example(reason: str, details: dict[str, dict[str, Any]] | None = None) -> tu
 
 def cooling_down(group: str) -> tuple[int, str, dict[str, Any]]:
     """What a request too many of that group is told, for `documented`."""
-    return 429, group, body(REASONS["rate_limited"], {"retry_after_ms": 1250, "group": group})
+    return 429, group, body(REASONS["rate_limited"], {"retry_after_ms": 150, "group": group})
 
 
 def invalid(problems: list[tuple[str, str]]) -> dict[str, Any]:

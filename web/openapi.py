@@ -288,7 +288,11 @@ td, th { padding: .25rem .75rem .25rem 0; }
 <table>
 <tr><th>Field of the body</th><th></th></tr>
 {% for name, field in fields.items() %}
-<tr><td><code>{{ name }}</code></td><td>{{ (field.description or "") | prose }}</td></tr>
+<tr><td><code>{{ name }}</code></td><td>{{ (field.description or "") | prose }}
+{% if field.type == "array" %}
+<br>{{ field.minItems }} to {{ field.maxItems }}. {{ (field["items"].description or "") | prose }}
+{% endif %}
+</td></tr>
 {% endfor %}
 </table>
 {% endif %}

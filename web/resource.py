@@ -176,6 +176,8 @@ def _json(optional: bool) -> dict[str, Any]:
     data = request.get_data(cache=False)
     if not data and optional:
         return {}
+    if not data:
+        raise Invalid([("body", "is required: a JSON object")])
     if request.mimetype != "application/json":
         raise Invalid([("Content-Type", "must be application/json")])
     try:

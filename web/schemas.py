@@ -165,7 +165,8 @@ Url = Annotated[
     Field(
         min_length=1,
         max_length=LONGEST_URL,
-        description="HTTP or HTTPS, with a host, without user info; at most 2,048 characters.",
+        description="HTTP or HTTPS, with a host, without user info; at most 2,048 characters, also once it is"
+        " percent-encoded.",
     ),
     AfterValidator(_playable),
     _example(AUDIO),
@@ -380,7 +381,9 @@ class Room(BaseModel):
     playback_volume: Annotated[int, Field(ge=-50, le=7)]
     playback_urls: Annotated[list[str], _example([])]
     playback_operation_id: Annotated[str, Field(description="Empty when nothing plays.")]
-    playback_queue: Annotated[list[Waiting], Field(description="What waits behind it, the next one first.")]
+    playback_queue: Annotated[
+        list[Waiting], Field(description="What waits behind it, the next one first."), _example([])
+    ]
 
 
 class Member(BaseModel):

@@ -81,7 +81,11 @@ def _is_own(family: int, address: IPv4Address | IPv6Address) -> bool:
     """Whether an interface of this host has it: only to such an address does the kernel go from that very address. No
     packet is sent for a connection of UDP.
     """
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    try:
+        probe = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError:
+        return family == socket.AF_INET  # no descriptor is left: it may be; without IPv6 there is none of these
+    with probe:
         try:
             probe.connect((str(address), 9))
         except OSError:

@@ -70,16 +70,15 @@ REASONS = {
 }
 
 
+COUNTS = "Counts the webhooks of the room, or of the session outside rooms, from 1."
+First = Annotated[int, Field(ge=1, description=COUNTS, examples=[1])]
+
+
 class Data(BaseModel):
     """What every webhook tells."""
 
     app_id: Annotated[str, Field(description="Your application.", examples=["demo"])]
-    sequence: Annotated[
-        int,
-        Field(
-            ge=1, description="Counts the webhooks of the room, or of the session outside rooms, from 1.", examples=[1]
-        ),
-    ]
+    sequence: Annotated[int, Field(ge=1, description=COUNTS, examples=[7])]
     resynced: Annotated[
         Literal[True],
         Field(default=None, description="Present when a comparison with the media node found this, not an event."),
@@ -116,6 +115,7 @@ RoomName = Annotated[str, Field(description="The room's name.", examples=["weekl
 class ConferenceCreated(RoomData):
     """The room was created."""
 
+    sequence: First
     name: RoomName
 
 
@@ -239,6 +239,8 @@ class ConferencePlayVolumeChanged(RoomData):
 
 class SessionStarted(SessionData):
     """A call has arrived."""
+
+    sequence: First
 
     state: Annotated[Literal["parked"], Field(description="What it does: it waits to be joined to a room.")]
 

@@ -112,7 +112,7 @@ def test_a_call_that_ended_unseen() -> None:
 
 
 def test_a_call_that_went_with_its_node() -> None:
-    plan = compare("acW68", [session("parked")], [], {}, {}, lambda _: False, restarted=True)
+    plan = compare(IDS, [session("parked")], [], {}, {}, lambda _: False, restarted=True)
     assert plan.occurrences == [SessionEnded(session_id=SID, cause="UNKNOWN", node_lost=True)]
 
 
