@@ -60,12 +60,12 @@ class Stalled:
 class Plan:
     """`occurrences` make the store what the node is; `orphans` are conferences without a room, to be emptied.
 
-    `intruders` are to be hung up at once, those `astray` if they still are when looked at again: calls move.
+    `intruders` are to be hung up at once, those `misplaced` if they still are when looked at again: calls move.
     """
 
     occurrences: list[Occurrence] = field(default_factory=list)
     intruders: list[CallIntruded] = field(default_factory=list)
-    astray: list[CallIntruded] = field(default_factory=list)
+    misplaced: list[CallIntruded] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
 
 
@@ -148,14 +148,14 @@ def compare(
                 plan.intruders.append(_intruded(ids, uuid, channel, ASKED))
         elif channel.application not in SETTLED:
             if channel.application not in ARRIVING and exists(uuid):
-                plan.astray.append(_intruded(ids, uuid, channel, f"runs {channel.application}"))
+                plan.misplaced.append(_intruded(ids, uuid, channel, f"runs {channel.application}"))
         elif uuid not in known and (uuid in members or exists(uuid)):
             parked = SessionParked(session_id=ids.of(uuid), channel=uuid, did=channel.did, caller_id=channel.caller_id)
             plan.occurrences.append(parked)
             plan.occurrences.extend(_membership({"id": parked.session_id}, members.get(uuid)))
     for uuid in members.keys() - known - channels.keys():
         there = members[uuid]
-        plan.astray.append(
+        plan.misplaced.append(
             CallIntruded(session_id=ids.of(uuid), how=UNASKED, room_id=there.room_id, member_id=there.member_id)
         )
     alive = {room["id"] for room in rooms if not room["closing"]}

@@ -76,7 +76,7 @@ class Fenced(Exception):
 
 
 # Why a call that would be a session is hung up: nobody could do anything with it.
-TURNED_AWAY = {"store_full": "the store is full", "quota_exceeded": "a quota of its app is used up"}
+REJECTED = {"store_full": "the store is full", "quota_exceeded": "a quota of its app is used up"}
 
 # A command of the store's stream as FreeSWITCH's command. Fields: see the `send` calls in the Lua files, and take.lua.
 RENDER: dict[str, Callable[[Node, dict[str, Any]], esl.Command]] = {
@@ -135,7 +135,7 @@ class NodeWorker:
         # Session or room id -> app id, in order of use.
         self._apps: dict[str, str] = {}
         # Sessions that calls would have had which are being hung up.
-        self._turned_out: set[str] = set()
+        self._intruders: set[str] = set()
         self._log = log.bind(node=node.prefix)
         self.link = Link(
             name=node.prefix,
@@ -219,7 +219,7 @@ class NodeWorker:
         # Before anything waits for the store.
         for occurrence in occurrences:
             if isinstance(occurrence, CallIntruded):
-                self._turn_out(occurrence)
+                self._hang_up(occurrence)
         if not occurrences:
             return None
         give_up = time.monotonic() + HOLD_SECONDS
@@ -239,9 +239,9 @@ class NodeWorker:
             return
         answers = self._run_many([step for _, step in applied])
         for (occurrence, _), answer in zip(applied, answers, strict=True):
-            why = TURNED_AWAY.get(answer.get("refused", ""))
+            why = REJECTED.get(answer.get("refused", ""))
             if why and isinstance(occurrence, SessionParked):
-                self._turn_away(occurrence, "SWITCH_CONGESTION", why)
+                self._reject(occurrence, "SWITCH_CONGESTION", why)
 
     def _step(self, occurrence: Occurrence, extra: dict[str, Any]) -> Step | None:
         if isinstance(occurrence, CallIntruded):
@@ -253,9 +253,9 @@ class NodeWorker:
         app = self._app_of(occurrence)
         if app is None:
             if isinstance(occurrence, SessionParked):
-                self._turn_away(occurrence, "UNALLOCATED_NUMBER", "nobody owns the number")
+                self._reject(occurrence, "UNALLOCATED_NUMBER", "nobody owns the number")
             elif isinstance(occurrence, MemberJoined):
-                self._turn_out_member(occurrence)
+                self._remove_member(occurrence)
             return None
         if isinstance(occurrence, SessionParked):
             owner = self._registry.app(app)
@@ -275,7 +275,7 @@ class NodeWorker:
             self._remember(subject, app)
         if isinstance(occurrence, SessionEnded):
             self._apps.pop(subject, None)
-            self._turned_out.discard(subject)
+            self._intruders.discard(subject)
         return app
 
     def _look_up(self, kind: str, identifier: str) -> str | None:
@@ -289,22 +289,22 @@ class NodeWorker:
         while len(self._apps) > REMEMBERED:
             del self._apps[next(iter(self._apps))]
 
-    def _turn_away(self, call: SessionParked, cause: str, reason: str) -> None:
-        self._log.info("call turned away", did=call.did, session=call.session_id, reason=reason)
-        self._order(esl.Hangup(call.channel, cause))
+    def _reject(self, call: SessionParked, cause: str, reason: str) -> None:
+        self._log.info("call rejected", did=call.did, session=call.session_id, reason=reason)
+        self._send_own(esl.Hangup(call.channel, cause))
 
-    def _turn_out(self, call: CallIntruded) -> None:
+    def _hang_up(self, call: CallIntruded) -> None:
         """Told and counted once, hung up whenever it is seen."""
-        if call.session_id not in self._turned_out:
-            self._turned_out.add(call.session_id)
+        if call.session_id not in self._intruders:
+            self._intruders.add(call.session_id)
             intruders.labels(self.node.prefix).inc()
-            self._log.warning("call turned out", reason=call.how, address=call.address, session=call.session_id)
+            self._log.warning("intruder hung up", reason=call.how, address=call.address, session=call.session_id)
         if call.room_id:
-            self._order(esl.Kick(call.room_id, call.member_id))
+            self._send_own(esl.Kick(call.room_id, call.member_id))
         if call.channel:
-            self._order(esl.Hangup(call.channel, "CALL_REJECTED"))
+            self._send_own(esl.Hangup(call.channel, "CALL_REJECTED"))
 
-    def _turn_out_member(self, member: MemberJoined) -> None:
+    def _remove_member(self, member: MemberJoined) -> None:
         """Unless it was a session: events may come late."""
         session = member.session_id
         with self._store.guard(), self._store.client.pipeline(transaction=False) as pipe:
@@ -312,7 +312,7 @@ class NodeWorker:
                 pipe.exists(keys.key(tag, "ended", session))
             if any(pipe.execute()):
                 return
-        self._turn_out(
+        self._hang_up(
             CallIntruded(
                 session_id=session,
                 how=UNASKED,
@@ -322,7 +322,7 @@ class NodeWorker:
             )
         )
 
-    def _order(self, command: esl.Command) -> None:
+    def _send_own(self, command: esl.Command) -> None:
         """Send a command of the worker's own, also while the link comes up. Nobody waits for what comes of it."""
         connection = self._connection or self.link.connection
         try:
@@ -336,7 +336,7 @@ class NodeWorker:
     def _up(self, connection: Connection) -> None:
         """Make the store what the node is. Events that happen meanwhile are held by the link and come afterwards."""
         core_uuid = connection.api(esl.CoreUuid()).strip()
-        self._turned_out.clear()
+        self._intruders.clear()
         self._core_uuid = core_uuid
         core_key = keys.key(keys.node_tag(self.node.prefix), "core")
         with self._store.guard():
@@ -362,7 +362,7 @@ class NodeWorker:
         self._log.info("node up", changes=changes, restarted=restarted)
 
     def _compare(self, connection: Connection, restarted: bool = False) -> tuple[Plan, list[dict[str, Any]]]:
-        """What differs between node and store, and the node's rooms. Turns intruders out."""
+        """What differs between node and store, and the node's rooms. Hangs intruders up."""
         members = read_conferences(connection.api(esl.JsonList()))
         channels = read_channels(connection.api(esl.ShowChannels()))
         sessions, rooms = self._snapshot("sessions"), self._snapshot("rooms")
@@ -375,7 +375,7 @@ class NodeWorker:
 
         plan = compare(self._ids, sessions, rooms, members, channels, exists, restarted)
         for call in plan.intruders:
-            self._turn_out(call)
+            self._hang_up(call)
         return plan, rooms
 
     def _snapshot(self, what: str) -> list[dict[str, Any]]:
@@ -394,7 +394,7 @@ class NodeWorker:
 
     def _empty(self, orphans: Iterable[str]) -> None:
         for room_id in orphans:
-            self._order(esl.Kick(room_id, "all"))
+            self._send_own(esl.Kick(room_id, "all"))
 
     # The audit
 
@@ -425,16 +425,16 @@ class NodeWorker:
                 playing = self._playing(connection, room)
                 if suspect := read_stalled(room, playing):
                     stalled[suspect] = _playback_lost(room, playing)
-        found = frozenset([*plan.occurrences, *plan.astray, *plan.orphans, *stalled])
+        found = frozenset([*plan.occurrences, *plan.misplaced, *plan.orphans, *stalled])
         missed, self._suspects = found & self._suspects, found
         if missed:
             self._log.warning("drift", changes=[str(change) for change in missed])
             drift.labels(self.node.prefix).inc(len(missed))
             self._apply([change for change in plan.occurrences if change in missed], resynced=True)
             self._empty(room_id for room_id in plan.orphans if room_id in missed)
-            for call in plan.astray:
+            for call in plan.misplaced:
                 if call in missed:
-                    self._turn_out(call)
+                    self._hang_up(call)
             self._run_many([step for suspect, step in stalled.items() if suspect in missed])
         hurry = found or time.monotonic() < self._watch_until
         return AUDIT_AGAIN_SECONDS if hurry else self._audit_seconds * random.uniform(0.8, 1.2)  # noqa: S311

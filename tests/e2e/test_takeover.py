@@ -68,7 +68,7 @@ def test_a_caller_who_asks_for_a_member_is_hung_up(
     join(session, room)
     channel = node.channel(caller_of(room_service, session))
     log = room_service.folder / "log"
-    told = log.read_text().count("call turned out")
+    told = log.read_text().count("intruder hung up")
     sessions = room_service.get("/api/v1/sessions?limit=1000").body["sessions"]
     started = len([hook for hook in hooks.received if hook["type"] == "session.started"])
 
@@ -76,9 +76,9 @@ def test_a_caller_who_asks_for_a_member_is_hung_up(
 
     # All that she did is told by now, as her own end is.
     with gevent.Timeout(10):
-        while log.read_text().count("call turned out") == told:
+        while log.read_text().count("intruder hung up") == told:
             gevent.sleep(0.05)
-    assert log.read_text().count("call turned out") == told + 1
+    assert log.read_text().count("intruder hung up") == told + 1
     assert len([hook for hook in hooks.received if hook["type"] == "session.started"]) == started
     there = room_service.get("/api/v1/sessions?limit=1000").body["sessions"]
     assert {one["uuid"] for one in there} <= {one["uuid"] for one in sessions}

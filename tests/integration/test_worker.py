@@ -232,7 +232,7 @@ def test_a_call_that_is_hung_up_again_is_counted_once(worker: NodeWorker) -> Non
     worker._happened([asks, event("CHANNEL_BRIDGE")])
     assert (worker._connection.sent, counted()) == ([HANGUP] * 2, before + 1)  # type: ignore[union-attr]
     worker._happened([event("CHANNEL_HANGUP_COMPLETE", Hangup_Cause="CALL_REJECTED")])
-    assert worker._turned_out == set()
+    assert worker._intruders == set()
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])

@@ -134,9 +134,9 @@ def test_a_call_that_came_unseen() -> None:
     ]
 
 
-def turned_out(plan: Plan) -> tuple[list[str], list[str]]:
+def hung_up(plan: Plan) -> tuple[list[str], list[str]]:
     """What is wrong with the calls that are to be hung up, at once and if it is still so when looked at again."""
-    return [call.how for call in plan.intruders], [call.how for call in plan.astray]
+    return [call.how for call in plan.intruders], [call.how for call in plan.misplaced]
 
 
 @pytest.mark.parametrize(
@@ -157,18 +157,18 @@ def turned_out(plan: Plan) -> tuple[list[str], list[str]]:
 def test_a_call_that_is_where_none_can_be(call: Channel, at_once: list[str], later: list[str], known: bool) -> None:
     sessions = [session("parked")] if known else []
     plan = compare(IDS, sessions, [], {}, {"u1": call}, lambda _: True)
-    assert turned_out(plan) == (at_once, later)
-    assert [one.channel for one in (*plan.intruders, *plan.astray)] == ["u1"] * len(at_once + later)
+    assert hung_up(plan) == (at_once, later)
+    assert [one.channel for one in (*plan.intruders, *plan.misplaced)] == ["u1"] * len(at_once + later)
     # A call that is on its way, or out, becomes no session.
     starts = not known and call.application in ("park", "conference") and not call.asked
     assert [type(one) for one in plan.occurrences] == [SessionParked] * starts
-    assert turned_out(compare(IDS, [], [], {}, {"u1": call}, lambda _: False)) == ([], [])
+    assert hung_up(compare(IDS, [], [], {}, {"u1": call}, lambda _: False)) == ([], [])
 
 
 def test_a_member_that_is_no_session() -> None:
     plan = compare(IDS, [], [{"id": ROOM, "closing": False}], {"x": Membership(ROOM, 5, True)}, {}, lambda _: True)
-    assert turned_out(plan) == ([], ["joined a room unasked"])
-    (member,) = plan.astray
+    assert hung_up(plan) == ([], ["joined a room unasked"])
+    (member,) = plan.misplaced
     assert (member.room_id, member.member_id, member.channel) == (ROOM, 5, "")
 
 
