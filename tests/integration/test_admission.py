@@ -17,6 +17,7 @@ from controller.registry import CACHE_SECONDS, Node, Registry, new_app
 from controller.service import Controller, Limits
 from controller.store import keys
 from controller.store.store import Store
+from tests.clock import Clock
 from tests.integration.world import NO_COOLDOWNS, NODE, World
 from web.app import create_app
 
@@ -29,13 +30,6 @@ STRANGERS = {
 ROOMS = "/api/v1/conferences"
 MISSING = "acW68-room-00000000-0000-4000-8000-000000000000"
 RATE = 1
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

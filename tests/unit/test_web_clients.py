@@ -6,19 +6,13 @@ import logging
 
 import pytest
 
+from tests.clock import Clock
 from web.clients import FREE, LONGEST_DELAY, MOST_CLIENTS, Failures, Proxies, block_of
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 -- include: deliveries
 -- Stores what became of attempts (A.results), each with its line in the event log, unless another dispatcher holds the
--- partition by now (A.token). A.failed_bytes: how much of the failed webhooks of an app is kept. A result: id (outbox entry), app, n (attempts so far), step, delay (ms, to the next attempt),
--- attempt (JSON for the record; absent when there was none), log (what the line says), and about the endpoint mark (of
+-- partition by now (A.token). A.failed_bytes: by app, how much of its failed webhooks is kept. A result: id (outbox
+-- entry), app, n (attempts so far), step, delay (ms, to the next attempt), attempt (JSON for the record; absent when there was none), log (what the line says), and about the endpoint mark (of
 -- whom this is said), fault (why it failed), disable (why no more is to be sent). Running it twice changes nothing.
 --   skipped: the webhook is gone.   held: it stays in the outbox, and will be tried again.   aside: it leaves the outbox
 --   for the app's `aside`.          delivered, failed: it leaves both, and its record stays for a while.
@@ -31,12 +31,6 @@ local function keep(r, record, old, entry)
   file(r.app, r.id, r.step, old)
 end
 
-local function outbox_field(entry, name)
-  for i = 1, #entry[2], 2 do
-    if entry[2][i] == name then return entry[2][i + 1] end
-  end
-end
-
 -- False when the result is known already, or is about a webhook that is settled.
 local function settle(r)
   local record = K.delivery(r.id)
@@ -45,7 +39,7 @@ local function settle(r)
   if not entry and old ~= "aside" then return false end
   if r.attempt and old and tonumber(stored[2]) >= r.n then return false end
   if r.step ~= "held" and r.step ~= "aside" then
-    local size = entry and #(outbox_field(entry, "data") or "") or redis.call("HSTRLEN", record, "data")
+    local size = entry and #(fields_of(entry).data or "") or redis.call("HSTRLEN", record, "data")
     use(r.app, "webhook_bytes", -size)
   end
   if r.step == "skipped" then

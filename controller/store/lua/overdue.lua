@@ -1,6 +1,6 @@
 -- include: playback endings members answers
 -- What the node should have answered or confirmed by now. Answers how many sessions and rooms there are (load), and
--- whether something waits for so long that the event about it may be lost (late), and whether there is `more` to run this for.
+-- whether something waits for so long that the event about it may be lost (late), and whether there is `more` to do.
 local PART = 10 -- of what is overdue, and of the members of a room
 if fenced() then return refuse("fenced") end
 local OVERDUE = {}
@@ -63,5 +63,6 @@ for _, item in ipairs(items) do
   local kind, id = string.match(item, "^(%a+):(.+)$")
   OVERDUE[kind](id)
 end
-return result({ more = redis.call("ZCOUNT", K.due(A.node), "-inf", NOW) > 0, late = redis.call("ZCOUNT", K.due(A.node), "-inf", NOW + CONFIRM_MS - LATE_MS) > 0,
+return result({ more = redis.call("ZCOUNT", K.due(A.node), "-inf", NOW) > 0,
+  late = redis.call("ZCOUNT", K.due(A.node), "-inf", NOW + CONFIRM_MS - LATE_MS) > 0,
   load = redis.call("SCARD", K.node_sessions(A.node)) + redis.call("SCARD", K.node_rooms(A.node)) })

@@ -10,6 +10,13 @@ local TRIMMED = 3
 -- The list in which a status stands.
 local LIST = { held = "retrying", aside = "retrying", delivered = "delivered", failed = "failed" }
 
+-- The fields of an entry of the outbox, which has them as a flat list.
+local function fields_of(entry)
+  local fields = {}
+  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+  return fields
+end
+
 -- Where an entry stands in its app's lists: in the order of the outbox, as a number that a double holds exactly.
 local function position(id)
   local ms, number = string.match(id, "^(%d+)-(%d+)$")

@@ -1,12 +1,8 @@
 -- A delivery as it is shown.
 
--- The fields of an outbox entry (a flat list), or nil.
 local function outbox_fields(id)
   local entry = redis.call("XRANGE", K.outbox(), id, id)[1]
-  if not entry then return nil end
-  local fields = {}
-  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
-  return fields
+  return entry and fields_of(entry)
 end
 
 -- Until it leaves the outbox, a record has no copy of the webhook itself.
