@@ -108,6 +108,8 @@ def assert_sound(response: TestResponse) -> None:
         assert body["success"] is False
         assert isinstance(body["error"], str)
         assert set(body) <= {"success", "error", "detail"}
+        # Said where nobody has thought of how a request can be wrong.
+        assert "is invalid" not in response.text
     else:
         assert "success" not in body
     for asked in _controller.asked:

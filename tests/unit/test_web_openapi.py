@@ -260,6 +260,12 @@ def test_how_much_a_listing_returns() -> None:
     assert not most
 
 
+def test_what_must_not_be_empty_may_have_one_entry() -> None:
+    """What is said of it has no figure."""
+    least = re.findall(r'"(?:minLength|minItems)": ?(\d+)', json.dumps(DOCUMENT))
+    assert set(least) == {"1"}
+
+
 def test_the_document_says_where_the_api_is() -> None:
     assert [each["url"] for each in DOCUMENT["servers"]] == ["/"]
 
