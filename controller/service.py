@@ -32,6 +32,8 @@ from controller.webhooks.connection import Network
 from controller.webhooks.desk import Desk
 
 PREFIX_LENGTH = 5
+# A request counts as one more for each so many bytes of its body.
+COUNTED_BYTES = 16 * 1024
 # Rows of a listing that are read in one step, and steps for a page at the most: one that is narrowed may end short.
 STEP_ROWS = 100
 MOST_STEPS = 10
@@ -90,9 +92,12 @@ class Controller:
         """The app when the key is its own. Constant time. Raises StoreUnavailable."""
         return self._registry.authenticate(app_id, api_key)
 
-    def admit(self, app_id: str) -> None:
-        """Counts a request of the app, whatever it asks. Raises Refused `rate_limited`, StoreUnavailable."""
-        self._step("admit", {"app_id": app_id, "rate": self._rate})
+    def admit(self, app_id: str, size: int = 0) -> None:
+        """Counts a request of the app, whatever it asks: with a large body (`size` bytes), which takes long to read, as
+        several. Raises Refused `rate_limited`, StoreUnavailable.
+        """
+        cost = min(1 + size // COUNTED_BYTES, max(1, self._rate // 2))
+        self._step("admit", {"app_id": app_id, "rate": self._rate, "cost": cost})
 
     def execute(self, command: Command) -> dict[str, Any]:
         """The command's answer, as its class says. Raises Refused, StoreUnavailable."""

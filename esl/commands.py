@@ -343,7 +343,7 @@ _NOT_ROOMS = frozenset({"all", "commands", "count", "help", "json_list", "list",
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.ASCII | re.IGNORECASE | re.DOTALL)
 _KINDS = frozenset({"wav", "mp3"})  # of sounds that URLs are told by
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_UNSAFE = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%/?:;&=+*().,!$~_-]")
+_UNSAFE = re.compile(r"(?:%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%/?:;&=+*().,!$~_-])+")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?!.{{254}}){_LABEL}(?:\.{_LABEL})*\.?")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what parts labels (RFC 3490, 3.1)
@@ -419,7 +419,7 @@ def _value(value: str | int) -> str:
 
 
 def _percent_encoded(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match[0].encode())
+    return "%" + match[0].encode().hex("%").upper()
 
 
 def _authority(authority: str) -> str:

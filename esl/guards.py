@@ -1,4 +1,4 @@
-"""What keeps callers from taking over each other's calls on a FreeSWITCH: global variables, set in its `vars.xml`.
+"""What keeps others from taking over a call on a FreeSWITCH: global variables, set in its `vars.xml`.
 
 FreeSWITCH takes an INVITE with a Replaces header to another call, past the dialplan, and no setting turns that off
 (`sofia_handle_sip_i_invite_replaces` in `sofia.c`). But it reads a channel variable that a call does not have from the
@@ -12,4 +12,6 @@ GUARDS = {
     "intercept_unanswered_only": "true",
     # Else it ends the call that is asked for. So one that does not say `;a-leg=no` is taken to say `;a-leg=true`.
     "sip_replaces_a-leg": "true",
+    # Audio that comes from elsewhere than the caller's SDP says does not take the call's audio over (switch_rtp.c).
+    "disable_rtp_auto_adjust": "true",
 }

@@ -14,7 +14,7 @@ from flask import Response, request
 from flask.json.provider import JSONProvider
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from controller.errors import StoreUnavailable
 from web import auth, bodies, context, errors, openapi
@@ -112,6 +112,9 @@ def _admit(app: App) -> None:
     environ[context.REQUEST_ID] = given if _REQUEST_ID(given) else str(uuid.uuid4())
     request.max_content_length = most = app.limit_of_endpoint()
     auth.authenticate(environ)
+    # The router drops slashes at the beginning, which the path of another resource has.
+    if environ["PATH_INFO"].startswith("//"):
+        raise NotFound
     # Werkzeug checks this only when a body is read, and not every view reads it.
     if (request.content_length or 0) > most:
         raise RequestEntityTooLarge

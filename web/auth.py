@@ -44,7 +44,7 @@ def authenticate(environ: dict[str, Any]) -> None:
     if found is None:
         raise Unauthenticated(context.failures().count(request.remote_addr or ""))
     environ[context.APP_ID] = found.id
-    context.controller().admit(found.id)
+    context.controller().admit(found.id, request.content_length or 0)
 
 
 def tenant(environ: dict[str, Any]) -> Tenant | None:

@@ -46,7 +46,7 @@ BodyLimit = Callable[[dict[str, Any]], int]
 
 _TCHAR = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 # With the target's path and query in the group: a URL as a whole is a way to ask for the same.
-_REQUEST_LINE = re.compile(rf"{_TCHAR}+ (?:https?://[^/?#\s]+)?(/[!-\"$-~]*) HTTP/1\.[01]\r\n").fullmatch
+_REQUEST_LINE = re.compile(rf"{_TCHAR}+ (?:https?://[^/?#@\s]+)?(/[!-\"$-~]*) HTTP/1\.[01]\r\n").fullmatch
 _NAME = re.compile(rf"{_TCHAR}+".encode()).fullmatch
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?").fullmatch

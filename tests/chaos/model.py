@@ -150,7 +150,7 @@ class Ledger:
         """Accepted commands without their outcome, and webhooks that are known to be on their way."""
         found = []
         for uid, request in list(self.accepted.items()):
-            if self.outcomes.get(uid):
+            if self.outcomes.get(uid) or self._joined_by_another(request):
                 del self.accepted[uid]
             else:
                 found.append(f"no outcome yet: {request}")
@@ -158,6 +158,14 @@ class Ledger:
             if lane.early:
                 found.append(f"{identifier}: a gap after {lane.last}")
         return found
+
+    def _joined_by_another(self, request: Request) -> bool:
+        """A join that repeats one which is under way is told with the first one's `command_uid` (docs/api.md)."""
+        lane = self.lanes.get((request.body or {}).get("room_id", ""))
+        return lane is not None and any(
+            hook.type in OUTCOMES["join"] and hook.data["uuid"] in request.path and hook.at >= request.at
+            for hook in lane.hooks
+        )
 
     def of(self, tenant: str) -> dict[str, Lane]:
         return {identifier: lane for identifier, lane in self.lanes.items() if lane.tenant == tenant}

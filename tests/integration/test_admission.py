@@ -14,7 +14,7 @@ from controller.commands import Play
 from controller.errors import Refused
 from controller.nodes import FRESH_SECONDS, Nodes
 from controller.registry import CACHE_SECONDS, Node, Registry, new_app
-from controller.service import Controller, Limits
+from controller.service import COUNTED_BYTES, Controller, Limits
 from controller.store import keys
 from controller.store.store import Store
 from tests.clock import Clock
@@ -86,6 +86,15 @@ def test_every_authenticated_request_counts(request_: dict[str, Any], client: Fl
         assert list(json.loads(refused.data)["detail"]) == ["retry_after_ms"]
     # It is refused ahead of everything else: that takes one step, in which nothing is looked up.
     assert calls(store) - before == {"cmdstat_evalsha": 1, "cmdstat_time": 1, "cmdstat_get": 1}
+
+
+def test_a_request_counts_by_the_size_of_its_body(store: Store, registry: Registry) -> None:
+    controller = Controller(store, registry, Nodes(store, registry), Limits(requests_per_second=100))
+    controller.admit("demo", 40 * COUNTED_BYTES)
+    controller.admit("demo", 40 * COUNTED_BYTES)
+    with pytest.raises(Refused, match="Rate limit"):
+        controller.admit("demo", 40 * COUNTED_BYTES)
+    controller.admit("demo")
 
 
 def test_an_app_does_not_use_up_another_s_rate(client: FlaskClient, registry: Registry) -> None:

@@ -326,7 +326,7 @@ def test_who_joins_a_room_that_is_gone_is_kicked(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("quota", "most"), [("rooms", 1), ("operations", 1), ("url_bytes", 50), ("webhook_bytes", 300)]
+    ("quota", "most"), [("rooms", 1), ("operations", 1), ("url_bytes", 50), ("webhook_bytes", 1500)]
 )
 def test_what_would_exceed_a_quota_is_refused_and_changes_nothing(store: Store, quota: str, most: int) -> None:
     world = World(store)
@@ -353,8 +353,11 @@ def test_what_would_exceed_a_quota_is_refused_and_changes_nothing(store: Store, 
         assert ask()["status"] == "in_progress"
     else:
         assert world.ask("join", session_id=session, room_id=room)["refused"] == "quota_exceeded"
-        # What frees is never refused.
+        # What frees is never refused, and adds nothing.
+        world.ask("stop", room_id=room)
+        world.webhooks()
         assert world.ask("stop", room_id=room)["status"] == "stopped"
+        assert world.types() == []
         assert world.ask("delete_room", room_id=room) == {"room_id": room}
 
 
@@ -391,11 +394,18 @@ def test_cooldowns_are_started_by_what_was_accepted_only(store: Store) -> None:
 
 def test_the_apps_own_limit(store: Store) -> None:
     world = World(store, rate=5)
-    answers = [world.ask("admit") for _ in range(7)]
+    answers = [world.ask("admit", cost=1) for _ in range(7)]
     assert answers[:5] == [{}] * 5
     assert answers[6]["refused"] == "rate_limited"
     assert 0 < answers[6]["detail"]["retry_after_ms"] <= 400
     assert list(answers[6]["detail"]) == ["retry_after_ms"], "it is no cooldown of a group"
+
+
+def test_a_large_request_counts_as_several(store: Store) -> None:
+    world = World(store, rate=10)
+    assert world.ask("admit", cost=6) == {}
+    assert world.ask("admit", cost=6)["refused"] == "rate_limited"
+    assert world.ask("admit", cost=3) == {}
 
 
 def test_a_command_uid_repeated_does_nothing(world: World) -> None:

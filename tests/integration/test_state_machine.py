@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from controller.store import keys
 from controller.store.store import Store
+from tests.integration.webhook_fixtures import WEBHOOK_BYTES
 from tests.integration.world import NODE, World
 
 UNPLAYABLE = {"ok": False, "reason": "unplayable"}
@@ -277,7 +278,7 @@ class Machine:
             for name, value in {
                 "operations": len(urls),
                 "url_bytes": sum(len(b",".join(self.store.client.lrange(key, 0, -1))) for key in urls),
-                "webhook_bytes": sum(len(fields[b"data"]) for _, fields in outbox),
+                "webhook_bytes": sum(len(fields[b"data"]) + WEBHOOK_BYTES for _, fields in outbox),
             }.items()
             if value
         }

@@ -22,6 +22,7 @@ from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.schedule import Schedule
 
+WEBHOOK_BYTES = 500  # counted of each besides its data: lib/core.lua
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 # Of a certificate for `localhost` that nobody trusts but the tests.
@@ -189,7 +190,7 @@ class Outbox:
                     "data": orjson.dumps(fields),
                 }
                 pipe.xadd(keys.key(tag, "outbox"), entry)
-                pipe.hincrby(keys.key(tag, "usage", app), "webhook_bytes", len(orjson.dumps(fields)))
+                pipe.hincrby(keys.key(tag, "usage", app), "webhook_bytes", len(orjson.dumps(fields)) + WEBHOOK_BYTES)
             entries = pipe.execute()[::2]
         return [f"msg_{tag.strip('{}')}-{entry.decode()}" for entry in entries]
 

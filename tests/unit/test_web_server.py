@@ -148,6 +148,11 @@ def test_no_path_leads_elsewhere(start: Start, path: str, status: int) -> None:
     assert ("Location: /docs" in head) == (status == 302)
 
 
+def test_slashes_at_the_beginning_are_another_path(start: Start) -> None:
+    client = Client(start()).send(f"GET //api/v1/conferences HTTP/1.1\r\nHost: x\r\n{AUTH}\r\n")
+    assert_envelope(client.answer(), 404)
+
+
 def test_requests_sent_ahead_are_answered_in_order(start: Start) -> None:
     client = Client(start()).ask("GET", "/healthz").ask("POST", MUTE, "{}").ask("GET", "/nothing")
     assert [client.answer()[0] for _ in range(3)] == [200, 202, 404]
@@ -309,6 +314,7 @@ def test_what_is_not_http_is_answered_in_the_envelope(start: Start, sent: str, s
         *("GET /healthz HTTP/1.10", "GET /healthz HTTP/01.1", "GET /healthz http/1.1", "GET /healthz FTP/1.1"),
         *("GET healthz HTTP/1.1", "GET api/v1/conferences HTTP/1.1", "GET ftp://x/healthz HTTP/1.1", "GET * HTTP/1.1"),
         *("CONNECT x:80 HTTP/1.1", "GET http:///healthz HTTP/1.1", "GET http://a b/healthz HTTP/1.1"),
+        "GET http://user:word@x/healthz HTTP/1.1",
         *("GET /healthz#x HTTP/1.1", "GET /h\x0bz HTTP/1.1", "GET /h\xa0z HTTP/1.1", "GET /h\x85z HTTP/1.1"),
         *("G@T /healthz HTTP/1.1", "G:T /healthz HTTP/1.1", "/healthz HTTP/1.1"),
     ],

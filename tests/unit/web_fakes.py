@@ -62,7 +62,7 @@ class FakeController:
             raise self.authentication_failure
         return FakeApp(app_id) if self.keys.get(app_id) == api_key else None
 
-    def admit(self, app_id: str) -> None:
+    def admit(self, app_id: str, size: int = 0) -> None:
         self.admitted.append(app_id)
         if self.over_rate:
             raise self.over_rate

@@ -40,7 +40,7 @@ local function settle(r)
   if r.attempt and old and tonumber(stored[2]) >= r.n then return false end
   if r.step ~= "held" and r.step ~= "aside" then
     local size = entry and #(fields_of(entry).data or "") or redis.call("HSTRLEN", record, "data")
-    use(r.app, "webhook_bytes", -size)
+    use(r.app, "webhook_bytes", -size - WEBHOOK_BYTES)
   end
   if r.step == "skipped" then
     if old then forget(r, old) end

@@ -7,7 +7,10 @@ if limit then return limit end
 start_cooldown("conference_control", r.id)
 local operation = r.operation
 log("command", A.command, { app = r.app, room = r.id, operation = operation })
-if end_operations(r, "stopped") == 0 then tell(r, "conference.play.stopped", { operation_id = "" }) end
+-- That there was nothing to stop is told only while there is room for it: a stop itself is never refused.
+if end_operations(r, "stopped") == 0 and used(r.app, "webhook_bytes") <= A.quotas.webhook_bytes then
+  tell(r, "conference.play.stopped", { operation_id = "" })
+end
 -- Also with nothing playing as far as is known: a play that counts as failed may be heard after all.
 silence(r)
 return result({ operation_id = operation, status = "stopped" })

@@ -58,6 +58,8 @@ local function use(app, quota, amount)
   redis.call("HINCRBY", K.usage(app), quota, amount)
 end
 
+local WEBHOOK_BYTES = 500 -- that an undelivered webhook takes besides its data, about
+
 local COUNTED = {
   rooms = function(app) return redis.call("ZCARD", K.rooms(app)) end,
   sessions = function(app) return redis.call("ZCARD", K.sessions(app)) end,
@@ -77,7 +79,7 @@ local function emit(key, lane, type, data, more)
   if more then text = string.sub(text, 1, -2) .. "," .. more .. "}" end
   local id = redis.call("XADD", K.outbox(), "*", "app", data.app_id, "type", type, "lane", lane,
     "at", NOW, "data", text)
-  use(data.app_id, "webhook_bytes", #text)
+  use(data.app_id, "webhook_bytes", #text + WEBHOOK_BYTES)
   log("webhook", type, { app = data.app_id, room = data.room_id, session = data.uuid,
     operation = data.operation_id, sequence = data.sequence, webhook = "msg_" .. string.sub(T, 2, -2) .. "-" .. id })
 end

@@ -83,7 +83,7 @@ local function send_again(app, id, old)
     unlist(app, id, old)
     return false
   end
-  use(app, "webhook_bytes", redis.call("HSTRLEN", record, "data"))
+  use(app, "webhook_bytes", redis.call("HSTRLEN", record, "data") + WEBHOOK_BYTES)
   redis.call("PERSIST", record)
   redis.call("HSET", record, "earlier", attempts, "next", NOW)
   file(app, id, "aside", old)
