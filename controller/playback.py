@@ -38,13 +38,13 @@ class PlaybackGuard:
         self._seconds = seconds
 
     def __call__(self, command: Play) -> dict[str, Any]:
-        """-> `{"node_urls"}`, as a node gets them. Raises Refused: `url_refused` with the fields that are wrong, or as
-        `may_play` does.
+        """-> `{"node_urls"}`, as a node gets them, if that differs. Raises Refused: `url_refused` with the fields that
+        are wrong, or as `may_play` does.
         """
         node_urls = [clean_url(url) for url in command.urls]
         if not self._allow_private:
             self._check(command, [urlsplit(url).hostname or "" for url in node_urls])
-        return {"node_urls": node_urls}
+        return {} if node_urls == list(command.urls) else {"node_urls": node_urls}
 
     def _check(self, command: Play, hosts: list[str]) -> None:
         problems = {host: problem for host in set(hosts) if (problem := refusal(host))}

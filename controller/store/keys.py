@@ -32,7 +32,7 @@ PARTITION: dict[str, tuple[str, int]] = {
     # hash: app, room, total, bytes (of `urls`), next, settled, u<i> (state of URL i), v<i> (volume it was sent with),
     # ending (how, when that is yet to be told); from play to its finished or stopped
     "operation": ("operation:%s", 1),
-    # lists: an operation's URLs, each a JSON string as the app sent it; and as the node gets them; as their operation
+    # lists: an operation's URLs, each a JSON string as the app sent it; and as the node gets them, if other
     "urls": ("urls:%s", 1),
     "node_urls": ("node-urls:%s", 1),
     # sorted set: room id by `order`; rooms of an app that are not being deleted; for good

@@ -52,7 +52,7 @@ class World:
 
     def play(self, room: str, *urls: str, operation: str = "op1") -> dict[str, Any]:
         as_json = [orjson.dumps(url).decode() for url in urls]
-        return self.ask("play", room_id=room, urls=as_json, node_urls=urls, operation_id=operation)
+        return self.ask("play", room_id=room, urls=as_json, operation_id=operation)
 
     def room(self, room: str) -> dict[str, Any]:
         answer = self.ask("get_room", room_id=room)

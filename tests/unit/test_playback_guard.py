@@ -146,12 +146,13 @@ def test_nothing_is_looked_up_for_a_play_that_cannot_be(resolver: Resolver) -> N
         guard(play("https://public.example/a.wav"))
     assert resolver.asked == []
     # Nor is the store asked for what needs no look-up.
-    assert guard(play("https://8.8.8.8/a.wav")) == {"node_urls": ["https://8.8.8.8/a.wav"]}
+    assert guard(play("https://8.8.8.8/a.wav")) == {}
+    assert guard(play("https://8.8.8.8/a b.wav")) == {"node_urls": ["https://8.8.8.8/a%20b.wav"]}
     assert problems(guard, "https://127.0.0.1/a.wav")
 
 
 def test_private_networks_can_be_allowed(resolver: Resolver) -> None:
     guard = PlaybackGuard(Network(resolve=resolver), anybody, allow_private=True)
     urls = ["http://127.0.0.1/a.wav", "http://inside.example/a.wav"]
-    assert guard(play(*urls)) == {"node_urls": urls}
+    assert guard(play(*urls)) == {}
     assert resolver.asked == []

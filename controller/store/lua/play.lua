@@ -1,5 +1,5 @@
 -- include: access playable playback
--- A.urls: each a JSON string as the app sent it; A.node_urls: as the node gets them.
+-- A.urls: each a JSON string as the app sent it; A.node_urls: as the node gets them, if that differs.
 local urls = table.concat(A.urls, ",")
 local bytes = #urls
 local r, no = playable_room(bytes)
@@ -9,7 +9,7 @@ start_cooldown("conf_play", r.id)
 redis.call("HSET", K.operation(A.operation_id), "app", r.app, "room", r.id, "total", #A.urls, "bytes", bytes, "next", 0,
   "settled", 0)
 redis.call("RPUSH", K.urls(A.operation_id), unpack(A.urls))
-redis.call("RPUSH", K.node_urls(A.operation_id), unpack(A.node_urls))
+if A.node_urls then redis.call("RPUSH", K.node_urls(A.operation_id), unpack(A.node_urls)) end
 redis.call("RPUSH", K.operations(r.id), A.operation_id)
 use(r.app, "operations", 1)
 use(r.app, "url_bytes", bytes)

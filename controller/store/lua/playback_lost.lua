@@ -12,11 +12,10 @@ end
 local queued = false
 for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
   local o = get_operation(id)
-  local urls = A.playing and redis.call("LRANGE", K.node_urls(id), 0, o.next - 1)
   for i = 0, tonumber(o.next) - 1 do
     local state = url_state(o, i)
     queued = queued or state == "queued"
-    if not FINAL[state] and urls and string.gsub(urls[i + 1], "^%a+://", "") == A.playing then
+    if not FINAL[state] and A.playing and string.gsub(node_url(id, i), "^%a+://", "") == A.playing then
       if state == "sent" then
         change(K.operation(id), o, { ["u" .. i] = "queued" })
         clear(K.room(r.id), r, "flight")

@@ -5,7 +5,7 @@ local PART = 100
 local function describe_head(r)
   if r.operation == "" then return nil end
   local o, i, state = head(r)
-  return o and { operation = o.id, index = i, state = state, url = redis.call("LINDEX", K.node_urls(o.id), i) }
+  return o and { operation = o.id, index = i, state = state, url = node_url(o.id, i) }
 end
 
 local READ = {}

@@ -2,7 +2,7 @@
 -- before, and queue up on the node. While `flight` (a play) or `stopping` (a stop) is unanswered nothing is sent.
 --
 -- Besides its hash an operation has two lists: `urls`, each a JSON string as the app sent it, and `node_urls`, as the node
--- gets them. They may be long, and most steps need none or one.
+-- gets them, where that differs. They may be long, and most steps need none or one.
 --
 -- A URL: pending -> sent -> queued (the node has it) -> played | failed. `u<i>` holds "sent", "queued", "played" or
 -- "failed:why"; `v<i>` the volume that the node was given with it.
@@ -19,12 +19,16 @@ local function move_urls(id, o)
   local urls = cjson.decode(o.urls)
   for _, url in ipairs(urls) do
     redis.call("RPUSH", K.urls(id), cjson.encode(url))
-    redis.call("RPUSH", K.node_urls(id), url)
   end
   change(K.operation(id), o, { bytes = #o.urls })
   clear(K.operation(id), o, "urls")
   use(o.app, "operations", 1)
   use(o.app, "url_bytes", o.bytes)
+end
+
+-- URL `i` of an operation as the node gets it.
+local function node_url(id, i)
+  return redis.call("LINDEX", K.node_urls(id), i) or cjson.decode("[" .. redis.call("LINDEX", K.urls(id), i) .. "]")[1]
 end
 
 local function read_operation(id)
@@ -150,7 +154,7 @@ local function advance(r)
       read_operation(id)
       redis.call("HSET", K.operation(id), "next", i + 1, "u" .. i, "sent", "v" .. i, r.volume)
       local job = send(r.node, "play", { app = r.app, room = r.id, operation = id, index = i,
-        url = redis.call("LINDEX", K.node_urls(id), i), volume = tonumber(r.volume) })
+        url = node_url(id, i), volume = tonumber(r.volume) })
       change(K.room(r.id), r, { flight = job })
       return
     end
