@@ -109,6 +109,11 @@ class Registry:
     def app(self, app_id: str) -> App | None:
         return self._find(lambda: self._apps.get(app_id))
 
+    def quotas_of(self, app_id: str) -> dict[str, int]:
+        """The defaults for an app that was removed meanwhile."""
+        app = self.app(app_id)
+        return app.quotas if app else QUOTAS
+
     def node(self, prefix: str) -> Node | None:
         return self._find(lambda: self._nodes.get(prefix))
 

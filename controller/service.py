@@ -24,7 +24,6 @@ from controller.commands import (
 from controller.errors import Refused, StoreUnavailable
 from controller.nodes import Nodes
 from controller.playback import PlaybackGuard
-from controller.quotas import QUOTAS
 from controller.registry import App, Registry
 from controller.store import keys
 from controller.store.store import Store, tell_endings
@@ -126,10 +125,6 @@ class Controller:
                 break
         return {"rows": rows, "cursor": after}
 
-    def _quotas(self, app_id: str) -> dict[str, int]:
-        app = self._registry.app(app_id)
-        return app.quotas if app else QUOTAS
-
     def health(self) -> dict[str, Any]:
         """-> `{"store": bool, "nodes": {prefix: bool}}`; never raises."""
         try:
@@ -152,7 +147,8 @@ class Controller:
         target = args.get("session_id") or args.get("room_id")
         if target:
             args["node_up"] = self._nodes.is_up(target[:PREFIX_LENGTH])
-        return {**args, "command": name, "cooldowns": self._cooldowns, "quotas": self._quotas(command.app_id)}
+        quotas = self._registry.quotas_of(command.app_id)
+        return {**args, "command": name, "cooldowns": self._cooldowns, "quotas": quotas}
 
     def _step(self, script: str, args: dict[str, Any]) -> dict[str, Any]:
         answer = self._store.run(script, keys.partition_of(args["app_id"]), args)

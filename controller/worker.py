@@ -31,7 +31,6 @@ from controller.events import (
 )
 from controller.ids import SessionIds
 from controller.metrics import drift, intruders
-from controller.quotas import QUOTAS
 from controller.registry import Node, Registry
 from controller.resync import (
     Plan,
@@ -258,8 +257,7 @@ class NodeWorker:
                 self._remove_member(occurrence)
             return None
         if isinstance(occurrence, SessionParked):
-            owner = self._registry.app(app)
-            args["quotas"] = owner.quotas if owner else QUOTAS
+            args["quotas"] = self._registry.quotas_of(app)
         return script, keys.partition_of(app), {**args, "app_id": app}
 
     def _app_of(self, occurrence: Reported) -> str | None:

@@ -27,7 +27,6 @@ from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
 from controller.errors import StoreUnavailable
-from controller.quotas import QUOTAS
 from controller.registry import App, Registry
 from controller.store import keys
 from controller.store.store import AWAY, Store
@@ -494,7 +493,8 @@ class Dispatcher:
                 continue
             rows = [row for _, _, row in batch]
             try:
-                kept = {row["app"]: self._failed_bytes(row["app"]) for row in rows if row["step"] == "failed"}
+                failing = {row["app"] for row in rows if row["step"] == "failed"}
+                kept = {app: self._registry.quotas_of(app)["failed_bytes"] for app in failing}
                 args = {"token": partition.token, "results": rows, "failed_bytes": kept}
                 answer = self._store.run("delivery_settle", partition.tag, args)
             except StoreUnavailable as error:
@@ -510,10 +510,6 @@ class Dispatcher:
                 partition.results.popleft()
                 if endpoint is not None and webhook is not None:
                     self._settled(endpoint, webhook, row)
-
-    def _failed_bytes(self, app_id: str) -> int:
-        app = self._registry.app(app_id)
-        return (app.quotas if app else QUOTAS)["failed_bytes"]
 
     def _settled(self, endpoint: _Endpoint, webhook: Webhook, row: dict[str, Any]) -> None:
         partition, lanes = endpoint.partition, endpoint.lanes

@@ -1,8 +1,9 @@
 -- include: deliveries
 -- Stores what became of attempts (A.results), each with its line in the event log, unless another dispatcher holds the
 -- partition by now (A.token). A.failed_bytes: by app, how much of its failed webhooks is kept. A result: id (outbox
--- entry), app, n (attempts so far), step, delay (ms, to the next attempt), attempt (JSON for the record; absent when there was none), log (what the line says), and about the endpoint mark (of
--- whom this is said), fault (why it failed), disable (why no more is to be sent). Running it twice changes nothing.
+-- entry), app, n (attempts so far), step, delay (ms, to the next attempt), attempt (JSON for the record; absent when there
+-- was none), log (what the line says), and about the endpoint mark (of whom this is said), fault (why it failed), disable
+-- (why no more is to be sent). Running it twice changes nothing.
 --   skipped: the webhook is gone.   held: it stays in the outbox, and will be tried again.   aside: it leaves the outbox
 --   for the app's `aside`.          delivered, failed: it leaves both, and its record stays for a while.
 local ATTEMPTS = 20 -- kept in a record
