@@ -16,17 +16,15 @@ from typing import Any, TypeVar
 
 import orjson
 
-from controller.quotas import QUOTAS
+from controller.limits import QUOTAS
+from controller.signing import new_secret
 from controller.store import keys
 from controller.store.store import Store
-from controller.webhooks.message import new_secret
 
 T = TypeVar("T")
 
 # Reload at most this often; a key rotated elsewhere is honoured that much later at the latest.
 CACHE_SECONDS = 1.0
-
-_APPS, _NODES, _VERSION = (keys.key(keys.REGISTRY, name) for name in ("apps", "nodes", "version"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +37,7 @@ class App:
     webhook_url: str = ""
     webhook_secret: str = ""
     dids: tuple[str, ...] = ()
-    # Those that differ from `controller.quotas.QUOTAS`.
+    # Those that differ from `controller.limits.QUOTAS`.
     own_quotas: dict[str, int] = field(default_factory=dict)
     source: str = "cli"
 
@@ -179,15 +177,8 @@ class Registry:
 
     def _forget_webhooks(self, app_ids: Iterable[str]) -> None:
         """What the API set, and what became of webhooks, is not for another app that gets the same id later."""
-        with self._store.guard():
-            for app_id in app_ids:
-                tag = keys.partition_of(app_id)
-                lists = [keys.key(tag, "deliveries", app_id, status) for status in keys.DELIVERY_LISTS]
-                kept = ("delivered", "failed")
-                sizes = [keys.key(tag, "sizes", app_id, status) for status in kept]
-                for key in (keys.key(tag, "endpoint", app_id), *lists, *sizes):
-                    self._store.client.unlink(key)
-                self._store.client.hdel(keys.key(tag, "usage", app_id), *(f"{status}_bytes" for status in kept))
+        for app_id in app_ids:
+            self._store.forget_webhooks(app_id)
 
     def _is_drained(self, prefix: str) -> bool:
         node = self._nodes.get(prefix)
@@ -214,14 +205,11 @@ class Registry:
         now = self._clock()
         if not force and now - self._loaded_at < CACHE_SECONDS:
             return
-        with self._store.guard():
-            version = self._store.client.get(_VERSION)
+        version = self._store.registry_version()
         if version != self._version or self._loaded_at == float("-inf"):
-            with self._store.guard():
-                apps = self._store.client.hgetall(_APPS)
-                nodes = self._store.client.hgetall(_NODES)
-            self._apps = {app.id: app for app in (_app(raw) for raw in apps.values())}
-            self._nodes = {node.prefix: node for node in (Node(**orjson.loads(raw)) for raw in nodes.values())}
+            apps, nodes = self._store.registry_entries()
+            self._apps = {app.id: app for app in map(_app, apps)}
+            self._nodes = {node.prefix: node for node in (Node(**orjson.loads(raw)) for raw in nodes)}
             self._owners = {did: app.id for app in self._apps.values() for did in app.dids}
             self._version = version
         self._loaded_at = now

@@ -4,9 +4,9 @@ from gevent import monkey
 
 monkey.patch_all()
 
-from controller.bootstrap import Api, ApiOptions
-from controller.cli import run
-from controller.service import Controller
+from controller.controller import Controller
+from switchroom.cli import run
+from switchroom.processes import Api, ApiOptions
 
 
 def api(controller: Controller, options: ApiOptions) -> Api:

@@ -25,7 +25,7 @@ class Tenant(Protocol):
 
 
 class Controller(Protocol):
-    """The part of `controller.service.Controller` that the API needs."""
+    """The part of `controller.controller.Controller` that the API needs."""
 
     def authenticate(self, app_id: str, api_key: str) -> Tenant | None: ...
 

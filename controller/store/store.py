@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import gevent
@@ -20,51 +19,20 @@ from redis.retry import Retry
 
 from controller.errors import StoreUnavailable
 from controller.store import keys
+from controller.store.scripts import script_names, script_text
 
 # A script's name, the partition's tag, its arguments.
 Step = tuple[str, str, dict[str, Any]]
 
+# An entry of a stream: its position, and its fields.
+Fields = dict[bytes, bytes]
+Entry = tuple[str, Fields]
+BEGINNING = "0-0"  # the position before the first entry
+
+Kind = Literal["room", "session"]
+
 # What a store that is away looks like. The cluster's own errors are not RedisErrors.
 AWAY = (RedisError, RedisClusterException, OSError)
-
-# Which scripts run when the store's memory is out, and why: so what was accepted goes on, ends, and makes room.
-RUNS_WHEN_FULL = {
-    "ends something": "delete_room leave stop tell_endings",
-    "follows a node": "answered file_done jobs_lost member_joined member_left member_muted overdue playback_lost"
-    " session_ended snapshot take",
-    "settles webhooks": "delivery_aside delivery_settle",
-    "holds a lease": "delivery_lease fence lease release workers",
-    "counts requests": "admit",
-    "reads": "get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms list_sessions",
-    "says where webhooks go": "set_endpoint",
-    "is the operator's": "registry",
-}
-# Which are refused then, as `store_full`, since they would only add.
-REFUSED_WHEN_FULL = {
-    "begins something": "create_room join may_play play session_parked",
-    "changes something": "mute pause volume rotate_secret",
-    "sends once more": "redeliver redeliver_range test_endpoint",
-}
-
-# What a script begins with: it makes the server refuse keys of another hash slot than the partition's, and the whole
-# script when memory is out, unless that is allowed. A script that is in neither table has none, and cannot be loaded.
-_FIRST_LINES = {
-    name: line
-    for line, table in (("#!lua flags=allow-oom\n", RUNS_WHEN_FULL), ("#!lua\n", REFUSED_WHEN_FULL))
-    for names in table.values()
-    for name in names.split()
-}
-_LUA = Path(__file__).parent / "lua"
-_INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
-
-
-def script_text(name: str) -> str:
-    """A script as the store gets it: the keys, the libraries that the file includes, the file itself."""
-    text = (_LUA / f"{name}.lua").read_text()
-    included = _INCLUDE.search(text)
-    libraries = ["core", *(included.group(1).split() if included else [])]
-    parts = [(_LUA / "lib" / f"{library}.lua").read_text() for library in libraries]
-    return "".join([_FIRST_LINES[name], keys.lua_prelude(), *parts, text])
 
 
 def each_host(url: str) -> list[str]:
@@ -75,13 +43,17 @@ def each_host(url: str) -> list[str]:
 
 
 class Store:
-    """`client` is for what is no script. Every method raises StoreUnavailable if the store gives no answer in time."""
+    """State, changed by scripts only, and read by methods that say what for.
+
+    Every method raises StoreUnavailable if the store gives no answer in time.
+    """
 
     def __init__(self, client: redis.Redis | RedisCluster, timeout: float = 1.0) -> None:
-        self.client: Any = client
+        # Untyped: the two clients' own types do not agree about what a command gives.
+        self._client: Any = client
         self.timeout = timeout
         self.clustered = isinstance(client, RedisCluster)
-        self._texts = {path.stem: script_text(path.stem) for path in _LUA.glob("*.lua")}
+        self._texts = {name: script_text(name) for name in script_names()}
         self._shas = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in self._texts.items()}  # noqa: S324
 
     @classmethod
@@ -108,8 +80,13 @@ class Store:
         pool = redis.BlockingConnectionPool.from_url(url, timeout=timeout, **options)
         return cls(redis.Redis(connection_pool=pool), timeout)
 
+    def close(self) -> None:
+        self._client.close()
+
+    # Steps
+
     def run(self, script: str, tag: str, args: dict[str, Any]) -> dict[str, Any]:
-        """One atomic step in partition `tag`. `None` in `args` means absent; an empty list in the answer does too.
+        """One atomic step in partition `tag`. `None` in `args` means absent; an empty list in the reply does too.
 
         `{"refused": "store_full"}` when memory is out and the script would need more; then it did nothing.
         """
@@ -117,41 +94,159 @@ class Store:
 
     def run_many(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
         """Many steps in one round trip; those of one partition happen in their order."""
-        with self.guard():
-            answers = self._call(steps)
-            missing = [isinstance(answer, NoScriptError) for answer in answers]
+        with self._guard():
+            replies = self._call(steps)
+            missing = [isinstance(reply, NoScriptError) for reply in replies]
             if any(missing):
                 # A restarted server knows no scripts. Were some steps done and others not, their order is lost.
-                self.load_scripts()
+                self._load_scripts()
                 if not all(missing):
                     raise StoreUnavailable("the store was restarted meanwhile")
-                answers = self._call(steps)
-            for answer in answers:
-                if isinstance(answer, Exception) and not isinstance(answer, OutOfMemoryError):
-                    raise answer
+                replies = self._call(steps)
+            for reply in replies:
+                if isinstance(reply, Exception) and not isinstance(reply, OutOfMemoryError):
+                    raise reply
         return [
-            {"refused": "store_full"} if isinstance(answer, OutOfMemoryError) else orjson.loads(answer)
-            for answer in answers
+            {"refused": "store_full"} if isinstance(reply, OutOfMemoryError) else orjson.loads(reply)
+            for reply in replies
         ]
 
-    def load_scripts(self) -> None:
-        for text in self._texts.values():
-            self.client.script_load(text)
+    # The server
 
     def info(self, *sections: str) -> dict[str, dict[str, Any]]:
         """What each server says of itself, by its address; a single one's is "". INFO, as hosted ones refuse CONFIG."""
-        with self.guard():
+        with self._guard():
             if not self.clustered:
-                return {"": self.client.info(*sections)}
-            primaries = self.client.get_primaries()
-            return {primary.name: self.client.info(*sections, target_nodes=primary) for primary in primaries}
+                return {"": self._client.info(*sections)}
+            primaries = self._client.get_primaries()
+            return {primary.name: self._client.info(*sections, target_nodes=primary) for primary in primaries}
 
     def ping(self) -> bool:
-        with self.guard():
-            return bool(self.client.ping())
+        with self._guard():
+            return bool(self._client.ping())
+
+    def shared_secret(self, name: str) -> bytes:
+        """32 random bytes that the first process to ask has made, the same for all from then on."""
+        with self._guard():
+            # Read first: a store whose memory is out takes no SET, not even one that would change nothing.
+            if self._client.get(name) is None:
+                self._client.set(name, secrets.token_bytes(32), nx=True)
+            return bytes(self._client.get(name))
+
+    # Streams
+
+    def read(self, stream: str, start: str = "-", end: str = "+", *, count: int | None = None) -> list[Entry]:
+        """Entries of a stream from one position to another; `(` before a position leaves that one out."""
+        with self._guard():
+            return _entries(self._client.xrange(stream, start, end, count=count))
+
+    def newest(self, stream: str) -> str:
+        """The position of the last entry."""
+        with self._guard():
+            found = self._client.xrevrange(stream, count=1)
+        return found[0][0].decode() if found else BEGINNING
+
+    def follow(self, positions: Mapping[str, str], *, count: int, wait: float) -> dict[str, list[Entry]]:
+        """Entries behind each stream's position; the first is waited for `wait` seconds, which must be less than the
+        timeout. On a cluster all streams must be of one partition.
+        """
+        with self._guard():
+            found = self._client.xread(dict(positions), count=count, block=max(1, int(wait * 1000)))
+        return {stream.decode(): _entries(entries) for stream, entries in found}
+
+    # Rooms and sessions
+
+    def app_of(self, kind: Kind, identifier: str) -> str | None:
+        """Whose room or session it is, from whatever partition."""
+        apps = self._sweep(lambda pipe, tag: pipe.hget(keys.key(tag, kind, identifier), "app"))
+        return next((app.decode() for app in apps if app), None)
+
+    def is_known(self, kind: Kind, identifier: str) -> bool:
+        """Whether any app has such a room or session; a room that is being deleted is none any more."""
+        found = self._sweep(lambda pipe, tag: pipe.hmget(keys.key(tag, kind, identifier), "app", "closing"))
+        return any(app and not closing for app, closing in found)
+
+    def has_ended(self, session_id: str) -> bool:
+        """Whether it was a session until a moment ago."""
+        return any(self._sweep(lambda pipe, tag: pipe.exists(keys.key(tag, "ended", session_id))))
+
+    def urls_of(self, app_id: str, operations: Sequence[str]) -> list[list[str]]:
+        """The URLs of each playback operation, none for one that is over."""
+        tag = keys.partition_of(app_id)
+        found = self._pipe(lambda pipe: [pipe.lrange(keys.key(tag, "urls", each), 0, -1) for each in operations])
+        return [[orjson.loads(url) for url in urls] for urls in found]
+
+    # Nodes
+
+    def core_uuid(self, prefix: str) -> str | None:
+        """The node's Core-UUID when it was last compared."""
+        with self._guard():
+            found = self._client.get(keys.key(keys.node_tag(prefix), "core"))
+        return found.decode() if found else None
+
+    def is_held(self, prefix: str) -> bool:
+        """Whether a worker has the lease on a node."""
+        with self._guard():
+            return bool(self._client.exists(keys.key(keys.node_tag(prefix), "lease")))
+
+    def is_reachable(self, prefix: str) -> bool:
+        """Whether the node's worker has said so within the last seconds."""
+        with self._guard():
+            return bool(self._client.exists(keys.key(keys.node_tag(prefix), "live")))
+
+    def loads(self, prefixes: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Of the reachable ones: how many sessions and rooms they had when last counted, and when that was (ms)."""
+        found = self._pipe(
+            lambda pipe: [pipe.hmget(keys.key(keys.node_tag(prefix), "live"), "load", "at") for prefix in prefixes]
+        )
+        return {
+            prefix: (int(load), int(at)) for prefix, (load, at) in zip(prefixes, found, strict=True) if at is not None
+        }
+
+    def count_on(self, prefix: str) -> tuple[int, int]:
+        """How many rooms and how many sessions a node has now."""
+        rooms = self._sweep(lambda pipe, tag: pipe.scard(keys.key(tag, "node_rooms", prefix)))
+        sessions = self._sweep(lambda pipe, tag: pipe.scard(keys.key(tag, "node_sessions", prefix)))
+        return sum(rooms), sum(sessions)
+
+    # Apps
+
+    def registry_version(self) -> bytes | None:
+        """Changes with every change to the registry."""
+        with self._guard():
+            version: bytes | None = self._client.get(keys.key(keys.REGISTRY, "version"))
+            return version
+
+    def registry_entries(self) -> tuple[list[bytes], list[bytes]]:
+        """All apps and all nodes, each as JSON."""
+        with self._guard():
+            apps, nodes = (self._client.hvals(keys.key(keys.REGISTRY, name)) for name in ("apps", "nodes"))
+            return apps, nodes
+
+    def endpoint_of(self, app_id: str) -> dict[str, str]:
+        """What the API has set of an app's webhook endpoint, and how the endpoint does; empty if nothing is known."""
+        with self._guard():
+            record = self._client.hgetall(keys.key(keys.partition_of(app_id), "endpoint", app_id))
+        return {name.decode(): value.decode() for name, value in record.items()}
+
+    def forget_webhooks(self, app_id: str) -> None:
+        """What the API set of an app's endpoint, and what became of its webhooks."""
+        tag = keys.partition_of(app_id)
+        kept = ("delivered", "failed")
+        forgotten = [
+            keys.key(tag, "endpoint", app_id),
+            *(keys.key(tag, "deliveries", app_id, status) for status in keys.DELIVERY_LISTS),
+            *(keys.key(tag, "sizes", app_id, status) for status in kept),
+        ]
+        with self._guard():
+            for key in forgotten:
+                self._client.unlink(key)
+            self._client.hdel(keys.key(tag, "usage", app_id), *(f"{status}_bytes" for status in kept))
+
+    # Plumbing
 
     @contextmanager
-    def guard(self) -> Iterator[None]:
+    def _guard(self) -> Iterator[None]:
         """Whatever the store's absence looks like becomes StoreUnavailable, after `timeout` seconds at the most."""
         try:
             with gevent.Timeout(self.timeout, StoreUnavailable("the store gave no answer in time")):
@@ -159,15 +254,29 @@ class Store:
         except AWAY as error:
             raise StoreUnavailable(f"the store is not available: {error}") from error
 
+    def _pipe(self, ask: Callable[[Any], Any]) -> list[Any]:
+        """What `ask` puts into a pipeline, in one round trip."""
+        with self._guard(), self._client.pipeline(transaction=False) as pipe:
+            ask(pipe)
+            return list(pipe.execute())
+
+    def _sweep(self, ask: Callable[[Any, str], Any]) -> list[Any]:
+        """The same of every partition, whose tag `ask` gets."""
+        return self._pipe(lambda pipe: [ask(pipe, tag) for tag in keys.TAGS])
+
+    def _load_scripts(self) -> None:
+        for text in self._texts.values():
+            self._client.script_load(text)
+
     def _call(self, steps: Sequence[Step]) -> list[Any]:
         calls = [(self._shas[name], tag, _encode(args)) for name, tag, args in steps]
         if len(calls) == 1:
             sha, tag, text = calls[0]
             try:
-                return [self.client.evalsha(sha, 1, tag, text)]
+                return [self._client.evalsha(sha, 1, tag, text)]
             except (NoScriptError, OutOfMemoryError) as error:
                 return [error]
-        with self.client.pipeline(transaction=False) as pipe:
+        with self._client.pipeline(transaction=False) as pipe:
             for sha, tag, text in calls:
                 # Not `evalsha`: the cluster client forbids the method in pipelines, though each call has one slot.
                 pipe.execute_command("EVALSHA", sha, 1, tag, text)
@@ -188,3 +297,7 @@ def _node(url: str) -> ClusterNode:
 
 def _encode(args: dict[str, Any]) -> bytes:
     return orjson.dumps({name: value for name, value in args.items() if value is not None})
+
+
+def _entries(found: Sequence[tuple[bytes, Fields]]) -> list[Entry]:
+    return [(position.decode(), fields) for position, fields in found]

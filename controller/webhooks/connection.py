@@ -7,24 +7,19 @@ from __future__ import annotations
 import socket as stdlib_socket
 import ssl
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import certifi
 import gevent
 from gevent import monkey
 from gevent import socket as gsocket
-from gevent import ssl as gssl
 from gevent.event import AsyncResult
-from gevent.lock import BoundedSemaphore
-from gevent.threadpool import ThreadPool
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
-from controller.webhooks.addresses import is_public
+from controller.outbound.addresses import is_public
+from controller.outbound.network import Network
 from esl.commands import ascii_name
 
 ANSWER_BYTES = 1024  # of the body that are read; a longer one ends the connection
@@ -33,14 +28,10 @@ BODY_SECONDS = 2.0  # for the body, once the head has said what became of the we
 CONNECT_SECONDS = 5.0  # for one address, so that the next one gets its turn within the attempt
 IDLE_SECONDS = 30.0  # after which an unused connection is closed
 
-THREADS = 128  # that look names up, made as they are needed
-SHARE = 8  # of them that one app may have
-
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _USER_AGENT = f"Switchroom/{version('switchroom')}"
 
-# The ones that block: they run in threads, whether or not the process is patched.
-_getaddrinfo = monkey.get_original("socket", "getaddrinfo")
+# The one that blocks, whether or not the process is patched.
 _poll = monkey.get_original("select", "poll")
 
 
@@ -98,62 +89,6 @@ def parse_url(url: str) -> Target:
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
     query = f"?{quote(parts.query, safe='/?%:@!$&()*+,;=~')}" if parts.query else ""
     return Target(parts.scheme, host, port, authority if port == default else f"{authority}:{port}", path + query)
-
-
-def tls_context() -> ssl.SSLContext:
-    """Verifies certificate and name, against the system's authorities or, where there are none, certifi's."""
-    context: ssl.SSLContext = gssl.create_default_context()
-    if ssl.get_default_verify_paths().cafile is None:
-        context.load_verify_locations(cafile=certifi.where())
-    return context
-
-
-class Network:
-    """What the connections of a process share. `allow_private`: connect to any address; `resolve(host,
-    port)`: the addresses of a name, run in a thread. The threads are its own, and no app has more than its
-    share: names whose servers are dead hold up no other use, and no other app.
-    """
-
-    def __init__(
-        self,
-        *,
-        allow_private: bool = False,
-        tls: ssl.SSLContext | None = None,
-        resolve: Callable[[str, int], list[str]] | None = None,
-        threads: int = THREADS,
-    ) -> None:
-        self.allow_private = allow_private
-        self._threads = ThreadPool(threads)
-        self._shares: defaultdict[str, BoundedSemaphore] = defaultdict(lambda: BoundedSemaphore(SHARE))
-        self._resolve = resolve or _addresses
-        self._tls = tls
-
-    def look_up(self, app: str, host: str, port: int) -> AsyncResult[list[str]]:
-        """Returns once a thread of the app's share has begun; how long that may take is up to the caller. The
-        result's `get` gives the addresses, or raises OSError.
-        """
-        share = self._shares[app]
-        share.acquire()
-        try:
-            found: AsyncResult[list[str]] = self._threads.spawn(self._resolve, host, port)
-        except BaseException:
-            share.release()
-            raise
-        # The thread is the app's until it ends, whoever still waits for it.
-        found.rawlink(lambda _: share.release())
-        return found
-
-    @property
-    def tls(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = tls_context()
-        return self._tls
-
-
-def _addresses(host: str, port: int) -> list[str]:
-    # As bytes: a text would be encoded once more.
-    found = _getaddrinfo(host.encode("ascii"), port, 0, stdlib_socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 class Connections:

@@ -27,15 +27,17 @@ from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
 from controller.errors import StoreUnavailable
+from controller.outbound.network import Network
 from controller.registry import App, Registry
+from controller.signing import parse_secret, sign
 from controller.store import keys
-from controller.store.store import AWAY, Store
+from controller.store.store import Entry, Fields, Store
 from controller.webhooks import metrics
-from controller.webhooks.connection import AttemptFailed, Connections, Network
+from controller.webhooks.connection import AttemptFailed, Connections
 from controller.webhooks.endpoint import Endpoint
-from controller.webhooks.lanes import Lanes
-from controller.webhooks.message import Webhook, parse_secret, sign, webhook_id
-from controller.webhooks.schedule import NOTHING, Demand, Schedule, Step, demand
+from controller.webhooks.message import Webhook, webhook_id
+from controller.webhooks.ordering import Lanes
+from controller.webhooks.retry import NOTHING, Demand, Schedule, Step, demand
 
 ATTEMPT_SECONDS = 15.0
 LEASE_SECONDS = 3.0  # a dead dispatcher's partitions are taken over that much later, and a renewal
@@ -43,7 +45,7 @@ RENEW_SECONDS = 1.0
 HANDOVER_SECONDS = 5.0  # attempts under way get to end before a partition is given to another dispatcher
 SLOW_SECONDS = 1.0  # an endpoint that takes longer for an attempt counts as slow
 FIRST_LIMIT = 2  # attempts at a time to an endpoint that has not answered yet; doubles with each answer
-BLOCK_SECONDS = 5.0  # that a read of the reader waits for news; with the store's client it is half its timeout
+WAIT_SECONDS = 5.0  # that a read of the outbox waits for news, but half the store's timeout at the most
 PAGE = 200  # entries of the outbox read at a time
 BATCH = 100  # results stored in one step
 ASIDE_PAGE = 16  # of an app's webhooks that went aside, loaded at a time
@@ -57,8 +59,8 @@ log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """`owner` names the process among all dispatchers. `reader` is a Redis client of its own for the reads
-    that wait; without one the store's is used. `concurrency` attempts at a time in all, `per_endpoint` to one
+    """`owner` names the process among all dispatchers. `reader` is a store of its own for the reads
+    that wait; without one `store` is used. `concurrency` attempts at a time in all, `per_endpoint` to one
     app's endpoint. `clock` gives wall time in seconds, `chance` numbers in [0, 1). Greenlets of one process
     may share it.
     """
@@ -69,7 +71,7 @@ class Dispatcher:
         registry: Registry,
         *,
         owner: str,
-        reader: Any = None,
+        reader: Store | None = None,
         allow_private_networks: bool = False,
         concurrency: int = 256,
         per_endpoint: int = 8,
@@ -82,8 +84,8 @@ class Dispatcher:
         self._store = store
         self._registry = registry
         self._owner = owner
-        self._reader = reader if reader is not None else store.client
-        self._block = BLOCK_SECONDS if reader is not None else store.timeout / 2
+        self._reader = reader or store
+        self._wait = min(WAIT_SECONDS, self._reader.timeout / 2)
         self._network = network or Network(allow_private=allow_private_networks)
         self._schedule = schedule or Schedule()
         self._attempt_seconds = attempt_seconds
@@ -238,32 +240,29 @@ class Dispatcher:
         """Reads the outbox from its start, then waits for what is added. One such read waits for each
         partition: the outboxes are in different slots of a cluster, so no read covers two.
         """
-        block = int(self._block * 1000)
         while True:
             try:
-                news = self._reader.xread({partition.outbox: partition.cursor}, count=PAGE, block=block)
-            except AWAY as error:
+                news = self._reader.follow({partition.outbox: partition.cursor}, count=PAGE, wait=self._wait)
+            except StoreUnavailable as error:
                 log.warning("outbox not read", partition=partition.tag, error=str(error))
                 gevent.sleep(RETRY_SECONDS)
                 continue
-            for _, entries in news:
+            for entries in news.values():
                 self._accept(partition, entries)
 
-    def _page(self, partition: _Partition, start: str, end: str = "+") -> list[Any]:
+    def _page(self, partition: _Partition, start: str, end: str) -> list[Entry]:
         while True:
             try:
-                with self._store.guard():
-                    page: list[Any] = self._store.client.xrange(partition.outbox, start, end, count=PAGE)
-                    return page
+                return self._store.read(partition.outbox, start, end, count=PAGE)
             except StoreUnavailable as error:
                 log.warning("outbox not read", partition=partition.tag, error=str(error))
                 gevent.sleep(RETRY_SECONDS)
 
-    def _accept(self, partition: _Partition, entries: list[Any]) -> None:
+    def _accept(self, partition: _Partition, entries: list[Entry]) -> None:
         """New entries, in order."""
         for entry, fields in entries:
-            partition.cursor = entry.decode()
-            webhook = _webhook(partition.cursor, fields)
+            partition.cursor = entry
+            webhook = _webhook(entry, fields)
             if webhook is None:
                 row = {
                     "id": partition.cursor,
@@ -306,11 +305,11 @@ class Dispatcher:
             # From here to the end of the loop's body nothing else runs.
             lanes.unread = None
             for entry, fields in page:
-                if fields.get(b"app") == endpoint.app.encode() and (webhook := _webhook(entry.decode(), fields)):
+                if fields.get(b"app") == endpoint.app.encode() and (webhook := _webhook(entry, fields)):
                     self._offer(endpoint, webhook)
             if lanes.unread is not None or (len(page) < PAGE and partition.cursor == end):
                 break
-            position = lanes.unread = f"({page[-1][0].decode() if len(page) == PAGE else end}"
+            position = lanes.unread = f"({page[-1][0] if len(page) == PAGE else end}"
         endpoint.refilling = False
 
     def _aside_loop(self, partition: _Partition) -> None:
@@ -356,7 +355,7 @@ class Dispatcher:
         outcome: _Outcome | None = None
         try:
             outcome = self._deliver(endpoint, webhook)
-        except (StoreUnavailable, *AWAY) as error:
+        except StoreUnavailable as error:
             # Nothing is known of the app: this was no attempt.
             log.warning("app not looked up", app=webhook.app, error=str(error))
             gevent.spawn_later(RETRY_SECONDS, self._wake, endpoint, webhook)
@@ -411,9 +410,7 @@ class Dispatcher:
         if known is not None and known.app is app:
             return known
         version = partition.settings_version
-        with self._store.guard():
-            record = self._store.client.hgetall(keys.key(partition.tag, "endpoint", app.id))
-        fresh = Endpoint.stored(app, record)
+        fresh = Endpoint(app, self._store.endpoint_of(app.id))
         if version == partition.settings_version:  # else they may have changed while they were read
             endpoint.settings = fresh
         return fresh
@@ -704,7 +701,7 @@ class _Places:
             endpoint.limit = 1
 
 
-def _webhook(entry: str, fields: dict[bytes, bytes]) -> Webhook | None:
+def _webhook(entry: str, fields: Fields) -> Webhook | None:
     """An entry of the outbox; None when it is not one."""
     try:
         app, type_, lane = (fields[name].decode() for name in (b"app", b"type", b"lane"))

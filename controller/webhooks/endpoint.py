@@ -32,11 +32,6 @@ class Endpoint:
     app: App
     record: Mapping[str, str]
 
-    @classmethod
-    def stored(cls, app: App, record: Mapping[bytes, bytes]) -> Endpoint:
-        """From the hash as the store's client reads it."""
-        return cls(app, {name.decode(): value.decode() for name, value in record.items()})
-
     @cached_property
     def _is_set(self) -> bool:
         return self.record.get("url_base") == fingerprint(self.app.webhook_url)

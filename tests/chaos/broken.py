@@ -28,8 +28,8 @@ class Break:
 
 
 def _no_comparison() -> None:
-    from controller import worker
-    from controller.resync import Plan
+    from controller.nodes import worker
+    from controller.nodes.compare import Plan
 
     def compare(*_: Any) -> Plan:
         return Plan()
@@ -38,13 +38,13 @@ def _no_comparison() -> None:
 
 
 def _no_audit() -> None:
-    from controller.worker import NodeWorker
+    from controller.nodes.worker import NodeWorker
 
     NodeWorker._audit = lambda _: None  # type: ignore[method-assign]
 
 
 def _no_fence() -> None:
-    from controller.worker import Fenced, NodeWorker
+    from controller.nodes.worker import Fenced, NodeWorker
 
     renew = NodeWorker.renew
 
@@ -57,7 +57,7 @@ def _no_fence() -> None:
 
 
 def _events_twice() -> None:
-    from controller.worker import NodeWorker
+    from controller.nodes.worker import NodeWorker
 
     happened = NodeWorker._happened
 
@@ -116,10 +116,10 @@ BREAKS: dict[str, Break] = {
 
 def install(name: str) -> None:
     """Break this process. Raises KeyError for a name that is none, AssertionError when the code is no longer as known."""
-    from controller.store import store
+    from controller.store import scripts, store
 
     broken = BREAKS[name]
-    text_of, files = store.script_text, [path.stem for path in store._LUA.glob("*.lua")]
+    text_of, files = store.script_text, scripts.script_names()
     for old in broken.lua:
         assert any(old in text_of(file) for file in files), f"{name}: no script holds {old!r}"
 

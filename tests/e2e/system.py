@@ -22,7 +22,7 @@ from gevent.event import Event as Flag
 from gevent.pywsgi import WSGIServer
 from standardwebhooks.webhooks import Webhook
 
-from controller.embedded import EmbeddedStore
+from switchroom.embedded import EmbeddedStore
 from tests import webhook_data
 from tests.e2e.nodes import PREFIX
 

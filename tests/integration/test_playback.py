@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from controller.store import keys
-from controller.store.store import Store
 from tests.integration.world import IDS, World
+from tests.open_store import OpenStore
 
 A, B, C = (f"http://media.example/{name}.wav" for name in "abc")
 UNPLAYABLE = {"ok": False, "reason": "unplayable"}
 
 
 @pytest.fixture
-def world(store: Store) -> World:
+def world(store: OpenStore) -> World:
     return World(store)
 
 

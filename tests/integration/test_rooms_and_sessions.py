@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from controller.quotas import QUOTAS
+from controller.limits import QUOTAS
 from controller.store import keys
-from controller.store.store import Store
 from tests.integration.world import IDS, NO_COOLDOWNS, NODE, World
+from tests.open_store import OpenStore
 
 
 @pytest.fixture
-def world(store: Store) -> World:
+def world(store: OpenStore) -> World:
     return World(store)
 
 
@@ -328,7 +328,7 @@ def test_who_joins_a_room_that_is_gone_is_kicked(world: World) -> None:
 @pytest.mark.parametrize(
     ("quota", "most"), [("rooms", 1), ("operations", 1), ("url_bytes", 50), ("webhook_bytes", 1500)]
 )
-def test_what_would_exceed_a_quota_is_refused_and_changes_nothing(store: Store, quota: str, most: int) -> None:
+def test_what_would_exceed_a_quota_is_refused_and_changes_nothing(store: OpenStore, quota: str, most: int) -> None:
     world = World(store)
     world.limits["quotas"] = {**QUOTAS, quota: most}
     room, session = world.create(), world.park()
@@ -372,7 +372,7 @@ def test_a_call_that_would_exceed_a_quota_is_no_session(world: World, quota: str
     assert third == {"refused": "quota_exceeded"}
 
 
-def test_cooldowns_are_started_by_what_was_accepted_only(store: Store) -> None:
+def test_cooldowns_are_started_by_what_was_accepted_only(store: OpenStore) -> None:
     world = World(
         store,
         cooldowns={"conf_play": 0, "conference_control": 0, "conference": 60_000, "conference_mute": 60_000},
@@ -392,7 +392,7 @@ def test_cooldowns_are_started_by_what_was_accepted_only(store: Store) -> None:
     assert world.ask("mute", command="mute", session_id=session)["refused"] == "rate_limited"
 
 
-def test_the_apps_own_limit(store: Store) -> None:
+def test_the_apps_own_limit(store: OpenStore) -> None:
     world = World(store, rate=5)
     answers = [world.ask("admit", cost=1) for _ in range(7)]
     assert answers[:5] == [{}] * 5
@@ -401,7 +401,7 @@ def test_the_apps_own_limit(store: Store) -> None:
     assert list(answers[6]["detail"]) == ["retry_after_ms"], "it is no cooldown of a group"
 
 
-def test_a_large_request_counts_as_several(store: Store) -> None:
+def test_a_large_request_counts_as_several(store: OpenStore) -> None:
     world = World(store, rate=10)
     assert world.ask("admit", cost=6) == {}
     assert world.ask("admit", cost=6)["refused"] == "rate_limited"
@@ -435,7 +435,7 @@ def test_a_command_uid_means_one_command(world: World) -> None:
     assert world.ask("leave", session_id=session, command_uid="another")["status"] == "leaving"
 
 
-def test_a_repeated_join_is_one_join_whatever_the_cooldown(store: Store) -> None:
+def test_a_repeated_join_is_one_join_whatever_the_cooldown(store: OpenStore) -> None:
     world = World(store, cooldowns={**NO_COOLDOWNS, "conference": 60_000})
     room, other, session = world.create(), world.create("other"), world.park()
     answers = [world.ask("join", session_id=session, room_id=room)["status"] for _ in range(5)]
@@ -447,7 +447,7 @@ def test_a_repeated_join_is_one_join_whatever_the_cooldown(store: Store) -> None
     assert world.sent() == []
 
 
-def test_a_node_that_is_down(store: Store) -> None:
+def test_a_node_that_is_down(store: OpenStore) -> None:
     world = World(store)
     room, session = world.create(), world.park()
     world.limits["node_up"] = False
@@ -457,7 +457,7 @@ def test_a_node_that_is_down(store: Store) -> None:
     assert world.ask("delete_room", room_id=room) == {"room_id": room}
 
 
-def test_another_app_in_the_same_partition_is_kept_out(store: Store) -> None:
+def test_another_app_in_the_same_partition_is_kept_out(store: OpenStore) -> None:
     mine = World(store, "demo")
     stranger = next(app for app in (f"app{number}" for number in range(1000)) if keys.partition_of(app) == mine.tag)
     theirs = World(store, stranger)
@@ -486,7 +486,7 @@ def test_pages_neither_repeat_nor_skip_what_was_there_throughout(world: World) -
     assert seen == [*rooms[:5], *rooms[6:], late]
 
 
-def test_a_room_is_found_by_its_name(world: World, store: Store) -> None:
+def test_a_room_is_found_by_its_name(world: World, store: OpenStore) -> None:
     rooms = [world.create(name) for name in ("standup", "standup-2", "Standup")]
     world.joined(rooms[0])
     (found,) = world.ask("list_rooms", limit=50, after=0, name="standup")["rows"]

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.store import keys
-from controller.store.store import Store
 from tests.integration.webhook_fixtures import WEBHOOK_BYTES
 from tests.integration.world import NODE, World
+from tests.open_store import OpenStore
 
 UNPLAYABLE = {"ok": False, "reason": "unplayable"}
 REFUSED = {"ok": False, "reason": "refused", "text": "x"}
@@ -26,7 +26,7 @@ ENDS = ("conference.play.finished", "conference.play.stopped")
 class Machine:
     """Tenant and node of one partition. The node's side is kept here: `there` is who is in which conference."""
 
-    def __init__(self, store: Store, random: Random) -> None:
+    def __init__(self, store: OpenStore, random: Random) -> None:
         store.client.flushall()
         self.store = store
         self.random = random
@@ -318,7 +318,7 @@ STEPS = {
 
 
 @pytest.mark.timeout(120)
-def test_whatever_happens(store: Store) -> None:
+def test_whatever_happens(store: OpenStore) -> None:
     @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(seed=st.integers(0, 2**32))
     def run(seed: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 from controller.errors import StoreUnavailable
 from controller.registry import Node, Registry
 from controller.store.store import Store, each_host
+from tests.open_store import OpenStore
 
 
 @pytest.fixture
@@ -22,14 +23,14 @@ def nobody() -> str:
 def test_a_cluster_is_found_by_any_host_that_is_there(server_url: str, nobody: str) -> None:
     there = server_url.removeprefix("redis://")
     for hosts in (f"{nobody},{there}", f"{there},{nobody}"):
-        store = Store.connect(f"redis://{hosts}", cluster=True)
+        store = OpenStore.connect(f"redis://{hosts}", cluster=True)
         assert store.ping()
         store.client.close()
 
 
 def test_a_cluster_that_is_away_is_the_store_unavailable(nobody: str) -> None:
     with pytest.raises(StoreUnavailable):
-        Store.connect(f"redis://{nobody},{nobody}", cluster=True)
+        OpenStore.connect(f"redis://{nobody},{nobody}", cluster=True)
 
 
 def test_each_host_has_the_whole_url() -> None:

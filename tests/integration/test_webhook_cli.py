@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from controller.cli import Context, cli
 from controller.errors import REASONS
-from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
-from controller.webhooks.schedule import Schedule
+from controller.webhooks.retry import Schedule
+from switchroom.cli import Context, cli
 from tests.integration.webhook_fixtures import OK, Outbox, Receiver
+from tests.open_store import OpenStore
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440001"
 BAD = b"HTTP/1.1 500 Oops\r\nContent-Length: 8\r\n\r\n\x1b[2J\nbad"
@@ -36,7 +36,7 @@ def said(result: Result) -> Any:
     return json.loads(result.stdout)
 
 
-def test_webhooks_are_listed_shown_and_sent_again(store: Store, receiver: Receiver, switchroom: Switchroom) -> None:
+def test_webhooks_are_listed_shown_and_sent_again(store: OpenStore, receiver: Receiver, switchroom: Switchroom) -> None:
     outbox = Outbox(store)
     app = outbox.app("demo", receiver.url)
     receiver.default = BAD
@@ -68,7 +68,7 @@ def test_webhooks_are_listed_shown_and_sent_again(store: Store, receiver: Receiv
         dispatcher.stop(timeout=1)
 
 
-def test_what_is_not_there_is_one_clear_line(store: Store, switchroom: Switchroom) -> None:
+def test_what_is_not_there_is_one_clear_line(store: OpenStore, switchroom: Switchroom) -> None:
     assert switchroom("webhooks", "list", "demo").stderr == "Error: app demo is not there\n"
     Outbox(store).app("demo", "")
     columns = "webhook_id type room_id uuid created_at status attempts next_attempt_at"

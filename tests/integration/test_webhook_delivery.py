@@ -11,13 +11,14 @@ import orjson
 import pytest
 from gevent import monkey
 
+from controller.outbound.network import SHARE, Network, tls_context
 from controller.store import keys
-from controller.store.store import Store
-from controller.webhooks.connection import SHARE, AttemptFailed, Connections, Network, tls_context
+from controller.webhooks.connection import AttemptFailed, Connections
 from controller.webhooks.dispatcher import Dispatcher
-from controller.webhooks.schedule import Schedule
+from controller.webhooks.retry import Schedule
 from tests.integration import webhook_fixtures as fixtures
 from tests.integration.webhook_fixtures import ERROR, FAST, OK, Outbox, Receiver, Start
+from tests.open_store import OpenStore
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-44665544000%d"
 
@@ -367,7 +368,7 @@ def test_the_store_out_of_reach_for_a_while_loses_nothing(outbox: Outbox, receiv
 
 
 def test_the_same_on_a_cluster(server_url: str, outbox: Outbox, receiver: Receiver) -> None:
-    cluster = Store.connect(server_url, cluster=True)
+    cluster = OpenStore.connect(server_url, cluster=True)
     dispatcher = Dispatcher(cluster, outbox.registry, owner="d1", allow_private_networks=True, schedule=FAST)
     apps = [outbox.app(fixtures.app_of_partition(n), receiver.url) for n in range(0, 16, 5)]
     try:

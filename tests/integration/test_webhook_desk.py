@@ -10,12 +10,12 @@ import orjson
 import pytest
 
 from controller import commands
+from controller.controller import Controller, Limits
 from controller.errors import Refused
-from controller.nodes import Nodes
 from controller.registry import new_app
-from controller.service import Controller, Limits
+from controller.rooms.placement import Placement
 from controller.store import keys
-from controller.webhooks.schedule import Schedule
+from controller.webhooks.retry import Schedule
 from tests import webhook_data
 from tests.integration import webhook_fixtures as fixtures
 from tests.integration.webhook_fixtures import ERROR, OK, SECRET, Outbox, Receiver, Start
@@ -34,7 +34,7 @@ class Desk:
 
     def __init__(self, outbox: Outbox, app_id: str = APP, **options: Any) -> None:
         self.app_id = app_id
-        nodes = Nodes(outbox.store, outbox.registry)
+        nodes = Placement(outbox.store, outbox.registry)
         options = {"allow_private_webhooks": True, **options}
         self.controller = Controller(
             outbox.store, outbox.registry, nodes, Limits(requests_per_second=10_000), **options

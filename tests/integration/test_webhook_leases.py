@@ -17,7 +17,7 @@ from gevent import subprocess
 
 from controller.store import keys
 from controller.webhooks.dispatcher import Dispatcher
-from controller.webhooks.schedule import Schedule
+from controller.webhooks.retry import Schedule
 from tests.integration import webhook_fixtures as fixtures
 from tests.integration.webhook_fixtures import ERROR, OK, Outbox, Receiver, Start
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.store import keys
-from controller.store.store import Store
 from tests.integration.webhook_fixtures import WEBHOOK_BYTES, Outbox
+from tests.open_store import OpenStore
 
 APP = "demo"
 TAG = keys.partition_of(APP)
@@ -21,7 +21,7 @@ KEPT = {APP: 1 << 20}
 STEPS = ("delivered", "held", "aside", "failed", "skipped", "withheld")
 
 
-def everything(store: Store) -> dict[str, Any]:
+def everything(store: OpenStore) -> dict[str, Any]:
     """All that the partition holds, but for times: they are those of the call."""
     read = {
         "string": store.client.get,
@@ -42,7 +42,7 @@ def everything(store: Store) -> dict[str, Any]:
     return found
 
 
-def lease(store: Store) -> int:
+def lease(store: OpenStore) -> int:
     args = {"owner": "d1", "token": 0, "ttl": 60_000, "number": keys.TAGS.index(TAG)}
     return int(store.run("delivery_lease", TAG, args)["token"])
 
@@ -69,7 +69,7 @@ histories = st.lists(st.sampled_from(STEPS[:3]), max_size=4).map(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories=st.lists(st.tuples(histories, st.sampled_from(STEPS)), min_size=1, max_size=4))
-def test_a_batch_that_is_stored_twice_counts_once(store: Store, histories: list[tuple[list[str], str]]) -> None:
+def test_a_batch_that_is_stored_twice_counts_once(store: OpenStore, histories: list[tuple[list[str], str]]) -> None:
     store.client.flushall()
     outbox = Outbox(store)
     token = lease(store)
@@ -119,13 +119,13 @@ def test_a_batch_that_is_stored_twice_counts_once(store: Store, histories: list[
     assert used(store) == sizes(store)
 
 
-def used(store: Store) -> dict[str, int]:
+def used(store: OpenStore) -> dict[str, int]:
     """What is counted of the app."""
     usage = store.client.hgetall(keys.key(TAG, "usage", APP))
     return {name.decode(): int(value) for name, value in usage.items() if int(value)}
 
 
-def sizes(store: Store) -> dict[str, int]:
+def sizes(store: OpenStore) -> dict[str, int]:
     """The same, measured: bytes of webhooks that are undelivered, delivered and failed."""
     found = Counter[str]()
     for _, fields in store.client.xrange(keys.key(TAG, "outbox")):
@@ -141,7 +141,7 @@ def sizes(store: Store) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("step", ["delivered", "failed"])
-def test_the_oldest_go_when_there_is_too_much(store: Store, step: str) -> None:
+def test_the_oldest_go_when_there_is_too_much(store: OpenStore, step: str) -> None:
     outbox = Outbox(store)
     token = lease(store)
     webhooks = outbox.put(APP, *[ROOM] * 30, name="x" * 300_000)
@@ -155,7 +155,7 @@ def test_the_oldest_go_when_there_is_too_much(store: Store, step: str) -> None:
     assert [f"msg_{TAG.strip('{}')}-{entry.decode()}" for entry in listed] == kept
 
 
-def test_a_list_that_has_lapsed_is_counted_no_more(store: Store) -> None:
+def test_a_list_that_has_lapsed_is_counted_no_more(store: OpenStore) -> None:
     outbox = Outbox(store)
     token = lease(store)
 
@@ -174,7 +174,7 @@ def test_a_list_that_has_lapsed_is_counted_no_more(store: Store) -> None:
     assert used(store) == sizes(store)
 
 
-def test_another_s_lease_stores_nothing(store: Store) -> None:
+def test_another_s_lease_stores_nothing(store: OpenStore) -> None:
     outbox = Outbox(store)
     token = lease(store)
     (webhook,) = outbox.put(APP, ROOM)
@@ -186,7 +186,7 @@ def test_another_s_lease_stores_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("step", ["delivered", "failed"])
-def test_a_late_result_does_not_undo_a_redelivery(store: Store, step: str) -> None:
+def test_a_late_result_does_not_undo_a_redelivery(store: OpenStore, step: str) -> None:
     outbox = Outbox(store)
     token = lease(store)
     (webhook,) = outbox.put(APP, ROOM)

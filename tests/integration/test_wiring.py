@@ -9,11 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller import commands
-from controller.bootstrap import ApiOptions, System, allow_files
-from controller.config import Config
+from controller.controller import Controller
 from controller.errors import Refused
-from controller.service import Controller
-from controller.store.store import Store
+from switchroom.config import Config
+from switchroom.processes import ApiOptions, System, allow_files
+from tests.open_store import OpenStore
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
 INSIDE = "http://127.0.0.1:8080/"
@@ -64,7 +64,7 @@ def refusals(url: str, **sections: Any) -> list[str | None]:
 @pytest.mark.parametrize("webhooks", [False, True])
 @pytest.mark.parametrize("playback", [False, True])
 def test_private_networks_are_closed_unless_the_configuration_opens_them(
-    store: Store, server_url: str, webhooks: bool, playback: bool
+    store: OpenStore, server_url: str, webhooks: bool, playback: bool
 ) -> None:
     found = refusals(
         server_url,
@@ -74,7 +74,7 @@ def test_private_networks_are_closed_unless_the_configuration_opens_them(
     assert found == [None if webhooks else "url_refused", "room_not_found" if playback else "url_refused"]
 
 
-def test_the_api_gets_its_bounds(store: Store, server_url: str) -> None:
+def test_the_api_gets_its_bounds(store: OpenStore, server_url: str) -> None:
     server = {"connections": 20, "connections_per_address": 5, "trusted_proxies": ["10.0.0.7"]}
     api = NoApi()
     system = System(Config.model_validate({"store": {"url": server_url}, "server": server}), api, roles=["api"])
@@ -85,7 +85,7 @@ def test_the_api_gets_its_bounds(store: Store, server_url: str) -> None:
     assert found == (20, 5, ("10.0.0.7",))
 
 
-def test_a_start_lets_as_many_files_be_open_as_may_be(store: Store, server_url: str) -> None:
+def test_a_start_lets_as_many_files_be_open_as_may_be(store: OpenStore, server_url: str) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1), hard))
     try:

@@ -11,13 +11,13 @@ import pytest
 from gevent.queue import Queue
 
 from controller.metrics import drift, intruders
+from controller.nodes.worker import AUDIT_AGAIN_SECONDS, Fenced, NodeWorker
 from controller.registry import Node, Registry
 from controller.store import keys
-from controller.store.store import Store
-from controller.worker import AUDIT_AGAIN_SECONDS, Fenced, NodeWorker
 from esl import commands as esl
 from esl.event import Event
 from tests.integration.world import NODE, SESSION_KEY, World
+from tests.open_store import OpenStore
 
 ANSWERS = {"CoreUuid": "c0ffee", "JsonList": "[]", "ShowChannels": '{"row_count": 0}'}
 
@@ -40,12 +40,12 @@ class Wire:
 
 
 @pytest.fixture
-def world(store: Store) -> World:
+def world(store: OpenStore) -> World:
     return World(store)
 
 
 @pytest.fixture
-def worker(store: Store) -> NodeWorker:
+def worker(store: OpenStore) -> NodeWorker:
     node = Node(prefix=NODE, esl="127.0.0.1:9", password="x", sip="", profile="default", source="file")
     worker = NodeWorker(store, Registry(store), node, "owner", 1, session_key=SESSION_KEY, audit_seconds=30.0)
     worker._connection = Wire()  # type: ignore[assignment]
@@ -99,7 +99,7 @@ def test_the_audit_looks_soon_after_every_link(worker: NodeWorker, monkeypatch: 
         looked.put(True)
         return 3600.0
 
-    monkeypatch.setattr("controller.worker.AUDIT_SOON_SECONDS", 0.01)
+    monkeypatch.setattr("controller.nodes.worker.AUDIT_SOON_SECONDS", 0.01)
     monkeypatch.setattr(worker, "_audit_once", look)
     auditor = gevent.spawn(worker._audit)
     try:

@@ -18,9 +18,9 @@ from standardwebhooks import Webhook as Verifier
 
 from controller.registry import Registry, new_app
 from controller.store import keys
-from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
-from controller.webhooks.schedule import Schedule
+from controller.webhooks.retry import Schedule
+from tests.open_store import OpenStore
 
 WEBHOOK_BYTES = 500  # counted of each besides its data: lib/core.lua
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -167,7 +167,7 @@ class Receiver:
 class Outbox:
     """Writes webhooks as the scripts do, and tells what the store knows of them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: OpenStore) -> None:
         self.store = store
         self.registry = Registry(store)
         self._sequence = itertools.count(1)

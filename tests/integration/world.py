@@ -7,12 +7,13 @@ from typing import Any
 
 import orjson
 
-from controller.ids import SessionIds
-from controller.quotas import QUOTAS
-from controller.service import with_playback
+from controller.controller import with_playback
+from controller.limits import QUOTAS
+from controller.sessions.ids import SessionIds
 from controller.store import keys
-from controller.store.store import Store, tell_endings
+from controller.store.store import tell_endings
 from tests import webhook_data
+from tests.open_store import OpenStore
 
 NODE = "acW68"
 SESSION_KEY = b"a key of thirty-two bytes, or so"
@@ -23,7 +24,7 @@ NO_COOLDOWNS = dict.fromkeys(("conf_play", "conference_control", "conference", "
 class World:
     """One app. Commands are methods named after scripts; `sent()` is what the node would get, taken from the stream."""
 
-    def __init__(self, store: Store, app_id: str = "demo", **limits: Any) -> None:
+    def __init__(self, store: OpenStore, app_id: str = "demo", **limits: Any) -> None:
         self.store = store
         self.app_id = app_id
         self.tag = keys.partition_of(app_id)
@@ -56,7 +57,7 @@ class World:
 
     def room(self, room: str) -> dict[str, Any]:
         answer = self.ask("get_room", room_id=room)
-        return answer if "refused" in answer else with_playback(self.store, self.tag, answer)
+        return answer if "refused" in answer else with_playback(self.store, self.app_id, answer)
 
     def session(self, session: str) -> dict[str, Any]:
         return self.ask("get_session", session_id=session)

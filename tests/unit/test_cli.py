@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from controller.cli import Context, cli
+from switchroom.cli import Context, cli
 
 
 def no_api(*_: object) -> None:

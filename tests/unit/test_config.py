@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.config import Config, ConfigError, fields_of, find_lines, load
-from controller.quotas import QUOTAS
+from controller.limits import QUOTAS
 from controller.registry import new_app
+from switchroom.config import Config, ConfigError, fields_of, find_lines, load
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WHOLE = f"""\

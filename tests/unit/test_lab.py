@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from controller.config import load
+from switchroom.config import load
 from tests.unit.test_freeswitch_conf import MODULES, instructions
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
-from controller.logs import configure
+from switchroom.logs import configure
 
 # What moves a terminal's cursor or colours it (C0, DEL, C1), and what turns the direction of text around.
 UNSAFE = [*map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, 0x2028, 0x2029))]

@@ -6,7 +6,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from controller.memory import MemoryWatch
+from switchroom.memory import MemoryWatch
 
 MOST = 1000 << 20
 

@@ -9,8 +9,8 @@ from gevent import monkey
 
 from controller.commands import Play
 from controller.errors import Refused
-from controller.playback import PlaybackGuard
-from controller.webhooks.connection import SHARE, Network
+from controller.outbound.network import SHARE, Network
+from controller.rooms.playback import PlaybackGuard
 
 ADDRESSES = {
     "public.example": ["93.184.216.34", "2606:4700:4700::1111"],

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.events import MemberJoined, MemberLeft, MemberMuted, SessionEnded, SessionParked
-from controller.ids import SessionIds
-from controller.resync import (
+from controller.nodes.compare import (
     Channel,
     Membership,
     Plan,
@@ -21,6 +19,8 @@ from controller.resync import (
     read_playing,
     read_stalled,
 )
+from controller.nodes.events import MemberJoined, MemberLeft, MemberMuted, SessionEnded, SessionParked
+from controller.sessions.ids import SessionIds
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440009"
 OTHER = "acW68-room-550e8400-e29b-41d4-a716-446655440010"

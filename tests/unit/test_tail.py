@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controller.tail import Filter, as_json, as_text, parse_since
+from switchroom.tail import Filter, as_json, as_text, parse_since
 
 ENTRY = {
     "at": 1_700_000_000_123,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.events import (
+from controller.nodes.events import (
     CallIntruded,
     FileDone,
     JobAnswered,
@@ -18,8 +18,8 @@ from controller.events import (
     SessionEnded,
     SessionParked,
 )
-from controller.ids import SessionIds
-from controller.translate import read_answer, translate
+from controller.nodes.translate import read_answer, translate
+from controller.sessions.ids import SessionIds
 from esl.event import Event
 
 IDS = SessionIds("acW68", b"a key of thirty-two bytes, or so")

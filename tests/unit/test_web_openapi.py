@@ -27,8 +27,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from controller.controller import Limits
 from controller.errors import Refused
-from controller.service import Limits
 from controller.webhooks.types import DATA
 from tests import webhook_data
 from tests.unit.web_fakes import HEADERS, ROOM, SESSION, WEBHOOK, FakeController

@@ -17,9 +17,9 @@ from flask import Flask, request
 from gevent.event import Event
 from structlog.testing import capture_logs
 
-from controller import logs
 from controller.commands import Play
 from controller.errors import StoreUnavailable
+from switchroom import logs
 from tests.unit.web_fakes import HEADERS, KEY, OTHER_HEADERS, ROOM, SESSION, FakeController
 from web.app import App, create_app
 from web.clients import Proxies

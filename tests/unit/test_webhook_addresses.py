@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.webhooks.addresses import NOT_PUBLIC_V4, is_public, literal, refusal
+from controller.outbound.addresses import NOT_PUBLIC_V4, is_public, literal, refusal
 
 PRIVATE_V4 = [
     "0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.100.100.200", "100.127.255.255",
@@ -56,7 +56,7 @@ def test_a_range_from_its_first_to_its_last_address(network: object) -> None:
 
 
 OWN = """
-from controller.webhooks.addresses import is_public
+from controller.outbound.addresses import is_public
 print(*map(is_public, ("8.8.4.4", "::ffff:8.8.4.4", "8.8.8.8", "2a00::5", "2a00::6")))
 """
 NAMESPACE = ["unshare", "--map-root-user", "--net"]

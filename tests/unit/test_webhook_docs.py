@@ -12,7 +12,7 @@ import orjson
 import pytest
 from pydantic import BaseModel
 
-from controller.webhooks.message import parse_secret, sign
+from controller.signing import parse_secret, sign
 from controller.webhooks.types import DATA, REASONS, Data, PlayResult, RoomData
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()

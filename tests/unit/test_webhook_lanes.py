@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from controller.webhooks.lanes import Lanes
 from controller.webhooks.message import Webhook
+from controller.webhooks.ordering import Lanes
 
 WEIGHT = Webhook("", "", "", "", 0, b"").weight
 WINDOW = WEIGHT * 6

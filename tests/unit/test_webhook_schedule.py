@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.webhooks.schedule import DELAYS, LONGEST_PAUSE, NOTHING, Demand, Schedule, Step, demand
+from controller.webhooks.retry import DELAYS, LONGEST_PAUSE, NOTHING, Demand, Schedule, Step, demand
 
 chances = st.floats(0, 1, exclude_max=True)
 

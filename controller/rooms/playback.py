@@ -11,8 +11,8 @@ import gevent
 
 from controller.commands import Play
 from controller.errors import Refused
-from controller.webhooks.addresses import is_public, literal, refusal
-from controller.webhooks.connection import Network
+from controller.outbound.addresses import is_public, literal, refusal
+from controller.outbound.network import Network
 from esl.commands import clean_url
 
 # For all names of a request together. What is not resolved by then is refused.

@@ -23,10 +23,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Ty
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from controller.logs import escaped
-from controller.quotas import check_quotas
+from controller.limits import check_quotas
 from controller.registry import App, Node, new_app
 from controller.store.store import each_host
+from switchroom.logs import escaped
 
 DEFAULT_FILE = Path("switchroom.toml")
 DEFAULT_DATA_DIR = "data"

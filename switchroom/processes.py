@@ -19,18 +19,18 @@ from typing import Protocol
 import gevent
 import structlog
 
-from controller.config import Config
-from controller.embedded import EmbeddedStore, EmbeddedStoreError
+from controller.controller import Controller, Limits
 from controller.errors import StoreUnavailable
-from controller.memory import MemoryWatch
-from controller.metrics import MetricsServer
-from controller.nodes import Nodes
+from controller.nodes.worker import Worker
 from controller.registry import Registry
-from controller.service import Controller, Limits
+from controller.rooms.placement import Placement
 from controller.store import keys
 from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
-from controller.worker import Worker
+from switchroom.config import Config
+from switchroom.embedded import EmbeddedStore, EmbeddedStoreError
+from switchroom.memory import MemoryWatch
+from switchroom.metrics import MetricsServer
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +110,7 @@ def open_store(config: Config, *, create: bool = True) -> Iterator[tuple[Store, 
         else:
             url = config.store.url.get_secret_value()
         store = _connect(config, url)
-        stack.callback(store.client.close)
+        stack.callback(store.close)
         yield store, url
 
 
@@ -121,7 +121,7 @@ def open_reader(config: Config, url: str) -> Iterator[Store]:
     try:
         yield reader
     finally:
-        reader.client.close()
+        reader.close()
 
 
 class System:
@@ -188,7 +188,7 @@ class System:
                     store,
                     registry,
                     owner=owner,
-                    reader=reader().client,
+                    reader=reader(),
                     allow_private_networks=config.webhooks.allow_private_networks,
                 )
             )
@@ -199,7 +199,7 @@ class System:
                     registry,
                     reader=reader(),
                     owner=owner,
-                    session_key=_shared_key(store, keys.SESSION_KEY),
+                    session_key=store.shared_secret(keys.SESSION_KEY),
                     audit_seconds=config.worker.audit_seconds,
                 )
             )
@@ -208,7 +208,7 @@ class System:
             controller = Controller(
                 store,
                 registry,
-                Nodes(store, registry),
+                Placement(store, registry),
                 limits,
                 allow_private_webhooks=config.webhooks.allow_private_networks,
                 allow_private_playback=config.playback.allow_private_networks,
@@ -217,7 +217,7 @@ class System:
             options = ApiOptions(
                 host=host,
                 port=port,
-                cursor_key=_shared_key(store, keys.CURSOR_KEY),
+                cursor_key=store.shared_secret(keys.CURSOR_KEY),
                 connections=config.server.connections,
                 connections_per_address=config.server.connections_per_address,
                 trusted_proxies=config.server.trusted_proxies,
@@ -259,12 +259,3 @@ def _connect(config: Config, url: str) -> Store:
             gevent.sleep(0.25)
         else:
             return store
-
-
-def _shared_key(store: Store, name: str) -> bytes:
-    """A secret that the first process to need it has made: so cursors, and session ids, are the same for all."""
-    with store.guard():
-        # Read first: a store whose memory is out takes no SET, not even one that would change nothing.
-        if store.client.get(name) is None:
-            store.client.set(name, secrets.token_bytes(32), nx=True)
-        return bytes(store.client.get(name))

@@ -15,19 +15,19 @@ from urllib.parse import urlsplit
 import gevent
 import orjson
 
-from controller.bootstrap import open_store
-from controller.config import Config, shown_file
-from controller.embedded import EmbeddedStore, EmbeddedStoreError
 from controller.errors import StoreUnavailable
-from controller.logs import escaped
-from controller.memory import HIGH, Memory
+from controller.outbound.addresses import is_public
 from controller.registry import App, Node, Registry
 from controller.store.store import Store
-from controller.webhooks.addresses import is_public
 from esl import commands as esl
 from esl.connection import Connection
 from esl.errors import AuthenticationError, EslError
 from esl.guards import GUARDS
+from switchroom.config import Config, shown_file
+from switchroom.embedded import EmbeddedStore, EmbeddedStoreError
+from switchroom.logs import escaped
+from switchroom.memory import HIGH, Memory
+from switchroom.processes import open_store
 
 WELL_KNOWN_PASSWORD = "ClueCon"  # noqa: S105 (the one that FreeSWITCH ships with)
 MODULES = ("mod_conference", "mod_sofia", "mod_event_socket", "mod_dptools", "mod_commands")

@@ -23,18 +23,19 @@ from gevent.event import Event
 from rich.console import Console
 from rich.text import Text
 
-from controller import demo, doctor, logs, tables, tail
-from controller.bootstrap import ROLES, ApiFactory, CannotStart, System, open_reader, open_store
 from controller.commands import GetDelivery, ListDeliveries, Redeliver, RedeliverRange
-from controller.config import AppConfig, Config, ConfigError, NodeConfig, check, find, load, shown_file
-from controller.embedded import EmbeddedStoreError
+from controller.controller import Controller
 from controller.errors import Refused, StoreUnavailable
-from controller.logs import escaped
-from controller.nodes import Nodes
-from controller.quotas import QUOTAS, check_quotas
+from controller.event_log import Log
+from controller.limits import QUOTAS, check_quotas
 from controller.registry import App, Node, Registry, new_app
-from controller.service import Controller
+from controller.rooms.placement import Placement
 from controller.webhooks.types import TYPES
+from switchroom import demo, doctor, logs, tables, tail
+from switchroom.config import AppConfig, Config, ConfigError, NodeConfig, check, find, load, shown_file
+from switchroom.embedded import EmbeddedStoreError
+from switchroom.logs import escaped
+from switchroom.processes import ROLES, ApiFactory, CannotStart, System, open_reader, open_store
 
 
 class _BadInput(click.ClickException):
@@ -74,7 +75,7 @@ class Context:
         with open_store(self.config(), create=False) as (store, _):
             registry = Registry(store)
             _there(registry.app(app_id), f"app {app_id}")
-            yield Controller(store, registry, Nodes(store, registry))
+            yield Controller(store, registry, Placement(store, registry))
 
 
 class _Command(click.Command):
@@ -341,7 +342,7 @@ def node_list(context: Context, as_json: bool) -> None:
     rows = []
     with open_store(context.config(), create=False) as (store, _):
         registry = Registry(store)
-        nodes = Nodes(store, registry)
+        nodes = Placement(store, registry)
         for entry in sorted(registry.nodes(), key=lambda node: node.prefix):
             rooms, calls = nodes.load(entry.prefix)
             state = "up" if nodes.is_up(entry.prefix) else "down"
@@ -518,7 +519,7 @@ def tail_command(
     wanted = tail.Filter({"app": tuple(apps), "room": tuple(rooms), "session": tuple(sessions), "type": tuple(types)})
     console = _Console(soft_wrap=True)
 
-    def write(entry: tail.Entry) -> None:
+    def write(entry: dict[str, Any]) -> None:
         if as_json:
             click.echo(tail.as_json(entry))
         else:
@@ -528,7 +529,7 @@ def tail_command(
     interrupt_on_signals()
     try:
         with open_store(config, create=False) as (store, url), open_reader(config, url) as reader:
-            entries = tail.Log(store, reader)
+            entries = Log(store, reader)
             if since is not None or no_follow:
                 tail.show(entries.past(begin), wanted, write)
             else:

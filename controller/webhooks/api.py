@@ -20,13 +20,15 @@ from controller.commands import (
     SetEndpoint,
 )
 from controller.errors import Refused
+from controller.outbound.addresses import refusal
+from controller.outbound.network import Network
 from controller.registry import App, Registry
+from controller.signing import new_secret, parse_secret, sign
 from controller.store import keys
 from controller.store.store import Store
-from controller.webhooks.addresses import refusal
-from controller.webhooks.connection import AttemptFailed, Connections, Network, parse_url
+from controller.webhooks.connection import AttemptFailed, Connections, parse_url
 from controller.webhooks.endpoint import Endpoint, fingerprint
-from controller.webhooks.message import Webhook, new_secret, parse_secret, parse_webhook_id, sign, webhook_id
+from controller.webhooks.message import Webhook, parse_webhook_id, webhook_id
 from controller.webhooks.types import TEST
 
 TEST_SECONDS = 15.0
@@ -125,9 +127,7 @@ class Desk:
 
     def _target(self, command: Command) -> Args:
         """Whether there is anywhere to send to, and which endpoint that is."""
-        with self._store.guard():
-            record = self._store.client.hgetall(keys.key(keys.partition_of(command.app_id), "endpoint", command.app_id))
-        endpoint = Endpoint.stored(self._app(command), record)
+        endpoint = Endpoint(self._app(command), self._store.endpoint_of(command.app_id))
         return {"has_url": bool(endpoint.url), "mark": endpoint.mark}
 
     # Plumbing

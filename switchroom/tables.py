@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from controller.logs import escaped
+from switchroom.logs import escaped
 
 Row = Mapping[str, Any]
 

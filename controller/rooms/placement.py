@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 
 from controller.registry import Registry
-from controller.store import keys
 from controller.store.store import Store
 
 # How old an answer of `is_up` may be.
 FRESH_SECONDS = 0.1
 
 
-class Nodes:
+class Placement:
     """Reads what the nodes' workers publish; a node whose worker says nothing is down."""
 
     def __init__(self, store: Store, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
@@ -23,14 +22,13 @@ class Nodes:
         self._clock = clock
         self._up: dict[str, tuple[float, bool]] = {}
         # Rooms given to a node since its worker counted last.
-        self._given: Counter[tuple[str, bytes]] = Counter()
+        self._given: Counter[tuple[str, int]] = Counter()
 
     def is_up(self, prefix: str) -> bool:
         now = self._clock()
         asked_at, up = self._up.get(prefix, (float("-inf"), False))
         if now - asked_at > FRESH_SECONDS:
-            with self._store.guard():
-                up = bool(self._store.client.exists(_live(prefix)))
+            up = self._store.is_reachable(prefix)
             # Only these: the prefix may be of a tenant's making.
             if any(node.prefix == prefix for node in self._registry.nodes()):
                 self._up[prefix] = (now, up)
@@ -39,36 +37,20 @@ class Nodes:
     def choose(self) -> str | None:
         """The least loaded node that is up and takes new rooms."""
         open_nodes = [node.prefix for node in self._registry.nodes() if not node.drained]
-        with self._store.guard(), self._store.client.pipeline(transaction=False) as pipe:
-            for prefix in open_nodes:
-                pipe.hmget(_live(prefix), "load", "at")
-            answers = pipe.execute()
-        loads: dict[str, tuple[int, bytes]] = {
-            prefix: (int(load) + self._given[prefix, at], at)
-            for prefix, (load, at) in zip(open_nodes, answers, strict=True)
-            if at is not None
-        }
+        counted = self._store.loads(open_nodes)
+        loads = {prefix: (load + self._given[prefix, at], at) for prefix, (load, at) in counted.items()}
         if not loads:
             return None
         chosen = min(loads, key=lambda prefix: loads[prefix])
         at = loads[chosen][1]
-        for counted in [key for key in self._given if key[0] == chosen and key[1] != at]:
-            del self._given[counted]
+        for old in [key for key in self._given if key[0] == chosen and key[1] != at]:
+            del self._given[old]
         self._given[chosen, at] += 1
         return chosen
 
     def load(self, prefix: str) -> tuple[int, int]:
         """How many rooms and how many calls are on a node."""
-        with self._store.guard(), self._store.client.pipeline(transaction=False) as pipe:
-            for name in ("node_rooms", "node_sessions"):
-                for tag in keys.TAGS:
-                    pipe.scard(keys.key(tag, name, prefix))
-            counts = pipe.execute()
-        return sum(counts[: len(keys.TAGS)]), sum(counts[len(keys.TAGS) :])
+        return self._store.count_on(prefix)
 
     def state(self) -> dict[str, bool]:
         return {node.prefix: self.is_up(node.prefix) for node in self._registry.nodes()}
-
-
-def _live(prefix: str) -> str:
-    return keys.key(keys.node_tag(prefix), "live")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.events import (
+from controller.nodes.events import (
     CallIntruded,
     MemberJoined,
     MemberLeft,
@@ -17,8 +17,8 @@ from controller.events import (
     SessionEnded,
     SessionParked,
 )
-from controller.ids import SessionIds
-from controller.translate import ASKED, LONGEST_TEXT, ROOM_ID, UNASKED
+from controller.nodes.translate import ASKED, LONGEST_TEXT, ROOM_ID, UNASKED
+from controller.sessions.ids import SessionIds
 
 # Applications of `show channels` in which a call waits for us, or is where we put it.
 SETTLED = frozenset({"park", "conference"})

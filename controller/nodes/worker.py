@@ -18,7 +18,17 @@ import structlog
 from gevent.event import Event as Flag
 
 from controller.errors import StoreUnavailable
-from controller.events import (
+from controller.metrics import drift, intruders
+from controller.nodes.compare import (
+    Plan,
+    Stalled,
+    compare,
+    read_channels,
+    read_conferences,
+    read_playing,
+    read_stalled,
+)
+from controller.nodes.events import (
     SCRIPTS,
     CallIntruded,
     FileDone,
@@ -29,21 +39,11 @@ from controller.events import (
     SessionEnded,
     SessionParked,
 )
-from controller.ids import SessionIds
-from controller.metrics import drift, intruders
+from controller.nodes.translate import UNASKED, translate
 from controller.registry import Node, Registry
-from controller.resync import (
-    Plan,
-    Stalled,
-    compare,
-    read_channels,
-    read_conferences,
-    read_playing,
-    read_stalled,
-)
+from controller.sessions.ids import SessionIds
 from controller.store import keys
-from controller.store.store import Step, Store, tell_endings
-from controller.translate import UNASKED, translate
+from controller.store.store import BEGINNING, Kind, Step, Store, tell_endings
 from esl import commands as esl
 from esl.connection import Connection
 from esl.errors import EslError
@@ -66,7 +66,7 @@ RESYNC_ROUNDS = 3
 HOLD_SECONDS = 30.0
 # Commands are read in pages; a read waits that long for the first.
 READ_COUNT = 50
-BLOCK_MS = 500
+WAIT_SECONDS = 0.5
 REMEMBERED = 200_000
 
 
@@ -205,9 +205,7 @@ class NodeWorker:
     def _take_waiting(self) -> None:
         """What came while the link was away."""
         for tag in keys.TAGS:
-            with self._store.guard():
-                found = self._store.client.xrange(keys.key(tag, "commands", self.node.prefix))
-            entries = [entry.decode() for entry, _ in found]
+            entries = [entry for entry, _ in self._store.read(keys.key(tag, "commands", self.node.prefix))]
             for first in range(0, len(entries), READ_COUNT):
                 self.take(tag, entries[first : first + READ_COUNT])
 
@@ -262,10 +260,12 @@ class NodeWorker:
 
     def _app_of(self, occurrence: Reported) -> str | None:
         """Whose it is. Known from the command or event before; else the store is asked, partition by partition."""
-        kind, subject = (
-            ("room", occurrence.room_id) if isinstance(occurrence, FileDone) else ("session", occurrence.session_id)
-        )
-        app = self._apps.get(subject) or self._look_up(kind, subject)
+        kind: Kind
+        if isinstance(occurrence, FileDone):
+            kind, subject = "room", occurrence.room_id
+        else:
+            kind, subject = "session", occurrence.session_id
+        app = self._apps.get(subject) or self._store.app_of(kind, subject)
         if app is None and isinstance(occurrence, SessionParked):
             owner = self._registry.app_of_did(occurrence.did)
             app = owner.id if owner else None
@@ -275,12 +275,6 @@ class NodeWorker:
             self._apps.pop(subject, None)
             self._intruders.discard(subject)
         return app
-
-    def _look_up(self, kind: str, identifier: str) -> str | None:
-        with self._store.guard(), self._store.client.pipeline(transaction=False) as pipe:
-            for tag in keys.TAGS:
-                pipe.hget(keys.key(tag, kind, identifier), "app")
-            return next((app.decode() for app in pipe.execute() if app), None)
 
     def _remember(self, identifier: str, app: str) -> None:
         self._apps[identifier] = app
@@ -305,11 +299,8 @@ class NodeWorker:
     def _remove_member(self, member: MemberJoined) -> None:
         """Unless it was a session: events may come late."""
         session = member.session_id
-        with self._store.guard(), self._store.client.pipeline(transaction=False) as pipe:
-            for tag in keys.TAGS:
-                pipe.exists(keys.key(tag, "ended", session))
-            if any(pipe.execute()):
-                return
+        if self._store.has_ended(session):
+            return
         self._hang_up(
             CallIntruded(
                 session_id=session,
@@ -336,9 +327,7 @@ class NodeWorker:
         core_uuid = connection.api(esl.CoreUuid()).strip()
         self._intruders.clear()
         self._core_uuid = core_uuid
-        core_key = keys.key(keys.node_tag(self.node.prefix), "core")
-        with self._store.guard():
-            restarted = self._store.client.get(core_key) not in (None, core_uuid.encode())
+        restarted = self._store.core_uuid(self.node.prefix) not in (None, core_uuid)
         changes = 0
         for _ in range(RESYNC_ROUNDS):
             plan, rooms = self._compare(connection, restarted)
@@ -495,7 +484,7 @@ def take_lease(store: Store, prefix: str, owner: str, **state: Any) -> dict[str,
 
 
 class Worker:
-    """Holds whatever nodes it can. `reader` is a store for blocking reads: its timeout must exceed BLOCK_MS.
+    """Holds whatever nodes it can. `reader` is a store for blocking reads: its timeout must exceed WAIT_SECONDS.
 
     `session_key` is the same for all workers of a store (see `SessionIds`).
     """
@@ -575,7 +564,7 @@ class Worker:
 
     def _take_free(self, nodes: dict[str, Node], others: list[int]) -> None:
         """Take a share of the nodes that nobody holds. Whoever holds more than another leaves it a tick's time."""
-        free = [prefix for prefix in nodes if prefix not in self._held and not self._is_leased(prefix)]
+        free = [prefix for prefix in nodes if prefix not in self._held and not self._store.is_held(prefix)]
         waits = len(self._held) > min(others, default=len(self._held))
         ready = [prefix for prefix in free if not waits or prefix in self._free]
         self._free = set(free)
@@ -593,10 +582,6 @@ class Worker:
                 )
                 held.start()
 
-    def _is_leased(self, prefix: str) -> bool:
-        with self._store.guard():
-            return bool(self._store.client.exists(keys.key(keys.node_tag(prefix), "lease")))
-
     def _let_go(self, prefix: str, handover: bool = False) -> None:
         self._held.pop(prefix).stop(handover)
         # If the store is away the lease lapses by itself.
@@ -607,27 +592,22 @@ class Worker:
 
     def _read(self, tags: Sequence[str]) -> None:
         """Follow the command streams of `tags` for all nodes held. Takes are by entry, so reading twice is harmless."""
-        last: dict[bytes, bytes] = {}
+        last: dict[str, str] = {}
         while not self._stopping.is_set():
             streams = {
                 stream: (tag, held)
                 for held in self._held.values()
                 for tag in tags
-                for stream in [keys.key(tag, "commands", held.node.prefix).encode()]
+                for stream in [keys.key(tag, "commands", held.node.prefix)]
             }
             if not streams:
                 self._stopping.wait(0.1)
                 continue
             try:
-                with self._reader.guard():
-                    found = self._reader.client.xread(
-                        {stream: last.get(stream, b"0") for stream in streams},
-                        count=READ_COUNT,
-                        block=BLOCK_MS,
-                    )
-                for stream, entries in found:
+                positions = {stream: last.get(stream, BEGINNING) for stream in streams}
+                for stream, entries in self._reader.follow(positions, count=READ_COUNT, wait=WAIT_SECONDS).items():
                     tag, held = streams[stream]
-                    held.take(tag, [entry.decode() for entry, _ in entries])
+                    held.take(tag, [entry for entry, _ in entries])
                     last[stream] = entries[-1][0]
             except Fenced:
                 self._stopping.wait(0.1)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from controller.events import (
+from controller.nodes.events import (
     CallIntruded,
     FileDone,
     JobAnswered,
@@ -17,7 +17,7 @@ from controller.events import (
     SessionEnded,
     SessionParked,
 )
-from controller.ids import SessionIds
+from controller.sessions.ids import SessionIds
 from esl.commands import parse_file
 from esl.event import Event
 

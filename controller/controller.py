@@ -22,13 +22,13 @@ from controller.commands import (
     Play,
 )
 from controller.errors import Refused, StoreUnavailable
-from controller.nodes import Nodes
-from controller.playback import PlaybackGuard
+from controller.outbound.network import Network
 from controller.registry import App, Registry
+from controller.rooms.placement import Placement
+from controller.rooms.playback import PlaybackGuard
 from controller.store import keys
-from controller.store.store import Store, tell_endings
-from controller.webhooks.connection import Network
-from controller.webhooks.desk import Desk
+from controller.store.store import Kind, Store, tell_endings
+from controller.webhooks.api import Desk
 
 PREFIX_LENGTH = 5
 # A request counts as one more for each so many bytes of its body.
@@ -63,7 +63,7 @@ class Controller:
         self,
         store: Store,
         registry: Registry,
-        nodes: Nodes,
+        nodes: Placement,
         limits: Limits | None = None,
         *,
         allow_private_webhooks: bool = False,
@@ -84,7 +84,7 @@ class Controller:
         # What is made of the script's answer.
         self._after: dict[type[Command], Callable[[Any, dict[str, Any], dict[str, Any]], dict[str, Any]]] = {
             **desk.after,
-            GetRoom: lambda command, _, answer: with_playback(store, keys.partition_of(command.app_id), answer),
+            GetRoom: lambda command, _, answer: with_playback(store, command.app_id, answer),
         }
 
     def authenticate(self, app_id: str, api_key: str) -> App | None:
@@ -158,25 +158,19 @@ class Controller:
 
     def _refusal(self, answer: dict[str, Any], args: dict[str, Any]) -> Refused:
         code, detail = answer["refused"], answer.get("detail")
-        kind, _, problem = code.partition("_")
-        if problem == "not_found" and kind in ("room", "session") and self._exists(kind, args[f"{kind}_id"]):
-            return Refused(f"{kind}_forbidden")
+        missed: Kind | None = _MISSED.get(code)
+        # Asking every partition is cheap enough on a miss.
+        if missed and self._store.is_known(missed, args[f"{missed}_id"]):
+            return Refused(f"{missed}_forbidden")
         return Refused(code, detail)
 
-    def _exists(self, kind: str, identifier: str) -> bool:
-        """Whether any app has such a room or session: on a miss only, so asking every partition is cheap enough."""
-        with self._store.guard(), self._store.client.pipeline(transaction=False) as pipe:
-            for tag in keys.TAGS:
-                pipe.hmget(keys.key(tag, kind, identifier), "app", "closing")
-            return any(app and not closing for app, closing in pipe.execute())
 
-
-def _new_room(_command: CreateRoom, nodes: Nodes) -> dict[str, Any]:
+def _new_room(_command: CreateRoom, nodes: Placement) -> dict[str, Any]:
     node = nodes.choose()
     return {"node": node, "room_id": f"{node}-room-{uuid.uuid4()}"}
 
 
-def _new_operation(command: Play, _nodes: Nodes) -> dict[str, Any]:
+def _new_operation(command: Play, _nodes: Placement) -> dict[str, Any]:
     return {
         "operation_id": str(uuid.uuid4()),
         "urls": [orjson.dumps(url).decode() for url in command.urls],
@@ -184,23 +178,18 @@ def _new_operation(command: Play, _nodes: Nodes) -> dict[str, Any]:
 
 
 # What a command's script needs besides the command's own fields.
-_EXTRA: dict[type[Command], Callable[[Any, Nodes], dict[str, Any]]] = {
+_EXTRA: dict[type[Command], Callable[[Any, Placement], dict[str, Any]]] = {
     CreateRoom: _new_room,
     Play: _new_operation,
 }
 
 
-def with_playback(store: Store, tag: str, answer: dict[str, Any]) -> dict[str, Any]:
+def with_playback(store: Store, app_id: str, answer: dict[str, Any]) -> dict[str, Any]:
     """The answer of get_room.lua as GetRoom's: the first of the operations is the current one, the others wait."""
     ids = answer.pop("operations", [])
-    with store.guard(), store.client.pipeline(transaction=False) as pipe:
-        for operation in ids:
-            pipe.lrange(keys.key(tag, "urls", operation), 0, -1)
-        found = zip(ids, pipe.execute(), strict=True)
+    found = zip(ids, store.urls_of(app_id, ids), strict=True)
     # One that has ended since is left out.
-    operations = [
-        {"operation_id": operation, "urls": [orjson.loads(url) for url in urls]} for operation, urls in found if urls
-    ]
+    operations = [{"operation_id": operation, "urls": urls} for operation, urls in found if urls]
     current = operations[0] if operations else {"operation_id": "", "urls": []}
     return {
         **answer,
@@ -209,6 +198,9 @@ def with_playback(store: Store, tag: str, answer: dict[str, Any]) -> dict[str, A
         "playback_queue": operations[1:],
     }
 
+
+# What may be another app's when this app has none.
+_MISSED: dict[str, Kind] = {"room_not_found": "room", "session_not_found": "session"}
 
 # Listings whose pages are put together from several steps.
 _PAGED: frozenset[type[Command]] = frozenset({ListRooms, ListMembers, ListSessions})

@@ -72,7 +72,7 @@ class FileDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobAnswered:
-    """The answer to a command. `reason`: why not, one of `controller.translate.REFUSALS`, or `refused`, and then `text`
+    """The answer to a command. `reason`: why not, one of `translate.REFUSALS`, or `refused`, and then `text`
     is what the node said. `paused`: what a pause toggled to."""
 
     job: str

@@ -34,11 +34,11 @@ from rich.console import Console
 from rich.text import Text
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from controller.bootstrap import ApiFactory, CannotStart, System
-from controller.config import load
-from controller.logs import escaped
-from controller.service import Limits
+from controller.controller import Limits
 from esl.emulator import Emulator
+from switchroom.config import load
+from switchroom.logs import escaped
+from switchroom.processes import ApiFactory, CannotStart, System
 
 APP_ID = "demo"
 DID = "747713001"

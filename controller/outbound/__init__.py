@@ -1,0 +1,1 @@
+"""Connections to where tenants say: only to addresses of the public internet."""

@@ -1,0 +1,1 @@
+"""Rooms: which node gets one, and what may be played in it."""

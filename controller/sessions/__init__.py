@@ -1,0 +1,1 @@
+"""Sessions: the ids of calls, and what a member of a room can be (muted)."""
