@@ -3,7 +3,7 @@
 An app's keys carry the hash tag of its partition (`{p07}`), so that one script reaches all of them, on one server and
 on Redis Cluster alike. What belongs to a node alone carries the node's tag, what belongs to nobody `{registry}`.
 
-The Lua files get the same names: `lua_prelude` makes functions of them, `K.room(id)`.
+The Lua files get the same names: `lua_prelude` makes functions of them, `keys.room(id)`.
 """
 
 from __future__ import annotations
@@ -153,11 +153,11 @@ def key(tag: str, name: str, *ids: str) -> str:
 
 
 def lua_prelude() -> str:
-    """PARTITION, NODE and SHARED as Lua: `K.name(ids...)`, under the tag in KEYS[1]."""
-    lines = ["local T = KEYS[1]", "local K = {}"]
+    """PARTITION, NODE and SHARED as Lua: `keys.name(ids...)`, under the tag in KEYS[1]."""
+    lines = ["local tag = KEYS[1]", "local keys = {}"]
     for name, (suffix, arguments) in {**PARTITION, **NODE, **SHARED}.items():
         names = ("a", "b")[:arguments]
         body = '":' + suffix.replace("%s", '" .. %s .. "') + '"'
         body = body % names if arguments else body
-        lines.append(f"function K.{name}({', '.join(names)}) return T .. {body} end")
+        lines.append(f"function keys.{name}({', '.join(names)}) return tag .. {body} end")
     return "\n".join(lines).replace(' .. ""', "") + "\n"

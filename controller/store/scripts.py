@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from controller.store import keys
@@ -39,13 +40,17 @@ _INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
 
 
 def script_names() -> list[str]:
-    return [path.stem for path in _LUA.glob("*.lua")]
+    return [path.stem for path in _files()]
 
 
 def script_text(name: str) -> str:
     """A script as the store gets it: the keys, the libraries that the file includes, the file itself."""
-    text = (_LUA / f"{name}.lua").read_text()
+    text = next(path for path in _files() if path.stem == name).read_text()
     included = _INCLUDE.search(text)
     libraries = ["core", *(included.group(1).split() if included else [])]
     parts = [(_LUA / "lib" / f"{library}.lua").read_text() for library in libraries]
     return "".join([_FIRST_LINES[name], keys.lua_prelude(), *parts, text])
+
+
+def _files() -> Iterator[Path]:
+    return (path for path in sorted(_LUA.rglob("*.lua")) if path.parent.name != "lib")

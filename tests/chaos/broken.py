@@ -74,7 +74,7 @@ BREAKS: dict[str, Break] = {
     "fencing off": Break(
         "a worker that was stopped goes on as if it still held its nodes",
         ("worker frozen",),
-        lua={"if A.token < highest then return true end": ""},
+        lua={"if args.token < highest then return true end": ""},
         patch=_no_fence,
     ),
     "outbox now and then": Break(
@@ -85,13 +85,13 @@ BREAKS: dict[str, Break] = {
     "outbox out of step": Break(
         "a webhook that is counted and not kept",
         LINKS,
-        lua={'local id = redis.call("XADD", K.outbox()': 'if NOW % 20 == 0 then return end\nlocal id = redis.call("XADD", K.outbox()'},
+        lua={'local id = redis.call("XADD", keys.outbox()': 'if NOW % 20 == 0 then return end\nlocal id = redis.call("XADD", keys.outbox()'},
     ),
     "events twice": Break(
         "an event that comes twice is told twice",
         ("link reset",),
         lua={
-            's.member_id == tostring(A.member_id) then\n  return cjson.encode({ known = true })': "false then",
+            's.member_id == tostring(args.member_id) then\n  return cjson.encode({ known = true })': "false then",
             'if s.muted == muted and s.want ~=': "if false and s.want ~=",
         },
         patch=_events_twice,
@@ -104,7 +104,7 @@ BREAKS: dict[str, Break] = {
     "commands twice": Break(
         "a command stays in the stream after it was taken, and is sent anew with the next link",
         LINKS,
-        lua={'    redis.call("XDEL", K.commands(A.node), entry)\n    local raw': "    local raw"},
+        lua={'    redis.call("XDEL", keys.commands(args.node), entry)\n    local raw': "    local raw"},
     ),
     "wrong tenant": Break(
         "now and then a webhook goes to another tenant",

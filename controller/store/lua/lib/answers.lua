@@ -22,7 +22,7 @@ function ANSWERS.kick(c, job, a)
   if a.reason == "no_members" or a.reason == "no_member" then return leave(r, s, "left") end
   settled(s.node, "leave", s.id)
   local uid = s.uid
-  clear(K.session(s.id), s, "uid", "job")
+  clear(keys.session(s.id), s, "uid", "job")
   set_state(s, "joined")
   command_failed(r, s, "leave", uid, a.reason)
 end
@@ -36,13 +36,13 @@ ANSWERS.unmute = ANSWERS.mute
 function ANSWERS.play(c, job, a)
   local r = get_room(c.room)
   if not r or r.flight ~= job then return end
-  clear(K.room(r.id), r, "flight")
+  clear(keys.room(r.id), r, "flight")
   local o = get_operation(c.operation)
   if a.ok and not o then
     -- Stopped or interrupted while the node still fetched it: it must not be heard now.
     silence(r)
   elseif a.ok then
-    if url_state(o, c.index) == "sent" then change(K.operation(o.id), o, { ["u" .. c.index] = "queued" }) end
+    if url_state(o, c.index) == "sent" then change(keys.operation(o.id), o, { ["u" .. c.index] = "queued" }) end
     fix_volume(r)
     local playing, i = head(r)
     if r.status == "paused" and playing and playing.id == o.id and i == c.index then send_pause(r) end
@@ -50,7 +50,7 @@ function ANSWERS.play(c, job, a)
     local last = c.index
     if a.reason == "no_members" then last = tonumber(o.total) - 1 end
     if a.reason ~= "no_members" and a.reason ~= "unplayable" then command_failed(r, nil, "play", nil, a.reason) end
-    change(K.operation(o.id), o, { next = last + 1 })
+    change(keys.operation(o.id), o, { next = last + 1 })
     local places = {}
     for i = c.index, last do places[#places + 1] = i end
     settle_urls(r, o, places, "failed:" .. a.reason)
@@ -61,7 +61,7 @@ end
 function ANSWERS.stop(c, job)
   local r = get_room(c.room)
   if not r or r.stopping ~= job then return end
-  clear(K.room(r.id), r, "stopping")
+  clear(keys.room(r.id), r, "stopping")
   advance(r)
 end
 
@@ -89,7 +89,7 @@ function ANSWERS.volume(c, _, a)
   local o, i = head(r)
   if not o or o["v" .. i] ~= tostring(c.volume) then return end
   -- It may be as loud as before, and setting it twice does no harm.
-  change(K.operation(o.id), o, { ["v" .. i] = "" })
+  change(keys.operation(o.id), o, { ["v" .. i] = "" })
   fix_volume(r)
 end
 

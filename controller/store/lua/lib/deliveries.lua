@@ -1,7 +1,7 @@
 -- What becomes of webhooks once they were attempted: their records, and the lists of them by app and status.
 
 -- How long a record is kept (s), and how many of an app and how many bytes of them at the most: the oldest go first.
--- For those that failed, the bytes are a quota of the app (A.failed_bytes).
+-- For those that failed, the bytes are a quota of the app (args.failed_bytes).
 local KEPT = {
   delivered = { seconds = 3 * 86400, count = 1000, bytes = 4194304 },
   failed = { seconds = 30 * 86400, count = 100000 },
@@ -25,26 +25,26 @@ end
 
 -- Takes a webhook out of the list of its status. Sizes are kept beside the records, which may lapse.
 local function unlist(app, id, status)
-  redis.call("ZREM", K.deliveries(app, LIST[status]), id)
+  redis.call("ZREM", keys.deliveries(app, LIST[status]), id)
   if not KEPT[status] then return end
-  local size = redis.call("HGET", K.sizes(app, status), id)
+  local size = redis.call("HGET", keys.sizes(app, status), id)
   if size then
     use(app, status .. "_bytes", -size)
-    redis.call("HDEL", K.sizes(app, status), id)
+    redis.call("HDEL", keys.sizes(app, status), id)
   end
 end
 
 -- Drops the oldest of a list: what is more than is kept, and what has lapsed. At most TRIMMED, more than come at a time.
 local function trim(app, status)
-  local list = K.deliveries(app, status)
-  local most = KEPT[status].bytes or A.failed_bytes[app]
+  local list = keys.deliveries(app, status)
+  local most = KEPT[status].bytes or args.failed_bytes[app]
   for _ = 1, TRIMMED do
     local id = redis.call("ZRANGE", list, 0, 0)[1]
     if not id then return end
     local over = redis.call("ZCARD", list) > KEPT[status].count
       or used(app, status .. "_bytes") > most
-    if not over and redis.call("EXISTS", K.delivery(id)) == 1 then return end
-    redis.call("DEL", K.delivery(id))
+    if not over and redis.call("EXISTS", keys.delivery(id)) == 1 then return end
+    redis.call("DEL", keys.delivery(id))
     unlist(app, id, status)
   end
 end
@@ -52,18 +52,18 @@ end
 -- Puts a record where its new status belongs. `old`: the status before, or false.
 local function file(app, id, status, old)
   if old and LIST[old] ~= LIST[status] then unlist(app, id, old) end
-  local list, kept = K.deliveries(app, LIST[status]), KEPT[LIST[status]]
-  -- A list that has lapsed took its records with it, but not what was counted of them.
+  local list, kept = keys.deliveries(app, LIST[status]), KEPT[LIST[status]]
+  -- args list that has lapsed took its records with it, but not what was counted of them.
   if kept and redis.call("EXISTS", list) == 0 then
-    redis.call("DEL", K.sizes(app, status))
-    redis.call("HDEL", K.usage(app), status .. "_bytes")
+    redis.call("DEL", keys.sizes(app, status))
+    redis.call("HDEL", keys.usage(app), status .. "_bytes")
   end
-  redis.call("HSET", K.delivery(id), "status", status)
+  redis.call("HSET", keys.delivery(id), "status", status)
   redis.call("ZADD", list, string.format("%.0f", position(id)), id)
   if kept then
-    local size = redis.call("HSTRLEN", K.delivery(id), "data")
-    if redis.call("HSETNX", K.sizes(app, status), id, size) == 1 then use(app, status .. "_bytes", size) end
-    redis.call("EXPIRE", K.delivery(id), kept.seconds)
+    local size = redis.call("HSTRLEN", keys.delivery(id), "data")
+    if redis.call("HSETNX", keys.sizes(app, status), id, size) == 1 then use(app, status .. "_bytes", size) end
+    redis.call("EXPIRE", keys.delivery(id), kept.seconds)
     redis.call("EXPIRE", list, kept.seconds)
     trim(app, status)
   end
@@ -71,13 +71,13 @@ end
 
 -- Says when the app's `aside` is due next.
 local function refresh_aside(app)
-  local first = redis.call("ZRANGE", K.aside(app), 0, 0, "WITHSCORES")
-  if first[1] then redis.call("ZADD", K.asides(), first[2], app) else redis.call("ZREM", K.asides(), app) end
+  local first = redis.call("ZRANGE", keys.aside(app), 0, 0, "WITHSCORES")
+  if first[1] then redis.call("ZADD", keys.asides(), first[2], app) else redis.call("ZREM", keys.asides(), app) end
 end
 
 -- Has a webhook that is delivered or failed tried again, from the first attempt on. False when its record has lapsed.
 local function send_again(app, id, old)
-  local record = K.delivery(id)
+  local record = keys.delivery(id)
   local attempts = redis.call("HGET", record, "attempts")
   if not attempts then
     unlist(app, id, old)
@@ -87,6 +87,6 @@ local function send_again(app, id, old)
   redis.call("PERSIST", record)
   redis.call("HSET", record, "earlier", attempts, "next", NOW)
   file(app, id, "aside", old)
-  redis.call("ZADD", K.aside(app), NOW, id)
+  redis.call("ZADD", keys.aside(app), NOW, id)
   return true
 end

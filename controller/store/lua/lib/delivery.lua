@@ -1,7 +1,7 @@
--- A delivery as it is shown.
+-- args delivery as it is shown.
 
 local function outbox_fields(id)
-  local entry = redis.call("XRANGE", K.outbox(), id, id)[1]
+  local entry = redis.call("XRANGE", keys.outbox(), id, id)[1]
   return entry and fields_of(entry)
 end
 

@@ -12,13 +12,13 @@ end
 
 local function forget_room(r)
   settled(r.node, "close", r.id)
-  redis.call("SREM", K.node_rooms(r.node), r.id)
-  redis.call("DEL", K.room(r.id), K.members(r.id), K.present(r.id), K.operations(r.id))
+  redis.call("SREM", keys.node_rooms(r.node), r.id)
+  redis.call("DEL", keys.room(r.id), keys.members(r.id), keys.present(r.id), keys.operations(r.id))
 end
 
--- A room that was deleted is forgotten when everybody is out and everything is told.
+-- args room that was deleted is forgotten when everybody is out and everything is told.
 local function forget_if_over(r)
-  if r.closing and redis.call("SCARD", K.present(r.id)) == 0 and redis.call("EXISTS", K.ending(r.id)) == 0 then
+  if r.closing and redis.call("SCARD", keys.present(r.id)) == 0 and redis.call("EXISTS", keys.ending(r.id)) == 0 then
     forget_room(r)
   end
 end
@@ -26,7 +26,7 @@ end
 local function tell_endings(r)
   local left = PART
   while left > 0 do
-    local id = redis.call("LPOP", K.ending(r.id))
+    local id = redis.call("LPOP", keys.ending(r.id))
     if not id then break end
     local o = read_operation(id)
     if o.ending == "stopped" then tell(r, "conference.play.stopped", { operation_id = id })
@@ -34,7 +34,7 @@ local function tell_endings(r)
     left = left - o.total - o.bytes / 1024
     forget_operation(r.app, id, o.bytes)
   end
-  if redis.call("EXISTS", K.ending(r.id)) == 1 then
+  if redis.call("EXISTS", keys.ending(r.id)) == 1 then
     untold[#untold + 1] = r.id
     due(r.node, "ending", r.id)
   else
@@ -45,11 +45,11 @@ end
 
 -- Ends all operations of a room, `stopped` or `interrupted`. Answers how many there were.
 local function end_operations(r, how)
-  local ids = redis.call("LRANGE", K.operations(r.id), 0, -1)
+  local ids = redis.call("LRANGE", keys.operations(r.id), 0, -1)
   if #ids == 0 then return 0 end
-  for _, id in ipairs(ids) do redis.call("HSET", K.operation(id), "ending", how) end
-  redis.call("RPUSH", K.ending(r.id), unpack(ids))
-  redis.call("DEL", K.operations(r.id))
+  for _, id in ipairs(ids) do redis.call("HSET", keys.operation(id), "ending", how) end
+  redis.call("RPUSH", keys.ending(r.id), unpack(ids))
+  redis.call("DEL", keys.operations(r.id))
   playback_status(r, "stopped", "")
   tell_endings(r)
   return #ids

@@ -1,4 +1,4 @@
--- Who is in a room: joining -> joined -> leaving -> out. A room that was deleted (`closing`) stays until the last one is out.
+-- Who is in a room: joining -> joined -> leaving -> out. args room that was deleted (`closing`) stays until the last one is out.
 
 local function member_data(r, s)
   return { uuid = s.id, did = s.did, caller_id = s.caller_id, member_id = tonumber(s.member_id), muted = s.muted == "1" }
@@ -15,7 +15,7 @@ end
 local function set_state(s, state, fields)
   fields = fields or {}
   fields.state = state
-  change(K.session(s.id), s, fields)
+  change(keys.session(s.id), s, fields)
   log("state", "session." .. state, { app = s.app, room = s.room, session = s.id })
 end
 
@@ -26,24 +26,24 @@ local function command_failed(r, s, command, uid, reason)
 end
 
 local function after_departure(r)
-  if redis.call("ZCARD", K.members(r.id)) == 0 then end_operations(r, "interrupted") end
+  if redis.call("ZCARD", keys.members(r.id)) == 0 then end_operations(r, "interrupted") end
   forget_if_over(r)
 end
 
 local function release(r, s)
-  redis.call("ZREM", K.members(r.id), s.id)
-  redis.call("SREM", K.present(r.id), s.id)
+  redis.call("ZREM", keys.members(r.id), s.id)
+  redis.call("SREM", keys.present(r.id), s.id)
   for _, kind in ipairs({ "join", "leave", "mute" }) do settled(s.node, kind, s.id) end
-  clear(K.session(s.id), s, "room", "member_id", "muted", "uid", "job", "want", "want_uid", "want_job")
+  clear(keys.session(s.id), s, "room", "member_id", "muted", "uid", "job", "want", "want_uid", "want_job")
   set_state(s, "parked")
 end
 
--- A wish that the node did not grant, or can no longer.
+-- args wish that the node did not grant, or can no longer.
 local function drop_wish(r, s, reason)
   if not s.want then return end
   local want, uid = s.want, s.want_uid
   settled(s.node, "mute", s.id)
-  clear(K.session(s.id), s, "want", "want_uid", "want_job")
+  clear(keys.session(s.id), s, "want", "want_uid", "want_job")
   command_failed(r, s, want, uid, reason)
 end
 
@@ -80,7 +80,7 @@ local function muted_event(r, s)
   if s.want == type then
     data.command_uid = s.want_uid
     settled(s.node, "mute", s.id)
-    clear(K.session(s.id), s, "want", "want_uid", "want_job")
+    clear(keys.session(s.id), s, "want", "want_uid", "want_job")
   end
   tell(r, "conference.member." .. type .. "d", data)
 end

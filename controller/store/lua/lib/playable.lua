@@ -2,11 +2,11 @@
 local MOST_OPERATIONS = 100
 
 local function playable_room(bytes)
-  local r, no = own_room(A.room_id)
+  local r, no = own_room(args.room_id)
   if no then return nil, no end
   local limit = limited("conf_play", r.id)
   if limit then return nil, limit end
-  if redis.call("LLEN", K.operations(r.id)) >= MOST_OPERATIONS then return nil, refuse("too_many_operations") end
+  if redis.call("LLEN", keys.operations(r.id)) >= MOST_OPERATIONS then return nil, refuse("too_many_operations") end
   local full = exceeded("operations", 1) or exceeded("url_bytes", bytes) or exceeded("webhook_bytes", bytes)
   if full then return nil, full end
   return r

@@ -1,10 +1,10 @@
--- A room's playback. Operations wait in a list; their URLs are sent one at a time, each after the answer to the one
+-- args room's playback. Operations wait in a list; their URLs are sent one at a time, each after the answer to the one
 -- before, and queue up on the node. While `flight` (a play) or `stopping` (a stop) is unanswered nothing is sent.
 --
 -- Besides its hash an operation has two lists: `urls`, each a JSON string as the app sent it, and `node_urls`, as the node
 -- gets them, where that differs. They may be long, and most steps need none or one.
 --
--- A URL: pending -> sent -> queued (the node has it) -> played | failed. `u<i>` holds "sent", "queued", "played" or
+-- args URL: pending -> sent -> queued (the node has it) -> played | failed. `u<i>` holds "sent", "queued", "played" or
 -- "failed:why"; `v<i>` the volume that the node was given with it.
 
 local FINAL = { played = true, failed = true }
@@ -14,25 +14,25 @@ local function url_state(o, i)
   return state, why
 end
 
--- A playback that version 0.1 stored has its URLs in its hash.
+-- args playback that version 0.1 stored has its URLs in its hash.
 local function move_urls(id, o)
   local urls = cjson.decode(o.urls)
   for _, url in ipairs(urls) do
-    redis.call("RPUSH", K.urls(id), cjson.encode(url))
+    redis.call("RPUSH", keys.urls(id), cjson.encode(url))
   end
-  change(K.operation(id), o, { bytes = #o.urls })
-  clear(K.operation(id), o, "urls")
+  change(keys.operation(id), o, { bytes = #o.urls })
+  clear(keys.operation(id), o, "urls")
   use(o.app, "operations", 1)
   use(o.app, "url_bytes", o.bytes)
 end
 
 -- URL `i` of an operation as the node gets it.
 local function node_url(id, i)
-  return redis.call("LINDEX", K.node_urls(id), i) or cjson.decode("[" .. redis.call("LINDEX", K.urls(id), i) .. "]")[1]
+  return redis.call("LINDEX", keys.node_urls(id), i) or cjson.decode("[" .. redis.call("LINDEX", keys.urls(id), i) .. "]")[1]
 end
 
 local function read_operation(id)
-  local o = get(K.operation(id))
+  local o = get(keys.operation(id))
   if not o then return nil end
   if o.urls then move_urls(id, o) end
   o.id = id
@@ -46,20 +46,20 @@ local function get_operation(id)
 end
 
 local function playback_status(r, status, operation)
-  change(K.room(r.id), r, { status = status, operation = operation })
+  change(keys.room(r.id), r, { status = status, operation = operation })
   log("state", "playback." .. status, { app = r.app, room = r.id, operation = operation })
 end
 
 local function forget_operation(app, id, bytes)
-  redis.call("DEL", K.operation(id), K.urls(id), K.node_urls(id))
+  redis.call("DEL", keys.operation(id), keys.urls(id), keys.node_urls(id))
   use(app, "operations", -1)
   use(app, "url_bytes", -bytes)
 end
 
 local function remove_operation(r, o)
-  redis.call("LREM", K.operations(r.id), 1, o.id)
+  redis.call("LREM", keys.operations(r.id), 1, o.id)
   forget_operation(r.app, o.id, o.bytes)
-  local next = redis.call("LINDEX", K.operations(r.id), 0)
+  local next = redis.call("LINDEX", keys.operations(r.id), 0)
   if next then
     if r.operation == o.id then playback_status(r, r.status, next) end
   elseif r.status ~= "stopped" then
@@ -70,7 +70,7 @@ end
 -- Tells the end of an operation: `interrupted`, or what its results say.
 local function tell_finished(r, o, status)
   local results, played = {}, 0
-  for i, url in ipairs(redis.call("LRANGE", K.urls(o.id), 0, -1)) do
+  for i, url in ipairs(redis.call("LRANGE", keys.urls(o.id), 0, -1)) do
     local state, why = url_state(o, i - 1)
     if state == "played" then played = played + 1 end
     if not FINAL[state] then state, why = "failed", "interrupted" end
@@ -93,8 +93,8 @@ local function settle_urls(r, o, places, state)
     end
   end
   if #changes == 0 then return end
-  redis.call("HSET", K.operation(o.id), unpack(changes))
-  o.settled = redis.call("HINCRBY", K.operation(o.id), "settled", #changes / 2)
+  redis.call("HSET", keys.operation(o.id), unpack(changes))
+  o.settled = redis.call("HINCRBY", keys.operation(o.id), "settled", #changes / 2)
   log("state", "url." .. string.match(state, "^%a+"), { app = r.app, room = r.id, operation = o.id,
     index = places[1], count = #changes / 2 })
   if tonumber(o.settled) == tonumber(o.total) then
@@ -105,7 +105,7 @@ end
 
 -- The node plays files in the order in which it got them: what was queued before URL `index` of `operation` is through.
 local function settle_before(r, operation, index)
-  for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
+  for _, id in ipairs(redis.call("LRANGE", keys.operations(r.id), 0, -1)) do
     local o, through = get_operation(id), {}
     for i = 0, (id == operation and index or tonumber(o.next)) - 1 do
       if url_state(o, i) == "queued" then through[#through + 1] = i end
@@ -117,7 +117,7 @@ end
 
 -- The URL that the node plays now, or will play next: the first that was sent and is not through. Operation, index, state.
 local function head(r)
-  for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
+  for _, id in ipairs(redis.call("LRANGE", keys.operations(r.id), 0, -1)) do
     local o = get_operation(id)
     for i = 0, tonumber(o.next) - 1 do
       local state = url_state(o, i)
@@ -130,7 +130,7 @@ end
 local function fix_volume(r)
   local o, i, state = head(r)
   if state ~= "queued" or o["v" .. i] == r.volume then return end
-  change(K.operation(o.id), o, { ["v" .. i] = r.volume })
+  change(keys.operation(o.id), o, { ["v" .. i] = r.volume })
   send(r.node, "volume", { app = r.app, room = r.id, volume = tonumber(r.volume) })
 end
 
@@ -141,31 +141,31 @@ local function send_pause(r, again)
   if state ~= "queued" then return end
   local job = send(r.node, "pause", { app = r.app, room = r.id, operation = o.id, paused = r.status == "paused",
     again = again })
-  change(K.room(r.id), r, { pause_job = job })
+  change(keys.room(r.id), r, { pause_job = job })
 end
 
 -- Sends the next URL when nothing is on its way.
 local function advance(r)
   if r.flight or r.stopping or r.closing then return end
-  for _, id in ipairs(redis.call("LRANGE", K.operations(r.id), 0, -1)) do
-    local next, total = unpack(redis.call("HMGET", K.operation(id), "next", "total"))
+  for _, id in ipairs(redis.call("LRANGE", keys.operations(r.id), 0, -1)) do
+    local next, total = unpack(redis.call("HMGET", keys.operation(id), "next", "total"))
     local i = tonumber(next)
     if i < tonumber(total) then
       read_operation(id)
-      redis.call("HSET", K.operation(id), "next", i + 1, "u" .. i, "sent", "v" .. i, r.volume)
+      redis.call("HSET", keys.operation(id), "next", i + 1, "u" .. i, "sent", "v" .. i, r.volume)
       local job = send(r.node, "play", { app = r.app, room = r.id, operation = id, index = i,
         url = node_url(id, i), volume = tonumber(r.volume) })
-      change(K.room(r.id), r, { flight = job })
+      change(keys.room(r.id), r, { flight = job })
       return
     end
   end
 end
 
 local function send_stop(r)
-  change(K.room(r.id), r, { stopping = send(r.node, "stop", { app = r.app, room = r.id }) })
+  change(keys.room(r.id), r, { stopping = send(r.node, "stop", { app = r.app, room = r.id }) })
 end
 
 -- Stops whatever may be heard in the room. Without members nothing is.
 local function silence(r)
-  if redis.call("ZCARD", K.members(r.id)) > 0 then send_stop(r) end
+  if redis.call("ZCARD", keys.members(r.id)) > 0 then send_stop(r) end
 end

@@ -1,9 +1,0 @@
--- Counts a request of an app before anything else is done for it (GCRA: an even rate with one second's worth of burst).
--- Refuses above the rate, with the ms to wait.
--- A.cost: for how many it counts.
-local interval = A.cost * 1000000 / A.rate
-local arrival = math.max(tonumber(redis.call("GET", K.rate(A.app_id)) or 0), NOW_US)
-local wait = arrival + interval - NOW_US - 1000000
-if wait > 0 then return refuse("rate_limited", { retry_after_ms = math.ceil(wait / 1000) }) end
-redis.call("SET", K.rate(A.app_id), string.format("%.0f", arrival + interval), "PX", 2000)
-return "{}"

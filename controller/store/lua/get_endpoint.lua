@@ -1,2 +1,0 @@
--- What the API set of the app's endpoint, and how the endpoint does: the fields of its hash, as they are.
-return cjson.encode({ record = get(K.endpoint(A.app_id)) })

@@ -1,7 +1,0 @@
--- include: access
-local r, no = own_room(A.room_id)
-if no then return no end
-return page(K.members(r.id), function(id)
-  local s = redis.call("HMGET", K.session(id), "did", "caller_id", "muted")
-  return { uuid = id, did = s[1], caller_id = s[2], muted = s[3] == "1" }
-end)

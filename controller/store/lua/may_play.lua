@@ -1,4 +1,0 @@
--- include: access playable
--- Whether a play with URLs of A.url_bytes would be refused now: asked before they are looked at closer. Changes nothing.
-local _, no = playable_room(A.url_bytes)
-return no or "{}"

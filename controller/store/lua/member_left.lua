@@ -1,9 +1,0 @@
--- include: playback endings members
-if fenced() then return refuse("fenced") end
-local s = get_session(A.session_id)
-if not s then return cjson.encode({ unknown = true }) end
-log("event", "del-member", { app = s.app, room = A.room_id, session = s.id, member_id = A.member_id })
--- The end of another membership than the one that the store has changes nothing.
-if s.room ~= A.room_id or s.member_id ~= tostring(A.member_id) then return cjson.encode({ known = true }) end
-take_out(s, why_left(s, A.cause), A.cause)
-return result({ left = true })

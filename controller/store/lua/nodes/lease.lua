@@ -1,0 +1,15 @@
+-- Takes or renews the lease on a node (KEYS[1] is the node's tag), and says whether the node is reachable. Who has just
+-- taken it does not know yet, and leaves it at what was said before.
+-- args.owner, args.ttl (ms), args.up, args.live_ttl (ms), args.load, args.core_uuid. Answers { token } or { held_by }.
+local token, owner = string.match(redis.call("GET", keys.lease()) or "", "^(%d+) (.+)$")
+if owner and owner ~= args.owner then return cjson.encode({ held_by = owner }) end
+if not owner then token = redis.call("INCR", keys.token()) end
+redis.call("SET", keys.lease(), token .. " " .. args.owner, "PX", args.ttl)
+if args.up then
+  redis.call("HSET", keys.live(), "load", args.load, "core_uuid", args.core_uuid, "at", NOW)
+  redis.call("PEXPIRE", keys.live(), args.live_ttl)
+  redis.call("SET", keys.core(), args.core_uuid)
+elseif args.up == false then
+  redis.call("DEL", keys.live())
+end
+return cjson.encode({ token = tonumber(token) })

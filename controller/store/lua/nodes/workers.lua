@@ -1,0 +1,17 @@
+-- args worker says that it is alive and how many nodes it holds (KEYS[1] is the registry's tag), or leaves.
+-- args.owner, args.held, args.ttl (ms), args.leaves. Answers { others }: how many nodes each other living worker holds.
+if args.leaves then
+  redis.call("ZREM", keys.workers(), args.owner)
+else
+  redis.call("ZADD", keys.workers(), NOW + args.ttl, args.owner)
+  redis.call("HSET", keys.worker_nodes(), args.owner, args.held)
+end
+for _, dead in ipairs(redis.call("ZRANGEBYSCORE", keys.workers(), "-inf", NOW)) do
+  redis.call("ZREM", keys.workers(), dead)
+  redis.call("HDEL", keys.worker_nodes(), dead)
+end
+local others = {}
+for _, worker in ipairs(redis.call("ZRANGE", keys.workers(), 0, -1)) do
+  if worker ~= args.owner then others[#others + 1] = tonumber(redis.call("HGET", keys.worker_nodes(), worker)) end
+end
+return cjson.encode({ others = #others > 0 and others or nil })

@@ -1,7 +1,0 @@
--- Whether the app may send a webhook.test now, and where to: one of an app in COOLDOWN_MS.
-local COOLDOWN_MS = 2000
-local left = redis.call("PTTL", K.cooldown("webhook_test", A.app_id))
-if left > 0 then return refuse("rate_limited", { retry_after_ms = left, group = "webhook_test" }) end
-redis.call("SET", K.cooldown("webhook_test", A.app_id), 1, "PX", COOLDOWN_MS)
-log("command", A.command, { app = A.app_id })
-return cjson.encode({ record = get(K.endpoint(A.app_id)), at = NOW })

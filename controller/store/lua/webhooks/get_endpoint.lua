@@ -1,0 +1,2 @@
+-- What the API set of the app's endpoint, and how the endpoint does: the fields of its hash, as they are.
+return cjson.encode({ record = get(keys.endpoint(args.app_id)) })
