@@ -1,7 +1,7 @@
 -- What comes before a command or query itself, in the API's order: whose is it, how often, is the node there.
 
--- args command (args.command, none for a query) that is refused leaves a line in the event log, unless it came too often: too
--- many of these would fill the log. args room that was not created is logged by its name.
+-- A command (args.command, none for a query) that is refused leaves a line in the event log, unless it came too often: too
+-- many of these would fill the log. A room that was not created is logged by its name.
 local refusal = refuse
 local function refuse(code, detail)
   if args.command and code ~= "rate_limited" then

@@ -30,7 +30,7 @@ local function get_session(id)
   local s = get(keys.session(id))
   if not s then return nil end
   s.id = id
-  -- args session that version 0.1 stored: its id tells the channel.
+  -- A session that version 0.1 stored: its id tells the channel.
   s.channel = s.channel or string.match(id, "-(.*)")
   return s
 end
@@ -84,13 +84,13 @@ local function emit(key, lane, type, data, more)
     operation = data.operation_id, sequence = data.sequence, webhook = "msg_" .. string.sub(tag, 2, -2) .. "-" .. id })
 end
 
--- args webhook of a room, in the room's order.
+-- A webhook of a room, in the room's order.
 local function tell(r, type, data, more)
   data.app_id, data.room_id = r.app, r.id
   emit(keys.room(r.id), r.id, type, data, more)
 end
 
--- args webhook of a session outside rooms, in the session's order.
+-- A webhook of a session outside rooms, in the session's order.
 local function tell_session(s, type, data)
   data.app_id, data.uuid, data.did, data.caller_id = s.app, s.id, s.did, s.caller_id
   emit(keys.session(s.id), s.id, type, data)

@@ -53,7 +53,7 @@ end
 local function file(app, id, status, old)
   if old and LIST[old] ~= LIST[status] then unlist(app, id, old) end
   local list, kept = keys.deliveries(app, LIST[status]), KEPT[LIST[status]]
-  -- args list that has lapsed took its records with it, but not what was counted of them.
+  -- A list that has lapsed took its records with it, but not what was counted of them.
   if kept and redis.call("EXISTS", list) == 0 then
     redis.call("DEL", keys.sizes(app, status))
     redis.call("HDEL", keys.usage(app), status .. "_bytes")

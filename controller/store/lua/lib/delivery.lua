@@ -1,4 +1,4 @@
--- args delivery as it is shown.
+-- A delivery as it is shown.
 
 local function outbox_fields(id)
   local entry = redis.call("XRANGE", keys.outbox(), id, id)[1]

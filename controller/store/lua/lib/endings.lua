@@ -16,7 +16,7 @@ local function forget_room(r)
   redis.call("DEL", keys.room(r.id), keys.members(r.id), keys.present(r.id), keys.operations(r.id))
 end
 
--- args room that was deleted is forgotten when everybody is out and everything is told.
+-- A room that was deleted is forgotten when everybody is out and everything is told.
 local function forget_if_over(r)
   if r.closing and redis.call("SCARD", keys.present(r.id)) == 0 and redis.call("EXISTS", keys.ending(r.id)) == 0 then
     forget_room(r)

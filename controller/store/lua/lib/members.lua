@@ -1,4 +1,4 @@
--- Who is in a room: joining -> joined -> leaving -> out. args room that was deleted (`closing`) stays until the last one is out.
+-- Who is in a room: joining -> joined -> leaving -> out. A room that was deleted (`closing`) stays until the last one is out.
 
 local function member_data(r, s)
   return { uuid = s.id, did = s.did, caller_id = s.caller_id, member_id = tonumber(s.member_id), muted = s.muted == "1" }
@@ -38,7 +38,7 @@ local function release(r, s)
   set_state(s, "parked")
 end
 
--- args wish that the node did not grant, or can no longer.
+-- A wish that the node did not grant, or can no longer.
 local function drop_wish(r, s, reason)
   if not s.want then return end
   local want, uid = s.want, s.want_uid

@@ -1,4 +1,4 @@
--- args room's playback. Operations wait in a list; their URLs are sent one at a time, each after the answer to the one
+-- A room's playback. Operations wait in a list; their URLs are sent one at a time, each after the answer to the one
 -- before, and queue up on the node. While `flight` (a play) or `stopping` (a stop) is unanswered nothing is sent.
 --
 -- Besides its hash an operation has two lists: `urls`, each a JSON string as the app sent it, and `node_urls`, as the node
@@ -14,7 +14,7 @@ local function url_state(o, i)
   return state, why
 end
 
--- args playback that version 0.1 stored has its URLs in its hash.
+-- A playback that version 0.1 stored has its URLs in its hash.
 local function move_urls(id, o)
   local urls = cjson.decode(o.urls)
   for _, url in ipairs(urls) do

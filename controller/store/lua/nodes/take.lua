@@ -1,4 +1,4 @@
--- args worker takes commands (args.entries) from the stream to send them: from here on they count as sent, and are sent once.
+-- A worker takes commands (args.entries) from the stream to send them: from here on they count as sent, and are sent once.
 if fenced() then return refuse("fenced") end
 local taken = {}
 for _, entry in ipairs(args.entries) do

@@ -1,4 +1,4 @@
--- args worker says that it is alive and how many nodes it holds (KEYS[1] is the registry's tag), or leaves.
+-- A worker says that it is alive and how many nodes it holds (KEYS[1] is the registry's tag), or leaves.
 -- args.owner, args.held, args.ttl (ms), args.leaves. Answers { others }: how many nodes each other living worker holds.
 if args.leaves then
   redis.call("ZREM", keys.workers(), args.owner)

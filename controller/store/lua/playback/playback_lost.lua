@@ -4,7 +4,7 @@ if fenced() then return refuse("fenced") end
 local r = get_room(args.room_id)
 if not r then return cjson.encode({ unknown = true }) end
 if r.operation == "" and not r.stopping then
-  -- args play that counts as failed was heard of by the node after all, and must not be heard now.
+  -- A play that counts as failed was heard of by the node after all, and must not be heard now.
   if args.playing then send_stop(r) end
   return cjson.encode({ idle = true })
 end

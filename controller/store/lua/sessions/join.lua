@@ -5,7 +5,7 @@ local r, no_room = own_room(args.room_id)
 if no_room then return no_room end
 local first = first_answer()
 if first then return first end
--- args repeat is no new command, and no cooldown keeps it away.
+-- A repeat is no new command, and no cooldown keeps it away.
 local repeated = s.room == r.id and ({ joining = "joining", joined = "already_joined" })[s.state]
 if repeated then return accept(nil, s, { status = repeated, room_id = r.id }) end
 local limit = limited("conference", s.id)

@@ -1,4 +1,4 @@
--- args call has parked: a new session, or one back from a room, which del-member told already. args call that has ended is over
+-- A call has parked: a new session, or one back from a room, which del-member told already. A call that has ended is over
 -- for good: when a link comes up, what the comparison found is told ahead of the events that came meanwhile.
 if fenced() then return refuse("fenced") end
 if redis.call("EXISTS", keys.session(args.session_id), keys.ended(args.session_id)) > 0 then return cjson.encode({ known = true }) end

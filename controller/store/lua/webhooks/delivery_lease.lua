@@ -1,4 +1,4 @@
--- args dispatcher says that it is alive and asks for a partition (args.number): args.owner, args.token (0: holds no lease), args.ttl (ms).
+-- A dispatcher says that it is alive and asks for a partition (args.number): args.owner, args.token (0: holds no lease), args.ttl (ms).
 -- Partitions go round the living dispatchers in the order of their names, so that all agree who is due which. Whoever
 -- holds one that is due another is told to yield, and gives it back with args.release. args.leaving: counts as dead from now.
 local function lease()
@@ -9,7 +9,7 @@ end
 local l = lease()
 local mine = args.token > 0 and l.token == args.token and l.owner == args.owner
 
--- args dispatcher that is about to leave keeps what it holds a little longer, and takes nothing.
+-- A dispatcher that is about to leave keeps what it holds a little longer, and takes nothing.
 if args.keep and not mine then return cjson.encode({ token = 0 }) end
 
 if args.leaving then

@@ -1,6 +1,6 @@
 -- include: deliveries
 -- Stores what became of attempts (args.results), each with its line in the event log, unless another dispatcher holds the
--- partition by now (args.token). args.failed_bytes: by app, how much of its failed webhooks is kept. args result: id (outbox
+-- partition by now (args.token). args.failed_bytes: by app, how much of its failed webhooks is kept. A result: id (outbox
 -- entry), app, n (attempts so far), step, delay (ms, to the next attempt), attempt (JSON for the record; absent when there
 -- was none), log (what the line says), and about the endpoint mark (of whom this is said), fault (why it failed), disable
 -- (why no more is to be sent). Running it twice changes nothing.
@@ -92,7 +92,7 @@ for _, r in ipairs(args.results) do
     log("delivery", r.type, r.log)
     if r.mark then
       local found = endpoints[r.app]
-      -- args later mark is about a newer URL.
+      -- A later mark is about a newer URL.
       if not found or found.mark ~= r.mark then
         found = { mark = r.mark }
         endpoints[r.app] = found
