@@ -19,7 +19,9 @@ from controller.commands import (
     ListMembers,
     ListRooms,
     ListSessions,
+    Mute,
     Play,
+    Unmute,
 )
 from controller.errors import Refused, StoreUnavailable
 from controller.outbound.network import Network
@@ -179,6 +181,8 @@ def _new_operation(command: Play, _nodes: Placement) -> dict[str, Any]:
 
 # What a command's script needs besides the command's own fields.
 _EXTRA: dict[type[Command], Callable[[Any, Placement], dict[str, Any]]] = {
+    Mute: lambda _command, _nodes: {"flag": "muted", "on": True},
+    Unmute: lambda _command, _nodes: {"flag": "muted", "on": False},
     CreateRoom: _new_room,
     Play: _new_operation,
 }

@@ -10,14 +10,15 @@ from typing import Any
 
 from controller.nodes.events import (
     CallIntruded,
+    FlagChanged,
     MemberJoined,
     MemberLeft,
-    MemberMuted,
     Occurrence,
     SessionEnded,
     SessionParked,
 )
 from controller.nodes.translate import ASKED, LONGEST_TEXT, ROOM_ID, UNASKED
+from controller.sessions.flags import FLAGS
 from controller.sessions.ids import SessionIds
 
 # Applications of `show channels` in which a call waits for us, or is where we put it.
@@ -30,9 +31,11 @@ UNSEEN = "UNKNOWN"
 
 @dataclass(frozen=True, slots=True)
 class Membership:
+    """`flags`: those that are on, by name."""
+
     room_id: str
     member_id: int
-    muted: bool
+    flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,9 @@ class Plan:
 def read_conferences(text: str) -> dict[str, Membership]:
     """`conference json_list` as channel uuid -> membership, for rooms only. Shape: trace 09. Raises ValueError."""
     return {
-        member["uuid"]: Membership(room, int(member["id"]), not member["flags"]["can_speak"])
+        member["uuid"]: Membership(
+            room, int(member["id"]), tuple(flag.name for flag in FLAGS if not member["flags"][flag.ability])
+        )
         for conference in _list(json.loads(text, strict=False))
         if ROOM_ID.match(room := conference["conference_name"])
         for member in conference.get("members", [])
@@ -177,9 +182,14 @@ def _membership(session: dict[str, Any], there: Membership | None) -> Iterable[O
     if there is None:
         return
     if not same:
-        yield MemberJoined(session_id=session_id, room_id=there.room_id, member_id=there.member_id, muted=there.muted)
-    elif session["muted"] != there.muted and state != "joining":
-        yield MemberMuted(session_id=session_id, room_id=there.room_id, member_id=there.member_id, muted=there.muted)
+        yield MemberJoined(session_id=session_id, room_id=there.room_id, member_id=there.member_id, flags=there.flags)
+    elif state != "joining":
+        for flag in FLAGS:
+            on = flag.name in there.flags
+            if session[flag.name] != on:
+                yield FlagChanged(
+                    session_id=session_id, room_id=there.room_id, member_id=there.member_id, flag=flag.name, on=on
+                )
 
 
 def _list(value: Any) -> list[Any]:

@@ -32,13 +32,13 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberJoined:
-    """`channel`: as above, but "" for a call that the node has made itself."""
+    """`channel`: as above, but "" for a call that the node has made itself. `flags`: those that are on, by name."""
 
     session_id: str
     channel: str = field(default="", repr=False, compare=False)
     room_id: str
     member_id: int
-    muted: bool
+    flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +52,14 @@ class MemberLeft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemberMuted:
-    """Muted or, with `muted=False`, unmuted. FreeSWITCH repeats it for a member that was so already."""
+class FlagChanged:
+    """A member's flag was turned on or off. FreeSWITCH repeats it for a member that was so already."""
 
     session_id: str
     room_id: str
     member_id: int
-    muted: bool
+    flag: str
+    on: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class CallIntruded:
     member_id: int = 0
 
 
-Reported = SessionParked | SessionEnded | MemberJoined | MemberLeft | MemberMuted | FileDone
+Reported = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged | FileDone
 Occurrence = Reported | JobAnswered | CallIntruded
 
 SCRIPTS: dict[type, str] = {
@@ -105,7 +106,7 @@ SCRIPTS: dict[type, str] = {
     SessionEnded: "session_ended",
     MemberJoined: "member_joined",
     MemberLeft: "member_left",
-    MemberMuted: "member_muted",
+    FlagChanged: "flag_changed",
     FileDone: "file_done",
     JobAnswered: "answered",
 }

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from controller.nodes.events import (
     CallIntruded,
     FileDone,
+    FlagChanged,
     JobAnswered,
     MemberJoined,
     MemberLeft,
-    MemberMuted,
     Occurrence,
     SessionEnded,
     SessionParked,
 )
+from controller.sessions.flags import FLAGS
 from controller.sessions.ids import SessionIds
 from esl.commands import parse_file
 from esl.event import Event
@@ -92,7 +94,8 @@ def _ended(ids: SessionIds, event: Event) -> Occurrence:
 
 
 def _joined(ids: SessionIds, event: Event) -> Occurrence | None:
-    return _member(MemberJoined, ids, event, channel=_inbound(event), muted=event.get("Speak") == "false")
+    flags = tuple(flag.name for flag in FLAGS if event.get(flag.header) == "false")
+    return _member(MemberJoined, ids, event, channel=_inbound(event), flags=flags)
 
 
 def _left(ids: SessionIds, event: Event) -> Occurrence | None:
@@ -100,12 +103,12 @@ def _left(ids: SessionIds, event: Event) -> Occurrence | None:
     return _member(MemberLeft, ids, event, cause=event.get("Hangup-Cause") or "")
 
 
-def _muted(ids: SessionIds, event: Event) -> Occurrence | None:
-    return _member(MemberMuted, ids, event, muted=event.get("Action") == "mute-member")
+def _flag_changed(flag: str, on: bool, ids: SessionIds, event: Event) -> Occurrence | None:
+    return _member(FlagChanged, ids, event, flag=flag, on=on)
 
 
 def _member(
-    kind: type[MemberJoined | MemberLeft | MemberMuted], ids: SessionIds, event: Event, **fields: Any
+    kind: type[MemberJoined | MemberLeft | FlagChanged], ids: SessionIds, event: Event, **fields: Any
 ) -> Occurrence | None:
     room, member_id = event.get("Conference-Name", ""), event.get("Member-ID", "")
     if not ROOM_ID.match(room) or not member_id.isdecimal():
@@ -155,7 +158,6 @@ _BY_NAME: dict[str, _Reader] = {
 _BY_ACTION: dict[str, _Reader] = {
     "add-member": _joined,
     "del-member": _left,
-    "mute-member": _muted,
-    "unmute-member": _muted,
     "play-file-done": _file_done,
+    **{flag.change(on).action: partial(_flag_changed, flag.name, on) for flag in FLAGS for on in (True, False)},
 }

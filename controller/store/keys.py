@@ -40,7 +40,8 @@ PARTITION: dict[str, tuple[str, int]] = {
     # hash: room name -> room id, of an app; for good
     "names": ("names:%s", 1),
     # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, muted, started_at (s), seq,
-    # uid, job, want, want_uid; from park to hangup
+    # uid, job, and for each flag pending_<flag> (the command that the node has yet to confirm), pending_<flag>_uid
+    # and pending_<flag>_job; from park to hangup
     "session": ("session:%s", 1),
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": ("ended:%s", 1),

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from controller.store import keys
+from controller.store.prelude import prelude
 
 # Which scripts run when the store's memory is out, and why: so what was accepted goes on, ends, and makes room.
 RUNS_WHEN_FULL = {
     "ends something": "delete_room leave stop tell_endings",
-    "follows a node": "answered file_done jobs_lost member_joined member_left member_muted overdue playback_lost"
+    "follows a node": "answered file_done jobs_lost member_joined member_left flag_changed overdue playback_lost"
     " session_ended snapshot take",
     "settles webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease release workers",
@@ -23,7 +23,7 @@ RUNS_WHEN_FULL = {
 # Which are refused then, as `store_full`, since they would only add.
 REFUSED_WHEN_FULL = {
     "begins something": "create_room join may_play play session_parked",
-    "changes something": "mute pause volume rotate_secret",
+    "changes something": "set_flag pause volume rotate_secret",
     "sends once more": "redeliver redeliver_range test_endpoint",
 }
 
@@ -49,7 +49,7 @@ def script_text(name: str) -> str:
     included = _INCLUDE.search(text)
     libraries = ["core", *(included.group(1).split() if included else [])]
     parts = [(_LUA / "lib" / f"{library}.lua").read_text() for library in libraries]
-    return "".join([_FIRST_LINES[name], keys.lua_prelude(), *parts, text])
+    return "".join([_FIRST_LINES[name], prelude(), *parts, text])
 
 
 def _files() -> Iterator[Path]:

@@ -17,6 +17,7 @@ from typing import Any
 from controller.controller import STEP_ROWS
 from controller.limits import QUOTAS
 from controller.nodes.worker import READ_COUNT
+from controller.sessions.flags import FLAGS
 from switchroom.embedded import EmbeddedStore
 from tests.integration.world import World
 from tests.open_store import OpenStore
@@ -110,7 +111,7 @@ def node_lost(world: World) -> Callable[[], object]:
     def run() -> None:
         for number in range(MEMBERS):
             session = world.park(number + 1)
-            world.ask("mute", command="unmute", session_id=session)
+            world.set_flag(session, FLAGS[0], False)
             if number % READ_COUNT == 0:
                 world.sent()
         while world.tell("jobs_lost")["more"]:

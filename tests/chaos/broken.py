@@ -92,7 +92,7 @@ BREAKS: dict[str, Break] = {
         ("link reset",),
         lua={
             's.member_id == tostring(args.member_id) then\n  return cjson.encode({ known = true })': "false then",
-            'if s.muted == muted and s.want ~=': "if false and s.want ~=",
+            'if has_flag(s, flag) == args.on and not confirms': "if false",
         },
         patch=_events_twice,
     ),

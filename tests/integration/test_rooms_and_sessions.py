@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from controller.limits import QUOTAS
+from controller.sessions.flags import FLAGS
 from controller.store import keys
 from tests.integration.world import IDS, NO_COOLDOWNS, NODE, World
 from tests.open_store import OpenStore
+
+MUTED, *_ = FLAGS
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def test_join_is_confirmed_by_the_node_only(world: World) -> None:
     world.answer(command["job"])
     assert world.session(session)["state"] == "joining"
     world.webhooks()
-    world.tell("member_joined", session_id=session, room_id=room, member_id=7, muted=True)
+    world.tell("member_joined", session_id=session, room_id=room, member_id=7, flags=["muted"])
     ((kind, data),) = world.webhooks()
     assert kind == "conference.member.joined"
     assert data == {
@@ -67,7 +70,9 @@ def test_join_is_confirmed_by_the_node_only(world: World) -> None:
     }  # fmt: skip
     assert world.room(room)["members"] == 1
     # The node may say it twice, and resync says it again.
-    assert world.tell("member_joined", session_id=session, room_id=room, member_id=7, muted=True) == {"known": True}
+    assert world.tell("member_joined", session_id=session, room_id=room, member_id=7, flags=["muted"]) == {
+        "known": True
+    }
     assert world.types() == []
 
 
@@ -163,17 +168,17 @@ def test_a_kick_of_a_member_that_is_gone_already_is_a_leave(world: World) -> Non
 def test_mute_and_unmute(world: World) -> None:
     room = world.create()
     session = world.joined(room)
-    assert world.ask("mute", command="mute", session_id=session)["refused"] == "already_muted"
-    assert world.ask("mute", command="unmute", session_id=session, command_uid="u")["status"] == "unmuted"
-    assert world.ask("mute", command="unmute", session_id=session)["refused"] == "unmute_pending"
+    assert world.set_flag(session, MUTED, True)["refused"] == "already_muted"
+    assert world.set_flag(session, MUTED, False, command_uid="u")["status"] == "unmuted"
+    assert world.set_flag(session, MUTED, False)["refused"] == "unmute_pending"
     world.webhooks()
     (command,) = world.sent()
-    world.tell("member_muted", session_id=session, room_id=room, member_id=1, muted=False)
+    world.tell("flag_changed", session_id=session, room_id=room, member_id=1, flag="muted", on=False)
     world.answer(command["job"])
     ((kind, data),) = world.webhooks()
     assert (kind, data["command_uid"], data["muted"]) == ("conference.member.unmuted", "u", False)
     # FreeSWITCH says so again for one that is so already (trace 03).
-    world.tell("member_muted", session_id=session, room_id=room, member_id=1, muted=False)
+    world.tell("flag_changed", session_id=session, room_id=room, member_id=1, flag="muted", on=False)
     assert world.types() == []
     world.overdue()
     assert world.types() == []
@@ -183,7 +188,7 @@ def test_mute_and_unmute(world: World) -> None:
 def test_a_mute_that_fails(world: World, how: str) -> None:
     room = world.create()
     session = world.joined(room)
-    world.ask("mute", command="unmute", session_id=session, command_uid="u")
+    world.set_flag(session, MUTED, False, command_uid="u")
     (command,) = world.sent()
     world.webhooks()
     if how == "refused":
@@ -194,7 +199,7 @@ def test_a_mute_that_fails(world: World, how: str) -> None:
     ((kind, data),) = world.webhooks()
     assert (kind, data["command"], data["command_uid"]) == ("conference.command.failed", "unmute", "u")
     assert world.session(session)["muted"] is True
-    assert world.ask("mute", command="mute", session_id=session)["refused"] == "already_muted"
+    assert world.set_flag(session, MUTED, True)["refused"] == "already_muted"
 
 
 def test_a_hangup_inside_a_room_is_left_then_ended(world: World) -> None:
@@ -238,7 +243,7 @@ def test_the_end_of_another_membership_changes_nothing(world: World) -> None:
     world.left(session, room, 1)
     world.ask("join", session_id=session, room_id=other)
     # A call keeps its member id in every room that it joins (trace 03).
-    world.tell("member_joined", session_id=session, room_id=other, member_id=1, muted=True)
+    world.tell("member_joined", session_id=session, room_id=other, member_id=1, flags=["muted"])
     world.left(session, room, 1)
     assert world.session(session)["room_id"] == other
 
@@ -249,7 +254,7 @@ def test_a_late_join_is_the_truth(world: World) -> None:
     world.sent()
     world.overdue()
     world.webhooks()
-    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, flags=["muted"])
     assert world.types() == ["conference.member.joined"]
     assert world.session(session)["state"] == "joined"
 
@@ -319,7 +324,7 @@ def test_who_joins_a_room_that_is_gone_is_kicked(world: World) -> None:
     world.ask("delete_room", room_id=room)
     world.sent()
     assert world.types()[-1] == "conference.destroyed"
-    world.tell("member_joined", session_id=session, room_id=room, member_id=9, muted=True)
+    world.tell("member_joined", session_id=session, room_id=room, member_id=9, flags=["muted"])
     (kick,) = world.sent()
     assert (kick["op"], kick["member_id"], kick["room"]) == ("kick", 9, room)
     assert world.types() == ["conference.member.join_failed"]
@@ -386,10 +391,10 @@ def test_cooldowns_are_started_by_what_was_accepted_only(store: OpenStore) -> No
     assert 59_000 < refused["detail"]["retry_after_ms"] <= 60_000
     assert world.ask("leave", session_id=session)["refused"] == "rate_limited"
     world.sent()
-    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
-    assert world.ask("mute", command="mute", session_id=session)["refused"] == "already_muted"
-    assert world.ask("mute", command="unmute", session_id=session)["status"] == "unmuted"
-    assert world.ask("mute", command="mute", session_id=session)["refused"] == "rate_limited"
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, flags=["muted"])
+    assert world.set_flag(session, MUTED, True)["refused"] == "already_muted"
+    assert world.set_flag(session, MUTED, False)["status"] == "unmuted"
+    assert world.set_flag(session, MUTED, True)["refused"] == "rate_limited"
 
 
 def test_the_apps_own_limit(store: OpenStore) -> None:
@@ -412,13 +417,13 @@ def test_a_command_uid_repeated_does_nothing(world: World) -> None:
     room, session = world.create(), world.park()
     first = world.ask("join", session_id=session, room_id=room, command_uid="same")
     assert len(world.sent()) == 1
-    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, flags=["muted"])
     assert world.ask("join", session_id=session, room_id=room, command_uid="same") == first
     assert world.sent() == []
     # A refusal is no answer to keep.
-    assert world.ask("mute", command="mute", session_id=session, command_uid="m")["refused"] == "already_muted"
-    world.tell("member_muted", session_id=session, room_id=room, member_id=1, muted=False)
-    assert world.ask("mute", command="mute", session_id=session, command_uid="m")["status"] == "muted"
+    assert world.set_flag(session, MUTED, True, command_uid="m")["refused"] == "already_muted"
+    world.tell("flag_changed", session_id=session, room_id=room, member_id=1, flag="muted", on=False)
+    assert world.set_flag(session, MUTED, True, command_uid="m")["status"] == "muted"
 
 
 def test_a_command_uid_means_one_command(world: World) -> None:
@@ -429,9 +434,9 @@ def test_a_command_uid_means_one_command(world: World) -> None:
     assert world.ask("leave", session_id=session, command_uid="same")["refused"] == "command_uid_taken"
     assert world.ask("join", session_id=stranger, room_id=room, command_uid="same")["refused"] == "command_uid_taken"
     assert len(world.sent()) == 1
-    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
-    assert world.ask("mute", command="unmute", session_id=session, command_uid="first")["status"] == "unmuted"
-    assert world.ask("mute", command="mute", session_id=session, command_uid="first")["refused"] == "command_uid_taken"
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, flags=["muted"])
+    assert world.set_flag(session, MUTED, False, command_uid="first")["status"] == "unmuted"
+    assert world.set_flag(session, MUTED, True, command_uid="first")["refused"] == "command_uid_taken"
     assert world.ask("leave", session_id=session, command_uid="another")["status"] == "leaving"
 
 
@@ -441,7 +446,7 @@ def test_a_repeated_join_is_one_join_whatever_the_cooldown(store: OpenStore) -> 
     answers = [world.ask("join", session_id=session, room_id=room)["status"] for _ in range(5)]
     assert answers == ["joining"] * 5
     assert len(world.sent()) == 1
-    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, flags=["muted"])
     assert world.ask("join", session_id=session, room_id=room)["status"] == "already_joined"
     assert world.ask("join", session_id=session, room_id=other)["refused"] == "rate_limited"
     assert world.sent() == []
@@ -552,7 +557,7 @@ def test_the_worker_is_told_the_channel_and_nobody_else(world: World) -> None:
     answers = [world.ask("join", session_id=session, room_id=room), world.session(session)]
     (join,) = world.sent()
     assert join["channel"] == channel
-    world.tell("member_joined", session_id=session, room_id=room, member_id=1, muted=True)
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, flags=["muted"])
     answers.append(world.ask("list_members", room_id=room, limit=50, after=0))
     answers.append(world.ask("list_sessions", limit=50, after=0))
     log = world.store.client.xrange(keys.key(world.tag, "log"))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controller.sessions.flags import FLAGS, Flag
 from controller.store import keys
 from tests.integration.webhook_fixtures import WEBHOOK_BYTES
 from tests.integration.world import NODE, World
@@ -21,6 +22,9 @@ REFUSED = {"ok": False, "reason": "refused", "text": "x"}
 URLS = [f"http://media.example/{name}.wav" for name in "abc"]
 # How an operation may end, once.
 ENDS = ("conference.play.finished", "conference.play.stopped")
+# By the node's command, and the webhooks.
+CHANGES = {flag.change(on).command: (flag, on) for flag in FLAGS for on in (True, False)}
+CHANGED = tuple(flag.change(on).webhook for flag, on in CHANGES.values())
 
 
 class Machine:
@@ -34,7 +38,8 @@ class Machine:
         self.rooms: list[str] = []
         self.numbers = itertools.count(1)
         self.there: dict[str, tuple[str, int]] = {}
-        self.muted: dict[str, bool] = {}
+        # Of the sessions in there: which flags are on.
+        self.flags: dict[str, dict[str, bool]] = {}
         self.calls: dict[str, int] = {}
         self.waiting: list[dict[str, Any]] = []
         self.history: list[tuple[str, dict[str, Any]]] = []
@@ -54,8 +59,8 @@ class Machine:
     def leave(self) -> None:
         self.world.ask("leave", session_id=self._session())
 
-    def mute(self) -> None:
-        self.world.ask("mute", session_id=self._session(), command=self.random.choice(["mute", "unmute"]))
+    def set_flag(self) -> None:
+        self.world.set_flag(self._session(), self.random.choice(FLAGS), self.random.choice([True, False]))
 
     def play(self) -> None:
         urls = URLS[: self.random.randint(1, 3)]
@@ -150,8 +155,10 @@ class Machine:
                 )
             if there and (stored["room_id"], stored["member_id"]) != there:
                 self._say_joined(session, resynced=True)
-            elif there and stored["muted"] != self.muted[session]:
-                self._say_muted(session, resynced=True)
+            elif there:
+                for flag in FLAGS:
+                    if stored[flag.name] != self.flags[session][flag.name]:
+                        self._say_changed(session, flag, resynced=True)
         for room in {key.decode().rpartition("room:")[2] for key in self.store.client.keys("*}:room:*")}:
             queue = self.queues[room]
             playing = URLS[queue[0][1]].removeprefix("http://") if queue else None
@@ -160,11 +167,18 @@ class Machine:
                 queue.clear()
         while self.world.tell("jobs_lost", resynced=True)["more"]:
             pass
+        # Conferences whose room was deleted are emptied: the command that would have done it may be lost.
+        for session, (room, _) in list(self.there.items()):
+            if not self.store.is_known("room", room):
+                self._out(session)
 
     # What the node does with a command
 
     def _carry_out(self, command: dict[str, Any]) -> None:
-        done = getattr(self, "_" + command["op"], lambda _: {"ok": True})(command)
+        if command["op"] in CHANGES:
+            done = self._change(command, *CHANGES[command["op"]])
+        else:
+            done = getattr(self, "_" + command["op"], lambda _: {"ok": True})(command)
         self.world.answer(command["job"], **done)
 
     def _join(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +187,7 @@ class Machine:
             return {"ok": False, "reason": "hangup"}
         self._out(session)
         self.there[session] = (command["room"], self.calls[session])
-        self.muted[session] = True
+        self.flags[session] = {flag.name: flag.joins for flag in FLAGS}
         self._say_joined(session)
         return {"ok": True}
 
@@ -188,15 +202,13 @@ class Machine:
             self._out(session)
         return {"ok": True}
 
-    def _mute(self, command: dict[str, Any]) -> dict[str, Any]:
+    def _change(self, command: dict[str, Any], flag: Flag, on: bool) -> dict[str, Any]:
         session = command["session"]
         if self.there.get(session) != (command["room"], command["member_id"]):
             return {"ok": False, "reason": "no_member"}
-        self.muted[session] = command["op"] == "mute"
-        self._say_muted(session)
+        self.flags[session][flag.name] = on
+        self._say_changed(session, flag)
         return {"ok": True}
-
-    _unmute = _mute
 
     def _play(self, command: dict[str, Any]) -> dict[str, Any]:
         if not any(room == command["room"] for room, _ in self.there.values()):
@@ -220,21 +232,26 @@ class Machine:
 
     def _say_joined(self, session: str, **more: Any) -> None:
         room, member_id = self.there[session]
-        self.world.tell(
-            "member_joined", session_id=session, room_id=room, member_id=member_id, muted=self.muted[session], **more
-        )
+        flags = [name for name, on in self.flags[session].items() if on]
+        self.world.tell("member_joined", session_id=session, room_id=room, member_id=member_id, flags=flags, **more)
 
-    def _say_muted(self, session: str, **more: Any) -> None:
+    def _say_changed(self, session: str, flag: Flag, **more: Any) -> None:
         room, member_id = self.there[session]
         self.world.tell(
-            "member_muted", session_id=session, room_id=room, member_id=member_id, muted=self.muted[session], **more
+            "flag_changed",
+            session_id=session,
+            room_id=room,
+            member_id=member_id,
+            flag=flag.name,
+            on=self.flags[session][flag.name],
+            **more,
         )
 
     # What must hold at any time
 
     def tenants_were_told_what_is(self) -> None:
         self.history += self.world.webhooks()
-        members: dict[str, dict[str, bool]] = {}
+        members: dict[str, dict[str, dict[str, bool]]] = {}
         sequences: dict[str, list[int]] = defaultdict(list)
         destroyed: set[str] = set()
         # By room, in the order in which they were started.
@@ -247,10 +264,10 @@ class Machine:
             elif kind == "conference.destroyed":
                 assert room not in destroyed
                 destroyed.add(room)
-            elif kind in ("conference.member.joined", "conference.member.muted", "conference.member.unmuted"):
+            elif kind in ("conference.member.joined", *CHANGED):
                 assert (data["uuid"] in members[room]) == (kind != "conference.member.joined")
                 assert kind != "conference.member.joined" or room not in destroyed
-                members[room][data["uuid"]] = data["muted"]
+                members[room][data["uuid"]] = {flag.name: data[flag.name] for flag in FLAGS}
             elif kind == "conference.member.left":
                 members[room].pop(data["uuid"])
                 assert data["reason"] != "room_destroyed" or room in destroyed
@@ -265,8 +282,8 @@ class Machine:
             assert [operation.decode() for operation in waiting] == operations[room]
             stored = self.store.client.zrange(keys.key(self.world.tag, "members", room), 0, -1)
             assert {session.decode() for session in stored} == set(told)
-            for session, muted in told.items():
-                assert self.world.session(session)["muted"] is muted
+            for session, flags in told.items():
+                assert flags.items() <= self.world.session(session).items()
         self.usage_is_counted()
 
     def usage_is_counted(self) -> None:
@@ -299,7 +316,7 @@ class Machine:
             room, member_id = self.there.get(session, ("", None))
             assert (stored["room_id"], stored["member_id"]) == (room, member_id), stored
             assert stored["state"] == ("joined" if room else "parked")
-            assert not room or stored["muted"] is self.muted[session]
+            assert not room or self.flags[session].items() <= stored.items()
         ended = [data["operation_id"] for kind, data in self.history if kind in ENDS and data["operation_id"]]
         started = [data["operation_id"] for kind, data in self.history if kind == "conference.play.started"]
         assert sorted(ended) == sorted(started)
@@ -311,7 +328,7 @@ class Machine:
 
 # How often each step is taken, beside the others.
 STEPS = {
-    "create": 1, "delete": 1, "join": 6, "leave": 3, "mute": 4, "play": 4, "pause": 1, "stop": 1, "volume": 1,
+    "create": 1, "delete": 1, "join": 6, "leave": 3, "set_flag": 4, "play": 4, "pause": 1, "stop": 1, "volume": 1,
     "call": 3, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "time_passes": 1, "reconnect": 1,
 }  # fmt: skip

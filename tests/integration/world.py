@@ -9,6 +9,7 @@ import orjson
 
 from controller.controller import with_playback
 from controller.limits import QUOTAS
+from controller.sessions.flags import FLAGS, Flag
 from controller.sessions.ids import SessionIds
 from controller.store import keys
 from controller.store.store import tell_endings
@@ -18,7 +19,7 @@ from tests.open_store import OpenStore
 NODE = "acW68"
 SESSION_KEY = b"a key of thirty-two bytes, or so"
 IDS = SessionIds(NODE, SESSION_KEY)
-NO_COOLDOWNS = dict.fromkeys(("conf_play", "conference_control", "conference", "conference_mute"), 0)
+NO_COOLDOWNS = dict.fromkeys(("conf_play", "conference_control", "conference", *(flag.cooldown for flag in FLAGS)), 0)
 
 
 class World:
@@ -54,6 +55,9 @@ class World:
     def play(self, room: str, *urls: str, operation: str = "op1") -> dict[str, Any]:
         as_json = [orjson.dumps(url).decode() for url in urls]
         return self.ask("play", room_id=room, urls=as_json, operation_id=operation)
+
+    def set_flag(self, session: str, flag: Flag, on: bool, **more: Any) -> dict[str, Any]:
+        return self.ask("set_flag", command=flag.change(on).command, session_id=session, flag=flag.name, on=on, **more)
 
     def room(self, room: str) -> dict[str, Any]:
         answer = self.ask("get_room", room_id=room)
@@ -98,7 +102,7 @@ class World:
         self.ask("join", session_id=session, room_id=room)
         for command in self.sent():
             self.answer(command["job"])
-        self.tell("member_joined", session_id=session, room_id=room, member_id=number, muted=True)
+        self.tell("member_joined", session_id=session, room_id=room, member_id=number, flags=["muted"])
         return session
 
     def left(self, session: str, room: str, member_id: int = 1, cause: str = "") -> None:

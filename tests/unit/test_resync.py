@@ -19,7 +19,7 @@ from controller.nodes.compare import (
     read_playing,
     read_stalled,
 )
-from controller.nodes.events import MemberJoined, MemberLeft, MemberMuted, SessionEnded, SessionParked
+from controller.nodes.events import FlagChanged, MemberJoined, MemberLeft, SessionEnded, SessionParked
 from controller.sessions.ids import SessionIds
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440009"
@@ -47,9 +47,9 @@ def test_reading_what_the_node_says() -> None:
     answers = replies("09_destroy_room_with_three_members.jsonl")
     members = read_conferences(answers["api conference json_list"])
     assert members == {
-        "05e8145b-d5de-4845-aa09-3d3e5c41772b": Membership(ROOM, 7, True),
-        "f6a971da-17c0-43d9-82f2-bdc844bf6f36": Membership(ROOM, 6, True),
-        "0f1168a7-3e8f-40c9-b0d3-c84887187085": Membership(ROOM, 5, True),
+        "05e8145b-d5de-4845-aa09-3d3e5c41772b": Membership(ROOM, 7, ("muted",)),
+        "f6a971da-17c0-43d9-82f2-bdc844bf6f36": Membership(ROOM, 6, ("muted",)),
+        "0f1168a7-3e8f-40c9-b0d3-c84887187085": Membership(ROOM, 5, ("muted",)),
     }
     channels = read_channels(answers["api show channels as json"])
     call = Channel("747713001", "527121102", "127.0.0.1", "park")
@@ -73,27 +73,27 @@ LEFT = MemberLeft(session_id=SID, room_id=ROOM, member_id=5)
 
 
 def joined(room: str, member_id: int, muted: bool = True) -> MemberJoined:
-    return MemberJoined(session_id=SID, room_id=room, member_id=member_id, muted=muted)
+    return MemberJoined(session_id=SID, room_id=room, member_id=member_id, flags=("muted",) if muted else ())
 
 
 @pytest.mark.parametrize(
     ("stored", "there", "expected"),
     [
         (session("parked"), None, []),
-        (session("parked"), Membership(ROOM, 5, True), [joined(ROOM, 5)]),
+        (session("parked"), Membership(ROOM, 5, ("muted",)), [joined(ROOM, 5)]),
         (session("joining", ROOM), None, []),
-        (session("joining", ROOM), Membership(ROOM, 5, False), [joined(ROOM, 5, False)]),
-        (session("joined", ROOM, 5), Membership(ROOM, 5, True), []),
-        (session("leaving", ROOM, 5), Membership(ROOM, 5, True), []),
+        (session("joining", ROOM), Membership(ROOM, 5, ()), [joined(ROOM, 5, False)]),
+        (session("joined", ROOM, 5), Membership(ROOM, 5, ("muted",)), []),
+        (session("leaving", ROOM, 5), Membership(ROOM, 5, ("muted",)), []),
         (
             session("joined", ROOM, 5),
-            Membership(ROOM, 5, False),
-            [MemberMuted(session_id=SID, room_id=ROOM, member_id=5, muted=False)],
+            Membership(ROOM, 5, ()),
+            [FlagChanged(session_id=SID, room_id=ROOM, member_id=5, flag="muted", on=False)],
         ),
         (session("joined", ROOM, 5), None, [LEFT]),
         (session("leaving", ROOM, 5), None, [LEFT]),
-        (session("joined", ROOM, 5), Membership(ROOM, 6, True), [LEFT, joined(ROOM, 6)]),
-        (session("joined", ROOM, 5), Membership(OTHER, 6, True), [LEFT, joined(OTHER, 6)]),
+        (session("joined", ROOM, 5), Membership(ROOM, 6, ("muted",)), [LEFT, joined(ROOM, 6)]),
+        (session("joined", ROOM, 5), Membership(OTHER, 6, ("muted",)), [LEFT, joined(OTHER, 6)]),
     ],
 )
 def test_one_session(stored: dict[str, Any], there: Membership | None, expected: list[Any]) -> None:
@@ -127,10 +127,12 @@ def test_a_call_that_is_listed_and_over() -> None:
 
 
 def test_a_call_that_came_unseen() -> None:
-    plan = compare(IDS, [], [{"id": ROOM, "closing": False}], {"u1": Membership(ROOM, 5, True)}, CALL, lambda _: True)
+    plan = compare(
+        IDS, [], [{"id": ROOM, "closing": False}], {"u1": Membership(ROOM, 5, ("muted",))}, CALL, lambda _: True
+    )
     assert plan.occurrences == [
         SessionParked(session_id=SID, channel="u1", did="747713001", caller_id="527"),
-        MemberJoined(session_id=SID, room_id=ROOM, member_id=5, muted=True),
+        MemberJoined(session_id=SID, room_id=ROOM, member_id=5, flags=("muted",)),
     ]
 
 
@@ -166,7 +168,9 @@ def test_a_call_that_is_where_none_can_be(call: Channel, at_once: list[str], lat
 
 
 def test_a_member_that_is_no_session() -> None:
-    plan = compare(IDS, [], [{"id": ROOM, "closing": False}], {"x": Membership(ROOM, 5, True)}, {}, lambda _: True)
+    plan = compare(
+        IDS, [], [{"id": ROOM, "closing": False}], {"x": Membership(ROOM, 5, ("muted",))}, {}, lambda _: True
+    )
     assert hung_up(plan) == ([], ["joined a room unasked"])
     (member,) = plan.misplaced
     assert (member.room_id, member.member_id, member.channel) == (ROOM, 5, "")
@@ -174,7 +178,7 @@ def test_a_member_that_is_no_session() -> None:
 
 @pytest.mark.parametrize("rooms", [[], [{"id": ROOM, "closing": True}]])
 def test_a_conference_without_a_room_is_to_be_emptied(rooms: list[dict[str, Any]]) -> None:
-    plan = compare(IDS, [], rooms, {"x": Membership(ROOM, 5, True)}, {}, lambda _: True)
+    plan = compare(IDS, [], rooms, {"x": Membership(ROOM, 5, ("muted",))}, {}, lambda _: True)
     assert plan.orphans == [ROOM]
 
 

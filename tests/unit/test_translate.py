@@ -10,10 +10,10 @@ import pytest
 from controller.nodes.events import (
     CallIntruded,
     FileDone,
+    FlagChanged,
     JobAnswered,
     MemberJoined,
     MemberLeft,
-    MemberMuted,
     Occurrence,
     SessionEnded,
     SessionParked,
@@ -44,13 +44,13 @@ def test_a_call_through_two_rooms() -> None:
     parked = SessionParked(session_id=sid, channel=channel, did="747713001", caller_id="527121102")
     assert occurrences("03_join_unmute_mute_leave_rejoin.jsonl") == [
         parked,
-        MemberJoined(**member, muted=True),
-        MemberMuted(**member, muted=False),
-        MemberMuted(**member, muted=True),
-        MemberMuted(**member, muted=True),
+        MemberJoined(**member, flags=("muted",)),
+        FlagChanged(**member, flag="muted", on=False),
+        FlagChanged(**member, flag="muted", on=True),
+        FlagChanged(**member, flag="muted", on=True),
         MemberLeft(**member),
         parked,
-        MemberJoined(**{**member, "room_id": second}, muted=True),
+        MemberJoined(**{**member, "room_id": second}, flags=("muted",)),
         MemberLeft(**{**member, "room_id": second}, cause="NORMAL_CLEARING"),
         SessionEnded(session_id=sid, cause="NORMAL_CLEARING"),
     ]

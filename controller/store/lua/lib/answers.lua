@@ -27,11 +27,13 @@ function ANSWERS.kick(c, job, a)
   command_failed(r, s, "leave", uid, a.reason)
 end
 
-function ANSWERS.mute(c, job, a)
-  local r, s = waiting(c, "want_job", job)
-  if r and not a.ok then drop_wish(r, s, a.reason) end
+for _, flag in pairs(FLAGS) do
+  local function changed(c, job, a)
+    local r, s = waiting(c, flag.pending_job, job)
+    if r and not a.ok then flag_failed(r, s, flag, a.reason) end
+  end
+  ANSWERS[flag.on.command], ANSWERS[flag.off.command] = changed, changed
 end
-ANSWERS.unmute = ANSWERS.mute
 
 function ANSWERS.play(c, job, a)
   local r = get_room(c.room)

@@ -20,21 +20,6 @@ local function get(key)
   return record
 end
 
-local function get_room(id)
-  local r = get(keys.room(id))
-  if r then r.id = id end
-  return r
-end
-
-local function get_session(id)
-  local s = get(keys.session(id))
-  if not s then return nil end
-  s.id = id
-  -- A session that version 0.1 stored: its id tells the channel.
-  s.channel = s.channel or string.match(id, "-(.*)")
-  return s
-end
-
 local function change(key, record, fields)
   for name, value in pairs(fields) do
     record[name] = tostring(value)
@@ -45,6 +30,37 @@ end
 local function clear(key, record, ...)
   for _, name in ipairs({ ... }) do record[name] = nil end
   redis.call("HDEL", key, ...)
+end
+
+local function get_room(id)
+  local r = get(keys.room(id))
+  if r then r.id = id end
+  return r
+end
+
+-- Version 0.1 kept one pending command, and only of mute.
+local function move_pending(s)
+  local flag, key = FLAGS.muted, keys.session(s.id)
+  change(key, s, { [flag.pending] = s.want, [flag.pending_job] = s.want_job, [flag.pending_uid] = s.want_uid })
+  clear(key, s, "want", "want_job", "want_uid")
+end
+
+local function get_session(id)
+  local s = get(keys.session(id))
+  if not s then return nil end
+  s.id = id
+  -- A session that version 0.1 stored: its id tells the channel.
+  s.channel = s.channel or string.match(id, "-(.*)")
+  if s.want then move_pending(s) end
+  return s
+end
+
+local function has_flag(s, flag) return s[flag.name] == "1" end
+
+-- `fields`, and all flags of a session by their names.
+local function with_flags(s, fields)
+  for name, flag in pairs(FLAGS) do fields[name] = has_flag(s, flag) end
+  return fields
 end
 
 -- One line of the event log. `fields` may hold app, room, session, operation and more.

@@ -1,7 +1,13 @@
 -- Who is in a room: joining -> joined -> leaving -> out. A room that was deleted (`closing`) stays until the last one is out.
 
 local function member_data(r, s)
-  return { uuid = s.id, did = s.did, caller_id = s.caller_id, member_id = tonumber(s.member_id), muted = s.muted == "1" }
+  return with_flags(s, { uuid = s.id, did = s.did, caller_id = s.caller_id, member_id = tonumber(s.member_id) })
+end
+
+-- A flag that shall change: until the node confirms it, refuses it, or the member is out.
+local function forget_pending(s, flag)
+  settled(s.node, flag.on.command, s.id)
+  clear(keys.session(s.id), s, flag.pending, flag.pending_uid, flag.pending_job)
 end
 
 -- Why a member is out: its call has ended, or it was taken out of the room.
@@ -33,23 +39,27 @@ end
 local function release(r, s)
   redis.call("ZREM", keys.members(r.id), s.id)
   redis.call("SREM", keys.present(r.id), s.id)
-  for _, kind in ipairs({ "join", "leave", "mute" }) do settled(s.node, kind, s.id) end
-  clear(keys.session(s.id), s, "room", "member_id", "muted", "uid", "job", "want", "want_uid", "want_job")
+  settled(s.node, "join", s.id)
+  settled(s.node, "leave", s.id)
+  for _, flag in pairs(FLAGS) do
+    forget_pending(s, flag)
+    clear(keys.session(s.id), s, flag.name)
+  end
+  clear(keys.session(s.id), s, "room", "member_id", "uid", "job")
   set_state(s, "parked")
 end
 
--- A wish that the node did not grant, or can no longer.
-local function drop_wish(r, s, reason)
-  if not s.want then return end
-  local want, uid = s.want, s.want_uid
-  settled(s.node, "mute", s.id)
-  clear(keys.session(s.id), s, "want", "want_uid", "want_job")
-  command_failed(r, s, want, uid, reason)
+-- The node did not change the flag, or can no longer.
+local function flag_failed(r, s, flag, reason)
+  local command, uid = s[flag.pending], s[flag.pending_uid]
+  if not command then return end
+  forget_pending(s, flag)
+  command_failed(r, s, command, uid, reason)
 end
 
 -- `cause`: the hangup cause.
 local function leave(r, s, reason, cause)
-  drop_wish(r, s, "no_member")
+  for _, flag in pairs(FLAGS) do flag_failed(r, s, flag, "no_member") end
   local data = member_data(r, s)
   data.command_uid = s.state == "leaving" and s.uid or nil
   data.reason, data.cause = reason, reason == "hangup" and cause or nil
@@ -72,15 +82,4 @@ local function take_out(s, reason, cause)
   local r = s.room and get_room(s.room)
   if not r then return end
   if s.state == "joining" then join_failed(r, s, reason, cause) else leave(r, s, reason, cause) end
-end
-
-local function muted_event(r, s)
-  local data = member_data(r, s)
-  local type = s.muted == "1" and "mute" or "unmute"
-  if s.want == type then
-    data.command_uid = s.want_uid
-    settled(s.node, "mute", s.id)
-    clear(keys.session(s.id), s, "want", "want_uid", "want_job")
-  end
-  tell(r, "conference.member." .. type .. "d", data)
 end

@@ -32,10 +32,12 @@ function OVERDUE.leave(id)
   end
 end
 
-function OVERDUE.mute(id)
-  local s = get_session(id)
-  local r = s and s.room and get_room(s.room)
-  if r then drop_wish(r, s, "not_confirmed") end
+for _, flag in pairs(FLAGS) do
+  OVERDUE[flag.on.command] = function(id)
+    local s = get_session(id)
+    local r = s and s.room and get_room(s.room)
+    if r then flag_failed(r, s, flag, "not_confirmed") end
+  end
 end
 
 function OVERDUE.close(id)

@@ -12,8 +12,8 @@ local READ = {}
 
 function READ.sessions(id)
   local s = get_session(id)
-  return s and { id = id, channel = s.channel, app = s.app, room = s.room, state = s.state,
-    member_id = tonumber(s.member_id), muted = s.muted == "1" }
+  return s and with_flags(s, { id = id, channel = s.channel, app = s.app, room = s.room, state = s.state,
+    member_id = tonumber(s.member_id) })
 end
 
 function READ.rooms(id)

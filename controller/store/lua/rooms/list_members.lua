@@ -2,6 +2,6 @@
 local r, no = own_room(args.room_id)
 if no then return no end
 return page(keys.members(r.id), function(id)
-  local s = redis.call("HMGET", keys.session(id), "did", "caller_id", "muted")
-  return { uuid = id, did = s[1], caller_id = s[2], muted = s[3] == "1" }
+  local s = get_session(id)
+  return s and with_flags(s, { uuid = id, did = s.did, caller_id = s.caller_id })
 end)

@@ -18,6 +18,8 @@ if full then return full end
 
 local job = send(s.node, "join", { app = s.app, room = r.id, session = s.id })
 redis.call("SADD", keys.present(r.id), s.id)
-set_state(s, "joining", { room = r.id, job = job, muted = 1, uid = args.command_uid })
+local fields = { room = r.id, job = job, uid = args.command_uid }
+for name, flag in pairs(FLAGS) do fields[name] = flag.joins and 1 or 0 end
+set_state(s, "joining", fields)
 due(s.node, "join", s.id)
 return accept("conference", s, { status = "joining", room_id = r.id })

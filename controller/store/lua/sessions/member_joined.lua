@@ -19,7 +19,10 @@ settled(s.node, "join", s.id)
 redis.call("SADD", keys.present(r.id), s.id)
 redis.call("ZADD", keys.members(r.id), redis.call("HINCRBY", keys.room(r.id), "members_seen", 1), s.id)
 clear(keys.session(s.id), s, "uid", "job")
-set_state(s, "joined", { room = r.id, member_id = args.member_id, muted = args.muted and 1 or 0 })
+local fields = { room = r.id, member_id = args.member_id }
+for name in pairs(FLAGS) do fields[name] = 0 end
+for _, name in ipairs(args.flags) do fields[name] = 1 end
+set_state(s, "joined", fields)
 local data = member_data(r, s)
 data.command_uid = uid
 tell(r, "conference.member.joined", data)

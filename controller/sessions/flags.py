@@ -1,0 +1,69 @@
+"""What a member of a room can be, besides in it: one row a flag.
+
+A row is all there is of a flag. From it come the commands of the API, what is said to the media node, which events of
+the node are read, the webhooks, and the fields in lists and in the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One way of changing a flag.
+
+    `command`: in the API, and FreeSWITCH's verb in `conference ROOM <command> MEMBER`. `done`: what the member is then;
+    ends the name of the webhook, and is the status of an accepted command. `action`: of FreeSWITCH's event.
+    """
+
+    command: str
+    done: str
+    action: str
+
+    @property
+    def webhook(self) -> str:
+        return f"conference.member.{self.done}"
+
+    @property
+    def already(self) -> str:
+        """The refusal when the member is so."""
+        return f"already_{self.done}"
+
+    @property
+    def pending(self) -> str:
+        """The refusal when the same was asked, and the node has not confirmed it yet."""
+        return f"{self.command}_pending"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """`name`: the field in lists, webhooks and the store. `cooldown`: the group that both changes share.
+
+    `header`, `ability`: what the node says of a member that has the flag: `false` in this header of `add-member` (trace
+    03), and under this name in `json_list` (trace 09). `joins`: whether a session has the flag when it joins.
+    """
+
+    name: str
+    cooldown: str
+    on: Change
+    off: Change
+    header: str
+    ability: str
+    joins: bool = False
+
+    def change(self, on: bool) -> Change:
+        return self.on if on else self.off
+
+
+FLAGS = (
+    Flag(
+        name="muted",
+        cooldown="conference_mute",
+        on=Change(command="mute", done="muted", action="mute-member"),
+        off=Change(command="unmute", done="unmuted", action="unmute-member"),
+        header="Speak",
+        ability="can_speak",
+        joins=True,
+    ),
+)
