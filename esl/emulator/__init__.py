@@ -4,14 +4,29 @@
     node.start()
     call = node.call(to="747713001", caller_id_number="527121102", caller_id_name="Alice")
 
-Everything happens on `node.clock`; with a `ManualClock` nothing happens until the test moves it.
+How it works: a call, a conference and a file that plays are plain objects without greenlets. Whatever they do later is
+a timer on `node.clock`, so a faster clock makes a faster node, and with a `ManualClock` nothing happens until the test
+moves it. Delays, headers and texts are those of the recorded traces, and numbers in comments name the trace.
+
+Each module imports only those above it in this list. What it needs of the node it gets from the `Host` that it is
+given: a protocol at its head, which `Node` fulfils.
+
+    wire, clock, media, sip        bytes, time, sounds, and the variables that SIP leaves in a call
+    channel, legs                  what all calls have in common, and the kinds of calls
+    conference                     rooms, members, playback and recording
+    node                           the calls and conferences of one node, and its events
+    conference_api, api            the commands that a node executes, as tables
+    server                         the connections of Event Socket clients
+    emulator                       all of it, with what a test does to a node
+
+It shares no code with the client in `esl`, which would repeat the client's mistakes.
 """
 
 from esl.emulator.channel import Channel
 from esl.emulator.clock import Clock, ManualClock
 from esl.emulator.conference import Conference, Member
+from esl.emulator.emulator import Emulator
 from esl.emulator.media import HttpMedia, Media, Sound, StaticMedia
-from esl.emulator.node import Emulator
 from esl.emulator.sip import Invite
 
 __all__ = [

@@ -8,10 +8,10 @@ import argparse
 import signal
 
 import gevent
-from gevent.event import Event
+from gevent.event import Event as Flag
 
 from esl.emulator.clock import Clock
-from esl.emulator.node import Emulator
+from esl.emulator.emulator import Emulator
 
 
 def arguments() -> argparse.Namespace:
@@ -44,7 +44,7 @@ def main() -> None:
         number, _, caller = call.partition(":")
         channel = node.call(to=number, caller_id_number=caller or "anonymous")
         print(f"call {channel.uuid} from {caller or 'anonymous'} to {number}", flush=True)
-    done = Event()
+    done = Flag()
     for number_of_signal in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number_of_signal, done.set)
     done.wait()

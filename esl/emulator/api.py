@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from esl.emulator import conference_api, legs
-from esl.emulator.channel import CODECS, Channel
-from esl.emulator.wire import split, split_params, time_headers
-
-if TYPE_CHECKING:
-    from esl.emulator.node import Emulator
+from esl.emulator.node import Node
+from esl.emulator.wire import split, split_params
 
 NO_SUCH_CHANNEL = "-ERR No such channel!\n"
 VERSION = "1.11.1-release git c2c5964 2026-05-26 20:41:26Z 64bit"
@@ -36,7 +32,8 @@ INTERFACES = {
 PROVIDERS = {"conference": "mod_conference", "strepoch": "mod_dptools"}
 
 
-def run(node: Emulator, command: str, argument: str) -> str:
+def run(node: Node, command: str, argument: str) -> str:
+    """Run an api command and return what it prints."""
     handler = COMMANDS.get(command.lower())
     if PROVIDERS.get(command.lower(), "mod_commands") not in node.modules:
         handler = None
@@ -46,7 +43,7 @@ def run(node: Emulator, command: str, argument: str) -> str:
 # Calls
 
 
-def _uuid_transfer(node: Emulator, argument: str) -> str:
+def _uuid_transfer(node: Node, argument: str) -> str:
     given = [part for part in split(argument) if part not in ("-bleg", "-both", "-aleg")]
     if len(given) < 2:
         return "-USAGE: <uuid> [-bleg|-both] <dest-exten> [<dialplan>] [<context>]\n"
@@ -57,7 +54,7 @@ def _uuid_transfer(node: Emulator, argument: str) -> str:
     return "+OK\n"
 
 
-def _uuid_kill(node: Emulator, argument: str) -> str:
+def _uuid_kill(node: Node, argument: str) -> str:
     given = split(argument)
     if not given:
         return "-USAGE: <uuid> [cause]\n"
@@ -68,11 +65,11 @@ def _uuid_kill(node: Emulator, argument: str) -> str:
     return "+OK\n"
 
 
-def _uuid_exists(node: Emulator, argument: str) -> str:
+def _uuid_exists(node: Node, argument: str) -> str:
     return "true" if argument.strip() in node.channels else "false"
 
 
-def _uuid_dump(node: Emulator, argument: str) -> str:
+def _uuid_dump(node: Node, argument: str) -> str:
     channel = node.channels.get(argument.strip())
     if channel is None:
         return NO_SUCH_CHANNEL
@@ -80,7 +77,7 @@ def _uuid_dump(node: Emulator, argument: str) -> str:
     return "".join(f"{name}: {value}\n" for name, value in [*channel.headers(), *variables])
 
 
-def _uuid_getvar(node: Emulator, argument: str) -> str:
+def _uuid_getvar(node: Node, argument: str) -> str:
     given = split(argument)
     if len(given) < 2:
         return "-USAGE: <uuid> <var>\n"
@@ -88,7 +85,7 @@ def _uuid_getvar(node: Emulator, argument: str) -> str:
     return channel.variables.get(given[1], "_undef_") if channel else NO_SUCH_CHANNEL
 
 
-def _uuid_setvar(node: Emulator, argument: str) -> str:
+def _uuid_setvar(node: Node, argument: str) -> str:
     given = split(argument)
     if len(given) < 2:
         return "-USAGE: <uuid> <var> [value]\n"
@@ -102,7 +99,7 @@ def _uuid_setvar(node: Emulator, argument: str) -> str:
     return "+OK\n"
 
 
-def _originate(node: Emulator, argument: str) -> str:
+def _originate(node: Node, argument: str) -> str:
     variables, rest = split_params(argument)
     given = split(rest)
     if len(given) < 2:
@@ -111,53 +108,10 @@ def _originate(node: Emulator, argument: str) -> str:
     return f"+OK {leg.uuid}\n" if leg else "-ERR CHAN_NOT_IMPLEMENTED\n"
 
 
-def channel_row(node: Emulator, channel: Channel) -> dict[str, str]:
-    """A call as `show channels` lists it. `dest` follows a transfer, `initial_dest` stays the number dialled."""
-    now, first = channel.profile, channel.first_profile
-    created = channel.created
-    return {
-        "uuid": channel.uuid,
-        "direction": now.direction,
-        "created": time_headers(created)[0][1],
-        "created_epoch": str(created // 1_000_000),
-        "name": channel.name,
-        "state": channel.running,
-        "cid_name": now.name,
-        "cid_num": now.number,
-        "ip_addr": now.network_addr,
-        "dest": channel.listed_destination,
-        "application": channel.app,
-        "application_data": channel.app_data,
-        "dialplan": now.dialplan,
-        "context": now.context,
-        **_codec_row("read", channel.read_codec),
-        **_codec_row("write", channel.codec),
-        "secure": "",
-        "hostname": node.hostname,
-        "presence_id": "",
-        "presence_data": "",
-        "accountcode": "",
-        "callstate": channel.call_state,
-        **dict.fromkeys(("callee_name", "callee_num", "callee_direction", "call_uuid"), ""),
-        **dict.fromkeys(("sent_callee_name", "sent_callee_num"), ""),
-        "initial_cid_name": first.name,
-        "initial_cid_num": first.number,
-        "initial_ip_addr": first.network_addr,
-        "initial_dest": first.destination,
-        "initial_dialplan": first.dialplan,
-        "initial_context": first.context,
-    }
-
-
-def _codec_row(way: str, codec: str) -> dict[str, str]:
-    rate, bits = CODECS[codec]
-    return {f"{way}_codec": codec, f"{way}_rate": rate, f"{way}_bit_rate": bits}
-
-
 # Lists
 
 
-def _module_rows(node: Emulator, wanted: str | None) -> list[dict[str, str]]:
+def _module_rows(node: Node, wanted: str | None) -> list[dict[str, str]]:
     return [
         {"type": kind, "name": name, "ikey": module, "filename": f"/usr/lib/freeswitch/mod/{module}.so"}
         for module, (kind, names) in sorted(INTERFACES.items())
@@ -166,7 +120,7 @@ def _module_rows(node: Emulator, wanted: str | None) -> list[dict[str, str]]:
     ]
 
 
-TABLES: dict[str, Callable[[Emulator], list[dict[str, str]]]] = {
+TABLES: dict[str, Callable[[Node], list[dict[str, str]]]] = {
     "channels": lambda node: list(node.rows.values()),
     "calls": lambda node: list(node.rows.values()),
     "modules": lambda node: _module_rows(node, None),
@@ -177,7 +131,7 @@ TABLES: dict[str, Callable[[Emulator], list[dict[str, str]]]] = {
 }
 
 
-def _show(node: Emulator, argument: str) -> str:
+def _show(node: Node, argument: str) -> str:
     table, *how = split(argument.lower()) or [""]
     if table not in TABLES:
         return "-USAGE: " + "|".join(TABLES) + "\n"
@@ -199,7 +153,7 @@ def _json_rows(rows: list[dict[str, str]]) -> str:
 # The node
 
 
-def _status(node: Emulator, _argument: str) -> str:
+def _status(node: Node, _argument: str) -> str:
     micros = round((node.clock.now() - node.booted) * 1_000_000)
     units = {
         "years": 365 * 86_400_000_000,
@@ -227,7 +181,7 @@ def _status(node: Emulator, _argument: str) -> str:
     )
 
 
-def _xml_locate(node: Emulator, argument: str) -> str:
+def _xml_locate(node: Node, argument: str) -> str:
     if argument.split() != ["configuration", "configuration", "name", "conference.conf"]:
         return "-ERR can't find " + argument + "\n"
     profiles = "".join(
@@ -240,17 +194,17 @@ def _xml_locate(node: Emulator, argument: str) -> str:
     )
 
 
-def _uptime(node: Emulator, argument: str) -> str:
+def _uptime(node: Node, argument: str) -> str:
     unit = {"s": 1, "ms": 1000, "us": 1_000_000, "m": 1 / 60, "h": 1 / 3600, "d": 1 / 86400}
     return f"{int((node.clock.now() - node.booted) * unit.get(argument.strip(), 1))}\n"
 
 
-def _global_getvar(node: Emulator, argument: str) -> str:
+def _global_getvar(node: Node, argument: str) -> str:
     name = argument.strip()
     return node.globals.get(name, "") if name else "".join(f"{key}={value}\n" for key, value in node.globals.items())
 
 
-def _global_setvar(node: Emulator, argument: str) -> str:
+def _global_setvar(node: Node, argument: str) -> str:
     name, _, value = argument.partition("=")
     if value:
         node.variables[name] = value
@@ -259,7 +213,7 @@ def _global_setvar(node: Emulator, argument: str) -> str:
     return "+OK"
 
 
-COMMANDS: dict[str, Callable[[Emulator, str], str]] = {
+COMMANDS: dict[str, Callable[[Node, str], str]] = {
     "conference": conference_api.run,
     "create_uuid": lambda _node, _argument: str(uuid.uuid4()),
     "echo": lambda _node, argument: argument,

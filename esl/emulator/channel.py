@@ -7,15 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from esl.emulator import sip
-from esl.emulator.clock import Timer
+from esl.emulator.clock import AnyClock, Timer
 from esl.emulator.wire import Headers, atoi, split, time_headers
-
-if TYPE_CHECKING:
-    from esl.emulator.conference import Conference, Member
-    from esl.emulator.node import Emulator
 
 # Seconds between a command that tells a call to go elsewhere and the call's going: one 20 ms frame, and waking up.
 # In the traces an UNPARK is seen 21.7 to 23.7 ms after its uuid_transfer, and a BYE 21.3 ms after its uuid_kill.
@@ -75,13 +71,48 @@ class CallerProfile:
         )
 
 
+class Host(Protocol):
+    """What a call asks of its node."""
+
+    clock: AnyClock
+    variables: dict[str, str]
+    channels: dict[str, Channel]
+
+    def micros(self) -> int: ...
+
+    def emit(self, name: str, headers: Headers) -> None: ...
+
+    def next_session(self) -> int: ...
+
+    def dialplan(self, number: str) -> tuple[tuple[str, str], list[tuple[str, str]]]: ...
+
+    def add_channel(self, channel: Channel) -> None: ...
+
+    def remove_channel(self, channel: Channel) -> None: ...
+
+    def show(self, channel: Channel) -> None: ...
+
+    def enter_conference(self, channel: Channel, data: str) -> None: ...
+
+
+class Membership(Protocol):
+    """What a call asks of its place in a conference."""
+
+    @property
+    def room(self) -> str: ...
+
+    def listen(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+
 class Channel:
     """A call leg. Times are microseconds since the epoch, 0 for not yet."""
 
     leave_lag = LEAVE_LAG
 
     def __init__(
-        self, node: Emulator, name: str, profile: CallerProfile, codec: str, channel_uuid: str | None = None
+        self, node: Host, name: str, profile: CallerProfile, codec: str, channel_uuid: str | None = None
     ) -> None:
         self.node = node
         self.uuid = channel_uuid or str(uuid.uuid4())
@@ -103,7 +134,7 @@ class Channel:
         self.hangup_cause: str | None = None
         self.ended_from_outside = False
         self.parked = False
-        self.member: Member | None = None
+        self.member: Membership | None = None
         self.member_id = 0
         self.apps: deque[tuple[str, str]] = deque()
         self.app = self.app_data = ""
@@ -128,7 +159,7 @@ class Channel:
     @property
     def conference(self) -> str | None:
         """The name of the conference this call is in."""
-        return self.member.conference.name if self.member else None
+        return self.member.room if self.member else None
 
     def hangup(self, cause: str = "NORMAL_CLEARING") -> None:
         """The far end hangs up."""
@@ -376,14 +407,13 @@ class Channel:
         self.profile = replace(self.profile, destination=self.profile.rdnis, rdnis="")
         self.execute([(app.strip(), data) for app, _, data in parts if app])
 
-    def leave(self) -> Conference | None:
-        """Leave the conference, if in one, and say which."""
+    def leave(self) -> bool:
+        """Leave the conference. Whether it was in one."""
         if self.member is None:
-            return None
-        conference = self.member.conference
-        conference.remove(self.member)
+            return False
+        self.member.leave()
         self.read_codec = self.codec
-        return conference
+        return True
 
     def left(self) -> None:
         """The conference application has ended."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import gevent
-from gevent.event import Event
+from gevent.event import Event as Flag
 
 Action = Callable[[], object]
 
@@ -88,7 +88,7 @@ class ManualClock:
         return timer
 
     def sleep(self, delay: float) -> None:
-        woken = Event()
+        woken = Flag()
         self.call_later(delay, woken.set)
         woken.wait()
 

@@ -11,15 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from esl.emulator.channel import Channel
+from esl.emulator.clock import AnyClock, Timer
+from esl.emulator.media import Sound
 from esl.emulator.wire import Headers, atoi, split_params
-
-if TYPE_CHECKING:
-    from esl.emulator.channel import Channel
-    from esl.emulator.clock import Timer
-    from esl.emulator.media import Sound
-    from esl.emulator.node import Emulator
 
 TICK = 0.020  # seconds
 RATE = 8000  # samples a second of every conference
@@ -32,6 +29,22 @@ COUNTED_TWICE = (
 )
 RECORDING_OVERHEAD = 186  # bytes of a recorded file besides its 16-bit samples (trace 12)
 VOLUMES = range(-4, 5)
+
+
+class Host(Protocol):
+    """What a conference asks of its node."""
+
+    clock: AnyClock
+    domain: str
+    sounds: str
+
+    def emit_conference(self, action: str, headers: Headers, source: str | None = None) -> None: ...
+
+    def fetch(self, file: str) -> Sound | None: ...
+
+    def next_member_id(self) -> int: ...
+
+    def remove_conference(self, conference: Conference) -> None: ...
 
 
 @dataclass
@@ -62,6 +75,11 @@ class Member:
     @property
     def uuid(self) -> str:
         return self.channel.uuid
+
+    @property
+    def room(self) -> str:
+        """The conference's name."""
+        return self.conference.name
 
     @property
     def muted(self) -> bool:
@@ -101,6 +119,9 @@ class Member:
             self._later(self._frame_delay() if self.energy else VOICE_DELAY, self._start_talking)
         elif not audible and self.flags.talking:
             self._later(VOICE_HANGOVER, self._stop_talking)
+
+    def leave(self) -> None:
+        self.conference.remove(self)
 
     def gone(self) -> None:
         """Nobody listens any more."""
@@ -198,7 +219,7 @@ class Recording:
 class Conference:
     """A room. It exists from its first member's joining to the tick after its last member's leaving."""
 
-    def __init__(self, node: Emulator, name: str, profile: str) -> None:
+    def __init__(self, node: Host, name: str, profile: str) -> None:
         self.node = node
         self.name = name
         self.profile = profile

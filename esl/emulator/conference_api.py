@@ -7,16 +7,14 @@ import re
 import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from esl.emulator import sip
 from esl.emulator.conference import ENERGY_LEVEL, RATE, TICK, VOLUMES, Conference, Member, Recording
 from esl.emulator.conference_help import HELP, SYNTAX
 from esl.emulator.legs import OutboundCall
+from esl.emulator.node import Node
 from esl.emulator.wire import atoi, split, split_params
-
-if TYPE_CHECKING:
-    from esl.emulator.node import Emulator
 
 USAGE: dict[str, str] = {}
 for _command, _syntax in SYNTAX:
@@ -28,16 +26,20 @@ class Misused(Exception):
     """A subcommand was given what it cannot use. The text comes before its usage."""
 
 
-def run(node: Emulator, text: str) -> str:
+def run(node: Node, text: str) -> str:
     """Execute `conference TEXT` and return what it prints."""
     arguments = split(text)
     if not arguments:
         return HELP
     name, *rest = arguments
+    if rest and rest[0].lower() == "bgdial":
+        return _bgdial(node, name, rest[1:])
     conference = node.conferences.get(name)
-    if conference is None:
-        return _without_room(node, name, rest)
-    return _in_room(conference, rest)
+    if conference is not None:
+        return _in_room(conference, rest)
+    if name.lower() in NODE_COMMANDS:
+        return NODE_COMMANDS[name.lower()](node, rest)
+    return f"-ERR Conference {name} not found\n"
 
 
 def _in_room(conference: Conference, arguments: list[str]) -> str:
@@ -52,14 +54,6 @@ def _in_room(conference: Conference, arguments: list[str]) -> str:
     except Misused as wrong:
         return f"{wrong}{USAGE[command]}"
     return f"-ERR Conference command '{command}' not found.\n"
-
-
-def _without_room(node: Emulator, name: str, rest: list[str]) -> str:
-    if rest and rest[0].lower() == "bgdial":
-        return bgdial(node, name, rest[1:])
-    if name.lower() in NODE_COMMANDS:
-        return NODE_COMMANDS[name.lower()](node, rest)
-    return f"-ERR Conference {name} not found\n"
 
 
 # Members
@@ -372,10 +366,6 @@ def _rendered(conferences: list[Conference], given: list[str]) -> str:
     return pretty(rows)
 
 
-def _bgdial(conference: Conference, given: list[str]) -> str:
-    return bgdial(conference.node, conference.name, given)
-
-
 ROOM_COMMANDS: dict[str, Callable[[Conference, list[str]], str]] = {
     "play": _play,
     "stop": _stop,
@@ -394,14 +384,13 @@ ROOM_COMMANDS: dict[str, Callable[[Conference, list[str]], str]] = {
     "json_list": _json_list,
     "count": lambda conference, _given: str(len(conference.members)),
     "get": _get,
-    "bgdial": _bgdial,
 }
 
 
 # Without a room
 
 
-def _list_all(node: Emulator, given: list[str]) -> str:
+def _list_all(node: Node, given: list[str]) -> str:
     if not node.conferences:
         return "+OK No active conferences.\n"
     return "".join(_summary(conference) + _list(conference, given) for conference in node.conferences.values())
@@ -420,7 +409,7 @@ def _summary(conference: Conference) -> str:
     return f"+OK Conference {conference.name} ({count} member{plural} rate: {RATE}{locked} flags: {told})\n"
 
 
-NODE_COMMANDS: dict[str, Callable[[Emulator, list[str]], str]] = {
+NODE_COMMANDS: dict[str, Callable[[Node, list[str]], str]] = {
     "list": _list_all,
     "json_list": lambda node, given: _rendered(list(node.conferences.values()), given),
     "help": lambda _node, _given: HELP,
@@ -434,7 +423,7 @@ NODE_COMMANDS: dict[str, Callable[[Emulator, list[str]], str]] = {
 TARGET = re.compile(r"sofia/[^/]+/(?P<user>[^@]+)@(?P<ip>[^:;]+)(?::(?P<port>\d+))?")
 
 
-def bgdial(node: Emulator, room: str, given: list[str]) -> str:
+def _bgdial(node: Node, room: str, given: list[str]) -> str:
     """`bgdial {variables}sofia/PROFILE/USER@HOST:PORT NUMBER NAME`: a call out whose answer joins the room."""
     if not given:
         return "-ERR Bad Args\n"
@@ -446,9 +435,7 @@ def bgdial(node: Emulator, room: str, given: list[str]) -> str:
     return f"+OK Job-UUID: {job_uuid}\n"
 
 
-def _dial(
-    node: Emulator, room: str, variables: dict[str, str], dial: str, caller: tuple[str, str], job_uuid: str
-) -> None:
+def _dial(node: Node, room: str, variables: dict[str, str], dial: str, caller: tuple[str, str], job_uuid: str) -> None:
     target = TARGET.match(dial)
     if target is None:
         _dialled(node, room, job_uuid, "CHAN_NOT_IMPLEMENTED", [])
@@ -471,7 +458,7 @@ def _dial(
     call.later(2 * TICK, join)
 
 
-def _dialled(node: Emulator, room: str, job_uuid: str, result: str, peer: list[tuple[str, str]]) -> None:
+def _dialled(node: Node, room: str, job_uuid: str, result: str, peer: list[tuple[str, str]]) -> None:
     conference = node.conferences.get(room)
     headers = [*(conference.headers() if conference else []), ("Action", "bgdial-result")]
     node.emit_conference("bgdial-result", [*headers, ("Result", result), ("Job-UUID", job_uuid), *peer])

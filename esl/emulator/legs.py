@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from esl.emulator import sip
+from esl.emulator import channel, sip
 from esl.emulator.channel import ACK_DELAY, CODECS, SESSION_LAG, CallerProfile, Channel
 from esl.emulator.media import generated
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from esl.emulator.node import Emulator
 
 READ_AHEAD = 32768  # samples by which the node reads a generated tone
 SAMPLES_PER_SECOND = 8000
@@ -30,10 +26,46 @@ def _first_variables(call: Channel) -> sip.Variables:
     ]
 
 
-class InboundCall(Channel):
-    """A SIP call that has come in. `far` is its other end, if that is on another emulated node."""
+class Host(channel.Host, Protocol):
+    """What a SIP call asks of its node."""
 
-    def __init__(self, node: Emulator, invite: sip.Invite, far: OutboundCall | None = None) -> None:
+    ipv4: str
+    sip_address: sip.Address
+
+    def local_media(self) -> sip.LocalMedia: ...
+
+    def peer(self, address: sip.Address) -> Host | None: ...
+
+    def receive(self, invite: sip.Invite, far: OutboundCall) -> InboundCall: ...
+
+
+class SipCall(Channel):
+    """A SIP call, in or out. `far` is its other end, if that is on another emulated node."""
+
+    node: Host
+    invite: sip.Invite
+    local: sip.LocalMedia
+    far: SipCall | None = None
+
+    def hears(self, audible: bool) -> None:
+        if self.far:
+            self.far.sound(audible)
+
+    def tell_far_end(self) -> None:
+        if self.far and not self.ended_from_outside:
+            self.far.end(self.hangup_cause or "", received=True)
+
+    def farewell(self) -> sip.Variables:
+        return sip.bye_received(self.invite, self.hangup_cause or "") if self.ended_from_outside else []
+
+    def closing(self) -> sip.Variables:
+        return [("sip_hangup_disposition", None if self.ended_from_outside else "send_bye"), *sip.statistics()]
+
+
+class InboundCall(SipCall):
+    """A SIP call that has come in."""
+
+    def __init__(self, node: Host, invite: sip.Invite, far: OutboundCall | None = None) -> None:
         name = f"sofia/internal/{invite.from_uri}"
         profile = CallerProfile(
             direction="inbound",
@@ -70,27 +102,13 @@ class InboundCall(Channel):
         """The caller's ACK arrives."""
         self.set(*sip.acknowledged(self.invite, self.node.sip_address, self.local))
 
-    def hears(self, audible: bool) -> None:
-        if self.far:
-            self.far.sound(audible)
 
-    def tell_far_end(self) -> None:
-        if self.far and not self.ended_from_outside:
-            self.far.end(self.hangup_cause or "", received=True)
-
-    def farewell(self) -> sip.Variables:
-        return sip.bye_received(self.invite, self.hangup_cause or "") if self.ended_from_outside else []
-
-    def closing(self) -> sip.Variables:
-        return [("sip_hangup_disposition", None if self.ended_from_outside else "send_bye"), *sip.statistics()]
-
-
-class OutboundCall(Channel):
+class OutboundCall(SipCall):
     """A SIP call that the node makes, as `bgdial` does. It reaches other emulated nodes of this process only."""
 
     def __init__(
         self,
-        node: Emulator,
+        node: Host,
         user: str,
         target: sip.Address,
         caller: tuple[str, str],
@@ -114,7 +132,6 @@ class OutboundCall(Channel):
         super().__init__(node, channel_name, profile, "PCMU", variables.get("origination_uuid"))
         self.has_media = False
         self.target = target
-        self.far: InboundCall | None = None
         self.local = node.local_media()
         self.invite = sip.Invite(
             to=user,
@@ -161,21 +178,8 @@ class OutboundCall(Channel):
         )
         super().answer()
 
-    def hears(self, audible: bool) -> None:
-        if self.far:
-            self.far.sound(audible)
-
-    def tell_far_end(self) -> None:
-        if self.far and not self.ended_from_outside:
-            self.far.end(self.hangup_cause or "", received=True)
-
-    def farewell(self) -> sip.Variables:
-        return sip.bye_received(self.invite, self.hangup_cause or "") if self.ended_from_outside else []
-
     def closing(self) -> sip.Variables:
-        if not self.answered:
-            return []
-        return [("sip_hangup_disposition", None if self.ended_from_outside else "send_bye"), *sip.statistics()]
+        return super().closing() if self.answered else []
 
 
 class LoopbackLeg(Channel):
@@ -183,7 +187,7 @@ class LoopbackLeg(Channel):
 
     leave_lag = SESSION_LAG  # (16)
 
-    def __init__(self, node: Emulator, leg: str, number: str, context: str, variables: Mapping[str, str]) -> None:
+    def __init__(self, node: channel.Host, leg: str, number: str, context: str, variables: Mapping[str, str]) -> None:
         caller = variables.get("origination_caller_id_number", "")
         profile = CallerProfile(
             direction="outbound" if leg == "a" else "inbound",
@@ -255,7 +259,7 @@ class LoopbackLeg(Channel):
         return [("is_loopback", "1")]
 
 
-def originate(node: Emulator, dial: str, variables: Mapping[str, str], application: str) -> Channel | None:
+def originate(node: channel.Host, dial: str, variables: Mapping[str, str], application: str) -> Channel | None:
     """`originate {...}loopback/NUMBER[/CONTEXT] &APP(DATA)`: its a leg; None for other endpoints."""
     endpoint, _, rest = dial.partition("/")
     number, _, context = rest.partition("/")

@@ -1,39 +1,46 @@
-"""A stand-in for one FreeSWITCH node: its calls, its conferences, its clock, and who listens to its events."""
+"""What a FreeSWITCH node is to its calls and conferences: their place, their clock, and where their events go."""
 
 from __future__ import annotations
 
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any
+from typing import Protocol
 from weakref import WeakValueDictionary
 
-from gevent.event import Event as Signal
+from gevent.event import Event as Flag
 
-from esl.emulator import api, sip
+from esl.emulator import sip
 from esl.emulator.channel import Channel
-from esl.emulator.clock import AnyClock, Clock
+from esl.emulator.clock import AnyClock
 from esl.emulator.conference import Conference
 from esl.emulator.legs import InboundCall, OutboundCall
-from esl.emulator.media import HttpMedia, Media, Sound
-from esl.emulator.server import Server, Session
+from esl.emulator.listing import channel_row
+from esl.emulator.media import Media, Sound
 from esl.emulator.sources import FIRED_AT
 from esl.emulator.wire import Event, Headers, split, split_params, time_headers
-from esl.guards import GUARDS
 
 CACHED_TIME = 20_000  # microseconds: the node stamps events with a time that it looks up every 20 ms
 # Seconds by which `show channels` lags behind what calls do and behind their end: all of it reaches the node's database
 # by one queue. In trace 09 a call is listed 150 ms after its creation, and another, 89 ms old, is not.
 DATABASE_LAG = 0.12
 CONFERENCE_EVENTS = "conference::maintenance"
-ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104
 
 MODULES = (
     "mod_commands mod_conference mod_console mod_dialplan_xml mod_dptools mod_event_socket mod_http_cache"
     " mod_local_stream mod_logfile mod_loopback mod_native_file mod_shout mod_sndfile mod_sofia mod_tone_stream"
 )
+
+# As `freeswitch-conf/vars.xml` sets them. `esl.guards` holds the same to check real nodes, but a mistake there must not
+# reach the emulator, so they are spelled again.
+GLOBAL_VARIABLES = {
+    "execute_on_sip_barge": "hangup CALL_REJECTED",
+    "intercept_unanswered_only": "true",
+    "sip_replaces_a-leg": "true",
+    "disable_rtp_auto_adjust": "true",
+}
 
 # What the dialplan does with a number: a room of another node is joined, everything else is answered and parked.
 DIALPLAN = (
@@ -41,45 +48,39 @@ DIALPLAN = (
     (re.compile(r"^(.*)$"), "park"),
 )
 
-_reachable: WeakValueDictionary[sip.Address, Emulator] = WeakValueDictionary()
+_reachable: WeakValueDictionary[sip.Address, Node] = WeakValueDictionary()
 
 
-class Emulator:
-    """One FreeSWITCH node, speaking the Event Socket on `host:port` (port 0: a free one, kept over restarts).
+class Listener(Protocol):
+    """Who is offered the events that it subscribed to."""
 
-    Nodes of one process reach each other at `host:sip_port`, as the bridge legs of a room on two nodes do.
+    def subscribed(self, name: str, subclass: str | None) -> bool: ...
 
-    `channels` are the calls by UUID, `conferences` the rooms by name. `modules`, `profiles` (of conferences),
-    `hostname`, `sounds` (the folder of files played by name), `database_lag` and `variables` (global ones) may be
-    changed at any time.
+    def offer(self, event: Event) -> None: ...
+
+
+class Node:
+    """The calls of a node by UUID, its conferences by name, and what both need.
+
+    Nodes of one process reach each other at `sip_address`, as the bridge legs of a room on two nodes do.
     """
 
-    def __init__(
-        self,
-        password: str,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        clock: AnyClock | None = None,
-        media: Media | None = None,
-        profile: str = "default",
-        sip_port: int = 5060,
-    ) -> None:
-        self.password = password
-        self.clock: AnyClock = clock or Clock()
-        self.media: Media = media or HttpMedia()
+    def __init__(self, clock: AnyClock, media: Media, profile: str, sip_address: sip.Address) -> None:
+        self.clock = clock
+        self.media = media
+        self.sip_address = sip_address
         self.profiles = {profile}
         self.default_profile = profile
         self.modules: set[str] = set(MODULES.split())
         self.hostname: str = "emulator"
         self.prefix = ""
-        self.variables = dict(GUARDS)
+        self.variables = dict(GLOBAL_VARIABLES)
         self.domain = "cluecon.com"
         self.database_lag = DATABASE_LAG
         self.ipv4, self.ipv6 = "192.0.2.2", "fd00::2"
         self.sounds = "/usr/share/freeswitch/sounds"
-        self.sip_address = sip.Address(ANY_ADDRESS.get(host, host), sip_port)
-        self._server = Server(self, host, port)
-        self._signal = Signal()
+        self.listeners: Sequence[Listener] = ()
+        self._signal = Flag()
         self._boot()
 
     def _boot(self) -> None:
@@ -93,37 +94,13 @@ class Emulator:
         self._sequence = count(1)
         self._media_ports = count(30000, 2)
 
-    # For whoever runs the node
-
-    def start(self) -> None:
-        self._server.start()
-        _reachable[self.sip_address] = self
-
-    def stop(self) -> None:
-        """Stop listening and close every connection. The calls stay, until `restart`."""
-        self._server.stop()
-        if _reachable.get(self.sip_address) is self:
-            del _reachable[self.sip_address]
-
-    def restart(self) -> None:
-        """A new process: no calls, a new Core-UUID, member ids from 1, at the same port."""
-        self.stop()
+    def reboot(self) -> None:
+        """A new process: no calls, a new Core-UUID, member ids from 1."""
         for channel in self.channels.values():
             channel.forget()
         for conference in self.conferences.values():
             conference.abandon()
         self._boot()
-        self.start()
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port of the Event Socket."""
-        return self._server.address
-
-    @property
-    def connections(self) -> list[Session]:
-        """The open Event Socket connections."""
-        return list(self._server.sessions)
 
     @property
     def globals(self) -> dict[str, str]:
@@ -139,38 +116,6 @@ class Emulator:
             **self.variables,
         }
 
-    def drop_connections(self) -> None:
-        """Reset every Event Socket connection; the node goes on."""
-        for session in self.connections:
-            session.reset()
-
-    def silence(self, silent: bool = True) -> None:
-        """Read what clients send and do it, but say nothing. What there was to say is said when the silence ends."""
-        self._server.silence(silent)
-
-    def call(
-        self,
-        to: str,
-        caller_id_number: str = "anonymous",
-        caller_id_name: str = "",
-        headers: Mapping[str, str] | None = None,
-        invite: sip.Invite | None = None,
-    ) -> Channel:
-        """A SIP call comes in, and is answered and parked. `headers`: its own `X-...`, `Replaces`, `Call-Info`.
-
-        `invite` replaces all of it, for a test that decides every detail of the signalling.
-        """
-        return self.receive(
-            invite
-            or sip.Invite(
-                to=to,
-                user=caller_id_number,
-                display=caller_id_name,
-                source=sip.Address("127.0.0.1", 5070),
-                headers=headers or {},
-            )
-        )
-
     def wait_for(self, predicate: Callable[[], object], timeout: float = 10.0) -> None:
         """Wait until `predicate()` is true, looking whenever the node's state may have changed. TimeoutError if not."""
         deadline = time.monotonic() + timeout
@@ -179,11 +124,11 @@ class Emulator:
             if not signal.wait(deadline - time.monotonic()) and not predicate():
                 raise TimeoutError(f"not so within {timeout} s")
 
-    # For the node's own parts
+    # Its parts call these
 
     def changed(self) -> None:
         """Wake whoever waits for a state."""
-        signal, self._signal = self._signal, Signal()
+        signal, self._signal = self._signal, Flag()
         signal.set()
 
     def micros(self) -> int:
@@ -201,7 +146,7 @@ class Emulator:
     ) -> None:
         """Fire an event: number it, and hand it to every listener that wants it."""
         sequence = next(self._sequence)
-        listeners = [session for session in self._server.sessions if session.subscribed(name, subclass)]
+        listeners = [listener for listener in self.listeners if listener.subscribed(name, subclass)]
         if listeners:
             file, function, line = FIRED_AT.get(source or name, ("", "", "0"))
             preamble = [
@@ -219,26 +164,12 @@ class Emulator:
                 ("Event-Sequence", str(sequence)),
             ]
             event = Event(name, preamble + headers, body)
-            for session in listeners:
-                session.offer(event)
+            for listener in listeners:
+                listener.offer(event)
         self.changed()
 
     def emit_conference(self, action: str, headers: Headers, source: str | None = None) -> None:
         self.emit("CUSTOM", headers, subclass=CONFERENCE_EVENTS, source=source or action)
-
-    def do_job(self, job_uuid: str, command: str, argument: str) -> None:
-        """Execute an api command, which may take a while, and tell its result if the node's process still runs."""
-        process = self.core_uuid
-        result = self.execute(command, argument)
-        if self.core_uuid == process:
-            given = [("Job-Command-Arg", argument)] if argument else []
-            self.emit("BACKGROUND_JOB", [("Job-UUID", job_uuid), ("Job-Command", command), *given], body=result)
-
-    def execute(self, command: str, argument: str) -> str:
-        """Run an api command and return what it prints."""
-        printed = api.run(self, command, argument)
-        self.changed()
-        return printed
 
     def fetch(self, file: str) -> Sound | None:
         """Get a file to play, which may take the calling greenlet a while."""
@@ -249,6 +180,14 @@ class Emulator:
         return sound
 
     # Calls
+
+    def accept_calls(self) -> None:
+        """Be reachable for other emulated nodes."""
+        _reachable[self.sip_address] = self
+
+    def refuse_calls(self) -> None:
+        if _reachable.get(self.sip_address) is self:
+            del _reachable[self.sip_address]
 
     def receive(self, invite: sip.Invite, far: OutboundCall | None = None) -> InboundCall:
         """An INVITE comes in, from outside or from another emulated node."""
@@ -269,7 +208,7 @@ class Emulator:
         named = (call for call in self.channels.values() if name in (call.uuid, call.variables.get("sip_call_id")))
         return next(named, None)
 
-    def peer(self, address: sip.Address) -> Emulator | None:
+    def peer(self, address: sip.Address) -> Node | None:
         """The emulated node that takes SIP calls at an address."""
         return _reachable.get(address)
 
@@ -298,10 +237,10 @@ class Emulator:
 
     def show(self, channel: Channel) -> None:
         """Let `show channels` know of a call's present state, a while later."""
-        row = api.channel_row(self, channel)
+        row = channel_row(channel, self.hostname)
         self.clock.call_later(self.database_lag, lambda: self._store(channel, row))
 
-    def _store(self, channel: Channel, row: dict[str, Any]) -> None:
+    def _store(self, channel: Channel, row: dict[str, str]) -> None:
         if self.channels.get(channel.uuid) is channel:
             self.rows[channel.uuid] = row
 

@@ -9,16 +9,13 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import gevent
-from gevent.event import Event as Signal
+from gevent.event import Event as Flag
 from gevent.server import StreamServer
 
 from esl.emulator import wire
-
-if TYPE_CHECKING:
-    from esl.emulator.node import Emulator
 
 READ_SIZE = 65536
 MAX_WAITING = 100_000  # events that wait for a slow listener before more are lost
@@ -37,10 +34,26 @@ EVENT_NAMES = frozenset(
 )
 
 
+class Host(Protocol):
+    """What the server asks of its node."""
+
+    password: str
+
+    def execute(self, command: str, argument: str) -> str: ...
+
+    def do_job(self, job_uuid: str, command: str, argument: str) -> None: ...
+
+    def emit(
+        self, name: str, headers: wire.Headers, *, subclass: str | None = None, body: str | None = None
+    ) -> None: ...
+
+    def changed(self) -> None: ...
+
+
 class Session:
     """One connection: what it may do, what it listens to, and what is still to be written to it."""
 
-    def __init__(self, node: Emulator, sock: socket.socket, silent: bool) -> None:
+    def __init__(self, node: Host, sock: socket.socket, silent: bool) -> None:
         self.node = node
         self.authenticated = False
         self.events: set[str] = set()
@@ -50,8 +63,8 @@ class Session:
         self.lost = 0
         self._socket = sock
         self._outgoing: deque[bytes] = deque()
-        self._something = Signal()
-        self._speaking = Signal()
+        self._something = Flag()
+        self._speaking = Flag()
         self._closing = False
         self.silence(silent)
 
@@ -292,10 +305,10 @@ COMMANDS: dict[str, Callable[[Session, wire.Command], bytes | None]] = {
 class Server:
     """The listener, and the sessions that are open."""
 
-    def __init__(self, node: Emulator, host: str, port: int) -> None:
+    def __init__(self, node: Host, host: str, port: int) -> None:
         self.node = node
         self.address = (host, port)
-        self.sessions: dict[Session, None] = {}
+        self.sessions: list[Session] = []
         self._silent = False
         self._listener: StreamServer | None = None
 
@@ -321,12 +334,12 @@ class Server:
 
     def _serve(self, sock: socket.socket, _peer: object) -> None:
         session = Session(self.node, sock, self._silent)
-        self.sessions[session] = None
+        self.sessions.append(session)
         writer = gevent.spawn(session.write)
         self.node.changed()
         try:
             session.read()
             writer.join()
         finally:
-            self.sessions.pop(session, None)
+            self.sessions.remove(session)
             self.node.changed()

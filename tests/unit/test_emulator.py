@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from esl.emulator import Channel, Clock, Emulator, HttpMedia, ManualClock, Sound, StaticMedia
 from esl.emulator.media import extension, measure
 from esl.emulator.wire import CommandReader, CommandTooLong, encode, split, split_params
+from esl.guards import GUARDS
 
 ALL = "event plain ALL"
 SECOND = "http://media/second.wav"
@@ -631,6 +632,10 @@ def test_variables_of_a_call(node: Emulator, client: Client) -> None:
 )
 def test_commands_of_the_node(client: Client, command: str, pattern: str) -> None:
     assert re.fullmatch(pattern, client.api(command))
+
+
+def test_global_variables_guard_calls_as_a_node_is_checked_for(node: Emulator) -> None:
+    assert node.variables == GUARDS
 
 
 # Bytes
