@@ -1,9 +1,12 @@
-"""FreeSWITCH's command language: each command a value with one pure `render`, and nothing else spells commands.
+"""FreeSWITCH's command language: each command is a value with one pure `render`, and nothing else spells commands.
 
 FreeSWITCH splits a command's arguments at spaces, honours single quotes and backslashes inside them, and reads
 braces, commas, `@` and `+` inside some. No argument here can hold any of these: names pass an allowlist or are
 refused with ValueError, and URLs are percent-encoded by `clean_url`. Sources: `switch_utils.c`,
 `mod_event_socket.c`, `mod_conference`, `mod_httapi.c`; numbers in brackets are recorded traces.
+
+The docstring of a command says what the node prints as its result. In all of them `channel` is a channel's UUID, `room`
+the name of a conference, and `member_id` the Member-ID of its events.
 """
 
 import ipaddress
@@ -13,15 +16,18 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, Protocol
 
-LONGEST_URL = 2048
-"""Characters, before and after encoding."""
+MAX_URL_LENGTH = 2048
+"""Characters of a URL, before and after encoding."""
 
-LONGEST_NAME = 253
-LONGEST_LABEL = 63
+MAX_HOST_LENGTH = 253
+MAX_LABEL_LENGTH = 63
 """Characters of a host's name and of each label in it (RFC 1035), whatever the script."""
 
-LOUDEST = 50
-"""`vol` and `file-vol` go from -50 to 50; 0 leaves a file as it is. FreeSWITCH clips to that silently."""
+MAX_VOLUME = 50
+"""`vol` and `file-vol` go from -50 to 50, and 0 leaves a file as it is. FreeSWITCH clips to that silently."""
+
+MEMBER_VERBS = frozenset({"mute", "unmute"})
+"""What `MemberCommand` can do to a member."""
 
 
 class Command(Protocol):
@@ -37,9 +43,9 @@ class Command(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Put a channel into a room, and into park again afterwards. `+OK` only says that the transfer began (03)."""
+    """Put a channel into a room, and into park again afterwards. `+OK` says only that the transfer began (03)."""
 
-    uuid: str
+    channel: str
     room: str
     profile: str
     muted: bool = True
@@ -47,35 +53,35 @@ class Join:
     def render(self) -> str:
         room, profile = _room(self.room), _name("profile", self.profile)
         flags = "+flags{mute}" if self.muted else ""
-        return _line("uuid_transfer", _uuid(self.uuid), f"'conference:{room}@{profile}{flags},park:'", "inline")
+        return _line("uuid_transfer", _channel(self.channel), f"'conference:{room}@{profile}{flags},park:'", "inline")
 
 
 @dataclass(frozen=True, slots=True)
 class Hangup:
-    """End a call. `cause` is a hangup cause by name, NORMAL_CLEARING for one."""
+    """End a call. `cause` is the name of a hangup cause."""
 
-    uuid: str
+    channel: str
     cause: str = "NORMAL_CLEARING"
 
     def render(self) -> str:
         if not _CAUSE.fullmatch(self.cause):
             raise ValueError(f"not a hangup cause: {self.cause!r}")
-        return _line("uuid_kill", _uuid(self.uuid), self.cause)
+        return _line("uuid_kill", _channel(self.channel), self.cause)
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelExists:
-    """Answers `true` or `false`."""
+    """Prints `true` or `false`."""
 
-    uuid: str
+    channel: str
 
     def render(self) -> str:
-        return _line("uuid_exists", _uuid(self.uuid))
+        return _line("uuid_exists", _channel(self.channel))
 
 
 @dataclass(frozen=True, slots=True)
 class ShowChannels:
-    """Answers JSON: `row_count`, and `rows` unless there is none (10)."""
+    """Prints JSON: `row_count`, and `rows` unless there are none (10)."""
 
     def render(self) -> str:
         return _line("show", "channels", "as", "json")
@@ -86,7 +92,7 @@ class ShowChannels:
 
 @dataclass(frozen=True, slots=True)
 class Kick:
-    """Take a member, or all, out of a room. The channel goes on to park (03)."""
+    """Take one member, or all, out of a room. Their channels go on to park (03)."""
 
     room: str
     member_id: int | str | Literal["all"]
@@ -96,30 +102,25 @@ class Kick:
 
 
 @dataclass(frozen=True, slots=True)
-class Mute:
-    """Answers `+OK` before the event, and fires it even for a member who is muted already (03)."""
+class MemberCommand:
+    """Set or clear a flag of a member; `verb` is one of MEMBER_VERBS.
+
+    Prints `+OK` before the event is fired, which happens even for a member who has the flag already (03).
+    """
 
     room: str
     member_id: int | str
+    verb: str
 
     def render(self) -> str:
-        return _in_room(self.room, "mute", _member(self.member_id))
-
-
-@dataclass(frozen=True, slots=True)
-class Unmute:
-    """The counterpart of Mute."""
-
-    room: str
-    member_id: int | str
-
-    def render(self) -> str:
-        return _in_room(self.room, "unmute", _member(self.member_id))
+        if self.verb not in MEMBER_VERBS:
+            raise ValueError(f"not a verb for a member: {self.verb!r}")
+        return _in_room(self.room, self.verb, _member(self.member_id))
 
 
 @dataclass(frozen=True, slots=True)
 class JsonList:
-    """Members of one room or of all, as a JSON array: `[]` if there is none at all, -ERR for a missing one (10)."""
+    """Prints a JSON array of all rooms, or of the one named, with their members. Without rooms: `[]`, or -ERR (10)."""
 
     room: str | None = None
 
@@ -144,7 +145,7 @@ class StopRecording:
 class Play:
     """Queue a file behind those that play. `params` come back in the `File` header of its events; see `parse_file`.
 
-    Sent by `bgapi`, it answers once the file is downloaded and queued: the next of an order waits for that (15).
+    Its result comes once the file is downloaded and queued: whoever wants files in an order waits for that (15).
     """
 
     room: str
@@ -158,7 +159,7 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class PausePlay:
-    """Toggle between pause and play; the answer tells which: `+OK Pause`, `+OK Resume`, or nothing at all (06)."""
+    """Toggle between pause and play. Prints which: `+OK Pause` or `+OK Resume`, or nothing if nothing plays (06)."""
 
     room: str
 
@@ -168,7 +169,7 @@ class PausePlay:
 
 @dataclass(frozen=True, slots=True)
 class StopPlay:
-    """Stop the file that plays and all behind it. Their `play-file-done` come after the answer (06)."""
+    """Stop the file that plays and all behind it. Their `play-file-done` events come after the result (06)."""
 
     room: str
 
@@ -178,7 +179,7 @@ class StopPlay:
 
 @dataclass(frozen=True, slots=True)
 class PlayStatus:
-    """Answers `+OK 0/0 URL` for the file that plays, the URL without its scheme, or `-ERR Nothing is playing` (06)."""
+    """Prints `+OK 0/0 URL` for the file that plays, the URL without its scheme, or `-ERR Nothing is playing` (06)."""
 
     room: str
 
@@ -188,15 +189,15 @@ class PlayStatus:
 
 @dataclass(frozen=True, slots=True)
 class FileVolume:
-    """Volume of the file now playing, and of no other, -50 to 50 (06)."""
+    """Set the volume, -50 to 50, of the file that now plays, and of no other (06)."""
 
     room: str
     level: int | str
 
     def render(self) -> str:
         level = str(self.level)
-        if not _INTEGER.fullmatch(level) or abs(int(level)) > LOUDEST:
-            raise ValueError(f"a volume goes from -{LOUDEST} to {LOUDEST}, not {self.level!r}")
+        if not _INTEGER.fullmatch(level) or abs(int(level)) > MAX_VOLUME:
+            raise ValueError(f"a volume goes from -{MAX_VOLUME} to {MAX_VOLUME}, not {self.level!r}")
         return _in_room(self.room, "file-vol", str(int(level)))
 
 
@@ -205,7 +206,7 @@ class FileVolume:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """The cheapest question there is: seconds since start, read from a variable."""
+    """The cheapest command there is. Prints the seconds since the node's start."""
 
     def render(self) -> str:
         return _line("uptime")
@@ -213,7 +214,7 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Version, uptime and session counts, for people."""
+    """Prints version, uptime and session counts, for people."""
 
     def render(self) -> str:
         return _line("status")
@@ -221,7 +222,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class CoreUuid:
-    """Answers the `Core-UUID` of the node's events: another one after every restart."""
+    """Prints the `Core-UUID` of the node's events, which is another one after every restart."""
 
     def render(self) -> str:
         return _line("global_getvar", "core_uuid")
@@ -229,7 +230,7 @@ class CoreUuid:
 
 @dataclass(frozen=True, slots=True)
 class GlobalVariable:
-    """Answers its value, or -ERR when there is none or it is empty."""
+    """Prints the value of a global variable, or -ERR if it is not set or empty."""
 
     name: str
 
@@ -239,7 +240,7 @@ class GlobalVariable:
 
 @dataclass(frozen=True, slots=True)
 class ModuleExists:
-    """Answers `true` or `false`."""
+    """Prints `true` or `false`."""
 
     name: str
 
@@ -249,7 +250,7 @@ class ModuleExists:
 
 @dataclass(frozen=True, slots=True)
 class LocateConfiguration:
-    """Answers a configuration as XML, such as that of `conference.conf`, as the node itself sees it."""
+    """Prints a configuration, such as `conference.conf`, as XML, as the node itself sees it."""
 
     name: str
 
@@ -259,7 +260,7 @@ class LocateConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class ShowFileFormats:
-    """Answers JSON as `ShowChannels`, with the `name` of each format that can be played (`http` is one)."""
+    """Prints JSON as `ShowChannels` does, with the `name` of each format that can be played (`http` is one)."""
 
     def render(self) -> str:
         return _line("show", "file", "as", "json")
@@ -267,7 +268,7 @@ class ShowFileFormats:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """Answers the node's time in seconds."""
+    """Prints the node's time in seconds since 1970."""
 
     def render(self) -> str:
         return _line("strepoch")
@@ -277,17 +278,17 @@ class Epoch:
 
 
 def clean_url(url: str) -> str:
-    """The URL as FreeSWITCH can be given it: the same resource, with nothing in it that means anything on the way.
+    """The URL as FreeSWITCH can be given it: the same resource, with no character that FreeSWITCH would interpret.
 
     Raises ValueError, whose text completes "this URL cannot be played because ...", unless it is http or https
-    with a valid host, without user info, control characters or backslashes, at most 2048 characters long. A valid
-    `%XX` stays as it is, so cleaning twice changes nothing. The fragment goes: it is never sent to a server.
+    with a valid host, without user info, control characters or backslashes, and has at most MAX_URL_LENGTH characters.
+    A valid `%XX` stays as it is, so cleaning twice changes nothing. The fragment is dropped: no server is sent one.
 
-    Of the reserved characters two are encoded that the node takes for its own: `'`, which quotes an argument, and
-    `@`: `mod_httapi` takes everything up to the first one for user info, and would fetch from the host behind it.
+    Two reserved characters are encoded, too: `'`, which quotes an argument, and `@`, since `mod_httapi` takes
+    everything up to the first one for user info, and would fetch from the host behind it.
     """
-    if len(url) > LONGEST_URL:
-        raise ValueError(f"it is longer than {LONGEST_URL} characters")
+    if len(url) > MAX_URL_LENGTH:
+        raise ValueError(f"it is longer than {MAX_URL_LENGTH} characters")
     if url != url.strip():
         raise ValueError("it begins or ends with white space")
     if _CONTROL.search(url):
@@ -303,8 +304,8 @@ def clean_url(url: str) -> str:
     except UnicodeEncodeError:
         raise ValueError("it holds half of a surrogate pair") from None
     cleaned = f"{scheme.lower()}://{_authority(authority)}{_SOCKET_MODULE.sub('mod%5Fevent_socket', rest)}"
-    if len(cleaned) > LONGEST_URL:
-        raise ValueError(f"it is longer than {LONGEST_URL} characters once encoded")
+    if len(cleaned) > MAX_URL_LENGTH:
+        raise ValueError(f"it is longer than {MAX_URL_LENGTH} characters once encoded")
     return cleaned
 
 
@@ -314,7 +315,7 @@ def ascii_name(host: str) -> str:
 
     The codec takes time that grows with the square of a label's length, so what is too long is refused before.
     """
-    if len(host) > LONGEST_NAME or any(len(label) > LONGEST_LABEL for label in _DOTS.split(host)):
+    if len(host) > MAX_HOST_LENGTH or any(len(label) > MAX_LABEL_LENGTH for label in _DOTS.split(host)):
         raise ValueError("the name is too long")
     return host.encode("idna").decode("ascii")
 
@@ -341,12 +342,12 @@ _INTEGER = re.compile(r"-?[0-9]{1,4}")
 _NOT_ROOMS = frozenset({"all", "commands", "count", "help", "json_list", "list", "xml_list"})
 
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.ASCII | re.IGNORECASE | re.DOTALL)
-_KINDS = frozenset({"wav", "mp3"})  # of sounds that URLs are told by
+_KINDS = frozenset({"wav", "mp3"})  # of sounds, by the end of a file's name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNSAFE = re.compile(r"(?:%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%/?:;&=+*().,!$~_-])+")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?!.{{254}}){_LABEL}(?:\.{_LABEL})*\.?")
-_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what parts labels (RFC 3490, 3.1)
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # between labels (RFC 3490, 3.1)
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
 
 # Whatever the command, a line with "mod_event_socket" and "reload" or "unload" anywhere in it makes the Event
@@ -373,11 +374,11 @@ def _room(room: str) -> str:
 
 
 def _with_kind(url: str) -> str:
-    """The URL with a fragment that tells FreeSWITCH what kind of sound it is, where that would go wrong without.
+    """The URL with a fragment that says what kind of sound it is, if FreeSWITCH would get that wrong without.
 
-    It takes for it what stands behind the last dot after the last slash, both in the query too, as in signed URLs,
-    and knows lower case only. Without such a dot, as behind `#/`, the Content-Type decides. No server is sent a
-    fragment.
+    FreeSWITCH takes for the kind what follows the last dot after the last slash, even inside the query, as in signed
+    URLs, and knows lower case only. Without such a dot, as after `#/`, the Content-Type decides. A fragment is never
+    sent to a server.
     """
     path, _, query = url.partition("?")
     name = path.rpartition("/")[2]
@@ -393,11 +394,11 @@ def _name(what: str, name: str) -> str:
     return name
 
 
-def _uuid(uuid: str) -> str:
-    """Not quoted when it is refused: whoever knows it can take the call over."""
-    if not _NAME.fullmatch(uuid):
+def _channel(channel: str) -> str:
+    """The text of the error does not quote it: whoever knows a channel's UUID can take the call over."""
+    if not _NAME.fullmatch(channel):
         raise ValueError("not a channel's uuid")
-    return uuid
+    return channel
 
 
 def _member(member: int | str) -> str:

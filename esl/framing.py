@@ -20,7 +20,7 @@ _EVENT_HEAD = re.compile(rb"Content-Length: ([0-9]{1,7})\nContent-Type: text/eve
 """How every event begins. Only a short cut: without it the same frames come out, in twice the time."""
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
-_LONGEST_END = 3
+_MAX_END_LENGTH = 3
 _LINE_BREAKS = b"\r\n"
 
 
@@ -101,7 +101,7 @@ class FrameParser:
                     if (end_of_head.start() if end_of_head else size) - start > MAX_HEAD:
                         raise ProtocolError(f"a frame's header lines exceed {MAX_HEAD} bytes")
                     if end_of_head is None:
-                        scanned = max(start, size - _LONGEST_END + 1)
+                        scanned = max(start, size - _MAX_END_LENGTH + 1)
                         break
                     head, body = bytes(view[start : end_of_head.start()]), end_of_head.end()
                     content_type, length = _read_head(head)

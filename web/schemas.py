@@ -21,7 +21,7 @@ from pydantic_core import CoreSchema, core_schema
 from controller.webhooks.connection import parse_url
 from controller.webhooks.endpoint import matches
 from controller.webhooks.types import AUDIO, OPERATION, ROOM, SESSION, TYPES
-from esl.commands import LONGEST_URL, clean_url
+from esl.commands import MAX_URL_LENGTH, clean_url
 from web.times import parse_ms
 
 _MOMENT = "2026-05-06T12:34:56.789Z"
@@ -164,7 +164,7 @@ Url = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=LONGEST_URL,
+        max_length=MAX_URL_LENGTH,
         description="HTTP or HTTPS, with a host, without user info; at most 2,048 characters, also once it is"
         " percent-encoded.",
     ),

@@ -68,7 +68,7 @@ class Calls(Wire):
         super().bgapi(command, job_uuid=job_uuid)
 
     def hung_up(self) -> list[tuple[str, str]]:
-        return [(command.uuid, command.cause) for command in self.sent if isinstance(command, Hangup)]
+        return [(command.channel, command.cause) for command in self.sent if isinstance(command, Hangup)]
 
 
 @pytest.fixture

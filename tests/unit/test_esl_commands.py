@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from esl import commands
 from esl.commands import (
-    LONGEST_URL,
+    MAX_URL_LENGTH,
+    MEMBER_VERBS,
     ChannelExists,
     CoreUuid,
     Epoch,
@@ -19,8 +20,8 @@ from esl.commands import (
     JsonList,
     Kick,
     LocateConfiguration,
+    MemberCommand,
     ModuleExists,
-    Mute,
     PausePlay,
     Ping,
     Play,
@@ -30,7 +31,6 @@ from esl.commands import (
     Status,
     StopPlay,
     StopRecording,
-    Unmute,
     ascii_name,
     clean_url,
     parse_file,
@@ -70,8 +70,8 @@ RENDERED = {
     Kick(ROOM, 1): f"conference {ROOM} kick 1",
     Kick(ROOM, "1"): f"conference {ROOM} kick 1",
     Kick(ROOM, "all"): f"conference {ROOM} kick all",
-    Mute(ROOM, 1): f"conference {ROOM} mute 1",
-    Unmute(ROOM, 1): f"conference {ROOM} unmute 1",
+    MemberCommand(ROOM, 1, "mute"): f"conference {ROOM} mute 1",
+    MemberCommand(ROOM, 1, "unmute"): f"conference {ROOM} unmute 1",
     PausePlay(ROOM): f"conference {ROOM} pause_play",
     PlayStatus(ROOM): f"conference {ROOM} play_status",
     StopPlay(ROOM): f"conference {ROOM} stop all",
@@ -135,7 +135,7 @@ def test_the_recorded_commands_are_rendered_to_the_letter():
     sent = "".join(path.read_text() for path in TRACES.glob("*.jsonl"))
     for line in set(re.findall(r'"send", "raw": "(?:bg)?api (conference [^ ]+ (?:kick|mute|unmute) [0-9a-z]+)', sent)):
         _, room, verb, member = line.split(" ")
-        command = {"kick": Kick, "mute": Mute, "unmute": Unmute}[verb](room, member)
+        command = Kick(room, member) if verb == "kick" else MemberCommand(room, member, verb)
         assert command.render() == line
     for uuid, room in re.findall(r"api uuid_transfer ([^ ]+) 'conference:([^@]+)@default\+flags", sent):
         assert f"api {Join(uuid, room, 'default').render()}\\n" in sent
@@ -195,9 +195,15 @@ def test_a_channel_that_is_refused_is_not_quoted():
     "member", ["", "0", "-1", "1 ", "1,2", "last", "non_moderator", "ALL", "²", "1\n", 0, -1, True]
 )
 def test_a_member_is_a_number(member):
-    for command in (Kick, Mute, Unmute):
+    for command in (Kick(ROOM, member), MemberCommand(ROOM, member, "mute")):
         with pytest.raises(ValueError, match="not a member id"):
-            command(ROOM, member).render()
+            command.render()
+
+
+@pytest.mark.parametrize("verb", ["", "kick", "hup", "MUTE", "mute 1", "mute\n"])
+def test_a_member_command_has_a_verb_that_is_allowed(verb):
+    with pytest.raises(ValueError, match="not a verb"):
+        MemberCommand(ROOM, 1, verb).render()
 
 
 @pytest.mark.parametrize("level", ["", "loud", "1.5", "+1", "1\n", 51, -51, 10**9, True])
@@ -240,8 +246,9 @@ URLS = st.one_of(TEXT, st.builds("http://{}/{}?{}".format, st.one_of(NAMES, TEXT
 ANY_COMMAND = st.one_of(
     st.tuples(st.builds(Join, TEXT, TEXT, TEXT, st.booleans()), st.just(4)),
     st.tuples(st.builds(Kick, TEXT, st.one_of(MEMBERS, st.just("all"))), st.just(4)),
-    st.tuples(st.builds(Mute, TEXT, MEMBERS), st.just(4)),
-    st.tuples(st.builds(Unmute, TEXT, MEMBERS), st.just(4)),
+    st.tuples(
+        st.builds(MemberCommand, TEXT, MEMBERS, st.one_of(st.sampled_from(sorted(MEMBER_VERBS)), TEXT)), st.just(4)
+    ),
     st.tuples(st.builds(Play, TEXT, URLS, st.dictionaries(TEXT, MEMBERS, max_size=3)), st.just(4)),
     st.tuples(st.builds(Play, NAMES, URLS, st.dictionaries(NAMES, st.integers(), max_size=3)), st.just(4)),
     st.tuples(st.builds(PausePlay, TEXT), st.just(3)),
@@ -346,7 +353,7 @@ def test_cleaned(url, cleaned):
         ("http://[::x]/", "not a valid name"),
         ("http://[127.0.0.1]/", "not a valid name"),
         ("http://h/\ud800", "surrogate"),
-        ("http://h/" + "a" * LONGEST_URL, "longer than 2048"),
+        ("http://h/" + "a" * MAX_URL_LENGTH, "longer than 2048"),
         ("http://h/" + "é" * 1000, "longer than 2048 characters once encoded"),
     ],
 )
