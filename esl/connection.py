@@ -1,10 +1,18 @@
-"""One authenticated Event Socket connection, made safe.
+"""One authenticated Event Socket connection, on which no wait is without end and no reply meets the wrong command.
 
-Built on greenswitch's `InboundESL`, of which the names and the flow stay (`connect`, `authenticate`,
-`connected`, `receive_events`, `handle_event`, `send`, `stop`). New is that every wait has a limit, that every
-waiter is released, and that bytes are cut into lines before anything is decoded.
+How it works: FreeSWITCH replies to commands in their order, and no reply says which command it is for. So a command is
+written and its waiter queued in one step, and a reply goes to the first waiter in the queue. If a reply does not come
+in time, or a write is cut short, the connection is closed: later commands would wait behind this one, or be taken for
+the rest of it. The result of a `bgapi` is different: it comes as an event with the job's id, so giving up on it harms
+nothing.
 
-One connection belongs to one thread: its greenlets take turns, and only waiting gives the turn away.
+One greenlet reads: it cuts the bytes into frames, passes events on, and wakes the waiters. Whoever sends a command
+waits in another greenlet, with a time limit. However the connection ends, `_end` runs once: it closes the socket,
+raises the reason in every waiter and every job, and calls `on_close`.
+
+It is built on greenswitch's `InboundESL`, and keeps its names and flow: `connect`, `authenticate`, `connected`,
+`receive_events`, `handle_event`, `send`, `stop`. A connection belongs to one thread, whose greenlets take turns: only
+waiting gives the turn away.
 """
 
 import logging
@@ -39,13 +47,13 @@ from esl.framing import Frame, FrameParser
 log = logging.getLogger(__name__)
 
 RECEIVE_SIZE = 256 * 1024
-"""Bytes asked of the socket at once: a hundred events and more."""
+"""Bytes asked of the socket at once: room for more than a hundred events."""
 
-TURN = 128
-"""Frames after which the reader lets the other greenlets run: recv does not wait while there is more."""
+MAX_TURN = 128
+"""Frames after which the reader lets other greenlets run: `recv` does not wait while there is more to read."""
 
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-"""Seconds, seconds, probes: a backstop. The link's own ping notices a dead peer sooner."""
+"""TCP's own probes (seconds, seconds, probes) are a backstop: the link's pings notice a dead peer sooner."""
 
 # FreeSWITCH takes any short text (seen on 1.11.1, which keeps 36 characters of it).
 _JOB_UUID = re.compile(r"[0-9A-Za-z-]{1,36}")
@@ -53,7 +61,7 @@ _FORBIDDEN = re.compile(r"[\r\n\0]")
 
 
 class _Waiter(Protocol):
-    """Whoever awaits the next reply in order."""
+    """What waits for a reply."""
 
     def replied(self, frame: Frame) -> None: ...
 
@@ -113,11 +121,11 @@ class Job:
 
 
 class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
-    """A connection from `connect` to `close`, used once. Before and after, commands raise ConnectionLost.
+    """A connection from `connect` to `close`, used once. Before and after that, commands raise ConnectionLost.
 
-    `on_event` gets each event in the order of the wire, in the reading greenlet: it must not wait, and may
-    not send what waits for a reply. `on_close` is called once when an established connection ends, with the
-    reason, or with None after `close`; no event follows it.
+    `on_event` gets the events in the order in which they come, in the reading greenlet: it must not wait, so it cannot
+    send what waits for a reply. `on_close` is called once when an established connection ends, with the reason, or with
+    None after `close`; no event follows.
     """
 
     def __init__(
@@ -151,7 +159,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
     # -- opening
 
     def connect(self) -> None:
-        """Resolve, connect, take the greeting and authenticate, all within the connect timeout.
+        """Resolve the name, connect, await the greeting and authenticate, all within the connect timeout.
 
         Raises ConnectError, or AuthenticationError when the node turns this client away.
         """
@@ -179,7 +187,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
         self._established = True
 
     def authenticate(self) -> None:
-        """Log in. Raises AuthenticationError if the node does not accept the password."""
+        """Send the password. Raises AuthenticationError if the node does not accept it."""
         if self.send(f"auth {self.password}", timeout=self.timeout).text != "+OK accepted":
             raise AuthenticationError(f"{self.host}:{self.port} refuses the password")
 
@@ -227,7 +235,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
             return reply.frame()
 
     def api(self, command: Command | str, timeout: float | None = None) -> str:
-        """Run a quick command and return what it printed. The node answers nothing else meanwhile.
+        """Run a quick command and return what it printed. Meanwhile the node handles nothing else on this connection.
 
         Raises as `send` does, and CommandRefused when the Event Socket turns the command away.
         """
@@ -256,7 +264,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
         return job
 
     def ping(self, timeout: float) -> None:
-        """See that events come. A node that has no room left for them goes on answering commands, so this is a job.
+        """Check that events come, by a job: a node that has no room left for events still replies to commands.
 
         Raises as `bgapi` does, CommandRefused, or JobTimeout after `timeout` seconds, which also closes the connection.
         """
@@ -268,7 +276,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
 
     @contextmanager
     def _within(self, seconds: float, line: str) -> Iterator[None]:
-        """What waits inside ends in time, or the connection does: its place in the order of replies is lost."""
+        """Limit the time that the block inside takes. Beyond it, close the connection and raise ReplyTimeout."""
         late = ReplyTimeout(f"no reply to {_describe(line)!r} within {seconds:g} s")
         try:
             with gevent.Timeout(seconds, late):
@@ -296,7 +304,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
     # -- reading
 
     def receive_events(self) -> None:
-        """The reader: lives as long as the connection, and its end is the connection's end."""
+        """Read until the connection ends; when this returns, it has."""
         sock, feed, came, handle = self.sock, self._parser.feed, self._event_came, self.handle_event
         if sock is None:
             return
@@ -314,7 +322,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
                     if not self.connected:
                         return
                     handled += 1
-                if handled >= TURN:
+                if handled >= MAX_TURN:
                     handled = 0
                     gevent.sleep(0)
         except EslError as error:
@@ -325,7 +333,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
             self._end(ConnectionLost("the reader was stopped"))
 
     def handle_event(self, frame: Frame) -> None:
-        """Give a frame to whom it concerns. One without a handler (log/data) was not asked for: dropped."""
+        """Handle a frame by its content type. One without a handler (log/data) was not asked for, and is dropped."""
         handler = _HANDLERS.get(frame.content_type)
         if handler is not None:
             handler(self, frame)
@@ -360,7 +368,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
     # -- closing
 
     def close(self) -> None:
-        """End it, with a parting `exit` if that takes no waiting. May be called at any time, and again."""
+        """Close it, after a parting `exit` if that takes no waiting. May be called at any time, and more than once."""
         if self.connected and self.sock is not None and not self._writing.locked():
             try:
                 self.sock.settimeout(0)
@@ -375,7 +383,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
         return ConnectionLost(str(self._ended) if self._ended is not None else "not connected")
 
     def _end(self, error: EslError | None) -> None:
-        """The one way out: release every waiter, then tell. The first reason counts."""
+        """End the connection: raise in every waiter and job, then call `on_close`. The first reason given counts."""
         if self._ended is not None:
             return
         self._ended = error or ConnectionLost("the connection was closed here")
@@ -383,7 +391,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
         self._run = False
         if self.sock is not None:
             self.sock.close()
-        # An exception each: raised in several greenlets, a shared one would collect all their tracebacks.
+        # Each gets its own exception: a shared one, raised in several greenlets, would collect all their tracebacks.
         if not self._greeting.ready():
             self._greeting.set_exception(type(self._ended)(*self._ended.args))
         waiters, jobs = list(self._waiters), list(self._jobs.values())

@@ -1,4 +1,4 @@
-"""What can go wrong between this process and a node. No text holds a password or a command's arguments."""
+"""What can go wrong between this process and a node. No error's text holds a password or a command's arguments."""
 
 
 class EslError(Exception):
@@ -6,19 +6,19 @@ class EslError(Exception):
 
 
 class ConnectError(EslError):
-    """No usable connection came about: name not found, refused, unreachable, or no handshake in time."""
+    """No connection could be made: name not found, refused, unreachable, or no handshake in time."""
 
 
 class AuthenticationError(EslError):
-    """The node is there but lets us not in: a wrong password, or an address its access list refuses."""
+    """The node is there but refuses us: the password is wrong, or its access list lacks our address."""
 
 
 class ConnectionLost(EslError):
-    """The connection ended, by either side, before what was awaited came. A command may have run, or not."""
+    """Either side ended the connection before what was awaited came. The command may or may not have run."""
 
 
 class ReplyTimeout(EslError):
-    """No reply to a command in time. The connection is closed: a late reply would meet the next command."""
+    """No reply to a command in time. The connection is closed, as every later command would wait behind this one."""
 
 
 class JobTimeout(EslError):
@@ -26,8 +26,8 @@ class JobTimeout(EslError):
 
 
 class CommandRefused(EslError):
-    """The Event Socket itself answered `-ERR` (permission denied, unknown command). Nothing ran."""
+    """The Event Socket itself replied `-ERR` (permission denied, unknown command). Nothing ran."""
 
 
 class ProtocolError(EslError):
-    """The byte stream is not Event Socket framing. Nothing after it can be trusted."""
+    """The bytes are not Event Socket frames. Nothing after them can be trusted."""
