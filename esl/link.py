@@ -1,14 +1,27 @@
-"""A node's connection kept alive: connect, subscribe, deliver, notice the end, try again.
+"""A node's connection kept alive: connect, subscribe, deliver events, notice the end, try again.
 
-One greenlet does it all, one step after another, which is what gives the order that users rely on: `on_up`, then
-`on_events` any number of times, then `on_down`, and only then the next attempt. A second greenlet pings.
+How it works: one greenlet takes these steps in turn, and makes every callback itself.
+
+    connecting   connect, authenticate, subscribe
+    syncing      `on_up`, which reads the node's state; events that come meanwhile are queued
+    up           `on_events`, with what is queued, until the connection ends
+    down         `on_down`, then a delay that doubles with every failed attempt
+
+So the order is always `on_up`, then `on_events` any number of times, then `on_down`, and only then the next attempt. As
+the subscription comes before `on_up`, nothing that happens on the node falls between the state that was read and the
+events that follow.
+
+Two more greenlets live as long as a connection. One reads the socket (see `esl.connection`) and queues events. The
+other pings, by a background job: its result is an event, so a node that still replies to commands but sends no events
+counts as lost. The queue belongs to a `_Session`, of which every connection has its own, so no event outlives its
+connection.
 """
 
 import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -24,52 +37,51 @@ log = logging.getLogger(__name__)
 
 State = Literal["down", "connecting", "syncing", "up"]
 
-SUBSCRIPTION: Sequence[str] = (
-    # Filters are OR-ed, and stand before the events do: not one comes that was not asked for.
-    "filter Event-Name CHANNEL_PARK",
-    "filter Event-Name CHANNEL_HANGUP_COMPLETE",
-    "filter Event-Name BACKGROUND_JOB",
-    "filter Action add-member",
-    "filter Action del-member",
-    "filter Action mute-member",
-    "filter Action unmute-member",
-    "filter Action play-file-done",
-    # Of calls that asked for another call instead of a number, from their CHANNEL_CREATE on; others pass none of these.
-    "filter variable_sip_replaces_call_id /./",
-    "filter Caller-Destination-Number /^answer,/",
-    "filter Event-Name CHANNEL_BRIDGE",
-    "event plain CHANNEL_CREATE CHANNEL_PARK CHANNEL_BRIDGE CHANNEL_HANGUP_COMPLETE BACKGROUND_JOB"
-    " CUSTOM conference::maintenance",
-)
-"""Event Socket commands, sent in this order on every new connection: what a conference controller must see."""
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Which events a link gets: those named in `events`, and those CUSTOM ones whose subclass is in `subclasses`.
+
+    With `filters`, pairs of a header's name and a value or `/regular expression/`, only events that match at least
+    one of them. A link's pings are jobs, so BACKGROUND_JOB must be among the events and pass the filters.
+    """
+
+    events: tuple[str, ...]
+    subclasses: tuple[str, ...] = ()
+    filters: tuple[tuple[str, str], ...] = ()
+
+    def commands(self) -> list[str]:
+        """Event Socket commands, in the order to send them: filters first, so no event comes that they would stop."""
+        custom = ("CUSTOM", *self.subclasses) if self.subclasses else ()
+        filters = [f"filter {header} {value}" for header, value in self.filters]
+        return [*filters, " ".join(("event plain", *self.events, *custom))]
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Seconds between attempts: doubling from `initial` to `maximum`, each cut by up to a half at random."""
+    """Seconds between attempts: they double from `initial` to `maximum`, and each is cut by up to a half at random."""
 
     initial: float
     maximum: float
 
     def delay(self, attempt: int, chance: float) -> float:
-        """For the attempt after `attempt` failed ones in a row, from 0; `chance` is from 0 up to 1."""
+        """The delay after `attempt` failed attempts in a row, from 0 on; `chance` is at least 0 and below 1."""
         # The exponent is capped: a float overflows after a thousand attempts.
-        return min(self.maximum, self.initial * 2.0 ** min(attempt, _FAR)) * (1 - chance / 2)
+        return min(self.maximum, self.initial * 2.0 ** min(attempt, _MAX_DOUBLINGS)) * (1 - chance / 2)
 
 
 class Link:
     """The link to one node. All callbacks run in its greenlet, never two at once, and may wait.
 
-    `on_up(connection)`: authenticated and subscribed. Events that come meanwhile are held; commands work. This is
-    the place to read the node's state. `on_events(events)`: the held ones and all later ones, in order, as many as
-    are queued up to `batch`. `on_down(reason)`: exactly once after each `on_up`, also when that failed; no event of
-    that connection follows.
+    `on_up(connection)` is called once the link is authenticated and subscribed. Commands work from here on, and events
+    are queued until it returns: this is the place to read the node's state. `on_events(events)` gets all events in
+    their order, as many as are queued, up to `batch`. `on_down(reason)` is called exactly once after each `on_up`, even
+    if that raised, and no event of that connection follows.
 
-    If `on_up` or `on_events` raises, what was made of the events is unknown: the link goes down and comes up anew.
-    The same if more than `max_queued` events wait, or the result of a ping does not come within `ping_timeout`
-    seconds; one is sent `ping_interval` seconds after the last one's result, as a job, so that what is tried is the
-    way of the events (`on_events` gets these results, too). A link that was up for at least the maximum delay starts
-    its delays over.
+    The link goes down and comes up again if `on_up` or `on_events` raises, since nobody knows then what became of the
+    events; if more than `max_queued` events wait; and if the result of a ping does not come within `ping_timeout`
+    seconds. The next ping follows `ping_interval` seconds after a result, and `on_events` gets these results, too. A
+    link that was up for at least the maximum delay starts its delays over.
     """
 
     def __init__(
@@ -79,10 +91,10 @@ class Link:
         host: str,
         port: int,
         password: str,
+        subscription: Subscription,
         on_up: Callable[[Connection], None],
         on_events: Callable[[list[Event]], None],
         on_down: Callable[[str], None],
-        subscription: Sequence[str] = SUBSCRIPTION,
         connect_timeout: float = 5.0,
         reply_timeout: float = 5.0,
         ping_interval: float = 1.0,
@@ -98,7 +110,7 @@ class Link:
         self._connect = partial(
             Connection, host, port, password, connect_timeout=connect_timeout, reply_timeout=reply_timeout
         )
-        self._subscription = tuple(subscription)
+        self._subscription = subscription
         self._on_up, self._on_events, self._on_down = on_up, on_events, on_down
         self._ping_interval, self._ping_timeout = ping_interval, ping_timeout
         self._backoff, self._chance = backoff, chance
@@ -111,39 +123,39 @@ class Link:
         self._stopping = Flag()
         self._greenlet: gevent.Greenlet[..., None] | None = None
 
-    # -- what it is now
+    # -- state
 
     @property
     def connection(self) -> Connection | None:
-        """The connection while it is usable: from before `on_up` until it ends."""
+        """The connection, from before `on_up` until it ends; else None."""
         connection = self._connection
         return connection if connection is not None and connection.connected else None
 
     @property
     def state(self) -> State:
-        """`connecting` up to the subscription, `syncing` while `on_up` runs, `up`, `down` between attempts."""
+        """`connecting` up to the subscription, `syncing` while `on_up` runs, then `up`; `down` between attempts."""
         if self._state in ("syncing", "up") and self.connection is None:
             return "down"  # lost, while a callback still runs
         return self._state
 
     @property
     def is_up(self) -> bool:
-        """Whether `on_up` is through and the connection lives."""
+        """Whether `on_up` has returned and the connection lives."""
         return self.state == "up"
 
     def wait_up(self, timeout: float | None = None) -> bool:
-        """Wait until `is_up`, for `timeout` seconds at most. Tells whether it came."""
+        """Wait until `is_up`, for at most `timeout` seconds. Returns `is_up`."""
         return bool(self._up.wait(timeout)) and self.is_up
 
-    # -- from start to stop
+    # -- start and stop
 
     def start(self) -> None:
-        """Begin, in a greenlet of its own. Without effect when begun."""
+        """Start the link's greenlet. Does nothing if it is started already."""
         if self._greenlet is None:
             self._greenlet = gevent.spawn(self._run)
 
     def stop(self, timeout: float = 5.0) -> None:
-        """End for good. A running callback has `timeout` seconds to return, then it is killed."""
+        """End for good. A callback that runs has `timeout` seconds to return, then it is killed."""
         self._stopping.set()
         greenlet = self._greenlet
         if greenlet is None:
@@ -188,10 +200,10 @@ class Link:
         return self._next_delay()
 
     def _subscribe(self, connection: Connection) -> None:
-        for line in self._subscription:
-            reply = connection.send(line)
+        for command in self._subscription.commands():
+            reply = connection.send(command)
             if not reply.text.startswith("+OK"):
-                raise CommandRefused(f"{line!r} was answered {reply.text!r}")
+                raise CommandRefused(f"{command!r} was refused: {reply.text!r}")
 
     def _serve(self, session: "_Session") -> None:
         """From up to down."""
@@ -242,17 +254,17 @@ class Link:
         level = logging.DEBUG if self.last_error == self._reported else logging.WARNING
         self._reported = self.last_error
         log.log(level, "node %s: no link: %s", self.name, error)
-        # A password does not get right by being tried often.
-        return self._next_delay(at_once=not isinstance(error, AuthenticationError))
+        # A wrong password does not become right by being tried often.
+        return self._next_delay(soon=not isinstance(error, AuthenticationError))
 
-    def _next_delay(self, at_once: bool = True) -> float:
-        attempt = self._failures if at_once else _FAR
+    def _next_delay(self, soon: bool = True) -> float:
+        attempt = self._failures if soon else _MAX_DOUBLINGS
         self._failures += 1
         return self._backoff.delay(attempt, self._chance())
 
 
 class _Session:
-    """One connection and its events that are not delivered yet. So none can outlive it."""
+    """One connection, and those of its events that are not delivered yet."""
 
     def __init__(self, connect: Callable[..., Connection], max_queued: int) -> None:
         self.connection = connect(on_event=self._put, on_close=self._closed)
@@ -262,7 +274,7 @@ class _Session:
         self._wake = Flag()
 
     def deliver(self, on_events: Callable[[list[Event]], None], batch: int) -> None:
-        """Until the connection has ended and all that came before is delivered."""
+        """Deliver events until the connection has ended and all that came before is delivered."""
         events = self._events
         while True:
             while events:
@@ -274,7 +286,7 @@ class _Session:
             self._wake.wait()
 
     def end(self, reason: str) -> None:
-        """End it from this side, for a reason that makes what is queued worthless. The first reason counts."""
+        """End the connection from this side, and drop what is queued. The first reason given counts."""
         if not self.reason:
             self.reason = reason
             self._events.clear()
@@ -296,5 +308,5 @@ class _Session:
         self._wake.set()
 
 
-_FAR = 32
-"""An attempt so late that its delay is the maximum."""
+_MAX_DOUBLINGS = 32
+"""More never make a difference: the delay is the maximum long before."""

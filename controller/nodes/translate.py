@@ -22,6 +22,7 @@ from controller.sessions.flags import FLAGS
 from controller.sessions.ids import SessionIds
 from esl.commands import parse_file
 from esl.event import Event
+from esl.link import Subscription
 
 ROOM_ID = re.compile(r"\A[A-Za-z0-9]{5}-room-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 JOB_ID = re.compile(r"\Ap\d\d-\d+-\d+\Z")
@@ -161,3 +162,16 @@ _BY_ACTION: dict[str, _Reader] = {
     "play-file-done": _file_done,
     **{flag.change(on).action: partial(_flag_changed, flag.name, on) for flag in FLAGS for on in (True, False)},
 }
+
+SUBSCRIPTION = Subscription(
+    events=tuple(_BY_NAME),
+    subclasses=("conference::maintenance",),
+    filters=(
+        *(("Event-Name", name) for name in _BY_NAME if name != "CHANNEL_CREATE"),
+        *(("Action", action) for action in _BY_ACTION),
+        # Of calls that asked for another call instead of a number, from their CHANNEL_CREATE on; others pass neither.
+        (REPLACES, "/./"),
+        ("Caller-Destination-Number", "/^answer,/"),
+    ),
+)
+"""The events that `translate` reads, as a link is to ask for them."""

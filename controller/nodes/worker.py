@@ -39,7 +39,7 @@ from controller.nodes.events import (
     SessionEnded,
     SessionParked,
 )
-from controller.nodes.translate import UNASKED, translate
+from controller.nodes.translate import SUBSCRIPTION, UNASKED, translate
 from controller.registry import Node, Registry
 from controller.sessions.ids import SessionIds
 from controller.store import keys
@@ -141,6 +141,7 @@ class NodeWorker:
             host=node.host,
             port=node.port,
             password=node.password,
+            subscription=SUBSCRIPTION,
             on_up=self._up,
             on_events=self._happened,
             on_down=self._down,

@@ -10,10 +10,10 @@ from typing import Any
 import gevent
 import pytest
 
+from controller.translate import SUBSCRIPTION
 from esl.connection import Connection
 from esl.event import Event
 from esl.guards import GUARDS
-from esl.link import SUBSCRIPTION
 from tests.e2e.conftest import Dial
 from tests.e2e.nodes import Node
 from tests.e2e.system import DIDS, Receiver, Switchroom
@@ -131,8 +131,8 @@ def test_an_ordinary_call_fires_no_event_for_this(
     connection = Connection(host, int(port), node.password, on_event=events.append)
     connection.connect()
     try:
-        for line in SUBSCRIPTION:
-            connection.send(line)
+        for command in SUBSCRIPTION.commands():
+            connection.send(command)
         session, call = dial()
         channel = node.channel(caller_of(room_service, session))
         join(session, new_room())

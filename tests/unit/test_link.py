@@ -8,11 +8,16 @@ from gevent.queue import Queue
 from esl.connection import Connection
 from esl.errors import ConnectionLost
 from esl.event import Event
-from esl.link import SUBSCRIPTION, Backoff, Link
+from esl.link import Backoff, Link, Subscription
 from tests.unit.fakenode import LIMIT, PASSWORD, FakeNode, Peer, event, wait
 
 QUICK = Backoff(0.001, 0.002)
 FOREVER = 3600.0
+SUBSCRIPTION = Subscription(
+    events=("CHANNEL_PARK", "BACKGROUND_JOB"),
+    subclasses=("conference::maintenance", "sofia::register"),
+    filters=(("Event-Name", "BACKGROUND_JOB"), ("Action", "/-member$/")),
+)
 
 
 class Owner:
@@ -22,7 +27,12 @@ class Owner:
         self.told = Queue()
         self.on_up = lambda connection: connection.api("status")
         self.on_events = lambda events: None
-        options = {"password": PASSWORD, "backoff": QUICK, "ping_interval": FOREVER} | options
+        options = {
+            "password": PASSWORD,
+            "subscription": SUBSCRIPTION,
+            "backoff": QUICK,
+            "ping_interval": FOREVER,
+        } | options
         self.link = Link(
             name="acW68",
             host=node.host,
@@ -91,20 +101,20 @@ def test_up_with_the_subscription():
         assert (link.state, link.is_up, link.last_error) == ("up", True, "")
         assert link.connection is not None
         assert link.connection.api("status") == "+OK\n"
-        assert asked == list(SUBSCRIPTION)
+        assert asked == [
+            "filter Event-Name BACKGROUND_JOB",
+            "filter Action /-member$/",
+            "event plain CHANNEL_PARK BACKGROUND_JOB CUSTOM conference::maintenance sofia::register",
+        ]
         link.stop()
         assert (link.state, link.is_up, link.connection) == ("down", False, None)
         assert owner.rest() == [("down", "stopped")]
 
 
-def test_the_subscription_is_what_a_controller_needs():
-    filters = [line for line in SUBSCRIPTION if line.startswith("filter ")]
-    assert len(filters) == 11
-    # The filters first: not one event too many.
-    assert SUBSCRIPTION[: len(filters)] == tuple(filters)
-    (events,) = SUBSCRIPTION[len(filters) :]
-    assert events.startswith("event plain ")
-    assert events.endswith(" CUSTOM conference::maintenance")
+def test_a_subscription_without_custom_events_and_filters():
+    assert Subscription(events=("CHANNEL_PARK", "BACKGROUND_JOB")).commands() == [
+        "event plain CHANNEL_PARK BACKGROUND_JOB"
+    ]
 
 
 def test_events_wait_for_on_up_and_keep_their_order():
@@ -325,7 +335,7 @@ def test_a_refused_subscription():
     with FakeNode(node) as fake, Owner(fake) as owner:
         while fake.connections < 3:
             fake.connected.get(timeout=LIMIT)
-        assert "was answered '-ERR permission denied'" in owner.link.last_error
+        assert "was refused: '-ERR permission denied'" in owner.link.last_error
         assert not owner.link.wait_up(0)
         assert owner.rest() == []
 
@@ -333,7 +343,7 @@ def test_a_refused_subscription():
 def test_a_node_that_goes_before_on_up():
     def node(peer):
         peer.greet()
-        for _ in SUBSCRIPTION[1:]:
+        for _ in SUBSCRIPTION.commands()[1:]:
             peer.command()
             peer.reply("+OK")
         peer.command()
