@@ -111,11 +111,11 @@ def _originate(node: Node, argument: str) -> str:
 # Lists
 
 
-def _module_rows(node: Node, wanted: str | None) -> list[dict[str, str]]:
+def _module_rows(node: Node, only: str | None) -> list[dict[str, str]]:
     return [
         {"type": kind, "name": name, "ikey": module, "filename": f"/usr/lib/freeswitch/mod/{module}.so"}
         for module, (kind, names) in sorted(INTERFACES.items())
-        if module in node.modules and wanted in (None, kind)
+        if module in node.modules and only in (None, kind)
         for name in names.split()
     ]
 
@@ -164,13 +164,13 @@ def _status(node: Node, _argument: str) -> str:
         "milliseconds": 1000,
         "microseconds": 1,
     }
-    told = []
+    parts = []
     for unit, size in units.items():
         number, micros = divmod(micros, size)
-        told.append(f"{number} {unit[:-1] if number == 1 else unit}")
+        parts.append(f"{number} {unit[:-1] if number == 1 else unit}")
     calls = len(node.channels)
     return (
-        f"UP {', '.join(told)}\n"
+        f"UP {', '.join(parts)}\n"
         f"FreeSWITCH (Version {VERSION}) is ready\n"
         f"{node.sessions_so_far} session(s) since startup\n"
         f"{calls} session(s) - peak {calls}, last 5min {calls} \n"

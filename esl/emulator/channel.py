@@ -13,7 +13,7 @@ from esl.emulator import sip
 from esl.emulator.clock import AnyClock, Timer
 from esl.emulator.wire import Headers, atoi, split, time_headers
 
-# Seconds between a command that tells a call to go elsewhere and the call's going: one 20 ms frame, and waking up.
+# Seconds from a command that moves or ends a call to the moment when the call goes: one 20 ms frame, and waking up.
 # In the traces an UNPARK is seen 21.7 to 23.7 ms after its uuid_transfer, and a BYE 21.3 ms after its uuid_kill.
 SESSION_LAG = 0.0205
 # The same for one who is kicked: in the traces it takes a SIP call 31 to 42 ms to leave (03, 09).
@@ -40,7 +40,7 @@ CODECS = {"PCMU": ("8000", "64000"), "L16": ("8000", "128000")}  # rate and bits
 
 @dataclass(frozen=True)
 class CallerProfile:
-    """Who calls whom, as `Caller-` headers tell it. Empty values are left out of the events."""
+    """Who calls whom, as the `Caller-` headers say. Empty values are left out of the events."""
 
     direction: str
     destination: str
@@ -145,7 +145,7 @@ class Channel:
         self.sounding_since = 0.0  # seconds since the epoch: the phase of its 20 ms frames
         self._timers: list[Timer] = []
 
-    # What tests and the rest of the emulator ask
+    # For tests and the rest of the emulator
 
     @property
     def state(self) -> str:
@@ -193,7 +193,7 @@ class Channel:
     # Events
 
     def headers(self) -> Headers:
-        """The headers that tell the state of this channel, in the order of the node."""
+        """The headers that describe this channel, in the order of the node."""
         return [
             ("Channel-State", self.running),
             ("Channel-Call-State", self.call_state),
@@ -308,10 +308,10 @@ class Channel:
             self.call_state = "ACTIVE"
 
     def after_answer(self) -> None:
-        """What the answer still brings about, once the event is out."""
+        """What the answer does after its event is fired."""
 
     def before_park(self) -> None:
-        """What happens before the parking is told."""
+        """What happens before CHANNEL_PARK is fired."""
 
     def take_over(self, app: str, data: str) -> None:
         """An outbound leg was answered and now runs an application itself: caller and callee change places."""
@@ -461,7 +461,7 @@ class Channel:
 
     def _ending(self, cause: str) -> Iterator[None]:
         """The stages of a call's end, one at each step."""
-        self.tell_far_end()
+        self.hang_up_far_end()
         lent_its_sound = self.leave() or self.app == "sofia_sla"
         self.set(*self.farewell())
         if lent_its_sound:
@@ -527,8 +527,8 @@ class Channel:
         self.joined_to = self.node.channels.get(channel_uuid)
         return self.joined_to is not None
 
-    def tell_far_end(self) -> None:
-        """Let a far end on another emulated node know, if it was not the one who hung up."""
+    def hang_up_far_end(self) -> None:
+        """End the call on the other emulated node, too, unless it was that one which hung up."""
 
     def farewell(self) -> sip.Variables:
         """The variables that the signalling of the end leaves, before the last events."""

@@ -106,13 +106,13 @@ def _volume(way: str) -> Callable[[Member, list[str]], str]:
     return act
 
 
-def _dismiss(word: str, answer: str) -> Callable[[Member, list[str]], str]:
+def _dismiss(word: str, printed: str) -> Callable[[Member, list[str]], str]:
     """A subcommand that ends a membership: the call goes on with its next application a frame later."""
 
     def act(member: Member, _values: list[str]) -> str:
         member.emit(f"{word}-member")
         member.conference.dismiss(member)
-        return f"+OK {answer} {member.id}\n"
+        return f"+OK {printed} {member.id}\n"
 
     return act
 
@@ -217,13 +217,13 @@ def _pause_record(word: str) -> Callable[[Conference, list[str]], str]:
         if not given:
             raise Misused
         path = given[0]
-        answer = f"+OK {word.capitalize()} recording file {path}\n"
+        printed = f"+OK {word.capitalize()} recording file {path}\n"
         recording = conference.recordings.get(path)
         if recording is None:
-            return f"{answer}-ERR non-existant recording '{path}'\n"
+            return f"{printed}-ERR non-existant recording '{path}'\n"
         getattr(recording, word)(conference.node.clock.now())
         conference.emit(f"{word}-recording", after=[("Path", path), ("Other-Recordings", "true")])
-        return answer
+        return printed
 
     return act
 
@@ -265,8 +265,8 @@ def _listed(member: Member, delimiter: str) -> str:
     }
     profile = member.channel.profile
     row = [member.id, member.channel.name, member.uuid, profile.name, profile.number]
-    told = "|".join(word for word, true in words.items() if true)
-    return delimiter.join(map(str, [*row, told, member.volume_in, member.volume_out, ENERGY_LEVEL])) + "\n"
+    listed = "|".join(word for word, true in words.items() if true)
+    return delimiter.join(map(str, [*row, listed, member.volume_in, member.volume_out, ENERGY_LEVEL])) + "\n"
 
 
 def _list(conference: Conference, given: list[str]) -> str:
@@ -403,10 +403,10 @@ def _summary(conference: Conference) -> str:
         **dict.fromkeys(("running", "answered", "enforce_min", "dynamic", "exit_sound", "enter_sound"), True),
         "recording": bool(conference.recordings),
     }
-    told = "|".join(flag for flag, true in flags.items() if true)
+    listed = "|".join(flag for flag, true in flags.items() if true)
     locked = " locked" if conference.locked else ""
     plural = "" if count == 1 else "s"
-    return f"+OK Conference {conference.name} ({count} member{plural} rate: {RATE}{locked} flags: {told})\n"
+    return f"+OK Conference {conference.name} ({count} member{plural} rate: {RATE}{locked} flags: {listed})\n"
 
 
 NODE_COMMANDS: dict[str, Callable[[Node, list[str]], str]] = {
@@ -424,7 +424,7 @@ TARGET = re.compile(r"sofia/[^/]+/(?P<user>[^@]+)@(?P<ip>[^:;]+)(?::(?P<port>\d+
 
 
 def _bgdial(node: Node, room: str, given: list[str]) -> str:
-    """`bgdial {variables}sofia/PROFILE/USER@HOST:PORT NUMBER NAME`: a call out whose answer joins the room."""
+    """`bgdial {variables}sofia/PROFILE/USER@HOST:PORT NUMBER NAME`: a call out which, once answered, joins the room."""
     if not given:
         return "-ERR Bad Args\n"
     variables, dial = split_params(given[0])

@@ -51,7 +51,7 @@ class SipCall(Channel):
         if self.far:
             self.far.sound(audible)
 
-    def tell_far_end(self) -> None:
+    def hang_up_far_end(self) -> None:
         if self.far and not self.ended_from_outside:
             self.far.end(self.hangup_cause or "", received=True)
 
@@ -183,7 +183,7 @@ class OutboundCall(SipCall):
 
 
 class LoopbackLeg(Channel):
-    """One leg of `loopback/NUMBER/CONTEXT`: `a` runs what `originate` was told, `b` goes through the dialplan."""
+    """One leg of `loopback/NUMBER/CONTEXT`: `a` runs what `originate` was given, `b` goes through the dialplan."""
 
     leave_lag = SESSION_LAG  # (16)
 
@@ -232,7 +232,7 @@ class LoopbackLeg(Channel):
         super().answer()
 
     def run(self, app: str, data: str) -> None:
-        """Run the application `originate` was told; a tone played is what the other leg sounds like."""
+        """Run the application that `originate` was given. A tone that it plays is the sound of the other leg."""
         self.take_over(app, data)
         sound = generated(data) if app == "playback" else None
         if sound:

@@ -17,7 +17,7 @@ from typing import Protocol
 import gevent
 
 BITS_PER_BYTE = 8
-MP3_BITS_PER_SECOND = 128_000  # assumed when no frame header tells
+MP3_BITS_PER_SECOND = 128_000  # assumed when no frame header says
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Sound:
 
 
 class Media(Protocol):
-    """`fetch` answers None for what cannot be played. It may block the calling greenlet, as a download does."""
+    """`fetch` returns None for what cannot be played. It may block the calling greenlet, as a download does."""
 
     def fetch(self, url: str) -> Sound | None: ...
 
@@ -83,8 +83,8 @@ class HttpMedia:
 
     def _download(self, url: str) -> tuple[bytes, str]:
         with urllib.request.urlopen(url, timeout=self.timeout) as response:  # noqa: S310 (the caller checks the scheme)
-            told = extension(url) or KINDS.get(response.headers.get_content_type(), "")
-            return self._limited(response.read(self.max_bytes + 1)), told
+            kind = extension(url) or KINDS.get(response.headers.get_content_type(), "")
+            return self._limited(response.read(self.max_bytes + 1)), kind
 
     def _load(self, path: str) -> tuple[bytes, str]:
         with Path(path).open("rb") as file:
@@ -129,7 +129,7 @@ def _measure_wav(data: bytes) -> Sound | None:
     return Sound(len(chunks.get(b"data", b"")) / bytes_per_second, rate=rate)
 
 
-# Layer III of MPEG 1, and of the lower rates that MPEG 2 and 2.5 added: by the two bits that tell them apart.
+# Layer III of MPEG 1, and of the lower rates that MPEG 2 and 2.5 added: by the two bits in which they differ.
 MP3_KBITS = {
     3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
     2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),

@@ -144,7 +144,7 @@ class Node:
         body: str | None = None,
         source: str | None = None,
     ) -> None:
-        """Fire an event: number it, and hand it to every listener that wants it."""
+        """Fire an event: number it, and offer it to every listener that subscribed to its kind."""
         sequence = next(self._sequence)
         listeners = [listener for listener in self.listeners if listener.subscribed(name, subclass)]
         if listeners:

@@ -125,8 +125,8 @@ class Session:
         """Filters are alternatives; one whose value begins with `-` keeps away what the others would let through."""
         passes = not self.filters
         for header, value in self.filters:
-            told = event.get(header)
-            if told is not None and _matches(value.lstrip("+- "), told):
+            found = event.get(header)
+            if found is not None and _matches(value.lstrip("+- "), found):
                 if value.startswith("-"):
                     return False
                 passes = True
@@ -244,9 +244,9 @@ class Session:
     def _delete_filter(self, what: str) -> bytes:
         header, _, value = what.partition(" ")
         self.filters = [
-            (name, wanted)
-            for name, wanted in self.filters
-            if header.lower() != "all" and (name.lower() != header.lower() or value not in ("", wanted))
+            (name, pattern)
+            for name, pattern in self.filters
+            if header.lower() != "all" and (name.lower() != header.lower() or value not in ("", pattern))
         ]
         return wire.reply(f"+OK filter deleted. [{header}][{value}]")
 
@@ -272,12 +272,12 @@ class Session:
         return wire.reply("-ERR not controlling a session")
 
 
-def _matches(wanted: str, value: str) -> bool:
+def _matches(pattern: str, value: str) -> bool:
     """Whether a filter's value, plain in any case or `/a regular expression/`, fits a header's."""
-    if len(wanted) < 2 or not wanted.startswith("/"):
-        return wanted.lower() == value.lower()
+    if len(pattern) < 2 or not pattern.startswith("/"):
+        return pattern.lower() == value.lower()
     try:
-        return re.search(wanted.strip("/"), value) is not None
+        return re.search(pattern.strip("/"), value) is not None
     except re.error:
         return False
 

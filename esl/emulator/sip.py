@@ -283,7 +283,7 @@ def bye_received(invite: Invite, cause: str) -> Variables:
 
 
 def dialled(invite: Invite, node: Address, target: Address, channel_name: str) -> Variables:
-    """The node has sent an INVITE. What `originate` was told goes between the two halves: see `offered`."""
+    """The node has sent an INVITE. What `originate` was given goes between the two halves: see `offered`."""
     return [
         ("sip_local_network_addr", node.ip),
         ("sip_profile_name", "internal"),

@@ -1,4 +1,4 @@
-"""Where in FreeSWITCH's source every kind of event is fired: file, function, line, as the events of 1.11.1 tell."""
+"""Where in FreeSWITCH's source every kind of event is fired: file, function, line, as the events of 1.11.1 say."""
 
 _STATE_MACHINE = "switch_core_state_machine.c"
 _API = "conference_api.c"

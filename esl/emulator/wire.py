@@ -68,7 +68,7 @@ class Event:
 
 
 def time_headers(micros: int) -> Headers:
-    """The three ways in which an event tells its time, from microseconds since the epoch."""
+    """The three ways in which an event gives its time, from microseconds since the epoch."""
     moment = datetime.fromtimestamp(micros // 1_000_000, UTC)
     return [
         ("Event-Date-Local", f"{moment:%Y-%m-%d %H:%M:%S}"),

@@ -50,7 +50,7 @@ class Peer:
     def reply(self, text: str, *more: str) -> None:
         self.send("".join(f"{line}\n" for line in ("Content-Type: command/reply", f"Reply-Text: {text}", *more, "")))
 
-    def answer(self, text: str) -> None:
+    def respond(self, text: str) -> None:
         self.send(f"Content-Type: api/response\nContent-Length: {len(text.encode())}\n\n{text}")
 
     def event(self, name: str, body: str = "", **headers: str) -> None:
@@ -71,11 +71,11 @@ class Peer:
         return commands
 
     def serve(self) -> None:
-        """Answer every further command, until the client leaves."""
+        """Reply to every further command, until the client leaves."""
         while True:
             line = self.command()[0]
             if line.startswith("api "):
-                self.answer("+OK\n")
+                self.respond("+OK\n")
             else:
                 self.reply("+OK")
 

@@ -67,9 +67,9 @@ def test_connect_authenticate_ask():
     def node(peer):
         peer.greet()
         peer.expect("api status")
-        peer.answer("UP 0 years\n")
+        peer.respond("UP 0 years\n")
         peer.expect("api uptime")
-        peer.answer("")
+        peer.respond("")
         peer.expect("filter Action add-member")
         peer.reply("+OK filter added. [Action]=[add-member]")
         peer.expect("exit")
@@ -248,8 +248,8 @@ def test_a_waiter_that_gave_up_leaves_its_reply_to_nobody():
         peer.expect("api one")
         peer.expect("api two")
         wait(may_answer)
-        peer.answer("1")
-        peer.answer("2")
+        peer.respond("1")
+        peer.respond("2")
         peer.hold()
 
     with FakeNode(node) as fake:
@@ -296,7 +296,7 @@ def test_what_is_not_event_socket():
 
 @pytest.mark.parametrize("line", ["", "status\n\napi shutdown", "status\rx", "status\0"])
 def test_a_command_is_one_line(line):
-    with FakeNode(script(lambda peer: (peer.expect("api status"), peer.answer("fine")))) as fake:
+    with FakeNode(script(lambda peer: (peer.expect("api status"), peer.respond("fine")))) as fake:
         client = connect(fake)
         if line:
             with pytest.raises(ValueError, match="one line"):
@@ -327,7 +327,7 @@ def test_long_commands_arrive_whole_and_apart():
         for _ in long:
             (line,) = peer.command()
             got.append(line)
-            peer.answer(line[-1])
+            peer.respond(line[-1])
         peer.hold()
 
     with FakeNode(node) as fake:
@@ -368,7 +368,7 @@ def test_jobs_sent_back_to_back():
         for uuid in UUIDS:
             peer.reply(f"+OK Job-UUID: {uuid}", f"Job-UUID: {uuid}")
         peer.expect("api last")
-        peer.answer("in its place")
+        peer.respond("in its place")
         peer.hold()
 
     with FakeNode(node) as fake:
@@ -568,7 +568,7 @@ def test_frames_that_nobody_asked_for_are_passed_over():
         peer.send("Content-Type: text/event-json\nContent-Length: 2\n\n{}")
         peer.event("CUSTOM")
         peer.expect("api status")
-        peer.answer("fine")
+        peer.respond("fine")
         peer.hold()
 
     with FakeNode(node) as fake:
@@ -652,7 +652,7 @@ def test_a_disconnect_notice_ends_it():
 
 def test_a_lingering_notice_does_not():
     notice = "Content-Type: text/disconnect-notice\nContent-Disposition: linger\nContent-Length: 3\n\nbye"
-    with FakeNode(script(lambda peer: (peer.send(notice), peer.command(), peer.answer("fine")))) as fake:
+    with FakeNode(script(lambda peer: (peer.send(notice), peer.command(), peer.respond("fine")))) as fake:
         assert connect(fake).api("status") == "fine"
 
 

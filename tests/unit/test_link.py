@@ -78,7 +78,7 @@ def ready(peer: Peer) -> None:
     """Up to the end of on_up."""
     subscribed(peer)
     peer.expect("api status")
-    peer.answer("UP 0 years")
+    peer.respond("UP 0 years")
 
 
 def served(peer: Peer) -> None:
@@ -123,7 +123,7 @@ def test_events_wait_for_on_up_and_keep_their_order():
         peer.send(numbered(1, 2, 3))
         peer.expect("api conference json_list")
         peer.send(numbered(4))
-        peer.answer("[]")
+        peer.respond("[]")
         peer.send(numbered(5))
         peer.hold()
 
@@ -405,7 +405,7 @@ def test_as_many_as_may_wait_do():
         subscribed(peer)
         peer.send(numbered(*range(10)))
         peer.expect("api status")
-        peer.answer("fine")
+        peer.respond("fine")
         peer.hold()
 
     with FakeNode(node) as fake:
