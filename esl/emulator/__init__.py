@@ -19,7 +19,7 @@ given: a protocol at its head, which `Node` fulfils.
     server                         the connections of Event Socket clients
     emulator                       all of it, with what a test does to a node
 
-It shares no code with the client in `esl`, which would repeat the client's mistakes.
+It shares no code with the client in `esl`: a mistake that both made would not show.
 """
 
 from esl.emulator.channel import Channel
