@@ -41,6 +41,7 @@ from controller.nodes.events import (
 )
 from controller.nodes.translate import SUBSCRIPTION, UNASKED, translate
 from controller.registry import Node, Registry
+from controller.sessions.flags import FLAGS
 from controller.sessions.ids import SessionIds
 from controller.store import keys
 from controller.store.store import BEGINNING, Kind, Step, Store, tell_endings
@@ -82,8 +83,6 @@ RENDER: dict[str, Callable[[Node, dict[str, Any]], esl.Command]] = {
     "join": lambda node, c: esl.Join(c["channel"], c["room"], node.profile),
     "kick": lambda _, c: esl.Kick(c["room"], c["member_id"]),
     "kick_all": lambda _, c: esl.Kick(c["room"], "all"),
-    "mute": lambda _, c: esl.MemberCommand(c["room"], c["member_id"], "mute"),
-    "unmute": lambda _, c: esl.MemberCommand(c["room"], c["member_id"], "unmute"),
     "pause": lambda _, c: esl.PausePlay(c["room"]),
     "stop": lambda _, c: esl.StopPlay(c["room"]),
     "volume": lambda _, c: esl.FileVolume(c["room"], c["volume"]),
@@ -93,6 +92,11 @@ RENDER: dict[str, Callable[[Node, dict[str, Any]], esl.Command]] = {
         c["url"],
         {"operation_id": c["operation"], "url_index": c["index"], "vol": c["volume"]},
     ),
+    **{
+        change.command: lambda _, c: esl.MemberCommand(c["room"], c["member_id"], c["op"])
+        for flag in FLAGS
+        for change in (flag.on, flag.off)
+    },
 }
 
 

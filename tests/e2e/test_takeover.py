@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 import pytest
 
-from controller.translate import SUBSCRIPTION
+from controller.nodes.translate import SUBSCRIPTION
 from esl.connection import Connection
 from esl.event import Event
 from esl.guards import GUARDS
