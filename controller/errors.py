@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from controller.sessions.flags import CHANGES
+
 
 class Refused(Exception):
     """A command or query that was not carried out and changed nothing.
@@ -35,10 +37,6 @@ REASONS: dict[str, str] = {
     " characters.",
     "still_joining": "Session is still joining the conference. Wait for conference.member.joined.",
     "leaving": "Session is leaving the conference. Wait for conference.member.left.",
-    "already_muted": "Member is already muted",
-    "already_unmuted": "Member is already unmuted",
-    "mute_pending": "Member is already being muted. A webhook follows when the media node confirms it.",
-    "unmute_pending": "Member is already being unmuted. A webhook follows when the media node confirms it.",
     "command_uid_taken": "command_uid was used for another command within the last minute. Use a new one.",
     "nothing_playing": "Nothing is playing in the conference room. Use play first.",
     "quota_exceeded": "A quota of the application is used up. Free some of it, or ask the operator for more.",
@@ -53,4 +51,10 @@ REASONS: dict[str, str] = {
     "node_down": "The media node is not reachable. Try again in a few seconds.",
     "no_node": "No media node is available. Try again in a few seconds.",
     "store_full": "The store is full. Requests that end or read something still work; try this one again later.",
+    **{flag.change(on).already: f"Member is already {flag.change(on).done}" for flag, on in CHANGES},
+    **{
+        flag.change(on).pending: f"Member is already being {flag.change(on).done}."
+        " A webhook follows when the media node confirms it."
+        for flag, on in CHANGES
+    },
 }

@@ -1,8 +1,11 @@
-"""How much an app may have at a time. The step that would exceed a quota refuses."""
+"""How much an app may have at a time, and how often it may ask. The step that would exceed a limit refuses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.sessions.flags import FLAGS
 
 MEBIBYTE = 1 << 20
 
@@ -24,3 +27,21 @@ def check_quotas(own: Mapping[str, int]) -> None:
             raise ValueError(f"{name} is no quota; there are {', '.join(QUOTAS)}")
         if most < 0:
             raise ValueError(f"{name} must be zero or more")
+
+
+# Group -> milliseconds until the next command of the group to the same room, session or app. From the API reference.
+COOLDOWNS: dict[str, int] = {
+    "conf_play": 2000,
+    "conference_control": 200,
+    "conference": 2000,
+    "webhook_test": 2000,
+    **{flag.cooldown: 2000 for flag in FLAGS},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How often. `requests_per_second`: for each app."""
+
+    requests_per_second: int = 100
+    cooldowns: Mapping[str, int] = field(default_factory=COOLDOWNS.copy)

@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.text import Text
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from controller.controller import Limits
+from controller.limits import Limits
 from esl.emulator import Emulator
 from switchroom.config import load
 from switchroom.logs import escaped

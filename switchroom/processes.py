@@ -19,7 +19,8 @@ from typing import Protocol
 import gevent
 import structlog
 
-from controller.controller import Controller, Limits
+from controller.controller import Controller
+from controller.limits import Limits
 from controller.errors import StoreUnavailable
 from controller.nodes.worker import Worker
 from controller.registry import Registry

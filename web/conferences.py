@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from controller.commands import (
     CreateRoom,
     DeleteRoom,
@@ -11,6 +9,7 @@ from controller.commands import (
     ListMembers,
     ListRooms,
     Play,
+    Playback,
     SetVolume,
     StopPlayback,
     TogglePause,
@@ -38,6 +37,7 @@ from web.schemas import (
     RoomPath,
     VolumeBody,
     VolumeSet,
+    flags_of,
 )
 from web.times import iso
 
@@ -113,7 +113,10 @@ def list_members(path: RoomPath, query: MemberPage) -> Answer:
         if refused.code == "room_forbidden":
             raise Refused("room_not_found") from None
         raise
-    members = [{name: row[name] for name in ("uuid", "did", "caller_id", "muted")} for row in answer["rows"]]
+    members = [
+        {"uuid": row["session_id"], "did": row["did"], "caller_id": row["caller_id"], **flags_of(row)}
+        for row in answer["rows"]
+    ]
     cursor = cursors().seal(answer["cursor"], *scope)
     return {"room_id": path.room_id, "members": members, "cursor": cursor}, 200
 
@@ -134,7 +137,7 @@ def delete_room(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     "/<room_id>/play",
     answers={202: PlayStarted},
     refuses=(*_ROOM, "too_many_operations", "quota_exceeded", "store_full", "node_down", "url_refused"),
-    cooldown="conf_play",
+    cooldown=Play.cooldown,
     details={
         "quota_exceeded": {"quota": "operations", "limit": 1000, "used": 1000},
         "url_refused": {"fields": [{"field": "urls.0", "problem": "leads to an address that is not public"}]},
@@ -154,7 +157,7 @@ def play(path: RoomPath, body: PlayBody) -> Answer:
     "/<room_id>/pause",
     answers={202: PauseToggled},
     refuses=(*_ROOM, "nothing_playing", "quota_exceeded", "store_full", "node_down"),
-    cooldown="conference_control",
+    cooldown=TogglePause.cooldown,
 )
 def pause(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     """Pause playback, or resume it.
@@ -169,7 +172,7 @@ def pause(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     "/<room_id>/stop",
     answers={202: PlaybackStopped},
     refuses=(*_ROOM, "node_down"),
-    cooldown="conference_control",
+    cooldown=StopPlayback.cooldown,
 )
 def stop(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     """Stop all playback in a room, also what waits.
@@ -184,7 +187,7 @@ def stop(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
     "/<room_id>/volume",
     answers={202: VolumeSet},
     refuses=(*_ROOM, "quota_exceeded", "store_full", "node_down"),
-    cooldown="conference_control",
+    cooldown=SetVolume.cooldown,
 )
 def set_volume(path: RoomPath, body: VolumeBody) -> Answer:
     """Set the volume of a room's playback, now and later.
@@ -194,5 +197,5 @@ def set_volume(path: RoomPath, body: VolumeBody) -> Answer:
     return _playback(execute(SetVolume(app_id=app_id(), room_id=path.room_id, volume=body.volume)))
 
 
-def _playback(answer: dict[str, Any]) -> Answer:
+def _playback(answer: Playback) -> Answer:
     return {"operation_id": answer["operation_id"], "status": answer["status"]}, 202

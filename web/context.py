@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from flask import Flask, current_app, request
 
 if TYPE_CHECKING:
     from controller.commands import Command
+    from controller.controller import Health
     from web.clients import Failures
     from web.cursor import Cursors
+
+Answer = TypeVar("Answer")
 
 _KEY = "switchroom"
 
@@ -31,9 +34,9 @@ class Controller(Protocol):
 
     def admit(self, app_id: str, size: int = 0) -> None: ...
 
-    def execute(self, command: Command) -> dict[str, Any]: ...
+    def execute(self, command: Command[Answer]) -> Answer: ...
 
-    def health(self) -> dict[str, Any]: ...
+    def health(self) -> Health: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def failures() -> Failures:
     return _context().failures
 
 
-def execute(command: Command) -> dict[str, Any]:
+def execute(command: Command[Answer]) -> Answer:
     return _context().controller.execute(command)
 
 

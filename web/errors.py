@@ -14,6 +14,7 @@ from flask_openapi3.types import ResponseDict
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from controller.errors import REASONS, Refused, StoreUnavailable
+from controller.sessions.flags import CHANGES
 from controller.webhooks.types import ROOM
 from web import context
 
@@ -33,10 +34,7 @@ STATUS: dict[str, int] = {
     "other_node": 409,
     "still_joining": 409,
     "leaving": 409,
-    "already_muted": 409,
-    "already_unmuted": 409,
-    "mute_pending": 409,
-    "unmute_pending": 409,
+    **{refusal: 409 for flag, on in CHANGES for refusal in (flag.change(on).already, flag.change(on).pending)},
     "command_uid_taken": 409,
     "nothing_playing": 409,
     "quota_exceeded": 409,

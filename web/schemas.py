@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,9 +16,12 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    create_model,
 )
 from pydantic_core import CoreSchema, core_schema
 
+from controller.ids import ROOM_ID, SESSION_ID, WEBHOOK_ID
+from controller.sessions.flags import FLAGS, Change
 from controller.webhooks.connection import parse_url
 from controller.webhooks.endpoint import matches
 from controller.webhooks.types import AUDIO, OPERATION, ROOM, SESSION, TYPES
@@ -27,10 +31,6 @@ from web.times import parse_ms
 _MOMENT = "2026-05-06T12:34:56.789Z"
 _WEBHOOK = "msg_p07-1795374235886-0"
 _HOOKS = "https://app.example.com/hooks"
-
-_UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-SESSION_ID = f"[A-Za-z0-9]{{5}}-{_UUID}"
 
 MAX_ROOMS = 200
 MAX_MEMBERS = 1000
@@ -130,7 +130,7 @@ def _moment(text: str) -> str:
 
 RoomId = Annotated[
     str,
-    _Form(f"[A-Za-z0-9]{{5}}-room-{_UUID4}", len(ROOM), f"must be the id of a room, such as {ROOM}"),
+    _Form(ROOM_ID.pattern, len(ROOM), f"must be the id of a room, such as {ROOM}"),
     Field(description="The room's id."),
     _example(ROOM),
 ]
@@ -224,7 +224,7 @@ class SessionPath(BaseModel):
         str,
         Field(
             description="The session's id.",
-            json_schema_extra={"pattern": f"^{SESSION_ID}$", "example": SESSION},
+            json_schema_extra={"pattern": f"^{SESSION_ID.pattern}$", "example": SESSION},
         ),
     ]
 
@@ -288,7 +288,7 @@ class WebhookPath(BaseModel):
         str,
         Field(
             description="The webhook's id.",
-            json_schema_extra={"pattern": "^msg_p[0-9]{2}-[0-9]{1,15}-[0-9]{1,15}$", "example": _WEBHOOK},
+            json_schema_extra={"pattern": f"^{WEBHOOK_ID.pattern}$", "example": _WEBHOOK},
         ),
     ]
 
@@ -439,18 +439,19 @@ class LeaveStarted(BaseModel):
     room_id: RoomId
 
 
-class MuteStarted(BaseModel):
-    status: Literal["muted"]
-    room_id: RoomId
+def flag_changing(change: Change) -> type[BaseModel]:
+    """What is answered when a flag of a member is about to change."""
+    status: Any = Literal[change.done]
+    return create_model(f"{change.command.capitalize()}Started", status=(status, ...), room_id=(RoomId, ...))
 
 
-class UnmuteStarted(BaseModel):
-    status: Literal["unmuted"]
-    room_id: RoomId
+def flags_of(row: Mapping[str, object]) -> dict[str, object]:
+    """A member's flags, by their names."""
+    return {flag.name: row[flag.name] for flag in FLAGS}
 
 
 class Session(BaseModel):
-    uuid: Annotated[str, Field(pattern=f"^{SESSION_ID}$", description="The session's id."), _example(SESSION)]
+    uuid: Annotated[str, Field(pattern=f"^{SESSION_ID.pattern}$", description="The session's id."), _example(SESSION)]
     did: Annotated[str, Field(description="The number called."), _example("747713001")]
     caller_id: Annotated[str, _example("527121102")]
     state: State

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from typing import Any, TypedDict
 
-from controller.commands import GetSession, Join, Leave, ListSessions, Mute, SessionCommand, Unmute
+from controller.commands import GetSession, Join, Leave, ListSessions, Membership, Session, SetFlag
 from controller.errors import Refused
+from controller.ids import SESSION_ID
+from controller.sessions.flags import CHANGES, Flag
+from web import schemas
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
 from web.resource import Answer, Resource
 from web.schemas import (
     MAX_SESSIONS,
-    SESSION_ID,
     AlreadyJoined,
     CommandBody,
     JoinBody,
     JoinStarted,
     LeaveStarted,
-    MuteStarted,
-    Session,
     SessionList,
     SessionPage,
     SessionPath,
-    UnmuteStarted,
+    flag_changing,
+    flags_of,
 )
 from web.times import iso
 
@@ -31,8 +31,6 @@ _SESSION = ("session_not_found", "session_forbidden")
 _COMMAND = (*_SESSION, "command_uid_taken", "leaving", "node_down")
 _MEMBERSHIP = (*_COMMAND, "not_in_room", "still_joining")
 _STATUS = {"joining": 202, "already_joined": 200}
-
-_session_form = re.compile(SESSION_ID).fullmatch
 
 sessions = Resource("sessions", "Call legs and their membership of rooms.", url_prefix=f"{API_PREFIX}/sessions")
 
@@ -57,7 +55,7 @@ def list_sessions(query: SessionPage) -> Answer:
     return {"sessions": rows, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
 
 
-@sessions.serves("GET", "/<uuid>", answers={200: Session}, refuses=_SESSION)
+@sessions.serves("GET", "/<uuid>", answers={200: schemas.Session}, refuses=_SESSION)
 def get_session(path: SessionPath) -> Answer:
     """Show a session."""
     return _session(execute(GetSession(app_id=app_id(), session_id=_known_form(path)))), 200
@@ -76,7 +74,7 @@ def get_session(path: SessionPath) -> Answer:
         "quota_exceeded",
         "store_full",
     ),
-    cooldown="conference",
+    cooldown=Join.cooldown,
 )
 def join(path: SessionPath, body: JoinBody) -> Answer:
     """Join a session to a room, muted.
@@ -84,13 +82,7 @@ def join(path: SessionPath, body: JoinBody) -> Answer:
     200 when it is in that room already, 202 again while it is joining it. Rate limit `conference`: 2 s for
     each session, shared with leave; such a repeat is free of it.
     Webhook: `conference.member.joined` once the media node confirms."""
-    command = Join(
-        app_id=app_id(),
-        session_id=_known_form(path),
-        command_uid=body.command_uid,
-        room_id=body.room_id,
-    )
-    answer = execute(command)
+    answer = execute(Join(app_id=app_id(), room_id=body.room_id, **_command(path, body)))
     return _membership(answer), _STATUS[answer["status"]]
 
 
@@ -99,69 +91,70 @@ def join(path: SessionPath, body: JoinBody) -> Answer:
     "/<uuid>/commands/conference/leave",
     answers={202: LeaveStarted},
     refuses=_MEMBERSHIP,
-    cooldown="conference",
+    cooldown=Leave.cooldown,
 )
 def leave(path: SessionPath, body: CommandBody) -> Answer:
     """Take a session out of its room.
 
     Rate limit `conference`: 2 s for each session, shared with join. Webhook: `conference.member.left` once
     the media node confirms."""
-    return _command(Leave, path, body)
+    return _membership(execute(Leave(app_id=app_id(), **_command(path, body)))), 202
 
 
-@sessions.serves(
-    "POST",
-    "/<uuid>/commands/conference/mute",
-    answers={202: MuteStarted},
-    refuses=(*_MEMBERSHIP, "already_muted", "mute_pending", "quota_exceeded", "store_full"),
-    cooldown="conference_mute",
-)
-def mute(path: SessionPath, body: CommandBody) -> Answer:
-    """Mute a member.
+def _serve_flag(flag: Flag, on: bool) -> None:
+    """The command that turns a flag of a member on, or off."""
+    change, opposite = flag.change(on), flag.change(not on)
 
-    Rate limit `conference_mute`: 2 s for each session, shared with unmute. Webhook: `conference.member.muted`
+    def view(path: SessionPath, body: CommandBody) -> Answer:
+        command = SetFlag(app_id=app_id(), flag=flag, on=on, **_command(path, body))
+        return _membership(execute(command)), 202
+
+    view.__name__ = change.command
+    view.__doc__ = f"""{change.summary}
+
+    Rate limit `{flag.cooldown}`: 2 s for each session, shared with {opposite.command}. Webhook: `{change.webhook}`
     once the media node confirms."""
-    return _command(Mute, path, body)
+    sessions.serves(
+        "POST",
+        f"/<uuid>/commands/conference/{change.command}",
+        answers={202: flag_changing(change)},
+        refuses=(*_MEMBERSHIP, change.already, change.pending, "quota_exceeded", "store_full"),
+        cooldown=flag.cooldown,
+    )(view)
 
 
-@sessions.serves(
-    "POST",
-    "/<uuid>/commands/conference/unmute",
-    answers={202: UnmuteStarted},
-    refuses=(*_MEMBERSHIP, "already_unmuted", "unmute_pending", "quota_exceeded", "store_full"),
-    cooldown="conference_mute",
-)
-def unmute(path: SessionPath, body: CommandBody) -> Answer:
-    """Unmute a member.
-
-    Rate limit `conference_mute`: 2 s for each session, shared with mute. Webhook: `conference.member.unmuted`
-    once the media node confirms."""
-    return _command(Unmute, path, body)
+for _flag, _on in CHANGES:
+    _serve_flag(_flag, _on)
 
 
-def _command(kind: type[SessionCommand], path: SessionPath, body: CommandBody) -> Answer:
-    command = kind(app_id=app_id(), session_id=_known_form(path), command_uid=body.command_uid)
-    return _membership(execute(command)), 202
+class _Fields(TypedDict):
+    session_id: str
+    command_uid: str | None
 
 
-def _membership(answer: dict[str, Any]) -> dict[str, Any]:
+def _command(path: SessionPath, body: CommandBody) -> _Fields:
+    """The fields that all commands to a session have."""
+    return {"session_id": _known_form(path), "command_uid": body.command_uid}
+
+
+def _membership(answer: Membership) -> dict[str, Any]:
     return {"status": answer["status"], "room_id": answer["room_id"]}
 
 
 def _known_form(path: SessionPath) -> str:
-    if not _session_form(path.uuid):
+    if not SESSION_ID.fullmatch(path.uuid):
         raise Refused("session_not_found")
     return path.uuid
 
 
-def _session(row: dict[str, Any]) -> dict[str, Any]:
+def _session(row: Session) -> dict[str, Any]:
     return {
-        "uuid": row["uuid"],
+        "uuid": row["session_id"],
         "did": row["did"],
         "caller_id": row["caller_id"],
         "state": row["state"],
-        "room_id": row["room_id"] or "",
+        "room_id": row["room_id"],
         "member_id": row["member_id"],
-        "muted": row["muted"],
+        **flags_of(row),
         "started_at": iso(row["started_at"]),
     }

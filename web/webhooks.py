@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller.commands import (
+    Delivery,
     GetDelivery,
     GetEndpoint,
     ListDeliveries,
@@ -14,6 +15,8 @@ from controller.commands import (
     SendTest,
     SetEndpoint,
 )
+from controller.ids import is_room_id
+from controller.webhooks.endpoint import Settings
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
 from web.resource import Answer, Resource
@@ -68,7 +71,7 @@ def rotate_secret(body: Nothing) -> Answer:  # noqa: ARG001
     "/endpoint/test",
     answers={200: SentTest},
     refuses=("no_endpoint", "store_full"),
-    cooldown="webhook_test",
+    cooldown=SendTest.cooldown,
 )
 def send_test(body: Nothing) -> Answer:  # noqa: ARG001
     """Send a `webhook.test` now, and say what came of it.
@@ -76,7 +79,7 @@ def send_test(body: Nothing) -> Answer:  # noqa: ARG001
     Answers after 15 s at the most. Also while the endpoint is disabled. Rate limit
     `webhook_test`: 2 s for each application."""
     sent = execute(SendTest(app_id=app_id()))
-    return {name: sent[name] for name in SentTest.model_fields}, 200
+    return {**sent}, 200
 
 
 @webhooks.serves("GET", "/deliveries", answers={200: DeliveryList})
@@ -131,7 +134,7 @@ def redeliver_range(body: RangeBody) -> Answer:
     return {"webhooks": execute(command)["webhooks"]}, 202
 
 
-def _endpoint(found: dict[str, Any]) -> dict[str, Any]:
+def _endpoint(found: Settings) -> dict[str, Any]:
     return {
         "url": found["url"],
         "types": found["types"],
@@ -142,13 +145,14 @@ def _endpoint(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _delivery(row: dict[str, Any]) -> dict[str, Any]:
-    in_room = "-room-" in row["lane"]
+def _delivery(row: Delivery) -> dict[str, Any]:
+    about = row["ordering_key"]
+    in_room = is_room_id(about)
     return {
         "webhook_id": row["webhook_id"],
         "type": row["type"],
-        "room_id": row["lane"] if in_room else "",
-        "uuid": "" if in_room else row["lane"],
+        "room_id": about if in_room else "",
+        "uuid": "" if in_room else about,
         "created_at": iso_ms(row["at"]),
         "status": row["status"],
         "attempts": row["attempts"],

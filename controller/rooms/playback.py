@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
 
-from controller.commands import Play
 from controller.errors import Refused
 from controller.outbound.addresses import is_public, literal, refusal
 from controller.outbound.network import Network
@@ -20,38 +18,30 @@ RESOLVE_SECONDS = 3.0
 
 
 class PlaybackGuard:
-    """Checks the URLs of a `Play`, whose forms are valid. `network` resolves their names, but only once `may_play` has
-    let the play pass: nothing else that a request asks for takes as much.
-    """
+    """Checks URLs of a playback, whose forms are valid; `network` resolves their names."""
 
-    def __init__(
-        self,
-        network: Network,
-        may_play: Callable[[Play], None],
-        *,
-        allow_private: bool = False,
-        seconds: float = RESOLVE_SECONDS,
-    ) -> None:
+    def __init__(self, network: Network, *, allow_private: bool = False, seconds: float = RESOLVE_SECONDS) -> None:
         self._network = network
-        self._may_play = may_play
         self._allow_private = allow_private
         self._seconds = seconds
 
-    def __call__(self, command: Play) -> dict[str, Any]:
-        """-> `{"node_urls"}`, as a node gets them, if that differs. Raises Refused: `url_refused` with the fields that
-        are wrong, or as `may_play` does.
-        """
-        node_urls = [clean_url(url) for url in command.urls]
-        if not self._allow_private:
-            self._check(command, [urlsplit(url).hostname or "" for url in node_urls])
-        return {} if node_urls == list(command.urls) else {"node_urls": node_urls}
+    def check(self, app_id: str, urls: Sequence[str], may_play: Callable[[], object]) -> tuple[str, ...]:
+        """The URLs as a node gets them. Raises Refused: `url_refused` with the fields that are wrong.
 
-    def _check(self, command: Play, hosts: list[str]) -> None:
+        `may_play` raises Refused if the playback would be refused anyway: it is asked before names are resolved, as
+        nothing else that a request asks for takes as much.
+        """
+        node_urls = tuple(clean_url(url) for url in urls)
+        if not self._allow_private:
+            self._check(app_id, [urlsplit(url).hostname or "" for url in node_urls], may_play)
+        return node_urls
+
+    def _check(self, app_id: str, hosts: list[str], may_play: Callable[[], object]) -> None:
         problems = {host: problem for host in set(hosts) if (problem := refusal(host))}
         names = [host for host in dict.fromkeys(hosts) if literal(host) is None]
         if names and not problems:
-            self._may_play(command)
-            problems = self._look_up(command.app_id, names)
+            may_play()
+            problems = self._look_up(app_id, names)
         wrong = [place for place, host in enumerate(hosts) if host in problems]
         fields = [{"field": f"urls.{place}", "problem": problems[hosts[place]]} for place in wrong]
         if fields:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 class Change:
     """One way of changing a flag.
 
-    `command`: in the API, and FreeSWITCH's verb in `conference ROOM <command> MEMBER`. `done`: what the member is then;
-    ends the name of the webhook, and is the status of an accepted command. `action`: of FreeSWITCH's event.
+    `command`: in the API, and FreeSWITCH's verb in `conference ROOM <command> MEMBER`. `summary`: what it does, for the
+    API's documentation. `done`: what the member is then; ends the name of the webhook, and is the status of an accepted
+    command. `action`: of FreeSWITCH's event.
     """
 
     command: str
+    summary: str
     done: str
     action: str
 
@@ -60,10 +62,13 @@ FLAGS = (
     Flag(
         name="muted",
         cooldown="conference_mute",
-        on=Change(command="mute", done="muted", action="mute-member"),
-        off=Change(command="unmute", done="unmuted", action="unmute-member"),
+        on=Change(command="mute", summary="Mute a member.", done="muted", action="mute-member"),
+        off=Change(command="unmute", summary="Unmute a member.", done="unmuted", action="unmute-member"),
         header="Speak",
         ability="can_speak",
         joins=True,
     ),
 )
+
+# Every way in which a member can be changed: the flag, and whether it is turned on.
+CHANGES = tuple((flag, on) for flag in FLAGS for on in (True, False))

@@ -6,13 +6,26 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TypedDict
 
 import orjson
 
 from controller.registry import App
 
 EVERYTHING = ("*",)
+
+
+class Settings(TypedDict):
+    """`status`: unset, active, failing or disabled; `since`: since when (epoch ms) it is one of the last two, and
+    `reason` why. `old_secret_until`: epoch ms.
+    """
+
+    url: str
+    types: list[str]
+    status: str
+    since: int | None
+    reason: str
+    old_secret_until: int | None
 
 
 def matches(pattern: str, type_: str) -> bool:
@@ -71,10 +84,8 @@ class Endpoint:
     def wants(self, type_: str) -> bool:
         return self.types == EVERYTHING or any(matches(pattern, type_) for pattern in self.types)
 
-    def describe(self, now: float) -> dict[str, Any]:
-        """-> `{"url", "types", "status": "unset" | "active" | "failing" | "disabled", "since": ms | None,
-        "reason", "old_secret_until": ms | None}`.
-        """
+    def describe(self, now: float) -> Settings:
+        """`now`: epoch seconds."""
         status, since = "active", ""
         for name, field in (("disabled", "disabled_at"), ("failing", "failing_since")):
             if since := self._judged(field):

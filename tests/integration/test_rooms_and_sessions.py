@@ -513,7 +513,7 @@ def test_sessions_are_narrowed(world: World) -> None:
     def listed(**narrowing: str) -> list[str]:
         answer = world.ask("list_sessions", limit=50, after=0, **narrowing)
         assert answer["cursor"] == 0
-        return [row["uuid"] for row in answer.get("rows", [])]
+        return [row["session_id"] for row in answer.get("rows", [])]
 
     assert listed(state="joined") == [joined, elsewhere]
     assert listed(room=room) == [joined, joining]
@@ -533,7 +533,7 @@ def test_a_narrowed_page_looks_at_so_many_sessions_and_no_more(world: World) -> 
     pages, after = [], 0
     while True:
         page = world.ask("list_sessions", limit=2, after=after, did="rare")
-        pages.append([row["uuid"] for row in page.get("rows", [])])
+        pages.append([row["session_id"] for row in page.get("rows", [])])
         if not (after := page["cursor"]):
             break
     assert pages == [[f"{NODE}-5", f"{NODE}-6"], [], [], [f"{NODE}-420"]]

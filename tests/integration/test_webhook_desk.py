@@ -10,8 +10,9 @@ import orjson
 import pytest
 
 from controller import commands
-from controller.controller import Controller, Limits
+from controller.controller import Controller
 from controller.errors import Refused
+from controller.limits import Limits
 from controller.registry import new_app
 from controller.rooms.placement import Placement
 from controller.store import keys
@@ -386,7 +387,7 @@ def test_deliveries_are_listed_narrowed_and_shown(outbox: Outbox, desk: Desk, re
     row = desk.deliveries(status="failed")[0]
     found = desk.delivery(poisoned[1])
     assert row.items() <= found.items()
-    assert (row["type"], row["lane"], row["status"], row["attempts"], row["next"]) == (
+    assert (row["type"], row["ordering_key"], row["status"], row["attempts"], row["next"]) == (
         "conference.member.joined",
         ROOM % 2,
         "failed",
@@ -411,7 +412,7 @@ def test_what_waits_is_shown_as_pending_or_retrying(
     start(schedule=LATER)
     outbox.wait_until(lambda: outbox.log(APP))
     (row,) = desk.deliveries(room=ROOM % 1)
-    assert (row["webhook_id"], row["status"], row["lane"]) == (held, "retrying", ROOM % 1)
+    assert (row["webhook_id"], row["status"], row["ordering_key"]) == (held, "retrying", ROOM % 1)
     assert row["next"] > time.time() * 1000 + 500_000
     assert desk.delivery(behind)["status"] == "pending"
     for webhook in (held, behind):

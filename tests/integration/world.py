@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from controller.controller import with_playback
+from controller.commands.rooms import with_playback
 from controller.limits import QUOTAS
 from controller.sessions.flags import FLAGS, Flag
 from controller.sessions.ids import SessionIds

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 import pytest
 from gevent import monkey
 
-from controller.commands import Play
 from controller.errors import Refused
 from controller.outbound.network import SHARE, Network
 from controller.rooms.playback import PlaybackGuard
@@ -64,21 +63,13 @@ def dead() -> Iterator[Dead]:
 
 @pytest.fixture
 def check(resolver: Resolver) -> Callable[..., list[dict[str, str]]]:
-    guard = PlaybackGuard(Network(resolve=resolver), anybody)
+    guard = PlaybackGuard(Network(resolve=resolver))
     return lambda *urls: problems(guard, *urls)
-
-
-def anybody(_command: Play) -> None:
-    """Each play may be."""
-
-
-def play(*urls: str, app: str = "demo") -> Play:
-    return Play(app_id=app, room_id="r", urls=urls)
 
 
 def problems(guard: PlaybackGuard, *urls: str, app: str = "demo") -> list[dict[str, str]]:
     try:
-        guard(play(*urls, app=app))
+        guard.check(app, urls, lambda: None)
     except Refused as refused:
         return list(refused.detail["fields"])
     return []
@@ -114,7 +105,7 @@ def test_what_does_not_resolve_is_refused(check: Check) -> None:
 
 def test_what_a_busy_resolver_does_not_tell_in_time_is_refused(dead: Dead) -> None:
     """It was let through: enough slow names in front, and any private one was."""
-    guard = PlaybackGuard(Network(resolve=dead), anybody, seconds=0.2)
+    guard = PlaybackGuard(Network(resolve=dead), seconds=0.2)
     urls = [*(f"https://dead{number}.example/a.wav" for number in range(SHARE)), "https://inside.example/a.wav"]
     fields = problems(guard, *urls)
     assert [field["field"] for field in fields] == [f"urls.{number}" for number in range(SHARE + 1)]
@@ -123,7 +114,7 @@ def test_what_a_busy_resolver_does_not_tell_in_time_is_refused(dead: Dead) -> No
 
 def test_slow_names_of_one_app_hold_up_no_other(dead: Dead) -> None:
     network = Network(resolve=dead, threads=SHARE + 1)
-    guard = PlaybackGuard(network, anybody, seconds=0.2)
+    guard = PlaybackGuard(network, seconds=0.2)
     for number in range(5):
         urls = [f"https://dead{number}-{each}.example/a.wav" for each in range(20)]
         assert len(problems(guard, *urls, app="attacker")) == 20
@@ -133,26 +124,27 @@ def test_slow_names_of_one_app_hold_up_no_other(dead: Dead) -> None:
     assert problems(guard, "https://inside.example/a.wav", app="other")
     # Threads that have ended are the app's again.
     dead.end()
-    patient = PlaybackGuard(network, anybody, seconds=10)
+    patient = PlaybackGuard(network, seconds=10)
     assert problems(patient, "https://public.example/a.wav", app="attacker") == []
 
 
 def test_nothing_is_looked_up_for_a_play_that_cannot_be(resolver: Resolver) -> None:
-    def nobody(command: Play) -> None:
+    def nobody() -> None:
         raise Refused("room_not_found")
 
-    guard = PlaybackGuard(Network(resolve=resolver), nobody)
+    guard = PlaybackGuard(Network(resolve=resolver))
     with pytest.raises(Refused, match="not found"):
-        guard(play("https://public.example/a.wav"))
+        guard.check("demo", ["https://public.example/a.wav"], nobody)
     assert resolver.asked == []
     # Nor is the store asked for what needs no look-up.
-    assert guard(play("https://8.8.8.8/a.wav")) == {}
-    assert guard(play("https://8.8.8.8/a b.wav")) == {"node_urls": ["https://8.8.8.8/a%20b.wav"]}
-    assert problems(guard, "https://127.0.0.1/a.wav")
+    assert guard.check("demo", ["https://8.8.8.8/a.wav"], nobody) == ("https://8.8.8.8/a.wav",)
+    assert guard.check("demo", ["https://8.8.8.8/a b.wav"], nobody) == ("https://8.8.8.8/a%20b.wav",)
+    with pytest.raises(Refused, match="no public address"):
+        guard.check("demo", ["https://127.0.0.1/a.wav"], nobody)
 
 
 def test_private_networks_can_be_allowed(resolver: Resolver) -> None:
-    guard = PlaybackGuard(Network(resolve=resolver), anybody, allow_private=True)
-    urls = ["http://127.0.0.1/a.wav", "http://inside.example/a.wav"]
-    assert guard(play(*urls)) == {}
+    guard = PlaybackGuard(Network(resolve=resolver), allow_private=True)
+    urls = ("http://127.0.0.1/a.wav", "http://inside.example/a.wav")
+    assert guard.check("demo", urls, lambda: None) == urls
     assert resolver.asked == []

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from controller import commands
 from controller.commands import Command
 from controller.errors import REASONS, Refused, StoreUnavailable
+from controller.sessions.flags import CHANGES
 from esl.commands import clean_url
 from tests.unit.web_fakes import (
     APP,
@@ -304,7 +305,7 @@ ENDPOINTS = [
             path=f"{SESSIONS}/{{session}}/commands/conference/{verb}",
             status=202,
             answer={"status": status, "room_id": ROOM},
-            command=command(**BY_SESSION),
+            command=command,
             bad_bodies=[
                 {"command_uid": ""},
                 {"command_uid": "x" * 65},
@@ -316,9 +317,11 @@ ENDPOINTS = [
             ],
         )
         for verb, status, command in (
-            ("leave", "leaving", commands.Leave),
-            ("mute", "muted", commands.Mute),
-            ("unmute", "unmuted", commands.Unmute),
+            ("leave", "leaving", commands.Leave(**BY_SESSION)),
+            *(
+                (flag.change(on).command, flag.change(on).done, commands.SetFlag(**BY_SESSION, flag=flag, on=on))
+                for flag, on in CHANGES
+            ),
         )
     ),
     Endpoint(
@@ -1007,7 +1010,7 @@ def test_only_known_fields_of_an_answer_go_out(client: FlaskClient, controller: 
 
 
 def test_a_session_in_no_room(client: FlaskClient, controller: FakeController) -> None:
-    parked = {**SESSION_ANSWER, "state": "parked", "room_id": "", "member_id": None, "started_at": CREATED_AT}
+    parked = {**SESSION_ANSWER, "session_id": SESSION, "state": "parked", "room_id": "", "member_id": None, "started_at": CREATED_AT}
     controller.answers[commands.GetSession] = parked
     body = client.get(f"{SESSIONS}/{SESSION}", headers=HEADERS).get_json()
     assert (body["state"], body["room_id"], body["member_id"]) == ("parked", "", None)
@@ -1220,7 +1223,13 @@ def test_what_deliveries_cannot_be_narrowed_by(
 
 
 def test_a_delivery_of_a_session_outside_rooms(client: FlaskClient, controller: FakeController) -> None:
-    row = {"webhook_id": WEBHOOK, "type": "session.ended", "lane": SESSION, "at": CREATED_MS, "status": "delivered"}
+    row = {
+        "webhook_id": WEBHOOK,
+        "type": "session.ended",
+        "ordering_key": SESSION,
+        "at": CREATED_MS,
+        "status": "delivered",
+    }
     controller.answers[commands.ListDeliveries] = {"rows": [{**row, "attempts": 1, "next": None}], "cursor": 0}
     (found,) = client.get(f"{WEBHOOKS}/deliveries", headers=HEADERS).get_json()["deliveries"]
     assert (found["room_id"], found["uuid"], found["next_attempt_at"]) == ("", SESSION, None)

@@ -97,7 +97,7 @@ class FakeController:
 def usual_answer(command: Command) -> dict[str, Any]:
     room_id = getattr(command, "room_id", ROOM)
     session = {
-        "uuid": SESSION,
+        "session_id": SESSION,
         "did": "747713001",
         "caller_id": "527121102",
         "state": "joined",
@@ -106,7 +106,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "muted": True,
         "started_at": CREATED_AT,
     }
-    member = {name: session[name] for name in ("uuid", "did", "caller_id", "muted")}
+    member = {name: session[name] for name in ("session_id", "did", "caller_id", "muted")}
     room = {"room_id": room_id, "name": "weekly-standup", "created_at": CREATED_AT, "members": 1}
     after = getattr(command, "after", 0)
     endpoint = {
@@ -117,11 +117,12 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "reason": "it answered 500",
         "old_secret_until": None,
     }
-    tried = {"number": 1, "at": CREATED_MS, "status": 500, "error": None, "latency_ms": 42, "answer": "oops"}
+    outcome = {"status": 500, "error": None, "latency_ms": 42, "answer": "oops"}
+    tried = {"number": 1, "at": CREATED_MS, **outcome}
     delivery = {
         "webhook_id": getattr(command, "webhook_id", WEBHOOK),
         "type": "conference.created",
-        "lane": ROOM,
+        "ordering_key": ROOM,
         "at": CREATED_MS,
         "status": "retrying",
         "attempts": 1,
@@ -136,8 +137,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.SetVolume: {"operation_id": OPERATION, "status": "volume_changed", "volume": 2},
         commands.Join: {"status": "joining", "room_id": room_id},
         commands.Leave: {"status": "leaving", "room_id": ROOM},
-        commands.Mute: {"status": "muted", "room_id": ROOM},
-        commands.Unmute: {"status": "unmuted", "room_id": ROOM},
+        commands.SetFlag: {"status": _done(command), "room_id": ROOM},
         commands.GetRoom: {
             **room,
             "playback_status": "stopped",
@@ -153,10 +153,14 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.GetEndpoint: endpoint,
         commands.SetEndpoint: endpoint,
         commands.RotateSecret: {"secret": "whsec_AAEC", "old_secret_until": CREATED_MS},
-        commands.SendTest: {**tried, "webhook_id": "msg_test-p07-1795374235886-0", "delivered": False},
+        commands.SendTest: {**outcome, "webhook_id": "msg_test-p07-1795374235886-0", "delivered": False},
         commands.ListDeliveries: {"rows": [delivery], "cursor": after + 1},
         commands.GetDelivery: {**delivery, "data": {"sequence": 1}, "tried": [tried]},
         commands.Redeliver: {"webhook_id": delivery["webhook_id"], "status": "retrying"},
         commands.RedeliverRange: {"webhooks": 3},
     }
     return answers[type(command)]
+
+
+def _done(command: Command[Any]) -> str:
+    return command.flag.change(command.on).done if isinstance(command, commands.SetFlag) else ""

@@ -1,0 +1,49 @@
+"""What may be asked of the controller: a class each, in the imperative. `Controller.execute` carries them out."""
+
+from controller.commands.base import Command, Page, SessionCommand
+from controller.commands.playback import Play, Playback, SetVolume, StopPlayback, TogglePause
+from controller.commands.rooms import CreateRoom, DeleteRoom, GetRoom, ListMembers, ListRooms
+from controller.commands.sessions import GetSession, Join, Leave, ListSessions, Membership, Session, SetFlag
+from controller.commands.webhooks import (
+    Delivery,
+    GetDelivery,
+    GetEndpoint,
+    ListDeliveries,
+    Redeliver,
+    RedeliverRange,
+    RotateSecret,
+    SendTest,
+    SetEndpoint,
+)
+
+__all__ = [
+    "Command",
+    "CreateRoom",
+    "DeleteRoom",
+    "Delivery",
+    "GetDelivery",
+    "GetEndpoint",
+    "GetRoom",
+    "GetSession",
+    "Join",
+    "Leave",
+    "ListDeliveries",
+    "ListMembers",
+    "ListRooms",
+    "ListSessions",
+    "Membership",
+    "Page",
+    "Play",
+    "Playback",
+    "Redeliver",
+    "RedeliverRange",
+    "RotateSecret",
+    "SendTest",
+    "Session",
+    "SessionCommand",
+    "SetEndpoint",
+    "SetFlag",
+    "SetVolume",
+    "StopPlayback",
+    "TogglePause",
+]

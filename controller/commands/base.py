@@ -1,0 +1,149 @@
+"""What a command is, and what it may reach besides the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from controller.registry import Registry
+from controller.rooms.placement import Placement
+from controller.rooms.playback import PlaybackGuard
+from controller.store.store import Store
+from controller.webhooks.api import WebhookApi
+
+Answer = TypeVar("Answer")
+Row = TypeVar("Row")
+
+Args = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command(Generic[Answer]):
+    """Something asked by app `app_id`, which was authenticated before. Queries are commands that change nothing.
+
+    A subclass names the type of its answer, and says by its class variables how it is carried out. Its values are taken
+    as valid: whoever builds one (the REST API) has checked forms and ranges.
+    """
+
+    app_id: str
+
+    # The Lua file that carries it out, in one atomic step.
+    script: ClassVar[str]
+    # What the event log calls it; empty for queries, which are not logged.
+    logged_as: ClassVar[str] = ""
+    # The group of its rate limit (`controller.limits.COOLDOWNS`); the script says whose: a room's, or a session's.
+    cooldown: ClassVar[str] = ""
+    # Whether it is refused while the media node of its room or session is down.
+    needs_node: ClassVar[bool] = False
+
+    @property
+    def target(self) -> str:
+        """The id of the room or session that it is about. Begins with the prefix of a node."""
+        return ""
+
+    @property
+    def verb(self) -> str:
+        """As `logged_as`, where that depends on the command's fields."""
+        return self.logged_as
+
+    @property
+    def group(self) -> str:
+        """As `cooldown`, likewise."""
+        return self.cooldown
+
+    def arguments(self) -> Args:
+        """Its own fields, as the script gets them."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def prepare(self, parts: Parts) -> Args:
+        """What the script needs besides. Raises Refused."""
+        return {}
+
+    def answer(self, parts: Parts, args: Args, reply: Args) -> Answer:
+        """What the script's reply to `args` means to whoever asked. Raises Refused."""
+        return decoded(answer_type(type(self)), reply)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCommand(Command[Answer]):
+    """A command to a session.
+
+    `command_uid`: the caller's own id of it; a repeat within 60 s gets the first answer and does nothing. Refused:
+    `session_not_found`, `session_forbidden`, `command_uid_taken` when it named another command.
+    """
+
+    session_id: str
+    command_uid: str | None = None
+
+    needs_node: ClassVar[bool] = True
+
+    @property
+    def target(self) -> str:
+        return self.session_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomCommand(Command[Answer]):
+    """A command to a room. Refused: `room_not_found`, `room_forbidden`."""
+
+    room_id: str
+
+    @property
+    def target(self) -> str:
+        return self.room_id
+
+
+class Page(TypedDict, Generic[Row]):
+    """A part of a listing. `cursor`: the position to go on from, 0 at the end."""
+
+    rows: list[Row]
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing(Command[Page[Row]]):
+    """A page of at most `limit` rows, behind position `after` (0: from the beginning).
+
+    It is read in several steps, so that none holds the store for long. A page may be short, and even empty, with more
+    to come: `cursor` says so.
+    """
+
+    limit: int
+    after: int = 0
+
+    def answer(self, parts: Parts, args: Args, reply: Args) -> Page[Row]:
+        return decoded(Page[Row], reply)
+
+
+class Execute(Protocol):
+    def __call__(self, command: Command[Answer], /) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What commands reach besides their own step. `execute` carries out another command."""
+
+    store: Store
+    registry: Registry
+    placement: Placement
+    playback: PlaybackGuard
+    webhooks: WebhookApi
+    execute: Execute
+
+
+def answer_type(kind: type[Command[Answer]]) -> type[Answer]:
+    """The type of answer that a command class names."""
+    for parent in getattr(kind, "__orig_bases__", ()):
+        if issubclass(get_origin(parent) or object, Command):
+            return cast(type[Answer], get_args(parent)[0])
+    raise TypeError(f"{kind.__name__} does not say what its answer is")
+
+
+def decoded(kind: type[Answer], reply: Mapping[str, Any]) -> Answer:
+    """A script's reply as an answer of that type. Lua cannot tell an empty list from an empty object, so scripts leave
+    lists out that are empty.
+    """
+    hints = get_type_hints(get_origin(kind) or kind)
+    empty: Args = {name: [] for name, hint in hints.items() if get_origin(hint) is list}
+    return cast(Answer, empty | dict(reply))

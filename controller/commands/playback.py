@@ -1,0 +1,96 @@
+"""Commands about what plays in a room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, TypedDict
+
+import orjson
+
+from controller.commands.base import Args, Parts, RoomCommand
+from controller.ids import new_operation_id
+
+
+class Playback(TypedDict):
+    """`operation_id`: of the operation that is current, empty when there is none."""
+
+    operation_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play(RoomCommand[Playback]):
+    """`in_progress`. `urls`: `esl.commands.clean_url` accepts each. Refused: `too_many_operations`, `url_refused`."""
+
+    urls: tuple[str, ...]
+
+    script: ClassVar[str] = "play"
+    logged_as: ClassVar[str] = "play"
+    cooldown: ClassVar[str] = "conf_play"
+    needs_node: ClassVar[bool] = True
+
+    def prepare(self, parts: Parts) -> Args:
+        urls = [orjson.dumps(url).decode() for url in self.urls]
+        # With commas between, as they are kept.
+        may_play = MayPlay(app_id=self.app_id, room_id=self.room_id, url_bytes=len(",".join(urls).encode()))
+        node_urls = parts.playback.check(self.app_id, self.urls, lambda: parts.execute(may_play))
+        return {
+            "operation_id": new_operation_id(),
+            "urls": urls,
+            "node_urls": None if node_urls == self.urls else node_urls,
+        }
+
+
+class Nothing(TypedDict):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MayPlay(RoomCommand[Nothing]):
+    """Whether a `Play` would be refused, asked before its URLs are looked at closer. Changes nothing.
+
+    `url_bytes`: of the URLs as JSON.
+    """
+
+    url_bytes: int
+
+    script: ClassVar[str] = "may_play"
+    logged_as: ClassVar[str] = "play"
+    cooldown: ClassVar[str] = "conf_play"
+    needs_node: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TogglePause(RoomCommand[Playback]):
+    """`paused` or `resumed`. Refused: `nothing_playing`."""
+
+    script: ClassVar[str] = "pause"
+    logged_as: ClassVar[str] = "pause"
+    cooldown: ClassVar[str] = "conference_control"
+    needs_node: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopPlayback(RoomCommand[Playback]):
+    """`stopped`. Ends what waits, too."""
+
+    script: ClassVar[str] = "stop"
+    logged_as: ClassVar[str] = "stop"
+    cooldown: ClassVar[str] = "conference_control"
+    needs_node: ClassVar[bool] = True
+
+
+class Volume(Playback):
+    volume: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetVolume(RoomCommand[Volume]):
+    """`volume_changed`. `volume`: -50 to 7."""
+
+    volume: int
+
+    script: ClassVar[str] = "volume"
+    logged_as: ClassVar[str] = "volume"
+    cooldown: ClassVar[str] = "conference_control"
+    needs_node: ClassVar[bool] = True

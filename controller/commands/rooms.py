@@ -1,0 +1,116 @@
+"""Commands about rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, TypedDict
+
+from controller.commands.base import Args, Command, Listing, Parts, RoomCommand, decoded
+from controller.ids import new_room_id
+from controller.store.store import Store
+
+
+class RoomId(TypedDict):
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRoom(Command[RoomId]):
+    """Refused: `name_taken` (detail `room_id`), `no_node`, `quota_exceeded`."""
+
+    name: str
+
+    script: ClassVar[str] = "create_room"
+    logged_as: ClassVar[str] = "create"
+
+    def prepare(self, parts: Parts) -> Args:
+        node = parts.placement.choose()
+        return {"node": node, "room_id": new_room_id(node) if node else None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteRoom(RoomCommand[RoomId]):
+    """`conference.destroyed` at once; members are kicked, each with a `conference.member.left`."""
+
+    script: ClassVar[str] = "delete_room"
+    logged_as: ClassVar[str] = "delete"
+
+
+class WaitingPlayback(TypedDict):
+    operation_id: str
+    urls: list[str]
+
+
+class Room(TypedDict):
+    """`created_at`: epoch seconds. `playback_status`: one of `states.PLAYBACK`. `playback_queue`: what waits behind the
+    current operation, whose id is empty when nothing plays.
+    """
+
+    room_id: str
+    name: str
+    created_at: int
+    members: int
+    playback_status: str
+    playback_volume: int
+    playback_urls: list[str]
+    playback_operation_id: str
+    playback_queue: list[WaitingPlayback]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetRoom(RoomCommand[Room]):
+    script: ClassVar[str] = "get_room"
+
+    def answer(self, parts: Parts, args: Args, reply: Args) -> Room:
+        return with_playback(parts.store, self.app_id, reply)
+
+
+def with_playback(store: Store, app_id: str, reply: Args) -> Room:
+    """The reply of get_room.lua with the URLs of the operations that it names. The first is the current one."""
+    ids = reply.pop("operations", [])
+    found = zip(ids, store.urls_of(app_id, ids), strict=True)
+    # One that has ended since the step is left out.
+    operations = [WaitingPlayback(operation_id=operation, urls=urls) for operation, urls in found if urls]
+    current = operations[0] if operations else WaitingPlayback(operation_id="", urls=[])
+    playback = {
+        "playback_urls": current["urls"],
+        "playback_operation_id": current["operation_id"],
+        "playback_queue": operations[1:],
+    }
+    return decoded(Room, {**reply, **playback})
+
+
+class RoomEntry(TypedDict):
+    """`created_at`: epoch seconds."""
+
+    room_id: str
+    name: str
+    members: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRooms(Listing[RoomEntry]):
+    """All rooms, or only the one with that name."""
+
+    name: str | None = None
+
+    script: ClassVar[str] = "list_rooms"
+
+
+class Member(TypedDict):
+    """With its flags (`controller.sessions.flags`), each by its name."""
+
+    session_id: str
+    did: str
+    caller_id: str
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListMembers(Listing[Member]):
+    """Those who are still joining are left out. Refused: `room_not_found`, `room_forbidden`."""
+
+    room_id: str
+
+    script: ClassVar[str] = "list_members"

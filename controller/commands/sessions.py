@@ -1,0 +1,99 @@
+"""Commands about sessions, and their membership of rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, TypedDict
+
+from controller.commands.base import Args, Command, Listing, SessionCommand
+from controller.sessions.flags import Flag
+
+
+class Membership(TypedDict):
+    room_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join(SessionCommand[Membership]):
+    """`joining`, or `already_joined`. Refused: `room_not_found`, `room_forbidden`, `in_other_room`, `leaving`,
+    `other_node`.
+    """
+
+    room_id: str
+
+    script: ClassVar[str] = "join"
+    logged_as: ClassVar[str] = "join"
+    cooldown: ClassVar[str] = "conference"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave(SessionCommand[Membership]):
+    """`leaving`. Refused: `not_in_room`, `still_joining`, `leaving`."""
+
+    script: ClassVar[str] = "leave"
+    logged_as: ClassVar[str] = "leave"
+    cooldown: ClassVar[str] = "conference"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetFlag(SessionCommand[Membership]):
+    """What the flag's row says is done: `muted`. Refused as `Leave`, and with the row's own refusals."""
+
+    flag: Flag
+    on: bool
+
+    script: ClassVar[str] = "set_flag"
+
+    @property
+    def verb(self) -> str:
+        return self.flag.change(self.on).command
+
+    @property
+    def group(self) -> str:
+        return self.flag.cooldown
+
+    def arguments(self) -> Args:
+        return {
+            "app_id": self.app_id,
+            "session_id": self.session_id,
+            "command_uid": self.command_uid,
+            "flag": self.flag.name,
+            "on": self.on,
+        }
+
+
+class Session(TypedDict):
+    """With its flags (`controller.sessions.flags`), each by its name.
+
+    `state`: one of `states.SESSION`. `room_id`: empty outside rooms, and `member_id` None. `started_at`: epoch seconds.
+    """
+
+    session_id: str
+    did: str
+    caller_id: str
+    state: str
+    room_id: str
+    member_id: int | None
+    muted: bool
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetSession(Command[Session]):
+    """Refused: `session_not_found`, `session_forbidden`."""
+
+    session_id: str
+
+    script: ClassVar[str] = "get_session"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListSessions(Listing[Session]):
+    """All sessions, or only those in that `state`, of that `room` (joining, in it or leaving), or called at `did`."""
+
+    state: str | None = None
+    room: str | None = None
+    did: str | None = None
+
+    script: ClassVar[str] = "list_sessions"

@@ -1,0 +1,213 @@
+"""Commands about an app's webhook endpoint, and about what became of its webhooks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypedDict
+
+import orjson
+
+from controller.commands.base import Args, Command, Page, Parts
+from controller.store import keys
+from controller.webhooks.api import TestOutcome
+from controller.webhooks.endpoint import Settings
+from controller.webhooks.message import webhook_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetEndpoint(Command[Settings]):
+    script: ClassVar[str] = "get_endpoint"
+
+    def answer(self, parts: Parts, args: Args, reply: Args) -> Settings:
+        return parts.webhooks.settings(self.app_id, reply.get("record", {}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetEndpoint(Command[Settings]):
+    """Enables the endpoint. Refused: `url_refused` (detail `fields`)."""
+
+    url: str
+    types: tuple[str, ...]
+
+    script: ClassVar[str] = "set_endpoint"
+    logged_as: ClassVar[str] = "webhook.endpoint.set"
+
+    def prepare(self, parts: Parts) -> Args:
+        parts.webhooks.check_url(self.url)
+        return {
+            "types": orjson.dumps(self.types).decode(),
+            "url_base": parts.webhooks.configured_url(self.app_id),
+        }
+
+    def answer(self, parts: Parts, args: Args, reply: Args) -> Settings:
+        return parts.webhooks.settings(self.app_id, reply.get("record", {}))
+
+
+class NewSecret(TypedDict):
+    """`old_secret_until`: epoch ms."""
+
+    secret: str
+    old_secret_until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotateSecret(Command[NewSecret]):
+    script: ClassVar[str] = "rotate_secret"
+    logged_as: ClassVar[str] = "webhook.secret.rotated"
+
+    def prepare(self, parts: Parts) -> Args:
+        return {**parts.webhooks.rotation(self.app_id)}
+
+    def answer(self, parts: Parts, args: Args, reply: Args) -> NewSecret:
+        return NewSecret(secret=args["secret"], old_secret_until=reply["old_until"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendTest(Command[TestOutcome]):
+    """Takes 15 s at the most. Refused: `no_endpoint`."""
+
+    script: ClassVar[str] = "test_endpoint"
+    logged_as: ClassVar[str] = "webhook.test"
+    cooldown: ClassVar[str] = "webhook_test"
+
+    def answer(self, parts: Parts, args: Args, reply: Args) -> TestOutcome:
+        return parts.webhooks.send_test(self.app_id, reply.get("record", {}), reply["at"])
+
+
+class Delivery(TypedDict):
+    """A webhook. `ordering_key`: a room's or session's id. `at`, `next`: epoch ms, `next` None unless it is retried.
+
+    `status`: one of `states.DELIVERY_STATUSES`, `pending` before the first attempt.
+    """
+
+    webhook_id: str
+    type: str
+    ordering_key: str
+    at: int
+    status: str
+    attempts: int
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDeliveries(Command[Page[Delivery]]):
+    """Those that were attempted at least once, the newest first. `since` and `till`: epoch ms. As with a `Listing`, a
+    page may be short with more to come; one step reads it.
+    """
+
+    limit: int
+    after: int = 0
+    status: str | None = None
+    type: str | None = None
+    room: str | None = None
+    since: int | None = None
+    till: int | None = None
+
+    script: ClassVar[str] = "list_deliveries"
+
+    def answer(self, parts: Parts, args: Args, reply: Args) -> Page[Delivery]:
+        return {
+            "rows": [_delivery(self.app_id, row) for row in reply.get("rows", [])],
+            "cursor": int(reply["cursor"]),
+        }
+
+
+class Attempt(TypedDict):
+    """`at`: epoch ms; `status`: of the HTTP response, None when there was none; `answer`: the start of its body."""
+
+    number: int
+    at: int
+    status: int | None
+    error: str | None
+    latency_ms: int
+    answer: str | None
+
+
+class DeliveryDetail(Delivery):
+    """`tried`: the last attempts, the oldest first."""
+
+    data: dict[str, Any]
+    tried: list[Attempt]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetDelivery(Command[DeliveryDetail]):
+    """Refused: `webhook_not_found`."""
+
+    webhook_id: str
+
+    script: ClassVar[str] = "get_delivery"
+
+    def prepare(self, parts: Parts) -> Args:
+        return {"entry": parts.webhooks.entry_of(self.app_id, self.webhook_id)}
+
+    def answer(self, parts: Parts, args: Args, reply: Args) -> DeliveryDetail:
+        tried = sorted((int(number), orjson.loads(text)) for number, text in reply["tried"].items())
+        return {
+            **_delivery(self.app_id, reply),
+            "data": orjson.loads(reply["data"]),
+            "tried": [
+                Attempt(
+                    number=number,
+                    at=stored["at"],
+                    status=stored.get("status"),
+                    error=stored.get("error"),
+                    latency_ms=stored["latency_ms"],
+                    answer=stored.get("answer"),
+                )
+                for number, stored in tried
+            ],
+        }
+
+
+class Redelivery(TypedDict):
+    webhook_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redeliver(Command[Redelivery]):
+    """`retrying`. Refused: `webhook_not_found`, `webhook_pending`, `no_endpoint`, `endpoint_disabled`."""
+
+    webhook_id: str
+
+    script: ClassVar[str] = "redeliver"
+    logged_as: ClassVar[str] = "webhook.redeliver"
+
+    def prepare(self, parts: Parts) -> Args:
+        entry = parts.webhooks.entry_of(self.app_id, self.webhook_id)
+        return {"entry": entry, **parts.webhooks.destination(self.app_id)}
+
+
+class RangeRedelivery(TypedDict):
+    """How many webhooks will be sent again."""
+
+    webhooks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedeliverRange(Command[RangeRedelivery]):
+    """The failed ones from `since` to before `till` (epoch ms); they are sent bit by bit. Refused: `no_endpoint`,
+    `endpoint_disabled`, `redelivery_under_way`.
+    """
+
+    since: int
+    till: int
+
+    script: ClassVar[str] = "redeliver_range"
+    logged_as: ClassVar[str] = "webhook.redeliver"
+
+    def prepare(self, parts: Parts) -> Args:
+        return parts.webhooks.destination(self.app_id)
+
+
+def _delivery(app_id: str, row: Args) -> Delivery:
+    return {
+        "webhook_id": webhook_id(keys.partition_of(app_id), row["id"]),
+        "type": row["type"],
+        "ordering_key": row["lane"],
+        "at": row["at"],
+        "status": row["status"],
+        "attempts": row["attempts"],
+        "next": row.get("next"),
+    }
