@@ -17,7 +17,7 @@ from controller.commands import (
 from controller.errors import Refused
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
-from web.resource import Answer, Resource
+from web.resource import Resource, Returned
 from web.schemas import (
     MAX_MEMBERS,
     MAX_ROOMS,
@@ -49,11 +49,11 @@ conferences = Resource("conferences", "Rooms and what plays in them.", url_prefi
 @conferences.serves(
     "POST",
     "",
-    answers={201: RoomCreated},
+    responses={201: RoomCreated},
     refuses=("name_taken", "quota_exceeded", "store_full", "no_node"),
     details={"quota_exceeded": {"quota": "rooms", "limit": 1000, "used": 1000}},
 )
-def create_room(body: NewRoom) -> Answer:
+def create_room(body: NewRoom) -> Returned:
     """Create a room.
 
     The room is placed on the least loaded media node. When the name is taken, `detail.room_id` of the 409 is
@@ -62,8 +62,8 @@ def create_room(body: NewRoom) -> Answer:
     return {"room_id": answer["room_id"]}, 201
 
 
-@conferences.serves("GET", "", answers={200: RoomList})
-def list_rooms(query: RoomPage) -> Answer:
+@conferences.serves("GET", "", responses={200: RoomList})
+def list_rooms(query: RoomPage) -> Returned:
     """List the application's rooms.
 
     At most 200 in a page. A room that exists throughout appears exactly once."""
@@ -82,8 +82,8 @@ def list_rooms(query: RoomPage) -> Answer:
     return {"conferences": rooms, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
 
 
-@conferences.serves("GET", "/<room_id>", answers={200: Room}, refuses=_ROOM)
-def get_room(path: RoomPath) -> Answer:
+@conferences.serves("GET", "/<room_id>", responses={200: Room}, refuses=_ROOM)
+def get_room(path: RoomPath) -> Returned:
     """Show a room: its members' number, and what plays."""
     room = execute(GetRoom(app_id=app_id(), room_id=path.room_id))
     return {
@@ -99,8 +99,8 @@ def get_room(path: RoomPath) -> Answer:
     }, 200
 
 
-@conferences.serves("GET", "/<room_id>/members", answers={200: MemberList}, refuses=("room_not_found",))
-def list_members(path: RoomPath, query: MemberPage) -> Answer:
+@conferences.serves("GET", "/<room_id>/members", responses={200: MemberList}, refuses=("room_not_found",))
+def list_members(path: RoomPath, query: MemberPage) -> Returned:
     """List a room's members.
 
     At most 1000 in a page. Sessions still joining are not members yet. A foreign room is 404 here."""
@@ -121,8 +121,8 @@ def list_members(path: RoomPath, query: MemberPage) -> Answer:
     return {"room_id": path.room_id, "members": members, "cursor": cursor}, 200
 
 
-@conferences.serves("DELETE", "/<room_id>", answers={200: RoomDeleted}, refuses=_ROOM)
-def delete_room(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
+@conferences.serves("DELETE", "/<room_id>", responses={200: RoomDeleted}, refuses=_ROOM)
+def delete_room(path: RoomPath, body: Nothing) -> Returned:  # noqa: ARG001
     """Delete a room.
 
     Stops playback and recording and removes every member; the name is free again at once. Succeeds also
@@ -135,7 +135,7 @@ def delete_room(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
 @conferences.serves(
     "POST",
     "/<room_id>/play",
-    answers={202: PlayStarted},
+    responses={202: PlayStarted},
     refuses=(*_ROOM, "too_many_operations", "quota_exceeded", "store_full", "node_down", "url_refused"),
     cooldown=Play.cooldown,
     details={
@@ -143,7 +143,7 @@ def delete_room(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
         "url_refused": {"fields": [{"field": "urls.0", "problem": "leads to an address that is not public"}]},
     },
 )
-def play(path: RoomPath, body: PlayBody) -> Answer:
+def play(path: RoomPath, body: PlayBody) -> Returned:
     """Play audio files into a room.
 
     The files play in the order given, behind those of earlier calls. Rate limit `conf_play`: 2 s for each
@@ -155,11 +155,11 @@ def play(path: RoomPath, body: PlayBody) -> Answer:
 @conferences.serves(
     "POST",
     "/<room_id>/pause",
-    answers={202: PauseToggled},
+    responses={202: PauseToggled},
     refuses=(*_ROOM, "nothing_playing", "quota_exceeded", "store_full", "node_down"),
     cooldown=TogglePause.cooldown,
 )
-def pause(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
+def pause(path: RoomPath, body: Nothing) -> Returned:  # noqa: ARG001
     """Pause playback, or resume it.
 
     Rate limit `conference_control`: 200 ms for each room, shared with stop and volume. Webhook:
@@ -170,11 +170,11 @@ def pause(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
 @conferences.serves(
     "POST",
     "/<room_id>/stop",
-    answers={202: PlaybackStopped},
+    responses={202: PlaybackStopped},
     refuses=(*_ROOM, "node_down"),
     cooldown=StopPlayback.cooldown,
 )
-def stop(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
+def stop(path: RoomPath, body: Nothing) -> Returned:  # noqa: ARG001
     """Stop all playback in a room, also what waits.
 
     Rate limit `conference_control`: 200 ms for each room, shared with pause and volume. Webhook:
@@ -185,11 +185,11 @@ def stop(path: RoomPath, body: Nothing) -> Answer:  # noqa: ARG001
 @conferences.serves(
     "POST",
     "/<room_id>/volume",
-    answers={202: VolumeSet},
+    responses={202: VolumeSet},
     refuses=(*_ROOM, "quota_exceeded", "store_full", "node_down"),
     cooldown=SetVolume.cooldown,
 )
-def set_volume(path: RoomPath, body: VolumeBody) -> Answer:
+def set_volume(path: RoomPath, body: VolumeBody) -> Returned:
     """Set the volume of a room's playback, now and later.
 
     Rate limit `conference_control`: 200 ms for each room, shared with pause and stop. Webhook:
@@ -197,5 +197,5 @@ def set_volume(path: RoomPath, body: VolumeBody) -> Answer:
     return _playback(execute(SetVolume(app_id=app_id(), room_id=path.room_id, volume=body.volume)))
 
 
-def _playback(answer: Playback) -> Answer:
+def _playback(answer: Playback) -> Returned:
     return {"operation_id": answer["operation_id"], "status": answer["status"]}, 202

@@ -1,4 +1,4 @@
-"""Every answer that is not a success: one envelope, one table from reason to status."""
+"""Every response that is not a success: one envelope, one table from reason to status."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def body(error: str, detail: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return envelope
 
 
-def answer(status: int, envelope: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Response:
+def respond(status: int, envelope: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Response:
     """`envelope`: the body, if it is another than the status's own."""
     text = orjson.dumps(envelope or body(TITLES[status]))
     return Response(text, status, headers, content_type="application/json")
@@ -167,31 +167,31 @@ def _refused(error: Refused) -> Response:
     if status == 429:
         return _too_soon(REASONS[error.code], error.detail)
     headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}
-    return answer(status, body(REASONS[error.code], error.detail), headers)
+    return respond(status, body(REASONS[error.code], error.detail), headers)
 
 
 def _too_soon(reason: str, detail: dict[str, Any]) -> Response:
     seconds = max(1, math.ceil(detail.get("retry_after_ms", 0) / 1000))
-    return answer(429, body(reason, detail), {"Retry-After": str(seconds)})
+    return respond(429, body(reason, detail), {"Retry-After": str(seconds)})
 
 
 def _invalid(error: Invalid) -> Response:
-    return answer(400, invalid(error.problems))
+    return respond(400, invalid(error.problems))
 
 
 def _unauthenticated(error: Unauthenticated) -> Response:
     if error.wait:
         return _too_soon(TITLES[429], {"retry_after_ms": math.ceil(error.wait * 1000)})
-    return answer(401, headers={"WWW-Authenticate": 'ApiKey realm="switchroom"'})
+    return respond(401, headers={"WWW-Authenticate": 'ApiKey realm="switchroom"'})
 
 
 def _store_unavailable(error: StoreUnavailable) -> Response:
     logger.warning("store unavailable: %s request_id=%s", error, context.request_id())
-    return answer(503, headers={"Retry-After": str(RETRY_AFTER)})
+    return respond(503, headers={"Retry-After": str(RETRY_AFTER)})
 
 
 def _too_large(_error: RequestEntityTooLarge) -> Response:
-    return answer(413, too_large(request.max_content_length or 0))
+    return respond(413, too_large(request.max_content_length or 0))
 
 
 def _http(error: HTTPException) -> Response:
@@ -199,12 +199,12 @@ def _http(error: HTTPException) -> Response:
     headers = {}
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         headers["Allow"] = ", ".join(sorted(error.valid_methods))
-    return answer(status, body(TITLES.get(status, error.name)), headers)
+    return respond(status, body(TITLES.get(status, error.name)), headers)
 
 
 def _unexpected(_error: Exception) -> Response:
     logger.exception("request failed request_id=%s", context.request_id())
-    return answer(500)
+    return respond(500)
 
 
 _HANDLERS: dict[type[Exception], Any] = {

@@ -1,4 +1,4 @@
-"""A blueprint whose views receive checked values, and whose OpenAPI entry says every way they can answer.
+"""A blueprint whose views receive checked values, and whose OpenAPI entry says every way they can respond.
 
 flask-openapi3 reads a view's annotations for the document. Requests are checked here instead: its own way
 builds a JSON Schema for every query string, and takes any JSON that Python takes (NaN, a name given twice).
@@ -23,8 +23,9 @@ from web import auth, bodies, errors
 from web.errors import Invalid
 from web.schemas import Query
 
-Answer = tuple[dict[str, Any], int]
-View = TypeVar("View", bound=Callable[..., Answer])
+# What a view gives: the body, and its status.
+Returned = tuple[dict[str, Any], int]
+View = TypeVar("View", bound=Callable[..., Returned])
 
 # In place of pydantic's texts, which change between versions. `{}` are the error's own figures.
 _PROBLEMS = {
@@ -67,12 +68,12 @@ class Resource(APIBlueprint):
         method: str,
         rule: str,
         *,
-        answers: dict[int, type[BaseModel]],
+        responses: dict[int, type[BaseModel]],
         refuses: tuple[str, ...] = (),
         cooldown: str | None = None,
         details: dict[str, dict[str, Any]] | None = None,
     ) -> Callable[[View], View]:
-        """Register a view. `answers`: its successes; `refuses`: the controller's reasons that are its own.
+        """Register a view. `responses`: its successes; `refuses`: the controller's reasons that are its own.
 
         `cooldown`: the group of its rate limit. `details`: what a reason says besides, as an example.
         """
@@ -93,19 +94,19 @@ class Resource(APIBlueprint):
             if cooldown:
                 examples.append(errors.cooling_down(cooldown))
             add = {"GET": self.get, "POST": self.post, "PUT": self.put, "DELETE": self.delete}[method]
-            responses: ResponseDict = {str(status): model for status, model in answers.items()}
-            add(rule, operation_id=view.__name__, responses=responses | errors.documented(examples))(view)
+            documented: ResponseDict = {str(status): model for status, model in responses.items()}
+            add(rule, operation_id=view.__name__, responses=documented | errors.documented(examples))(view)
             return view
 
         return register
 
     @staticmethod
-    def create_view_func(func: Callable[..., Answer], *parts: Any, **_options: Any) -> Callable[..., Answer]:
+    def create_view_func(func: Callable[..., Returned], *parts: Any, **_options: Any) -> Callable[..., Returned]:
         """What flask-openapi3 wraps a view in: here, what reads the view's arguments."""
         _header, _cookie, path, query, _form, body, _raw = parts
 
         @wraps(func)
-        def view(**values: Any) -> Answer:
+        def view(**values: Any) -> Returned:
             arguments = {}
             if path:
                 arguments["path"] = _check(path, values)
@@ -114,8 +115,8 @@ class Resource(APIBlueprint):
                 arguments["query"] = parameters
             if body:
                 arguments["body"] = _body(body)
-            answer: Answer = func(**arguments)
-            return answer
+            returned: Returned = func(**arguments)
+            return returned
 
         return view
 

@@ -1,4 +1,4 @@
-"""The forms of requests and answers. The OpenAPI document is made from these."""
+"""The forms of requests and responses. The OpenAPI document is made from these."""
 
 from __future__ import annotations
 
@@ -344,7 +344,7 @@ class RangeBody(Body):
     until: Annotated[Moment, Field(description="What happened before then.")]
 
 
-# Answers
+# Responses
 
 
 class RoomCreated(BaseModel):

@@ -63,15 +63,15 @@ class Bounds:
     `connections` in all, `per_address` of one client (no bound for trusted proxies). Past either, the one that has
     waited for its client the longest makes room for the new one. If all are being answered, new ones wait in the
     kernel's queue of `backlog`, and those past their client's share are closed. From nine tenths of `connections` on,
-    they are closed after an answer.
+    they are closed after a response.
     `first`: how long a new connection may take to send anything.
-    `idle`: how long a connection may wait for its next request, and an answer for its reader.
+    `idle`: how long a connection may wait for its next request, and a response for its reader.
     `read`: from a request's first byte to its last.
     `head`: a request's headers.
     `body`: a larger body is read only as far as the application allows, and only `large` of them at a time,
     `large_of_app` of one app: the next waits until one has been answered, within its `read`.
     `linger`, `lingered`: so many seconds or bytes of a body that is left unread are waited for, so that the client
-    gets to read the answer.
+    gets to read the response.
     """
 
     connections: int = 1000
@@ -123,7 +123,7 @@ class Server:
 
 
 class _Waiting:
-    """The connections that wait for their clients: to send a request, or to read an answer. Longest first."""
+    """The connections that wait for their clients: to send a request, or to read a response. Longest first."""
 
     def __init__(self) -> None:
         self._all: OrderedDict[_Handler, None] = OrderedDict()
@@ -325,7 +325,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
 
     def handle(self) -> None:
         self.client = self.server.client_of(self.client_address)
-        # Without it, a small answer waits for the client's delayed acknowledgement of the one before: 40 ms.
+        # Without it, a small response waits for the client's delayed acknowledgement of the one before: 40 ms.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(self.server.bounds.first)
         try:
@@ -415,7 +415,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         return _Fields(rfile, self.server.bounds.head)
 
     def _headers(self) -> Iterator[tuple[str, str]]:
-        # Of HTTP/1.0 nobody knows an answer before the answer, and would take `100 Continue` for that.
+        # HTTP/1.0 has no interim responses: its clients would take `100 Continue` for the response.
         elsewhere = ("content-type", "content-length", *(["expect"] if self.request_version == "HTTP/1.0" else []))
         for name, value in self.headers.pairs:
             # `X_API_Key` would pass for `X-API-Key`.
@@ -501,7 +501,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         super().finalize_headers()
 
     def _write_with_headers(self, data: bytes) -> None:
-        """Head and body in one piece: one system call, and one packet for a small answer."""
+        """Head and body in one piece: one system call, and one packet for a small response."""
         self.headers_sent = True
         self.finalize_headers()
         fields = b"".join(b"%s: %s\r\n" % field for field in self.response_headers)
@@ -513,7 +513,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             self._sendall(head + data)
 
     def _reject(self, status: int) -> None:
-        """Answer in the application's place, and end: nobody knows where the next request begins."""
+        """Respond in the application's place, and end: nobody knows where the next request begins."""
         self._unread = True
         self.time_finish = time.time()
         with suppress(OSError):
@@ -540,7 +540,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         self.socket.sendall(head.encode() + body)
 
     def _linger(self) -> None:
-        """Let the client get as far as reading the answer: closing over unread data resets the connection."""
+        """Let the client get as far as reading the response: closing over unread data resets the connection."""
         left = self.server.bounds.lingered
         silent: Any = False
         with suppress(OSError), gevent.Timeout(self.server.bounds.linger, silent):

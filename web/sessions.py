@@ -11,7 +11,7 @@ from controller.sessions.flags import CHANGES, Flag
 from web import schemas
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
-from web.resource import Answer, Resource
+from web.resource import Resource, Returned
 from web.schemas import (
     MAX_SESSIONS,
     AlreadyJoined,
@@ -35,8 +35,8 @@ _STATUS = {"joining": 202, "already_joined": 200}
 sessions = Resource("sessions", "Call legs and their membership of rooms.", url_prefix=f"{API_PREFIX}/sessions")
 
 
-@sessions.serves("GET", "", answers={200: SessionList})
-def list_sessions(query: SessionPage) -> Answer:
+@sessions.serves("GET", "", responses={200: SessionList})
+def list_sessions(query: SessionPage) -> Returned:
     """List the application's sessions.
 
     At most 1000 in a page. Narrowed by `state`, `room_id` or `did`, a page may be short, or empty, and not be the
@@ -55,8 +55,8 @@ def list_sessions(query: SessionPage) -> Answer:
     return {"sessions": rows, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
 
 
-@sessions.serves("GET", "/<uuid>", answers={200: schemas.Session}, refuses=_SESSION)
-def get_session(path: SessionPath) -> Answer:
+@sessions.serves("GET", "/<uuid>", responses={200: schemas.Session}, refuses=_SESSION)
+def get_session(path: SessionPath) -> Returned:
     """Show a session."""
     return _session(execute(GetSession(app_id=app_id(), session_id=_known_form(path)))), 200
 
@@ -64,7 +64,7 @@ def get_session(path: SessionPath) -> Answer:
 @sessions.serves(
     "POST",
     "/<uuid>/commands/conference/join",
-    answers={202: JoinStarted, 200: AlreadyJoined},
+    responses={202: JoinStarted, 200: AlreadyJoined},
     refuses=(
         *_COMMAND,
         "room_not_found",
@@ -76,7 +76,7 @@ def get_session(path: SessionPath) -> Answer:
     ),
     cooldown=Join.cooldown,
 )
-def join(path: SessionPath, body: JoinBody) -> Answer:
+def join(path: SessionPath, body: JoinBody) -> Returned:
     """Join a session to a room, muted.
 
     200 when it is in that room already, 202 again while it is joining it. Rate limit `conference`: 2 s for
@@ -89,11 +89,11 @@ def join(path: SessionPath, body: JoinBody) -> Answer:
 @sessions.serves(
     "POST",
     "/<uuid>/commands/conference/leave",
-    answers={202: LeaveStarted},
+    responses={202: LeaveStarted},
     refuses=_MEMBERSHIP,
     cooldown=Leave.cooldown,
 )
-def leave(path: SessionPath, body: CommandBody) -> Answer:
+def leave(path: SessionPath, body: CommandBody) -> Returned:
     """Take a session out of its room.
 
     Rate limit `conference`: 2 s for each session, shared with join. Webhook: `conference.member.left` once
@@ -105,7 +105,7 @@ def _serve_flag(flag: Flag, on: bool) -> None:
     """The command that turns a flag of a member on, or off."""
     change, opposite = flag.change(on), flag.change(not on)
 
-    def view(path: SessionPath, body: CommandBody) -> Answer:
+    def view(path: SessionPath, body: CommandBody) -> Returned:
         command = SetFlag(app_id=app_id(), flag=flag, on=on, **_command(path, body))
         return _membership(execute(command)), 202
 
@@ -117,7 +117,7 @@ def _serve_flag(flag: Flag, on: bool) -> None:
     sessions.serves(
         "POST",
         f"/<uuid>/commands/conference/{change.command}",
-        answers={202: flag_changing(change)},
+        responses={202: flag_changing(change)},
         refuses=(*_MEMBERSHIP, change.already, change.pending, "quota_exceeded", "store_full"),
         cooldown=flag.cooldown,
     )(view)

@@ -19,7 +19,7 @@ from controller.ids import is_room_id
 from controller.webhooks.endpoint import Settings
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
-from web.resource import Answer, Resource
+from web.resource import Resource, Returned
 from web.schemas import (
     MAX_DELIVERIES,
     DeliveryDetail,
@@ -42,24 +42,24 @@ _SENDING = ("no_endpoint", "endpoint_disabled", "store_full")
 webhooks = Resource("webhooks", "Where webhooks go, and what became of them.", url_prefix=f"{API_PREFIX}/webhooks")
 
 
-@webhooks.serves("GET", "/endpoint", answers={200: Endpoint})
-def get_endpoint() -> Answer:
+@webhooks.serves("GET", "/endpoint", responses={200: Endpoint})
+def get_endpoint() -> Returned:
     """Show the webhook endpoint.
 
     Its secret is never shown."""
     return _endpoint(execute(GetEndpoint(app_id=app_id()))), 200
 
 
-@webhooks.serves("PUT", "/endpoint", answers={200: Endpoint}, refuses=("url_refused",))
-def set_endpoint(body: EndpointBody) -> Answer:
+@webhooks.serves("PUT", "/endpoint", responses={200: Endpoint}, refuses=("url_refused",))
+def set_endpoint(body: EndpointBody) -> Returned:
     """Set the webhook endpoint, and enable it.
 
     Holds within a second, and until the configuration file's own value changes."""
     return _endpoint(execute(SetEndpoint(app_id=app_id(), url=body.url, types=tuple(body.types)))), 200
 
 
-@webhooks.serves("POST", "/endpoint/rotate-secret", answers={200: Secret}, refuses=("store_full",))
-def rotate_secret(body: Nothing) -> Answer:  # noqa: ARG001
+@webhooks.serves("POST", "/endpoint/rotate-secret", responses={200: Secret}, refuses=("store_full",))
+def rotate_secret(body: Nothing) -> Returned:  # noqa: ARG001
     """Make a new secret, which is shown this once.
 
     For 24 hours webhooks are signed with the old one too."""
@@ -69,11 +69,11 @@ def rotate_secret(body: Nothing) -> Answer:  # noqa: ARG001
 @webhooks.serves(
     "POST",
     "/endpoint/test",
-    answers={200: SentTest},
+    responses={200: SentTest},
     refuses=("no_endpoint", "store_full"),
     cooldown=SendTest.cooldown,
 )
-def send_test(body: Nothing) -> Answer:  # noqa: ARG001
+def send_test(body: Nothing) -> Returned:  # noqa: ARG001
     """Send a `webhook.test` now, and say what came of it.
 
     Answers after 15 s at the most. Also while the endpoint is disabled. Rate limit
@@ -82,8 +82,8 @@ def send_test(body: Nothing) -> Answer:  # noqa: ARG001
     return {**sent}, 200
 
 
-@webhooks.serves("GET", "/deliveries", answers={200: DeliveryList})
-def list_deliveries(query: DeliveryPage) -> Answer:
+@webhooks.serves("GET", "/deliveries", responses={200: DeliveryList})
+def list_deliveries(query: DeliveryPage) -> Returned:
     """List webhooks that were attempted, the newest first.
 
     At most 200 in a page. Failed ones are kept for 30 days, of the delivered ones the last 1,000 for 3 days."""
@@ -103,8 +103,8 @@ def list_deliveries(query: DeliveryPage) -> Answer:
     return {"deliveries": rows, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
 
 
-@webhooks.serves("GET", "/deliveries/<webhook_id>", answers={200: DeliveryDetail}, refuses=("webhook_not_found",))
-def get_delivery(path: WebhookPath) -> Answer:
+@webhooks.serves("GET", "/deliveries/<webhook_id>", responses={200: DeliveryDetail}, refuses=("webhook_not_found",))
+def get_delivery(path: WebhookPath) -> Returned:
     """Show a webhook, with every attempt."""
     found = execute(GetDelivery(app_id=app_id(), webhook_id=path.webhook_id))
     tried = [{**attempt, "at": iso_ms(attempt["at"])} for attempt in found["tried"]]
@@ -114,10 +114,10 @@ def get_delivery(path: WebhookPath) -> Answer:
 @webhooks.serves(
     "POST",
     "/deliveries/<webhook_id>/redeliver",
-    answers={202: Redelivery},
+    responses={202: Redelivery},
     refuses=("webhook_not_found", "webhook_pending", *_SENDING),
 )
-def redeliver(path: WebhookPath, body: Nothing) -> Answer:  # noqa: ARG001
+def redeliver(path: WebhookPath, body: Nothing) -> Returned:  # noqa: ARG001
     """Send a webhook again that was delivered or has failed.
 
     With the same id, out of its room's order, and with retries as at first."""
@@ -125,8 +125,8 @@ def redeliver(path: WebhookPath, body: Nothing) -> Answer:  # noqa: ARG001
     return {"webhook_id": path.webhook_id, "status": "retrying"}, 202
 
 
-@webhooks.serves("POST", "/redeliver", answers={202: RangeRedelivery}, refuses=("redelivery_under_way", *_SENDING))
-def redeliver_range(body: RangeBody) -> Answer:
+@webhooks.serves("POST", "/redeliver", responses={202: RangeRedelivery}, refuses=("redelivery_under_way", *_SENDING))
+def redeliver_range(body: RangeBody) -> Returned:
     """Send all webhooks of a time again that have failed.
 
     They are sent bit by bit, from the oldest to the newest; one such request at a time."""
