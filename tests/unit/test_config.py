@@ -10,7 +10,9 @@ import pytest
 
 from controller.limits import QUOTAS
 from controller.registry import new_app
-from switchroom.config import Config, ConfigError, fields_of, find_lines, load
+from switchroom.config import Config, ConfigError, load
+from switchroom.config.lines import find_lines
+from switchroom.config.model import fields_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WHOLE = f"""\
@@ -184,8 +186,8 @@ def test_all_mistakes_are_told_at_once_and_what_the_keys_are_for(file: Path) -> 
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ('"Zz999"', '"acW68"', 19, "node acW68 is there already"),
-        ('"747713002"', '"747713001"', 28, "number 747713001 is there already"),
+        ('"Zz999"', '"acW68"', 19, "node acW68 already exists"),
+        ('"747713002"', '"747713001"', 28, "number 747713001 already exists"),
     ],
 )
 def test_what_must_be_unique_is(file: Path, old: str, new: str, line: int, words: str) -> None:
@@ -197,7 +199,7 @@ def test_what_must_be_unique_is(file: Path, old: str, new: str, line: int, words
 def test_an_app_that_stands_twice_is_told(file: Path) -> None:
     text = '[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\n[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\n'
     (told,) = mistakes(file, text)
-    assert "line 5: [apps] id: app a is there already" in told
+    assert "line 5: [apps] id: app a already exists" in told
 
 
 def test_toml_that_is_none_is_told_with_its_line(file: Path) -> None:

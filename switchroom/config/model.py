@@ -1,0 +1,219 @@
+"""What there is to set: the sections and keys, their defaults, bounds and meaning.
+
+Secrets are `SecretStr`, so that none shows in a log or on a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from controller.registry import App, Node, new_app
+from controller.store.store import each_host
+from switchroom.config.forms import (
+    ApiKey,
+    AppId,
+    Did,
+    Esl,
+    Listen,
+    Network,
+    Password,
+    Prefix,
+    Profile,
+    Quotas,
+    Sip,
+    StoreUrl,
+    WebhookSecret,
+    WebhookUrl,
+)
+
+DEFAULT_DATA_DIR = "data"
+FAULT = "fault"  # the type of an error that is found here and not by pydantic
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class ServerConfig(Section):
+    listen: Listen = Field(default="127.0.0.1:8080", description="the address on which the REST API listens")
+    connections: int = Field(
+        default=1000, ge=10, le=100_000, description="how many connections the REST API holds at a time"
+    )
+    connections_per_address: int = Field(
+        default=250, ge=1, le=100_000, description="how many of them one address may have, and one /64 of IPv6"
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(),
+        strict=False,
+        description="the proxies in front of the REST API, whose X-Forwarded-For tells the client's address",
+    )
+
+
+class StoreConfig(Section):
+    url: StoreUrl | None = Field(
+        default=None, description="the Redis or Valkey to use; absent, one is embedded and kept in data_dir"
+    )
+    data_dir: Path = Field(default=Path(DEFAULT_DATA_DIR), strict=False, description="the folder of the embedded store")
+    max_memory_mb: int = Field(
+        default=1024, ge=128, le=1 << 20, description="how much memory the embedded store may use for data, in MiB"
+    )
+    cluster: bool = Field(
+        default=False, description="whether url is of a Redis Cluster; it may name several nodes, with commas between"
+    )
+
+    @property
+    def shown_url(self) -> str:
+        """Where the store is, without its password."""
+        if self.url is None:
+            return f"embedded in {self.data_dir.absolute()}"
+        parts = urlsplit(self.url.get_secret_value())
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+class NodeConfig(Section):
+    prefix: Prefix = Field(description="the node's own 5 letters and digits, with which its room ids begin")
+    esl: Esl = Field(description="host:port of the node's Event Socket")
+    password: Password = Field(description="the password of its Event Socket")
+    sip: Sip | None = Field(default=None, description="host:port for SIP between nodes; not used yet")
+    profile: Profile = Field(default="default", description="the conference profile that rooms use")
+
+    def to_node(self, source: str) -> Node:
+        return Node(
+            prefix=self.prefix,
+            esl=self.esl,
+            password=self.password.get_secret_value(),
+            sip=self.sip or "",
+            profile=self.profile,
+            source=source,
+        )
+
+
+class AppConfig(Section):
+    id: AppId = Field(description="what the app sends as X-App-ID")
+    api_key: ApiKey = Field(description="what the app sends as X-API-Key")
+    webhook_url: WebhookUrl | None = Field(
+        default=None, description="where the app's webhooks go; absent, none are sent"
+    )
+    webhook_secret: WebhookSecret | None = Field(
+        default=None, description="what the app's webhooks are signed with; absent, one is made at the first start"
+    )
+    dids: tuple[Did, ...] = Field(default=(), strict=False, description="the numbers whose calls belong to the app")
+    quotas: Quotas = Field(default={}, description="how much it may have at a time, other than the defaults")
+
+    def to_app(self, source: str, old: App | None = None) -> App:
+        """`old`: the app as it is stored, whose key keeps its salt, and whose secret stays when none is given."""
+        key = self.api_key.get_secret_value()
+        given = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
+        app = new_app(
+            self.id,
+            key,
+            webhook_url=self.webhook_url or "",
+            webhook_secret=given or (old.webhook_secret if old else ""),
+            dids=self.dids,
+            own_quotas=self.quotas,
+            source=source,
+        )
+        if old and old.key_matches(key):
+            return replace(app, key_salt=old.key_salt, key_hash=old.key_hash)
+        return app
+
+
+class WebhooksConfig(Section):
+    allow_private_networks: bool = Field(
+        default=False, description="whether webhooks may go to loopback and private addresses"
+    )
+
+
+class PlaybackConfig(Section):
+    allow_private_networks: bool = Field(
+        default=False, description="whether audio may be fetched from loopback and private addresses"
+    )
+
+
+class LimitsConfig(Section):
+    requests_per_second: int = Field(
+        default=100, ge=1, le=100_000, description="how many requests an app may send a second"
+    )
+
+
+class WorkerConfig(Section):
+    audit_seconds: float = Field(
+        default=30.0, ge=1, le=3600, strict=False, description="how often each node is compared with the store"
+    )
+
+
+class MetricsConfig(Section):
+    listen: Listen | None = Field(
+        default=None, description="the address on which the process shows its metrics; absent, it shows none"
+    )
+
+
+def _fault_at(place: tuple[str | int, ...], message: str) -> PydanticCustomError:
+    """A mistake at a place below the one being checked."""
+    return PydanticCustomError(FAULT, "{message}", {"message": message, "place": place})
+
+
+def _unique(what: str, key: str, values: Callable[[Any], Iterable[str]]) -> Callable[[Any], Any]:
+    def check(entries: Any) -> Any:
+        seen: set[str] = set()
+        for index, entry in enumerate(entries):
+            for value in values(entry):
+                if value in seen:
+                    raise _fault_at((index, key), f"{what} {value} already exists")
+                seen.add(value)
+        return entries
+
+    return check
+
+
+class Config(Section):
+    """The whole configuration, checked. Build it with `load`."""
+
+    server: ServerConfig = Field(default=ServerConfig(), description="the REST API")
+    store: StoreConfig = Field(default=StoreConfig(), description="where everything is kept")
+    nodes: Annotated[tuple[NodeConfig, ...], AfterValidator(_unique("node", "prefix", lambda node: [node.prefix]))] = (
+        Field(default=(), strict=False, description="the FreeSWITCH instances")
+    )
+    apps: Annotated[
+        tuple[AppConfig, ...],
+        AfterValidator(_unique("app", "id", lambda app: [app.id])),
+        AfterValidator(_unique("number", "dids", lambda app: app.dids)),
+    ] = Field(default=(), strict=False, description="the tenants")
+    webhooks: WebhooksConfig = Field(default=WebhooksConfig(), description="how webhooks are delivered")
+    playback: PlaybackConfig = Field(default=PlaybackConfig(), description="how audio is played")
+    limits: LimitsConfig = Field(default=LimitsConfig(), description="how much an app may do")
+    worker: WorkerConfig = Field(default=WorkerConfig(), description="how the nodes are looked after")
+    metrics: MetricsConfig = Field(default=MetricsConfig(), description="what a process tells of itself to Prometheus")
+
+    def model_post_init(self, _context: Any, /) -> None:
+        url = self.store.url
+        if self.store.cluster and not url:
+            raise _fault_at(("store", "cluster"), "needs a url: the embedded store is no cluster")
+        if url and not self.store.cluster and len(each_host(url.get_secret_value())) > 1:
+            raise _fault_at(("store", "url"), "several hosts are a cluster's: set cluster = true")
+
+    def to_nodes(self) -> list[Node]:
+        return [node.to_node("file") for node in self.nodes]
+
+    def to_apps(self, known: Iterable[App] = ()) -> list[App]:
+        """The file's apps. What `known` has already stays as it is: a key's salt, a secret that was made."""
+        stored = {app.id: app for app in known}
+        return [app.to_app("file", stored.get(app.id)) for app in self.apps]
+
+
+def fields_of(section: str) -> dict[str, FieldInfo]:
+    """The keys of a section, or of one entry if it is a list. Empty when there is no such section."""
+    field = Config.model_fields.get(section)
+    if field is None:
+        return {}
+    models = [field.annotation, *getattr(field.annotation, "__args__", ())]
+    model = next(model for model in models if isinstance(model, type) and issubclass(model, BaseModel))
+    return model.model_fields
