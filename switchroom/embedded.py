@@ -268,5 +268,5 @@ def _socket_path(data_dir: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise EmbeddedStoreError(f"{folder} is there already and not private; remove it")
+        raise EmbeddedStoreError(f"{folder} already exists and is not private; remove it")
     return folder / "valkey.sock"

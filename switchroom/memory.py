@@ -23,10 +23,10 @@ LOW = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes that a server uses, and may use; `most` is 0 without a limit."""
+    """Bytes that a server uses, and may use; `limit` is 0 where there is none."""
 
     used: int
-    most: int
+    limit: int
 
     @classmethod
     def of(cls, info: dict[str, Any]) -> Memory:
@@ -35,10 +35,10 @@ class Memory:
 
     @property
     def share(self) -> float:
-        return self.used / self.most if self.most else 0.0
+        return self.used / self.limit if self.limit else 0.0
 
     def __str__(self) -> str:
-        return f"{self.share:.0%} of {self.most >> 20} MiB used"
+        return f"{self.share:.0%} of {self.limit >> 20} MiB used"
 
 
 class MemoryWatch:
@@ -64,7 +64,7 @@ class MemoryWatch:
             gauge.clear()
         for server, memory in found.items():
             metrics.store_used.labels(server).set(memory.used)
-            metrics.store_max.labels(server).set(memory.most)
+            metrics.store_max.labels(server).set(memory.limit)
             if memory.share > HIGH and server not in self._warned:
                 log.warning("the store is nearly full", memory=str(memory), **({"server": server} if server else {}))
                 self._warned.add(server)

@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.store.store import Store
 from switchroom.config import Config
-from switchroom.processes import open_store
+from switchroom.store import open_store
 
 
 class OpenStore(Store):

@@ -44,12 +44,12 @@ def test_the_walk(tmp_path: Path) -> None:
     assert "emulated" in run.stdout.splitlines()[0]
     assert "[[nodes]]" in run.stdout.splitlines()[0]
     assert run.stdout.rstrip().endswith("All went as expected.")
-    assert re.findall(r"answer  (\d+)", run.stdout) == [
+    assert re.findall(r"response (\d+)", run.stdout) == [
         *["201", "202", "202", "202", "200"],
         *["202", "202", "202", "202", "200", "202"],
         *["202", "200"],
     ]
-    assert re.findall(r"webhook ([a-z._]+)", run.stdout) == [
+    assert re.findall(r"webhook +([a-z._]+)", run.stdout) == [
         *["session.started"] * 3,
         "conference.created",
         *["conference.member.joined"] * 3,
@@ -68,13 +68,13 @@ def test_the_walk(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sabotage", "told"),
     [
-        ("WEBHOOK_SECONDS = 0.0", "no webhook session.started"),
-        ("TONES = (3, 0)", "no webhook conference.play.finished"),
-        ("COOLDOWN_MARGIN = -9.0", "expected POST"),
+        ("endpoint.WEBHOOK_SECONDS = 0.0", "no webhook session.started"),
+        ("walk.TONES = (3, 0)", "no webhook conference.play.finished"),
+        ("walk.COOLDOWN_MARGIN = -9.0", "expected POST"),
     ],
 )
 def test_it_fails_when_something_differs(tmp_path: Path, sabotage: str, told: str) -> None:
-    run = demo(tmp_path, "import switchroom.demo", f"switchroom.demo.{sabotage}")
+    run = demo(tmp_path, "from switchroom.demo import endpoint, walk", sabotage)
     assert run.returncode == 1, run.stdout + run.stderr
     assert f"Differed: {told}" in run.stdout
     assert "All went as expected" not in run.stdout

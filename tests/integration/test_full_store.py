@@ -10,22 +10,18 @@ from typing import Any
 import pytest
 
 from controller import metrics
-from controller.commands import CreateRoom, SetEndpoint
-from controller.errors import Refused, StoreUnavailable
+from controller.errors import StoreUnavailable
 from controller.nodes.events import SessionEnded, SessionParked
 from controller.nodes.worker import NodeWorker, take_lease
 from controller.registry import Node, Registry, new_app
 from controller.store import keys, scripts
 from esl.commands import Hangup
-from switchroom.config import Config
 from switchroom.memory import MemoryWatch
-from switchroom.processes import System
-from tests.integration.test_wiring import NoApi
+from tests.integration.test_wiring import KEY, ask, running
 from tests.integration.test_worker import Wire
 from tests.integration.webhook_fixtures import Outbox, Receiver, Start
 from tests.integration.world import NODE, SESSION_KEY, World
 from tests.open_store import OpenStore
-from web.errors import STATUS
 
 FULL = {"refused": "store_full"}
 URLS = [f"https://media.example/{number}/" + "x" * 1000 for number in range(20)]
@@ -262,29 +258,21 @@ def test_a_call_that_came_while_the_link_was_away_is_turned_away(
     assert wire.hung_up() == [(CHANNEL, "SWITCH_CONGESTION")]
 
 
-def system(url: str, apps: list[str]) -> tuple[System, NoApi]:
-    api = NoApi()
-    entries = [{"id": app, "api_key": "0123456789abcdef"} for app in apps]
-    return System(Config.model_validate({"store": {"url": url}, "apps": entries}), api), api
+def apps(*names: str) -> list[dict[str, str]]:
+    return [{"id": name, "api_key": KEY} for name in names]
 
 
 def test_all_of_it_starts_on_a_full_store(store: OpenStore, server_url: str, memory: Memory) -> None:
     """Also with another configuration than before: it may be what makes room."""
-    first, _ = system(server_url, ["a", "b"])
-    first.start()
-    first.stop()
+    with running(server_url, apps=apps("a", "b")):
+        pass
     memory.use_up()
-    again, api = system(server_url, ["b", "c"])
-    again.start()
-    try:
+    with running(server_url, apps=apps("b", "c")) as system:
         assert {app.id for app in Registry(store).apps()} == {"b", "c"}
         # Without the right one its webhooks would stay.
-        api.controller.execute(SetEndpoint(app_id="b", url="https://93.184.216.34/hooks", types=("*",)))
-        with pytest.raises(Refused) as caught:
-            api.controller.execute(CreateRoom(app_id="b", name="standup"))
-        assert STATUS[caught.value.code] == 503
-    finally:
-        again.stop()
+        endpoint = {"url": "https://93.184.216.34/hooks", "types": ["*"]}
+        assert ask(system, "PUT", "/webhooks/endpoint", endpoint, app="b")[0] == 200
+        assert ask(system, "POST", "/conferences", {"name": "standup"}, app="b")[0] == 503
 
 
 def test_the_operator_may_add_and_remove(store: OpenStore, memory: Memory) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from controller.errors import REASONS
 from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.retry import Schedule
-from switchroom.cli import Context, cli
+from switchroom.cli.main import cli
 from tests.integration.webhook_fixtures import OK, Outbox, Receiver
 from tests.open_store import OpenStore
 
@@ -26,7 +26,7 @@ Switchroom = Callable[..., Result]
 def switchroom(server_url: str) -> Switchroom:
     def run(*arguments: str) -> Result:
         environ = {"SWITCHROOM_STORE__URL": server_url, "COLUMNS": "300"}
-        return CliRunner().invoke(cli, arguments, obj=Context(lambda *_: None), env=environ)  # type: ignore[arg-type, return-value]
+        return CliRunner().invoke(cli, arguments, env=environ)
 
     return run
 
@@ -69,7 +69,7 @@ def test_webhooks_are_listed_shown_and_sent_again(store: OpenStore, receiver: Re
 
 
 def test_what_is_not_there_is_one_clear_line(store: OpenStore, switchroom: Switchroom) -> None:
-    assert switchroom("webhooks", "list", "demo").stderr == "Error: app demo is not there\n"
+    assert switchroom("webhooks", "list", "demo").stderr == "Error: app demo not found\n"
     Outbox(store).app("demo", "")
     columns = "webhook_id type room_id uuid created_at status attempts next_attempt_at"
     assert switchroom("webhooks", "list", "demo").stdout == columns.replace(" ", "\t") + "\n"

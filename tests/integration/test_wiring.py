@@ -1,64 +1,57 @@
-"""What the configuration says has its effect: the system as `switchroom serve` builds it, but for the API's sockets."""
+"""What the configuration says has its effect: the system as `switchroom serve` builds it."""
 
 from __future__ import annotations
 
+import http.client
+import json
 import resource
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from structlog.testing import capture_logs
 
-from controller import commands
-from controller.controller import Controller
-from controller.errors import Refused
 from switchroom.config import Config
-from switchroom.processes import ApiOptions, System, allow_files
+from switchroom.processes import System, allow_files
 from tests.open_store import OpenStore
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
 INSIDE = "http://127.0.0.1:8080/"
-APP = {"id": "demo", "api_key": "0123456789abcdef", "webhook_url": "https://app.example.com/hooks"}
+KEY = "0123456789abcdef"
+APP = {"id": "demo", "api_key": KEY}
 
 
-class NoApi:
-    """Takes what an API would get."""
-
-    address = ("127.0.0.1", 0)
-    controller: Controller
-    options: ApiOptions
-
-    def __call__(self, controller: Controller, options: ApiOptions) -> NoApi:
-        self.controller = controller
-        self.options = options
-        return self
-
-    def start(self) -> None:
-        pass
-
-    def stop(self, timeout: float) -> None:
-        pass
-
-
-def refusals(url: str, **sections: Any) -> list[str | None]:
-    """Why each URL that leads inside is refused, for webhooks and for audio."""
-    config = Config.model_validate({"store": {"url": url}, "apps": [APP], **sections})
-    api = NoApi()
-    system = System(config, api, roles=["api"])
+@contextmanager
+def running(url: str, **sections: Any) -> Iterator[System]:
+    """A system that serves the API of the app `demo` on a free port."""
+    values = {"store": {"url": url}, "apps": [APP], **sections}
+    values["server"] = {"listen": "127.0.0.1:0", **values.get("server", {})}
+    system = System(Config.model_validate(values), roles=["api"])
     system.start()
     try:
-        found: list[str | None] = []
-        for command in (
-            commands.SetEndpoint(app_id="demo", url=INSIDE, types=("*",)),
-            commands.Play(app_id="demo", room_id=ROOM, urls=(INSIDE,)),
-        ):
-            try:
-                api.controller.execute(command)
-                found.append(None)
-            except Refused as refused:
-                found.append(refused.code)
-        return found
+        yield system
     finally:
         system.stop()
+
+
+def address(system: System) -> tuple[str, int]:
+    parts = urlsplit(system.address or "")
+    return parts.hostname or "", parts.port or 0
+
+
+def ask(system: System, method: str, path: str, body: dict[str, Any], app: str = "demo") -> tuple[int, str]:
+    """The status and the text of the response."""
+    connection = http.client.HTTPConnection(*address(system), timeout=10)
+    headers = {"X-App-ID": app, "X-API-Key": KEY, "Content-Type": "application/json"}
+    try:
+        connection.request(method, f"/api/v1{path}", json.dumps(body), headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
 
 
 @pytest.mark.parametrize("webhooks", [False, True])
@@ -66,33 +59,38 @@ def refusals(url: str, **sections: Any) -> list[str | None]:
 def test_private_networks_are_closed_unless_the_configuration_opens_them(
     store: OpenStore, server_url: str, webhooks: bool, playback: bool
 ) -> None:
-    found = refusals(
-        server_url,
-        webhooks={"allow_private_networks": webhooks},
-        playback={"allow_private_networks": playback},
-    )
-    assert found == [None if webhooks else "url_refused", "room_not_found" if playback else "url_refused"]
+    sections = {
+        "webhooks": {"allow_private_networks": webhooks},
+        "playback": {"allow_private_networks": playback},
+    }
+    with running(server_url, **sections) as system:
+        endpoint = ask(system, "PUT", "/webhooks/endpoint", {"url": INSIDE, "types": ["*"]})
+        play = ask(system, "POST", f"/conferences/{ROOM}/play", {"urls": [INSIDE]})
+    for (status, said), allowed, status_then in ((endpoint, webhooks, 200), (play, playback, 404)):
+        assert status == (status_then if allowed else 400)
+        assert ("is not a public address" in said) is not allowed
 
 
-def test_the_api_gets_its_bounds(store: OpenStore, server_url: str) -> None:
-    server = {"connections": 20, "connections_per_address": 5, "trusted_proxies": ["10.0.0.7"]}
-    api = NoApi()
-    system = System(Config.model_validate({"store": {"url": server_url}, "server": server}), api, roles=["api"])
-    system.start()
-    system.stop()
-    options = api.options
-    found = (options.connections, options.connections_per_address, options.trusted_proxies)
-    assert found == (20, 5, ("10.0.0.7",))
+@pytest.mark.parametrize(("trusted", "at_a_time"), [([], 5), (["127.0.0.1"], 9)])
+def test_the_api_gets_its_bounds(store: OpenStore, server_url: str, trusted: list[str], at_a_time: int) -> None:
+    server = {"connections": 10, "connections_per_address": 5, "trusted_proxies": trusted}
+    with running(server_url, server=server) as system, ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(address(system), timeout=10)) for _ in range(at_a_time + 1)
+        ]
+        # The first made room for the last. One place is kept free, and a trusted proxy may have all the others.
+        assert clients[0].recv(1) == b""
+        for client in clients[1:]:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
 
 
 def test_a_start_lets_as_many_files_be_open_as_may_be(store: OpenStore, server_url: str) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1), hard))
     try:
-        system = System(Config.model_validate({"store": {"url": server_url}}), NoApi(), roles=["api"])
-        system.start()
-        system.stop()
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+        with running(server_url):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

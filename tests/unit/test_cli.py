@@ -7,11 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from switchroom.cli import Context, cli
-
-
-def no_api(*_: object) -> None:
-    raise AssertionError("no command here serves")
+from switchroom.cli.main import cli
 
 
 @pytest.fixture
@@ -19,7 +15,7 @@ def switchroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, **environ: str) -> Result:
-        return CliRunner().invoke(cli, arguments, obj=Context(no_api), env=environ)
+        return CliRunner().invoke(cli, arguments, env=environ)
 
     return run
 

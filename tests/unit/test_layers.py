@@ -30,8 +30,8 @@ ONLY = [
     (r"monkey\.patch_", ("switchroom/__main__.py", "esl/emulator/__main__.py"), "entry points patch"),
     (r"[\"']\{(registry|p%02d|n:%s)\}", ("controller/store/keys.py",), "keys are spelled once"),
     (r"\b(uuid_transfer|uuid_kill|bgdial|file-vol|xml_locate)\b", ("esl/",), "FreeSWITCH is spoken by esl"),
-    (r"\bimport web\b|\bfrom web\b|import_module\(", ("web/", "switchroom/"), "nothing reaches up, by any means"),
-    (r"\bos\.environ\b", ("switchroom/cli",), "settings come from the configuration"),
+    (r"\bimport web\b|\bfrom web\b|import_module\(", ("web/", "switchroom/processes.py"), "one place wires the API"),
+    (r"\bos\.environ\b", ("switchroom/cli/base.py",), "settings come from the configuration"),
     (r"(?<![.\w])print\(", ("esl/emulator/__main__.py",), "what is said goes through the log or the command line"),
 ]
 

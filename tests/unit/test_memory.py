@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from switchroom.memory import MemoryWatch
 
-MOST = 1000 << 20
+LIMIT = 1000 << 20
 
 
 class Store:
@@ -16,10 +16,10 @@ class Store:
 
     def __init__(self) -> None:
         self.used: dict[str, int] = {}
-        self.most = MOST
+        self.limit = LIMIT
 
     def info(self, _section: str) -> dict[str, dict[str, Any]]:
-        return {server: {"used_memory": used, "maxmemory": self.most} for server, used in self.used.items()}
+        return {server: {"used_memory": used, "maxmemory": self.limit} for server, used in self.used.items()}
 
 
 def told(watch: MemoryWatch) -> list[tuple[str | None, str]]:
@@ -33,7 +33,7 @@ def test_it_is_told_once_until_there_is_room_again() -> None:
     watch = MemoryWatch(store)  # type: ignore[arg-type]
     said = []
     for percent in (10, 80, 81, 99, 120, 75, 85, 69, 81):
-        store.used = {"": MOST // 100 * percent}
+        store.used = {"": LIMIT // 100 * percent}
         said.append(told(watch))
     once = [[], [], [(None, "81% of 1000 MiB used")], [], [], [], [], [], [(None, "81% of 1000 MiB used")]]
     assert said == once
@@ -42,9 +42,9 @@ def test_it_is_told_once_until_there_is_room_again() -> None:
 def test_each_server_for_itself_and_none_without_a_limit() -> None:
     store = Store()
     watch = MemoryWatch(store)  # type: ignore[arg-type]
-    store.used = {"a:1": MOST, "b:2": 0}
+    store.used = {"a:1": LIMIT, "b:2": 0}
     assert told(watch) == [("a:1", "100% of 1000 MiB used")]
-    store.used = {"a:1": MOST, "b:2": MOST}
+    store.used = {"a:1": LIMIT, "b:2": LIMIT}
     assert told(watch) == [("b:2", "100% of 1000 MiB used")]
-    store.used, store.most = {"c:3": MOST}, 0
+    store.used, store.limit = {"c:3": LIMIT}, 0
     assert told(watch) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from switchroom.tables import fields, table
+from switchroom.cli.tables import fields, table
 
 WEBHOOK = "msg_p07-1795374235886-0"
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from switchroom.tail import Filter, as_json, as_text, parse_since
+from switchroom.cli.tail import Filter, as_json, as_text
+from switchroom.cli.times import parse_time
 
 ENTRY = {
     "at": 1_700_000_000_123,
@@ -32,18 +33,18 @@ ENTRY = {
     ],
 )
 def test_since(text: str, seconds: int) -> None:
-    assert parse_since(text, now=1000) == seconds * 1000
+    assert parse_time(text, now=1000) == seconds * 1000
 
 
 def test_since_without_a_zone_is_local_time() -> None:
     local = datetime(2026, 1, 2, 3, 4, 5).astimezone()
-    assert parse_since("2026-01-02T03:04:05", now=0) == local.astimezone(UTC).timestamp() * 1000
+    assert parse_time("2026-01-02T03:04:05", now=0) == local.astimezone(UTC).timestamp() * 1000
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "-5m", "10 m", "tomorrow", "9999999m", "10w"])
 def test_since_that_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="neither a time"):
-        parse_since(text, now=1000)
+        parse_time(text, now=1000)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The event log as `switchroom tail` shows it.
+"""`switchroom tail`: the event log, for people or as JSON.
 
 Entries hold what callers and tenants chose (names, numbers, URLs); none of it reaches a terminal unescaped.
 """
@@ -6,19 +6,25 @@ Entries hold what callers and tenants chose (names, numbers, URLs); none of it r
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping
+import os
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+import click
+from rich.console import Console
 from rich.text import Text
 
-from controller.event_log import Entry
+from controller.event_log import Entry, Log
+from switchroom.cli.base import Command, Context
+from switchroom.cli.signals import interrupt_on_signals
+from switchroom.cli.times import time_option
 from switchroom.logs import escaped
+from switchroom.store import open_reader, open_store
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _COLORS = {
     "command": "cyan",
     "refused": "red",
@@ -42,16 +48,6 @@ class Filter:
             for name, patterns in self.patterns.items()
             if patterns
         )
-
-
-def parse_since(text: str, now: float) -> int:
-    """`10m`, `2h`, `1d` ago, or an ISO 8601 time, as epoch milliseconds, 0 at the least. Raises ValueError."""
-    if found := re.fullmatch(r"([0-9]{1,6})([smhd])", text.strip()):
-        return max(0, int((now - int(found[1]) * _UNITS[found[2]]) * 1000))
-    try:
-        return max(0, int(datetime.fromisoformat(text.strip()).astimezone().timestamp() * 1000))
-    except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is neither a time such as 10m, 2h or 1d nor ISO 8601") from None
 
 
 def as_json(entry: Entry) -> str:
@@ -78,12 +74,6 @@ def as_text(entry: Entry, now: datetime | None = None) -> Text:
     return line
 
 
-def show(entries: Iterable[Entry], wanted: Filter, write: Callable[[Entry], None]) -> None:
-    for entry in entries:
-        if wanted(entry):
-            write(entry)
-
-
 def _clock(at: Any, now: datetime) -> str:
     """Local time, with the date unless it is today's."""
     try:
@@ -97,3 +87,50 @@ def _shown(value: Any) -> str:
     if isinstance(value, str):
         return escaped(value)
     return "" if value is None else json.dumps(value, separators=(",", ":"))
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave the end to the caller, whose store is still open."""
+        raise BrokenPipeError
+
+
+@click.command(cls=Command)
+@click.option("--app", multiple=True, help="Only this app. Repeatable, as all filters; * and ? match.")
+@click.option("--room", multiple=True, help="Only this room.")
+@click.option("--session", multiple=True, help="Only this session.")
+@click.option("--type", multiple=True, help="Only this type, such as 'conference.play.*'.")
+@click.option("--since", callback=time_option, help="Also what was before: 10m, 2h, 1d ago, or an ISO 8601 time.")
+@click.option("--json", "json_lines", is_flag=True, help="Each entry as a line of JSON.")
+@click.option("--no-follow", is_flag=True, help="End at the end; without --since, from the beginning.")
+@click.pass_obj
+def tail(
+    context: Context, /, *, since: int | None, json_lines: bool, no_follow: bool, **patterns: tuple[str, ...]
+) -> None:
+    """Follow the event log: commands, also refused ones, events, state changes and deliveries as they happen."""
+    passes = Filter(patterns)
+    console = _Console(soft_wrap=True)
+
+    def show(entries: Iterable[Entry]) -> None:
+        for entry in filter(passes, entries):
+            if json_lines:
+                click.echo(as_json(entry))
+            else:
+                console.print(as_text(entry))
+
+    config = context.config()
+    interrupt_on_signals()
+    try:
+        with open_store(config, create=False) as (store, url), open_reader(config, url) as reader:
+            entries = Log(store, reader)
+            if since is not None or no_follow:
+                show(entries.past(since or 0))
+            else:
+                entries.skip()
+            if not no_follow:
+                show(entries.follow())
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        # Whoever read has seen enough. What is left in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,84 @@
+"""`switchroom node`: the FreeSWITCH instances."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import click
+
+from controller.registry import Registry
+from controller.rooms.placement import Placement
+from switchroom.cli.base import Context, Group, as_json_option, changeable, existing, print_table
+from switchroom.config import NodeConfig, check
+from switchroom.store import open_store
+
+COLUMNS = ("prefix", "state", "rooms", "calls", "drained", "esl", "sip", "profile", "source")
+
+
+@click.group(cls=Group)
+def node() -> None:
+    """FreeSWITCH instances."""
+
+
+@node.command()
+@click.argument("prefix")
+@click.argument("esl", metavar="HOST:PORT")
+@click.option(
+    "--password",
+    prompt=True,
+    hide_input=True,
+    envvar="SWITCHROOM_NODE_PASSWORD",
+    help="Of its Event Socket. Asked for if not given; a command line can be read by others.",
+)
+@click.option("--sip", help="host:port for SIP between nodes; not used yet.")
+@click.option("--profile", default="default", show_default=True, help="The conference profile that rooms use.")
+@click.pass_obj
+def add(context: Context, *, prefix: str, esl: str, password: str, sip: str | None, profile: str) -> None:
+    """Add a node, or change one: PREFIX is its 5 letters and digits, HOST:PORT its Event Socket."""
+    values = {"prefix": prefix, "esl": esl, "password": password, "sip": sip, "profile": profile}
+    entry = check(NodeConfig, values)
+    with context.registry(create=True) as registry:
+        known = registry.node(prefix)
+        if known:
+            changeable(known, f"node {prefix}")
+        registry.put_node(replace(entry.to_node("cli"), drained=bool(known and known.drained)))
+    click.echo(f"node {prefix} added; `switchroom doctor` checks it")
+
+
+@node.command("list")
+@as_json_option
+@click.pass_obj
+def list_nodes(context: Context, as_json: bool) -> None:
+    """List the nodes, without their passwords: whether they are up, and what is on them."""
+    rows = []
+    with open_store(context.config(), create=False) as (store, _):
+        registry = Registry(store)
+        placement = Placement(store, registry)
+        for entry in sorted(registry.nodes(), key=lambda node: node.prefix):
+            rooms, calls = placement.load(entry.prefix)
+            state = "up" if placement.is_up(entry.prefix) else "down"
+            known = {**asdict(entry), "state": state, "rooms": rooms, "calls": calls}
+            rows.append({name: known[name] for name in COLUMNS})
+    print_table(COLUMNS, rows, as_json)
+
+
+@node.command()
+@click.argument("prefix")
+@click.option("--undo", is_flag=True, help="Give it new rooms again.")
+@click.pass_obj
+def drain(context: Context, prefix: str, undo: bool) -> None:
+    """Give a node no new rooms; those it has go on."""
+    with context.registry() as registry:
+        registry.put_node(replace(existing(registry.node(prefix), f"node {prefix}"), drained=not undo))
+    click.echo(f"node {prefix} {'gets new rooms again' if undo else 'gets no new rooms'}")
+
+
+@node.command()
+@click.argument("prefix")
+@click.pass_obj
+def remove(context: Context, prefix: str) -> None:
+    """Remove a node; drain it first to keep its rooms until they end."""
+    with context.registry() as registry:
+        changeable(registry.node(prefix), f"node {prefix}")
+        registry.remove_node(prefix)
+    click.echo(f"node {prefix} removed")

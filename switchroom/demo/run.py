@@ -1,0 +1,159 @@
+"""`switchroom demo`: the whole system on an emulated node, walked through its main job, and then serving.
+
+Everything but the media node is what `switchroom serve` runs. Whatever differs from what is expected ends the walk.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import gevent
+from gevent.event import Event as Flag
+from rich.console import Console
+from rich.text import Text
+
+from controller.signing import new_secret
+from esl.emulator import Emulator
+from switchroom.config import load
+from switchroom.demo.endpoint import Differed, Endpoint
+from switchroom.demo.story import Story
+from switchroom.demo.walk import API, APP_ID, DID, TONES, Walk
+from switchroom.logs import escaped
+from switchroom.processes import CannotStart, System
+
+PREFIX = "demo1"
+USUAL_PORT = 8080
+
+EMULATED = (
+    "The media node here is emulated, so nobody hears anything. For real calls, put a FreeSWITCH under [[nodes]] "
+    "in switchroom.toml (see README.md) and run: switchroom serve"
+)
+
+
+def run(once: bool, env_file: Path | None, stop: Flag) -> bool:
+    """Walk, and go on serving until `stop` unless `once`. -> whether all went as expected.
+
+    `env_file` holds meanwhile what a tour needs, as shell variables. Raises CannotStart if it cannot be written.
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    story = Story(console)
+    api_key = secrets.token_urlsafe(24)
+    secret = new_secret()
+    console.print(Text(EMULATED, style="yellow"))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="switchroom-demo-")))
+        endpoint = Endpoint(story, secret)
+        stack.callback(endpoint.stop)
+        node = Emulator(password=secrets.token_urlsafe(24))
+        node.start()
+        stack.callback(node.stop)
+        config_file = folder / "switchroom.toml"
+        config_file.write_text(_configuration(api_key, secret, endpoint, node, once))
+        system = System(load(config_file, {}))
+        system.start()
+        stack.callback(system.stop)
+        ended = Flag()
+        # In a greenlet, so that a Ctrl-C ends it.
+        walking = gevent.spawn(_walk, Walk(story, system.address or "", api_key, endpoint), node)
+        walking.rawlink(lambda _: ended.set())
+        stop.rawlink(lambda _: ended.set())
+        ended.wait()
+        if not walking.ready():
+            walking.kill()
+            return True
+        difference = str(walking.get())
+        if difference:
+            console.print(Text(f"\nDiffered: {escaped(difference)}", style="bold red"))
+        else:
+            story.title("All went as expected.")
+        if not once:
+            address, tone = system.address or "", endpoint.tone(TONES[0])
+            console.print(_go_on(address, api_key, tone, config_file))
+            if env_file:
+                variables = {"base": address + API, "key": api_key, "tone": tone, "config": str(config_file)}
+                _write_variables(env_file, variables)
+                stack.callback(env_file.unlink, missing_ok=True)
+            stop.wait()
+    return not difference
+
+
+def _walk(walk: Walk, node: Emulator) -> str:
+    """-> what differed, or nothing."""
+    try:
+        walk.run(node)
+    except Differed as difference:
+        return str(difference)
+    return ""
+
+
+def _configuration(api_key: str, secret: str, endpoint: Endpoint, node: Emulator, once: bool) -> str:
+    """The file of which everything is made, and which other commands can read."""
+    return f"""\
+[server]
+listen = "127.0.0.1:{0 if once else _port()}"
+
+[store]
+data_dir = "data"
+
+[[nodes]]
+prefix = "{PREFIX}"
+esl = "{node.address[0]}:{node.address[1]}"
+password = "{node.password}"
+
+[[apps]]
+id = "{APP_ID}"
+api_key = "{api_key}"
+webhook_url = "{endpoint.url}/webhooks"
+webhook_secret = "{secret}"
+dids = ["{DID}"]
+
+# Its endpoint and its audio are on this machine.
+[webhooks]
+allow_private_networks = true
+
+[playback]
+allow_private_networks = true
+"""
+
+
+def _port() -> int:
+    """The usual port if it is free: easy to remember. Otherwise any."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", USUAL_PORT))
+        except OSError:
+            return 0
+    return USUAL_PORT
+
+
+def _go_on(address: str, api_key: str, tone: str, config_file: Path) -> Text:
+    keys = f"-H 'X-App-ID: {APP_ID}' -H 'X-API-Key: {api_key}'"
+    body = "-H 'Content-Type: application/json' -d '{\"name\": \"my-room\"}'"
+    return Text(
+        f"\nServing until Ctrl-C on {address} (the API described: {address}/docs). The callers are still on the line.\n"
+        f"App id {APP_ID}, API key {api_key}, something to play {tone}\n\n"
+        f"  curl {keys} {address}{API}/sessions\n"
+        f"  curl {keys} {body} {address}{API}/conferences\n\n"
+        f"What happens inside, in another terminal:\n\n"
+        f"  {shlex.quote(sys.argv[0])} tail --config {shlex.quote(str(config_file))} --since 10m\n"
+    )
+
+
+def _write_variables(file: Path, variables: Mapping[str, str]) -> None:
+    """For a shell to read with `.`; for this user's eyes only."""
+    text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
+    try:
+        file.unlink(missing_ok=True)
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise CannotStart(f"cannot write {file}: {error.strerror}") from error

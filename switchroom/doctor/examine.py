@@ -1,0 +1,82 @@
+"""All checks of a configuration: the store, the apps and the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import gevent
+
+from controller.errors import StoreUnavailable
+from controller.outbound.addresses import is_public
+from controller.registry import App, Node, Registry
+from switchroom.config import Config, shown_file
+from switchroom.doctor.finding import Finding
+from switchroom.doctor.node import examine_node
+from switchroom.doctor.store import examine_place, examine_store
+from switchroom.embedded import EmbeddedStore, EmbeddedStoreError
+from switchroom.store import open_store
+
+NODE_SECONDS = 30.0
+
+
+def examine(config: Config, file: Path | None) -> Iterator[Finding]:
+    """All findings. Takes at most some seconds per part, whatever is broken. `file`: the one that `config` is from."""
+    yield Finding("configuration", "file", shown_file(file))
+    nodes = {node.prefix: node for node in config.to_nodes()}
+    apps = {app.id: app for app in config.to_apps()}
+    embedded = EmbeddedStore(config.store.data_dir)
+    if config.store.url is None and not embedded.exists:
+        yield examine_place(embedded.data_dir)
+    else:
+        try:
+            with open_store(config, create=False) as (store, _):
+                yield Finding("store", "reachable", config.store.shown_url)
+                yield from examine_store(store)
+                registry = Registry(store)
+                nodes = {node.prefix: node for node in registry.nodes()} | nodes
+                apps = {app.id: app for app in registry.apps()} | apps
+        except (StoreUnavailable, EmbeddedStoreError) as error:
+            yield Finding("store", "reachable", str(error), "start the store, or correct [store] url or data_dir")
+    yield from _examine_entries(config, list(nodes.values()), list(apps.values()))
+    examined = [gevent.spawn(examine_node, node) for node in nodes.values()]
+    gevent.joinall(examined, timeout=NODE_SECONDS)
+    for node, findings in zip(nodes.values(), examined, strict=True):
+        yield from findings.value or [
+            Finding(f"node {node.prefix}", "examined", "no answer in time", "see whether it is overloaded")
+        ]
+    gevent.killall(examined, block=False)
+
+
+def lacking(nodes: Sequence[Node], apps: Sequence[App]) -> Iterator[Finding]:
+    """Without which nobody is served."""
+    for subject, entries in (("nodes", nodes), ("apps", apps)):
+        if not entries:
+            advice = f"add [[{subject}]] to the configuration file, or `switchroom {subject[:-1]} add`"
+            yield Finding(subject, "configured", "none", advice)
+
+
+def _examine_entries(config: Config, nodes: Sequence[Node], apps: Sequence[App]) -> Iterator[Finding]:
+    yield from lacking(nodes, apps)
+    if config.webhooks.allow_private_networks:
+        return
+    for app in apps:
+        host = urlsplit(app.webhook_url).hostname or ""
+        if host and _is_private(host):
+            yield Finding(
+                f"app {app.id}",
+                "webhooks",
+                "its webhook_url leads to a private network, where nothing is delivered",
+                "set [webhooks] allow_private_networks = true if its apps are yours",
+            )
+
+
+def _is_private(host: str) -> bool:
+    """Only what can be told without asking the DNS."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return not is_public(host)

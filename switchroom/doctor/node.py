@@ -1,0 +1,133 @@
+"""Checks of a node: is it the one that was meant, and has it what a conference needs."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+import orjson
+
+from controller.registry import Node
+from esl import commands as esl
+from esl.connection import Connection
+from esl.errors import AuthenticationError, EslError
+from esl.guards import GUARDS
+from switchroom.doctor.finding import Finding, Verdict
+from switchroom.logs import escaped
+
+WELL_KNOWN_PASSWORD = "ClueCon"  # noqa: S105 (the one that FreeSWITCH ships with)
+MODULES = ("mod_conference", "mod_sofia", "mod_event_socket", "mod_dptools", "mod_commands")
+MAX_SKEW_SECONDS = 5
+
+
+def examine_node(node: Node) -> list[Finding]:
+    subject = f"node {node.prefix}"
+    connection = Connection(node.host, node.port, node.password, on_event=lambda _: None)
+    try:
+        connection.connect()
+        findings = [
+            Finding(subject, "reachable", node.esl),
+            Finding(subject, "password", *_judge_password(node)),
+        ]
+        for check, command, judge in _CHECKS:
+            findings.append(Finding(subject, check, *judge(node, connection.api(command))))
+    except AuthenticationError as error:
+        return [Finding(subject, "password", str(error), "correct the node's password, or its apply-inbound-acl")]
+    except (EslError, ValueError) as error:
+        return [Finding(subject, "reachable", str(error), _UNREACHABLE)]
+    finally:
+        connection.close()
+    return findings
+
+
+_UNREACHABLE = "start FreeSWITCH, let mod_event_socket listen there, and open the port to this machine only"
+
+
+def _judge_password(node: Node) -> Verdict:
+    if node.password != WELL_KNOWN_PASSWORD:
+        return "accepted", ""
+    return "the one that FreeSWITCH ships with", "set another in event_socket.conf.xml and here"
+
+
+def _loaded(module: str) -> Callable[[Node, str], Verdict]:
+    def judge(_node: Node, reply: str) -> Verdict:
+        if reply.strip() == "true":
+            return "loaded", ""
+        return "not loaded", f"add {module} to modules.conf.xml and `load {module}`"
+
+    return judge
+
+
+def _guarded(value: str) -> Callable[[Node, str], Verdict]:
+    def judge(_node: Node, reply: str) -> Verdict:
+        if reply.strip() == value:
+            return "callers keep to their own calls", ""
+        return "callers can take over each other's calls", f"set it to `{value}` in vars.xml and `reloadxml`"
+
+    return judge
+
+
+def _judge_prefix(node: Node, reply: str) -> Verdict:
+    """A node that is not of our making may not say; one that does must be the one that was meant."""
+    said = reply.strip()
+    if said == node.prefix:
+        return "the node says the same", ""
+    if not said or said.startswith("-ERR"):
+        return "the node does not say", ""
+    return (
+        f"the node says that it is {escaped(said[:64])}",
+        f"correct the address of {node.prefix}, or SWITCHROOM_NODE_PREFIX there",
+    )
+
+
+def _judge_profile(node: Node, reply: str) -> Verdict:
+    names = re.findall(r'<profile\s+name="([^"]*)"', reply)
+    if node.profile in names:
+        return f"{node.profile} is there", ""
+    advice = "add it to conference.conf.xml and `reloadxml`, or set the node's profile"
+    return f"{node.profile} is not among {', '.join(names) or 'none'}", advice
+
+
+def _judge_playback(_node: Node, reply: str) -> Verdict:
+    try:
+        rows = orjson.loads(reply).get("rows", [])
+        formats = {str(row["name"]).lower(): str(row.get("ikey", "")) for row in rows}
+    except (orjson.JSONDecodeError, AttributeError, TypeError, KeyError):
+        formats = {}
+    missing = [name for name in _FORMATS if name not in formats]
+    if missing:
+        advice = " and ".join(dict.fromkeys(_FORMATS[name] for name in missing))
+        return f"no file format {' and '.join(missing)}", f"load {advice}"
+    if "mod_httapi" in (formats["http"], formats["https"]):
+        return "by mod_httapi, which a stereo file makes crash FreeSWITCH", f"load {_FORMATS['http']} in its place"
+    return "http and https, wav and mp3", ""
+
+
+# What is played, and what plays it.
+_FORMATS = {
+    "http": "mod_http_cache with enable-file-formats",
+    "https": "mod_http_cache with enable-file-formats",
+    "wav": "mod_sndfile",
+    "mp3": "mod_shout",
+}
+
+
+def _judge_clock(_node: Node, reply: str) -> Verdict:
+    if not reply.strip().isdecimal():
+        return "its time is not known", "load mod_dptools"
+    skew = abs(int(reply) - time.time())
+    if skew <= MAX_SKEW_SECONDS:
+        return "within seconds of ours", ""
+    return f"{skew:.0f} s off ours", "run NTP on both machines"
+
+
+# What is asked of a node: the check, the command, the judge of its reply.
+_CHECKS: tuple[tuple[str, esl.Command, Callable[[Node, str], Verdict]], ...] = (
+    ("prefix", esl.GlobalVariable("switchroom_prefix"), _judge_prefix),
+    *((module, esl.ModuleExists(module), _loaded(module)) for module in MODULES),
+    ("profile", esl.LocateConfiguration("conference.conf"), _judge_profile),
+    ("playback", esl.ShowFileFormats(), _judge_playback),
+    ("clock", esl.Epoch(), _judge_clock),
+    *((name, esl.GlobalVariable(name), _guarded(value)) for name, value in GUARDS.items()),
+)
