@@ -8,12 +8,18 @@ from typing import Any
 
 import gevent
 import structlog
+from prometheus_client import Gauge
 
-from controller import metrics
 from controller.errors import StoreUnavailable
 from controller.store.store import Store
 
 log = structlog.get_logger(__name__)
+
+# One server has no label, each primary of a cluster its address.
+used_bytes = Gauge("switchroom_store_memory_used_bytes", "Memory that the store uses", ["server"])
+max_bytes = Gauge(
+    "switchroom_store_memory_max_bytes", "Memory that the store may use, 0 if that is not limited", ["server"]
+)
 
 LOOK_SECONDS = 5.0
 # The share of its memory at which a store is told to be nearly full, and below which that may be told again.
@@ -60,11 +66,11 @@ class MemoryWatch:
         """Raises StoreUnavailable."""
         found = {server: Memory.of(info) for server, info in self._store.info("memory").items()}
         # A primary that is none any more is shown no longer.
-        for gauge in (metrics.store_used, metrics.store_max):
+        for gauge in (used_bytes, max_bytes):
             gauge.clear()
         for server, memory in found.items():
-            metrics.store_used.labels(server).set(memory.used)
-            metrics.store_max.labels(server).set(memory.limit)
+            used_bytes.labels(server).set(memory.used)
+            max_bytes.labels(server).set(memory.limit)
             if memory.share > HIGH and server not in self._warned:
                 log.warning("the store is nearly full", memory=str(memory), **({"server": server} if server else {}))
                 self._warned.add(server)
