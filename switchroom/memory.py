@@ -22,7 +22,7 @@ max_bytes = Gauge(
 )
 
 LOOK_SECONDS = 5.0
-# The share of its memory at which a store is told to be nearly full, and below which that may be told again.
+# Shares of a store's memory: past the one there is a warning, and another only after less than the other was used.
 HIGH = 0.8
 LOW = 0.7
 
@@ -79,7 +79,7 @@ class MemoryWatch:
 
     def _run(self) -> None:
         while True:
-            # Who needs the store says so when it is away.
+            # Whoever needs the store reports that it is away.
             with suppress(StoreUnavailable):
                 self.look()
             gevent.sleep(LOOK_SECONDS)

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 ROLES = ("api", "worker", "dispatcher")
 
 DRAIN_SECONDS = 10.0
-MIN_STOP_SECONDS = 0.5  # that a part gets to stop, however late it is
+MIN_STOP_SECONDS = 0.5  # for one part, however late it is
 # Open files besides the API's connections: the store's, the nodes', webhooks', logs, modules.
 OTHER_FILES = 600
 

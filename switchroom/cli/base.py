@@ -1,4 +1,4 @@
-"""What all commands have: the configuration and the store, the common options, faults told in one line, output."""
+"""What all commands share: the configuration and the store, options, faults as one line, output."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Context:
 
 
 class Command(click.Command):
-    """A command with the options that all have, and with expected faults told in one line."""
+    """A command with the options that all have, and with expected faults as one line."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

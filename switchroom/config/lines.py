@@ -1,4 +1,4 @@
-"""Where in a TOML file everything stands: the parser of the standard library does not tell."""
+"""Where in a TOML file everything stands: the standard library's parser does not say."""
 
 from __future__ import annotations
 

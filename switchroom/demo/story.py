@@ -16,7 +16,7 @@ _UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f
 
 @dataclass
 class Story:
-    """What happens, told line by line with the seconds since it began."""
+    """What happens, line by line, with the seconds since it began."""
 
     console: Console
     began: float = field(default_factory=time.monotonic)

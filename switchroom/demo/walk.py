@@ -111,7 +111,7 @@ class Walk:
         self._story.line("request", "cyan", f"{method} {API}{path} {json.dumps(body) if body else ''}")
         found, response = self._request(method, API + path, body)
         self._story.line("response", "green" if found == status else "red", f"{found} {json.dumps(response)}")
-        self._check(found == status, f"{method} {path} to answer {status}")
+        self._check(found == status, f"{method} {path} to respond with {status}")
         for expected in then:
             self._await(*expected)
         return response
@@ -150,6 +150,6 @@ class Walk:
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise Differed(f"{method} {path} was not answered: {error}") from error
+            raise Differed(f"{method} {path} got no response: {error}") from error
         finally:
             connection.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -20,26 +22,15 @@ def switchroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore
     return run
 
 
-COMMANDS = (
-    "serve",
-    "demo",
-    "tail",
-    "doctor",
-    "app add",
-    "app list",
-    "app rotate-key",
-    "app remove",
-    "node add",
-    "node list",
-    "node drain",
-    "node remove",
-    "webhooks list",
-    "webhooks show",
-    "webhooks redeliver",
-)
+def commands(group: click.Group, *above: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *above, name)
+        else:
+            yield " ".join((*above, name))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", list(commands(cli)))
 def test_every_command_has_help_and_takes_a_file(switchroom, command: str) -> None:  # type: ignore[no-untyped-def]
     result = switchroom(*command.split(), "--help")
     assert result.exit_code == 0

@@ -55,6 +55,13 @@ def test_the_entry_point_patches_before_anything_else() -> None:
     assert code.index("monkey.patch_all()") < code.index(imports[1])
 
 
+def test_the_command_line_starts_without_the_api() -> None:
+    """It would take half as long again."""
+    code = "import sys, switchroom.__main__; print([name for name in ('flask', 'web') if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
 def test_every_package_is_typed_and_described() -> None:
     for package in PACKAGES:
         assert (ROOT / package / "py.typed").exists()
