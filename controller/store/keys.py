@@ -13,8 +13,8 @@ import zlib
 PARTITIONS = 16
 DELIVERY_LISTS = ("retrying", "delivered", "failed")  # the statuses in `deliveries`
 
-CURSOR_KEY = "{registry}:cursor-key"  # string: what API processes seal list cursors with; for good; owner: bootstrap
-SESSION_KEY = "{registry}:session-key"  # string: what workers derive session ids with; for good; owner: bootstrap
+CURSOR_KEY = "{registry}:cursor-key"  # string: what API processes seal list cursors with; for good; owner: processes
+SESSION_KEY = "{registry}:session-key"  # string: what workers derive session ids with; for good; owner: processes
 
 # What a partition holds. Name: (suffix, arguments). Types and lifetimes stand beside each.
 PARTITION: dict[str, tuple[str, int]] = {
