@@ -1010,7 +1010,14 @@ def test_only_known_fields_of_an_answer_go_out(client: FlaskClient, controller: 
 
 
 def test_a_session_in_no_room(client: FlaskClient, controller: FakeController) -> None:
-    parked = {**SESSION_ANSWER, "session_id": SESSION, "state": "parked", "room_id": "", "member_id": None, "started_at": CREATED_AT}
+    parked = {
+        **SESSION_ANSWER,
+        "session_id": SESSION,
+        "state": "parked",
+        "room_id": "",
+        "member_id": None,
+        "started_at": CREATED_AT,
+    }
     controller.answers[commands.GetSession] = parked
     body = client.get(f"{SESSIONS}/{SESSION}", headers=HEADERS).get_json()
     assert (body["state"], body["room_id"], body["member_id"]) == ("parked", "", None)
