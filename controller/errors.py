@@ -24,6 +24,10 @@ class StoreUnavailable(Exception):
     """The store did not answer in time; nothing is known of what became of the request."""
 
 
+class Fenced(Exception):
+    """Another process holds the node or partition by now, or may."""
+
+
 REASONS: dict[str, str] = {
     "room_not_found": "Conference room not found",
     "room_forbidden": "Conference room belongs to a different application",
