@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from controller.ids import ROOM_ID, SessionIds
 from controller.nodes.events import (
     CallIntruded,
     FlagChanged,
@@ -17,9 +18,8 @@ from controller.nodes.events import (
     SessionEnded,
     SessionParked,
 )
-from controller.nodes.translate import ASKED, LONGEST_TEXT, ROOM_ID, UNASKED
+from controller.nodes.translate import ASKED, LONGEST_TEXT, UNASKED
 from controller.sessions.flags import FLAGS
-from controller.sessions.ids import SessionIds
 
 # Applications of `show channels` in which a call waits for us, or is where we put it.
 SETTLED = frozenset({"park", "conference"})
@@ -79,7 +79,7 @@ def read_conferences(text: str) -> dict[str, Membership]:
             room, int(member["id"]), tuple(flag.name for flag in FLAGS if not member["flags"][flag.ability])
         )
         for conference in _list(json.loads(text, strict=False))
-        if ROOM_ID.match(room := conference["conference_name"])
+        if ROOM_ID.fullmatch(room := conference["conference_name"])
         for member in conference.get("members", [])
         if "uuid" in member
     }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from controller.ids import JOB_ID, ROOM_ID, SessionIds
 from controller.nodes.events import (
     CallIntruded,
     FileDone,
@@ -19,13 +20,10 @@ from controller.nodes.events import (
     SessionParked,
 )
 from controller.sessions.flags import FLAGS
-from controller.sessions.ids import SessionIds
 from esl.commands import parse_file
 from esl.event import Event
 from esl.link import Subscription
 
-ROOM_ID = re.compile(r"\A[A-Za-z0-9]{5}-room-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-JOB_ID = re.compile(r"\Ap\d\d-\d+-\d+\Z")
 # A caller may claim to be anything, of any length.
 LONGEST_TEXT = 256
 
@@ -112,7 +110,7 @@ def _member(
     kind: type[MemberJoined | MemberLeft | FlagChanged], ids: SessionIds, event: Event, **fields: Any
 ) -> Occurrence | None:
     room, member_id = event.get("Conference-Name", ""), event.get("Member-ID", "")
-    if not ROOM_ID.match(room) or not member_id.isdecimal():
+    if not ROOM_ID.fullmatch(room) or not member_id.isdecimal():
         return None
     return kind(session_id=_session_id(ids, event), room_id=room, member_id=int(member_id), **fields)
 
@@ -121,14 +119,14 @@ def _file_done(_ids: SessionIds, event: Event) -> Occurrence | None:
     # `File` names the file that is done; the headers of the same names can be another file's (facts: Playback).
     parameters, _url = parse_file(event.get("File", ""))
     room, index = event.get("Conference-Name", ""), parameters.get("url_index", "")
-    if not ROOM_ID.match(room) or not index.isdecimal() or "operation_id" not in parameters:
+    if not ROOM_ID.fullmatch(room) or not index.isdecimal() or "operation_id" not in parameters:
         return None
     return FileDone(room_id=room, operation_id=parameters["operation_id"], index=int(index))
 
 
 def _answered(_ids: SessionIds, event: Event) -> Occurrence | None:
     job = event.get("Job-UUID", "")
-    if not JOB_ID.match(job):
+    if not JOB_ID.fullmatch(job):
         return None
     return read_answer(job, f"{event.get('Job-Command', '')} {event.get('Job-Command-Arg', '')}", event.body)
 

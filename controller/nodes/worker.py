@@ -18,6 +18,7 @@ import structlog
 from gevent.event import Event as Flag
 
 from controller.errors import StoreUnavailable
+from controller.ids import SessionIds
 from controller.metrics import drift, intruders
 from controller.nodes.compare import (
     Plan,
@@ -42,7 +43,6 @@ from controller.nodes.events import (
 from controller.nodes.translate import SUBSCRIPTION, UNASKED, translate
 from controller.registry import Node, Registry
 from controller.sessions.flags import FLAGS
-from controller.sessions.ids import SessionIds
 from controller.store import keys
 from controller.store.store import BEGINNING, Kind, Step, Store, tell_endings
 from esl import commands as esl

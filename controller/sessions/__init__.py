@@ -1,1 +1,1 @@
-"""Sessions: the ids of calls, and what a member of a room can be (muted)."""
+"""Sessions: what a member of a room can be (muted)."""

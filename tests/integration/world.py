@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from controller.commands.rooms import with_playback
+from controller.ids import SessionIds
 from controller.limits import QUOTAS
 from controller.sessions.flags import FLAGS, Flag
-from controller.sessions.ids import SessionIds
 from controller.store import keys
 from controller.store.store import tell_endings
 from tests import webhook_data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from controller.sessions.ids import SessionIds
+from controller.ids import SessionIds
 
 KEY = b"a key of thirty-two bytes, or so"
 CHANNEL = "a03719bf-9185-48d6-b57e-33c69bbc843a"

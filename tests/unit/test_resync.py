@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from controller.ids import SessionIds
 from controller.nodes.compare import (
     Channel,
     Membership,
@@ -20,7 +21,6 @@ from controller.nodes.compare import (
     read_stalled,
 )
 from controller.nodes.events import FlagChanged, MemberJoined, MemberLeft, SessionEnded, SessionParked
-from controller.sessions.ids import SessionIds
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440009"
 OTHER = "acW68-room-550e8400-e29b-41d4-a716-446655440010"

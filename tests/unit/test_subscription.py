@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from controller.ids import SessionIds
 from controller.nodes.translate import SUBSCRIPTION, translate
-from controller.sessions.ids import SessionIds
 from esl.connection import Connection
 from esl.emulator import Emulator
 from esl.event import Event

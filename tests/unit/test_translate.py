@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.ids import SessionIds
 from controller.nodes.events import (
     CallIntruded,
     FileDone,
@@ -19,7 +20,6 @@ from controller.nodes.events import (
     SessionParked,
 )
 from controller.nodes.translate import read_answer, translate
-from controller.sessions.ids import SessionIds
 from esl.event import Event
 
 IDS = SessionIds("acW68", b"a key of thirty-two bytes, or so")
