@@ -1,4 +1,4 @@
-"""What a node says of itself, compared with what the store has of it. Pure: texts in, occurrences out."""
+"""A node's own lists, compared with what the store has of the node. Pure: texts and rows in, a plan out."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 
 from controller.ids import ROOM_ID, SessionIds
 from controller.nodes.events import (
+    ASKED_FOR_ANOTHER_CALL,
+    JOINED_UNASKED,
+    UNKNOWN_CAUSE,
     CallIntruded,
     FlagChanged,
     MemberJoined,
     MemberLeft,
-    Occurrence,
     SessionEnded,
+    SessionEvent,
     SessionParked,
 )
-from controller.nodes.translate import ASKED, LONGEST_TEXT, UNASKED
+from controller.nodes.translate import MAX_TEXT_LENGTH
 from controller.sessions.flags import FLAGS
 
-# Applications of `show channels` in which a call waits for us, or is where we put it.
-SETTLED = frozenset({"park", "conference"})
-# Those in which it is on its way there.
-ARRIVING = frozenset({"", "answer"})
-# The hangup cause of a call whose end nobody saw.
-UNSEEN = "UNKNOWN"
+# Applications, in `show channels`, that a session's call runs, and those it runs before.
+SESSION_APPLICATIONS = frozenset({"park", "conference"})
+EARLIER_APPLICATIONS = frozenset({"", "answer"})
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """`flags`: those that are on, by name."""
+    """`flags`: the names of those that are on."""
 
     room_id: str
     member_id: int
@@ -39,19 +39,20 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
-    """An inbound call. `asked`: for another call, by its INVITE, so that it never was in the node's dialplan."""
+class Call:
+    """An inbound call. `replaces`: it asked for another call by its INVITE, so it never was in the node's dialplan."""
 
     did: str
     caller_id: str
     address: str = ""
     application: str = "park"
-    asked: bool = False
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Stalled:
-    """A file that the store has as sent plays already, or one as queued does not; or none shall play and one does."""
+class PlaybackDrift:
+    """Node and store do not agree about a file: the store has it as sent and it plays already, or as queued and it does
+    not. With no `operation_id`: something plays where nothing should."""
 
     room_id: str
     operation_id: str
@@ -61,43 +62,48 @@ class Stalled:
 
 @dataclass(slots=True)
 class Plan:
-    """`occurrences` make the store what the node is; `orphans` are conferences without a room, to be emptied.
+    """What is to be done about the differences.
 
-    `intruders` are to be hung up at once, those `misplaced` if they still are when looked at again: calls move.
+    `events`: applied to the store, they make it what the node is. `intruders`: calls to hang up at once.
+    `possible_intruders`: to hang up if they are found again, since a call may be on its way. `orphans`: conferences to
+    empty, as there is no such room.
     """
 
-    occurrences: list[Occurrence] = field(default_factory=list)
+    events: list[SessionEvent] = field(default_factory=list)
     intruders: list[CallIntruded] = field(default_factory=list)
-    misplaced: list[CallIntruded] = field(default_factory=list)
+    possible_intruders: list[CallIntruded] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
 
 
-def read_conferences(text: str) -> dict[str, Membership]:
-    """`conference json_list` as channel uuid -> membership, for rooms only. Shape: trace 09. Raises ValueError."""
+# What the node says
+
+
+def read_members(text: str) -> dict[str, Membership]:
+    """`conference json_list` as memberships of rooms, by channel. Shape: trace 09. Raises ValueError."""
     return {
         member["uuid"]: Membership(
-            room, int(member["id"]), tuple(flag.name for flag in FLAGS if not member["flags"][flag.ability])
+            room_id, int(member["id"]), tuple(flag.name for flag in FLAGS if not member["flags"][flag.ability])
         )
         for conference in _list(json.loads(text, strict=False))
-        if ROOM_ID.fullmatch(room := conference["conference_name"])
+        if ROOM_ID.fullmatch(room_id := conference["conference_name"])
         for member in conference.get("members", [])
         if "uuid" in member
     }
 
 
-def read_channels(text: str) -> dict[str, Channel]:
-    """`show channels as json` as uuid -> inbound call.
+def read_calls(text: str) -> dict[str, Call]:
+    """`show channels as json` as inbound calls, by channel. Raises ValueError.
 
-    It lags behind, both ways (trace 09): a call may not be there yet, or be there still.
+    The list lags behind (trace 09): a call may not be in it yet, or be in it still.
     """
     return {
-        row["uuid"]: Channel(
-            did=row["initial_dest"][:LONGEST_TEXT],
-            caller_id=row["cid_num"][:LONGEST_TEXT],
-            address=row["ip_addr"][:LONGEST_TEXT],
+        row["uuid"]: Call(
+            did=row["initial_dest"][:MAX_TEXT_LENGTH],
+            caller_id=row["cid_num"][:MAX_TEXT_LENGTH],
+            address=row["ip_addr"][:MAX_TEXT_LENGTH],
             application=row["application"],
-            # We put calls into an inline dialplan only later.
-            asked=row["initial_dialplan"] == "inline",
+            # The controller puts calls into an inline dialplan only later.
+            replaces=row["initial_dialplan"] == "inline",
         )
         for row in _list(json.loads(text, strict=False).get("rows", []))
         if row["direction"] == "inbound"
@@ -107,21 +113,13 @@ def read_channels(text: str) -> dict[str, Channel]:
 def read_playing(text: str) -> str | None:
     """`conference ROOM play_status` as the URL that plays, without its scheme. Shape: trace 06.
 
-    The fragment is ours, see `esl.commands.Play`.
+    A fragment is not the URL's own: `esl.commands.Play` adds it.
     """
     found = re.match(r"\+OK \d+/\d+ ([^#\n]+)", text.strip())
     return found[1] if found else None
 
 
-def read_stalled(room: dict[str, Any], playing: str | None) -> Stalled | None:
-    """What a room's `head` in the store, the file that plays or comes next, and the node do not agree about."""
-    head = room.get("head")
-    if not head:
-        return Stalled(room["id"], "", 0, "stopped") if playing and not room["stopping"] else None
-    same = playing == re.sub(r"\A[A-Za-z]+://", "", head["url"])
-    if same == (head["state"] == "queued"):
-        return None
-    return Stalled(room["id"], head["operation"], head["index"], head["state"])
+# Comparing
 
 
 def compare(
@@ -129,67 +127,80 @@ def compare(
     sessions: Iterable[dict[str, Any]],
     rooms: Iterable[dict[str, Any]],
     members: dict[str, Membership],
-    channels: dict[str, Channel],
+    calls: dict[str, Call],
     exists: Callable[[str], bool],
     restarted: bool = False,
 ) -> Plan:
-    """`sessions` and `rooms`: the store's snapshot; `exists`: asks the node for a call that is in no conference.
+    """`sessions`, `rooms`: rows of snapshot.lua. `members`, `calls`: what the node says, by channel.
 
-    `restarted`: the node is not the one any more that the store knew, so calls that are gone were lost with it.
+    `exists` asks the node whether a channel is still there. `restarted`: the node is another process than the one that
+    the store knows, so calls that are gone were lost with that.
     """
     plan = Plan()
     known = set()
     for session in sessions:
-        uuid = session["channel"]
-        known.add(uuid)
-        there = members.get(uuid)
-        if not there and not exists(uuid):
-            plan.occurrences.append(SessionEnded(session_id=session["id"], cause=UNSEEN, node_lost=restarted))
+        channel = session["channel"]
+        known.add(channel)
+        member = members.get(channel)
+        if not member and not exists(channel):
+            plan.events.append(SessionEnded(session_id=session["id"], cause=UNKNOWN_CAUSE, node_lost=restarted))
         else:
-            plan.occurrences.extend(_membership(session, there))
-    for uuid, channel in channels.items():
-        if channel.asked:
-            if exists(uuid):
-                plan.intruders.append(_intruded(ids, uuid, channel, ASKED))
-        elif channel.application not in SETTLED:
-            if channel.application not in ARRIVING and exists(uuid):
-                plan.misplaced.append(_intruded(ids, uuid, channel, f"runs {channel.application}"))
-        elif uuid not in known and (uuid in members or exists(uuid)):
-            parked = SessionParked(session_id=ids.of(uuid), channel=uuid, did=channel.did, caller_id=channel.caller_id)
-            plan.occurrences.append(parked)
-            plan.occurrences.extend(_membership({"id": parked.session_id}, members.get(uuid)))
-    for uuid in members.keys() - known - channels.keys():
-        there = members[uuid]
-        plan.misplaced.append(
-            CallIntruded(session_id=ids.of(uuid), how=UNASKED, room_id=there.room_id, member_id=there.member_id)
+            plan.events.extend(_membership_events(session, member))
+    for channel, call in calls.items():
+        if call.replaces:
+            if exists(channel):
+                plan.intruders.append(_intruded(ids, channel, call, ASKED_FOR_ANOTHER_CALL))
+        elif call.application not in SESSION_APPLICATIONS:
+            if call.application not in EARLIER_APPLICATIONS and exists(channel):
+                plan.possible_intruders.append(_intruded(ids, channel, call, f"runs {call.application}"))
+        elif channel not in known and (channel in members or exists(channel)):
+            session_id = ids.of(channel)
+            plan.events.append(
+                SessionParked(session_id=session_id, channel=channel, did=call.did, caller_id=call.caller_id)
+            )
+            plan.events.extend(_membership_events({"id": session_id}, members.get(channel)))
+    for channel in members.keys() - known - calls.keys():
+        room_id, member_id = members[channel].room_id, members[channel].member_id
+        plan.possible_intruders.append(
+            CallIntruded(session_id=ids.of(channel), reason=JOINED_UNASKED, room_id=room_id, member_id=member_id)
         )
-    alive = {room["id"] for room in rooms if not room["closing"]}
-    plan.orphans = sorted({there.room_id for there in members.values()} - alive)
+    living = {room["id"] for room in rooms if not room["closing"]}
+    plan.orphans = sorted({member.room_id for member in members.values()} - living)
     return plan
 
 
-def _intruded(ids: SessionIds, uuid: str, channel: Channel, how: str) -> CallIntruded:
-    return CallIntruded(session_id=ids.of(uuid), how=how, address=channel.address, channel=uuid)
+def compare_playback(room: dict[str, Any], playing: str | None) -> PlaybackDrift | None:
+    """`room`: its row of snapshot.lua, with the file that plays or is next as `head`. `playing`: see `read_playing`."""
+    head = room.get("head")
+    if not head:
+        return PlaybackDrift(room["id"], "", 0, "stopped") if playing and not room["stopping"] else None
+    plays = playing == re.sub(r"\A[A-Za-z]+://", "", head["url"])
+    if plays == (head["state"] == "queued"):
+        return None
+    return PlaybackDrift(room["id"], head["operation"], head["index"], head["state"])
 
 
-def _membership(session: dict[str, Any], there: Membership | None) -> Iterable[Occurrence]:
+def _membership_events(session: dict[str, Any], member: Membership | None) -> Iterable[SessionEvent]:
     """What turns a session's membership in the store into that on the node."""
-    session_id, room = session["id"], session.get("room")
+    session_id, room_id = session["id"], session.get("room")
     member_id, state = session.get("member_id"), session.get("state")
-    same = there is not None and (there.room_id, there.member_id) == (room, member_id)
-    if room and member_id is not None and not same:
-        yield MemberLeft(session_id=session_id, room_id=room, member_id=member_id)
-    if there is None:
+    same = member is not None and (member.room_id, member.member_id) == (room_id, member_id)
+    if room_id and member_id is not None and not same:
+        yield MemberLeft(session_id=session_id, room_id=room_id, member_id=member_id)
+    if member is None:
         return
+    subject: dict[str, Any] = {"session_id": session_id, "room_id": member.room_id, "member_id": member.member_id}
     if not same:
-        yield MemberJoined(session_id=session_id, room_id=there.room_id, member_id=there.member_id, flags=there.flags)
+        yield MemberJoined(**subject, flags=member.flags)
     elif state != "joining":
         for flag in FLAGS:
-            on = flag.name in there.flags
+            on = flag.name in member.flags
             if session[flag.name] != on:
-                yield FlagChanged(
-                    session_id=session_id, room_id=there.room_id, member_id=there.member_id, flag=flag.name, on=on
-                )
+                yield FlagChanged(**subject, flag=flag.name, on=on)
+
+
+def _intruded(ids: SessionIds, channel: str, call: Call, reason: str) -> CallIntruded:
+    return CallIntruded(session_id=ids.of(channel), reason=reason, address=call.address, channel=channel)
 
 
 def _list(value: Any) -> list[Any]:

@@ -1,19 +1,27 @@
-"""What happened on a node, in the past tense. Each is applied by the Lua file that `SCRIPTS` names.
+"""What has happened on a node. An event that changes the store's state names the script that does so.
 
-`session_id` is what `ids.SessionIds` makes of the channel, `room_id` the conference's name, which is the room's id.
+`session_id` is what `SessionIds` makes of the channel; `room_id` is the conference's name, which is the room's id.
+A channel's uuid must not become known outside (see `SessionIds`), so it is not printed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
+
+# The hangup cause of a call whose end was not seen.
+UNKNOWN_CAUSE = "UNKNOWN"
+# Reasons of CallIntruded.
+ASKED_FOR_ANOTHER_CALL = "asked for another call"
+JOINED_UNASKED = "joined a room unasked"
+WAS_BRIDGED = "was bridged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionParked:
-    """A call was answered and waits. `did`: the number dialled; `caller_id`: whatever the caller claims to be.
+    """A call was answered and waits. `did`: the number dialled; `caller_id`: whatever the caller claims to be."""
 
-    `channel` is the channel's uuid, which nobody outside may know: not printed.
-    """
+    script: ClassVar[str] = "session_parked"
 
     session_id: str
     channel: str = field(repr=False)
@@ -25,6 +33,8 @@ class SessionParked:
 class SessionEnded:
     """`cause`: FreeSWITCH's name of the hangup cause, `NORMAL_CLEARING`. `node_lost`: the node has restarted since."""
 
+    script: ClassVar[str] = "session_ended"
+
     session_id: str
     cause: str
     node_lost: bool = False
@@ -32,7 +42,9 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberJoined:
-    """`channel`: as above, but "" for a call that the node has made itself. `flags`: those that are on, by name."""
+    """`channel` is "" for a call that the node has made itself. `flags`: the names of those that are on."""
+
+    script: ClassVar[str] = "member_joined"
 
     session_id: str
     channel: str = field(default="", repr=False, compare=False)
@@ -43,7 +55,9 @@ class MemberJoined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberLeft:
-    """`cause`: the hangup cause when the call has ended, else empty: the member was taken out."""
+    """`cause`: the hangup cause if the call has ended, "" if the member was taken out."""
+
+    script: ClassVar[str] = "member_left"
 
     session_id: str
     room_id: str
@@ -55,6 +69,8 @@ class MemberLeft:
 class FlagChanged:
     """A member's flag was turned on or off. FreeSWITCH repeats it for a member that was so already."""
 
+    script: ClassVar[str] = "flag_changed"
+
     session_id: str
     room_id: str
     member_id: int
@@ -64,7 +80,9 @@ class FlagChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDone:
-    """The node is through with URL `index` of an operation: it ended, was stopped, or died with the room."""
+    """The node is done with URL `index` of an operation: it ended, was stopped, or went with the room."""
+
+    script: ClassVar[str] = "file_done"
 
     room_id: str
     operation_id: str
@@ -72,9 +90,11 @@ class FileDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobAnswered:
-    """The answer to a command. `reason`: why not, one of `translate.REFUSALS`, or `refused`, and then `text`
-    is what the node said. `paused`: what a pause toggled to."""
+class JobDone:
+    """The result of a command. If not `ok`: `reason` is one of `translate.FAILURES`, or `refused`, and then `text` is
+    what the node said. `paused`: what a pause toggled to."""
+
+    script: ClassVar[str] = "answered"
 
     job: str
     ok: bool
@@ -85,28 +105,20 @@ class JobAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallIntruded:
-    """A call is where none of ours can be. `how`: in words; `address`: where it came from, "" when that is not known.
+    """A call is where no session can be. `reason`: in words; `address`: where it came from, "" if that is not known.
 
-    It is to be hung up if it has a `channel`, "" for a call that the node has made itself, and kicked if it has a room.
+    It is to be hung up if it has a `channel`, which is "" for a call that the node has made itself, and taken out of
+    the room if it has a `room_id`.
     """
 
     session_id: str
-    how: str
+    reason: str
     address: str = ""
     channel: str = field(default="", repr=False)
     room_id: str = ""
     member_id: int = 0
 
 
-Reported = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged | FileDone
-Occurrence = Reported | JobAnswered | CallIntruded
-
-SCRIPTS: dict[type, str] = {
-    SessionParked: "session_parked",
-    SessionEnded: "session_ended",
-    MemberJoined: "member_joined",
-    MemberLeft: "member_left",
-    FlagChanged: "flag_changed",
-    FileDone: "file_done",
-    JobAnswered: "answered",
-}
+SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged
+StateEvent = SessionEvent | FileDone | JobDone
+NodeEvent = StateEvent | CallIntruded

@@ -1,4 +1,7 @@
-"""Event Socket events into what they mean to the controller. Pure; whatever a caller can write stays a value."""
+"""Event Socket events into node events. Pure. The two tables at the end are all of what a node is asked for.
+
+Whatever a caller can write, a number, a name or a header, stays a value: no decision depends on its text.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ from typing import Any
 
 from controller.ids import JOB_ID, ROOM_ID, SessionIds
 from controller.nodes.events import (
+    ASKED_FOR_ANOTHER_CALL,
+    UNKNOWN_CAUSE,
+    WAS_BRIDGED,
     CallIntruded,
     FileDone,
     FlagChanged,
-    JobAnswered,
+    JobDone,
     MemberJoined,
     MemberLeft,
-    Occurrence,
+    NodeEvent,
     SessionEnded,
     SessionParked,
 )
@@ -25,120 +31,119 @@ from esl.event import Event
 from esl.link import Subscription
 
 # A caller may claim to be anything, of any length.
-LONGEST_TEXT = 256
+MAX_TEXT_LENGTH = 256
 
-# How a refusal begins, and its reason. Texts: trace 10 and 05.
-REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
+# How a failed command's result begins, and the reason that it stands for. Texts: traces 10 and 05.
+FAILURES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-ERR Conference \S+ not found"), "no_members"),
     (re.compile(r"-ERR \(play\) File: .* not found", re.DOTALL), "unplayable"),
     (re.compile(r"-ERR Non-Existant ID"), "no_member"),
     (re.compile(r"-ERR No such channel"), "hangup"),
     (re.compile(r"-ERR File not playing"), "not_playing"),
 )
+# The result of `pause_play`. With nothing to toggle it is empty (trace 06).
+PAUSED = {"+OK Pause": True, "+OK Resume": False}
 # Set for an INVITE with a Replaces header, whatever came of it.
 REPLACES = "variable_sip_replaces_call_id"
-# What is wrong with a call that is nobody's session.
-ASKED = "asked for another call"
-UNASKED = "joined a room unasked"
-# What `pause_play` answers; with nothing to toggle it answers nothing (trace 06).
-PAUSED = {"+OK Pause": True, "+OK Resume": False}
 
 
-def translate(ids: SessionIds, event: Event) -> Occurrence | None:
+def translate(ids: SessionIds, event: Event) -> NodeEvent | None:
     """None for what the controller has no use for."""
     name = event.name
     read = _BY_ACTION.get(event.get("Action") or "") if name == "CUSTOM" else _BY_NAME.get(name)
     return read(ids, event) if read else None
 
 
-def read_answer(job: str, command: str, text: str) -> JobAnswered:
+def read_result(job: str, command: str, text: str) -> JobDone:
     """A job's result. `command`: as the node names it, `conference ROOM pause_play`."""
     text = text.strip()
     if command.endswith(" pause_play") and not text:
-        return JobAnswered(job=job, ok=False, reason="not_playing")
+        return JobDone(job=job, ok=False, reason="not_playing")
     if not text.startswith("-") and "+OK" in text:
-        return JobAnswered(job=job, ok=True, paused=PAUSED.get(text))
-    for pattern, reason in REFUSALS:
+        return JobDone(job=job, ok=True, paused=PAUSED.get(text))
+    for pattern, reason in FAILURES:
         if pattern.match(text):
-            return JobAnswered(job=job, ok=False, reason=reason)
-    return JobAnswered(job=job, ok=False, reason="refused", text=text[:LONGEST_TEXT])
+            return JobDone(job=job, ok=False, reason=reason)
+    return JobDone(job=job, ok=False, reason="refused", text=text[:MAX_TEXT_LENGTH])
 
 
-def _created(ids: SessionIds, event: Event) -> Occurrence | None:
-    """Of those that asked for another call only; others are told when they have parked."""
-    asked = REPLACES in event or event.get("Caller-Dialplan") == "inline"
-    return _intruded(ids, event, ASKED) if asked else None
+def _created(ids: SessionIds, event: Event) -> NodeEvent | None:
+    """Only a call that asked for another one. Any other is read when it parks."""
+    intruded = REPLACES in event or event.get("Caller-Dialplan") == "inline"
+    return _intruded(ids, event, ASKED_FOR_ANOTHER_CALL) if intruded else None
 
 
-def _bridged(ids: SessionIds, event: Event) -> Occurrence | None:
-    return _intruded(ids, event, "was bridged")
+def _bridged(ids: SessionIds, event: Event) -> NodeEvent | None:
+    return _intruded(ids, event, WAS_BRIDGED)
 
 
-def _parked(ids: SessionIds, event: Event) -> Occurrence | None:
+def _parked(ids: SessionIds, event: Event) -> NodeEvent | None:
     if REPLACES in event:
-        return _intruded(ids, event, ASKED)
+        return _intruded(ids, event, ASKED_FOR_ANOTHER_CALL)
     channel = _inbound(event)
     if not channel:
         return None
     return SessionParked(
         session_id=ids.of(channel),
         channel=channel,
-        did=event.get("Caller-Destination-Number", "")[:LONGEST_TEXT],
-        caller_id=event.get("Caller-Caller-ID-Number", "")[:LONGEST_TEXT],
+        did=event.get("Caller-Destination-Number", "")[:MAX_TEXT_LENGTH],
+        caller_id=event.get("Caller-Caller-ID-Number", "")[:MAX_TEXT_LENGTH],
     )
 
 
-def _ended(ids: SessionIds, event: Event) -> Occurrence:
-    return SessionEnded(session_id=_session_id(ids, event), cause=event.get("Hangup-Cause") or "UNKNOWN")
+def _ended(ids: SessionIds, event: Event) -> NodeEvent:
+    return SessionEnded(session_id=_session_id(ids, event), cause=event.get("Hangup-Cause") or UNKNOWN_CAUSE)
 
 
-def _joined(ids: SessionIds, event: Event) -> Occurrence | None:
+def _joined(ids: SessionIds, event: Event) -> NodeEvent | None:
     flags = tuple(flag.name for flag in FLAGS if event.get(flag.header) == "false")
     return _member(MemberJoined, ids, event, channel=_inbound(event), flags=flags)
 
 
-def _left(ids: SessionIds, event: Event) -> Occurrence | None:
+def _left(ids: SessionIds, event: Event) -> NodeEvent | None:
     # A member whose call has ended leaves with its cause, one that was kicked without (trace 03).
     return _member(MemberLeft, ids, event, cause=event.get("Hangup-Cause") or "")
 
 
-def _flag_changed(flag: str, on: bool, ids: SessionIds, event: Event) -> Occurrence | None:
+def _flag_changed(flag: str, on: bool, ids: SessionIds, event: Event) -> NodeEvent | None:
     return _member(FlagChanged, ids, event, flag=flag, on=on)
 
 
 def _member(
     kind: type[MemberJoined | MemberLeft | FlagChanged], ids: SessionIds, event: Event, **fields: Any
-) -> Occurrence | None:
-    room, member_id = event.get("Conference-Name", ""), event.get("Member-ID", "")
-    if not ROOM_ID.fullmatch(room) or not member_id.isdecimal():
+) -> NodeEvent | None:
+    room_id, member_id = event.get("Conference-Name", ""), event.get("Member-ID", "")
+    if not ROOM_ID.fullmatch(room_id) or not member_id.isdecimal():
         return None
-    return kind(session_id=_session_id(ids, event), room_id=room, member_id=int(member_id), **fields)
+    return kind(session_id=_session_id(ids, event), room_id=room_id, member_id=int(member_id), **fields)
 
 
-def _file_done(_ids: SessionIds, event: Event) -> Occurrence | None:
+def _file_done(_ids: SessionIds, event: Event) -> NodeEvent | None:
     # `File` names the file that is done; the headers of the same names can be another file's (facts: Playback).
     parameters, _url = parse_file(event.get("File", ""))
-    room, index = event.get("Conference-Name", ""), parameters.get("url_index", "")
-    if not ROOM_ID.fullmatch(room) or not index.isdecimal() or "operation_id" not in parameters:
+    room_id, index = event.get("Conference-Name", ""), parameters.get("url_index", "")
+    if not ROOM_ID.fullmatch(room_id) or not index.isdecimal() or "operation_id" not in parameters:
         return None
-    return FileDone(room_id=room, operation_id=parameters["operation_id"], index=int(index))
+    return FileDone(room_id=room_id, operation_id=parameters["operation_id"], index=int(index))
 
 
-def _answered(_ids: SessionIds, event: Event) -> Occurrence | None:
+def _job_done(_ids: SessionIds, event: Event) -> NodeEvent | None:
     job = event.get("Job-UUID", "")
     if not JOB_ID.fullmatch(job):
         return None
-    return read_answer(job, f"{event.get('Job-Command', '')} {event.get('Job-Command-Arg', '')}", event.body)
+    return read_result(job, f"{event.get('Job-Command', '')} {event.get('Job-Command-Arg', '')}", event.body)
 
 
-def _intruded(ids: SessionIds, event: Event, how: str) -> Occurrence | None:
+def _intruded(ids: SessionIds, event: Event, reason: str) -> NodeEvent | None:
     channel = _inbound(event)
-    address = event.get("Caller-Network-Addr", "")[:LONGEST_TEXT]
-    return CallIntruded(session_id=ids.of(channel), how=how, address=address, channel=channel) if channel else None
+    if not channel:
+        return None
+    address = event.get("Caller-Network-Addr", "")[:MAX_TEXT_LENGTH]
+    return CallIntruded(session_id=ids.of(channel), reason=reason, address=address, channel=channel)
 
 
 def _inbound(event: Event) -> str:
-    """The channel's uuid, "" if the node has made the call."""
+    """The channel, "" if the node has made the call."""
     return event.get("Unique-ID", "") if event.get("Call-Direction") == "inbound" else ""
 
 
@@ -146,13 +151,13 @@ def _session_id(ids: SessionIds, event: Event) -> str:
     return ids.of(event.get("Unique-ID", ""))
 
 
-_Reader = Callable[[SessionIds, Event], Occurrence | None]
+_Reader = Callable[[SessionIds, Event], NodeEvent | None]
 _BY_NAME: dict[str, _Reader] = {
     "CHANNEL_CREATE": _created,
     "CHANNEL_BRIDGE": _bridged,
     "CHANNEL_PARK": _parked,
     "CHANNEL_HANGUP_COMPLETE": _ended,
-    "BACKGROUND_JOB": _answered,
+    "BACKGROUND_JOB": _job_done,
 }
 _BY_ACTION: dict[str, _Reader] = {
     "add-member": _joined,

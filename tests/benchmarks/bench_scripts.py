@@ -16,7 +16,7 @@ from typing import Any
 
 from controller.controller import STEP_ROWS
 from controller.limits import QUOTAS
-from controller.nodes.worker import READ_COUNT
+from controller.nodes.node_worker import MAX_TAKEN
 from controller.sessions.flags import FLAGS
 from switchroom.embedded import EmbeddedStore
 from tests.integration.world import World
@@ -112,7 +112,7 @@ def node_lost(world: World) -> Callable[[], object]:
         for number in range(MEMBERS):
             session = world.park(number + 1)
             world.set_flag(session, FLAGS[0], False)
-            if number % READ_COUNT == 0:
+            if number % MAX_TAKEN == 0:
                 world.sent()
         while world.tell("jobs_lost")["more"]:
             pass

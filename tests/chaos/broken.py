@@ -28,44 +28,46 @@ class Break:
 
 
 def _no_comparison() -> None:
-    from controller.nodes import worker
+    from controller.nodes import audit
     from controller.nodes.compare import Plan
 
     def compare(*_: Any) -> Plan:
         return Plan()
 
-    worker.compare = compare  # type: ignore[assignment]
+    audit.compare = compare  # type: ignore[assignment]
 
 
 def _no_audit() -> None:
-    from controller.nodes.worker import NodeWorker
+    from controller.nodes.audit import Audit
 
-    NodeWorker._audit = lambda _: None  # type: ignore[method-assign]
+    Audit.start = lambda _: None  # type: ignore[method-assign]
 
 
 def _no_fence() -> None:
-    from controller.nodes.worker import Fenced, NodeWorker
+    from controller.errors import Fenced
+    from controller.nodes.lease import NodeLease
 
-    renew = NodeWorker.renew
+    renew = NodeLease.renew
 
-    def renew_or_not(self: NodeWorker) -> None:
+    def renew_or_not(self: NodeLease, **state: Any) -> None:
         with suppress(Fenced):
-            renew(self)
-        self._lease_until = float("inf")
+            renew(self, **state)
 
-    NodeWorker.renew = renew_or_not  # type: ignore[method-assign]
+    NodeLease.renew = renew_or_not  # type: ignore[method-assign]
+    NodeLease.check = lambda _: None  # type: ignore[method-assign]
 
 
 def _events_twice() -> None:
-    from controller.nodes.worker import NodeWorker
+    from controller.nodes.handler import EventHandler
 
-    happened = NodeWorker._happened
+    apply = EventHandler.apply
 
-    def twice(self: NodeWorker, events: Any) -> None:
-        happened(self, events)
-        happened(self, events)
+    def twice(self: EventHandler, events: Any, **how: Any) -> None:
+        events = list(events)
+        apply(self, events, **how)
+        apply(self, events, **how)
 
-    NodeWorker._happened = twice  # type: ignore[method-assign]
+    EventHandler.apply = twice  # type: ignore[method-assign]
 
 
 BREAKS: dict[str, Break] = {

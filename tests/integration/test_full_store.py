@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
 from controller.errors import StoreUnavailable
-from controller.nodes.events import SessionEnded, SessionParked
-from controller.nodes.worker import NodeWorker, take_lease
 from controller.registry import Node, Registry, new_app
 from controller.store import keys, scripts
 from esl.commands import Hangup
 from switchroom.memory import MemoryWatch
+from tests.integration.fake_link import DrivenNode, Wire, event
 from tests.integration.test_wiring import KEY, ask, running
-from tests.integration.test_worker import Wire
 from tests.integration.webhook_fixtures import Outbox, Receiver, Start
-from tests.integration.world import NODE, SESSION_KEY, World
+from tests.integration.world import NODE, World, channel
 from tests.open_store import OpenStore
 
 FULL = {"refused": "store_full"}
 URLS = [f"https://media.example/{number}/" + "x" * 1000 for number in range(20)]
 CHANNEL = "00000000-0000-4000-9000-000000000009"
-CALL = f"{NODE}-{CHANNEL}"
 
 
 class Memory:
@@ -47,24 +42,13 @@ class Memory:
         self._store.client.config_set("maxmemory", 0)
 
 
-class Calls(Wire):
-    """To a node with these calls, all of them parked."""
+def parked(channel: str) -> dict[str, str]:
+    caller = {"initial_dest": "747713001", "cid_num": "5271", "ip_addr": "127.0.0.1", "initial_dialplan": "XML"}
+    return {"uuid": channel, "direction": "inbound", "application": "park", **caller}
 
-    def __init__(self, *channels: str) -> None:
-        super().__init__()
-        caller = {"initial_dest": "747713001", "cid_num": "5271", "ip_addr": "127.0.0.1", "initial_dialplan": "XML"}
-        parked = {"direction": "inbound", "application": "park", **caller}
-        self.channels = json.dumps({"rows": [{"uuid": channel, **parked} for channel in channels]})
 
-    def api(self, command: Any) -> str:
-        said = {"ShowChannels": self.channels, "ChannelExists": "true"}
-        return said.get(type(command).__name__) or super().api(command)
-
-    def bgapi(self, command: Any, *, job_uuid: str = "") -> None:
-        super().bgapi(command, job_uuid=job_uuid)
-
-    def hung_up(self) -> list[tuple[str, str]]:
-        return [(command.channel, command.cause) for command in self.sent if isinstance(command, Hangup)]
+def hung_up(wire: Wire) -> list[tuple[str, str]]:
+    return [(command.channel, command.cause) for command in wire.sent if isinstance(command, Hangup)]
 
 
 @pytest.fixture
@@ -80,15 +64,12 @@ def world(store: OpenStore) -> World:
 
 
 @pytest.fixture
-def worker(world: World) -> NodeWorker:
-    """Of a node without calls, its link up, and a number of the world's app."""
-    registry = Registry(world.store)
-    registry.put_app(new_app(world.app_id, "key", dids=("747713001",)))
-    token = take_lease(world.store, NODE, "owner")["token"]
-    node = Node(prefix=NODE, esl="127.0.0.1:9", password="x")
-    worker = NodeWorker(world.store, registry, node, "owner", token, session_key=SESSION_KEY, audit_seconds=30.0)
-    worker._up(Wire())  # type: ignore[arg-type]
-    return worker
+def node(world: World) -> DrivenNode:
+    """Without calls, its link up, and a number of the world's app."""
+    Registry(world.store).put_app(new_app(world.app_id, "key", dids=("747713001",)))
+    node = DrivenNode(world.store)
+    node.up()
+    return node
 
 
 def names(table: dict[str, str]) -> list[str]:
@@ -217,45 +198,39 @@ def test_webhooks_are_delivered_and_leases_kept(
     assert dispatcher.partitions == held
 
 
-def test_a_node_is_held_and_its_state_published(worker: NodeWorker, world: World, memory: Memory) -> None:
+def test_a_node_is_held_and_its_state_published(node: DrivenNode, world: World, memory: Memory) -> None:
     memory.use_up()
     world.store.client.delete(keys.key(keys.node_tag(NODE), "live"))
-    worker.renew()
-    worker.sweep()
+    node.worker.tick()
     assert world.store.client.exists(keys.key(keys.node_tag(NODE), "live"))
     # The link drops and is back, and is compared.
-    worker._down("test")
-    worker._up(Wire())  # type: ignore[arg-type]
+    node.link.down()
+    node.up()
     assert world.store.client.get(keys.key(keys.node_tag(NODE), "core")) == b"c0ffee"
 
 
-def test_a_new_call_is_turned_away(worker: NodeWorker, world: World, memory: Memory) -> None:
-    wire = Calls()
-    worker._up(wire)  # type: ignore[arg-type]
-    known = world.park()
+def test_a_new_call_is_turned_away(node: DrivenNode, world: World, memory: Memory) -> None:
+    wire = node.up()
+    world.park()
     world.webhooks()
     memory.use_up()
-    call = SessionParked(session_id=CALL, channel=CHANNEL, did="747713001", caller_id="5271")
-    worker._apply([call, SessionEnded(session_id=known, cause="NORMAL_CLEARING")])
-    assert wire.hung_up() == [(CHANNEL, "SWITCH_CONGESTION")]
+    call = event("CHANNEL_PARK", CHANNEL, Caller_Destination_Number="747713001", Caller_Caller_ID_Number="5271")
+    node.happened(call, event("CHANNEL_HANGUP_COMPLETE", channel(1), Hangup_Cause="NORMAL_CLEARING"))
+    assert hung_up(wire) == [(CHANNEL, "SWITCH_CONGESTION")]
     assert world.types() == ["session.ended"]
     memory.give()
-    worker._apply([call])
+    node.happened(call)
     assert world.types() == ["session.started"]
 
 
 def test_a_call_that_came_while_the_link_was_away_is_turned_away(
-    worker: NodeWorker, world: World, memory: Memory
+    node: DrivenNode, world: World, memory: Memory
 ) -> None:
-    wire: Any = Calls(CHANNEL)
-    worker._down("test")
+    node.link.down()
     memory.use_up()
-    worker._up(wire)
+    wire = node.up(parked(CHANNEL))
     assert world.types() == []
-    # What an audit finds twice did not just happen.
-    worker._audit_once(wire)
-    worker._audit_once(wire)
-    assert wire.hung_up() == [(CHANNEL, "SWITCH_CONGESTION")]
+    assert set(hung_up(wire)) == {(CHANNEL, "SWITCH_CONGESTION")}
 
 
 def apps(*names: str) -> list[dict[str, str]]:

@@ -22,6 +22,11 @@ IDS = SessionIds(NODE, SESSION_KEY)
 NO_COOLDOWNS = dict.fromkeys(("conf_play", "conference_control", "conference", *(flag.cooldown for flag in FLAGS)), 0)
 
 
+def channel(number: int) -> str:
+    """The uuid of a call's channel."""
+    return f"00000000-0000-4000-9000-{number:012d}"
+
+
 class World:
     """One app. Commands are methods named after scripts; `sent()` is what the node would get, taken from the stream."""
 
@@ -84,13 +89,12 @@ class World:
         self.tell("answered", job=job, ok=ok, **more)
 
     def park(self, number: int = 1) -> str:
-        channel = f"00000000-0000-4000-9000-{number:012d}"
-        session = IDS.of(channel)
+        session = IDS.of(channel(number))
         self.tell(
             "session_parked",
             app_id=self.app_id,
             session_id=session,
-            channel=channel,
+            channel=channel(number),
             did="747713001",
             caller_id=f"caller{number}",
         )

@@ -1,4 +1,4 @@
-"""Recorded events into occurrences: what the controller makes of each trace."""
+"""Recorded events into node events: what the controller makes of each trace."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from controller.nodes.events import (
     CallIntruded,
     FileDone,
     FlagChanged,
-    JobAnswered,
+    JobDone,
     MemberJoined,
     MemberLeft,
-    Occurrence,
+    NodeEvent,
     SessionEnded,
     SessionParked,
 )
-from controller.nodes.translate import read_answer, translate
+from controller.nodes.translate import read_result, translate
 from esl.event import Event
 
 IDS = SessionIds("acW68", b"a key of thirty-two bytes, or so")
 TRACES = Path(__file__).parent.parent / "contract" / "traces"
 
 
-def occurrences(trace: str) -> list[Occurrence]:
+def node_events(trace: str) -> list[NodeEvent]:
     found = []
     for line in (TRACES / trace).read_text().splitlines():
         frame = json.loads(line)
@@ -42,7 +42,7 @@ def test_a_call_through_two_rooms() -> None:
     first, second = (f"acW68-room-550e8400-e29b-41d4-a716-44665544000{number}" for number in (3, 4))
     member = {"session_id": sid, "room_id": first, "member_id": 1}
     parked = SessionParked(session_id=sid, channel=channel, did="747713001", caller_id="527121102")
-    assert occurrences("03_join_unmute_mute_leave_rejoin.jsonl") == [
+    assert node_events("03_join_unmute_mute_leave_rejoin.jsonl") == [
         parked,
         MemberJoined(**member, flags=("muted",)),
         FlagChanged(**member, flag="muted", on=False),
@@ -57,20 +57,20 @@ def test_a_call_through_two_rooms() -> None:
 
 
 def test_a_channel_is_not_printed() -> None:
-    """Occurrences are logged when an audit finds them."""
+    """Events are logged when an audit finds them."""
     parked = SessionParked(session_id="s", channel="a03719bf-9185-48d6-b57e-33c69bbc843a", did="1", caller_id="2")
     assert "a03719bf" not in str(parked)
 
 
 @pytest.mark.parametrize("trace", ["17_caller_listens_in_by_replaces.jsonl", "18_caller_takes_a_members_place.jsonl"])
-def test_a_caller_who_asks_for_another_call_is_told_before_anything_else(trace: str) -> None:
-    told = occurrences(trace)
-    ((first, intruder),) = [(at, one) for at, one in enumerate(told) if isinstance(one, CallIntruded)]
-    assert (intruder.how, intruder.address) == ("asked for another call", "127.0.0.1")
+def test_a_caller_who_asks_for_another_call_is_known_before_anything_else(trace: str) -> None:
+    found = node_events(trace)
+    ((first, intruder),) = [(at, one) for at, one in enumerate(found) if isinstance(one, CallIntruded)]
+    assert (intruder.reason, intruder.address) == ("asked for another call", "127.0.0.1")
     assert intruder.channel not in str(intruder)
-    of_it = [at for at, one in enumerate(told) if getattr(one, "session_id", "") == intruder.session_id]
+    of_it = [at for at, one in enumerate(found) if getattr(one, "session_id", "") == intruder.session_id]
     assert of_it[0] == first
-    assert not any(isinstance(one, SessionParked) for one in told[first:])
+    assert not any(isinstance(one, SessionParked) for one in found[first:])
 
 
 def event(name: str, direction: str = "inbound", **headers: str) -> Event:
@@ -84,7 +84,7 @@ def asking(name: str, direction: str = "inbound") -> Event:
 
 
 @pytest.mark.parametrize(
-    ("seen", "how"),
+    ("seen", "reason"),
     [
         (event("CHANNEL_CREATE", Caller_Dialplan="XML"), None),
         (event("CHANNEL_CREATE", Caller_Dialplan="inline"), "asked for another call"),
@@ -97,8 +97,8 @@ def asking(name: str, direction: str = "inbound") -> Event:
         (event("CHANNEL_BRIDGE", "outbound"), None),
     ],
 )
-def test_a_call_that_is_where_none_can_be(seen: Event, how: str | None) -> None:
-    expected = how and CallIntruded(session_id=IDS.of("u1"), channel="u1", how=how, address="192.0.2.7")
+def test_a_call_that_is_where_none_can_be(seen: Event, reason: str | None) -> None:
+    expected = reason and CallIntruded(session_id=IDS.of("u1"), channel="u1", reason=reason, address="192.0.2.7")
     assert translate(IDS, seen) == expected
 
 
@@ -113,23 +113,23 @@ def test_only_a_call_that_came_in_could_be_hung_up(direction: str, channel: str)
 
 def test_files_are_named_by_file_not_by_the_head_of_the_queue() -> None:
     done = [
-        one for one in occurrences("15_two_plays_dispatched_at_once_arrive_swapped.jsonl") if isinstance(one, FileDone)
+        one for one in node_events("15_two_plays_dispatched_at_once_arrive_swapped.jsonl") if isinstance(one, FileDone)
     ]
     assert [(one.operation_id, one.index) for one in done] == [("55ee", 1), ("55ee", 0)]
 
 
 def test_a_caller_who_forges_headers_is_only_a_caller() -> None:
-    kinds = [type(one).__name__ for one in occurrences("13_caller_forges_event_headers.jsonl")]
+    kinds = [type(one).__name__ for one in node_events("13_caller_forges_event_headers.jsonl")]
     assert kinds == ["SessionParked", "MemberJoined", "MemberLeft", "SessionEnded"]
 
 
 def test_a_bridge_leg_between_nodes_is_nobodys_call() -> None:
-    parked = [one for one in occurrences("11_room_across_two_nodes.jsonl") if isinstance(one, SessionParked)]
+    parked = [one for one in node_events("11_room_across_two_nodes.jsonl") if isinstance(one, SessionParked)]
     assert [one.did for one in parked] == ["747713001"]
 
 
 def test_jobs_of_others_are_not_ours() -> None:
-    assert not [one for one in occurrences("10_errors.jsonl") if isinstance(one, JobAnswered)]
+    assert not [one for one in node_events("10_errors.jsonl") if isinstance(one, JobDone)]
 
 
 @pytest.mark.parametrize(
@@ -148,11 +148,11 @@ def test_jobs_of_others_are_not_ours() -> None:
         ("conference R nosuch", "-ERR Conference command 'nosuch' not found.\n", (False, "refused", "-ERR Conference command 'nosuch' not found.")),
     ],
 )  # fmt: skip
-def test_answers(command: str, text: str, expected: tuple[bool, str, str]) -> None:
-    answer = read_answer("p00-1-0", command, text)
-    assert (answer.ok, answer.reason, answer.text) == expected
+def test_results(command: str, text: str, expected: tuple[bool, str, str]) -> None:
+    result = read_result("p00-1-0", command, text)
+    assert (result.ok, result.reason, result.text) == expected
 
 
 @pytest.mark.parametrize(("text", "paused"), [("+OK Pause\n", True), ("+OK Resume\n", False)])
 def test_what_a_pause_toggled_to(text: str, paused: bool) -> None:
-    assert read_answer("p00-1-0", "conference R pause_play", text).paused is paused
+    assert read_result("p00-1-0", "conference R pause_play", text).paused is paused

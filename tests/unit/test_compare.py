@@ -1,4 +1,4 @@
-"""The comparison of a node with the store: whatever differs becomes an occurrence, what is the same becomes nothing."""
+"""The comparison of a node with the store: whatever differs becomes an event, what is the same becomes nothing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 
 from controller.ids import SessionIds
 from controller.nodes.compare import (
-    Channel,
+    Call,
     Membership,
     Plan,
-    Stalled,
+    PlaybackDrift,
     compare,
-    read_channels,
-    read_conferences,
+    compare_playback,
+    read_calls,
+    read_members,
     read_playing,
-    read_stalled,
 )
 from controller.nodes.events import FlagChanged, MemberJoined, MemberLeft, SessionEnded, SessionParked
 
@@ -30,7 +30,7 @@ SID = IDS.of("u1")
 
 
 def replies(trace: str) -> dict[str, str]:
-    """The bodies of the `api` answers of a trace, by command."""
+    """What a trace's `api` commands printed, by command."""
     found: dict[str, str] = {}
     command = ""
     for line in (TRACES / trace).read_text().splitlines():
@@ -44,22 +44,22 @@ def replies(trace: str) -> dict[str, str]:
 
 
 def test_reading_what_the_node_says() -> None:
-    answers = replies("09_destroy_room_with_three_members.jsonl")
-    members = read_conferences(answers["api conference json_list"])
+    printed = replies("09_destroy_room_with_three_members.jsonl")
+    members = read_members(printed["api conference json_list"])
     assert members == {
         "05e8145b-d5de-4845-aa09-3d3e5c41772b": Membership(ROOM, 7, ("muted",)),
         "f6a971da-17c0-43d9-82f2-bdc844bf6f36": Membership(ROOM, 6, ("muted",)),
         "0f1168a7-3e8f-40c9-b0d3-c84887187085": Membership(ROOM, 5, ("muted",)),
     }
-    channels = read_channels(answers["api show channels as json"])
-    call = Channel("747713001", "527121102", "127.0.0.1", "park")
-    assert channels == {"0f1168a7-3e8f-40c9-b0d3-c84887187085": call}
+    calls = read_calls(printed["api show channels as json"])
+    call = Call("747713001", "527121102", "127.0.0.1", "park")
+    assert calls == {"0f1168a7-3e8f-40c9-b0d3-c84887187085": call}
 
 
 def test_reading_an_empty_node() -> None:
-    answers = replies("10_errors.jsonl")
-    assert read_conferences(answers["api conference json_list"]) == {}
-    assert read_channels(answers["api show channels as json"]) == {}
+    printed = replies("10_errors.jsonl")
+    assert read_members(printed["api conference json_list"]) == {}
+    assert read_calls(printed["api show channels as json"]) == {}
 
 
 def session(state: str, room: str | None = None, member_id: int | None = None, muted: bool = True) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def session(state: str, room: str | None = None, member_id: int | None = None, m
     }  # fmt: skip
 
 
-CALL = {"u1": Channel("747713001", "527")}
+CALL = {"u1": Call("747713001", "527")}
 LEFT = MemberLeft(session_id=SID, room_id=ROOM, member_id=5)
 
 
@@ -77,7 +77,7 @@ def joined(room: str, member_id: int, muted: bool = True) -> MemberJoined:
 
 
 @pytest.mark.parametrize(
-    ("stored", "there", "expected"),
+    ("stored", "member", "expected"),
     [
         (session("parked"), None, []),
         (session("parked"), Membership(ROOM, 5, ("muted",)), [joined(ROOM, 5)]),
@@ -96,41 +96,41 @@ def joined(room: str, member_id: int, muted: bool = True) -> MemberJoined:
         (session("joined", ROOM, 5), Membership(OTHER, 6, ("muted",)), [LEFT, joined(OTHER, 6)]),
     ],
 )
-def test_one_session(stored: dict[str, Any], there: Membership | None, expected: list[Any]) -> None:
-    members = {"u1": there} if there else {}
+def test_one_session(stored: dict[str, Any], member: Membership | None, expected: list[Any]) -> None:
+    members = {"u1": member} if member else {}
     rooms = [{"id": ROOM, "closing": False}, {"id": OTHER, "closing": False}]
     plan = compare(IDS, [stored], rooms, members, CALL, lambda _: True)
-    assert plan.occurrences == expected
+    assert plan.events == expected
     assert plan.orphans == []
 
 
 def test_a_call_that_ended_unseen() -> None:
     asked: list[str] = []
-    plan = compare(IDS, [session("parked")], [], {}, {}, lambda uuid: bool(asked.append(uuid)))
-    assert plan.occurrences == [SessionEnded(session_id=SID, cause="UNKNOWN")]
+    plan = compare(IDS, [session("parked")], [], {}, {}, lambda channel: bool(asked.append(channel)))
+    assert plan.events == [SessionEnded(session_id=SID, cause="UNKNOWN")]
     assert asked == ["u1"]
 
 
 def test_a_call_that_went_with_its_node() -> None:
     plan = compare(IDS, [session("parked")], [], {}, {}, lambda _: False, restarted=True)
-    assert plan.occurrences == [SessionEnded(session_id=SID, cause="UNKNOWN", node_lost=True)]
+    assert plan.events == [SessionEnded(session_id=SID, cause="UNKNOWN", node_lost=True)]
 
 
 @pytest.mark.parametrize(("listed", "exists", "ended"), [(False, True, False), (True, False, True)])
 def test_the_channel_list_lags_behind(listed: bool, exists: bool, ended: bool) -> None:
     plan = compare(IDS, [session("parked")], [], {}, CALL if listed else {}, lambda _: exists)
-    assert plan.occurrences == ([SessionEnded(session_id=SID, cause="UNKNOWN")] if ended else [])
+    assert plan.events == ([SessionEnded(session_id=SID, cause="UNKNOWN")] if ended else [])
 
 
 def test_a_call_that_is_listed_and_over() -> None:
-    assert compare(IDS, [], [], {}, CALL, lambda _: False).occurrences == []
+    assert compare(IDS, [], [], {}, CALL, lambda _: False).events == []
 
 
 def test_a_call_that_came_unseen() -> None:
     plan = compare(
         IDS, [], [{"id": ROOM, "closing": False}], {"u1": Membership(ROOM, 5, ("muted",))}, CALL, lambda _: True
     )
-    assert plan.occurrences == [
+    assert plan.events == [
         SessionParked(session_id=SID, channel="u1", did="747713001", caller_id="527"),
         MemberJoined(session_id=SID, room_id=ROOM, member_id=5, flags=("muted",)),
     ]
@@ -138,32 +138,32 @@ def test_a_call_that_came_unseen() -> None:
 
 def hung_up(plan: Plan) -> tuple[list[str], list[str]]:
     """What is wrong with the calls that are to be hung up, at once and if it is still so when looked at again."""
-    return [call.how for call in plan.intruders], [call.how for call in plan.misplaced]
+    return [call.reason for call in plan.intruders], [call.reason for call in plan.possible_intruders]
 
 
 @pytest.mark.parametrize(
     ("call", "at_once", "later"),
     [
-        (Channel("747713001", "527", application="park"), [], []),
-        (Channel("747713001", "527", application="conference"), [], []),
-        (Channel("747713001", "527", application=""), [], []),
-        (Channel("747713001", "527", application="answer"), [], []),
-        (Channel("747713001", "527", application="uuid_bridge"), [], ["runs uuid_bridge"]),
-        (Channel("747713001", "527", application="playback"), [], ["runs playback"]),
-        (Channel("answer,sofia_sla:u9", "527", application="sofia_sla", asked=True), ["asked for another call"], []),
-        (Channel("answer,park", "527", application="park", asked=True), ["asked for another call"], []),
-        (Channel("answer,conference:x", "527", application="", asked=True), ["asked for another call"], []),
+        (Call("747713001", "527", application="park"), [], []),
+        (Call("747713001", "527", application="conference"), [], []),
+        (Call("747713001", "527", application=""), [], []),
+        (Call("747713001", "527", application="answer"), [], []),
+        (Call("747713001", "527", application="uuid_bridge"), [], ["runs uuid_bridge"]),
+        (Call("747713001", "527", application="playback"), [], ["runs playback"]),
+        (Call("answer,sofia_sla:u9", "527", application="sofia_sla", replaces=True), ["asked for another call"], []),
+        (Call("answer,park", "527", application="park", replaces=True), ["asked for another call"], []),
+        (Call("answer,conference:x", "527", application="", replaces=True), ["asked for another call"], []),
     ],
 )
 @pytest.mark.parametrize("known", [True, False])
-def test_a_call_that_is_where_none_can_be(call: Channel, at_once: list[str], later: list[str], known: bool) -> None:
+def test_a_call_that_is_where_none_can_be(call: Call, at_once: list[str], later: list[str], known: bool) -> None:
     sessions = [session("parked")] if known else []
     plan = compare(IDS, sessions, [], {}, {"u1": call}, lambda _: True)
     assert hung_up(plan) == (at_once, later)
-    assert [one.channel for one in (*plan.intruders, *plan.misplaced)] == ["u1"] * len(at_once + later)
+    assert [one.channel for one in (*plan.intruders, *plan.possible_intruders)] == ["u1"] * len(at_once + later)
     # A call that is on its way, or out, becomes no session.
-    starts = not known and call.application in ("park", "conference") and not call.asked
-    assert [type(one) for one in plan.occurrences] == [SessionParked] * starts
+    starts = not known and call.application in ("park", "conference") and not call.replaces
+    assert [type(one) for one in plan.events] == [SessionParked] * starts
     assert hung_up(compare(IDS, [], [], {}, {"u1": call}, lambda _: False)) == ([], [])
 
 
@@ -172,7 +172,7 @@ def test_a_member_that_is_no_session() -> None:
         IDS, [], [{"id": ROOM, "closing": False}], {"x": Membership(ROOM, 5, ("muted",))}, {}, lambda _: True
     )
     assert hung_up(plan) == ([], ["joined a room unasked"])
-    (member,) = plan.misplaced
+    (member,) = plan.possible_intruders
     assert (member.room_id, member.member_id, member.channel) == (ROOM, 5, "")
 
 
@@ -183,7 +183,7 @@ def test_a_conference_without_a_room_is_to_be_emptied(rooms: list[dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("state", "playing", "stalled"),
+    ("state", "playing", "differs"),
     [
         ("queued", "media.example/a.wav", False),
         ("queued", "media.example/b.wav", True),
@@ -193,19 +193,19 @@ def test_a_conference_without_a_room_is_to_be_emptied(rooms: list[dict[str, Any]
         ("sent", "media.example/a.wav", True),
     ],
 )
-def test_a_file_that_the_store_and_the_node_do_not_agree_about(state: str, playing: str | None, stalled: bool) -> None:
+def test_a_file_that_the_store_and_the_node_do_not_agree_about(state: str, playing: str | None, differs: bool) -> None:
     head = {"operation": "op1", "index": 0, "state": state, "url": "http://media.example/a.wav"}
-    expected = Stalled(ROOM, "op1", 0, state) if stalled else None
-    assert read_stalled({"id": ROOM, "head": head}, playing) == expected
+    expected = PlaybackDrift(ROOM, "op1", 0, state) if differs else None
+    assert compare_playback({"id": ROOM, "head": head}, playing) == expected
 
 
 @pytest.mark.parametrize(
-    ("playing", "stopping", "stalled"),
+    ("playing", "stopping", "differs"),
     [(None, False, False), ("media.example/a.wav", True, False), ("media.example/a.wav", False, True)],
 )
-def test_a_room_that_shall_play_nothing(playing: str | None, stopping: bool, stalled: bool) -> None:
-    expected = Stalled(ROOM, "", 0, "stopped") if stalled else None
-    assert read_stalled({"id": ROOM, "stopping": stopping}, playing) == expected
+def test_a_room_that_shall_play_nothing(playing: str | None, stopping: bool, differs: bool) -> None:
+    expected = PlaybackDrift(ROOM, "", 0, "stopped") if differs else None
+    assert compare_playback({"id": ROOM, "stopping": stopping}, playing) == expected
 
 
 @pytest.mark.parametrize(

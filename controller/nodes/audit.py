@@ -1,0 +1,212 @@
+"""The audit of a node: its own lists compared with the store, when a link comes up and then again and again.
+
+How it works: events and results were lost with the connection before. So when a link comes up, and before its first
+event is handled, `resync` compares, and makes the store what the node is. Meanwhile the node goes on, and its lists
+are read one after the other, so it compares anew until nothing differs. What happens later comes as an event; one
+that the comparison has found already changes nothing.
+
+An event may also be missed without a lost link. So the audit compares from time to time, beside the handling of
+events. What differs then may have happened just now, with its event still on the way. That is why the audit looks
+twice: only what differs in the same way at two comparisons in a row was missed, and is put right.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+import structlog
+from gevent.event import Event as Flag
+
+from controller.errors import Fenced, StoreUnavailable
+from controller.ids import SessionIds
+from controller.metrics import drift
+from controller.nodes.compare import (
+    Plan,
+    PlaybackDrift,
+    compare,
+    compare_playback,
+    read_calls,
+    read_members,
+    read_playing,
+)
+from controller.nodes.events import CallIntruded, SessionEvent
+from controller.nodes.handler import EventHandler
+from controller.nodes.lease import NodeLease
+from controller.store import keys
+from controller.store.store import Step
+from esl import commands as esl
+from esl.connection import Connection
+from esl.errors import EslError
+
+# A node may go on faster than it is compared. The audit finds what is left.
+MAX_RESYNC_ROUNDS = 3
+
+Row = dict[str, Any]
+Difference = SessionEvent | CallIntruded | PlaybackDrift | str
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Seconds before the next comparison.
+
+    `usual`, give or take a fifth; `soon` after a link came up or when the node is late; `again` when something
+    differed, or when a play that counts as failed may still be heard.
+    """
+
+    usual: float = 30.0
+    soon: float = 1.0
+    again: float = 2.0
+
+
+class Audit:
+    """Compares the node with `prefix`, from `start` to `stop`, whenever a link is up."""
+
+    def __init__(
+        self, prefix: str, lease: NodeLease, ids: SessionIds, handler: EventHandler, intervals: Intervals
+    ) -> None:
+        self._lease = lease
+        self._ids = ids
+        self._handler = handler
+        self._intervals = intervals
+        self._drift_total = drift.labels(prefix)
+        self._log = structlog.get_logger(__name__).bind(node=prefix)
+        self._connection: Connection | None = None
+        self._greenlet: gevent.Greenlet[..., None] | None = None
+        self._due_soon = Flag()
+        # What differed at the last comparison.
+        self._differences: frozenset[Difference] = frozenset()
+        # Until when a play that counts as failed may still be heard, on the monotonic clock.
+        self._may_be_heard_until = 0.0
+
+    @property
+    def is_due_soon(self) -> bool:
+        """Whether the next comparison does not wait for its usual time."""
+        return self._due_soon.is_set()
+
+    def start(self) -> None:
+        self._greenlet = gevent.spawn(self._run)
+
+    def stop(self) -> None:
+        if self._greenlet:
+            self._greenlet.kill()
+
+    def resync(self, connection: Connection, *, restarted: bool) -> int:
+        """Make the store what the node is, over a new connection. Returns how many events that took.
+
+        `restarted`: the node is another process than the one that the store knows. Raises EslError, StoreUnavailable,
+        Fenced, ValueError.
+        """
+        changes = 0
+        for _ in range(MAX_RESYNC_ROUNDS):
+            plan, rooms = self._compare(connection, restarted)
+            self._handler.apply(plan.events, resynced=True)
+            self._handler.empty(plan.orphans)
+            changes += len(plan.events)
+            if not plan.events:
+                break
+        busy = [room for room in rooms if room["operation"] or room["stopping"]]
+        self._lease.run(_playback_step(room, _playing(connection, room)) for room in busy)
+        # The results of the commands that were sent over the connection before will not come any more.
+        heard_ms = max(reply["heard_ms"] for reply in self._lease.run_everywhere("jobs_lost", resynced=True))
+        self._may_be_heard_until = max(self._may_be_heard_until, time.monotonic() + heard_ms / 1000)
+        self._differences = frozenset()
+        self._connection = connection
+        self._due_soon.set()
+        return changes
+
+    def link_lost(self) -> None:
+        self._connection = None
+
+    def node_is_late(self) -> None:
+        """Compare soon, as an event may have been missed; unless something differed, which is looked at soon anyway."""
+        if not self._differences:
+            self._due_soon.set()
+
+    def compare_once(self) -> float:
+        """Compare, and put right what differed the last time too. Returns the seconds until the next comparison.
+
+        Does nothing without a link. Raises as `resync` does.
+        """
+        connection = self._connection
+        if connection is None:
+            return self._intervals.usual
+        plan, rooms = self._compare(connection)
+        playback: dict[PlaybackDrift, Step] = {}
+        for room in rooms:
+            if room["operation"] or room["occupied"]:
+                playing = _playing(connection, room)
+                if difference := compare_playback(room, playing):
+                    playback[difference] = _playback_step(room, playing)
+        found = frozenset([*plan.events, *plan.possible_intruders, *plan.orphans, *playback])
+        missed, self._differences = found & self._differences, found
+        if missed:
+            self._log.warning("drift", changes=[str(difference) for difference in missed])
+            self._drift_total.inc(len(missed))
+            self._handler.apply([event for event in plan.events if event in missed], resynced=True)
+            self._handler.empty(room_id for room_id in plan.orphans if room_id in missed)
+            for call in plan.possible_intruders:
+                if call in missed:
+                    self._handler.hang_up(call)
+            self._lease.run(step for difference, step in playback.items() if difference in missed)
+        if found or time.monotonic() < self._may_be_heard_until:
+            return self._intervals.again
+        return self._intervals.usual * random.uniform(0.8, 1.2)  # noqa: S311
+
+    def _run(self) -> None:
+        pause = self._intervals.usual
+        while True:
+            if self._due_soon.wait(pause):
+                self._due_soon.clear()
+                # What happened on the node just before is only now in all of its lists.
+                gevent.sleep(self._intervals.soon)
+            try:
+                pause = self.compare_once()
+            except (EslError, StoreUnavailable, Fenced, ValueError) as error:
+                self._log.warning("audit not finished", reason=str(error))
+                pause = self._intervals.again
+            except Exception:
+                self._log.exception("audit not finished")
+                pause = self._intervals.usual
+
+    def _compare(self, connection: Connection, restarted: bool = False) -> tuple[Plan, list[Row]]:
+        """What differs, and the node's rooms in the store. Calls that can be no session are hung up already."""
+        members = read_members(connection.api(esl.JsonList()))
+        calls = read_calls(connection.api(esl.ShowChannels()))
+        sessions, rooms = self._snapshot("sessions"), self._snapshot("rooms")
+        self._ids.keep((session["channel"], session["id"]) for session in sessions)
+        for row in (*sessions, *rooms):
+            self._handler.remember(row["id"], row["app"])
+
+        def exists(channel: str) -> bool:
+            return connection.api(esl.ChannelExists(channel)).strip() == "true"
+
+        plan = compare(self._ids, sessions, rooms, members, calls, exists, restarted)
+        for call in plan.intruders:
+            self._handler.hang_up(call)
+        return plan, rooms
+
+    def _snapshot(self, what: str) -> list[Row]:
+        """The node's `sessions` or `rooms` in the store, read in parts."""
+        rows: dict[str, Row] = {}
+        cursors = dict.fromkeys(keys.TAGS, "0")
+        while cursors:
+            replies = self._lease.run(
+                ("snapshot", tag, {"what": what, "cursor": cursor}) for tag, cursor in cursors.items()
+            )
+            found = dict(zip(cursors, replies, strict=True))
+            rows |= {row["id"]: row for reply in replies for row in reply.get("rows", [])}
+            cursors = {tag: reply["cursor"] for tag, reply in found.items() if reply["cursor"] != "0"}
+        return list(rows.values())
+
+
+def _playing(connection: Connection, room: Row) -> str | None:
+    return read_playing(connection.api(esl.PlayStatus(room["id"])))
+
+
+def _playback_step(room: Row, playing: str | None) -> Step:
+    args = {"room_id": room["id"], "playing": playing, "resynced": True}
+    return "playback_lost", keys.partition_of(room["app"]), args

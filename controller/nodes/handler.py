@@ -1,0 +1,142 @@
+"""What a node's events lead to: each is applied to the store, and calls that can be no session are hung up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+
+from controller.metrics import intruders
+from controller.nodes.events import (
+    JOINED_UNASKED,
+    CallIntruded,
+    FileDone,
+    JobDone,
+    MemberJoined,
+    SessionEnded,
+    SessionEvent,
+    SessionParked,
+    StateEvent,
+)
+from controller.nodes.lease import NodeLease
+from controller.registry import Registry
+from controller.store import keys
+from controller.store.store import Kind, Step, Store
+from esl import commands as esl
+
+# Rooms and sessions of which a worker remembers the app.
+MAX_REMEMBERED = 200_000
+# Why a parked call is hung up that the store takes for no session: nobody could do anything with it.
+REJECTIONS = {"store_full": "the store is full", "quota_exceeded": "a quota of its app is used up"}
+
+
+class EventHandler:
+    """Handles the events of the node with `prefix`. `send` sends the node a command whose result nobody waits for."""
+
+    def __init__(
+        self, prefix: str, lease: NodeLease, store: Store, registry: Registry, send: Callable[[esl.Command], None]
+    ) -> None:
+        self._lease = lease
+        self._store = store
+        self._registry = registry
+        self._send = send
+        self._intruders_total = intruders.labels(prefix)
+        self._log = structlog.get_logger(__name__).bind(node=prefix)
+        # The app of a room's or session's id; the ones that are known the longest are forgotten first.
+        self._apps: dict[str, str] = {}
+        # Session ids of the intruders that are counted already and not seen to have ended.
+        self._intruders: set[str] = set()
+
+    def apply(self, events: Iterable[StateEvent], *, resynced: bool = False) -> None:
+        """Change the store's state, in the order of the events and in one round trip. Twice changes nothing more.
+
+        `resynced` marks webhooks about what a comparison found. Raises Fenced, StoreUnavailable.
+        """
+        extra = {"resynced": True} if resynced else {}
+        applied = [(event, step) for event in events if (step := self._step(event, extra))]
+        if not applied:
+            return
+        replies = self._lease.run(step for _, step in applied)
+        for (event, _), reply in zip(applied, replies, strict=True):
+            reason = REJECTIONS.get(reply.get("refused", ""))
+            if reason and isinstance(event, SessionParked):
+                self._reject(event, "SWITCH_CONGESTION", reason)
+
+    def hang_up(self, call: CallIntruded) -> None:
+        """Hang an intruder up, and take it out of its room. It is logged and counted only when first seen."""
+        if call.session_id not in self._intruders:
+            self._intruders.add(call.session_id)
+            self._intruders_total.inc()
+            self._log.warning("intruder hung up", reason=call.reason, address=call.address, session=call.session_id)
+        if call.room_id:
+            self._send(esl.Kick(call.room_id, call.member_id))
+        if call.channel:
+            self._send(esl.Hangup(call.channel, "CALL_REJECTED"))
+
+    def empty(self, conferences: Iterable[str]) -> None:
+        """Take everybody out of conferences that are no room."""
+        for conference in conferences:
+            self._send(esl.Kick(conference, "all"))
+
+    def forget_intruders(self) -> None:
+        """After a time without events: nobody knows which of them have ended."""
+        self._intruders.clear()
+
+    def remember(self, identifier: str, app: str) -> None:
+        """Note whose a room or session is, so that the store need not be asked."""
+        self._apps[identifier] = app
+        while len(self._apps) > MAX_REMEMBERED:
+            del self._apps[next(iter(self._apps))]
+
+    def _step(self, event: StateEvent, extra: dict[str, Any]) -> Step | None:
+        args = {**asdict(event), **extra}
+        if isinstance(event, JobDone):
+            return event.script, keys.tag_of_job(event.job), args
+        app = self._app_of(event)
+        if app is None:
+            if isinstance(event, SessionParked):
+                self._reject(event, "UNALLOCATED_NUMBER", "nobody owns the number")
+            elif isinstance(event, MemberJoined):
+                self._remove_member(event)
+            return None
+        if isinstance(event, SessionParked):
+            args["quotas"] = self._registry.quotas_of(app)
+        return event.script, keys.partition_of(app), {**args, "app_id": app}
+
+    def _app_of(self, event: SessionEvent | FileDone) -> str | None:
+        """Whose it is: remembered, or known to the store; or for a new call, whose number was dialled."""
+        kind: Kind
+        if isinstance(event, FileDone):
+            kind, identifier = "room", event.room_id
+        else:
+            kind, identifier = "session", event.session_id
+        app = self._apps.get(identifier) or self._store.app_of(kind, identifier)
+        if app is None and isinstance(event, SessionParked):
+            owner = self._registry.app_of_did(event.did)
+            app = owner.id if owner else None
+        if isinstance(event, SessionEnded):
+            self._apps.pop(identifier, None)
+            self._intruders.discard(identifier)
+        elif app is not None:
+            self.remember(identifier, app)
+        return app
+
+    def _reject(self, call: SessionParked, cause: str, reason: str) -> None:
+        self._log.info("call rejected", did=call.did, session=call.session_id, reason=reason)
+        self._send(esl.Hangup(call.channel, cause))
+
+    def _remove_member(self, member: MemberJoined) -> None:
+        """Remove a member that is no session; one that was a session has ended, and its event comes late."""
+        if self._store.has_ended(member.session_id):
+            return
+        self.hang_up(
+            CallIntruded(
+                session_id=member.session_id,
+                reason=JOINED_UNASKED,
+                channel=member.channel,
+                room_id=member.room_id,
+                member_id=member.member_id,
+            )
+        )

@@ -1,0 +1,99 @@
+"""The lease on a node: taken, renewed and given back in the store, and the fence around what its holder writes.
+
+How it works: the store keeps a lease for LEASE_SECONDS. Each new one has a token, which is one higher than the last.
+The holder renews it every second or so, and sends the node no more commands once it may have lapsed. But a process
+can be stopped between that check and its write, and go on much later. So every write carries the token: each
+partition of the store keeps the highest token that it has seen, the fence, and refuses what carries a lower one. A
+new holder raises the fence in all partitions before it does anything else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from controller.errors import Fenced
+from controller.store import keys
+from controller.store.lease import Lease
+from controller.store.store import Step, Store, tell_endings
+
+# A dead worker's nodes are taken over after this and at most two ticks. Meanwhile commands are accepted, and wait.
+LEASE_SECONDS = 3.0
+# For how long a node counts as reachable after its worker has said so.
+REACHABLE_SECONDS = 6.0
+
+
+class NodeLease:
+    """The lease of `owner` on the node with `prefix`. Every method may raise StoreUnavailable."""
+
+    def __init__(self, store: Store, prefix: str, owner: str, lease: Lease) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._owner = owner
+        self._lease = lease
+
+    @classmethod
+    def take(cls, store: Store, prefix: str, owner: str) -> NodeLease | None:
+        """None if another worker holds the node."""
+        asked_at = time.monotonic()
+        token = _ask(store, prefix, owner)
+        return None if token is None else cls(store, prefix, owner, Lease(token, LEASE_SECONDS, asked_at))
+
+    def renew(self, *, up: bool, load: int, core_uuid: str) -> None:
+        """Keep the lease, and publish whether the node is reachable, and how many sessions and rooms it has.
+
+        Raises Fenced if another worker holds the node, or has held it.
+        """
+        asked_at = time.monotonic()
+        token = _ask(self._store, self._prefix, self._owner, up=up, load=load, core_uuid=core_uuid)
+        if token == self._lease.token + 1:
+            # It lapsed while the store was away, and nobody else took it: nothing was missed.
+            self._lease.token = token
+            self.raise_fence()
+        elif token != self._lease.token:
+            raise Fenced
+        self._lease.renewed(asked_at)
+
+    def release(self, *, handover: bool) -> None:
+        """Give it back. With `handover` the node goes on to count as reachable."""
+        self._store.run("release", keys.node_tag(self._prefix), {"owner": self._owner, "handover": handover})
+
+    def check(self) -> None:
+        """Raises Fenced if another worker may hold the node by now."""
+        if not self._lease.is_valid:
+            raise Fenced
+
+    # What the holder writes
+
+    def raise_fence(self) -> None:
+        """From here on the store refuses what an earlier holder writes."""
+        self.run_everywhere("fence")
+
+    def run(self, steps: Iterable[Step]) -> list[dict[str, Any]]:
+        """Run steps of the node, in one round trip. Raises Fenced if another worker holds it."""
+        node = {"node": self._prefix, "token": self._lease.token}
+        steps = [(script, tag, {**args, **node}) for script, tag, args in steps]
+        replies = self._store.run_many(steps)
+        # ON MERGE: `Store.run_many` raises this itself.
+        if any(reply.get("refused") == "fenced" for reply in replies):
+            raise Fenced
+        for (_, tag, _), reply in zip(steps, replies, strict=True):
+            tell_endings(self._store, tag, reply)
+        return replies
+
+    def run_everywhere(self, script: str, **args: Any) -> list[dict[str, Any]]:
+        """Run a step in every partition, and again where it says that there is `more`. Returns all replies."""
+        replies: list[dict[str, Any]] = []
+        tags: Sequence[str] = keys.TAGS
+        while tags:
+            found = self.run((script, tag, args) for tag in tags)
+            replies += found
+            tags = [tag for tag, reply in zip(tags, found, strict=True) if reply.get("more")]
+        return replies
+
+
+def _ask(store: Store, prefix: str, owner: str, **state: Any) -> int | None:
+    times = {"ttl": int(LEASE_SECONDS * 1000), "live_ttl": int(REACHABLE_SECONDS * 1000)}
+    token: int | None = store.run("lease", keys.node_tag(prefix), {"owner": owner, **times, **state}).get("token")
+    return token

@@ -1,0 +1,212 @@
+"""One node in the hands of a worker: commands out, events in, and what is done when the link comes up or goes down.
+
+How it works: `esl.link.Link` keeps one connection to the node and calls back from one greenlet, so a node's events
+are handled in the order in which they happened.
+
+* Link up: the store is made what the node is (`Audit.resync`), the node is published as reachable, and the commands
+  that have waited are sent. The link holds new events until this has ended. So none is missed, and one that the
+  comparison has found already changes nothing.
+* Commands: the worker reads their streams and hands over entries. `take` first marks commands as sent in the store,
+  then sends them, so none is ever sent twice. If one did not get to the node, or its result was lost with the
+  connection, it fails when the next link is up.
+* Events: they are translated, and applied by the store's scripts, as many at once as have come. While the store is
+  away they are held here, and the link holds those behind them. After MAX_HOLD_SECONDS the link is dropped instead:
+  the node will be compared once the store is back.
+* Link down: the node is published as not reachable, and its commands wait in the store.
+
+Every write goes through the lease, so a worker that has lost the node changes nothing any more. Commands without a
+result, and those that no event confirms, are found by `tick`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import gevent
+import structlog
+
+from controller.errors import Fenced, StoreUnavailable
+from controller.ids import SessionIds
+from controller.nodes.audit import Audit, Intervals
+from controller.nodes.events import CallIntruded, JobDone
+from controller.nodes.handler import EventHandler
+from controller.nodes.lease import NodeLease
+from controller.nodes.render import render
+from controller.nodes.translate import SUBSCRIPTION, translate
+from controller.registry import Node, Registry
+from controller.store import keys
+from controller.store.store import Store
+from esl import commands as esl
+from esl.connection import Connection
+from esl.errors import EslError
+from esl.event import Event
+from esl.link import Link
+
+# For how long events are held while the store is away.
+MAX_HOLD_SECONDS = 30.0
+# Commands that are taken at once.
+MAX_TAKEN = 50
+
+
+class NodeWorker:
+    """Drives one node, from `start` to `stop`. `ids` are those of the node, `connect` makes its link."""
+
+    def __init__(
+        self,
+        node: Node,
+        lease: NodeLease,
+        store: Store,
+        registry: Registry,
+        ids: SessionIds,
+        *,
+        intervals: Intervals,
+        connect: Callable[..., Link] = Link,
+    ) -> None:
+        self.node = node
+        self._lease = lease
+        self._store = store
+        self._ids = ids
+        self._log = structlog.get_logger(__name__).bind(node=node.prefix)
+        # While the link is up and the store is what the node is.
+        self._connection: Connection | None = None
+        self._core_uuid = ""
+        self._load = 0
+        self._handover = False
+        self._handler = EventHandler(node.prefix, lease, store, registry, self._send_own)
+        self.audit = Audit(node.prefix, lease, ids, self._handler, intervals)
+        self._link = connect(
+            name=node.prefix,
+            host=node.host,
+            port=node.port,
+            password=node.password,
+            subscription=SUBSCRIPTION,
+            on_up=self._on_up,
+            on_events=self._on_events,
+            on_down=self._on_down,
+        )
+
+    def start(self) -> None:
+        """Raises StoreUnavailable. From here on the store refuses what an earlier holder of the node says."""
+        self._lease.raise_fence()
+        self._link.start()
+        self.audit.start()
+
+    def stop(self, *, handover: bool = False) -> None:
+        """End the link and give the lease back.
+
+        With `handover` the node goes on to count as reachable: another worker is about to take it.
+        """
+        self._handover = handover
+        self._link.stop()
+        self.audit.stop()
+        # If the store is away the lease lapses by itself.
+        with suppress(StoreUnavailable):
+            self._lease.release(handover=handover)
+
+    def tick(self) -> None:
+        """Renew the lease, and see to what is overdue; every second or so. Raises Fenced, StoreUnavailable."""
+        self._renew()
+        self._sweep()
+
+    def _renew(self) -> None:
+        self._lease.renew(up=self._connection is not None, load=self._load, core_uuid=self._core_uuid)
+
+    def _sweep(self) -> None:
+        """Handle what should have had a result or a confirming event by now, and count sessions and rooms."""
+        replies = self._lease.run_everywhere("overdue")
+        self._load = sum(reply["load"] for reply in replies)
+        if any(reply["late"] for reply in replies):
+            self.audit.node_is_late()
+
+    # Commands out
+
+    def take(self, tag: str, entries: Sequence[str]) -> None:
+        """Take these entries of the node's command stream in a partition, and send the commands in their order.
+
+        Without a link they stay where they are. Raises Fenced, StoreUnavailable.
+        """
+        connection = self._connection
+        if connection is None:
+            return
+        # Checked first, as what is taken and not sent would only fail.
+        self._lease.check()
+        (reply,) = self._lease.run([("take", tag, {"entries": list(entries)})])
+        for command in reply.get("commands", []):
+            self._handler.remember(command["room"], command["app"])
+            try:
+                self._send(connection, command)
+            except Fenced:
+                # The lease lapsed since. Whoever has the next link sees to what was taken.
+                connection.close()
+                raise
+            except EslError as error:
+                # Whether the node got it is not known. It has no result when the next link is up.
+                self._log.warning("command not sent", job=command["job"], reason=str(error))
+
+    def _send(self, connection: Connection, command: dict[str, Any]) -> None:
+        self._lease.check()
+        try:
+            connection.bgapi(render(command, self.node.profile), job_uuid=command["job"])
+        except ValueError as error:
+            self._handler.apply([JobDone(job=command["job"], ok=False, reason="refused", text=str(error))])
+
+    def _send_own(self, command: esl.Command) -> None:
+        """Send a command of the worker itself, even while the link comes up. Its result is of no interest."""
+        connection = self._link.connection
+        try:
+            if connection:
+                connection.bgapi(command)
+        except (EslError, ValueError) as error:
+            self._log.warning("command not sent", reason=str(error))
+
+    def _take_waiting(self) -> None:
+        """Take what came while the link was away."""
+        for tag in keys.TAGS:
+            entries = [entry for entry, _ in self._store.read(keys.key(tag, "commands", self.node.prefix))]
+            for first in range(0, len(entries), MAX_TAKEN):
+                self.take(tag, entries[first : first + MAX_TAKEN])
+
+    # Events in
+
+    def _on_events(self, events: list[Event]) -> None:
+        found = [event for each in events if (event := translate(self._ids, each))]
+        # First, as all else may have to wait for the store.
+        for call in found:
+            if isinstance(call, CallIntruded):
+                self._handler.hang_up(call)
+        changes = [event for event in found if not isinstance(event, CallIntruded)]
+        give_up_at = time.monotonic() + MAX_HOLD_SECONDS
+        while True:
+            try:
+                return self._handler.apply(changes)
+            except StoreUnavailable as error:
+                if time.monotonic() > give_up_at:
+                    raise
+                self._log.warning("events held", count=len(changes), reason=str(error))
+                gevent.sleep(0.5)
+
+    # Up and down
+
+    def _on_up(self, connection: Connection) -> None:
+        self._core_uuid = connection.api(esl.CoreUuid()).strip()
+        restarted = self._store.core_uuid(self.node.prefix) not in (None, self._core_uuid)
+        self._handler.forget_intruders()
+        changes = self.audit.resync(connection, restarted=restarted)
+        self._connection = connection
+        self._renew()
+        self._take_waiting()
+        self._log.info("node up", changes=changes, restarted=restarted)
+
+    def _on_down(self, reason: str) -> None:
+        self._connection = None
+        self.audit.link_lost()
+        self._log.warning("node down", reason=reason)
+        if self._handover:
+            return
+        try:
+            self._renew()
+        except (StoreUnavailable, Fenced) as error:
+            self._log.warning("node down not published", reason=str(error))

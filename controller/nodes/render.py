@@ -1,0 +1,41 @@
+"""Stored commands as FreeSWITCH's commands: a row for each that a Lua file sends. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from controller.sessions.flags import FLAGS
+from esl import commands as esl
+
+# From a command and the conference profile, by the command's `op`. Fields: see the `send` calls in the Lua files;
+# take.lua adds `channel` to a join.
+COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
+    "join": lambda command, profile: esl.Join(command["channel"], command["room"], profile),
+    "kick": lambda command, _: esl.Kick(command["room"], command["member_id"]),
+    "kick_all": lambda command, _: esl.Kick(command["room"], "all"),
+    "pause": lambda command, _: esl.PausePlay(command["room"]),
+    "stop": lambda command, _: esl.StopPlay(command["room"]),
+    "volume": lambda command, _: esl.FileVolume(command["room"], command["volume"]),
+    "stop_recording": lambda command, _: esl.StopRecording(command["room"]),
+    "play": lambda command, _: esl.Play(
+        command["room"],
+        command["url"],
+        {"operation_id": command["operation"], "url_index": command["index"], "vol": command["volume"]},
+    ),
+    **{
+        flag.change(on).command: lambda command, _: esl.MemberCommand(
+            command["room"], command["member_id"], command["op"]
+        )
+        for flag in FLAGS
+        for on in (True, False)
+    },
+}
+
+
+def render(command: dict[str, Any], profile: str) -> esl.Command:
+    """Raises ValueError for a command that is not known, or lacks a field."""
+    try:
+        return COMMANDS[command["op"]](command, profile)
+    except KeyError as error:
+        raise ValueError(f"the command cannot be sent: {error} is unknown or missing") from error
