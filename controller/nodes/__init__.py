@@ -1,1 +1,1 @@
-"""Media nodes: who holds one, commands to it, events from it, and the comparison of its state with the store's."""
+"""Media nodes: who holds one, commands to it, events from it, and the audit of its state."""

@@ -1,16 +1,57 @@
-"""The id of a session, and what it tells of the channel: nothing."""
+"""The forms of ids; and what a session's id tells of the channel: nothing."""
 
 from __future__ import annotations
 
 import re
 
-from controller.ids import SessionIds
+import pytest
+
+from controller.ids import (
+    JOB_ID,
+    NODE_PREFIX,
+    ROOM_ID,
+    SESSION_ID,
+    WEBHOOK_ID,
+    SessionIds,
+    is_room_id,
+    new_room_id,
+    parse_webhook_id,
+    webhook_id,
+)
 
 KEY = b"a key of thirty-two bytes, or so"
 CHANNEL = "a03719bf-9185-48d6-b57e-33c69bbc843a"
+UUID = "550e8400-e29b-41d4-a716-446655440000"
 
 
-def test_an_id_has_the_form_that_the_api_promises() -> None:
+@pytest.mark.parametrize(
+    ("form", "text", "others"),
+    [
+        (NODE_PREFIX, "acW68", ["acW6", "acW688", "ac-68", "acW68\n"]),
+        (ROOM_ID, f"acW68-room-{UUID}", [f"acW68-{UUID}", f"acW68-room-{CHANNEL}-", UUID, f"ac-68-room-{UUID}"]),
+        (ROOM_ID, new_room_id("acW68"), [f"acW68-room-{UUID.replace('-41', '-11')}", f"acW68-room-{UUID}\n"]),
+        (SESSION_ID, f"acW68-{CHANNEL}", [f"acW68-room-{UUID}", CHANNEL, f"acW68-{CHANNEL.upper()}"]),
+        (SESSION_ID, SessionIds("acW68", KEY).of(CHANNEL), []),
+        (JOB_ID, "p07-1795374235886-0", ["p7-1-0", "p07-1", "p07-1-0-0", UUID]),
+        (WEBHOOK_ID, webhook_id("{p07}", "1795374235886-0"), ["p07-1-0", "msg_p07-1", f"msg_p07-{'1' * 16}-0"]),
+    ],
+)
+def test_forms(form: re.Pattern[str], text: str, others: list[str]) -> None:
+    assert form.fullmatch(text)
+    assert [other for other in others if form.fullmatch(other)] == []
+
+
+def test_a_room_is_told_from_a_session() -> None:
+    assert is_room_id(new_room_id("acW68"))
+    assert not is_room_id(SessionIds("acW68", KEY).of(CHANNEL))
+
+
+def test_a_webhook_s_id_names_partition_and_entry() -> None:
+    assert parse_webhook_id(webhook_id("{p07}", "1795374235886-0")) == ("{p07}", "1795374235886-0")
+    assert parse_webhook_id("p07-1795374235886-0") is None
+
+
+def test_a_session_id_is_a_random_uuid_s_form() -> None:
     pattern = r"acW68-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
     assert re.fullmatch(pattern, SessionIds("acW68", KEY).of(CHANNEL))
 

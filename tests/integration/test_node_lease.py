@@ -1,0 +1,67 @@
+"""The lease on a node: one holder, and what an earlier one writes is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.errors import Fenced
+from controller.nodes.lease import NodeLease
+from controller.store import keys
+from tests.integration.world import NODE
+from tests.open_store import OpenStore
+
+STATE = {"up": True, "load": 7, "core_uuid": "c0ffee"}
+LEASE = keys.key(keys.node_tag(NODE), "lease")
+
+
+def take(store: OpenStore, owner: str) -> NodeLease:
+    lease = NodeLease.take(store, NODE, owner)
+    assert lease
+    return lease
+
+
+def test_a_node_has_one_holder(store: OpenStore) -> None:
+    lease = take(store, "first")
+    assert NodeLease.take(store, NODE, "second") is None
+    lease.release(handover=False)
+    take(store, "second")
+
+
+@pytest.mark.parametrize("handover", [True, False])
+def test_a_node_that_is_handed_over_goes_on_to_count_as_reachable(store: OpenStore, handover: bool) -> None:
+    lease = take(store, "first")
+    lease.renew(**STATE)
+    assert store.loads([NODE])[NODE][0] == 7
+    lease.release(handover=handover)
+    assert store.is_reachable(NODE) is handover
+
+
+def test_a_lease_that_lapsed_and_that_nobody_took_is_renewed(store: OpenStore) -> None:
+    lease = take(store, "first")
+    store.client.delete(LEASE)
+    lease.renew(**STATE)
+    lease.check()
+    lease.run_everywhere("overdue")
+
+
+def test_an_earlier_holder_is_fenced(store: OpenStore) -> None:
+    earlier = take(store, "first")
+    earlier.raise_fence()
+    store.client.delete(LEASE)
+    take(store, "second").raise_fence()
+    for write in (lambda: earlier.renew(**STATE), lambda: earlier.run_everywhere("overdue")):
+        with pytest.raises(Fenced):
+            write()
+    # It gives back what it has not.
+    earlier.release(handover=False)
+    assert store.is_held(NODE)
+
+
+def test_an_earlier_holder_is_fenced_also_when_the_later_one_has_left(store: OpenStore) -> None:
+    earlier = take(store, "first")
+    store.client.delete(LEASE)
+    later = take(store, "second")
+    later.raise_fence()
+    later.release(handover=False)
+    with pytest.raises(Fenced):
+        earlier.run_everywhere("overdue")
