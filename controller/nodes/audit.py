@@ -1,8 +1,8 @@
 """The audit of a node: its own lists compared with the store, when a link comes up and then again and again.
 
-How it works: events and results were lost with the connection before. So when a link comes up, and before its first
-event is handled, `resync` compares, and makes the store what the node is. Meanwhile the node goes on, and its lists
-are read one after the other, so it compares anew until nothing differs. What happens later comes as an event; one
+How it works: when a connection ends, events and results are lost with it. So when the link comes up again, and before
+its first event is handled, `resync` compares, and makes the store what the node is. Meanwhile the node goes on, and its
+lists are read one after the other, so it compares anew until nothing differs. What happens later comes as an event; one
 that the comparison has found already changes nothing.
 
 An event may also be missed without a lost link. So the audit compares from time to time, beside the handling of
