@@ -21,8 +21,8 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from controller.ids import ROOM_ID, SESSION_ID, WEBHOOK_ID
+from controller.outbound.target import parse_url
 from controller.sessions.flags import FLAGS, Change
-from controller.webhooks.connection import parse_url
 from controller.webhooks.endpoint import matches
 from controller.webhooks.types import AUDIO, OPERATION, ROOM, SESSION, TYPES
 from esl.commands import MAX_URL_LENGTH, clean_url
@@ -101,7 +101,7 @@ def _endpoint(url: str) -> str:
     try:
         parse_url(url)
     except ValueError as error:
-        raise ValueError(f"cannot be used: {error}") from None
+        raise ValueError(f"cannot be used: the webhook URL {error}") from None
     return url
 
 

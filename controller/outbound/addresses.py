@@ -1,7 +1,8 @@
 """Which addresses a tenant's URL may lead to: those of the public internet, and nothing that leads elsewhere.
 
-A webhook's endpoint is judged by the address that is connected to. A URL that a media node fetches can only be judged
-by its text and by what its name resolves to here; docs/security.md says what that leaves to the node's network.
+A URL that this process connects to is judged by the address that is connected to (`network`). One that a media node
+fetches can only be judged by its text and by what its name resolves to here; docs/security.md says what that leaves to
+the node's network.
 
 `ipaddress.is_global` will not do: it lets multicast, NAT64, 6to4 and IPv4-compatible addresses through, each
 of which can carry a private IPv4 address.

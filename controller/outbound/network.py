@@ -1,4 +1,6 @@
-"""What all connections to tenants' addresses share: look-ups of names, bounded for each app, and the TLS settings."""
+"""Connections to tenants' addresses. Each address is checked before it is connected to, so a name that resolves to
+something else a moment later leads nowhere else. The look-ups of names are bounded for each app.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,29 @@ import socket
 import ssl
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import certifi
 from gevent import monkey
+from gevent import socket as gsocket
 from gevent import ssl as gssl
 from gevent.event import AsyncResult
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
-THREADS = 128  # that look names up, made as they are needed
-SHARE = 8  # of them that one app may have
+from controller.outbound.addresses import is_public
+from controller.outbound.target import Target
+
+MAX_THREADS = 128  # that look names up, made as they are needed
+MAX_THREADS_OF_APP = 8
+CONNECT_SECONDS = 5.0  # for one address, so that the next one gets its turn within the caller's time
 
 # The one that blocks: it runs in threads, whether or not the process is patched.
 _getaddrinfo = monkey.get_original("socket", "getaddrinfo")
+
+
+class Blocked(OSError):
+    """The address is not public. Which one it is stays unsaid: tenants are told, and it may be of a private network."""
 
 
 def tls_context() -> ssl.SSLContext:
@@ -41,34 +53,71 @@ class Network:
         allow_private: bool = False,
         tls: ssl.SSLContext | None = None,
         resolve: Callable[[str, int], list[str]] | None = None,
-        threads: int = THREADS,
+        threads: int = MAX_THREADS,
     ) -> None:
         self.allow_private = allow_private
         self._threads = ThreadPool(threads)
-        self._shares: defaultdict[str, BoundedSemaphore] = defaultdict(lambda: BoundedSemaphore(SHARE))
+        self._shares: defaultdict[str, BoundedSemaphore] = defaultdict(lambda: BoundedSemaphore(MAX_THREADS_OF_APP))
+        self._looking_up: dict[tuple[str, str, int], AsyncResult[list[str]]] = {}
         self._resolve = resolve or _addresses
         self._tls = tls
 
-    def look_up(self, app: str, host: str, port: int) -> AsyncResult[list[str]]:
-        """Returns once a thread of the app's share has begun; how long that may take is up to the caller. The
-        result's `get` gives the addresses, or raises OSError.
+    def connect(self, app_id: str, target: Target) -> Any:
+        """-> a connected socket without a timeout, over TLS for https. The addresses are tried in turn. How long that
+        may take in all is up to the caller.
+
+        Raises OSError, of the last address that was tried: gaierror when there is none, Blocked when it is not public.
         """
-        share = self._shares[app]
+        problem: OSError = socket.gaierror(socket.EAI_NONAME, "no address")
+        for address in self.look_up(app_id, target.host, target.port).get():
+            if not self.allow_private and not is_public(address):
+                problem = Blocked()
+                continue
+            try:
+                return self._connect(address, target)
+            except OSError as error:
+                problem = error
+        raise problem
+
+    def look_up(self, app_id: str, host: str, port: int) -> AsyncResult[list[str]]:
+        """Returns once a thread of the app's share has begun; how long that may take is up to the caller. The
+        result's `get` gives the addresses, or raises OSError. Who asks for the same at the same time shares it, so a
+        dead name holds one thread.
+        """
+        key = (app_id, host, port)
+        share = self._shares[app_id]
+        if key in self._looking_up:
+            return self._looking_up[key]
         share.acquire()
         try:
             found: AsyncResult[list[str]] = self._threads.spawn(self._resolve, host, port)
         except BaseException:
             share.release()
             raise
-        # The thread is the app's until it ends, whoever still waits for it.
-        found.rawlink(lambda _: share.release())
+        self._looking_up[key] = found
+
+        def end(_found: AsyncResult[list[str]]) -> None:
+            # The thread is the app's until it ends, whoever still waits for it.
+            share.release()
+            self._looking_up.pop(key, None)
+
+        found.rawlink(end)
         return found
 
-    @property
-    def tls(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = tls_context()
-        return self._tls
+    def _connect(self, address: str, target: Target) -> Any:
+        sock: Any = gsocket.socket(gsocket.AF_INET6 if ":" in address else gsocket.AF_INET, gsocket.SOCK_STREAM)
+        try:
+            sock.settimeout(CONNECT_SECONDS)
+            sock.connect((address, target.port))
+            sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
+            if target.scheme == "https":
+                self._tls = self._tls or tls_context()
+                sock = self._tls.wrap_socket(sock, server_hostname=target.host)
+            sock.settimeout(None)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
 def _addresses(host: str, port: int) -> list[str]:

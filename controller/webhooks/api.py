@@ -11,11 +11,12 @@ import orjson
 from controller.errors import Refused
 from controller.outbound.addresses import refusal
 from controller.outbound.network import Network
+from controller.outbound.target import parse_url
 from controller.registry import Registry
 from controller.signing import new_secret, parse_secret, sign
 from controller.store import keys
 from controller.store.store import Store
-from controller.webhooks.connection import AttemptFailed, Connections, parse_url
+from controller.webhooks.connection import AttemptFailed, Connections
 from controller.webhooks.endpoint import Endpoint, Settings, fingerprint
 from controller.webhooks.message import Webhook, parse_webhook_id, webhook_id
 from controller.webhooks.types import TEST

@@ -1,114 +1,70 @@
-"""One endpoint over HTTP: keep-alive connections to addresses that were checked, and an answer read in
-bounds.
-"""
+"""One endpoint over HTTP: connections that are kept, and a response that is read within bounds."""
 
 from __future__ import annotations
 
-import socket as stdlib_socket
+import socket
 import ssl
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import gevent
 from gevent import monkey
-from gevent import socket as gsocket
-from gevent.event import AsyncResult
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
-from controller.outbound.addresses import is_public
-from controller.outbound.network import Network
-from esl.commands import ascii_name
+from controller.outbound.network import Blocked, Network
+from controller.outbound.target import parse_url
 
-ANSWER_BYTES = 1024  # of the body that are read; a longer one ends the connection
-HEAD_BYTES = 16384  # of the head that are read; a longer one is a failure
+MAX_BODY_BYTES = 1024  # that are read; a longer body ends the connection
+MAX_HEAD_BYTES = 16384  # that are read; a longer head is a failure
 BODY_SECONDS = 2.0  # for the body, once the head has said what became of the webhook
-CONNECT_SECONDS = 5.0  # for one address, so that the next one gets its turn within the attempt
 IDLE_SECONDS = 30.0  # after which an unused connection is closed
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _USER_AGENT = f"Switchroom/{version('switchroom')}"
 
 # The one that blocks, whether or not the process is patched.
 _poll = monkey.get_original("select", "poll")
+_WRITABLE = 4  # POLLOUT
 
 
 class AttemptFailed(Exception):
-    """No answer was had. The text says why, for the tenant to read."""
+    """There was no response. The text says why, for the tenant to read."""
 
 
 class _Stale(Exception):
-    """A kept connection was closed by the endpoint before anything of an answer came."""
+    """A kept connection was closed by the endpoint before anything of a response came."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A URL taken apart. `host` as it is resolved, `authority` and `path` as they are sent."""
-
-    scheme: str
-    host: str
-    port: int
-    authority: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`body`: at most the first ANSWER_BYTES of it; `retry_after`: that header of a failure, empty without."""
+class Response:
+    """`body`: at most the first MAX_BODY_BYTES of it; `retry_after`: that header of a failure, empty without."""
 
     status: int
     body: bytes
     retry_after: str = ""
 
 
-def parse_url(url: str) -> Target:
-    """Raises ValueError, with what is wrong, for all but an http or https URL with a host and without user
-    info.
-    """
-    if not url.isprintable() or " " in url:
-        raise ValueError("the webhook URL has blanks or control characters")
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port
-        if ":" not in host:
-            host = ascii_name(host)
-    except ValueError:
-        raise ValueError("the webhook URL has no valid host and port") from None
-    if parts.scheme not in _DEFAULT_PORTS:
-        raise ValueError("the webhook URL is not http or https")
-    if not host:
-        raise ValueError("the webhook URL has no host")
-    if "@" in parts.netloc:
-        raise ValueError("the webhook URL has user info")
-    default = _DEFAULT_PORTS[parts.scheme]
-    port = default if port is None else port
-    authority = f"[{host}]" if ":" in host else host
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
-    query = f"?{quote(parts.query, safe='/?%:@!$&()*+,;=~')}" if parts.query else ""
-    return Target(parts.scheme, host, port, authority if port == default else f"{authority}:{port}", path + query)
-
-
 class Connections:
     """Posts to one URL of an app over connections that it keeps. How many at a time is up to the caller. Raises
-    ValueError for a URL that `parse_url` refuses.
+    ValueError for a URL that cannot be used.
     """
 
-    def __init__(self, app: str, url: str, network: Network) -> None:
-        self._target = parse_url(url)
-        self._app = app
+    def __init__(self, app_id: str, url: str, network: Network) -> None:
+        try:
+            self._target = parse_url(url)
+        except ValueError as error:
+            raise ValueError(f"the webhook URL {error}") from None
+        self._app_id = app_id
         self._network = network
         self._idle: list[tuple[float, Any]] = []
-        self._lookup: AsyncResult[list[str]] | None = None
         self._head = (
             f"POST {self._target.path} HTTP/1.1\r\nHost: {self._target.authority}\r\n"
             f"User-Agent: {_USER_AGENT}\r\nAccept: */*\r\nContent-Type: application/json\r\n"
         )
 
-    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> Answer:
-        """One request, all of it within `timeout` seconds. Raises AttemptFailed when there is no answer."""
+    def post(self, headers: dict[str, str], body: bytes, timeout: float) -> Response:
+        """One request, all of it within `timeout` seconds. Raises AttemptFailed when there is no response."""
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         request = f"{self._head}{lines}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
         try:
@@ -130,7 +86,7 @@ class Connections:
         while self._idle:
             self._idle.pop()[1].close()
 
-    def _post(self, request: bytes) -> Answer:
+    def _post(self, request: bytes) -> Response:
         kept = self._take()
         if kept is not None:
             try:
@@ -139,7 +95,7 @@ class Connections:
                 # Closed while the request was on its way: an endpoint that ends idle connections, no failure
                 # of it.
                 pass
-        return self._exchange(self._connect(), request)
+        return self._exchange(self._network.connect(self._app_id, self._target), request)
 
     def _take(self) -> Any:
         while self._idle:
@@ -149,74 +105,49 @@ class Connections:
             sock.close()
         return None
 
-    def _connect(self) -> Any:
-        refusal: Exception = AttemptFailed("the name of the webhook URL has no address")
-        for address in self._resolve():
-            if not self._network.allow_private and not is_public(address):
-                # Without the address: the name may be of a private network, and the tenant is told this.
-                refusal = AttemptFailed("blocked: it leads to an address that is not public")
-                continue
-            sock = gsocket.socket(gsocket.AF_INET6 if ":" in address else gsocket.AF_INET, gsocket.SOCK_STREAM)
-            try:
-                sock.settimeout(CONNECT_SECONDS)
-                sock.connect((address, self._target.port))
-                sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
-                if self._target.scheme == "https":
-                    sock = self._network.tls.wrap_socket(sock, server_hostname=self._target.host)
-                sock.settimeout(None)
-            except OSError as error:
-                refusal = error
-                sock.close()
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise refusal
-
-    def _resolve(self) -> list[str]:
-        """Connections that are opened at the same time share one look-up, so a dead name holds one thread."""
-        if self._lookup is None or self._lookup.ready():
-            self._lookup = self._network.look_up(self._app, self._target.host, self._target.port)
-        return self._lookup.get() or []
-
-    def _exchange(self, sock: Any, request: bytes) -> Answer:
+    def _exchange(self, sock: Any, request: bytes) -> Response:
         parser = _Parser()
-        received = 0
         keep = False
         try:
-            try:
-                sock.sendall(request)
-                while not parser.is_final:
-                    data = sock.recv(4096)
-                    if not data:
-                        raise (_Stale if not received else AttemptFailed("the connection was closed within the answer"))
-                    received += len(data)
-                    if received > HEAD_BYTES:
-                        raise AttemptFailed("the answer's head is too long")
-                    parser.feed(data)
-            except (BrokenPipeError, ConnectionResetError):
-                raise (
-                    _Stale if not received else AttemptFailed("the connection was reset within the answer")
-                ) from None
-            # The status is known: what happens to the body from here on changes it no more.
-            try:
-                with gevent.Timeout(BODY_SECONDS, TimeoutError()):
-                    while not parser.message_complete and parser.body_bytes <= ANSWER_BYTES:
-                        parser.feed(data := sock.recv(4096))
-                        if not data:
-                            break
-            except (OSError, HTTPParseError):
-                pass
-            else:
-                keep = parser.message_complete and not parser.should_close()
-            status = parser.get_code()
-            return Answer(status, bytes(parser.start[:ANSWER_BYTES]), parser.retry_after if status >= 400 else "")
+            _read_head(sock, request, parser)
+            keep = _read_body(sock, parser)
         finally:
             if keep:
                 self._idle.append((time.monotonic(), sock))
             else:
                 sock.close()
+        status = parser.get_code()
+        return Response(status, bytes(parser.start[:MAX_BODY_BYTES]), parser.retry_after if status >= 400 else "")
+
+
+def _read_head(sock: Any, request: bytes, parser: _Parser) -> None:
+    """Sends the request and reads until the status is known, and at times a part of the body."""
+    received = 0
+    try:
+        sock.sendall(request)
+        while not parser.is_final:
+            data = sock.recv(4096)
+            if not data:
+                raise (AttemptFailed("the connection was closed within the answer") if received else _Stale)
+            received += len(data)
+            if received > MAX_HEAD_BYTES:
+                raise AttemptFailed("the answer's head is too long")
+            parser.feed(data)
+    except (BrokenPipeError, ConnectionResetError):
+        raise (AttemptFailed("the connection was reset within the answer") if received else _Stale) from None
+
+
+def _read_body(sock: Any, parser: _Parser) -> bool:
+    """-> whether the connection can be used again. What happens to the body changes nothing else."""
+    try:
+        with gevent.Timeout(BODY_SECONDS, TimeoutError()):
+            while not parser.message_complete and parser.body_bytes <= MAX_BODY_BYTES:
+                parser.feed(data := sock.recv(4096))
+                if not data:
+                    break
+    except (OSError, HTTPParseError):
+        return False
+    return bool(parser.message_complete and not parser.should_close())
 
 
 class _Parser(HTTPResponse):
@@ -238,7 +169,7 @@ class _Parser(HTTPResponse):
 
     def _on_body(self, buf: bytearray) -> None:
         self.body_bytes += len(buf)
-        if len(self.start) < ANSWER_BYTES:
+        if len(self.start) < MAX_BODY_BYTES:
             self.start += buf
 
 
@@ -249,12 +180,11 @@ def _is_quiet(sock: Any) -> bool:
     return not any(event & ~_WRITABLE for _, event in poll.poll(0))
 
 
-_WRITABLE = 4  # POLLOUT
-
 _TEXTS: tuple[tuple[type[OSError], str], ...] = (
     (ssl.SSLCertVerificationError, "TLS: {0.verify_message}"),
     (ssl.SSLError, "TLS: {0.reason}"),
-    (stdlib_socket.gaierror, "the name of the webhook URL does not resolve"),
+    (Blocked, "blocked: it leads to an address that is not public"),
+    (socket.gaierror, "the name of the webhook URL does not resolve"),
     (ConnectionRefusedError, "the connection was refused"),
     (TimeoutError, "the connection took too long"),
 )

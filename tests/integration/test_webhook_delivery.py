@@ -11,7 +11,7 @@ import orjson
 import pytest
 from gevent import monkey
 
-from controller.outbound.network import SHARE, Network, tls_context
+from controller.outbound.network import MAX_THREADS_OF_APP, Network, tls_context
 from controller.store import keys
 from controller.webhooks.connection import AttemptFailed, Connections
 from controller.webhooks.dispatcher import Dispatcher
@@ -439,9 +439,9 @@ def test_dead_names_of_one_app_hold_up_no_other(receiver: Receiver) -> None:
                 pass
         return ["127.0.0.1"]
 
-    network = Network(allow_private=True, resolve=resolve, threads=SHARE + 1)
+    network = Network(allow_private=True, resolve=resolve, threads=MAX_THREADS_OF_APP + 1)
     with silence:
-        for number in range(2 * SHARE):
+        for number in range(2 * MAX_THREADS_OF_APP):
             with pytest.raises(AttemptFailed, match="no answer within"):
                 Connections("attacker", f"http://dead{number}.example/", network).post({}, b"{}", 0.05)
         url = receiver.url.replace("127.0.0.1", "app.example")

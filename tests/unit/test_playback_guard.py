@@ -8,7 +8,7 @@ import pytest
 from gevent import monkey
 
 from controller.errors import Refused
-from controller.outbound.network import SHARE, Network
+from controller.outbound.network import MAX_THREADS_OF_APP, Network
 from controller.rooms.playback import PlaybackGuard
 
 ADDRESSES = {
@@ -106,14 +106,17 @@ def test_what_does_not_resolve_is_refused(check: Check) -> None:
 def test_what_a_busy_resolver_does_not_tell_in_time_is_refused(dead: Dead) -> None:
     """It was let through: enough slow names in front, and any private one was."""
     guard = PlaybackGuard(Network(resolve=dead), seconds=0.2)
-    urls = [*(f"https://dead{number}.example/a.wav" for number in range(SHARE)), "https://inside.example/a.wav"]
+    urls = [
+        *(f"https://dead{number}.example/a.wav" for number in range(MAX_THREADS_OF_APP)),
+        "https://inside.example/a.wav",
+    ]
     fields = problems(guard, *urls)
-    assert [field["field"] for field in fields] == [f"urls.{number}" for number in range(SHARE + 1)]
+    assert [field["field"] for field in fields] == [f"urls.{number}" for number in range(MAX_THREADS_OF_APP + 1)]
     assert {field["problem"] for field in fields} == {"has a name that was not resolved in time"}
 
 
 def test_slow_names_of_one_app_hold_up_no_other(dead: Dead) -> None:
-    network = Network(resolve=dead, threads=SHARE + 1)
+    network = Network(resolve=dead, threads=MAX_THREADS_OF_APP + 1)
     guard = PlaybackGuard(network, seconds=0.2)
     for number in range(5):
         urls = [f"https://dead{number}-{each}.example/a.wav" for each in range(20)]
