@@ -69,7 +69,7 @@ class Network:
         Raises OSError, of the last address that was tried: gaierror when there is none, Blocked when it is not public.
         """
         problem: OSError = socket.gaierror(socket.EAI_NONAME, "no address")
-        for address in self.look_up(app_id, target.host, target.port).get():
+        for address in self.look_up(app_id, target.host, target.port).get() or ():
             if not self.allow_private and not is_public(address):
                 problem = Blocked()
                 continue

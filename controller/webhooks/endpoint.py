@@ -1,4 +1,4 @@
-"""Where an app's webhooks go: what its configuration says, and over it what the API has set. Pure."""
+"""Where an app's webhooks go: what its configuration says, and over it what the API has set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TypedDict
 
 import orjson
 
-from controller.registry import App
+from controller.registry import App, Registry
+from controller.store.store import Store
 
 EVERYTHING = ("*",)
 
@@ -107,3 +108,38 @@ class Endpoint:
 
     def _judged(self, field: str) -> str:
         return self.record.get(field, "") if self.record.get("mark") == self.mark else ""
+
+
+class Endpoints:
+    """The endpoints of a partition's apps, each kept until the store says that some have changed. `version`: how often
+    the store says they have.
+    """
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self.version = 0
+        self._store = store
+        self._registry = registry
+        self._known: dict[str, Endpoint] = {}
+
+    def of(self, app_id: str) -> Endpoint | None:
+        """None for an app that is gone. Raises StoreUnavailable."""
+        app = self._registry.app(app_id)
+        if app is None:
+            return None
+        known = self._known.get(app_id)
+        if known is not None and known.app is app:
+            return known
+        version = self.version
+        endpoint = Endpoint(app, self._store.endpoint_of(app_id))
+        if version == self.version:  # else it may have changed while it was read
+            self._known[app_id] = endpoint
+        return endpoint
+
+    def refresh(self, version: int) -> None:
+        """Forgets them all, if the store's version is another by now."""
+        if version != self.version:
+            self.version = version
+            self._known.clear()
+
+    def forget(self, app_id: str) -> None:
+        self._known.pop(app_id, None)

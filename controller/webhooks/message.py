@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,25 +13,34 @@ import orjson
 @dataclass(slots=True, eq=False)
 class Webhook:
     """An entry of the outbox. `at`: ms of the state change; `attempts`: made so far; `wait`: seconds until it
-    may be tried again, 0 when it may at once; `alone`: it has stepped aside and belongs to no lane any more;
+    may be tried again, 0 when it may at once; `in_retry_queue`: it has left the outbox, and is sent out of order;
     `earlier`: how many of the attempts were made before it was asked to be sent again.
     """
 
     entry: str
-    app: str
+    app_id: str
     type: str
-    lane: str
+    ordering_key: str
     at: int
     data: bytes
     attempts: int = 0
     wait: float = 0.0
-    alone: bool = False
+    in_retry_queue: bool = False
     earlier: int = 0
 
+    @classmethod
+    def from_entry(cls, entry: str, fields: Mapping[bytes, bytes]) -> Webhook | None:
+        """None when it is no webhook."""
+        try:
+            app_id, type_, ordering_key = (fields[name].decode() for name in (b"app", b"type", b"lane"))
+            return cls(entry, app_id, type_, ordering_key, int(fields[b"at"]), fields[b"data"])
+        except (KeyError, ValueError):
+            return None
+
     @property
-    def place(self) -> str:
-        """What it queues in: its lane, or one of its own."""
-        return self.entry if self.alone else self.lane
+    def waits_for(self) -> str:
+        """Those that have this in common are sent one after the other: the ordering key, or what no other has."""
+        return self.entry if self.in_retry_queue else self.ordering_key
 
     @property
     def weight(self) -> int:

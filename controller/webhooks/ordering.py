@@ -1,30 +1,50 @@
-"""An app's webhooks in memory: lanes in order, side by side, within a bound. Pure: no clock, no store, no
-network.
+"""An app's webhooks in memory: in order within an ordering key, side by side across keys, within a bound. Pure: no
+clock, no store, no network.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from controller.webhooks.message import Webhook
 
 
-class Lanes:
-    """The first of each lane is its head: ready to be sent, under way, or held until its retry. The others
-    wait.
+@dataclass(slots=True)
+class Window:
+    """How many bytes of webhooks an app may have in memory. The apps that have any share `total`; each gets `minimum`
+    at least and `maximum` at the most.
+    """
 
-    What does not fit in the window stays in the outbox: from the first that was refused (`unread`, a position
-    for the outbox) on, every one of the app is, so that no lane is read with a gap.
+    total: int = 64 << 20
+    minimum: int = 64 << 10
+    maximum: int = 4 << 20
+    bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bytes = self.maximum
+
+    def share(self, apps: int) -> None:
+        self.bytes = max(self.minimum, min(self.maximum, self.total // max(apps, 1)))
+
+
+class OrderingQueue:
+    """The first webhook of each ordering key is its head: ready to be sent, in flight, or waiting for its retry. The
+    others wait for the head.
+
+    What does not fit in the window stays in the outbox: from the first that was refused (`unread`, a position in the
+    outbox) on, every one of the app is, so that no ordering key is read with a gap.
     """
 
     def __init__(self) -> None:
-        self.size = 0
+        self.size = 0  # in bytes
         self.unread: str | None = None
-        self._lanes: dict[str, deque[Webhook]] = {}
+        self._queues: dict[str, deque[Webhook]] = {}
         self._ready: deque[str] = deque()
 
     def __len__(self) -> int:
-        return sum(len(lane) for lane in self._lanes.values())
+        return sum(map(len, self._queues.values()))
 
     @property
     def is_ready(self) -> bool:
@@ -32,42 +52,55 @@ class Lanes:
 
     @property
     def is_empty(self) -> bool:
-        return not self._lanes and self.unread is None
+        return not self._queues and self.unread is None
 
-    def offer(self, webhook: Webhook, window: int) -> bool:
-        """Takes it, unless `window` bytes are filled or earlier ones wait to be read. -> whether a new head
-        came: one that is ready, or that the caller wakes when its wait is over.
+    def offer(self, webhook: Webhook, max_bytes: int) -> bool:
+        """Takes it, unless `max_bytes` are filled or earlier ones wait to be read. -> whether a new head
+        came: one that is ready, or that the caller passes to `retry` when its wait is over.
         """
-        if not webhook.alone and (self.unread is not None or (self.size + webhook.weight > window and self._lanes)):
+        if not webhook.in_retry_queue and (
+            self.unread is not None or (self._queues and self.size + webhook.weight > max_bytes)
+        ):
             self.unread = self.unread or webhook.entry
             return False
         self.size += webhook.weight
-        lane = self._lanes.get(webhook.place)
-        if lane is not None:
-            lane.append(webhook)
+        queue = self._queues.get(webhook.waits_for)
+        if queue is not None:
+            queue.append(webhook)
             return False
-        self._lanes[webhook.place] = deque((webhook,))
+        self._queues[webhook.waits_for] = deque((webhook,))
         if not webhook.wait:
-            self._ready.append(webhook.place)
+            self._ready.append(webhook.waits_for)
         return True
 
-    def take(self) -> Webhook | None:
-        """The head of the lane that has been ready for longest. It stays the head until `settle`."""
-        return self._lanes[self._ready.popleft()][0] if self._ready else None
+    def refill(self, webhooks: Iterable[Webhook], rest: str | None, max_bytes: int) -> list[Webhook]:
+        """Takes what was refused: `webhooks` are the app's from `unread` up to `rest`, which becomes `unread` when they
+        all fit; None when there are no more. -> the new heads, as of `offer`.
+        """
+        self.unread = None
+        heads = [webhook for webhook in webhooks if self.offer(webhook, max_bytes)]
+        self.unread = self.unread or rest
+        return heads
 
-    def wake(self, webhook: Webhook) -> None:
+    def take(self) -> Webhook:
+        """The head that has been ready for longest. It stays the head until `remove`. Raises IndexError when none is
+        ready.
+        """
+        return self._queues[self._ready.popleft()][0]
+
+    def retry(self, webhook: Webhook) -> None:
         """A head may be sent (again)."""
         webhook.wait = 0.0
-        self._ready.append(webhook.place)
+        self._ready.append(webhook.waits_for)
 
-    def settle(self, webhook: Webhook) -> Webhook | None:
-        """A head is done with, or has left its lane. -> the new head, not ready when it has a wait."""
-        lane = self._lanes[webhook.place]
-        lane.popleft()
+    def remove(self, webhook: Webhook) -> Webhook | None:
+        """A head is done with, or goes to the retry queue. -> the new head, not ready when it has a wait."""
+        queue = self._queues[webhook.waits_for]
+        queue.popleft()
         self.size -= webhook.weight
-        if not lane:
-            del self._lanes[webhook.place]
+        if not queue:
+            del self._queues[webhook.waits_for]
             return None
-        if not lane[0].wait:
-            self._ready.append(webhook.place)
-        return lane[0]
+        if not queue[0].wait:
+            self._ready.append(webhook.waits_for)
+        return queue[0]

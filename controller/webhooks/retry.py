@@ -1,4 +1,6 @@
-"""When a failed webhook is tried again, when it stops holding up the ones behind it, and what an answer asks for."""
+"""What an attempt came to and what follows from it: when a failed webhook is tried again, when it stops holding up the
+ones behind it, and what a response asks for besides. Pure.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,60 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from controller.webhooks.message import Webhook
+
+# What becomes of a webhook after an attempt: the statuses that are stored, and SKIPPED, which forgets it.
+DELIVERED = "delivered"
+HELD = "held"  # it is tried again before the next of its ordering key
+ASIDE = "aside"  # it is tried again out of order, from the retry queue
+FAILED = "failed"
+SKIPPED = "skipped"
+
 # Seconds from a failed attempt to the next one.
 DELAYS = (5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0)
+MAX_PAUSE_SECONDS = 3600.0  # that a Retry-After can ask for
+STORE_RETRY_SECONDS = 0.5  # until the store is asked again when it gave no answer
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What follows a failed attempt. `name`: held, aside or failed. `delay`: seconds to the next attempt, 0
-    for none.
+class Demand:
+    """What a response asks for, besides another attempt. `pause`: seconds without any attempt to the endpoint;
+    `disable`: why there shall be none any more.
     """
+
+    pause: float = 0.0
+    disable: str = ""
+
+
+NOTHING = Demand()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What an attempt came to: a status with the start of the response's body, or an error. Or why there was none: the
+    webhook is dropped (`skipped`), or kept for later (`withheld`). `mark`: of the endpoint that was tried.
+    """
+
+    status: int | None = None
+    body: bytes = b""
+    error: str | None = None
+    demand: Demand = NOTHING
+    mark: str | None = None
+    skipped: str | None = None
+    withheld: str | None = None
+
+    @property
+    def is_success(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def was_made(self) -> bool:
+        return not self.skipped and not self.withheld
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of the webhook. `delay`: seconds to the next attempt, 0 for none."""
 
     name: str
     delay: float = 0.0
@@ -22,36 +69,34 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`delays`: seconds before each retry. The first `holding` of them hold the lane; after those a webhook
-    steps aside and goes on alone. `jitter`: the part of a delay by which it may be shorter or longer.
+    """`delays`: seconds before each retry. During the first `holding` of them the webhooks behind it wait; after those
+    it goes to the retry queue. `jitter`: the part of a delay by which it may be shorter or longer.
     """
 
     delays: tuple[float, ...] = DELAYS
     holding: int = 2
     jitter: float = 0.1
 
-    def after_failure(self, attempt: int, chance: float) -> Step:
-        """What follows failed attempt number `attempt` (from 1). `chance` in [0, 1) places the delay in its
-        jitter.
-        """
-        if attempt > len(self.delays):
-            return Step("failed")
-        delay = self.delays[attempt - 1] * (1 + self.jitter * (2 * chance - 1))
-        return Step("held" if attempt <= self.holding else "aside", delay)
+    def outcome(self, webhook: Webhook, attempt: Attempt, chance: float) -> Outcome:
+        """`chance` in [0, 1) places a delay in its jitter."""
+        if attempt.skipped:
+            return Outcome(SKIPPED)
+        if attempt.is_success:
+            return Outcome(DELIVERED)
+        if attempt.withheld or attempt.demand.disable:
+            return Outcome(FAILED)
+        outcome = self.after_failure(webhook.attempts + 1 - webhook.earlier, chance)
+        if outcome.name == FAILED:
+            return outcome
+        name = ASIDE if webhook.in_retry_queue else outcome.name
+        return Outcome(name, max(outcome.delay, attempt.demand.pause))
 
-
-# What a Retry-After can ask for at the most, in seconds.
-LONGEST_PAUSE = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What an endpoint's answer asks for, besides another attempt. `pause`: seconds without any attempt to it;
-    `disable`: why there shall be none any more.
-    """
-
-    pause: float = 0.0
-    disable: str = ""
+    def after_failure(self, number: int, chance: float) -> Outcome:
+        """What follows when attempt `number` (from 1) has failed."""
+        if number > len(self.delays):
+            return Outcome(FAILED)
+        delay = self.delays[number - 1] * (1 + self.jitter * (2 * chance - 1))
+        return Outcome(HELD if number <= self.holding else ASIDE, delay)
 
 
 def _gone(_retry_after: str, _now: float) -> Demand:
@@ -64,7 +109,6 @@ def _busy(retry_after: str, now: float) -> Demand:
 
 # By status. All others ask for nothing.
 DEMANDS: dict[int, Callable[[str, float], Demand]] = {410: _gone, 429: _busy, 503: _busy}
-NOTHING = Demand()
 
 
 def demand(status: int | None, retry_after: str, now: float) -> Demand:
@@ -77,9 +121,9 @@ def _pause(retry_after: str, now: float) -> float:
     """Seconds, from either form of the header; 0 for what is neither, or past."""
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:9]), LONGEST_PAUSE)
+        return min(float(text[:9]), MAX_PAUSE_SECONDS)
     try:
         seconds = parsedate_to_datetime(text).timestamp() - now
     except (ValueError, OverflowError, TypeError):
         return 0.0
-    return min(max(seconds, 0.0), LONGEST_PAUSE)
+    return min(max(seconds, 0.0), MAX_PAUSE_SECONDS)

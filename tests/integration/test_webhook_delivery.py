@@ -15,6 +15,7 @@ from controller.outbound.network import MAX_THREADS_OF_APP, Network, tls_context
 from controller.store import keys
 from controller.webhooks.connection import AttemptFailed, Connections
 from controller.webhooks.dispatcher import Dispatcher
+from controller.webhooks.ordering import Window
 from controller.webhooks.retry import Schedule
 from tests.integration import webhook_fixtures as fixtures
 from tests.integration.webhook_fixtures import ERROR, FAST, OK, Outbox, Receiver, Start
@@ -333,15 +334,15 @@ def test_attempts_to_an_endpoint_are_bounded(outbox: Outbox, receiver: Receiver,
 def test_a_backlog_larger_than_the_window_is_read_in_parts(
     outbox: Outbox, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controller.webhooks.dispatcher.WINDOW_BYTES", (20_000, 20_000))
-    monkeypatch.setattr("controller.webhooks.dispatcher.PAGE", 7)
+    monkeypatch.setattr("controller.webhooks.reader.PAGE", 7)
     dead_app = outbox.app(fixtures.app_of_partition(3), "http://127.0.0.1:1/")
     app = outbox.app(fixtures.app_of_partition(3, skip=[dead_app]), receiver.url)
     expected = []
     for i in range(60):
         outbox.put(dead_app, *[ROOM % (i % 3)] * 5)
         expected += outbox.put(app, *[ROOM % (i % 3)] * 5)
-    dispatcher = start(schedule=Schedule(delays=(60.0,)))
+    window = Window(minimum=20_000, maximum=20_000)
+    dispatcher = start(schedule=Schedule(delays=(60.0,)), window=window)
     for i in range(20):
         receiver.wait(i * 10)
         expected += outbox.put(app, *[ROOM % (i % 3)] * 5)
@@ -350,9 +351,9 @@ def test_a_backlog_larger_than_the_window_is_read_in_parts(
     for room in range(3):
         sequences = [r.data["sequence"] for r in receiver.received if r.data["room_id"] == ROOM % room]
         assert sequences == sorted(sequences)
-    (partition,) = (p for p in dispatcher._partitions.values() if p.tag == keys.TAGS[3])
-    assert partition.endpoints[dead_app].lanes.size <= 20_000
-    assert partition.endpoints[dead_app].lanes.unread
+    queue = dispatcher.partitions[keys.TAGS[3]].destinations[dead_app].queue
+    assert queue.size <= 20_000
+    assert queue.unread
 
 
 def test_the_store_out_of_reach_for_a_while_loses_nothing(outbox: Outbox, receiver: Receiver, start: Start) -> None:

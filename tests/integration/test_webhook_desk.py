@@ -122,9 +122,10 @@ def test_a_change_reaches_a_dispatcher_that_knows_the_endpoint_already(
         dispatcher = start()
         outbox.put(APP, ROOM % 1)
         other.wait(1)
-        (partition,) = (p for p in dispatcher._partitions.values() if p.tag == keys.partition_of(APP))
+        endpoints = dispatcher.partitions[keys.partition_of(APP)].endpoints
+        known = endpoints.version
         desk.put(receiver.url)
-        outbox.wait_until(lambda: partition.endpoints[APP].settings is None)
+        outbox.wait_until(lambda: endpoints.version != known)
         (webhook,) = outbox.put(APP, ROOM % 1)
         assert receiver.wait(1)[0].id == webhook
         assert len(other.received) == 1

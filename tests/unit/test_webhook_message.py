@@ -33,9 +33,9 @@ VECTORS = [
 def hook(**fields: object) -> Webhook:
     values: dict[str, object] = {
         "entry": "1795374235886-0",
-        "app": "demo",
+        "app_id": "demo",
         "type": "conference.created",
-        "lane": "r",
+        "ordering_key": "r",
         "at": 1795374235886,
         "data": b'{"sequence":1}',
     }

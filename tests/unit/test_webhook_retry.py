@@ -4,7 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.webhooks.retry import DELAYS, LONGEST_PAUSE, NOTHING, Demand, Schedule, Step, demand
+from controller.webhooks.message import Webhook
+from controller.webhooks.retry import (
+    ASIDE,
+    DELAYS,
+    DELIVERED,
+    FAILED,
+    HELD,
+    MAX_PAUSE_SECONDS,
+    NOTHING,
+    SKIPPED,
+    Attempt,
+    Demand,
+    Outcome,
+    Schedule,
+    demand,
+)
 
 chances = st.floats(0, 1, exclude_max=True)
 
@@ -19,13 +34,13 @@ def test_the_published_schedule() -> None:
 def test_every_delay_is_within_its_jitter(attempt: int, chance: float) -> None:
     step = Schedule().after_failure(attempt, chance)
     if attempt > len(DELAYS):
-        assert step == Step("failed")
+        assert step == Outcome("failed")
     else:
         assert DELAYS[attempt - 1] * 0.9 <= step.delay <= DELAYS[attempt - 1] * 1.1
 
 
 @given(first=chances, second=chances)
-def test_a_lane_is_held_for_the_retries_of_the_first_minute(first: float, second: float) -> None:
+def test_an_ordering_key_is_held_for_the_retries_of_the_first_minute(first: float, second: float) -> None:
     schedule = Schedule()
     held = [schedule.after_failure(1, first), schedule.after_failure(2, second)]
     assert {step.name for step in held} == {"held"}
@@ -53,6 +68,32 @@ def test_without_jitter_chance_changes_nothing(chance: float) -> None:
     assert Schedule(jitter=0).after_failure(1, chance).delay == 5
 
 
+@pytest.mark.parametrize(
+    ("attempt", "outcome"),
+    [
+        (Attempt(200), Outcome(DELIVERED)),
+        (Attempt(299), Outcome(DELIVERED)),
+        (Attempt(301), Outcome(HELD, 5)),
+        (Attempt(error="no answer"), Outcome(HELD, 5)),
+        (Attempt(503, demand=Demand(pause=60)), Outcome(HELD, 60)),
+        (Attempt(503, demand=Demand(pause=1)), Outcome(HELD, 5)),
+        (Attempt(410, demand=Demand(disable="gone")), Outcome(FAILED)),
+        (Attempt(withheld="disabled"), Outcome(FAILED)),
+        (Attempt(skipped="not wanted"), Outcome(SKIPPED)),
+    ],
+)
+def test_what_becomes_of_a_webhook(attempt: Attempt, outcome: Outcome) -> None:
+    assert Schedule().outcome(Webhook("1-0", "app", "t", "r", 0, b""), attempt, 0.5) == outcome
+
+
+def test_in_the_retry_queue_a_webhook_stays_there() -> None:
+    webhook = Webhook("1-0", "app", "t", "r", 0, b"", attempts=7, in_retry_queue=True, earlier=7)
+    # Sent again at an app's request, it has all its attempts anew.
+    assert Schedule().outcome(webhook, Attempt(500), 0.5) == Outcome(ASIDE, 5)
+    webhook.attempts = 13
+    assert Schedule().outcome(webhook, Attempt(500), 0.5) == Outcome(FAILED)
+
+
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
 
@@ -74,10 +115,10 @@ NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
         *((429, nonsense, NOTHING) for nonsense in ("", "0", "-5", "1.5", "soon", "٣", "1e9", "Tue, 99 Nov 2023")),
     ],
 )
-def test_what_an_answer_asks_for(status: int | None, retry_after: str, asked: Demand) -> None:
+def test_what_a_response_asks_for(status: int | None, retry_after: str, asked: Demand) -> None:
     assert demand(status, retry_after, NOW) == asked
 
 
 @given(st.text(max_size=60), st.sampled_from([410, 429, 503, 500]))
 def test_no_header_asks_for_more_than_an_hour(retry_after: str, status: int) -> None:
-    assert 0 <= demand(status, retry_after, NOW).pause <= LONGEST_PAUSE
+    assert 0 <= demand(status, retry_after, NOW).pause <= MAX_PAUSE_SECONDS

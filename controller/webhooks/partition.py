@@ -1,0 +1,220 @@
+"""One partition of the apps, while this process holds its deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gevent
+import structlog
+from gevent.pool import Group
+
+from controller.errors import Fenced
+from controller.outbound.network import Network
+from controller.registry import Registry
+from controller.store.lease import Lease
+from controller.store.store import Store
+from controller.webhooks.destination import Destination
+from controller.webhooks.endpoint import Endpoints
+from controller.webhooks.limiter import Limiter
+from controller.webhooks.message import Webhook
+from controller.webhooks.ordering import Window
+from controller.webhooks.reader import Outbox, RetryQueue
+from controller.webhooks.results import Result, Results
+from controller.webhooks.retry import ASIDE, Schedule
+from controller.webhooks.sender import Sender
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the partitions of a process have in common. `following`: a store of its own for the reads that wait.
+    `timeout`: seconds for an attempt. `clock` gives wall time in seconds, `chance` numbers in [0, 1).
+    """
+
+    store: Store
+    following: Store
+    registry: Registry
+    network: Network
+    limiter: Limiter
+    window: Window
+    schedule: Schedule
+    timeout: float
+    clock: Callable[[], float]
+    chance: Callable[[], float]
+
+
+class Partition:
+    """Reads webhooks and has them sent, each app's to its `Destination`, as long as `lease` is valid and `is_yielding`
+    is not set. `held`: by entry, how often the webhooks that are tried again in their order were attempted, and the
+    seconds until they may be again. `lost`: called when it can go on no more.
+    """
+
+    def __init__(
+        self,
+        tag: str,
+        lease: Lease,
+        held: Mapping[str, tuple[int, float]],
+        shared: Shared,
+        lost: Callable[[Partition], None],
+    ) -> None:
+        self.tag = tag
+        self.lease = lease
+        self.is_yielding = False
+        self.endpoints = Endpoints(shared.store, shared.registry)
+        self.destinations: dict[str, Destination] = {}
+        self._held = dict(held)
+        self._shared = shared
+        self._lost = lost
+        self._is_closed = False
+        self._outbox = Outbox(shared.store, shared.following, tag)
+        self._retry_queue = RetryQueue(self._run, self._busy)
+        self._results = Results(tag, self._run, shared.registry.quotas_of, self._stored, shared.clock)
+        self._refilling: set[str] = set()
+        self._loops = Group()
+        self._attempts = Group()
+
+    def start(self) -> None:
+        for loop in (self._follow_outbox, self._follow_retry_queue, self._results.store):
+            self._loops.spawn(self._guard, loop)
+
+    def renewed(self, asked_at: float, reply: Mapping[str, Any]) -> None:
+        """The lease was taken or renewed. `reply`: what delivery_lease.lua says of the partition."""
+        self.lease.renewed(asked_at)
+        self.endpoints.refresh(reply["endpoints"])
+        if "aside" in reply:
+            self._retry_queue.due_in(reply["aside"] / 1000)
+        self._shared.limiter.schedule(*self.destinations.values())
+
+    def tidy(self) -> int:
+        """Forgets what is not used. -> how many apps have webhooks here."""
+        for app_id, destination in list(self.destinations.items()):
+            destination.sweep()
+            if destination.is_idle:
+                destination.close()
+                del self.destinations[app_id]
+                self.endpoints.forget(app_id)
+        return sum(not destination.queue.is_empty for destination in self.destinations.values())
+
+    def drain(self, timeout: float) -> None:
+        """Waits until no attempt is in flight and all results are stored, `timeout` seconds at the most."""
+        with suppress(TimeoutError), gevent.Timeout(timeout, TimeoutError()):
+            self._attempts.join()
+            self._results.join()
+
+    def close(self) -> None:
+        """Attempts in flight end by themselves, and what they come to is not stored."""
+        self._is_closed = True
+        self._loops.kill(block=False)
+        for destination in self.destinations.values():
+            destination.close()
+
+    def kill(self) -> None:
+        """Ends the attempts in flight."""
+        self._attempts.kill()
+
+    # Reading
+
+    def _follow_outbox(self) -> None:
+        for entries in self._outbox.follow():
+            for entry, fields in entries:
+                webhook = self._webhook(entry, fields)
+                if webhook is None:
+                    self._results.add_malformed(entry)
+                else:
+                    self._destination(webhook.app_id).offer(webhook, self._shared.window.bytes)
+
+    def _follow_retry_queue(self) -> None:
+        for webhooks in self._retry_queue.follow():
+            for webhook in webhooks:
+                self._destination(webhook.app_id).offer(webhook, self._shared.window.bytes)
+
+    def _start_refill(self, destination: Destination) -> None:
+        queue, app_id = destination.queue, destination.app_id
+        if queue.unread is None or app_id in self._refilling or queue.size >= self._shared.window.bytes // 2:
+            return
+        self._refilling.add(app_id)
+        self._loops.spawn(self._guard, partial(self._refill, destination))
+
+    def _refill(self, destination: Destination) -> None:
+        """Reads what did not fit, of the one app, up to where the partition as a whole has been read."""
+        fits = True
+        while fits and destination.queue.unread is not None:
+            entries, rest = self._outbox.read(destination.queue.unread)
+            # From here to the end of the loop's body nothing else runs.
+            webhooks = [
+                self._webhook(*entry) for entry in entries if entry[1].get(b"app") == destination.app_id.encode()
+            ]
+            fits = destination.refill(filter(None, webhooks), rest, self._shared.window.bytes)
+        self._refilling.discard(destination.app_id)
+
+    def _webhook(self, entry: str, fields: Mapping[bytes, bytes]) -> Webhook | None:
+        webhook = Webhook.from_entry(entry, fields)
+        if webhook is not None and entry in self._held:
+            webhook.attempts, webhook.wait = self._held[entry]
+        return webhook
+
+    # Sending
+
+    def _destination(self, app_id: str) -> Destination:
+        found = self.destinations.get(app_id)
+        if found is None:
+            shared = self._shared
+            found = self.destinations[app_id] = Destination(
+                app_id,
+                endpoints=self.endpoints,
+                sender=Sender(app_id, shared.network, timeout=shared.timeout, clock=shared.clock),
+                limiter=shared.limiter,
+                results=self._results,
+                attempts=self._attempts,
+                may_send=self._may_send,
+                schedule=shared.schedule,
+                chance=shared.chance,
+            )
+        return found
+
+    def _may_send(self) -> bool:
+        return self.lease.is_valid and not self.is_yielding and not self._is_closed
+
+    def _busy(self) -> list[str]:
+        return [app_id for app_id, destination in self.destinations.items() if destination.from_retry_queue]
+
+    # Storing
+
+    def _run(self, script: str, **args: Any) -> dict[str, Any]:
+        """A step that only the partition's holder may make. Raises Fenced for any other, and StoreUnavailable."""
+        reply = self._shared.store.run(script, self.tag, {"token": self.lease.token, **args})
+        if reply.get("fenced"):  # TODO(merge): goes when Store.run raises Fenced itself
+            raise Fenced
+        return reply
+
+    def _stored(self, results: Iterable[Result], endpoints: int) -> None:
+        self.endpoints.refresh(endpoints)
+        for result in results:
+            webhook, outcome = result.webhook, result.outcome
+            if webhook is None:
+                continue
+            destination = self._destination(webhook.app_id)
+            self._held.pop(webhook.entry, None)
+            destination.stored(webhook, outcome)
+            if outcome.name == ASIDE:
+                self._retry_queue.due_in(outcome.delay)
+            if webhook.in_retry_queue and not destination.from_retry_queue:
+                self._retry_queue.due_in(0)
+            self._start_refill(destination)
+
+    def _guard(self, loop: Callable[[], None]) -> None:
+        """When a loop ends by a fault, the partition is given up and leased anew, not held and left undelivered."""
+        try:
+            loop()
+        except Fenced:
+            log.warning("webhook partition lost", partition=self.tag)
+        except Exception:
+            log.exception("webhook partition given up", partition=self.tag)
+        else:
+            return
+        self._lost(self)

@@ -1,0 +1,88 @@
+"""One attempt to deliver a webhook: signed, and posted to the app's endpoint. Knows no store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from controller.outbound.network import Network
+from controller.signing import parse_secret, sign
+from controller.store import keys
+from controller.webhooks.connection import AttemptFailed, Connections
+from controller.webhooks.endpoint import Endpoint
+from controller.webhooks.message import Webhook, webhook_id
+from controller.webhooks.retry import Attempt, demand
+
+ATTEMPT_SECONDS = 15.0
+
+
+class Sender:
+    """Sends an app's webhooks. Connections are kept until the endpoint's URL or secret changes. `timeout`: seconds for
+    an attempt. `clock` gives wall time in seconds.
+    """
+
+    def __init__(
+        self,
+        app_id: str,
+        network: Network,
+        *,
+        timeout: float = ATTEMPT_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app_id = app_id
+        self._network = network
+        self._timeout = timeout
+        self._clock = clock
+        self._configured: tuple[str, tuple[str, ...]] | None = None
+        self._connections: Connections | None = None
+        self._keys: tuple[bytes, ...] = ()
+
+    def send(self, webhook: Webhook, endpoint: Endpoint | None) -> Attempt:
+        """Posts it, unless nothing is to be sent there. `endpoint`: None for an app that is gone."""
+        if endpoint is None:
+            return Attempt(skipped="there is no such app")
+        if not endpoint.url:
+            return Attempt(skipped="the app has no webhook URL")
+        # What is in the retry queue was wanted once, or was asked for since.
+        if not webhook.in_retry_queue and not endpoint.wants(webhook.type):
+            return Attempt(skipped="the app does not want this type")
+        if endpoint.disabled:
+            return Attempt(withheld=f"the endpoint is disabled: {endpoint.disabled}")
+        return self.post(webhook_id(keys.partition_of(self._app_id), webhook.entry), webhook.body, endpoint)
+
+    def post(self, message_id: str, body: bytes, endpoint: Endpoint) -> Attempt:
+        """One request, whatever the endpoint's state."""
+        now = self._clock()
+        try:
+            connections = self._connect(endpoint.url, endpoint.secrets(now))
+            headers = {
+                "webhook-id": message_id,
+                "webhook-timestamp": str(int(now)),
+                "webhook-signature": sign(self._keys, message_id, int(now), body),
+            }
+            response = connections.post(headers, body, self._timeout)
+        except AttemptFailed as error:
+            return Attempt(error=str(error), mark=endpoint.mark)
+        asked = demand(response.status, response.retry_after, self._clock())
+        return Attempt(response.status, response.body, demand=asked, mark=endpoint.mark)
+
+    def sweep(self, now: float) -> None:
+        """Closes connections that have not been used for a while. `now`: monotonic seconds."""
+        if self._connections is not None:
+            self._connections.sweep(now)
+
+    def close(self) -> None:
+        if self._connections is not None:
+            self._connections.close()
+            self._connections = None
+
+    def _connect(self, url: str, secrets: tuple[str, ...]) -> Connections:
+        if self._connections is None or self._configured != (url, secrets):
+            self.close()
+            try:
+                self._keys = tuple(map(parse_secret, secrets))
+                self._connections = Connections(self._app_id, url, self._network)
+            except ValueError as error:
+                raise AttemptFailed(str(error)) from None
+            self._configured = (url, secrets)
+        return self._connections
