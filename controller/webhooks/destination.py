@@ -14,7 +14,7 @@ from controller.errors import StoreUnavailable
 from controller.webhooks.endpoint import Endpoints
 from controller.webhooks.limiter import Limited, Limiter
 from controller.webhooks.message import Webhook
-from controller.webhooks.ordering import OrderingQueue
+from controller.webhooks.ordering import OrderingQueue, Window
 from controller.webhooks.results import Results
 from controller.webhooks.retry import HELD, STORE_RETRY_SECONDS, Attempt, Outcome, Schedule
 from controller.webhooks.sender import Sender
@@ -41,6 +41,7 @@ class Destination(Limited):
         attempts: Group,
         may_send: Callable[[], bool],
         schedule: Schedule,
+        window: Window,
         chance: Callable[[], float] = random.random,
     ) -> None:
         super().__init__()
@@ -54,31 +55,36 @@ class Destination(Limited):
         self._attempts = attempts
         self._may_send = may_send
         self._schedule = schedule
+        self._window = window
         self._chance = chance
 
-    def offer(self, webhook: Webhook, max_bytes: int) -> None:
-        """Queues it, if it fits in `max_bytes`."""
+    def offer(self, webhook: Webhook) -> None:
+        """Queues it, if it fits."""
         self.from_retry_queue += webhook.in_retry_queue
-        if self.queue.offer(webhook, max_bytes):
-            self._send(webhook)
+        if self.queue.offer(webhook, self._window.bytes):
+            self._send_when_due(webhook)
 
-    def refill(self, webhooks: Iterable[Webhook], rest: str | None, max_bytes: int) -> bool:
-        """The same for what did not fit before: as `OrderingQueue.refill`. -> whether it all fits now."""
-        for head in self.queue.refill(webhooks, rest, max_bytes):
-            self._send(head)
+    @property
+    def needs_refill(self) -> bool:
+        return self.queue.unread is not None and self.queue.size < self._window.bytes // 2
+
+    def refill(self, webhooks: Iterable[Webhook], rest: str | None) -> bool:
+        """What did not fit before: as `OrderingQueue.refill`. -> whether it all fits now."""
+        for head in self.queue.refill(webhooks, rest, self._window.bytes):
+            self._send_when_due(head)
         return self.queue.unread == rest
 
     def stored(self, webhook: Webhook, outcome: Outcome) -> None:
-        """What an attempt came to is in the store: who waits for that has its turn."""
+        """The outcome of an attempt is in the store: what waits for that is sent."""
         if outcome.name == HELD:
             webhook.attempts += 1
             webhook.wait = outcome.delay
-            self._send(webhook)
+            self._send_when_due(webhook)
             return
         self.from_retry_queue -= webhook.in_retry_queue
         head = self.queue.remove(webhook)
         if head is not None:
-            self._send(head)
+            self._send_when_due(head)
 
     @property
     def is_idle(self) -> bool:
@@ -101,8 +107,7 @@ class Destination(Limited):
     def start(self, slow: bool) -> None:
         self._attempts.spawn(self._attempt, self.queue.take(), slow)
 
-    def _send(self, head: Webhook) -> None:
-        """At once, or when its wait is over."""
+    def _send_when_due(self, head: Webhook) -> None:
         if head.wait:
             gevent.spawn_later(head.wait, self._retry, head)
         else:

@@ -1,6 +1,4 @@
-"""Who may start an attempt: so many at a time in all, and to each endpoint, in turn. Pure but for the clock it is
-given.
-"""
+"""Who may start an attempt: so many at a time in all, and to each endpoint, in turn. Pure."""
 
 from __future__ import annotations
 
@@ -48,19 +46,19 @@ class Limiter:
         self._clock = clock
         self._in_flight = 0
         self._slow_in_flight = 0
-        self._queues: tuple[deque[Limited], deque[Limited]] = (deque(), deque())  # the others, the slow ones
+        self._queues: tuple[deque[Limited], deque[Limited]] = (deque(), deque())  # of the quick ones, of the slow ones
 
     def schedule(self, *endpoints: Limited) -> None:
         """Starts what may be started now: these may be ready, others have waited for their turn."""
         for endpoint in endpoints:
             self._queue(endpoint)
-        while (endpoint_ := self._next()) is not None:
-            slow = endpoint_.is_slow
-            endpoint_.in_flight += 1
+        while (first := self._next()) is not None:
+            slow = first.is_slow
+            first.in_flight += 1
             self._in_flight += 1
             self._slow_in_flight += slow
-            endpoint_.start(slow)
-            self._queue(endpoint_)
+            first.start(slow)
+            self._queue(first)
 
     def finished(self, endpoint: Limited, slow: bool, seconds: float, *, has_responded: bool) -> None:
         """An attempt has ended after `seconds`. `slow`: as `start` was given it."""
@@ -97,4 +95,4 @@ class Limiter:
         return None
 
     def _may_start(self, endpoint: Limited) -> bool:
-        return endpoint.is_ready and endpoint.in_flight < endpoint.limit and endpoint.paused_until <= self._clock()
+        return endpoint.in_flight < endpoint.limit and endpoint.is_ready and endpoint.paused_until <= self._clock()

@@ -72,14 +72,14 @@ class Partition:
         self._lost = lost
         self._is_closed = False
         self._outbox = Outbox(shared.store, shared.following, tag)
-        self._retry_queue = RetryQueue(self._run, self._busy)
-        self._results = Results(tag, self._run, shared.registry.quotas_of, self._stored, shared.clock)
+        self._retry_queue = RetryQueue(self._step, self._busy)
+        self._results = Results(tag, self._step, shared.registry.quotas_of, self._stored, shared.clock)
         self._refilling: set[str] = set()
         self._loops = Group()
         self._attempts = Group()
 
     def start(self) -> None:
-        for loop in (self._follow_outbox, self._follow_retry_queue, self._results.store):
+        for loop in (self._follow_outbox, self._follow_retry_queue, self._results.run):
             self._loops.spawn(self._guard, loop)
 
     def renewed(self, asked_at: float, reply: Mapping[str, Any]) -> None:
@@ -126,19 +126,12 @@ class Partition:
                 if webhook is None:
                     self._results.add_malformed(entry)
                 else:
-                    self._destination(webhook.app_id).offer(webhook, self._shared.window.bytes)
+                    self._destination(webhook.app_id).offer(webhook)
 
     def _follow_retry_queue(self) -> None:
         for webhooks in self._retry_queue.follow():
             for webhook in webhooks:
-                self._destination(webhook.app_id).offer(webhook, self._shared.window.bytes)
-
-    def _start_refill(self, destination: Destination) -> None:
-        queue, app_id = destination.queue, destination.app_id
-        if queue.unread is None or app_id in self._refilling or queue.size >= self._shared.window.bytes // 2:
-            return
-        self._refilling.add(app_id)
-        self._loops.spawn(self._guard, partial(self._refill, destination))
+                self._destination(webhook.app_id).offer(webhook)
 
     def _refill(self, destination: Destination) -> None:
         """Reads what did not fit, of the one app, up to where the partition as a whole has been read."""
@@ -146,10 +139,9 @@ class Partition:
         while fits and destination.queue.unread is not None:
             entries, rest = self._outbox.read(destination.queue.unread)
             # From here to the end of the loop's body nothing else runs.
-            webhooks = [
-                self._webhook(*entry) for entry in entries if entry[1].get(b"app") == destination.app_id.encode()
-            ]
-            fits = destination.refill(filter(None, webhooks), rest, self._shared.window.bytes)
+            found = (self._webhook(*entry) for entry in entries)
+            webhooks = [webhook for webhook in found if webhook and webhook.app_id == destination.app_id]
+            fits = destination.refill(webhooks, rest)
         self._refilling.discard(destination.app_id)
 
     def _webhook(self, entry: str, fields: Mapping[bytes, bytes]) -> Webhook | None:
@@ -173,6 +165,7 @@ class Partition:
                 attempts=self._attempts,
                 may_send=self._may_send,
                 schedule=shared.schedule,
+                window=shared.window,
                 chance=shared.chance,
             )
         return found
@@ -185,7 +178,7 @@ class Partition:
 
     # Storing
 
-    def _run(self, script: str, **args: Any) -> dict[str, Any]:
+    def _step(self, script: str, **args: Any) -> dict[str, Any]:
         """A step that only the partition's holder may make. Raises Fenced for any other, and StoreUnavailable."""
         reply = self._shared.store.run(script, self.tag, {"token": self.lease.token, **args})
         if reply.get("fenced"):  # TODO(merge): goes when Store.run raises Fenced itself
@@ -205,7 +198,9 @@ class Partition:
                 self._retry_queue.due_in(outcome.delay)
             if webhook.in_retry_queue and not destination.from_retry_queue:
                 self._retry_queue.due_in(0)
-            self._start_refill(destination)
+            if destination.needs_refill and destination.app_id not in self._refilling:
+                self._refilling.add(destination.app_id)
+                self._loops.spawn(self._guard, partial(self._refill, destination))
 
     def _guard(self, loop: Callable[[], None]) -> None:
         """When a loop ends by a fault, the partition is given up and leased anew, not held and left undelivered."""

@@ -68,12 +68,12 @@ class Outbox:
 
 
 class RetryQueue:
-    """A partition's webhooks that are sent out of order, when they are due. `run(script, **args)`: a step in the
+    """A partition's webhooks that are sent out of order, when they are due. `step(script, **args)`: a step in the
     partition; `busy()`: the apps of which some are being sent, and no more are read.
     """
 
-    def __init__(self, run: Callable[..., dict[str, Any]], busy: Callable[[], Iterable[str]]) -> None:
-        self._run = run
+    def __init__(self, step: Callable[..., dict[str, Any]], busy: Callable[[], Iterable[str]]) -> None:
+        self._step = step
         self._busy = busy
         self._changed = Flag()
         self._due_at: float | None = time.monotonic()
@@ -95,7 +95,7 @@ class RetryQueue:
             busy = dict.fromkeys(self._busy(), True)
             self._due_at = None
             try:
-                reply = self._run("delivery_aside", page=RETRY_PAGE, total=RETRY_TOTAL, busy=busy)
+                reply = self._step("delivery_aside", page=RETRY_PAGE, total=RETRY_TOTAL, busy=busy)
             except StoreUnavailable:
                 self.due_in(STORE_RETRY_SECONDS)
                 continue

@@ -34,7 +34,7 @@ class Result:
 
 
 class Results:
-    """Stores a partition's results in the order in which they come. `run(script, **args)`: a step in the partition;
+    """Stores a partition's results in the order in which they come. `step(script, **args)`: a step in the partition;
     `quotas_of`: an app's quotas; `stored`: is called with what has been stored, and the endpoints' version. `clock`
     gives wall time in seconds.
     """
@@ -42,13 +42,13 @@ class Results:
     def __init__(
         self,
         tag: str,
-        run: Callable[..., dict[str, Any]],
+        step: Callable[..., dict[str, Any]],
         quotas_of: Callable[[str], Mapping[str, int]],
         stored: Callable[[list[Result], int], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tag = tag
-        self._run = run
+        self._step = step
         self._quotas_of = quotas_of
         self._stored = stored
         self._clock = clock
@@ -72,7 +72,7 @@ class Results:
         row = {"id": entry, "app": "", "n": 1, "step": SKIPPED, "delay": 0, "type": "unknown", "log": line}
         self._add(Result(None, Outcome(SKIPPED), row))
 
-    def store(self) -> None:
+    def run(self) -> None:
         """Stores what comes. Raises Fenced."""
         while True:
             self._some.wait()
@@ -81,7 +81,7 @@ class Results:
                 failing = {result.row["app"] for result in batch if result.outcome.name == FAILED}
                 quotas = {app_id: self._quotas_of(app_id)["failed_bytes"] for app_id in failing}
                 rows = [result.row for result in batch]
-                reply = self._run("delivery_settle", results=rows, failed_bytes=quotas)
+                reply = self._step("delivery_settle", results=rows, failed_bytes=quotas)
             except StoreUnavailable as error:
                 log.warning("results of webhooks not stored yet", partition=self._tag, error=str(error))
                 gevent.sleep(STORE_RETRY_SECONDS)

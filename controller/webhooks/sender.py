@@ -30,6 +30,7 @@ class Sender:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app_id = app_id
+        self._tag = keys.partition_of(app_id)
         self._network = network
         self._timeout = timeout
         self._clock = clock
@@ -48,7 +49,7 @@ class Sender:
             return Attempt(skipped="the app does not want this type")
         if endpoint.disabled:
             return Attempt(withheld=f"the endpoint is disabled: {endpoint.disabled}")
-        return self.post(webhook_id(keys.partition_of(self._app_id), webhook.entry), webhook.body, endpoint)
+        return self.post(webhook_id(self._tag, webhook.entry), webhook.body, endpoint)
 
     def post(self, message_id: str, body: bytes, endpoint: Endpoint) -> Attempt:
         """One request, whatever the endpoint's state."""
