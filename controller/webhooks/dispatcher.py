@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -91,9 +91,13 @@ class Dispatcher:
         self._loops = Group()
 
     @property
-    def partitions(self) -> Mapping[str, Partition]:
-        """Those that it holds at present, by tag."""
-        return dict(self._partitions)
+    def partitions(self) -> frozenset[str]:
+        """Tags of the partitions that it holds at present."""
+        return frozenset(self._partitions)
+
+    def partition(self, tag: str) -> Partition:
+        """Raises KeyError for one that it does not hold."""
+        return self._partitions[tag]
 
     def start(self) -> None:
         """Returns at once; partitions are leased as they come free."""

@@ -85,7 +85,7 @@ def test_what_was_there_before_the_dispatcher_is_delivered_in_order(
 
 def test_a_retry_has_the_same_id_and_bytes(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
-    receiver.answers.extend([ERROR, ERROR])
+    receiver.responses.extend([ERROR, ERROR])
     times = iter((1_700_000_000.0, 1_700_000_005.0, 1_700_000_035.0))
     start(clock=lambda: next(times, 1_700_000_100.0))
     (expected,) = outbox.put(app, ROOM % 1)
@@ -109,7 +109,9 @@ def store_keys(outbox: Outbox, app: str, name: str, *ids: str) -> int:
     return int(outbox.store.client.exists(keys.key(keys.partition_of(app), name, *ids)))
 
 
-def test_a_failing_webhook_holds_its_lane_and_no_other(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+def test_a_failing_webhook_holds_its_ordering_key_and_no_other(
+    outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
     app = outbox.app("demo", receiver.url)
     first, second, other = outbox.put(app, ROOM % 1, ROOM % 1, ROOM % 2)
     failures = iter((ERROR, ERROR))
@@ -179,7 +181,7 @@ def counts(outbox: Outbox, app: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("response", "reason"),
     [
         (fixtures.REDIRECT, 302),
         (b"HTTP/1.1 404 Nope\r\nContent-Length: 0\r\n\r\n", 404),
@@ -196,10 +198,10 @@ def counts(outbox: Outbox, app: str) -> dict[str, int]:
     ids=["redirect", "404", "101", "hang", "drip", "close", "not-http", "long-head"],
 )
 def test_what_counts_as_a_failure(
-    outbox: Outbox, receiver: Receiver, start: Start, answer: fixtures.Answer, reason: int | str
+    outbox: Outbox, receiver: Receiver, start: Start, response: fixtures.Response, reason: int | str
 ) -> None:
     app = outbox.app("demo", receiver.url)
-    receiver.answers.append(answer)
+    receiver.responses.append(response)
     start(attempt_seconds=0.2)
     outbox.put(app, ROOM % 1)
     receiver.wait(2)
@@ -211,7 +213,7 @@ def test_what_counts_as_a_failure(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         fixtures.huge,
         b"HTTP/1.1 204 No Content\r\n\r\n",
@@ -221,11 +223,13 @@ def test_what_counts_as_a_failure(
     ],
     ids=["huge", "204", "100", "chunked", "1.0"],
 )
-def test_what_counts_as_delivered(outbox: Outbox, receiver: Receiver, start: Start, answer: fixtures.Answer) -> None:
+def test_what_counts_as_delivered(
+    outbox: Outbox, receiver: Receiver, start: Start, response: fixtures.Response
+) -> None:
     app = outbox.app("demo", receiver.url)
-    receiver.answers.append(answer)
-    if isinstance(answer, bytes) and b"1.0" in answer:
-        receiver.answers[0] = lambda sock: sock.sendall(answer)  # and then it is closed
+    receiver.responses.append(response)
+    if isinstance(response, bytes) and b"1.0" in response:
+        receiver.responses[0] = lambda sock: sock.sendall(response)  # and then it is closed
     start()
     outbox.put(app, ROOM % 1, ROOM % 1)
     receiver.wait(2)
@@ -240,10 +244,10 @@ def test_connections_are_kept_and_a_closed_one_is_no_failure(outbox: Outbox, rec
     receiver.wait(20)
     assert receiver.connections == 1
 
-    def answer_and_close(sock: Any) -> None:
+    def respond_and_close(sock: Any) -> None:
         sock.sendall(OK)  # which says that the connection stays
 
-    receiver.answers.append(answer_and_close)
+    receiver.responses.append(respond_and_close)
     outbox.put(app, *[ROOM % 1] * 20)
     receiver.wait(40)
     outbox.wait_until(lambda: not outbox.left(app))
@@ -313,7 +317,7 @@ def test_a_dead_endpoint_delays_no_other(outbox: Outbox, receiver: Receiver, sta
         expected = outbox.put(app, *[ROOM % i for i in range(100)])
         receiver.wait(100, timeout=3)
         assert sorted(receiver.ids()) == sorted(expected)
-        assert dead.most_under_way <= 2
+        assert dead.max_in_flight <= 2
     finally:
         dead.stop()
 
@@ -328,7 +332,7 @@ def test_attempts_to_an_endpoint_are_bounded(outbox: Outbox, receiver: Receiver,
     outbox.put(app, *[ROOM % i for i in range(60)])
     start(per_endpoint=3)
     receiver.wait(60)
-    assert receiver.most_under_way == 3
+    assert receiver.max_in_flight == 3
 
 
 def test_a_backlog_larger_than_the_window_is_read_in_parts(
@@ -351,7 +355,7 @@ def test_a_backlog_larger_than_the_window_is_read_in_parts(
     for room in range(3):
         sequences = [r.data["sequence"] for r in receiver.received if r.data["room_id"] == ROOM % room]
         assert sequences == sorted(sequences)
-    queue = dispatcher.partitions[keys.TAGS[3]].destinations[dead_app].queue
+    queue = dispatcher.partition(keys.TAGS[3]).destinations[dead_app].queue
     assert queue.size <= 20_000
     assert queue.unread
 
@@ -374,7 +378,7 @@ def test_the_same_on_a_cluster(server_url: str, outbox: Outbox, receiver: Receiv
     apps = [outbox.app(fixtures.app_of_partition(n), receiver.url) for n in range(0, 16, 5)]
     try:
         dispatcher.start()
-        receiver.answers.append(ERROR)
+        receiver.responses.append(ERROR)
         for app in apps:
             outbox.put(app, ROOM % 1, ROOM % 1)
         receiver.wait(9)

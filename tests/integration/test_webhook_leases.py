@@ -14,6 +14,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent import subprocess
+from gevent.event import Event as Flag
 
 from controller.store import keys
 from controller.webhooks.dispatcher import Dispatcher
@@ -35,15 +36,15 @@ def test_partitions_are_shared_evenly_and_never_twice(outbox: Outbox, start: Sta
     outbox.wait_until(lambda: shares(first) == [16])
     second = start("b")
     outbox.wait_until(lambda: shares(first, second) == [8, 8])
-    assert not first.partitions.keys() & second.partitions.keys()
+    assert not first.partitions & second.partitions
     third = start("c")
     outbox.wait_until(lambda: sorted(shares(first, second, third)) == [5, 5, 6])
-    assert {*first.partitions, *second.partitions, *third.partitions} == set(keys.TAGS)
+    assert first.partitions | second.partitions | third.partitions == set(keys.TAGS)
     second.stop()
     outbox.wait_until(lambda: shares(first, third) == [8, 8])
 
 
-def test_stop_ends_what_is_under_way_and_hands_over_at_once(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+def test_stop_ends_what_is_in_flight_and_hands_over_at_once(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
 
     def slowly(sock: Any) -> None:
@@ -55,7 +56,7 @@ def test_stop_ends_what_is_under_way_and_hands_over_at_once(outbox: Outbox, rece
     first = start("a")
     receiver.wait(2)
     first.stop()
-    assert not first.partitions
+    assert first.partitions == frozenset()
     assert outbox.left(app) == 2
     assert [line["outcome"] for line in outbox.log(app)] == ["delivered"] * 2
     second = start("b")
@@ -75,7 +76,7 @@ def test_a_long_stop_keeps_its_leases(
         gevent.sleep(1.0)
         sock.sendall(OK)
 
-    receiver.answers.append(after_the_lease)
+    receiver.responses.append(after_the_lease)
     expected = outbox.put(app, ROOM % 1, ROOM % 1)
     first = start("a")
     receiver.wait(1)
@@ -123,7 +124,7 @@ def test_a_new_holder_goes_on_where_the_old_one_stopped(outbox: Outbox, receiver
 
 def test_what_stepped_aside_is_taken_over(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
-    receiver.answers.append(ERROR)
+    receiver.responses.append(ERROR)
     first = start("a", schedule=Schedule(delays=(1.0,), holding=0))
     (webhook,) = outbox.put(app, ROOM % 1)
     outbox.wait_until(lambda: outbox.record(webhook).get("status") == "aside")
@@ -136,8 +137,8 @@ def test_what_stepped_aside_is_taken_over(outbox: Outbox, receiver: Receiver, st
     assert first_body == second_body
 
 
-@pytest.mark.parametrize("answer", [OK, ERROR], ids=["delivered", "failed"])
-def test_who_lost_the_lease_writes_nothing(outbox: Outbox, receiver: Receiver, start: Start, answer: bytes) -> None:
+@pytest.mark.parametrize("response", [OK, ERROR], ids=["delivered", "failed"])
+def test_who_lost_the_lease_writes_nothing(outbox: Outbox, receiver: Receiver, start: Start, response: bytes) -> None:
     app = outbox.app("demo", receiver.url)
     tag = keys.partition_of(app)
     first = start("a")
@@ -145,9 +146,9 @@ def test_who_lost_the_lease_writes_nothing(outbox: Outbox, receiver: Receiver, s
     def while_another_takes_over(sock: Any) -> None:
         outbox.store.client.hset(keys.key(tag, "dispatcher"), mapping={"owner": "b", "until": 2**50})
         outbox.store.client.hincrby(keys.key(tag, "dispatcher"), "token", 1)
-        sock.sendall(answer)
+        sock.sendall(response)
 
-    receiver.answers.append(while_another_takes_over)
+    receiver.responses.append(while_another_takes_over)
     (webhook,) = outbox.put(app, ROOM % 1)
     outbox.wait_until(lambda: receiver.received and tag not in first.partitions)
     assert outbox.left(app) == 1
@@ -189,17 +190,17 @@ def test_a_dispatcher_that_was_frozen_cannot_write(
     app = outbox.app("demo", receiver.url)
     process = spawn(server_url, "a")
     try:
-        answered = gevent.event.Event()
+        may_respond = Flag()
 
         def when_told(sock: Any) -> None:
-            answered.wait()
+            may_respond.wait()
             sock.sendall(ERROR)
 
-        receiver.answers.append(when_told)
+        receiver.responses.append(when_told)
         (webhook,) = outbox.put(app, ROOM % 1)
         receiver.wait(1)
         process.send_signal(signal.SIGSTOP)
-        answered.set()
+        may_respond.set()
         second = start("b")
         outbox.wait_until(lambda: shares(second) == [16])
         outbox.wait_until(lambda: not outbox.left(app))
@@ -261,14 +262,14 @@ def test_nothing_is_lost_and_order_held_while_dispatchers_are_killed(
     assert all(outbox.knows("dead", webhook) for webhook in expected["dead"])
     for name, receiver in endpoints.items():
         assert name == "dead" or set(receiver.ids()) == set(expected[name])
-    # A repeat comes before its successor, so that a lane's sequence never goes back. What stepped aside is no lane's.
+    # A repeat comes before its successor, so that an ordering key's sequence never goes back, but for what stepped aside.
     for name, receiver in endpoints.items():
         stepped_aside = {line["webhook"] for line in outbox.log(name) if line["outcome"] == "aside"}
-        lanes: dict[str, list[int]] = {}
+        sequences: dict[str, list[int]] = {}
         for request in receiver.received:
             if request.id not in stepped_aside:
-                lanes.setdefault(request.data["room_id"], []).append(request.data["sequence"])
-        assert all(sequences == sorted(sequences) for sequences in lanes.values())
+                sequences.setdefault(request.data["room_id"], []).append(request.data["sequence"])
+        assert all(found == sorted(found) for found in sequences.values())
     with capsys.disabled():
         for name, receiver in endpoints.items():
             arrived = len(set(receiver.ids()))

@@ -1,4 +1,4 @@
-"""The script that stores what became of webhooks: a batch that is sent twice, for want of an answer, counts once."""
+"""The script that stores what became of webhooks: a batch that is sent twice, for want of a reply, counts once."""
 
 from __future__ import annotations
 
@@ -180,8 +180,8 @@ def test_another_s_lease_stores_nothing(store: OpenStore) -> None:
     (webhook,) = outbox.put(APP, ROOM)
     batch = [result(webhook.partition("-")[2], "delivered", 0)]
     before = everything(store)
-    answer = store.run("delivery_settle", TAG, {"token": token + 1, "results": batch, "failed_bytes": KEPT})
-    assert answer == {"fenced": True}
+    reply = store.run("delivery_settle", TAG, {"token": token + 1, "results": batch, "failed_bytes": KEPT})
+    assert reply == {"fenced": True}
     assert everything(store) == before
 
 

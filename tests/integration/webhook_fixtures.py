@@ -1,4 +1,4 @@
-"""A receiver whose answers a test chooses, and outboxes filled the way the scripts fill them."""
+"""A receiver whose responses a test chooses, and outboxes filled the way the scripts fill them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import gevent
 import orjson
-from gevent.event import Event
+from gevent.event import Event as Flag
 from gevent.server import StreamServer
 from standardwebhooks import Webhook as Verifier
 
@@ -49,16 +49,16 @@ ERROR = b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops"
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 
-# The real schedule has seven attempts too, and holds the lane for the first two retries.
+# The real schedule has seven attempts too, and holds the ordering key for the first two retries.
 FAST = Schedule(delays=(0.03, 0.06, 0.1, 0.1, 0.1, 0.1))
 
 # Starts a dispatcher: its owner, and options of `Dispatcher`.
 Start = Callable[..., Dispatcher]
-Answer = bytes | Callable[[socket.socket], None]
+Response = bytes | Callable[[socket.socket], None]
 
 
 def hang(sock: socket.socket) -> None:
-    """No answer until the other side gives up."""
+    """No response until the other side gives up."""
     with suppress(OSError):
         sock.recv(1)
 
@@ -106,17 +106,17 @@ class Received:
 
 
 class Receiver:
-    """An HTTP server that answers with what `choose(request)` returns, else `answers` in turn, then `default`."""
+    """An HTTP server that responds with what `choose(request)` returns, else `responses` in turn, then `default`."""
 
     def __init__(self, **tls: str) -> None:
         self.received: list[Received] = []
-        self.answers: deque[Answer] = deque()
-        self.default: Answer = OK
-        self.choose: Callable[[Received], Answer | None] = lambda request: None
+        self.responses: deque[Response] = deque()
+        self.default: Response = OK
+        self.choose: Callable[[Received], Response | None] = lambda request: None
         self.connections = 0
-        self.under_way = 0
-        self.most_under_way = 0
-        self._news = Event()
+        self.in_flight = 0
+        self.max_in_flight = 0
+        self._news = Flag()
         self._server = StreamServer(("127.0.0.1", 0), self._serve, **tls)
         self._server.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}/hooks"
@@ -149,18 +149,18 @@ class Receiver:
                     name, _, value = header.decode().partition(":")
                     headers[name.lower()] = value.strip()
                 request = Received(path, headers, stream.read(int(headers["content-length"])))
-                self.under_way += 1
-                self.most_under_way = max(self.most_under_way, self.under_way)
+                self.in_flight += 1
+                self.max_in_flight = max(self.max_in_flight, self.in_flight)
                 self.received.append(request)
                 self._news.set()
-                answer = self.choose(request) or (self.answers.popleft() if self.answers else self.default)
+                response = self.choose(request) or (self.responses.popleft() if self.responses else self.default)
                 try:
-                    if not isinstance(answer, bytes):
-                        answer(sock)
+                    if not isinstance(response, bytes):
+                        response(sock)
                         break
-                    sock.sendall(answer)
+                    sock.sendall(response)
                 finally:
-                    self.under_way -= 1
+                    self.in_flight -= 1
         stream.close()
 
 
@@ -176,16 +176,16 @@ class Outbox:
         self.registry.put_app(new_app(app_id, "key", webhook_url=url, webhook_secret=secret))
         return app_id
 
-    def put(self, app: str, *lanes: str, type_: str = "conference.member.joined", **data: Any) -> list[str]:
+    def put(self, app: str, *ordering_keys: str, type_: str = "conference.member.joined", **data: Any) -> list[str]:
         """-> the ids that the webhooks will have."""
         tag = keys.partition_of(app)
         with self.store.client.pipeline(transaction=False) as pipe:
-            for lane in lanes:
-                fields = {"app_id": app, "room_id": lane, "sequence": next(self._sequence), **data}
+            for ordering_key in ordering_keys:
+                fields = {"app_id": app, "room_id": ordering_key, "sequence": next(self._sequence), **data}
                 entry = {
                     "app": app,
                     "type": type_,
-                    "lane": lane,
+                    "lane": ordering_key,
                     "at": int(time.time() * 1000),
                     "data": orjson.dumps(fields),
                 }

@@ -101,9 +101,9 @@ def receiver() -> dict[str, Any]:
     return {"client": names["app"].test_client(), "handled": handled}
 
 
-def post(receiver: dict[str, Any], number: int, *, secret: str = SECRET, **lane: str) -> int:
-    body = orjson.dumps({"type": "t", "timestamp": "", "data": {**lane, "sequence": number}})
-    message, now = f"msg_{sorted(lane.items())}-{number}".replace(" ", ""), int(time.time())
+def post(receiver: dict[str, Any], number: int, *, secret: str = SECRET, **about: str) -> int:
+    body = orjson.dumps({"type": "t", "timestamp": "", "data": {**about, "sequence": number}})
+    message, now = f"msg_{sorted(about.items())}-{number}".replace(" ", ""), int(time.time())
     headers = {
         "webhook-id": message,
         "webhook-timestamp": str(now),

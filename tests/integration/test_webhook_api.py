@@ -30,7 +30,7 @@ GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
 DAY = 86_400_000
 
 
-class Desk:
+class WebhookApi:
     """The API's side of one app."""
 
     def __init__(self, outbox: Outbox, app_id: str = APP, **options: Any) -> None:
@@ -73,18 +73,18 @@ class Desk:
 
 
 @pytest.fixture
-def desk(outbox: Outbox) -> Desk:
-    return Desk(outbox)
+def api(outbox: Outbox) -> WebhookApi:
+    return WebhookApi(outbox)
 
 
 # The endpoint
 
 
 def test_the_endpoint_is_the_configured_one_until_the_api_sets_another(
-    outbox: Outbox, desk: Desk, receiver: Receiver, start: Start
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
 ) -> None:
     outbox.app(APP, "http://configured.example/")
-    assert desk.endpoint() == {
+    assert api.endpoint() == {
         "url": "http://configured.example/",
         "types": ["*"],
         "status": "active",
@@ -93,8 +93,8 @@ def test_the_endpoint_is_the_configured_one_until_the_api_sets_another(
         "old_secret_until": None,
     }
     start()
-    answer = desk.put(receiver.url, "conference.play.*", "session.ended")
-    assert answer == desk.endpoint()
+    answer = api.put(receiver.url, "conference.play.*", "session.ended")
+    assert answer == api.endpoint()
     assert (answer["url"], answer["types"]) == (receiver.url, ["conference.play.*", "session.ended"])
     wanted = [
         *outbox.put(APP, ROOM % 1, type_="conference.play.started"),
@@ -108,13 +108,13 @@ def test_the_endpoint_is_the_configured_one_until_the_api_sets_another(
     assert dropped == ["the app does not want this type"] * 3
     # A start with the same file changes nothing, one with another URL does.
     outbox.app(APP, "http://configured.example/")
-    assert desk.endpoint()["url"] == receiver.url
+    assert api.endpoint()["url"] == receiver.url
     outbox.app(APP, "http://changed.example/")
-    assert (desk.endpoint()["url"], desk.endpoint()["types"]) == ("http://changed.example/", ["*"])
+    assert (api.endpoint()["url"], api.endpoint()["types"]) == ("http://changed.example/", ["*"])
 
 
 def test_a_change_reaches_a_dispatcher_that_knows_the_endpoint_already(
-    outbox: Outbox, desk: Desk, receiver: Receiver, start: Start
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
 ) -> None:
     other = Receiver()
     try:
@@ -122,9 +122,9 @@ def test_a_change_reaches_a_dispatcher_that_knows_the_endpoint_already(
         dispatcher = start()
         outbox.put(APP, ROOM % 1)
         other.wait(1)
-        endpoints = dispatcher.partitions[keys.partition_of(APP)].endpoints
+        endpoints = dispatcher.partition(keys.partition_of(APP)).endpoints
         known = endpoints.version
-        desk.put(receiver.url)
+        api.put(receiver.url)
         outbox.wait_until(lambda: endpoints.version != known)
         (webhook,) = outbox.put(APP, ROOM % 1)
         assert receiver.wait(1)[0].id == webhook
@@ -134,62 +134,64 @@ def test_a_change_reaches_a_dispatcher_that_knows_the_endpoint_already(
 
 
 def test_an_app_that_comes_back_has_nothing_of_the_one_before(
-    outbox: Outbox, desk: Desk, receiver: Receiver, start: Start
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
 ) -> None:
     outbox.app(APP, "")
-    desk.put(receiver.url)
+    api.put(receiver.url)
     start()
     (webhook,) = outbox.put(APP, ROOM % 1)
-    outbox.wait_until(lambda: desk.ids() == [webhook])
+    outbox.wait_until(lambda: api.ids() == [webhook])
     outbox.registry.remove_app(APP)
     outbox.app(APP, "")
-    assert desk.ids() == []
-    assert (desk.endpoint()["url"], desk.endpoint()["status"]) == ("", "unset")
+    assert api.ids() == []
+    assert (api.endpoint()["url"], api.endpoint()["status"]) == ("", "unset")
     filed = replace(new_app(APP, "key"), source="file")
     outbox.registry.sync_file([filed], [])
-    desk.put(receiver.url)
+    api.put(receiver.url)
     outbox.registry.sync_file([], [])
     outbox.registry.sync_file([filed], [])
-    assert desk.endpoint()["status"] == "unset"
+    assert api.endpoint()["status"] == "unset"
 
 
 @pytest.mark.parametrize("url", ["http://127.1/", "http://[::1]:8080/", "http://localhost/", "http://0x7f000001/"])
 def test_a_private_endpoint_is_refused_unless_allowed(outbox: Outbox, url: str) -> None:
     outbox.app(APP, "http://configured.example/")
-    strict = Desk(outbox, allow_private_webhooks=False)
+    strict = WebhookApi(outbox, allow_private_webhooks=False)
     assert strict.refused(commands.SetEndpoint, url=url, types=("*",)) == "url_refused"
     assert strict.endpoint()["url"] == "http://configured.example/"
     assert strict.put("https://93.184.216.34/hooks")["url"] == "https://93.184.216.34/hooks"
-    assert Desk(outbox).put(url)["url"] == url
+    assert WebhookApi(outbox).put(url)["url"] == url
 
 
 def test_a_rotated_secret_signs_beside_the_old_one_for_a_day(
-    outbox: Outbox, desk: Desk, receiver: Receiver, start: Start
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
 ) -> None:
     outbox.app(APP, receiver.url)
-    first = desk.ask(commands.RotateSecret)
+    first = api.ask(commands.RotateSecret)
     assert abs(first["old_secret_until"] / 1000 - time.time() - 86_400) < 5
-    assert desk.endpoint()["old_secret_until"] == first["old_secret_until"]
+    assert api.endpoint()["old_secret_until"] == first["old_secret_until"]
     start("d1")
     outbox.put(APP, ROOM % 1)
     request = receiver.wait(1)[0]
     for secret in (SECRET, first["secret"]):
         request.verify(secret)
-    second = desk.ask(commands.RotateSecret)
+    second = api.ask(commands.RotateSecret)
     assert len({SECRET, first["secret"], second["secret"]}) == 3
-    desk.ask(commands.SendTest)
+    api.ask(commands.SendTest)
     for secret in (first["secret"], second["secret"]):
         receiver.received[1].verify(secret)
     with pytest.raises(Exception, match="No matching signature"):
         receiver.received[1].verify(SECRET)
 
 
-def test_the_old_secret_signs_no_more_after_a_day(outbox: Outbox, desk: Desk, receiver: Receiver, start: Start) -> None:
+def test_the_old_secret_signs_no_more_after_a_day(
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
+) -> None:
     outbox.app(APP, receiver.url)
-    rotated = desk.ask(commands.RotateSecret)
+    rotated = api.ask(commands.RotateSecret)
     key = keys.key(keys.partition_of(APP), "endpoint", APP)
     outbox.store.client.hset(key, "old_until", int(time.time() * 1000) - 1)
-    assert desk.endpoint()["old_secret_until"] is None
+    assert api.endpoint()["old_secret_until"] is None
     start()
     outbox.put(APP, ROOM % 1)
     request = receiver.wait(1)[0]
@@ -198,10 +200,10 @@ def test_the_old_secret_signs_no_more_after_a_day(outbox: Outbox, desk: Desk, re
 
 
 def test_a_secret_that_the_file_changes_replaces_the_rotated_one(
-    outbox: Outbox, desk: Desk, receiver: Receiver, start: Start
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
 ) -> None:
     outbox.app(APP, receiver.url)
-    desk.ask(commands.RotateSecret)
+    api.ask(commands.RotateSecret)
     changed = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
     outbox.app(APP, receiver.url, secret=changed)
     start()
@@ -211,7 +213,7 @@ def test_a_secret_that_the_file_changes_replaces_the_rotated_one(
     assert len(request.headers["webhook-signature"].split()) == 1
 
 
-def test_an_app_without_a_secret_gets_one(outbox: Outbox, desk: Desk, receiver: Receiver, start: Start) -> None:
+def test_an_app_without_a_secret_gets_one(outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start) -> None:
     outbox.registry.put_app(new_app(APP, "key", webhook_url=receiver.url))
     app = outbox.registry.app(APP)
     assert app
@@ -220,10 +222,10 @@ def test_an_app_without_a_secret_gets_one(outbox: Outbox, desk: Desk, receiver: 
     receiver.wait(1)[0].verify(app.webhook_secret)
 
 
-def test_a_test_is_sent_at_once_and_tells_what_came_of_it(outbox: Outbox, desk: Desk, receiver: Receiver) -> None:
+def test_a_test_is_sent_at_once_and_tells_what_came_of_it(outbox: Outbox, api: WebhookApi, receiver: Receiver) -> None:
     outbox.app(APP, receiver.url)
-    receiver.answers.append(b"HTTP/1.1 418 Teapot\r\nContent-Length: 2000\r\n\r\n" + b"\xff\x1b" + b"x" * 1998)
-    outcome = desk.ask(commands.SendTest)
+    receiver.responses.append(b"HTTP/1.1 418 Teapot\r\nContent-Length: 2000\r\n\r\n" + b"\xff\x1b" + b"x" * 1998)
+    outcome = api.ask(commands.SendTest)
     assert (outcome["delivered"], outcome["status"], outcome["error"]) == (False, 418, None)
     assert outcome["answer"] == "\ufffd\x1b" + "x" * 1022
     (request,) = receiver.received
@@ -232,51 +234,51 @@ def test_a_test_is_sent_at_once_and_tells_what_came_of_it(outbox: Outbox, desk: 
     assert orjson.loads(request.body)["type"] == "webhook.test"
     webhook_data.check("webhook.test", request.data)
     assert request.data["app_id"] == APP
-    assert desk.refused(commands.SendTest) == "rate_limited"
-    assert desk.refused(commands.GetDelivery, webhook_id=outcome["webhook_id"]) == "webhook_not_found"
+    assert api.refused(commands.SendTest) == "rate_limited"
+    assert api.refused(commands.GetDelivery, webhook_id=outcome["webhook_id"]) == "webhook_not_found"
 
 
-def test_a_test_of_what_does_not_answer(outbox: Outbox) -> None:
+def test_a_test_of_what_does_not_respond(outbox: Outbox) -> None:
     outbox.app(APP, "http://127.0.0.1:1/")
-    outcome = Desk(outbox).ask(commands.SendTest)
+    outcome = WebhookApi(outbox).ask(commands.SendTest)
     assert (outcome["delivered"], outcome["status"], outcome["error"]) == (False, None, "the connection was refused")
     outbox.app("private", "http://127.0.0.1:1/")
-    outcome = Desk(outbox, "private", allow_private_webhooks=False).ask(commands.SendTest)
+    outcome = WebhookApi(outbox, "private", allow_private_webhooks=False).ask(commands.SendTest)
     assert outcome["error"] == "blocked: it leads to an address that is not public"
     outbox.app("unset", "")
-    assert Desk(outbox, "unset").refused(commands.SendTest) == "no_endpoint"
+    assert WebhookApi(outbox, "unset").refused(commands.SendTest) == "no_endpoint"
 
 
-# What an endpoint's answers do
+# What an endpoint's responses do
 
 
 def test_410_disables_and_what_follows_is_kept_until_it_is_sent_again(
-    outbox: Outbox, desk: Desk, receiver: Receiver, start: Start
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
 ) -> None:
     outbox.app(APP, receiver.url)
-    receiver.answers.append(GONE)
+    receiver.responses.append(GONE)
     start()
     before = time.time() * 1000
     webhooks = outbox.put(APP, ROOM % 1, ROOM % 1, ROOM % 1)
     outbox.wait_until(lambda: not outbox.left(APP))
-    endpoint = desk.endpoint()
+    endpoint = api.endpoint()
     assert (endpoint["status"], endpoint["reason"]) == ("disabled", "it answered 410 Gone")
     assert before <= endpoint["since"] <= time.time() * 1000
     assert receiver.ids() == webhooks[:1]
-    assert desk.ids(status="failed") == webhooks[::-1]
-    assert [len(desk.delivery(webhook)["tried"]) for webhook in webhooks] == [1, 0, 0]
+    assert api.ids(status="failed") == webhooks[::-1]
+    assert [len(api.delivery(webhook)["tried"]) for webhook in webhooks] == [1, 0, 0]
     reasons = [line.get("error") for line in outbox.log(APP)]
     assert reasons == [None, *["the endpoint is disabled: it answered 410 Gone"] * 2]
-    assert desk.refused(commands.Redeliver, webhook_id=webhooks[0]) == "endpoint_disabled"
-    assert desk.refused(commands.RedeliverRange, since=0, till=2**41) == "endpoint_disabled"
+    assert api.refused(commands.Redeliver, webhook_id=webhooks[0]) == "endpoint_disabled"
+    assert api.refused(commands.RedeliverRange, since=0, till=2**41) == "endpoint_disabled"
 
-    assert desk.put(receiver.url)["status"] == "active"
-    assert desk.ask(commands.RedeliverRange, since=0, till=2**41) == {"webhooks": 3}
+    assert api.put(receiver.url)["status"] == "active"
+    assert api.ask(commands.RedeliverRange, since=0, till=2**41) == {"webhooks": 3}
     receiver.wait(4)
-    outbox.wait_until(lambda: len(desk.ids(status="delivered")) == 3)
+    outbox.wait_until(lambda: len(api.ids(status="delivered")) == 3)
     assert sorted(receiver.ids()[1:]) == sorted(webhooks)
     # Attempts are counted on, and what was received says the same as at first.
-    assert [attempt["number"] for attempt in desk.delivery(webhooks[0])["tried"]] == [1, 2]
+    assert [attempt["number"] for attempt in api.delivery(webhooks[0])["tried"]] == [1, 2]
     assert len({request.body for request in receiver.received if request.id == webhooks[0]}) == 1
 
 
@@ -288,49 +290,49 @@ def health(outbox: Outbox, **fields: Any) -> dict[str, str]:
 
 
 def test_an_endpoint_that_fails_for_five_days_is_disabled(
-    outbox: Outbox, desk: Desk, receiver: Receiver, start: Start
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
 ) -> None:
     outbox.app(APP, receiver.url)
     receiver.default = ERROR
     start(schedule=LATER)
     outbox.put(APP, ROOM % 1)
     outbox.wait_until(lambda: health(outbox))
-    assert desk.endpoint()["status"] == "failing"
+    assert api.endpoint()["status"] == "failing"
     now = int(time.time() * 1000)
     health(outbox, failing_since=now - 5 * DAY + 60_000)
     outbox.put(APP, ROOM % 2)
     outbox.wait_until(lambda: len(outbox.log(APP)) == 2)
-    endpoint = desk.endpoint()
+    endpoint = api.endpoint()
     assert (endpoint["status"], endpoint["reason"]) == ("failing", "it answered 500")
     assert endpoint["since"] == now - 5 * DAY + 60_000
     health(outbox, failing_since=now - 5 * DAY)
     outbox.put(APP, ROOM % 3)
-    outbox.wait_until(lambda: desk.endpoint()["status"] == "disabled")
-    assert desk.endpoint()["reason"] == "it has failed for 5 days"
+    outbox.wait_until(lambda: api.endpoint()["status"] == "disabled")
+    assert api.endpoint()["reason"] == "it has failed for 5 days"
 
 
-def test_one_success_ends_the_failing(outbox: Outbox, desk: Desk, receiver: Receiver, start: Start) -> None:
+def test_one_success_ends_the_failing(outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start) -> None:
     outbox.app(APP, receiver.url)
-    receiver.answers.append(ERROR)
+    receiver.responses.append(ERROR)
     start(schedule=LATER)
     outbox.put(APP, ROOM % 1)
     outbox.wait_until(lambda: health(outbox))
     health(outbox, failing_since=1)
     outbox.put(APP, ROOM % 2)
     outbox.wait_until(lambda: len(outbox.log(APP)) == 2)
-    assert (desk.endpoint()["status"], desk.endpoint()["since"]) == ("active", None)
+    assert (api.endpoint()["status"], api.endpoint()["since"]) == ("active", None)
 
 
 def test_what_is_said_of_one_url_is_not_said_of_the_next(
-    outbox: Outbox, desk: Desk, receiver: Receiver, start: Start
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
 ) -> None:
     outbox.app(APP, receiver.url)
-    receiver.answers.append(GONE)
+    receiver.responses.append(GONE)
     start()
     outbox.put(APP, ROOM % 1)
-    outbox.wait_until(lambda: desk.endpoint()["status"] == "disabled")
+    outbox.wait_until(lambda: api.endpoint()["status"] == "disabled")
     outbox.app(APP, f"{receiver.url}/new")  # the file's value changes
-    assert desk.endpoint()["status"] == "active"
+    assert api.endpoint()["status"] == "active"
     (webhook,) = outbox.put(APP, ROOM % 1)
     receiver.wait_until(lambda: webhook in receiver.ids())
 
@@ -341,7 +343,7 @@ def test_retry_after_is_obeyed_by_the_whole_endpoint(
 ) -> None:
     app = outbox.app(fixtures.app_of_partition(3), receiver.url)
     other = outbox.app(fixtures.app_of_partition(3, skip=[app]), receiver.url)
-    receiver.answers.append(f"HTTP/1.1 {status}\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".encode())
+    receiver.responses.append(f"HTTP/1.1 {status}\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".encode())
     start()
     first, second = outbox.put(app, ROOM % 1, ROOM % 1)
     outbox.wait_until(lambda: outbox.log(app))
@@ -361,7 +363,9 @@ def test_retry_after_is_obeyed_by_the_whole_endpoint(
 # Deliveries
 
 
-def test_deliveries_are_listed_narrowed_and_shown(outbox: Outbox, desk: Desk, receiver: Receiver, start: Start) -> None:
+def test_deliveries_are_listed_narrowed_and_shown(
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
+) -> None:
     outbox.app(APP, receiver.url)
     poisoned = outbox.put(APP, ROOM % 1, ROOM % 2)
     receiver.choose = lambda request: ERROR if request.id in poisoned else OK
@@ -374,19 +378,19 @@ def test_deliveries_are_listed_narrowed_and_shown(outbox: Outbox, desk: Desk, re
     dispatcher.stop()
     everything = [*poisoned, *fine][::-1]
     for limit in (1, 3, 10, 50):
-        assert desk.ids(limit=limit) == everything
-    assert desk.ids(status="failed") == poisoned[::-1]
-    assert desk.ids(status="delivered", limit=2) == fine[::-1]
-    assert desk.ids(status="retrying") == []
-    assert desk.ids(type="session.ended") == fine[-1:]
-    assert desk.ids(type="conference.created") == []
-    assert desk.ids(room=ROOM % 2, limit=1) == [fine[5], fine[2], poisoned[1]]
-    assert desk.ids(since=middle, limit=3) == fine[::-1]
-    assert desk.ids(till=middle, limit=1) == poisoned[::-1]
-    assert desk.ids(since=middle, till=middle) == []
+        assert api.ids(limit=limit) == everything
+    assert api.ids(status="failed") == poisoned[::-1]
+    assert api.ids(status="delivered", limit=2) == fine[::-1]
+    assert api.ids(status="retrying") == []
+    assert api.ids(type="session.ended") == fine[-1:]
+    assert api.ids(type="conference.created") == []
+    assert api.ids(room=ROOM % 2, limit=1) == [fine[5], fine[2], poisoned[1]]
+    assert api.ids(since=middle, limit=3) == fine[::-1]
+    assert api.ids(till=middle, limit=1) == poisoned[::-1]
+    assert api.ids(since=middle, till=middle) == []
 
-    row = desk.deliveries(status="failed")[0]
-    found = desk.delivery(poisoned[1])
+    row = api.deliveries(status="failed")[0]
+    found = api.delivery(poisoned[1])
     assert row.items() <= found.items()
     assert (row["type"], row["ordering_key"], row["status"], row["attempts"], row["next"]) == (
         "conference.member.joined",
@@ -398,26 +402,26 @@ def test_deliveries_are_listed_narrowed_and_shown(outbox: Outbox, desk: Desk, re
     assert found["data"]["sequence"] == 2
     (tried,) = found["tried"]
     assert (tried["number"], tried["status"], tried["error"], tried["answer"]) == (1, 500, None, "oops")
-    (tried,) = desk.delivery(fine[0])["tried"]
+    (tried,) = api.delivery(fine[0])["tried"]
     assert (tried["status"], tried["answer"]) == (200, "ok")
 
 
 def test_what_waits_is_shown_as_pending_or_retrying(
-    outbox: Outbox, desk: Desk, receiver: Receiver, start: Start
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
 ) -> None:
     outbox.app(APP, receiver.url)
     held, behind = outbox.put(APP, ROOM % 1, ROOM % 1)
-    assert desk.delivery(held)["status"] == "pending"
-    assert desk.ids() == []
+    assert api.delivery(held)["status"] == "pending"
+    assert api.ids() == []
     receiver.default = ERROR
     start(schedule=LATER)
     outbox.wait_until(lambda: outbox.log(APP))
-    (row,) = desk.deliveries(room=ROOM % 1)
+    (row,) = api.deliveries(room=ROOM % 1)
     assert (row["webhook_id"], row["status"], row["ordering_key"]) == (held, "retrying", ROOM % 1)
     assert row["next"] > time.time() * 1000 + 500_000
-    assert desk.delivery(behind)["status"] == "pending"
+    assert api.delivery(behind)["status"] == "pending"
     for webhook in (held, behind):
-        assert desk.refused(commands.Redeliver, webhook_id=webhook) == "webhook_pending"
+        assert api.refused(commands.Redeliver, webhook_id=webhook) == "webhook_pending"
 
 
 def test_another_app_s_webhooks_are_nobody_s(outbox: Outbox, receiver: Receiver, start: Start) -> None:
@@ -432,21 +436,21 @@ def test_another_app_s_webhooks_are_nobody_s(outbox: Outbox, receiver: Receiver,
     dispatcher.stop()
     (pending,) = outbox.put(mine, ROOM % 1)
     for app in (theirs, elsewhere):
-        desk = Desk(outbox, app)
-        assert desk.ids() == []
+        api = WebhookApi(outbox, app)
+        assert api.ids() == []
         for webhook in (delivered, pending, "msg_p03-1-0", "msg_p99-1-0", "nonsense"):
             for kind in (commands.GetDelivery, commands.Redeliver):
-                assert desk.refused(kind, webhook_id=webhook) == "webhook_not_found"
-        assert desk.ask(commands.RedeliverRange, since=0, till=2**41) == {"webhooks": 0}
-    assert Desk(outbox, mine).delivery(delivered)["status"] == "delivered"
+                assert api.refused(kind, webhook_id=webhook) == "webhook_not_found"
+        assert api.ask(commands.RedeliverRange, since=0, till=2**41) == {"webhooks": 0}
+    assert WebhookApi(outbox, mine).delivery(delivered)["status"] == "delivered"
     # Its own entry under another partition's name is no webhook either.
-    assert Desk(outbox, mine).refused(commands.GetDelivery, webhook_id=delivered.replace("p03", "p04")) == (
+    assert WebhookApi(outbox, mine).refused(commands.GetDelivery, webhook_id=delivered.replace("p03", "p04")) == (
         "webhook_not_found"
     )
 
 
 def test_redelivery_begins_a_new_series_of_attempts(
-    outbox: Outbox, desk: Desk, receiver: Receiver, start: Start
+    outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start
 ) -> None:
     outbox.app(APP, receiver.url)
     receiver.default = ERROR
@@ -454,23 +458,23 @@ def test_redelivery_begins_a_new_series_of_attempts(
     (webhook,) = outbox.put(APP, ROOM % 1)
     for series in (1, 2, 3):
         receiver.wait(7 * series)
-        outbox.wait_until(lambda: desk.ids(status="failed") == [webhook])
-        assert desk.ask(commands.Redeliver, webhook_id=webhook) == {"webhook_id": webhook, "status": "retrying"}
-        assert desk.ids() == desk.ids(status="retrying") == [webhook]
+        outbox.wait_until(lambda: api.ids(status="failed") == [webhook])
+        assert api.ask(commands.Redeliver, webhook_id=webhook) == {"webhook_id": webhook, "status": "retrying"}
+        assert api.ids() == api.ids(status="retrying") == [webhook]
     receiver.default = OK
-    outbox.wait_until(lambda: desk.ids(status="delivered") == [webhook])
-    found = desk.delivery(webhook)
+    outbox.wait_until(lambda: api.ids(status="delivered") == [webhook])
+    found = api.delivery(webhook)
     assert found["attempts"] >= 22
     # The last twenty of them are kept.
     assert [tried["number"] for tried in found["tried"]] == list(range(found["attempts"] - 19, found["attempts"] + 1))
     # What was delivered can be sent again too.
     count = len(receiver.received)
-    desk.ask(commands.Redeliver, webhook_id=webhook)
+    api.ask(commands.Redeliver, webhook_id=webhook)
     receiver.wait(count + 1)
     assert set(receiver.ids()) == {webhook}
 
 
-def test_a_range_is_sent_again_bit_by_bit(outbox: Outbox, desk: Desk, receiver: Receiver, start: Start) -> None:
+def test_a_range_is_sent_again_bit_by_bit(outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start) -> None:
     outbox.app(APP, receiver.url)
     receiver.default = ERROR
     first = start("d1", schedule=ONCE)
@@ -479,23 +483,23 @@ def test_a_range_is_sent_again_bit_by_bit(outbox: Outbox, desk: Desk, receiver: 
     first.stop()
     receiver.default = OK
     oldest, newest = (int(webhook.split("-")[1]) for webhook in (webhooks[0], webhooks[-1]))
-    assert desk.ask(commands.RedeliverRange, since=newest + 1, till=newest + 2) == {"webhooks": 0}
-    assert desk.ask(commands.RedeliverRange, since=oldest, till=newest + 1) == {"webhooks": 450}
-    assert desk.refused(commands.RedeliverRange, since=0, till=1) == "redelivery_under_way"
+    assert api.ask(commands.RedeliverRange, since=newest + 1, till=newest + 2) == {"webhooks": 0}
+    assert api.ask(commands.RedeliverRange, since=oldest, till=newest + 1) == {"webhooks": 450}
+    assert api.refused(commands.RedeliverRange, since=0, till=1) == "redelivery_under_way"
     start("d2", schedule=ONCE)
-    outbox.wait_until(lambda: len(desk.ids(status="delivered", limit=200)) == 450)
+    outbox.wait_until(lambda: len(api.ids(status="delivered", limit=200)) == 450)
     assert sorted(set(receiver.ids())) == sorted(set(webhooks))
     assert len(receiver.received) == 900
-    assert desk.ids(status="failed") == []
-    assert desk.ask(commands.RedeliverRange, since=0, till=2**41) == {"webhooks": 0}
+    assert api.ids(status="failed") == []
+    assert api.ask(commands.RedeliverRange, since=0, till=2**41) == {"webhooks": 0}
 
 
-def test_what_is_kept_is_bounded(outbox: Outbox, desk: Desk, receiver: Receiver, start: Start) -> None:
+def test_what_is_kept_is_bounded(outbox: Outbox, api: WebhookApi, receiver: Receiver, start: Start) -> None:
     outbox.app(APP, receiver.url)
     start()
     webhooks = outbox.put(APP, *[ROOM % (i % 9) for i in range(1100)])
     outbox.wait_until(lambda: not outbox.left(APP))
-    assert desk.ids(limit=200) == webhooks[100:][::-1]
+    assert api.ids(limit=200) == webhooks[100:][::-1]
     assert not any(outbox.record(webhook) for webhook in webhooks[:100])
     tag, entry = keys.partition_of(APP), webhooks[-1].partition("-")[2]
     for name in (keys.key(tag, "delivery", entry), keys.key(tag, "deliveries", APP, "delivered")):
