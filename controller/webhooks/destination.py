@@ -11,12 +11,13 @@ import structlog
 from gevent.pool import Group
 
 from controller.errors import StoreUnavailable
+from controller.store.states import DeliveryState
 from controller.webhooks.endpoint import Endpoints
 from controller.webhooks.limiter import Limited, Limiter
 from controller.webhooks.message import Webhook
 from controller.webhooks.ordering import OrderingQueue, Window
 from controller.webhooks.results import Results
-from controller.webhooks.retry import HELD, STORE_RETRY_SECONDS, Attempt, Outcome, Schedule
+from controller.webhooks.retry import STORE_RETRY_SECONDS, Attempt, Outcome, Schedule
 from controller.webhooks.sender import Sender
 
 IDLE_SECONDS = 60.0  # after which an app without webhooks is forgotten
@@ -76,7 +77,7 @@ class Destination(Limited):
 
     def stored(self, webhook: Webhook, outcome: Outcome) -> None:
         """The outcome of an attempt is in the store: what waits for that is sent."""
-        if outcome.name == HELD:
+        if outcome.state == DeliveryState.HELD:
             webhook.attempts += 1
             webhook.wait = outcome.delay
             self._send_when_due(webhook)

@@ -16,6 +16,7 @@ from controller.errors import Fenced
 from controller.outbound.network import Network
 from controller.registry import Registry
 from controller.store.lease import Lease
+from controller.store.states import DeliveryState
 from controller.store.store import Store
 from controller.webhooks.destination import Destination
 from controller.webhooks.endpoint import Endpoints
@@ -24,7 +25,7 @@ from controller.webhooks.message import Webhook
 from controller.webhooks.ordering import Window
 from controller.webhooks.reader import Outbox, RetryQueue
 from controller.webhooks.results import Result, Results
-from controller.webhooks.retry import ASIDE, Schedule
+from controller.webhooks.retry import Schedule
 from controller.webhooks.sender import Sender
 
 log = structlog.get_logger(__name__)
@@ -194,7 +195,7 @@ class Partition:
             destination = self._destination(webhook.app_id)
             self._held.pop(webhook.entry, None)
             destination.stored(webhook, outcome)
-            if outcome.name == ASIDE:
+            if outcome.state == DeliveryState.ASIDE:
                 self._retry_queue.due_in(outcome.delay)
             if webhook.in_retry_queue and not destination.from_retry_queue:
                 self._retry_queue.due_in(0)

@@ -15,9 +15,10 @@ import structlog
 from gevent.event import Event as Flag
 
 from controller.errors import StoreUnavailable
+from controller.store.states import DeliveryState
 from controller.webhooks import metrics
 from controller.webhooks.message import Webhook, webhook_id
-from controller.webhooks.retry import DELIVERED, FAILED, SKIPPED, STORE_RETRY_SECONDS, Attempt, Outcome
+from controller.webhooks.retry import STORE_RETRY_SECONDS, Attempt, Outcome
 
 BATCH = 100  # stored in one step
 
@@ -60,17 +61,18 @@ class Results:
     def add(self, webhook: Webhook, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
         """`seconds`: how long the attempt took."""
         self._add(Result(webhook, outcome, self._row(webhook, attempt, outcome, seconds)))
-        metrics.ATTEMPTS.labels(outcome.name).inc()
+        metrics.ATTEMPTS.labels(outcome.state).inc()
         if attempt.was_made:
             metrics.LATENCY.observe(seconds)
-        if outcome.name == DELIVERED:
+        if outcome.state == DeliveryState.DELIVERED:
             metrics.LAG.observe(max(0.0, self._clock() - webhook.at / 1000))
 
     def add_malformed(self, entry: str) -> None:
         """An entry of the outbox is no webhook."""
         line = {"webhook": entry, "error": "malformed"}
-        row = {"id": entry, "app": "", "n": 1, "step": SKIPPED, "delay": 0, "type": "unknown", "log": line}
-        self._add(Result(None, Outcome(SKIPPED), row))
+        skipped = Outcome(DeliveryState.SKIPPED)
+        row = {"id": entry, "app": "", "n": 1, "step": skipped.state, "delay": 0, "type": "unknown", "log": line}
+        self._add(Result(None, skipped, row))
 
     def run(self) -> None:
         """Stores what comes. Raises Fenced."""
@@ -78,7 +80,7 @@ class Results:
             self._some.wait()
             batch = list(islice(self._waiting, BATCH))
             try:
-                failing = {result.row["app"] for result in batch if result.outcome.name == FAILED}
+                failing = {result.row["app"] for result in batch if result.outcome.state == DeliveryState.FAILED}
                 quotas = {app_id: self._quotas_of(app_id)["failed_bytes"] for app_id in failing}
                 rows = [result.row for result in batch]
                 reply = self._step("delivery_settle", results=rows, failed_bytes=quotas)
@@ -108,14 +110,14 @@ class Results:
             "app": webhook.app_id,
             "room" if "-room-" in webhook.ordering_key else "session": webhook.ordering_key,
             "webhook": webhook_id(self._tag, webhook.entry),
-            "outcome": outcome.name,
+            "outcome": outcome.state,
         }
         row: dict[str, Any] = {
             "id": webhook.entry,
             "app": webhook.app_id,
             "type": webhook.type,
             "n": number,
-            "step": outcome.name,
+            "step": outcome.state,
             "delay": round(outcome.delay * 1000),
             "log": line,
         }
@@ -130,7 +132,7 @@ class Results:
             row["attempt"] = orjson.dumps(record).decode()
             if attempt.mark:
                 row["mark"] = attempt.mark
-            if outcome.name != DELIVERED:
+            if outcome.state != DeliveryState.DELIVERED:
                 row["fault"] = attempt.error or f"it answered {attempt.status}"
             if attempt.demand.disable:
                 row["disable"] = attempt.demand.disable

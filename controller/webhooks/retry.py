@@ -8,14 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from controller.store.states import DeliveryState
 from controller.webhooks.message import Webhook
-
-# What becomes of a webhook after an attempt: the statuses that are stored, and SKIPPED, which forgets it.
-DELIVERED = "delivered"
-HELD = "held"  # it is tried again before the next of its ordering key
-ASIDE = "aside"  # it is tried again out of order, from the retry queue
-FAILED = "failed"
-SKIPPED = "skipped"
 
 # Seconds from a failed attempt to the next one.
 DELAYS = (5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0)
@@ -61,9 +55,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What becomes of the webhook. `delay`: seconds to the next attempt, 0 for none."""
+    """What becomes of the webhook: it is held in its order, put into the retry queue (aside), or done with. `delay`:
+    seconds to the next attempt, 0 for none.
+    """
 
-    name: str
+    state: DeliveryState
     delay: float = 0.0
 
 
@@ -80,23 +76,23 @@ class Schedule:
     def outcome(self, webhook: Webhook, attempt: Attempt, chance: float) -> Outcome:
         """`chance` in [0, 1) places a delay in its jitter."""
         if attempt.skipped:
-            return Outcome(SKIPPED)
+            return Outcome(DeliveryState.SKIPPED)
         if attempt.is_success:
-            return Outcome(DELIVERED)
+            return Outcome(DeliveryState.DELIVERED)
         if attempt.withheld or attempt.demand.disable:
-            return Outcome(FAILED)
+            return Outcome(DeliveryState.FAILED)
         outcome = self.after_failure(webhook.attempts + 1 - webhook.earlier, chance)
-        if outcome.name == FAILED:
+        if outcome.state == DeliveryState.FAILED:
             return outcome
-        name = ASIDE if webhook.in_retry_queue else outcome.name
-        return Outcome(name, max(outcome.delay, attempt.demand.pause))
+        state = DeliveryState.ASIDE if webhook.in_retry_queue else outcome.state
+        return Outcome(state, max(outcome.delay, attempt.demand.pause))
 
     def after_failure(self, number: int, chance: float) -> Outcome:
         """What follows when attempt `number` (from 1) has failed."""
         if number > len(self.delays):
-            return Outcome(FAILED)
+            return Outcome(DeliveryState.FAILED)
         delay = self.delays[number - 1] * (1 + self.jitter * (2 * chance - 1))
-        return Outcome(HELD if number <= self.holding else ASIDE, delay)
+        return Outcome(DeliveryState.HELD if number <= self.holding else DeliveryState.ASIDE, delay)
 
 
 def _gone(_retry_after: str, _now: float) -> Demand:

@@ -45,7 +45,7 @@ DATA = (
     b'{"app_id":"bench","room_id":"%s","sequence":%d,"uuid":"acW68-5f0e5b2e-52ab-4e0c-9d0e-0e6f3f3e8f11",'
     b'"did":"747713001","caller_id":"527121102","member_id":12,"muted":true}'
 )
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 
 
 def receive() -> None:
@@ -68,7 +68,7 @@ def receive() -> None:
                 if len(buffer) >= end + int(buffer[start:].split(b"\r\n", 1)[0]):
                     buffer = b""
                     seen += 1
-                    sock.sendall(ANSWER)
+                    sock.sendall(RESPONSE)
         sock.close()
 
     server = StreamServer(("127.0.0.1", 0), serve)
@@ -90,8 +90,8 @@ def part(*args: str) -> Iterator[str]:
 
 
 def arrived(url: str) -> int:
-    with urllib.request.urlopen(url) as answer:
-        return int(answer.read())
+    with urllib.request.urlopen(url) as response:
+        return int(response.read())
 
 
 def room(number: int) -> bytes:

@@ -9,9 +9,10 @@ import orjson
 import pytest
 
 from controller.errors import Fenced, StoreUnavailable
+from controller.store.states import DeliveryState
 from controller.webhooks.message import Webhook
 from controller.webhooks.results import BATCH, Result, Results
-from controller.webhooks.retry import ASIDE, DELIVERED, FAILED, HELD, SKIPPED, Attempt, Demand, Outcome
+from controller.webhooks.retry import Attempt, Demand, Outcome
 
 TAG = "{p07}"
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440001"
@@ -58,7 +59,7 @@ def row(attempt: Attempt, outcome: Outcome, **fields: Any) -> dict[str, Any]:
 
 
 def test_a_delivery() -> None:
-    found = row(Attempt(200, b"ok", mark="m"), Outcome(DELIVERED), attempts=2)
+    found = row(Attempt(200, b"ok", mark="m"), Outcome(DeliveryState.DELIVERED), attempts=2)
     assert orjson.loads(found.pop("attempt")) == {"at": 12500, "latency_ms": 250, "status": 200, "answer": "ok"}
     line = {"app": "demo", "room": ROOM, "webhook": "msg_p07-1-0", "outcome": "delivered"}
     assert found == {
@@ -76,11 +77,19 @@ def test_a_delivery() -> None:
 @pytest.mark.parametrize(
     ("attempt", "outcome", "expected"),
     [
-        (Attempt(error="no answer", mark="m"), Outcome(HELD, 5.0004), {"fault": "no answer", "delay": 5000, "n": 1}),
-        (Attempt(500, mark="m"), Outcome(ASIDE, 60), {"fault": "it answered 500", "delay": 60000}),
-        (Attempt(410, mark="m", demand=Demand(disable="gone")), Outcome(FAILED), {"disable": "gone", "step": "failed"}),
-        (Attempt(skipped="not wanted"), Outcome(SKIPPED), {"n": 0, "step": "skipped"}),
-        (Attempt(withheld="disabled"), Outcome(FAILED), {"n": 0, "step": "failed"}),
+        (
+            Attempt(error="no answer", mark="m"),
+            Outcome(DeliveryState.HELD, 5.0004),
+            {"fault": "no answer", "delay": 5000, "n": 1},
+        ),
+        (Attempt(500, mark="m"), Outcome(DeliveryState.ASIDE, 60), {"fault": "it answered 500", "delay": 60000}),
+        (
+            Attempt(410, mark="m", demand=Demand(disable="gone")),
+            Outcome(DeliveryState.FAILED),
+            {"disable": "gone", "step": "failed"},
+        ),
+        (Attempt(skipped="not wanted"), Outcome(DeliveryState.SKIPPED), {"n": 0, "step": "skipped"}),
+        (Attempt(withheld="disabled"), Outcome(DeliveryState.FAILED), {"n": 0, "step": "failed"}),
     ],
 )
 def test_what_failed_says_why(attempt: Attempt, outcome: Outcome, expected: dict[str, Any]) -> None:
@@ -91,13 +100,16 @@ def test_what_failed_says_why(attempt: Attempt, outcome: Outcome, expected: dict
 
 
 def test_a_body_that_is_no_text_is_kept_readable() -> None:
-    assert orjson.loads(row(Attempt(200, b"\xff\x00"), Outcome(DELIVERED))["attempt"])["answer"] == "\ufffd\x00"
+    assert (
+        orjson.loads(row(Attempt(200, b"\xff\x00"), Outcome(DeliveryState.DELIVERED))["attempt"])["answer"]
+        == "\ufffd\x00"
+    )
 
 
 def test_they_are_stored_in_their_order_and_in_batches() -> None:
     partition = Partition()
     for number in range(BATCH + 1):
-        partition.results.add(webhook(number), Attempt(200), Outcome(DELIVERED), 0)
+        partition.results.add(webhook(number), Attempt(200), Outcome(DeliveryState.DELIVERED), 0)
     partition.results.add_malformed("999-0")
     partition.store()
     assert [len(step["results"]) for step in partition.steps] == [BATCH, 2]
@@ -108,7 +120,7 @@ def test_they_are_stored_in_their_order_and_in_batches() -> None:
 
 def test_a_store_that_is_away_gets_them_later() -> None:
     partition = Partition(StoreUnavailable("away"))
-    partition.results.add(webhook(), Attempt(500), Outcome(FAILED), 0)
+    partition.results.add(webhook(), Attempt(500), Outcome(DeliveryState.FAILED), 0)
     partition.store()
     assert len(partition.stored) == 1
     assert partition.steps[0] == partition.steps[1]
@@ -117,7 +129,7 @@ def test_a_store_that_is_away_gets_them_later() -> None:
 
 def test_who_is_fenced_stores_nothing_more() -> None:
     partition = Partition(Fenced())
-    partition.results.add(webhook(), Attempt(200), Outcome(DELIVERED), 0)
+    partition.results.add(webhook(), Attempt(200), Outcome(DeliveryState.DELIVERED), 0)
     with pytest.raises(Fenced):
         partition.results.run()
     assert not partition.stored

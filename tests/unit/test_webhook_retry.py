@@ -4,16 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.store.states import DeliveryState
 from controller.webhooks.message import Webhook
 from controller.webhooks.retry import (
-    ASIDE,
     DELAYS,
-    DELIVERED,
-    FAILED,
-    HELD,
     MAX_PAUSE_SECONDS,
     NOTHING,
-    SKIPPED,
     Attempt,
     Demand,
     Outcome,
@@ -27,14 +23,14 @@ chances = st.floats(0, 1, exclude_max=True)
 def test_the_published_schedule() -> None:
     steps = [Schedule().after_failure(attempt, 0.5) for attempt in range(1, 8)]
     assert [step.delay for step in steps] == [5, 30, 120, 600, 3600, 21600, 0]
-    assert [step.name for step in steps] == ["held", "held", "aside", "aside", "aside", "aside", "failed"]
+    assert [step.state for step in steps] == ["held", "held", "aside", "aside", "aside", "aside", "failed"]
 
 
 @given(attempt=st.integers(1, 1000), chance=chances)
 def test_every_delay_is_within_its_jitter(attempt: int, chance: float) -> None:
     step = Schedule().after_failure(attempt, chance)
     if attempt > len(DELAYS):
-        assert step == Outcome("failed")
+        assert step == Outcome(DeliveryState.FAILED)
     else:
         assert DELAYS[attempt - 1] * 0.9 <= step.delay <= DELAYS[attempt - 1] * 1.1
 
@@ -43,9 +39,9 @@ def test_every_delay_is_within_its_jitter(attempt: int, chance: float) -> None:
 def test_an_ordering_key_is_held_for_the_retries_of_the_first_minute(first: float, second: float) -> None:
     schedule = Schedule()
     held = [schedule.after_failure(1, first), schedule.after_failure(2, second)]
-    assert {step.name for step in held} == {"held"}
+    assert {step.state for step in held} == {"held"}
     assert sum(step.delay for step in held) < 60
-    assert schedule.after_failure(3, first).name == "aside"
+    assert schedule.after_failure(3, first).state == "aside"
 
 
 @given(
@@ -57,7 +53,7 @@ def test_a_webhook_once_aside_is_never_held_again_and_fails_once(
     delays: tuple[float, ...], holding: int, chance: float
 ) -> None:
     schedule = Schedule(delays, holding)
-    names = [schedule.after_failure(attempt, chance).name for attempt in range(1, len(delays) + 2)]
+    names = [schedule.after_failure(attempt, chance).state for attempt in range(1, len(delays) + 2)]
     assert names[-1] == "failed"
     assert names == sorted(names, key=["held", "aside", "failed"].index)
     assert names.count("failed") == 1
@@ -71,15 +67,15 @@ def test_without_jitter_chance_changes_nothing(chance: float) -> None:
 @pytest.mark.parametrize(
     ("attempt", "outcome"),
     [
-        (Attempt(200), Outcome(DELIVERED)),
-        (Attempt(299), Outcome(DELIVERED)),
-        (Attempt(301), Outcome(HELD, 5)),
-        (Attempt(error="no answer"), Outcome(HELD, 5)),
-        (Attempt(503, demand=Demand(pause=60)), Outcome(HELD, 60)),
-        (Attempt(503, demand=Demand(pause=1)), Outcome(HELD, 5)),
-        (Attempt(410, demand=Demand(disable="gone")), Outcome(FAILED)),
-        (Attempt(withheld="disabled"), Outcome(FAILED)),
-        (Attempt(skipped="not wanted"), Outcome(SKIPPED)),
+        (Attempt(200), Outcome(DeliveryState.DELIVERED)),
+        (Attempt(299), Outcome(DeliveryState.DELIVERED)),
+        (Attempt(301), Outcome(DeliveryState.HELD, 5)),
+        (Attempt(error="no answer"), Outcome(DeliveryState.HELD, 5)),
+        (Attempt(503, demand=Demand(pause=60)), Outcome(DeliveryState.HELD, 60)),
+        (Attempt(503, demand=Demand(pause=1)), Outcome(DeliveryState.HELD, 5)),
+        (Attempt(410, demand=Demand(disable="gone")), Outcome(DeliveryState.FAILED)),
+        (Attempt(withheld="disabled"), Outcome(DeliveryState.FAILED)),
+        (Attempt(skipped="not wanted"), Outcome(DeliveryState.SKIPPED)),
     ],
 )
 def test_what_becomes_of_a_webhook(attempt: Attempt, outcome: Outcome) -> None:
@@ -89,9 +85,9 @@ def test_what_becomes_of_a_webhook(attempt: Attempt, outcome: Outcome) -> None:
 def test_in_the_retry_queue_a_webhook_stays_there() -> None:
     webhook = Webhook("1-0", "app", "t", "r", 0, b"", attempts=7, in_retry_queue=True, earlier=7)
     # Sent again at an app's request, it has all its attempts anew.
-    assert Schedule().outcome(webhook, Attempt(500), 0.5) == Outcome(ASIDE, 5)
+    assert Schedule().outcome(webhook, Attempt(500), 0.5) == Outcome(DeliveryState.ASIDE, 5)
     webhook.attempts = 13
-    assert Schedule().outcome(webhook, Attempt(500), 0.5) == Outcome(FAILED)
+    assert Schedule().outcome(webhook, Attempt(500), 0.5) == Outcome(DeliveryState.FAILED)
 
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
