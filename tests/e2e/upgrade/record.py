@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from esl import commands
 from tests.e2e.stores import StoreServer
 from tests.e2e.upgrade.recording import (
     API_KEY,
@@ -197,7 +196,7 @@ class Recorder:
             )
         )
         # As if the node had never got it.
-        tell(self.node, commands.Unmute(self.rooms["talk"], here["mute-lost"].member_id))
+        tell(self.node, f"conference {self.rooms['talk']} unmute {here['mute-lost'].member_id}")
         here["hangs-up"].hangup()
         self.node.call(ALPHA, "came")
         self.play("fetching", SHORT[1])

@@ -181,7 +181,7 @@ def rebuild(node: Emulator, described: dict[str, Any]) -> None:
             tell(node, commands.Join(channel.uuid, call["room"], node.default_profile))
             node.wait_for(lambda joining=channel: joining.member is not None)
             if not call["muted"]:
-                tell(node, commands.Unmute(call["room"], channel.member_id))
+                tell(node, f"conference {call['room']} unmute {channel.member_id}")
     node.members_so_far = max(call["member_id"] for call in described["calls"])
     for room, played in described["plays"].items():
         for file in played["files"]:
