@@ -8,10 +8,10 @@ from typing import Any, ClassVar, TypedDict
 import orjson
 
 from controller.commands.base import Args, Command, Page, Parts
+from controller.ids import webhook_id
 from controller.store import keys
 from controller.webhooks.api import TestOutcome
 from controller.webhooks.endpoint import Settings
-from controller.webhooks.message import webhook_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

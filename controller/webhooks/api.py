@@ -9,16 +9,17 @@ from typing import Any, TypedDict
 import orjson
 
 from controller.errors import Refused
+from controller.ids import parse_webhook_id, webhook_id
 from controller.outbound.addresses import refusal
 from controller.outbound.network import Network
 from controller.outbound.target import parse_url
 from controller.registry import Registry
-from controller.signing import new_secret, parse_secret, sign
+from controller.signing import new_secret
 from controller.store import keys
 from controller.store.store import Store
-from controller.webhooks.connection import AttemptFailed, Connections
 from controller.webhooks.endpoint import Endpoint, Settings, fingerprint
-from controller.webhooks.message import Webhook, parse_webhook_id, webhook_id
+from controller.webhooks.message import Webhook
+from controller.webhooks.sender import Sender
 from controller.webhooks.types import TEST
 
 TEST_SECONDS = 15.0
@@ -85,7 +86,7 @@ class WebhookApi:
 
     def send_test(self, app_id: str, record: Mapping[str, str], at: int) -> TestOutcome:
         """A `webhook.test` past the outbox: whoever asks waits for the outcome, 15 s at the most. `at`: epoch ms."""
-        endpoint, now = self.endpoint(app_id, record), self._clock()
+        endpoint = self.endpoint(app_id, record)
         if not endpoint.url:
             raise Refused("no_endpoint")
         entry = f"{at}-0"
@@ -93,24 +94,17 @@ class WebhookApi:
         message = webhook_id(keys.partition_of(app_id), entry).replace("msg_", "msg_test-")
         data = orjson.dumps({"app_id": app_id, "uuid": message, "sequence": 1})
         body = Webhook(entry, app_id, TEST, "", at, data).body
+        sender = Sender(app_id, self._network, timeout=TEST_SECONDS, clock=self._clock)
         started = time.monotonic()
-        status = error = text = None
         try:
-            signature = sign(map(parse_secret, endpoint.secrets(now)), message, int(now), body)
-            connections = Connections(app_id, endpoint.url, self._network)
-            headers = {"webhook-id": message, "webhook-timestamp": str(int(now)), "webhook-signature": signature}
-            try:
-                response = connections.post(headers, body, TEST_SECONDS)
-            finally:
-                connections.close()
-            status, text = response.status, response.body.decode("utf-8", "replace")
-        except (AttemptFailed, ValueError) as failure:
-            error = str(failure)
+            attempt = sender.post(message, body, endpoint)
+        finally:
+            sender.close()
         return TestOutcome(
             webhook_id=message,
-            delivered=status is not None and 200 <= status < 300,
-            status=status,
-            error=error,
+            delivered=attempt.is_success,
+            status=attempt.status,
+            error=attempt.error,
             latency_ms=round((time.monotonic() - started) * 1000),
-            answer=text,
+            answer=None if attempt.status is None else attempt.body.decode("utf-8", "replace"),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,17 +52,3 @@ class Webhook:
         at = datetime.fromtimestamp(self.at // 1000, UTC)
         stamp = f"{at:%Y-%m-%dT%H:%M:%S}.{self.at % 1000:03d}Z"
         return orjson.dumps({"type": self.type, "timestamp": stamp, "data": orjson.Fragment(self.data)})
-
-
-def webhook_id(tag: str, entry: str) -> str:
-    """`msg_p07-1795374235886-0`, from the partition and the entry: the same at every attempt."""
-    return f"msg_{tag.strip('{}')}-{entry}"
-
-
-_ID = re.compile(r"msg_(p[0-9]{2})-([0-9]{1,15}-[0-9]{1,15})", re.ASCII)
-
-
-def parse_webhook_id(message_id: str) -> tuple[str, str] | None:
-    """-> the partition's tag and the entry; None for a text that `webhook_id` cannot have made."""
-    found = _ID.fullmatch(message_id)
-    return (f"{{{found[1]}}}", found[2]) if found else None

@@ -15,9 +15,10 @@ import structlog
 from gevent.event import Event as Flag
 
 from controller.errors import StoreUnavailable
+from controller.ids import webhook_id
 from controller.store.states import DeliveryState
 from controller.webhooks import metrics
-from controller.webhooks.message import Webhook, webhook_id
+from controller.webhooks.message import Webhook
 from controller.webhooks.retry import STORE_RETRY_SECONDS, Attempt, Outcome
 
 BATCH = 100  # stored in one step

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from controller.ids import webhook_id
 from controller.outbound.network import Network
 from controller.signing import parse_secret, sign
 from controller.store import keys
 from controller.webhooks.connection import AttemptFailed, Connections
 from controller.webhooks.endpoint import Endpoint
-from controller.webhooks.message import Webhook, webhook_id
+from controller.webhooks.message import Webhook
 from controller.webhooks.retry import Attempt, demand
 
 ATTEMPT_SECONDS = 15.0

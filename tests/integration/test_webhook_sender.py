@@ -5,11 +5,12 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from controller.ids import webhook_id
 from controller.outbound.network import Network
 from controller.registry import new_app
 from controller.store import keys
 from controller.webhooks.endpoint import Endpoint, fingerprint
-from controller.webhooks.message import Webhook, webhook_id
+from controller.webhooks.message import Webhook
 from controller.webhooks.retry import Attempt, Demand
 from controller.webhooks.sender import Sender
 from tests.integration import webhook_fixtures as fixtures

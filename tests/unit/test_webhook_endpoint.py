@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.ids import parse_webhook_id, webhook_id
 from controller.registry import App, new_app
 from controller.signing import new_secret, parse_secret
 from controller.webhooks.endpoint import Endpoint, fingerprint, matches
-from controller.webhooks.message import parse_webhook_id, webhook_id
 from controller.webhooks.types import TYPES
 
 ROOT = Path(__file__).parents[2]
