@@ -10,7 +10,7 @@ from flask_openapi3.types import SecuritySchemesDict
 
 from web import context
 from web.context import Tenant
-from web.errors import Unauthenticated
+from web.problems import Unauthenticated
 
 API_PREFIX = "/api/v1"
 APP_HEADER = "X-App-ID"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from flask import Flask, current_app, request
 
-if TYPE_CHECKING:
-    from controller.commands import Command
-    from controller.controller import Health
-    from web.clients import Failures
-    from web.cursor import Cursors
+from controller.commands import Command
+from controller.controller import Health
+from web.clients import Failures
+from web.cursor import Cursors
 
 Answer = TypeVar("Answer")
 

@@ -10,7 +10,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 
-from web.errors import Invalid
+from web.problems import Invalid
 
 _POSITION_BYTES = 8
 _SEAL_BYTES = 16

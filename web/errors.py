@@ -17,6 +17,7 @@ from controller.errors import REASONS, Refused, StoreUnavailable
 from controller.sessions.flags import CHANGES
 from controller.webhooks.types import ROOM
 from web import context
+from web.problems import Invalid, Unauthenticated
 
 logger = logging.getLogger(__name__)
 
@@ -79,22 +80,6 @@ _HEADERS: dict[int, dict[str, str]] = {
     429: {"Retry-After": "Whole seconds, rounded up; `detail.retry_after_ms` is exact."},
     503: {"Retry-After": "Whole seconds."},
 }
-
-
-class Invalid(Exception):
-    """A request of the wrong form. `problems`: what is wrong, by field."""
-
-    def __init__(self, problems: list[tuple[str, str]]) -> None:
-        super().__init__(problems)
-        self.problems = problems
-
-
-class Unauthenticated(Exception):
-    """No app's key came with the request. `wait`: seconds that are left of the delay that earlier ones have caused."""
-
-    def __init__(self, wait: float) -> None:
-        super().__init__(wait)
-        self.wait = wait
 
 
 def body(error: str, detail: Mapping[str, Any] | None = None) -> dict[str, Any]:

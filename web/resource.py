@@ -20,7 +20,7 @@ from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ValidationError
 
 from web import auth, bodies, errors
-from web.errors import Invalid
+from web.problems import Invalid
 from web.schemas import Query
 
 # What a view gives: the body, and its status.

@@ -1,0 +1,19 @@
+"""What is wrong with a request as it stands, before the controller is asked."""
+
+from __future__ import annotations
+
+
+class Invalid(Exception):
+    """A request of the wrong form. `problems`: what is wrong, by field."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+class Unauthenticated(Exception):
+    """No app's key came with the request. `wait`: seconds that are left of the delay that earlier ones have caused."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(wait)
+        self.wait = wait
