@@ -14,8 +14,8 @@ FREE = 10  # failures of a client before there is a delay
 FIRST_DELAY = 1.0  # seconds, doubled by each further failure
 LONGEST_DELAY = 64.0
 FORGOTTEN_SECONDS = 600.0  # after the last failure, or the delay that it caused
-MOST_PROXIES = 16  # one behind the other, of which anything is believed
-MOST_CLIENTS = 10_000  # of which failures are kept; the oldest go
+MAX_PROXIES = 16  # one behind the other, of which anything is believed
+MAX_CLIENTS = 10_000  # of which failures are kept; the oldest go
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
@@ -48,7 +48,7 @@ class Proxies:
         """The client's address. `forwarded`: X-Forwarded-For, to which each proxy adds who asked it, so that the last
         of it that is no proxy of ours is the one to believe.
         """
-        found, told = peer, forwarded.rsplit(",", MOST_PROXIES)
+        found, told = peer, forwarded.rsplit(",", MAX_PROXIES)
         while told and self.trusts(found):
             next_ = told.pop().strip()
             if "%" in next_ or _parsed(next_) is None:
@@ -79,6 +79,6 @@ class Failures:
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - FREE - 1, 100))
             logger.warning("%s failed to authenticate %d times: more of it is 429 for %.0f s", client, failures, delay)
         self._known[client] = failures, now + delay
-        if len(self._known) > MOST_CLIENTS:
+        if len(self._known) > MAX_CLIENTS:
             self._known.popitem(last=False)
         return 0.0

@@ -15,7 +15,7 @@ import structlog
 from gevent.event import Event as Flag
 
 from controller.errors import StoreUnavailable
-from controller.ids import webhook_id
+from controller.ids import is_room_id, webhook_id
 from controller.store.states import DeliveryState
 from controller.webhooks import metrics
 from controller.webhooks.message import Webhook
@@ -109,7 +109,7 @@ class Results:
         number, latency = webhook.attempts + attempt.was_made, round(seconds * 1000)
         line: dict[str, Any] = {
             "app": webhook.app_id,
-            "room" if "-room-" in webhook.ordering_key else "session": webhook.ordering_key,
+            "room" if is_room_id(webhook.ordering_key) else "session": webhook.ordering_key,
             "webhook": webhook_id(self._tag, webhook.entry),
             "outcome": outcome.state,
         }

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from tests.clock import Clock
-from web.clients import FREE, LONGEST_DELAY, MOST_CLIENTS, Failures, Proxies, block_of
+from web.clients import FREE, LONGEST_DELAY, MAX_CLIENTS, Failures, Proxies, block_of
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_client_of_ipv6_is_its_network(failures: Failures) -> None:
 def test_there_is_an_end_to_what_is_kept(failures: Failures) -> None:
     for _ in range(FREE + 1):
         failures.count("192.0.2.1")
-    for number in range(MOST_CLIENTS):
+    for number in range(MAX_CLIENTS):
         failures.count(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     assert failures.count("192.0.2.1") == 0.0
 
