@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 FREE = 10  # failures of a client before there is a delay
 FIRST_DELAY = 1.0  # seconds, doubled by each further failure
-LONGEST_DELAY = 64.0
+MAX_DELAY = 64.0
 FORGOTTEN_SECONDS = 600.0  # after the last failure, or the delay that it caused
 MAX_PROXIES = 16  # one behind the other, of which anything is believed
 MAX_CLIENTS = 10_000  # of which failures are kept; the oldest go
@@ -76,7 +76,7 @@ class Failures:
         delay = 0.0
         if failures > FREE:
             # Bounded before it is raised to the power: the count may be of any size.
-            delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - FREE - 1, 100))
+            delay = min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failures - FREE - 1, 100))
             logger.warning("%s failed to authenticate %d times: more of it is 429 for %.0f s", client, failures, delay)
         self._known[client] = failures, now + delay
         if len(self._known) > MAX_CLIENTS:

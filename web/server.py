@@ -52,7 +52,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?").fullmatch
 _DIGITS = re.compile("[0-9]{1,18}").fullmatch
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n").fullmatch
-_MOST_FIELDS = 100
+_MAX_FIELDS = 100
 _LOGGED_PATH = 256  # characters
 
 
@@ -245,7 +245,7 @@ class _Fields:
         while True:
             line = rfile.readline(left + 1)
             left -= len(line)
-            if left < 0 or len(self.pairs) > _MOST_FIELDS:
+            if left < 0 or len(self.pairs) > _MAX_FIELDS:
                 raise _Rejected(431)
             if line == b"\r\n":
                 break

@@ -16,7 +16,7 @@ MAKERS = 5  # of the clients: each makes and deletes a room of its own; the othe
 READS = ("/conferences?limit=200", "/sessions?limit=1000")
 DONE, REFUSED, TOO_LATE = (200, 201, 409), (429, 503), (404,)
 SLOWEST_SECONDS = 3.0
-MOST_GROWN = 100 << 20
+MAX_GROWN = 100 << 20
 SHOWN = 5
 
 
@@ -42,7 +42,7 @@ class Flood:
         took = time.monotonic() - started
         for service in services:
             grown = service.memory() - before[service.name]
-            if grown > MOST_GROWN:
+            if grown > MAX_GROWN:
                 self.violations.append(f"{service.name} has grown by {grown >> 20} MB in an overload")
         self.violations += [f"in an overload, after {one.took:.1f} s: {one}" for one in self._wrong[:SHOWN]]
         # Whatever is more than that must have been refused. A second's worth may come at once, and a store that fails

@@ -21,7 +21,7 @@ RECOVERY_SECONDS = 90.0
 BETWEEN_SECONDS = 1.0
 # After which it is said what is waited for.
 PATIENCE_SECONDS = 5.0
-MOST_SHOWN = 40
+MAX_SHOWN = 40
 REAL = " (FreeSWITCH)"
 
 
@@ -173,5 +173,5 @@ class Run:
         self._say(
             f"    agreed after {', '.join(took)} s, all told after {told - last:.1f} s; {self.report.faults} faults"
         )
-        for violation in self.report.violations[:MOST_SHOWN]:
+        for violation in self.report.violations[:MAX_SHOWN]:
             self._say(f"  WRONG {violation}")

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from tests.clock import Clock
-from web.clients import FREE, LONGEST_DELAY, MAX_CLIENTS, Failures, Proxies, block_of
+from web.clients import FREE, MAX_DELAY, MAX_CLIENTS, Failures, Proxies, block_of
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_the_delay_doubles_up_to_a_bound_and_what_comes_meanwhile_adds_nothing(
         assert failures.count("192.0.2.1") == delays[-1]
         clock.now += delays[-1]
     assert delays[:8] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0]
-    assert set(delays[8:]) == {LONGEST_DELAY}
+    assert set(delays[8:]) == {MAX_DELAY}
 
 
 def test_failures_are_forgotten(failures: Failures, clock: Clock) -> None:
