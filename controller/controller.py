@@ -19,7 +19,8 @@ from controller.registry import App, Registry
 from controller.rooms.placement import Placement
 from controller.rooms.playback import PlaybackGuard
 from controller.store import keys
-from controller.store.store import Kind, Store, tell_endings
+from controller.store.scripts import arguments
+from controller.store.store import Kind, Store, emit_endings
 from controller.webhooks.api import WebhookApi
 
 Answer = TypeVar("Answer")
@@ -88,7 +89,7 @@ class Controller:
             return cast(Answer, self._page(command, args))
         reply = self._step(command.script, args)
         with suppress(StoreUnavailable):  # It is stored, and the node's worker goes on with it.
-            tell_endings(self._store, keys.partition_of(command.app_id), reply)
+            emit_endings(self._store, keys.partition_of(command.app_id), reply)
         return command.answer(self._parts, args, reply)
 
     def health(self) -> Health:
@@ -99,15 +100,16 @@ class Controller:
             return {"store": False, "nodes": {}}
 
     def _common(self, command: Command[Any]) -> Args:
-        """What commands need besides their own fields, but queries do not."""
+        """What the script takes of what commands have besides their own fields, but queries do not."""
         if not command.verb:
             return {}
-        return {
+        common = {
             "command": command.verb,
             "cooldowns": self._limits.cooldowns,
             "quotas": self._registry.quotas_of(command.app_id),
             "node_up": self._placement.is_up(node_of(command.target)) if command.needs_node else None,
         }
+        return {name: value for name, value in common.items() if name in arguments(command.script)}
 
     def _page(self, listing: Listing[Any], args: Args) -> Any:
         rows: list[Any] = []

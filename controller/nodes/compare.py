@@ -23,6 +23,7 @@ from controller.nodes.events import (
 )
 from controller.nodes.translate import MAX_TEXT_LENGTH
 from controller.sessions.flags import FLAGS
+from controller.store.states import PlaybackState, SessionState, UrlState
 
 # Applications, in `show channels`, that a session's call runs, and those it runs before.
 SESSION_APPLICATIONS = frozenset({"park", "conference"})
@@ -173,9 +174,9 @@ def compare_playback(room: dict[str, Any], playing: str | None) -> PlaybackDrift
     """`room`: its row of snapshot.lua, with the file that plays or is next as `head`. `playing`: see `read_playing`."""
     head = room.get("head")
     if not head:
-        return PlaybackDrift(room["id"], "", 0, "stopped") if playing and not room["stopping"] else None
+        return PlaybackDrift(room["id"], "", 0, PlaybackState.STOPPED) if playing and not room["stopping"] else None
     plays = playing == re.sub(r"\A[A-Za-z]+://", "", head["url"])
-    if plays == (head["state"] == "queued"):
+    if plays == (head["state"] == UrlState.QUEUED):
         return None
     return PlaybackDrift(room["id"], head["operation"], head["index"], head["state"])
 
@@ -192,7 +193,7 @@ def _membership_events(session: dict[str, Any], member: Membership | None) -> It
     subject: dict[str, Any] = {"session_id": session_id, "room_id": member.room_id, "member_id": member.member_id}
     if not same:
         yield MemberJoined(**subject, flags=member.flags)
-    elif state != "joining":
+    elif state != SessionState.JOINING:
         for flag in FLAGS:
             on = flag.name in member.flags
             if session[flag.name] != on:

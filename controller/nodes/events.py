@@ -94,7 +94,7 @@ class JobDone:
     """The result of a command. If not `ok`: `reason` is one of `translate.FAILURES`, or `refused`, and then `text` is
     what the node said. `paused`: what a pause toggled to."""
 
-    script: ClassVar[str] = "answered"
+    script: ClassVar[str] = "job_done"
 
     job: str
     ok: bool

@@ -102,8 +102,10 @@ class EventHandler:
                 self._remove_member(event)
             return None
         if isinstance(event, SessionParked):
-            args["quotas"] = self._registry.quotas_of(app)
-        return event.script, keys.partition_of(app), {**args, "app_id": app}
+            args |= {"app_id": app, "quotas": self._registry.quotas_of(app)}
+        elif isinstance(event, MemberJoined):
+            del args["channel"]
+        return event.script, keys.partition_of(app), args
 
     def _app_of(self, event: SessionEvent | FileDone) -> str | None:
         """Whose it is: remembered, or known to the store; or for a new call, whose number was dialled."""

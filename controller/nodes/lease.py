@@ -16,7 +16,7 @@ from typing import Any
 from controller.errors import Fenced
 from controller.store import keys
 from controller.store.lease import Lease
-from controller.store.store import Step, Store, tell_endings
+from controller.store.store import Step, Store, emit_endings
 
 # A dead worker's nodes are taken over after this and at most two ticks. Meanwhile commands are accepted, and wait.
 LEASE_SECONDS = 3.0
@@ -75,11 +75,8 @@ class NodeLease:
         node = {"node": self._prefix, "token": self._lease.token}
         steps = [(script, tag, {**args, **node}) for script, tag, args in steps]
         replies = self._store.run_many(steps)
-        # ON MERGE: `Store.run_many` raises this itself.
-        if any(reply.get("refused") == "fenced" for reply in replies):
-            raise Fenced
         for (_, tag, _), reply in zip(steps, replies, strict=True):
-            tell_endings(self._store, tag, reply)
+            emit_endings(self._store, tag, reply)
         return replies
 
     def run_everywhere(self, script: str, **args: Any) -> list[dict[str, Any]]:

@@ -1,23 +1,46 @@
-"""What Python knows and Lua needs to know, as the Lua text that begins each script."""
+"""What Lua shares with Python, as the text that each script begins with.
+
+`keys.room(id)` is a key of `keys`, under the tag in KEYS[1]. `STEPS.SESSION` is a table of `states`, and
+`SESSION.joining` the name of one of its states. `FLAGS.muted` is a row of `flags`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import re
 from typing import Any
 
-from controller.sessions.flags import FLAGS
-from controller.store import keys
+from controller.sessions.flags import FLAGS, Change
+from controller.store import keys, states
 
 
-def prelude() -> str:
-    return f"{keys.lua_prelude()}local FLAGS = {_lua(_flags())}\n"
+def prelude(code: str) -> str:
+    """What `code` uses of it, since it runs with every call. Raises KeyError for a key that is not there."""
+    lines = ["local tag = KEYS[1]", "local keys = {}"]
+    lines += [_key_function(name) for name in dict.fromkeys(re.findall(r"\bkeys\.(\w+)", code))]
+    steps = {
+        name: table for name, table in states.TABLES.items() if f'step("{name}"' in code or f"STEPS.{name}" in code
+    }
+    lines.append(f"local STEPS = {_lua(steps)}")
+    lines += [f"local {name} = {text}" for name, text in CONSTANTS.items() if re.search(rf"(?<!\.)\b{name}\b", code)]
+    return "\n".join(lines) + "\n"
+
+
+def _key_function(name: str) -> str:
+    suffix = keys.SUFFIXES[name]
+    parameters = ("first", "second")[: suffix.count("%s")]
+    text = ('tag .. ":' + suffix.replace("%s", '" .. %s .. "') + '"') % parameters
+    return f"function keys.{name}({', '.join(parameters)}) return {text} end".replace(' .. ""', "")
 
 
 def _flags() -> dict[str, Any]:
     """By name, each with the names of the fields in which a session keeps what is pending of it."""
     return {
         flag.name: {
-            **asdict(flag),
+            "name": flag.name,
+            "cooldown": flag.cooldown,
+            "joins": flag.joins,
+            "on": _change(flag.on),
+            "off": _change(flag.off),
             "pending": f"pending_{flag.name}",
             "pending_uid": f"pending_{flag.name}_uid",
             "pending_job": f"pending_{flag.name}_job",
@@ -26,8 +49,30 @@ def _flags() -> dict[str, Any]:
     }
 
 
+def _change(change: Change) -> dict[str, Any]:
+    names = ("command", "done", "action", "webhook", "already", "pending")
+    return {name: getattr(change, name) for name in names}
+
+
 def _lua(value: Any) -> str:
     """A table of texts, truth values and further tables."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{name} = {_lua(inner)}" for name, inner in value.items()) + " }"
+    if isinstance(value, tuple):
+        return "{ " + ", ".join(map(_lua, value)) + " }"
     return str(value).lower() if isinstance(value, bool) else f'"{value}"'
+
+
+def _strict(names: dict[str, str]) -> str:
+    """A table in which a name that is not there is an error."""
+    unknown = 'function(_, name) error("there is no state " .. tostring(name), 2) end'
+    return f"setmetatable({_lua(names)}, {{ __index = {unknown} }})"
+
+
+# What else there is, by name.
+CONSTANTS = {
+    **{name: _strict({state: state for state in table}) for name, table in states.TABLES.items()},
+    "DELIVERY_STATUS": _strict(states.DELIVERY_STATUS),
+    "LISTED_STATUSES": _lua(states.LISTED_STATUSES),
+    "FLAGS": _lua(_flags()),
+}

@@ -1,17 +1,27 @@
-"""The Lua files as the store gets them, and which of them run when its memory is out."""
+"""The Lua files as the store gets them, and which of them run when its memory is out.
+
+A file in `lua/lib` is a library, every other one a script. The comments at a file's head say what it does, which
+arguments it reads (`-- args: room_id name?`, with a question mark after one that may be absent), and which libraries it
+needs (`-- needs: playback members`). The store gets a script as one text: a first line, the prelude, the libraries that
+it needs and those that they need, each after its own, and the file itself. So a script takes the arguments of its
+libraries, too.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from controller.store.prelude import prelude
 
 # Which scripts run when the store's memory is out, and why: so what was accepted goes on, ends, and makes room.
 RUNS_WHEN_FULL = {
-    "ends something": "delete_room leave stop tell_endings",
-    "follows a node": "answered file_done jobs_lost member_joined member_left flag_changed overdue playback_lost"
+    "ends something": "delete_room emit_endings leave stop",
+    "follows a node": "file_done flag_changed job_done jobs_lost member_joined member_left overdue playback_lost"
     " session_ended snapshot take",
     "settles webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease release workers",
@@ -23,9 +33,12 @@ RUNS_WHEN_FULL = {
 # Which are refused then, as `store_full`, since they would only add.
 REFUSED_WHEN_FULL = {
     "begins something": "create_room join may_play play session_parked",
-    "changes something": "set_flag pause volume rotate_secret",
+    "changes something": "pause rotate_secret set_flag volume",
     "sends once more": "redeliver redeliver_range test_endpoint",
 }
+
+LUA = Path(__file__).parent / "lua"
+CORE = "core"  # the library that every script has, ahead of all others
 
 # What a script begins with: it makes the server refuse keys of another hash slot than the partition's, and the whole
 # script when memory is out, unless that is allowed. A script that is in neither table has none, and cannot be loaded.
@@ -35,22 +48,122 @@ _FIRST_LINES = {
     for names in table.values()
     for name in names.split()
 }
-_LUA = Path(__file__).parent / "lua"
-_INCLUDE = re.compile(r"^-- include: (.+)$", re.MULTILINE)
+_HEAD = re.compile(r"^-- (args|needs): (.+)$", re.MULTILINE)
+_COMMENT = re.compile(r"--.*")
+_LINE_IN_STORE = re.compile(r"\buser_script:(\d+)")
 
 
-def script_names() -> list[str]:
-    return [path.stem for path in _files()]
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A Lua file. `arguments`: those that it reads itself, and whether each must be given."""
+
+    path: Path
+    text: str
+    arguments: dict[str, bool]
+    needs: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def is_library(self) -> bool:
+        return self.path.parent.name == "lib"
 
 
-def script_text(name: str) -> str:
-    """A script as the store gets it: the keys, the libraries that the file includes, the file itself."""
-    text = next(path for path in _files() if path.stem == name).read_text()
-    included = _INCLUDE.search(text)
-    libraries = ["core", *(included.group(1).split() if included else [])]
-    parts = [(_LUA / "lib" / f"{library}.lua").read_text() for library in libraries]
-    return "".join([_FIRST_LINES[name], prelude(), *parts, text])
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script as the store gets it. `required` of its `arguments` must be given. `parts`: the line at which each file
+    begins, in order.
+    """
+
+    name: str
+    text: str
+    arguments: frozenset[str]
+    required: frozenset[str]
+    parts: tuple[tuple[int, str], ...]
+
+    def check(self, given: Mapping[str, object]) -> None:
+        """Raises TypeError for arguments that it does not take, or lacks. None counts as absent."""
+        unknown = given.keys() - self.arguments
+        missing = {name for name in self.required if given.get(name) is None}
+        if unknown or missing:
+            raise TypeError(f"script {self.name} takes no {sorted(unknown)}, and lacks {sorted(missing)}")
+
+    def locate(self, message: str) -> str:
+        """An error of the store's, with file and line in place of the line in the text."""
+        return _LINE_IN_STORE.sub(lambda found: self._place(int(found[1])), message)
+
+    def _place(self, line: int) -> str:
+        begin, name = max((part for part in self.parts if part[0] <= line), default=(1, "prelude"))
+        return f"{name}:{line - begin + 1}"
 
 
-def _files() -> Iterator[Path]:
-    return (path for path in sorted(_LUA.rglob("*.lua")) if path.parent.name != "lib")
+@cache
+def sources() -> dict[str, Source]:
+    """The scripts' files by name."""
+    return {source.name: source for source in _read() if not source.is_library}
+
+
+@cache
+def libraries() -> dict[str, Source]:
+    """The libraries' files by name."""
+    return {source.name: source for source in _read() if source.is_library}
+
+
+def libraries_of(source: Source, known: Mapping[str, Source] | None = None) -> list[Source]:
+    """The libraries that a file needs, of those that are `known`, each after those that it needs itself.
+
+    Raises KeyError for one that is not there, `graphlib.CycleError` for some that need each other.
+    """
+    known = libraries() if known is None else known
+    graph: dict[str, tuple[str, ...]] = {CORE: ()}
+    waiting = list(source.needs)
+    while waiting:
+        name = waiting.pop()
+        if name not in graph:
+            graph[name] = (CORE, *known[name].needs)
+            waiting.extend(known[name].needs)
+    order = TopologicalSorter(dict(sorted(graph.items()))).static_order()
+    return [known[name] for name in order if name != source.name]
+
+
+def load() -> dict[str, Script]:
+    """All scripts by name."""
+    return {name: _script(source) for name, source in sources().items()}
+
+
+@cache
+def arguments(name: str) -> frozenset[str]:
+    """Every argument that a script takes."""
+    return _script(sources()[name]).arguments
+
+
+def _script(source: Source) -> Script:
+    files = [*libraries_of(source), source]
+    code = "".join(file.text for file in files)
+    head = _FIRST_LINES[source.name] + prelude(_COMMENT.sub("", code))
+    parts, line = [], head.count("\n") + 1
+    for file in files:
+        parts.append((line, str(file.path.relative_to(LUA.parent))))
+        line += file.text.count("\n")
+    return Script(
+        name=source.name,
+        text=head + code,
+        arguments=frozenset(argument for file in files for argument in file.arguments),
+        required=frozenset(argument for file in files for argument, must in file.arguments.items() if must),
+        parts=tuple(parts),
+    )
+
+
+def parse(path: Path, text: str) -> Source:
+    """A file by its head."""
+    heads: dict[str, list[str]] = {"args": [], "needs": []}
+    for kind, names in _HEAD.findall(text):
+        heads[kind] += names.split()
+    read = {name.removesuffix("?"): not name.endswith("?") for name in heads["args"]}
+    return Source(path, text, read, tuple(heads["needs"]))
+
+
+def _read() -> Iterator[Source]:
+    return (parse(path, path.read_text()) for path in sorted(LUA.rglob("*.lua")))

@@ -1,11 +1,36 @@
-"""Every state that the store gives a thing, and what leads from one to another: `{state: {event: state}}`.
+"""Every state of a session, a room's playback, a URL of a playback and a delivery, and every step from one to another.
 
-Python and the Lua files get the states from here, and nothing else spells them.
+A table is `{state: {event: state}}`. A thing begins in the first state of its table; a state without events is final.
+The Lua files get the same tables (see `scripts`), and take every step by them: one that the table lacks is an error.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+Table = dict[str, dict[str, str]]
+
+
+class SessionState(StrEnum):
+    PARKED = "parked"  # in no room
+    JOINING = "joining"  # to be put into a room; the node has not confirmed it
+    JOINED = "joined"  # in a room
+    LEAVING = "leaving"  # to be taken out of its room; the node has not confirmed it
+    ENDED = "ended"  # the call has hung up, and the store forgets the session
+
+
+class PlaybackState(StrEnum):
+    STOPPED = "stopped"  # no operation plays or waits
+    PLAYING = "playing"
+    PAUSED = "paused"
+
+
+class UrlState(StrEnum):
+    PENDING = "pending"  # not sent to the node
+    SENT = "sent"  # the node has not said whether it takes it
+    QUEUED = "queued"  # the node plays it, or will
+    PLAYED = "played"
+    FAILED = "failed"
 
 
 class DeliveryState(StrEnum):
@@ -15,3 +40,83 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"  # not tried again unless the app asks for it
     SKIPPED = "skipped"  # the app does not want it, and the store forgets it
+
+
+# `join`, `leave`: the app's command. `joined`, `left`: what the node says, after a command, when its operator moved the
+# member, or when the call has ended. `join_failed`, `leave_failed`: the node refused the command or did not confirm it,
+# or there is nothing left to join. `ended`: the call has hung up; it has left its room before.
+SESSION: Table = {
+    SessionState.PARKED: {
+        "join": SessionState.JOINING,
+        "joined": SessionState.JOINED,
+        "ended": SessionState.ENDED,
+    },
+    SessionState.JOINING: {"joined": SessionState.JOINED, "join_failed": SessionState.PARKED},
+    SessionState.JOINED: {"leave": SessionState.LEAVING, "left": SessionState.PARKED},
+    SessionState.LEAVING: {"leave_failed": SessionState.JOINED, "left": SessionState.PARKED},
+    SessionState.ENDED: {},
+}
+
+# `play`: a room's first operation begins. `next`: an operation is over, and another begins. `finish`: the last one is
+# over. `pause`, `resume`: the app's command, or the node toggled the other way than it was asked to, which may be known
+# only after the app has asked again.
+PLAYBACK: Table = {
+    PlaybackState.STOPPED: {"play": PlaybackState.PLAYING},
+    PlaybackState.PLAYING: {
+        "next": PlaybackState.PLAYING,
+        "pause": PlaybackState.PAUSED,
+        "resume": PlaybackState.PLAYING,
+        "finish": PlaybackState.STOPPED,
+    },
+    PlaybackState.PAUSED: {
+        "next": PlaybackState.PAUSED,
+        "pause": PlaybackState.PAUSED,
+        "resume": PlaybackState.PLAYING,
+        "finish": PlaybackState.STOPPED,
+    },
+}
+
+# `send`: the node is asked to play it. `queue`: the node takes it. `finish`: the node is through with it, which may be
+# known before it is known that the node took it. `fail`: the node does not take it, or the operation ends early.
+URL: Table = {
+    UrlState.PENDING: {"send": UrlState.SENT, "fail": UrlState.FAILED},
+    UrlState.SENT: {"queue": UrlState.QUEUED, "finish": UrlState.PLAYED, "fail": UrlState.FAILED},
+    UrlState.QUEUED: {"finish": UrlState.PLAYED, "fail": UrlState.FAILED},
+    UrlState.PLAYED: {},
+    UrlState.FAILED: {},
+}
+
+# What an attempt came to has the name of the state that it leads to. `redeliver`: the app asks for another attempt.
+_ATTEMPTED: dict[str, str] = {
+    "aside": DeliveryState.ASIDE,
+    "delivered": DeliveryState.DELIVERED,
+    "failed": DeliveryState.FAILED,
+    "skipped": DeliveryState.SKIPPED,
+}
+DELIVERY: Table = {
+    DeliveryState.PENDING: {"held": DeliveryState.HELD, **_ATTEMPTED},
+    DeliveryState.HELD: {"held": DeliveryState.HELD, **_ATTEMPTED},
+    DeliveryState.ASIDE: _ATTEMPTED,
+    DeliveryState.DELIVERED: {"redeliver": DeliveryState.ASIDE},
+    DeliveryState.FAILED: {"redeliver": DeliveryState.ASIDE},
+    DeliveryState.SKIPPED: {},
+}
+
+# By the names that they have in the Lua files.
+TABLES: dict[str, Table] = {"SESSION": SESSION, "PLAYBACK": PLAYBACK, "URL": URL, "DELIVERY": DELIVERY}
+
+# What apps are told of a delivery's state; nothing of one that is skipped.
+DELIVERY_STATUS: dict[str, str] = {
+    DeliveryState.PENDING: "pending",
+    DeliveryState.HELD: "retrying",
+    DeliveryState.ASIDE: "retrying",
+    DeliveryState.DELIVERED: "delivered",
+    DeliveryState.FAILED: "failed",
+}
+
+# What the API may show.
+SESSION_STATES = tuple(str(state) for state in SESSION if state != SessionState.ENDED)
+PLAYBACK_STATUSES = tuple(str(state) for state in PLAYBACK)
+DELIVERY_STATUSES = tuple(dict.fromkeys(DELIVERY_STATUS.values()))
+# A delivery is listed from its first attempt on.
+LISTED_STATUSES = tuple(status for status in DELIVERY_STATUSES if status != DeliveryState.PENDING)

@@ -14,12 +14,12 @@ import orjson
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 
-from controller.errors import StoreUnavailable
-from controller.store import keys
-from controller.store.scripts import script_names, script_text
+from controller.errors import Fenced, StoreUnavailable
+from controller.store import keys, scripts
+from controller.store.states import LISTED_STATUSES, DeliveryState
 
 # A script's name, the partition's tag, its arguments.
 Step = tuple[str, str, dict[str, Any]]
@@ -53,8 +53,8 @@ class Store:
         self._client: Any = client
         self.timeout = timeout
         self.clustered = isinstance(client, RedisCluster)
-        self._texts = {name: script_text(name) for name in script_names()}
-        self._shas = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in self._texts.items()}  # noqa: S324
+        self._scripts = scripts.load()
+        self._shas = {name: hashlib.sha1(each.text.encode()).hexdigest() for name, each in self._scripts.items()}  # noqa: S324
 
     @classmethod
     def connect(cls, url: str, *, cluster: bool = False, timeout: float = 1.0, connections: int = 64) -> Store:
@@ -89,11 +89,17 @@ class Store:
         """One atomic step in partition `tag`. `None` in `args` means absent; an empty list in the reply does too.
 
         `{"refused": "store_full"}` when memory is out and the script would need more; then it did nothing.
+        Raises Fenced, and TypeError for arguments that the script does not take, or lacks.
         """
         return self.run_many([(script, tag, args)])[0]
 
     def run_many(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
-        """Many steps in one round trip; those of one partition happen in their order."""
+        """Many steps in one round trip; those of one partition happen in their order. Raises Fenced, TypeError.
+
+        Fenced says that at least one step was refused, not that none was taken.
+        """
+        for name, _, args in steps:
+            self._scripts[name].check(args)
         with self._guard():
             replies = self._call(steps)
             missing = [isinstance(reply, NoScriptError) for reply in replies]
@@ -103,13 +109,20 @@ class Store:
                 if not all(missing):
                     raise StoreUnavailable("the store was restarted meanwhile")
                 replies = self._call(steps)
-            for reply in replies:
-                if isinstance(reply, Exception) and not isinstance(reply, OutOfMemoryError):
+            for (name, _, _), reply in zip(steps, replies, strict=True):
+                if isinstance(reply, OutOfMemoryError):
+                    continue
+                if isinstance(reply, ResponseError):
+                    raise ResponseError(f"{name}: {self._scripts[name].locate(str(reply))}") from reply
+                if isinstance(reply, Exception):
                     raise reply
-        return [
+        found = [
             {"refused": "store_full"} if isinstance(reply, OutOfMemoryError) else orjson.loads(reply)
             for reply in replies
         ]
+        if any(reply.get("refused") == "fenced" for reply in found):
+            raise Fenced
+        return found
 
     # The server
 
@@ -232,10 +245,10 @@ class Store:
     def forget_webhooks(self, app_id: str) -> None:
         """What the API set of an app's endpoint, and what became of its webhooks."""
         tag = keys.partition_of(app_id)
-        kept = ("delivered", "failed")
+        kept = (DeliveryState.DELIVERED, DeliveryState.FAILED)
         forgotten = [
             keys.key(tag, "endpoint", app_id),
-            *(keys.key(tag, "deliveries", app_id, status) for status in keys.DELIVERY_LISTS),
+            *(keys.key(tag, "deliveries", app_id, status) for status in LISTED_STATUSES),
             *(keys.key(tag, "sizes", app_id, status) for status in kept),
         ]
         with self._guard():
@@ -265,8 +278,8 @@ class Store:
         return self._pipe(lambda pipe: [ask(pipe, tag) for tag in keys.TAGS])
 
     def _load_scripts(self) -> None:
-        for text in self._texts.values():
-            self._client.script_load(text)
+        for script in self._scripts.values():
+            self._client.script_load(script.text)
 
     def _call(self, steps: Sequence[Step]) -> list[Any]:
         calls = [(self._shas[name], tag, _encode(args)) for name, tag, args in steps]
@@ -274,7 +287,7 @@ class Store:
             sha, tag, text = calls[0]
             try:
                 return [self._client.evalsha(sha, 1, tag, text)]
-            except (NoScriptError, OutOfMemoryError) as error:
+            except ResponseError as error:
                 return [error]
         with self._client.pipeline(transaction=False) as pipe:
             for sha, tag, text in calls:
@@ -283,11 +296,11 @@ class Store:
             return list(pipe.execute(raise_on_error=False))
 
 
-def tell_endings(store: Store, tag: str, answer: dict[str, Any]) -> None:
-    """Go on telling what ended in a room, if a step's answer says that there is more (lib/endings.lua)."""
-    rooms = answer.pop("ending", [])
+def emit_endings(store: Store, tag: str, reply: dict[str, Any]) -> None:
+    """Go on emitting what ended in a room, if a step's reply says that there is more (lib/endings.lua)."""
+    rooms = reply.pop("ending", [])
     while rooms:
-        rooms += store.run("tell_endings", tag, {"room_id": rooms.pop()}).get("ending", [])
+        rooms += store.run("emit_endings", tag, {"room_id": rooms.pop()}).get("ending", [])
 
 
 def _node(url: str) -> ClusterNode:

@@ -181,10 +181,7 @@ class Partition:
 
     def _step(self, script: str, **args: Any) -> dict[str, Any]:
         """A step that only the partition's holder may make. Raises Fenced for any other, and StoreUnavailable."""
-        reply = self._shared.store.run(script, self.tag, {"token": self.lease.token, **args})
-        if reply.get("fenced"):  # TODO(merge): goes when Store.run raises Fenced itself
-            raise Fenced
-        return reply
+        return self._shared.store.run(script, self.tag, {"token": self.lease.token, **args})
 
     def _stored(self, results: Iterable[Result], endpoints: int) -> None:
         self.endpoints.refresh(endpoints)

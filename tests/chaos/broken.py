@@ -3,6 +3,8 @@
 `CHAOS_BREAK` names one of BREAKS. Nothing in the product knows of this.
 """
 
+from __future__ import annotations
+
 from gevent import monkey
 
 if __name__ == "__main__":
@@ -11,8 +13,11 @@ if __name__ == "__main__":
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from controller.store.scripts import Script
 
 LINKS = ("link reset", "node unreachable", "link refused")
 
@@ -82,26 +87,26 @@ BREAKS: dict[str, Break] = {
     "outbox now and then": Break(
         "a change of state without its webhook",
         LINKS,
-        lua={"local function emit(key, lane, type, data)": "local function emit(key, lane, type, data)\nif NOW % 20 == 0 then return end"},
+        lua={"  data.sequence = redis.call(": "  if NOW % 20 == 0 then return end\n  data.sequence = redis.call("},
     ),
     "outbox out of step": Break(
         "a webhook that is counted and not kept",
         LINKS,
-        lua={'local id = redis.call("XADD", keys.outbox()': 'if NOW % 20 == 0 then return end\nlocal id = redis.call("XADD", keys.outbox()'},
+        lua={'  local id = redis.call("XADD", keys.outbox()': '  if NOW % 20 == 0 then return end\n  local id = redis.call("XADD", keys.outbox()'},
     ),
     "events twice": Break(
         "an event that comes twice is told twice",
         ("link reset",),
         lua={
-            's.member_id == tostring(args.member_id) then\n  return cjson.encode({ known = true })': "false then",
-            'if has_flag(s, flag) == args.on and not confirms': "if false",
+            "if same_room and not is_joining and session.member_id == tostring(args.member_id) then": "if false then",
+            "if has_flag(session, flag) == args.on and not confirms": "if false",
         },
         patch=_events_twice,
     ),
     "jobs forgotten": Break(
         "commands whose answer is lost with the link are not reported",
         ("link half-open",),
-        lua={"  answer(command, sent[i], {": "  local _ = ({"},
+        lua={"  apply_result(command, sent[i], {": "  local _ = ({"},
     ),
     "commands twice": Break(
         "a command stays in the stream after it was taken, and is sent anew with the next link",
@@ -116,22 +121,30 @@ BREAKS: dict[str, Break] = {
 }  # fmt: skip
 
 
+def altered(broken: Break) -> dict[str, Script]:
+    """The scripts with their texts as it has them. Raises LookupError when there is no such text any more."""
+    from controller.store import scripts
+
+    known = scripts.load()
+    for old in broken.lua:
+        if not any(old in script.text for script in known.values()):
+            raise LookupError(f"no script holds {old!r}")
+    return {name: replace(script, text=_replaced(script.text, broken.lua)) for name, script in known.items()}
+
+
+def _replaced(text: str, lua: dict[str, str]) -> str:
+    for old, new in lua.items():
+        text = text.replace(old, new)
+    return text
+
+
 def install(name: str) -> None:
-    """Break this process. Raises KeyError for a name that is none, AssertionError when the code is no longer as known."""
-    from controller.store import scripts, store
+    """Break this process. Raises KeyError for a name that is none, LookupError when the code is no longer as known."""
+    from controller.store import scripts
 
     broken = BREAKS[name]
-    text_of, files = store.script_text, scripts.script_names()
-    for old in broken.lua:
-        assert any(old in text_of(file) for file in files), f"{name}: no script holds {old!r}"
-
-    def altered(file: str) -> str:
-        text = text_of(file)
-        for old, new in broken.lua.items():
-            text = text.replace(old, new)
-        return text
-
-    store.script_text = altered
+    found = altered(broken)
+    scripts.load = lambda: found
     broken.patch()
 
 

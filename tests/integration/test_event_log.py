@@ -10,7 +10,7 @@ import pytest
 from controller import commands
 from controller.commands import Command
 from controller.controller import Controller
-from controller.errors import Refused
+from controller.errors import Fenced, Refused
 from controller.limits import Limits
 from controller.registry import Node, Registry, new_app
 from controller.rooms.placement import Placement
@@ -100,7 +100,8 @@ def test_whoever_asks_too_often_does_not_fill_the_log(office: Office) -> None:
 
 def test_what_a_worker_is_refused_is_not_in_the_log(office: Office) -> None:
     office.world.tell("fence", token=2)
-    assert office.world.tell("session_ended", session_id=NOBODY, cause="X") == {"refused": "fenced"}
+    with pytest.raises(Fenced):
+        office.world.tell("session_ended", session_id=NOBODY, cause="X")
     assert office.log("refused") == []
 
 

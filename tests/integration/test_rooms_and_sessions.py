@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.errors import Fenced
 from controller.limits import QUOTAS
 from controller.sessions.flags import FLAGS
 from controller.store import keys
@@ -544,8 +545,10 @@ def test_a_later_worker_shuts_the_earlier_one_out(world: World) -> None:
     session = world.joined(room)
     world.store.run("fence", world.tag, {"node": NODE, "token": 2})
     world.webhooks()
-    assert world.tell("member_left", session_id=session, room_id=room, member_id=1) == {"refused": "fenced"}
-    assert world.tell("take", entries=[])["refused"] == "fenced"
+    with pytest.raises(Fenced):
+        world.left(session, room)
+    with pytest.raises(Fenced):
+        world.sent()
     assert world.types() == []
     assert world.room(room)["members"] == 1
 

@@ -6,9 +6,12 @@ import socket
 
 import pytest
 
-from controller.errors import StoreUnavailable
+from controller.errors import Fenced, StoreUnavailable
 from controller.registry import Node, Registry
+from controller.store import keys
+from controller.store.scripts import libraries, sources
 from controller.store.store import Store, each_host
+from tests.integration.world import NODE, World
 from tests.open_store import OpenStore
 
 
@@ -50,3 +53,58 @@ def test_a_change_that_is_refused_shows_no_password(store: Store) -> None:
         store.client.config_set("min-replicas-to-write", 0)
     assert "not enough good replicas" in str(caught.value).lower()
     assert "hidden" not in str(caught.value)
+
+
+def line_of(text: str, code: str) -> int:
+    return text[: text.index(code)].count("\n") + 1
+
+
+def test_an_error_names_the_script_and_its_line(store: Store) -> None:
+    with pytest.raises(StoreUnavailable) as caught:
+        store.run("registry", keys.REGISTRY, {"put": {"nothing of the kind": {"a": "b"}}, "gone": {}})
+    line = line_of(sources()["registry"].text, 'redis.call("HSET", TABLES[kind]')
+    assert "registry: " in str(caught.value)
+    assert f"lua/apps/registry.lua:{line}" in str(caught.value)
+    assert "user_script:" not in str(caught.value)
+
+
+def test_an_error_names_the_library_and_its_line(store: OpenStore) -> None:
+    world = World(store)
+    session = world.joined(world.create())
+    store.client.hset(keys.key(world.tag, "session", session), "state", "sideways")
+    with pytest.raises(StoreUnavailable) as caught:
+        world.tell("session_ended", session_id=session, cause="X")
+    line = line_of(libraries()["members"].text, 'local state = step("SESSION", session.state, event)')
+    assert f"lua/lib/members.lua:{line}: SESSION: no step from sideways by left" in str(caught.value)
+
+
+def test_a_step_that_a_table_lacks_changes_nothing(store: OpenStore) -> None:
+    world = World(store)
+    room, session = world.create(), world.park()
+    key = keys.key(world.tag, "session", session)
+    store.client.hset(key, "state", "leaving")
+    before = store.client.hgetall(key), store.client.keys()
+    with pytest.raises(StoreUnavailable, match="SESSION: no step from leaving by join"):
+        world.ask("join", session_id=session, room_id=room)
+    assert (store.client.hgetall(key), store.client.keys()) == before
+
+
+def test_a_step_that_is_fenced_among_others_says_so(store: OpenStore) -> None:
+    world = World(store)
+    steps = [("fence", world.tag, {"node": NODE, "token": token}) for token in (2, 1)]
+    with pytest.raises(Fenced):
+        store.run_many(steps)
+    assert store.run("fence", world.tag, {"node": NODE, "token": 2}) == {}
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        ({"app_id": "demo", "session": "s"}, "session"),
+        ({"app_id": "demo"}, "session_id"),
+        ({"app_id": "demo", "session_id": None}, "session_id"),
+    ],
+)
+def test_arguments_that_a_script_does_not_take_or_lacks(store: Store, args: dict[str, str], problem: str) -> None:
+    with pytest.raises(TypeError, match=problem):
+        store.run("get_session", keys.partition_of("demo"), args)

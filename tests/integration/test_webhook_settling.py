@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controller.errors import Fenced
 from controller.store import keys
+from controller.store.states import LISTED_STATUSES
 from tests.integration.webhook_fixtures import WEBHOOK_BYTES, Outbox
 from tests.open_store import OpenStore
 
@@ -78,9 +80,7 @@ def test_a_batch_that_is_stored_twice_counts_once(store: OpenStore, histories: l
     def settle(batch: list[dict[str, Any]]) -> None:
         for row in batch:
             row["log"] = {"app": APP, "webhook": row["id"]}
-        assert "fenced" not in store.run(
-            "delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT}
-        )
+        store.run("delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT})
 
     for turn in range(5):
         batch = []
@@ -100,7 +100,7 @@ def test_a_batch_that_is_stored_twice_counts_once(store: OpenStore, histories: l
         waiting = store.client.xrange(keys.key(TAG, "outbox"), entry, entry)
         listed = {
             status
-            for status in keys.DELIVERY_LISTS
+            for status in LISTED_STATUSES
             if store.client.zscore(keys.key(TAG, "deliveries", APP, status), entry) is not None
         }
         final = "aside" if last == "held" and "aside" in before else last
@@ -180,8 +180,8 @@ def test_another_s_lease_stores_nothing(store: OpenStore) -> None:
     (webhook,) = outbox.put(APP, ROOM)
     batch = [result(webhook.partition("-")[2], "delivered", 0)]
     before = everything(store)
-    reply = store.run("delivery_settle", TAG, {"token": token + 1, "results": batch, "failed_bytes": KEPT})
-    assert reply == {"fenced": True}
+    with pytest.raises(Fenced):
+        store.run("delivery_settle", TAG, {"token": token + 1, "results": batch, "failed_bytes": KEPT})
     assert everything(store) == before
 
 
@@ -192,7 +192,7 @@ def test_a_late_result_does_not_undo_a_redelivery(store: OpenStore, step: str) -
     (webhook,) = outbox.put(APP, ROOM)
     batch = [result(webhook.partition("-")[2], step, 0)]
     store.run("delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT})
-    args = {"app_id": APP, "cooldowns": {}, "entry": batch[0]["id"], "webhook_id": webhook}
+    args = {"app_id": APP, "command": "webhook.redeliver", "entry": batch[0]["id"], "webhook_id": webhook}
     assert store.run("redeliver", TAG, {**args, "has_url": True, "mark": "m"})["status"] == "retrying"
     # Until it is settled again, the record is all there is of it.
     assert store.client.ttl(keys.key(TAG, "delivery", batch[0]["id"])) == -1

@@ -12,7 +12,8 @@ from controller.ids import SessionIds
 from controller.limits import QUOTAS
 from controller.sessions.flags import FLAGS, Flag
 from controller.store import keys
-from controller.store.store import tell_endings
+from controller.store.scripts import arguments
+from controller.store.store import emit_endings
 from tests import webhook_data
 from tests.open_store import OpenStore
 
@@ -45,11 +46,8 @@ class World:
 
     def ask(self, script: str, **args: Any) -> dict[str, Any]:
         command = {"create_room": "create", "delete_room": "delete"}.get(script, script)
-        given = {"app_id": self.app_id, "command": command, **self.limits, **args}
-        answer = self.store.run(script, self.tag, given)
-        if not self.dies:
-            tell_endings(self.store, self.tag, answer)
-        return answer
+        common = {"app_id": self.app_id, "command": command, **self.limits}
+        return self._run(script, common, args)
 
     def create(self, name: str = "standup") -> str:
         number = next(self._numbers)
@@ -74,10 +72,7 @@ class World:
     # As the worker
 
     def tell(self, script: str, **args: Any) -> dict[str, Any]:
-        answer = self.store.run(script, self.tag, {"quotas": QUOTAS, **self.worker, **args})
-        if not self.dies:
-            tell_endings(self.store, self.tag, answer)
-        return answer
+        return self._run(script, {"quotas": QUOTAS, **self.worker}, args)
 
     def sent(self) -> list[dict[str, Any]]:
         """Takes all waiting commands, as a worker does."""
@@ -86,7 +81,7 @@ class World:
         return list(answer.get("commands", []))
 
     def answer(self, job: str, ok: bool = True, **more: Any) -> None:
-        self.tell("answered", job=job, ok=ok, **more)
+        self.tell("job_done", job=job, ok=ok, **more)
 
     def park(self, number: int = 1) -> str:
         session = IDS.of(channel(number))
@@ -120,6 +115,14 @@ class World:
             self.store.client.zadd(due, {item: 0})
         while self.tell("overdue")["more"]:
             pass
+
+    def _run(self, script: str, common: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
+        """With what the script takes of `common`."""
+        taken = {name: value for name, value in common.items() if name in arguments(script)}
+        reply = self.store.run(script, self.tag, {**taken, **args})
+        if not self.dies:
+            emit_endings(self.store, self.tag, reply)
+        return reply
 
     # What the tenant gets
 

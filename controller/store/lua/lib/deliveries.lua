@@ -1,14 +1,13 @@
 -- What becomes of webhooks once they were attempted: their records, and the lists of them by app and status.
+-- args: failed_bytes?
 
 -- How long a record is kept (s), and how many of an app and how many bytes of them at the most: the oldest go first.
--- For those that failed, the bytes are a quota of the app (args.failed_bytes).
+-- For those that failed, the bytes are a quota of the app (args.failed_bytes, by app).
 local KEPT = {
-  delivered = { seconds = 3 * 86400, count = 1000, bytes = 4194304 },
-  failed = { seconds = 30 * 86400, count = 100000 },
+  [DELIVERY.delivered] = { seconds = 3 * 86400, count = 1000, bytes = 4194304 },
+  [DELIVERY.failed] = { seconds = 30 * 86400, count = 100000 },
 }
-local TRIMMED = 3
--- The list in which a status stands.
-local LIST = { held = "retrying", aside = "retrying", delivered = "delivered", failed = "failed" }
+local MAX_TRIMMED = 3 -- dropped with each that is added, at the most: more than that are never added at a time
 
 -- The fields of an entry of the outbox, which has them as a flat list.
 local function fields_of(entry)
@@ -23,49 +22,49 @@ local function position(id)
   return ms * 1024 + math.min(number, 1023)
 end
 
--- Takes a webhook out of the list of its status. Sizes are kept beside the records, which may lapse.
-local function unlist(app, id, status)
-  redis.call("ZREM", keys.deliveries(app, LIST[status]), id)
-  if not KEPT[status] then return end
-  local size = redis.call("HGET", keys.sizes(app, status), id)
+-- Takes a webhook out of the list of its state. Sizes are kept beside the records, which may lapse.
+local function unlist(app, id, state)
+  redis.call("ZREM", keys.deliveries(app, DELIVERY_STATUS[state]), id)
+  if not KEPT[state] then return end
+  local size = redis.call("HGET", keys.sizes(app, state), id)
   if size then
-    use(app, status .. "_bytes", -size)
-    redis.call("HDEL", keys.sizes(app, status), id)
+    use(app, state .. "_bytes", -size)
+    redis.call("HDEL", keys.sizes(app, state), id)
   end
 end
 
--- Drops the oldest of a list: what is more than is kept, and what has lapsed. At most TRIMMED, more than come at a time.
-local function trim(app, status)
-  local list = keys.deliveries(app, status)
-  local most = KEPT[status].bytes or args.failed_bytes[app]
-  for _ = 1, TRIMMED do
+-- Drops the oldest of a list: what is more than is kept, and what has lapsed.
+local function trim(app, state)
+  local list = keys.deliveries(app, DELIVERY_STATUS[state])
+  local max_bytes = KEPT[state].bytes or args.failed_bytes[app]
+  for _ = 1, MAX_TRIMMED do
     local id = redis.call("ZRANGE", list, 0, 0)[1]
     if not id then return end
-    local over = redis.call("ZCARD", list) > KEPT[status].count
-      or used(app, status .. "_bytes") > most
+    local over = redis.call("ZCARD", list) > KEPT[state].count
+      or used(app, state .. "_bytes") > max_bytes
     if not over and redis.call("EXISTS", keys.delivery(id)) == 1 then return end
     redis.call("DEL", keys.delivery(id))
-    unlist(app, id, status)
+    unlist(app, id, state)
   end
 end
 
--- Puts a record where its new status belongs. `old`: the status before, or false.
-local function file(app, id, status, old)
-  if old and LIST[old] ~= LIST[status] then unlist(app, id, old) end
-  local list, kept = keys.deliveries(app, LIST[status]), KEPT[LIST[status]]
+-- Gives a record its new state, and puts it into the list where that belongs. `old`: its state before, or false.
+local function file(app, id, state, old)
+  local list, kept = keys.deliveries(app, DELIVERY_STATUS[state]), KEPT[state]
+  if old and DELIVERY_STATUS[old] ~= DELIVERY_STATUS[state] then unlist(app, id, old) end
   -- A list that has lapsed took its records with it, but not what was counted of them.
   if kept and redis.call("EXISTS", list) == 0 then
-    redis.call("DEL", keys.sizes(app, status))
-    redis.call("HDEL", keys.usage(app), status .. "_bytes")
+    redis.call("DEL", keys.sizes(app, state))
+    redis.call("HDEL", keys.usage(app), state .. "_bytes")
   end
-  redis.call("HSET", keys.delivery(id), "status", status)
+  redis.call("HSET", keys.delivery(id), "status", state)
   redis.call("ZADD", list, string.format("%.0f", position(id)), id)
   if kept then
     local size = redis.call("HSTRLEN", keys.delivery(id), "data")
-    if redis.call("HSETNX", keys.sizes(app, status), id, size) == 1 then use(app, status .. "_bytes", size) end
+    if redis.call("HSETNX", keys.sizes(app, state), id, size) == 1 then use(app, state .. "_bytes", size) end
     redis.call("EXPIRE", keys.delivery(id), kept.seconds)
     redis.call("EXPIRE", list, kept.seconds)
-    trim(app, status)
+    trim(app, state)
   end
 end
 
@@ -75,18 +74,18 @@ local function refresh_aside(app)
   if first[1] then redis.call("ZADD", keys.asides(), first[2], app) else redis.call("ZREM", keys.asides(), app) end
 end
 
--- Has a webhook that is delivered or failed tried again, from the first attempt on. False when its record has lapsed.
+-- Has a webhook that is delivered or failed tried again, from the first attempt on, unless its record has lapsed.
 local function send_again(app, id, old)
+  local state = step("DELIVERY", old, "redeliver")
   local record = keys.delivery(id)
   local attempts = redis.call("HGET", record, "attempts")
   if not attempts then
     unlist(app, id, old)
-    return false
+    return
   end
   use(app, "webhook_bytes", redis.call("HSTRLEN", record, "data") + WEBHOOK_BYTES)
   redis.call("PERSIST", record)
   redis.call("HSET", record, "earlier", attempts, "next", NOW)
-  file(app, id, "aside", old)
+  file(app, id, state, old)
   redis.call("ZADD", keys.aside(app), NOW, id)
-  return true
 end

@@ -1,56 +1,60 @@
--- How a room's operations end before their time, and how a room that was deleted goes. There may be much to tell, so it is
--- told in parts: the operations wait in `ending`, and whoever gets an answer with `ending` (room ids) runs
--- tell_endings.lua for each until there is none. Should that process die, the node's worker does so later (`due`).
+-- How a room's operations end before their time, and how a room that was deleted goes. That may take many webhooks, so
+-- they are emitted in parts: the operations wait in `ending`, and whoever gets a reply with `ending` (room ids) runs
+-- emit_endings.lua for each until there is none. If that process dies, the node's worker does so later.
+-- needs: playback
 
-local PART = 128 -- told in a step: each file counts one, and so do each 1,024 bytes of URLs
-local untold = {} -- rooms of which more is to be told
+local MAX_EMITTED = 128 -- in a step: each file counts one, and so do each 1,024 bytes of URLs
+local unfinished = {} -- rooms of which more is to be emitted
 
-local function result(fields)
-  if #untold > 0 then fields.ending = untold end
+-- The reply of a script that may have left such rooms.
+local function reply(fields)
+  if #unfinished > 0 then fields.ending = unfinished end
   return cjson.encode(fields)
 end
 
-local function forget_room(r)
-  settled(r.node, "close", r.id)
-  redis.call("SREM", keys.node_rooms(r.node), r.id)
-  redis.call("DEL", keys.room(r.id), keys.members(r.id), keys.present(r.id), keys.operations(r.id))
+local function forget_room(room)
+  confirmed(room.node, "close", room.id)
+  redis.call("SREM", keys.node_rooms(room.node), room.id)
+  redis.call("DEL", keys.room(room.id), keys.members(room.id), keys.present(room.id), keys.operations(room.id))
 end
 
--- A room that was deleted is forgotten when everybody is out and everything is told.
-local function forget_if_over(r)
-  if r.closing and redis.call("SCARD", keys.present(r.id)) == 0 and redis.call("EXISTS", keys.ending(r.id)) == 0 then
-    forget_room(r)
-  end
+-- A room that was deleted is forgotten when everybody is out and everything is emitted.
+local function forget_if_over(room)
+  local is_empty = redis.call("SCARD", keys.present(room.id)) == 0
+  if room.closing and is_empty and redis.call("EXISTS", keys.ending(room.id)) == 0 then forget_room(room) end
 end
 
-local function tell_endings(r)
-  local left = PART
+local function emit_endings(room)
+  local left = MAX_EMITTED
   while left > 0 do
-    local id = redis.call("LPOP", keys.ending(r.id))
+    local id = redis.call("LPOP", keys.ending(room.id))
     if not id then break end
-    local o = read_operation(id)
-    if o.ending == "stopped" then tell(r, "conference.play.stopped", { operation_id = id })
-    else tell_finished(r, o, o.ending) end
-    left = left - o.total - o.bytes / 1024
-    forget_operation(r.app, id, o.bytes)
+    local operation = read_operation(id)
+    if operation.ending == "stopped" then
+      emit_room(room, "conference.play.stopped", { operation_id = id })
+    else
+      emit_finished(room, operation, operation.ending)
+    end
+    left = left - operation.total - operation.bytes / 1024
+    forget_operation(room.app, id, operation.bytes)
   end
-  if redis.call("EXISTS", keys.ending(r.id)) == 1 then
-    untold[#untold + 1] = r.id
-    due(r.node, "ending", r.id)
+  if redis.call("EXISTS", keys.ending(room.id)) == 1 then
+    unfinished[#unfinished + 1] = room.id
+    expect(room.node, "ending", room.id)
   else
-    settled(r.node, "ending", r.id)
-    forget_if_over(r)
+    confirmed(room.node, "ending", room.id)
+    forget_if_over(room)
   end
 end
 
--- Ends all operations of a room, `stopped` or `interrupted`. Answers how many there were.
-local function end_operations(r, how)
-  local ids = redis.call("LRANGE", keys.operations(r.id), 0, -1)
+-- Ends all operations of a room, `stopped` or `interrupted`. Returns how many there were.
+local function end_operations(room, how)
+  local ids = redis.call("LRANGE", keys.operations(room.id), 0, -1)
   if #ids == 0 then return 0 end
+  step_playback(room, "finish", "")
   for _, id in ipairs(ids) do redis.call("HSET", keys.operation(id), "ending", how) end
-  redis.call("RPUSH", keys.ending(r.id), unpack(ids))
-  redis.call("DEL", keys.operations(r.id))
-  playback_status(r, "stopped", "")
-  tell_endings(r)
+  redis.call("RPUSH", keys.ending(room.id), unpack(ids))
+  redis.call("DEL", keys.operations(room.id))
+  emit_endings(room)
   return #ids
 end

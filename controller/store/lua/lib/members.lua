@@ -1,85 +1,94 @@
--- Who is in a room: joining -> joined -> leaving -> out. A room that was deleted (`closing`) stays until the last one is out.
+-- Who is in a room. A room that was deleted (`closing`) stays until the last one is out.
+-- needs: endings sessions
 
-local function member_data(r, s)
-  return with_flags(s, { uuid = s.id, did = s.did, caller_id = s.caller_id, member_id = tonumber(s.member_id) })
+local function member_data(session)
+  return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
+    member_id = tonumber(session.member_id) })
 end
 
--- A flag that shall change: until the node confirms it, refuses it, or the member is out.
-local function forget_pending(s, flag)
-  settled(s.node, flag.on.command, s.id)
-  clear(keys.session(s.id), s, flag.pending, flag.pending_uid, flag.pending_job)
+-- Forgets a pending change of a flag: the node has confirmed or refused it, or the member is out.
+local function forget_pending(session, flag)
+  confirmed(session.node, flag.on.command, session.id)
+  clear(keys.session(session.id), session, flag.pending, flag.pending_uid, flag.pending_job)
 end
 
 -- Why a member is out: its call has ended, or it was taken out of the room.
-local function why_left(s, cause)
-  local r = get_room(s.room)
+local function why_left(session, cause)
+  local room = get_room(session.room)
   if cause and cause ~= "" then return "hangup" end
-  if r and r.closing then return "room_destroyed" end
-  return s.state == "leaving" and "left" or "kicked"
+  if room and room.closing then return "room_destroyed" end
+  return session.state == SESSION.leaving and "left" or "kicked"
 end
 
-local function set_state(s, state, fields)
+-- Gives a session a state to which a step led, and other fields.
+local function set_state(session, state, fields)
   fields = fields or {}
   fields.state = state
-  change(keys.session(s.id), s, fields)
-  log("state", "session." .. state, { app = s.app, room = s.room, session = s.id })
+  change(keys.session(session.id), session, fields)
+  log("state", "session." .. state, { app = session.app, room = session.room, session = session.id })
 end
 
-local function command_failed(r, s, command, uid, reason)
-  local data = s and member_data(r, s) or {}
+local function step_session(session, event, fields)
+  set_state(session, step("SESSION", session.state, event), fields)
+end
+
+-- Emits that a command which was accepted came to nothing. `session`: the member it was about, if any.
+local function emit_command_failed(room, session, command, uid, reason)
+  local data = session and member_data(session) or {}
   data.command, data.command_uid, data.reason = command, uid, reason
-  tell(r, "conference.command.failed", data)
-end
-
-local function after_departure(r)
-  if redis.call("ZCARD", keys.members(r.id)) == 0 then end_operations(r, "interrupted") end
-  forget_if_over(r)
-end
-
-local function release(r, s)
-  redis.call("ZREM", keys.members(r.id), s.id)
-  redis.call("SREM", keys.present(r.id), s.id)
-  settled(s.node, "join", s.id)
-  settled(s.node, "leave", s.id)
-  for _, flag in pairs(FLAGS) do
-    forget_pending(s, flag)
-    clear(keys.session(s.id), s, flag.name)
-  end
-  clear(keys.session(s.id), s, "room", "member_id", "uid", "job")
-  set_state(s, "parked")
+  emit_room(room, "conference.command.failed", data)
 end
 
 -- The node did not change the flag, or can no longer.
-local function flag_failed(r, s, flag, reason)
-  local command, uid = s[flag.pending], s[flag.pending_uid]
+local function flag_failed(room, session, flag, reason)
+  local command, uid = session[flag.pending], session[flag.pending_uid]
   if not command then return end
-  forget_pending(s, flag)
-  command_failed(r, s, command, uid, reason)
+  forget_pending(session, flag)
+  emit_command_failed(room, session, command, uid, reason)
 end
 
--- `cause`: the hangup cause.
-local function leave(r, s, reason, cause)
-  for _, flag in pairs(FLAGS) do flag_failed(r, s, flag, "no_member") end
-  local data = member_data(r, s)
-  data.command_uid = s.state == "leaving" and s.uid or nil
+-- A session is out of its room by `event`: it is parked, and emits `type` with `data`.
+local function depart(room, session, event, type, data)
+  local state = step("SESSION", session.state, event)
+  redis.call("ZREM", keys.members(room.id), session.id)
+  redis.call("SREM", keys.present(room.id), session.id)
+  confirmed(session.node, "join", session.id)
+  confirmed(session.node, "leave", session.id)
+  for _, flag in pairs(FLAGS) do
+    forget_pending(session, flag)
+    clear(keys.session(session.id), session, flag.name)
+  end
+  clear(keys.session(session.id), session, "room", "member_id", "uid", "job")
+  set_state(session, state)
+  emit_room(room, type, data)
+  if redis.call("ZCARD", keys.members(room.id)) == 0 then end_operations(room, "interrupted") end
+  forget_if_over(room)
+end
+
+-- A member is out of its room. `cause`: the hangup cause.
+local function member_left(room, session, reason, cause)
+  for _, flag in pairs(FLAGS) do flag_failed(room, session, flag, "no_member") end
+  local data = member_data(session)
+  data.command_uid = session.state == SESSION.leaving and session.uid or nil
   data.reason, data.cause = reason, reason == "hangup" and cause or nil
-  release(r, s)
-  tell(r, "conference.member.left", data)
-  after_departure(r)
+  depart(room, session, "left", "conference.member.left", data)
 end
 
-local function join_failed(r, s, reason, cause)
-  local data = member_data(r, s)
-  data.command_uid, data.reason = s.uid, reason
+-- A session that was to join a room does not.
+local function join_failed(room, session, reason, cause)
+  local data = member_data(session)
+  data.command_uid, data.reason = session.uid, reason
   data.cause = reason == "hangup" and cause or nil
-  release(r, s)
-  tell(r, "conference.member.join_failed", data)
-  after_departure(r)
+  depart(room, session, "join_failed", "conference.member.join_failed", data)
 end
 
--- Takes a session out of the room that the store has it in, whatever the state.
-local function take_out(s, reason, cause)
-  local r = s.room and get_room(s.room)
-  if not r then return end
-  if s.state == "joining" then join_failed(r, s, reason, cause) else leave(r, s, reason, cause) end
+-- Takes a session out of the room that the store has it in, whatever its state.
+local function take_out(session, reason, cause)
+  local room = session.room and get_room(session.room)
+  if not room then return end
+  if session.state == SESSION.joining then
+    join_failed(room, session, reason, cause)
+  else
+    member_left(room, session, reason, cause)
+  end
 end

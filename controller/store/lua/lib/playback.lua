@@ -1,53 +1,60 @@
--- A room's playback. Operations wait in a list; their URLs are sent one at a time, each after the answer to the one
--- before, and queue up on the node. While `flight` (a play) or `stopping` (a stop) is unanswered nothing is sent.
+-- A room's playback. Operations wait in a list. Their URLs are sent one at a time, each after the result of the one
+-- before, and queue up on the node. While a play (`flight`) or a stop (`stopping`) is in flight, nothing is sent.
 --
--- Besides its hash an operation has two lists: `urls`, each a JSON string as the app sent it, and `node_urls`, as the node
--- gets them, where that differs. They may be long, and most steps need none or one.
+-- Besides its hash an operation has two lists: `urls`, each a JSON string as the app sent it, and `node_urls`, as the
+-- node gets them, where that differs. They may be long, and most steps need none or one.
 --
--- args URL: pending -> sent -> queued (the node has it) -> played | failed. `u<i>` holds "sent", "queued", "played" or
--- "failed:why"; `v<i>` the volume that the node was given with it.
+-- `u<i>` of an operation is the state of URL i, "failed" with the reason: "failed:why". It is absent while the URL is
+-- pending. `v<i>` is the volume that the node was given with it.
+-- needs: outbox node_commands
 
-local FINAL = { played = true, failed = true }
-
-local function url_state(o, i)
-  local state, why = string.match(o["u" .. i] or "pending", "^(%a+):?(.*)$")
+-- The state of URL `i`, and why it failed.
+local function url_state(operation, i)
+  local state, why = string.match(operation["u" .. i] or URL.pending, "^(%a+):?(.*)$")
   return state, why
 end
 
+-- Whether nothing more becomes of a URL.
+local function is_over(state) return next(STEPS.URL[state]) == nil end
+
 -- A playback that version 0.1 stored has its URLs in its hash.
-local function move_urls(id, o)
-  local urls = cjson.decode(o.urls)
+local function move_urls(id, operation)
+  local urls = cjson.decode(operation.urls)
   for _, url in ipairs(urls) do
     redis.call("RPUSH", keys.urls(id), cjson.encode(url))
   end
-  change(keys.operation(id), o, { bytes = #o.urls })
-  clear(keys.operation(id), o, "urls")
-  use(o.app, "operations", 1)
-  use(o.app, "url_bytes", o.bytes)
+  change(keys.operation(id), operation, { bytes = #operation.urls })
+  clear(keys.operation(id), operation, "urls")
+  use(operation.app, "operations", 1)
+  use(operation.app, "url_bytes", operation.bytes)
 end
 
 -- URL `i` of an operation as the node gets it.
 local function node_url(id, i)
-  return redis.call("LINDEX", keys.node_urls(id), i) or cjson.decode("[" .. redis.call("LINDEX", keys.urls(id), i) .. "]")[1]
+  local url = redis.call("LINDEX", keys.node_urls(id), i)
+  return url or cjson.decode("[" .. redis.call("LINDEX", keys.urls(id), i) .. "]")[1]
 end
 
+-- An operation, also one that is over and waits for its webhook.
 local function read_operation(id)
-  local o = get(keys.operation(id))
-  if not o then return nil end
-  if o.urls then move_urls(id, o) end
-  o.id = id
-  return o
+  local operation = get(keys.operation(id))
+  if not operation then return nil end
+  if operation.urls then move_urls(id, operation) end
+  operation.id = id
+  return operation
 end
 
--- Nil for one that is over, also if that is yet to be told.
+-- An operation that is not over.
 local function get_operation(id)
-  local o = read_operation(id)
-  return o and not o.ending and o or nil
+  local operation = read_operation(id)
+  return operation and not operation.ending and operation or nil
 end
 
-local function playback_status(r, status, operation)
-  change(keys.room(r.id), r, { status = status, operation = operation })
-  log("state", "playback." .. status, { app = r.app, room = r.id, operation = operation })
+-- A room's playback takes a step. `operation`: the id of the one that is current then, "" for none.
+local function step_playback(room, event, operation)
+  local status = step("PLAYBACK", room.status, event)
+  change(keys.room(room.id), room, { status = status, operation = operation })
+  log("state", "playback." .. status, { app = room.app, room = room.id, operation = operation })
 end
 
 local function forget_operation(app, id, bytes)
@@ -56,116 +63,126 @@ local function forget_operation(app, id, bytes)
   use(app, "url_bytes", -bytes)
 end
 
-local function remove_operation(r, o)
-  redis.call("LREM", keys.operations(r.id), 1, o.id)
-  forget_operation(r.app, o.id, o.bytes)
-  local next = redis.call("LINDEX", keys.operations(r.id), 0)
-  if next then
-    if r.operation == o.id then playback_status(r, r.status, next) end
-  elseif r.status ~= "stopped" then
-    playback_status(r, "stopped", "")
+local function remove_operation(room, operation)
+  redis.call("LREM", keys.operations(room.id), 1, operation.id)
+  forget_operation(room.app, operation.id, operation.bytes)
+  local first = redis.call("LINDEX", keys.operations(room.id), 0)
+  if not first then
+    step_playback(room, "finish", "")
+  elseif room.operation == operation.id then
+    step_playback(room, "next", first)
   end
 end
 
--- Tells the end of an operation: `interrupted`, or what its results say.
-local function tell_finished(r, o, status)
+-- Emits the end of an operation: `interrupted`, or what became of its URLs.
+local function emit_finished(room, operation, status)
   local results, played = {}, 0
-  for i, url in ipairs(redis.call("LRANGE", keys.urls(o.id), 0, -1)) do
-    local state, why = url_state(o, i - 1)
-    if state == "played" then played = played + 1 end
-    if not FINAL[state] then state, why = "failed", "interrupted" end
+  for i, url in ipairs(redis.call("LRANGE", keys.urls(operation.id), 0, -1)) do
+    local state, why = url_state(operation, i - 1)
+    if state == URL.played then played = played + 1 end
+    if not is_over(state) then state, why = step("URL", state, "fail"), "interrupted" end
     local reason = why ~= "" and ',"reason":"' .. why .. '"' or ""
     results[i] = '{"url":' .. url .. ',"status":"' .. state .. '"' .. reason .. "}"
   end
   status = status or (played == #results and "completed") or (played == 0 and "failed") or "partial"
-  tell(r, "conference.play.finished", { operation_id = o.id, status = status },
+  emit_room(room, "conference.play.finished", { operation_id = operation.id, status = status },
     '"results":[' .. table.concat(results, ",") .. "]")
 end
 
--- Gives URLs of an operation their final state: those of `places`, a list of indices, that have none yet.
-local function settle_urls(r, o, places, state)
-  local changes = {}
+-- The URLs of an operation at `places`, a list of indices, take a step to their end, `finish` or `fail` with a reason;
+-- those that are over stay as they are. With the last one the operation ends.
+local function end_urls(room, operation, places, event, why)
+  local changes, state = {}, nil
   for _, i in ipairs(places) do
-    if not FINAL[url_state(o, i)] then
-      o["u" .. i] = state
+    local before = url_state(operation, i)
+    if not is_over(before) then
+      state = step("URL", before, event)
+      operation["u" .. i] = why and state .. ":" .. why or state
       changes[#changes + 1] = "u" .. i
-      changes[#changes + 1] = state
+      changes[#changes + 1] = operation["u" .. i]
     end
   end
   if #changes == 0 then return end
-  redis.call("HSET", keys.operation(o.id), unpack(changes))
-  o.settled = redis.call("HINCRBY", keys.operation(o.id), "settled", #changes / 2)
-  log("state", "url." .. string.match(state, "^%a+"), { app = r.app, room = r.id, operation = o.id,
+  redis.call("HSET", keys.operation(operation.id), unpack(changes))
+  operation.settled = redis.call("HINCRBY", keys.operation(operation.id), "settled", #changes / 2)
+  log("state", "url." .. state, { app = room.app, room = room.id, operation = operation.id,
     index = places[1], count = #changes / 2 })
-  if tonumber(o.settled) == tonumber(o.total) then
-    tell_finished(r, o)
-    remove_operation(r, o)
+  if tonumber(operation.settled) == tonumber(operation.total) then
+    emit_finished(room, operation)
+    remove_operation(room, operation)
   end
 end
 
--- The node plays files in the order in which it got them: what was queued before URL `index` of `operation` is through.
-local function settle_before(r, operation, index)
-  for _, id in ipairs(redis.call("LRANGE", keys.operations(r.id), 0, -1)) do
-    local o, through = get_operation(id), {}
-    for i = 0, (id == operation and index or tonumber(o.next)) - 1 do
-      if url_state(o, i) == "queued" then through[#through + 1] = i end
+-- The node plays files in the order in which it got them: what was queued before URL `index` of `last` is through.
+local function end_urls_before(room, last, index)
+  for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
+    local operation, through = get_operation(id), {}
+    for i = 0, (id == last and index or tonumber(operation.next)) - 1 do
+      if url_state(operation, i) == URL.queued then through[#through + 1] = i end
     end
-    settle_urls(r, o, through, "played")
-    if id == operation then return end
+    end_urls(room, operation, through, "finish")
+    if id == last then return end
   end
 end
 
--- The URL that the node plays now, or will play next: the first that was sent and is not through. Operation, index, state.
-local function head(r)
-  for _, id in ipairs(redis.call("LRANGE", keys.operations(r.id), 0, -1)) do
-    local o = get_operation(id)
-    for i = 0, tonumber(o.next) - 1 do
-      local state = url_state(o, i)
-      if not FINAL[state] then return o, i, state end
+-- The node has taken URL `i` of an operation.
+local function url_queued(operation, i)
+  local state = step("URL", url_state(operation, i), "queue")
+  change(keys.operation(operation.id), operation, { ["u" .. i] = state })
+end
+
+-- The URL that the node plays now, or plays next: the first that was sent and is not over. Operation, index, state.
+local function head(room)
+  for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
+    local operation = get_operation(id)
+    for i = 0, tonumber(operation.next) - 1 do
+      local state = url_state(operation, i)
+      if not is_over(state) then return operation, i, state end
     end
   end
 end
 
 -- The file that the node plays now must have the room's volume, whatever it was queued with.
-local function fix_volume(r)
-  local o, i, state = head(r)
-  if state ~= "queued" or o["v" .. i] == r.volume then return end
-  change(keys.operation(o.id), o, { ["v" .. i] = r.volume })
-  send(r.node, "volume", { app = r.app, room = r.id, volume = tonumber(r.volume) })
+local function fix_volume(room)
+  local operation, i, state = head(room)
+  if state ~= URL.queued or operation["v" .. i] == room.volume then return end
+  change(keys.operation(operation.id), operation, { ["v" .. i] = room.volume })
+  send(room.node, "volume", { app = room.app, room = room.id, volume = tonumber(room.volume) })
 end
 
 -- Toggles the file that the node plays now. One that it has not got yet is toggled when it comes up. `again`: the last
 -- toggle turned out to be the wrong way.
-local function send_pause(r, again)
-  local o, _, state = head(r)
-  if state ~= "queued" then return end
-  local job = send(r.node, "pause", { app = r.app, room = r.id, operation = o.id, paused = r.status == "paused",
-    again = again })
-  change(keys.room(r.id), r, { pause_job = job })
+local function send_pause(room, again)
+  local operation, _, state = head(room)
+  if state ~= URL.queued then return end
+  local job = send(room.node, "pause", { app = room.app, room = room.id, operation = operation.id,
+    paused = room.status == PLAYBACK.paused, again = again })
+  change(keys.room(room.id), room, { pause_job = job })
 end
 
--- Sends the next URL when nothing is on its way.
-local function advance(r)
-  if r.flight or r.stopping or r.closing then return end
-  for _, id in ipairs(redis.call("LRANGE", keys.operations(r.id), 0, -1)) do
-    local next, total = unpack(redis.call("HMGET", keys.operation(id), "next", "total"))
-    local i = tonumber(next)
+-- Sends the next URL when nothing is in flight.
+local function advance(room)
+  if room.flight or room.stopping or room.closing then return end
+  for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
+    local following, total = unpack(redis.call("HMGET", keys.operation(id), "next", "total"))
+    local i = tonumber(following)
     if i < tonumber(total) then
+      local state = step("URL", URL.pending, "send")
       read_operation(id)
-      redis.call("HSET", keys.operation(id), "next", i + 1, "u" .. i, "sent", "v" .. i, r.volume)
-      local job = send(r.node, "play", { app = r.app, room = r.id, operation = id, index = i,
-        url = node_url(id, i), volume = tonumber(r.volume) })
-      change(keys.room(r.id), r, { flight = job })
+      redis.call("HSET", keys.operation(id), "next", i + 1, "u" .. i, state, "v" .. i, room.volume)
+      local job = send(room.node, "play", { app = room.app, room = room.id, operation = id, index = i,
+        url = node_url(id, i), volume = tonumber(room.volume) })
+      change(keys.room(room.id), room, { flight = job })
       return
     end
   end
 end
 
-local function send_stop(r)
-  change(keys.room(r.id), r, { stopping = send(r.node, "stop", { app = r.app, room = r.id }) })
+local function send_stop(room)
+  change(keys.room(room.id), room, { stopping = send(room.node, "stop", { app = room.app, room = room.id }) })
 end
 
 -- Stops whatever may be heard in the room. Without members nothing is.
-local function silence(r)
-  if redis.call("ZCARD", keys.members(r.id)) > 0 then send_stop(r) end
+local function stop_playback(room)
+  if redis.call("ZCARD", keys.members(room.id)) > 0 then send_stop(room) end
 end

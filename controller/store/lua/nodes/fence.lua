@@ -1,2 +1,5 @@
 -- A new worker of the node raises the fence before it does anything else.
-return cjson.encode({ fenced = fenced() })
+-- needs: node_fence
+
+if fenced() then return refusal("fenced") end
+return "{}"

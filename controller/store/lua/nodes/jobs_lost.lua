@@ -1,15 +1,18 @@
--- include: playback endings members answers
--- The connection that carried these answers is gone. What the node did was compared before; the rest counts as failed.
--- Answers for how long (ms) a play among it may still be heard, and whether there is `more` to run this for.
+-- The connection that carried these results is gone. What the node did was compared before; the rest counts as failed.
+-- Replies for how long (ms) a play among it may still be heard, and whether there is `more` to run this for.
+-- args: node
+-- needs: node_fence results
+
 local PART = 10
-if fenced() then return refuse("fenced") end
+
+if fenced() then return refusal("fenced") end
 local sent = redis.call("HSCAN", keys.sent(args.node), 0, "COUNT", PART)[2]
 local heard_ms = 0
 for i = 1, math.min(#sent, 2 * PART), 2 do
   redis.call("HDEL", keys.sent(args.node), sent[i])
-  settled(args.node, "job", sent[i])
+  confirmed(args.node, "job", sent[i])
   local command = cjson.decode(sent[i + 1])
   if command.op == "play" then heard_ms = PLAY_MS end
-  answer(command, sent[i], { ok = false, reason = "no_answer" })
+  apply_result(command, sent[i], { ok = false, reason = "no_answer" })
 end
-return result({ heard_ms = heard_ms, more = redis.call("EXISTS", keys.sent(args.node)) == 1 })
+return reply({ heard_ms = heard_ms, more = redis.call("EXISTS", keys.sent(args.node)) == 1 })

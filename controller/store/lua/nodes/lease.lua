@@ -1,6 +1,8 @@
--- Takes or renews the lease on a node (KEYS[1] is the node's tag), and says whether the node is reachable. Who has just
--- taken it does not know yet, and leaves it at what was said before.
--- args.owner, args.ttl (ms), args.up, args.live_ttl (ms), args.load, args.core_uuid. Answers { token } or { held_by }.
+-- Takes or renews the lease on a node (KEYS[1] is the node's tag), and says whether the node is reachable (`up`).
+-- Whoever has just taken it does not know yet, and leaves it at what was said before. `ttl`, `live_ttl`: ms. Replies
+-- { token } or { held_by }.
+-- args: owner ttl live_ttl up? load? core_uuid?
+
 local token, owner = string.match(redis.call("GET", keys.lease()) or "", "^(%d+) (.+)$")
 if owner and owner ~= args.owner then return cjson.encode({ held_by = owner }) end
 if not owner then token = redis.call("INCR", keys.token()) end

@@ -1,8 +1,13 @@
--- include: playback endings members answers
--- What the node should have answered or confirmed by now. Answers how many sessions and rooms there are (load), and
+-- Handles what should have had a result or a confirmation by now. Replies how many sessions and rooms there are (load),
 -- whether something waits for so long that the event about it may be lost (late), and whether there is `more` to do.
+-- args: node
+-- needs: node_fence results
+
 local PART = 10 -- of what is overdue, and of the members of a room
-if fenced() then return refuse("fenced") end
+
+if fenced() then return refusal("fenced") end
+
+-- By what was expected.
 local OVERDUE = {}
 
 function OVERDUE.job(job)
@@ -17,46 +22,46 @@ function OVERDUE.job(job)
     redis.call("XDEL", keys.commands(args.node), entry)
     raw, reason = found[2][2], "node_unreachable"
   end
-  answer(cjson.decode(raw), job, { ok = false, reason = reason })
+  apply_result(cjson.decode(raw), job, { ok = false, reason = reason })
 end
 
 function OVERDUE.join(id)
-  local s = get_session(id)
-  if s and s.state == "joining" then take_out(s, "not_confirmed") end
+  local session = get_session(id)
+  if session and session.state == SESSION.joining then take_out(session, "not_confirmed") end
 end
 
 function OVERDUE.leave(id)
-  local s = get_session(id)
-  if s and s.state == "leaving" then
-    ANSWERS.kick({ session = id, room = s.room }, s.job, { ok = false, reason = "not_confirmed" })
+  local session = get_session(id)
+  if session and session.state == SESSION.leaving then
+    RESULTS.kick({ session = id, room = session.room }, session.job, { ok = false, reason = "not_confirmed" })
   end
 end
 
 for _, flag in pairs(FLAGS) do
   OVERDUE[flag.on.command] = function(id)
-    local s = get_session(id)
-    local r = s and s.room and get_room(s.room)
-    if r then flag_failed(r, s, flag, "not_confirmed") end
+    local session = get_session(id)
+    local room = session and session.room and get_room(session.room)
+    if room then flag_failed(room, session, flag, "not_confirmed") end
   end
 end
 
 function OVERDUE.close(id)
-  local r = get_room(id)
-  if not r then return end
-  for _, session in ipairs(redis.call("SRANDMEMBER", keys.present(id), PART)) do
-    local s = get_session(session)
-    if s then take_out(s, "room_destroyed") else redis.call("SREM", keys.present(id), session) end
+  local room = get_room(id)
+  if not room then return end
+  for _, member in ipairs(redis.call("SRANDMEMBER", keys.present(id), PART)) do
+    local session = get_session(member)
+    if session then take_out(session, "room_destroyed") else redis.call("SREM", keys.present(id), member) end
   end
   if redis.call("SCARD", keys.present(id)) > 0 then
     redis.call("ZADD", keys.due(args.node), NOW, "close:" .. id)
   else
-    forget_if_over(r)
+    forget_if_over(room)
   end
 end
 
 function OVERDUE.ending(id)
-  local r = get_room(id)
-  if r then tell_endings(r) end
+  local room = get_room(id)
+  if room then emit_endings(room) end
 end
 
 local items = redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", NOW, "LIMIT", 0, PART)
@@ -65,6 +70,6 @@ for _, item in ipairs(items) do
   local kind, id = string.match(item, "^(%a+):(.+)$")
   OVERDUE[kind](id)
 end
-return result({ more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0,
+return reply({ more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0,
   late = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW + CONFIRM_MS - LATE_MS) > 0,
   load = redis.call("SCARD", keys.node_sessions(args.node)) + redis.call("SCARD", keys.node_rooms(args.node)) })

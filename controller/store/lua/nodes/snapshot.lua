@@ -1,25 +1,31 @@
--- include: playback
--- What the store has of a node in this partition, for the comparison with the node itself: a part (args.cursor, "0" at first and
--- again in the last answer) of its sessions or rooms (args.what). `head`: the file that a room plays now or next.
+-- What the store has of a node in this partition, for the comparison with the node itself: a part of its sessions or
+-- rooms (`what`). `cursor`: "0" at first, and again in the last reply. `head` of a room: the file that it plays now or
+-- next.
+-- args: node what cursor
+-- needs: node_fence playback sessions
+
 local PART = 100
-local function describe_head(r)
-  if r.operation == "" then return nil end
-  local o, i, state = head(r)
-  return o and { operation = o.id, index = i, state = state, url = node_url(o.id, i) }
+
+if fenced() then return refusal("fenced") end
+
+local function describe_head(room)
+  if room.operation == "" then return nil end
+  local operation, i, state = head(room)
+  return operation and { operation = operation.id, index = i, state = state, url = node_url(operation.id, i) }
 end
 
 local READ = {}
 
 function READ.sessions(id)
-  local s = get_session(id)
-  return s and with_flags(s, { id = id, channel = s.channel, app = s.app, room = s.room, state = s.state,
-    member_id = tonumber(s.member_id) })
+  local session = get_session(id)
+  return session and with_flags(session, { id = id, channel = session.channel, app = session.app, room = session.room,
+    state = session.state, member_id = tonumber(session.member_id) })
 end
 
 function READ.rooms(id)
-  local r = get_room(id)
-  return r and { id = id, app = r.app, closing = r.closing ~= nil, operation = r.operation, stopping = r.stopping ~= nil,
-    occupied = redis.call("ZCARD", keys.members(id)) > 0, head = describe_head(r) }
+  local room = get_room(id)
+  return room and { id = id, app = room.app, closing = room.closing ~= nil, operation = room.operation,
+    stopping = room.stopping ~= nil, occupied = redis.call("ZCARD", keys.members(id)) > 0, head = describe_head(room) }
 end
 
 local rows = {}

@@ -1,5 +1,8 @@
--- A worker takes commands (args.entries) from the stream to send them: from here on they count as sent, and are sent once.
-if fenced() then return refuse("fenced") end
+-- A worker takes commands from the stream (`entries`) to send them: from here on they count as sent, and are sent once.
+-- args: node entries
+-- needs: node_fence node_commands sessions
+
+if fenced() then return refusal("fenced") end
 local taken = {}
 for _, entry in ipairs(args.entries) do
   local found = redis.call("XRANGE", keys.commands(args.node), entry, entry)[1]
@@ -13,8 +16,8 @@ for _, entry in ipairs(args.entries) do
     log("sent", command.op, { app = command.app, room = command.room, session = command.session,
       operation = command.operation, job = job })
     command.job = job
-    local s = command.op == "join" and get_session(command.session)
-    command.channel = s and s.channel or nil
+    local session = command.op == "join" and get_session(command.session)
+    command.channel = session and session.channel or nil
     taken[#taken + 1] = command
   end
 end

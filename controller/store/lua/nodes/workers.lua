@@ -1,5 +1,7 @@
--- A worker says that it is alive and how many nodes it holds (KEYS[1] is the registry's tag), or leaves.
--- args.owner, args.held, args.ttl (ms), args.leaves. Answers { others }: how many nodes each other living worker holds.
+-- A worker says that it is alive and how many nodes it holds (`held`), or leaves. KEYS[1] is the registry's tag;
+-- `ttl`: ms. Replies { others }: how many nodes each other living worker holds.
+-- args: owner held ttl leaves?
+
 if args.leaves then
   redis.call("ZREM", keys.workers(), args.owner)
 else

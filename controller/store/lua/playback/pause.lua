@@ -1,16 +1,19 @@
--- include: access playback
-local r, no = own_room(args.room_id)
+-- Pauses a room's playback, or goes on with it.
+-- args: command room_id
+-- needs: access cooldowns quotas playback
+
+local room, no = own_room(args.room_id)
 if no then return no end
-local limit = limited("conference_control", r.id)
+local limit = limited("conference_control", room.id)
 if limit then return limit end
-if r.operation == "" then return refuse("nothing_playing") end
+if room.operation == "" then return refuse("nothing_playing") end
 local full = exceeded("webhook_bytes", 0)
 if full then return full end
 
-start_cooldown("conference_control", r.id)
-local paused = r.status ~= "paused"
-playback_status(r, paused and "paused" or "playing", r.operation)
-send_pause(r)
-log("command", args.command, { app = r.app, room = r.id, operation = r.operation })
-tell(r, "conference.play.paused", { operation_id = r.operation, paused = paused })
-return cjson.encode({ operation_id = r.operation, status = paused and "paused" or "resumed" })
+local paused = room.status ~= PLAYBACK.paused
+step_playback(room, paused and "pause" or "resume", room.operation)
+start_cooldown("conference_control", room.id)
+send_pause(room)
+log("command", args.command, { app = room.app, room = room.id, operation = room.operation })
+emit_room(room, "conference.play.paused", { operation_id = room.operation, paused = paused })
+return cjson.encode({ operation_id = room.operation, status = paused and "paused" or "resumed" })

@@ -1,20 +1,23 @@
--- include: access playable playback
--- args.urls: each a JSON string as the app sent it; args.node_urls: as the node gets them, if that differs.
+-- Plays URLs in a room, after all that plays or waits there. `urls`: each a JSON string as the app sent it;
+-- `node_urls`: as the node gets them, if that differs.
+-- args: command operation_id urls node_urls?
+-- needs: playable playback
+
 local urls = table.concat(args.urls, ",")
 local bytes = #urls
-local r, no = playable_room(bytes)
+local room, no = playable_room(bytes)
 if no then return no end
 
-start_cooldown("conf_play", r.id)
-redis.call("HSET", keys.operation(args.operation_id), "app", r.app, "room", r.id, "total", #args.urls, "bytes", bytes, "next", 0,
-  "settled", 0)
+log("command", args.command, { app = room.app, room = room.id, operation = args.operation_id })
+if room.operation == "" then step_playback(room, "play", args.operation_id) end
+start_cooldown("conf_play", room.id)
+redis.call("HSET", keys.operation(args.operation_id), "app", room.app, "room", room.id, "total", #args.urls,
+  "bytes", bytes, "next", 0, "settled", 0)
 redis.call("RPUSH", keys.urls(args.operation_id), unpack(args.urls))
 if args.node_urls then redis.call("RPUSH", keys.node_urls(args.operation_id), unpack(args.node_urls)) end
-redis.call("RPUSH", keys.operations(r.id), args.operation_id)
-use(r.app, "operations", 1)
-use(r.app, "url_bytes", bytes)
-log("command", args.command, { app = r.app, room = r.id, operation = args.operation_id })
-if r.operation == "" then playback_status(r, "playing", args.operation_id) end
-tell(r, "conference.play.started", { operation_id = args.operation_id }, '"urls":[' .. urls .. "]")
-advance(r)
+redis.call("RPUSH", keys.operations(room.id), args.operation_id)
+use(room.app, "operations", 1)
+use(room.app, "url_bytes", bytes)
+emit_room(room, "conference.play.started", { operation_id = args.operation_id }, '"urls":[' .. urls .. "]")
+advance(room)
 return cjson.encode({ operation_id = args.operation_id, status = "in_progress" })

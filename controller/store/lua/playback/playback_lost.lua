@@ -1,36 +1,39 @@
--- include: playback endings
--- Files may have ended unseen. args.playing: the URL that the node plays now, without its scheme; absent: none.
-if fenced() then return refuse("fenced") end
-local r = get_room(args.room_id)
-if not r then return cjson.encode({ unknown = true }) end
-if r.operation == "" and not r.stopping then
+-- Files may have ended unseen. `playing`: the URL that the node plays now, without its scheme; absent when it plays
+-- none.
+-- args: room_id playing?
+-- needs: node_fence playback endings
+
+if fenced() then return refusal("fenced") end
+local room = get_room(args.room_id)
+if not room then return cjson.encode({ unknown = true }) end
+if room.operation == "" and not room.stopping then
   -- A play that counts as failed was heard of by the node after all, and must not be heard now.
-  if args.playing then send_stop(r) end
+  if args.playing then send_stop(room) end
   return cjson.encode({ idle = true })
 end
 
 local queued = false
-for _, id in ipairs(redis.call("LRANGE", keys.operations(r.id), 0, -1)) do
-  local o = get_operation(id)
-  for i = 0, tonumber(o.next) - 1 do
-    local state = url_state(o, i)
-    queued = queued or state == "queued"
-    if not FINAL[state] and args.playing and string.gsub(node_url(id, i), "^%a+://", "") == args.playing then
-      if state == "sent" then
-        change(keys.operation(id), o, { ["u" .. i] = "queued" })
-        clear(keys.room(r.id), r, "flight")
+for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
+  local operation = get_operation(id)
+  for i = 0, tonumber(operation.next) - 1 do
+    local state = url_state(operation, i)
+    queued = queued or state == URL.queued
+    if not is_over(state) and args.playing and string.gsub(node_url(id, i), "^%a+://", "") == args.playing then
+      if state == URL.sent then
+        url_queued(operation, i)
+        clear(keys.room(room.id), room, "flight")
       end
-      settle_before(r, id, i)
-      -- Nobody else does: the answer that would is lost, or comes too late to count.
-      advance(r)
+      end_urls_before(room, id, i)
+      -- Nobody else does: the result that would is lost, or comes too late to count.
+      advance(room)
       return cjson.encode({ goes_on = true })
     end
   end
 end
--- What was only sent, or not even that, is settled with the lost jobs.
-if not queued and not r.stopping then return cjson.encode({ waits = true }) end
+-- What was only sent, or not even that, ends with the lost jobs.
+if not queued and not room.stopping then return cjson.encode({ waits = true }) end
 
-clear(keys.room(r.id), r, "flight", "stopping")
-end_operations(r, "interrupted")
-silence(r)
-return result({ interrupted = true })
+clear(keys.room(room.id), room, "flight", "stopping")
+end_operations(room, "interrupted")
+stop_playback(room)
+return reply({ interrupted = true })

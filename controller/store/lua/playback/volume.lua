@@ -1,14 +1,17 @@
--- include: access playback
-local r, no = own_room(args.room_id)
+-- Sets the volume of a room's playback, of what plays and what follows.
+-- args: command room_id volume
+-- needs: access cooldowns quotas playback
+
+local room, no = own_room(args.room_id)
 if no then return no end
-local limit = limited("conference_control", r.id)
+local limit = limited("conference_control", room.id)
 if limit then return limit end
 local full = exceeded("webhook_bytes", 0)
 if full then return full end
 
-start_cooldown("conference_control", r.id)
-change(keys.room(r.id), r, { volume = args.volume })
-log("command", args.command, { app = r.app, room = r.id, operation = r.operation, volume = args.volume })
-fix_volume(r)
-tell(r, "conference.play.volume_changed", { operation_id = r.operation, volume = args.volume })
-return cjson.encode({ operation_id = r.operation, status = "volume_changed", volume = args.volume })
+start_cooldown("conference_control", room.id)
+change(keys.room(room.id), room, { volume = args.volume })
+log("command", args.command, { app = room.app, room = room.id, operation = room.operation, volume = args.volume })
+fix_volume(room)
+emit_room(room, "conference.play.volume_changed", { operation_id = room.operation, volume = args.volume })
+return cjson.encode({ operation_id = room.operation, status = "volume_changed", volume = args.volume })

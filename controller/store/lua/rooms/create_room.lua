@@ -1,16 +1,19 @@
--- include: access
+-- Creates a room on a node, none if there is no node to choose.
+-- args: app_id command name room_id? node?
+-- needs: quotas outbox
+
 local taken = redis.call("HGET", keys.names(args.app_id), args.name)
 if taken then return refuse("name_taken", { room_id = taken }) end
 local full = exceeded("rooms", 1) or exceeded("webhook_bytes", 0)
 if full then return full end
 if not args.node then return refuse("no_node") end
 
-local r = { id = args.room_id, app = args.app_id }
-redis.call("HSET", keys.room(r.id), "app", args.app_id, "node", args.node, "name", args.name, "created_at", math.floor(NOW / 1000),
-  "seq", 0, "volume", 0, "status", "stopped", "operation", "")
-redis.call("HSET", keys.names(args.app_id), args.name, r.id)
-redis.call("ZADD", keys.rooms(args.app_id), redis.call("INCR", keys.order()), r.id)
-redis.call("SADD", keys.node_rooms(args.node), r.id)
-log("command", args.command, { app = args.app_id, room = r.id })
-tell(r, "conference.created", { name = args.name })
-return cjson.encode({ room_id = r.id })
+local room = { id = args.room_id, app = args.app_id }
+redis.call("HSET", keys.room(room.id), "app", args.app_id, "node", args.node, "name", args.name,
+  "created_at", math.floor(NOW / 1000), "seq", 0, "volume", 0, "status", PLAYBACK.stopped, "operation", "")
+redis.call("HSET", keys.names(args.app_id), args.name, room.id)
+redis.call("ZADD", keys.rooms(args.app_id), redis.call("INCR", keys.order()), room.id)
+redis.call("SADD", keys.node_rooms(args.node), room.id)
+log("command", args.command, { app = args.app_id, room = room.id })
+emit_room(room, "conference.created", { name = args.name })
+return cjson.encode({ room_id = room.id })

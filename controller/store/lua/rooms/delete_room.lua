@@ -1,16 +1,21 @@
--- include: access playback endings
-local r, no = own_room(args.room_id)
+-- Deletes a room. Members are kicked; the room stays, `closing`, until the last one is out.
+-- args: app_id command room_id
+-- needs: access endings
+
+local room, no = own_room(args.room_id)
 if no then return no end
 
-log("command", args.command, { app = args.app_id, room = r.id })
-redis.call("HDEL", keys.names(r.app), r.name)
-redis.call("ZREM", keys.rooms(r.app), r.id)
-change(keys.room(r.id), r, { closing = 1 })
-tell(r, "conference.destroyed", { name = r.name })
-if redis.call("SCARD", keys.present(r.id)) > 0 then
-  for _, op in ipairs({ "stop", "stop_recording", "kick_all" }) do send(r.node, op, { app = r.app, room = r.id }) end
-  due(r.node, "close", r.id)
+log("command", args.command, { app = args.app_id, room = room.id })
+redis.call("HDEL", keys.names(room.app), room.name)
+redis.call("ZREM", keys.rooms(room.app), room.id)
+change(keys.room(room.id), room, { closing = 1 })
+emit_room(room, "conference.destroyed", { name = room.name })
+if redis.call("SCARD", keys.present(room.id)) > 0 then
+  send(room.node, "stop", { app = room.app, room = room.id })
+  send(room.node, "stop_recording", { app = room.app, room = room.id })
+  send(room.node, "kick_all", { app = room.app, room = room.id })
+  expect(room.node, "close", room.id)
 end
-end_operations(r, "interrupted")
-forget_if_over(r)
-return result({ room_id = r.id })
+end_operations(room, "interrupted")
+forget_if_over(room)
+return reply({ room_id = room.id })

@@ -1,14 +1,16 @@
--- include: access
-local r, no = own_room(args.room_id)
+-- A room of the app. The URLs of its operations are read one by one afterwards: there may be many.
+-- args: room_id
+-- needs: access
+
+local room, no = own_room(args.room_id)
 if no then return no end
--- Their URLs are read one by one afterwards: there may be many.
-local operations = redis.call("LRANGE", keys.operations(r.id), 0, -1)
+local operations = redis.call("LRANGE", keys.operations(room.id), 0, -1)
 return cjson.encode({
-  room_id = r.id,
-  name = r.name,
-  created_at = tonumber(r.created_at),
-  members = redis.call("ZCARD", keys.members(r.id)),
-  playback_status = r.status,
-  playback_volume = tonumber(r.volume),
+  room_id = room.id,
+  name = room.name,
+  created_at = tonumber(room.created_at),
+  members = redis.call("ZCARD", keys.members(room.id)),
+  playback_status = room.status,
+  playback_volume = tonumber(room.volume),
   operations = #operations > 0 and operations or nil,
 })

@@ -1,7 +1,10 @@
--- include: access
-local r, no = own_room(args.room_id)
+-- Members of a room, in the order in which they joined.
+-- args: room_id
+-- needs: access pages sessions
+
+local room, no = own_room(args.room_id)
 if no then return no end
-return page(keys.members(r.id), function(id)
-  local s = get_session(id)
-  return s and with_flags(s, { session_id = id, did = s.did, caller_id = s.caller_id })
+return page(keys.members(room.id), function(id)
+  local session = get_session(id)
+  return session and with_flags(session, { session_id = id, did = session.did, caller_id = session.caller_id })
 end)

@@ -1,8 +1,11 @@
--- include: access
--- Rooms of the app: all, or the one that is named args.name.
+-- Rooms of the app: all, or the one that has a name.
+-- args: app_id name?
+-- needs: pages
+
 local function describe_room(id)
-  local r = redis.call("HMGET", keys.room(id), "name", "created_at")
-  return { room_id = id, name = r[1], created_at = tonumber(r[2]), members = redis.call("ZCARD", keys.members(id)) }
+  local name, created_at = unpack(redis.call("HMGET", keys.room(id), "name", "created_at"))
+  return { room_id = id, name = name, created_at = tonumber(created_at),
+    members = redis.call("ZCARD", keys.members(id)) }
 end
 
 if not args.name then return page(keys.rooms(args.app_id), describe_room) end

@@ -1,20 +1,23 @@
--- include: playback endings members
--- The node has turned a flag of a member (args.flag) on or off (args.on). It repeats itself for one that was so already.
-if fenced() then return refuse("fenced") end
-local s = get_session(args.session_id)
-local r = s and s.room == args.room_id and s.member_id == tostring(args.member_id) and get_room(s.room)
-if not r then return cjson.encode({ unknown = true }) end
+-- The node has turned a flag of a member on or off. It repeats itself for one that was so already.
+-- args: session_id room_id member_id flag on
+-- needs: node_fence members
+
+if fenced() then return refusal("fenced") end
+local session = get_session(args.session_id)
+local is_member = session and session.room == args.room_id and session.member_id == tostring(args.member_id)
+local room = is_member and get_room(session.room)
+if not room then return cjson.encode({ unknown = true }) end
 local flag = FLAGS[args.flag]
 local changed_to = args.on and flag.on or flag.off
-log("event", changed_to.action, { app = s.app, room = r.id, session = s.id })
-local confirms = s[flag.pending] == changed_to.command
-if has_flag(s, flag) == args.on and not confirms then return cjson.encode({ known = true }) end
+log("event", changed_to.action, { app = session.app, room = room.id, session = session.id })
+local confirms = session[flag.pending] == changed_to.command
+if has_flag(session, flag) == args.on and not confirms then return cjson.encode({ known = true }) end
 
-change(keys.session(s.id), s, { [flag.name] = args.on and 1 or 0 })
-local data = member_data(r, s)
+change(keys.session(session.id), session, { [flag.name] = args.on and 1 or 0 })
+local data = member_data(session)
 if confirms then
-  data.command_uid = s[flag.pending_uid]
-  forget_pending(s, flag)
+  data.command_uid = session[flag.pending_uid]
+  forget_pending(session, flag)
 end
-tell(r, "conference.member." .. changed_to.done, data)
+emit_room(room, changed_to.webhook, data)
 return cjson.encode({ changed = true })

@@ -1,8 +1,10 @@
--- include: access playback endings members
-local s, instead = own_member("conference")
+-- Takes a session out of its room. The node confirms it with del-member.
+-- args: command_uid?
+-- needs: session_commands members
+
+local session, instead = own_member("conference")
 if instead then return instead end
 
-local job = send(s.node, "kick", { app = s.app, room = s.room, session = s.id, member_id = tonumber(s.member_id) })
-set_state(s, "leaving", { job = job, uid = args.command_uid })
-due(s.node, "leave", s.id)
-return accept("conference", s, { status = "leaving", room_id = s.room })
+step_session(session, "leave", { uid = args.command_uid })
+change(keys.session(session.id), session, { job = send_about(session, "kick", "leave") })
+return accept("conference", session, "leaving")

@@ -1,29 +1,36 @@
--- include: playback endings members
-if fenced() then return refuse("fenced") end
-local s = get_session(args.session_id)
-if not s then return cjson.encode({ unknown = true }) end
-local r = get_room(args.room_id)
-log("event", "add-member", { app = s.app, room = args.room_id, session = s.id, member_id = args.member_id })
-if s.room == args.room_id and s.state ~= "joining" and s.member_id == tostring(args.member_id) then
+-- The node says that a session is in a room, by a command or by its operator's hand. `flags`: those that are on.
+-- args: node session_id room_id member_id flags
+-- needs: node_fence members
+
+if fenced() then return refusal("fenced") end
+local session = get_session(args.session_id)
+if not session then return cjson.encode({ unknown = true }) end
+local room = get_room(args.room_id)
+log("event", "add-member", { app = session.app, room = args.room_id, session = session.id, member_id = args.member_id })
+local same_room = session.room == args.room_id
+local is_joining = session.state == SESSION.joining
+if same_room and not is_joining and session.member_id == tostring(args.member_id) then
   return cjson.encode({ known = true })
 end
-if s.room and (s.room ~= args.room_id or s.state ~= "joining") then take_out(s, "kicked") end
-if not r or r.closing or r.app ~= s.app then
+if session.room and (not same_room or not is_joining) then take_out(session, "kicked") end
+if not room or room.closing or room.app ~= session.app then
   -- Too late, or not its own room: out again, whoever put it there.
-  if r and s.room then join_failed(r, s, "room_destroyed") end
-  send(args.node, "kick", { app = s.app, room = args.room_id, session = s.id, member_id = args.member_id })
-  return result({ stray = true })
+  if room and session.room then join_failed(room, session, "room_destroyed") end
+  send(args.node, "kick",
+    { app = session.app, room = args.room_id, session = session.id, member_id = args.member_id })
+  return reply({ stray = true })
 end
-local uid = s.uid
-settled(s.node, "join", s.id)
-redis.call("SADD", keys.present(r.id), s.id)
-redis.call("ZADD", keys.members(r.id), redis.call("HINCRBY", keys.room(r.id), "members_seen", 1), s.id)
-clear(keys.session(s.id), s, "uid", "job")
-local fields = { room = r.id, member_id = args.member_id }
+local state = step("SESSION", session.state, "joined")
+local uid = session.uid
+confirmed(session.node, "join", session.id)
+redis.call("SADD", keys.present(room.id), session.id)
+redis.call("ZADD", keys.members(room.id), redis.call("HINCRBY", keys.room(room.id), "members_seen", 1), session.id)
+clear(keys.session(session.id), session, "uid", "job")
+local fields = { room = room.id, member_id = args.member_id }
 for name in pairs(FLAGS) do fields[name] = 0 end
 for _, name in ipairs(args.flags) do fields[name] = 1 end
-set_state(s, "joined", fields)
-local data = member_data(r, s)
+set_state(session, state, fields)
+local data = member_data(session)
 data.command_uid = uid
-tell(r, "conference.member.joined", data)
-return result({ joined = true })
+emit_room(room, "conference.member.joined", data)
+return reply({ joined = true })

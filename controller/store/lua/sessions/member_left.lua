@@ -1,9 +1,13 @@
--- include: playback endings members
-if fenced() then return refuse("fenced") end
-local s = get_session(args.session_id)
-if not s then return cjson.encode({ unknown = true }) end
-log("event", "del-member", { app = s.app, room = args.room_id, session = s.id, member_id = args.member_id })
+-- The node says that a member is out of its room. `cause`: the hangup cause if the call has ended, else empty.
+-- args: session_id room_id member_id cause?
+-- needs: node_fence members
+
+if fenced() then return refusal("fenced") end
+local session = get_session(args.session_id)
+if not session then return cjson.encode({ unknown = true }) end
+log("event", "del-member", { app = session.app, room = args.room_id, session = session.id, member_id = args.member_id })
 -- The end of another membership than the one that the store has changes nothing.
-if s.room ~= args.room_id or s.member_id ~= tostring(args.member_id) then return cjson.encode({ known = true }) end
-take_out(s, why_left(s, args.cause), args.cause)
-return result({ left = true })
+local is_member = session.room == args.room_id and session.member_id == tostring(args.member_id)
+if not is_member then return cjson.encode({ known = true }) end
+take_out(session, why_left(session, args.cause), args.cause)
+return reply({ left = true })

@@ -1,12 +1,19 @@
--- include: playback endings members
-if fenced() then return refuse("fenced") end
-local s = get_session(args.session_id)
-if not s then return cjson.encode({ unknown = true }) end
-log("event", "hangup", { app = s.app, session = s.id, cause = args.cause })
-take_out(s, args.node_lost and "node_lost" or "hangup", args.cause)
-tell_session(s, "session.ended", { cause = args.cause, duration = math.floor(NOW / 1000) - tonumber(s.started_at) })
-redis.call("ZREM", keys.sessions(s.app), s.id)
-redis.call("SREM", keys.node_sessions(s.node), s.id)
-redis.call("DEL", keys.session(s.id))
-redis.call("SET", keys.ended(s.id), 1, "EX", 600)
-return result({ ended = true })
+-- A call has ended. `cause`: the hangup cause; `node_lost`: its node has restarted since.
+-- args: session_id cause node_lost?
+-- needs: node_fence members
+
+local ENDED_SECONDS = 600 -- for which a late event cannot start it again
+
+if fenced() then return refusal("fenced") end
+local session = get_session(args.session_id)
+if not session then return cjson.encode({ unknown = true }) end
+log("event", "hangup", { app = session.app, session = session.id, cause = args.cause })
+take_out(session, args.node_lost and "node_lost" or "hangup", args.cause)
+session.state = step("SESSION", session.state, "ended")
+emit_session(session, "session.ended",
+  { cause = args.cause, duration = math.floor(NOW / 1000) - tonumber(session.started_at) })
+redis.call("ZREM", keys.sessions(session.app), session.id)
+redis.call("SREM", keys.node_sessions(session.node), session.id)
+redis.call("DEL", keys.session(session.id))
+redis.call("SET", keys.ended(session.id), 1, "EX", ENDED_SECONDS)
+return reply({ ended = true })

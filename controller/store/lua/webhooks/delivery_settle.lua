@@ -1,84 +1,88 @@
--- include: deliveries
--- Stores what became of attempts (args.results), each with its line in the event log, unless another dispatcher holds the
--- partition by now (args.token). args.failed_bytes: by app, how much of its failed webhooks is kept. A result: id (outbox
--- entry), app, n (attempts so far), step, delay (ms, to the next attempt), attempt (JSON for the record; absent when there
--- was none), log (what the line says), and about the endpoint mark (of whom this is said), fault (why it failed), disable
--- (why no more is to be sent). Running it twice changes nothing.
---   skipped: the webhook is gone.   held: it stays in the outbox, and will be tried again.   aside: it leaves the outbox
---   for the app's `aside`.          delivered, failed: it leaves both, and its record stays for a while.
+-- Stores what became of attempts (`results`), each with its line in the event log. Running it twice changes nothing.
+-- `failed_bytes`: by app, how much of its failed webhooks is kept.
+--
+-- A result: id (outbox entry), app, type, n (attempts so far), step (its event in the table of deliveries), delay (ms,
+-- to the next attempt), attempt (JSON for the record; absent when there was none), log (what the line says), and about
+-- the endpoint mark (of which URL this is said), fault (why it failed), disable (why no more is to be sent).
+--   skipped: the webhook is gone.
+--   held: it stays in the outbox, and will be tried again.
+--   aside: it leaves the outbox for the app's `aside`.
+--   delivered, failed: it leaves both, and its record stays for a while.
+-- args: results failed_bytes
+-- needs: dispatcher_fence deliveries
+
 local ATTEMPTS = 20 -- kept in a record
 local FAILING_MS = 5 * 86400000 -- after which an endpoint without a single success is disabled
 local FAILING = "it has failed for 5 days"
 
-if redis.call("HGET", keys.dispatcher(), "token") ~= string.format("%.0f", args.token) then
-  return cjson.encode({ fenced = true })
+if fenced() then return refusal("fenced") end
+
+local function forget(result, old)
+  redis.call("DEL", keys.delivery(result.id))
+  redis.call("HDEL", keys.held(), result.id)
+  redis.call("ZREM", keys.aside(result.app), result.id)
+  unlist(result.app, result.id, old)
 end
 
-local function forget(r, old)
-  redis.call("DEL", keys.delivery(r.id))
-  redis.call("HDEL", keys.held(), r.id)
-  redis.call("ZREM", keys.aside(r.app), r.id)
-  unlist(r.app, r.id, old)
-end
-
-local function keep(r, record, old, entry)
-  if r.attempt then
-    redis.call("HSET", record, "a" .. r.n, r.attempt)
-    if r.n > ATTEMPTS then redis.call("HDEL", record, "a" .. (r.n - ATTEMPTS)) end
+local function keep(result, record, state, old, entry)
+  if result.attempt then
+    redis.call("HSET", record, "a" .. result.n, result.attempt)
+    if result.n > ATTEMPTS then redis.call("HDEL", record, "a" .. (result.n - ATTEMPTS)) end
   end
-  redis.call("HSET", record, "attempts", r.n, "next", NOW + r.delay)
+  redis.call("HSET", record, "attempts", result.n, "next", NOW + result.delay)
   -- What leaves the outbox goes into the record, which from then on is all there is of the webhook.
-  if entry and r.step ~= "held" then redis.call("HSET", record, unpack(entry[2])) end
-  file(r.app, r.id, r.step, old)
+  if entry and state ~= DELIVERY.held then redis.call("HSET", record, unpack(entry[2])) end
+  file(result.app, result.id, state, old)
 end
 
--- False when the result is known already, or is about a webhook that is settled.
-local function settle(r)
-  local record = keys.delivery(r.id)
-  local stored = redis.call("HMGET", record, "status", "attempts")
-  local old, entry = stored[1], redis.call("XRANGE", keys.outbox(), r.id, r.id)[1]
-  if not entry and old ~= "aside" then return false end
-  if r.attempt and old and tonumber(stored[2]) >= r.n then return false end
-  if r.step ~= "held" and r.step ~= "aside" then
+-- Returns the state that a webhook is in now; nil when the result is known already, or its webhook is done with.
+local function store(result)
+  local record = keys.delivery(result.id)
+  local old, attempts = unpack(redis.call("HMGET", record, "status", "attempts"))
+  local entry = redis.call("XRANGE", keys.outbox(), result.id, result.id)[1]
+  if not entry and old ~= DELIVERY.aside then return nil end
+  if result.attempt and old and tonumber(attempts) >= result.n then return nil end
+  local state = step("DELIVERY", old or DELIVERY.pending, result.step)
+  if state ~= DELIVERY.held and state ~= DELIVERY.aside then
     local size = entry and #(fields_of(entry).data or "") or redis.call("HSTRLEN", record, "data")
-    use(r.app, "webhook_bytes", -size - WEBHOOK_BYTES)
+    use(result.app, "webhook_bytes", -size - WEBHOOK_BYTES)
   end
-  if r.step == "skipped" then
-    if old then forget(r, old) end
-  else
-    keep(r, record, old, entry)
+  if state ~= DELIVERY.skipped then
+    keep(result, record, state, old, entry)
+  elseif old then
+    forget(result, old)
   end
-  if r.step == "held" then
-    redis.call("HSET", keys.held(), r.id, string.format("%d %.0f", r.n, NOW + r.delay))
-    return true
+  if state == DELIVERY.held then
+    redis.call("HSET", keys.held(), result.id, string.format("%d %.0f", result.n, NOW + result.delay))
+    return state
   end
-  if entry then redis.call("XDEL", keys.outbox(), r.id) end
-  if old == "held" then redis.call("HDEL", keys.held(), r.id) end
-  if r.step == "aside" then
-    redis.call("ZADD", keys.aside(r.app), NOW + r.delay, r.id)
-  elseif old == "aside" then
-    redis.call("ZREM", keys.aside(r.app), r.id)
+  if entry then redis.call("XDEL", keys.outbox(), result.id) end
+  if old == DELIVERY.held then redis.call("HDEL", keys.held(), result.id) end
+  if state == DELIVERY.aside then
+    redis.call("ZADD", keys.aside(result.app), NOW + result.delay, result.id)
+  elseif old == DELIVERY.aside then
+    redis.call("ZREM", keys.aside(result.app), result.id)
   end
-  return true
+  return state
 end
 
 -- How an endpoint does, from all that was tried of it: whether any was delivered, else why not.
 local function judge(app, found)
   local key = keys.endpoint(app)
-  local e = redis.call("HMGET", key, "mark", "failing_since", "disabled_at")
-  local known = e[1] == found.mark
-  if not known and (found.fault or e[2] or e[3]) then
+  local mark, failing_since, disabled_at = unpack(redis.call("HMGET", key, "mark", "failing_since", "disabled_at"))
+  local known = mark == found.mark
+  if not known and (found.fault or failing_since or disabled_at) then
     redis.call("HDEL", key, "failing_since", "disabled_at", "reason")
     redis.call("HSET", key, "mark", found.mark)
   end
-  local since = known and e[2] and tonumber(e[2])
+  local since = known and failing_since and tonumber(failing_since)
   if found.delivered then
     if since then redis.call("HDEL", key, "failing_since", "reason") end
   elseif found.fault then
     redis.call("HSET", key, "failing_since", since or NOW, "reason", found.fault)
   end
   local why = found.disable or (not found.delivered and since and NOW - since >= FAILING_MS and FAILING)
-  if why and not (known and e[3]) then
+  if why and not (known and disabled_at) then
     redis.call("HSET", key, "disabled_at", NOW, "reason", why)
     redis.call("INCR", keys.endpoints())
     log("state", "webhook.endpoint.disabled", { app = app, reason = why })
@@ -86,23 +90,24 @@ local function judge(app, found)
 end
 
 local apps, endpoints = {}, {}
-for _, r in ipairs(args.results) do
-  if settle(r) then
-    if r.delay > 0 then r.log.next_at = NOW + r.delay end
-    log("delivery", r.type, r.log)
-    if r.mark then
-      local found = endpoints[r.app]
+for _, result in ipairs(args.results) do
+  local state = store(result)
+  if state then
+    if result.delay > 0 then result.log.next_at = NOW + result.delay end
+    log("delivery", result.type, result.log)
+    if result.mark then
+      local found = endpoints[result.app]
       -- A later mark is about a newer URL.
-      if not found or found.mark ~= r.mark then
-        found = { mark = r.mark }
-        endpoints[r.app] = found
+      if not found or found.mark ~= result.mark then
+        found = { mark = result.mark }
+        endpoints[result.app] = found
       end
-      found.delivered = found.delivered or r.step == "delivered"
-      found.fault = r.fault or found.fault
-      found.disable = r.disable or found.disable
+      found.delivered = found.delivered or state == DELIVERY.delivered
+      found.fault = result.fault or found.fault
+      found.disable = result.disable or found.disable
     end
   end
-  if r.step ~= "delivered" or r.n > 1 then apps[r.app] = true end
+  if result.step ~= DELIVERY.delivered or result.n > 1 then apps[result.app] = true end
 end
 for app in pairs(apps) do refresh_aside(app) end
 for app, found in pairs(endpoints) do judge(app, found) end

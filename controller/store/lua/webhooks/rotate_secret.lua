@@ -1,10 +1,14 @@
--- Makes args.secret the one to sign with, for as long as the configured one (args.configured, and args.secret_base for it) stays
+-- Makes `secret` the one to sign with, for as long as the configured one (`configured`, and `secret_base` for it) stays
 -- what it is. The one before it signs too, for BOTH_MS.
+-- args: command app_id secret secret_base configured
+
 local BOTH_MS = 86400000
+
 local key = keys.endpoint(args.app_id)
-local set = redis.call("HMGET", key, "secret", "secret_base")
-local before = set[2] == args.secret_base and set[1] or args.configured
-redis.call("HSET", key, "secret", args.secret, "secret_base", args.secret_base, "old_secret", before, "old_until", NOW + BOTH_MS)
+local own, base = unpack(redis.call("HMGET", key, "secret", "secret_base"))
+local before = base == args.secret_base and own or args.configured
+redis.call("HSET", key, "secret", args.secret, "secret_base", args.secret_base,
+  "old_secret", before, "old_until", NOW + BOTH_MS)
 redis.call("INCR", keys.endpoints())
 log("command", args.command, { app = args.app_id })
 return cjson.encode({ old_until = NOW + BOTH_MS })

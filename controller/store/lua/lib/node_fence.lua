@@ -1,0 +1,10 @@
+-- What a step of a node's worker begins with: whether the worker still holds the node.
+-- args: node token
+
+-- True when a later worker holds the node: what this one saw or wants no longer counts.
+local function fenced()
+  local highest = tonumber(redis.call("GET", keys.fence(args.node)) or 0)
+  if args.token < highest then return true end
+  if args.token > highest then redis.call("SET", keys.fence(args.node), args.token) end
+  return false
+end

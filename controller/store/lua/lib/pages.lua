@@ -1,0 +1,18 @@
+-- How long lists are read.
+-- args: after limit
+
+-- One page of a sorted set whose scores only grow: positions stay, so a page neither repeats nor skips an entry.
+-- `describe` returns nil for what does not belong. At most `scan` are looked at: the page may then be short, or empty,
+-- and yet not the last.
+local function page(key, describe, scan)
+  scan = scan or args.limit
+  local found = redis.call("ZRANGEBYSCORE", key, "(" .. args.after, "+inf", "WITHSCORES", "LIMIT", 0, scan + 1)
+  local rows, cursor = {}, 0
+  for i = 1, math.min(#found, scan * 2), 2 do
+    local row = describe(found[i])
+    if row then rows[#rows + 1] = row end
+    cursor = i + 2 < #found and tonumber(found[i + 1]) or 0
+    if #rows == args.limit then break end
+  end
+  return cjson.encode({ rows = #rows > 0 and rows or nil, cursor = cursor })
+end

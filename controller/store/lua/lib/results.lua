@@ -1,0 +1,115 @@
+-- What the result of a command means for the session or room that it was about.
+--
+-- `command` is as it was sent. `result` is { ok, reason, text, paused }. The reason is no_members (the node has no such
+-- conference), no_member, hangup, unplayable, not_playing, refused (`text` is what the node said), node_unreachable (it
+-- never got the command), no_answer (whether it did anything is not known) or not_confirmed (it said that it would, and
+-- did not).
+-- needs: members playback
+
+-- By the command's op.
+local RESULTS = {}
+
+-- The room and session that a command was about, while `field` of the session says that it waits for this very job.
+local function waiting(command, field, job)
+  local session = get_session(command.session)
+  local room = session and session.room == command.room and get_room(command.room)
+  if room and session[field] == job then return room, session end
+end
+
+function RESULTS.join(command, job, result)
+  local room, session = waiting(command, "job", job)
+  if room and session.state == SESSION.joining and not result.ok then join_failed(room, session, result.reason) end
+end
+
+function RESULTS.kick(command, job, result)
+  local room, session = waiting(command, "job", job)
+  if not room or result.ok or session.state ~= SESSION.leaving then return end
+  if result.reason == "no_members" or result.reason == "no_member" then return member_left(room, session, "left") end
+  confirmed(session.node, "leave", session.id)
+  local uid = session.uid
+  step_session(session, "leave_failed")
+  clear(keys.session(session.id), session, "uid", "job")
+  emit_command_failed(room, session, "leave", uid, result.reason)
+end
+
+for _, flag in pairs(FLAGS) do
+  local function changed(command, job, result)
+    local room, session = waiting(command, flag.pending_job, job)
+    if room and not result.ok then flag_failed(room, session, flag, result.reason) end
+  end
+  RESULTS[flag.on.command], RESULTS[flag.off.command] = changed, changed
+end
+
+function RESULTS.play(command, job, result)
+  local room = get_room(command.room)
+  if not room or room.flight ~= job then return end
+  clear(keys.room(room.id), room, "flight")
+  local operation = get_operation(command.operation)
+  if result.ok and not operation then
+    -- Stopped or interrupted while the node still fetched it: it must not be heard now.
+    stop_playback(room)
+  elseif result.ok then
+    if url_state(operation, command.index) == URL.sent then url_queued(operation, command.index) end
+    fix_volume(room)
+    local playing, i = head(room)
+    local is_next = playing and playing.id == operation.id and i == command.index
+    if is_next and room.status == PLAYBACK.paused then send_pause(room) end
+  elseif operation then
+    local last = command.index
+    if result.reason == "no_members" then last = tonumber(operation.total) - 1 end
+    if result.reason ~= "no_members" and result.reason ~= "unplayable" then
+      emit_command_failed(room, nil, "play", nil, result.reason)
+    end
+    change(keys.operation(operation.id), operation, { next = last + 1 })
+    local places = {}
+    for i = command.index, last do places[#places + 1] = i end
+    end_urls(room, operation, places, "fail", result.reason)
+  end
+  advance(room)
+end
+
+function RESULTS.stop(command, job)
+  local room = get_room(command.room)
+  if not room or room.stopping ~= job then return end
+  clear(keys.room(room.id), room, "stopping")
+  advance(room)
+end
+
+function RESULTS.pause(command, job, result)
+  local room = get_room(command.room)
+  if not room or room.operation ~= command.operation or room.pause_job ~= job then return end
+  if result.reason == "no_answer" then
+    -- Nothing but a toggle tells whether it is paused now.
+    send_pause(room)
+  elseif not result.ok then
+    step_playback(room, command.paused and "resume" or "pause", room.operation)
+    emit_command_failed(room, nil, "pause", nil, result.reason)
+  elseif result.paused ~= nil and result.paused ~= command.paused then
+    if not command.again then return send_pause(room, true) end
+    -- It was toggled twice, and is still the other way: what it says it did is what is heard.
+    step_playback(room, result.paused and "pause" or "resume", room.operation)
+    emit_room(room, "conference.play.paused", { operation_id = room.operation, paused = result.paused })
+  end
+end
+
+function RESULTS.volume(command, _, result)
+  if result.reason ~= "no_answer" and result.reason ~= "node_unreachable" then return end
+  local room = get_room(command.room)
+  if not room then return end
+  local operation, i = head(room)
+  if not operation or operation["v" .. i] ~= tostring(command.volume) then return end
+  -- It may be as loud as before, and setting it twice does no harm.
+  change(keys.operation(operation.id), operation, { ["v" .. i] = "" })
+  fix_volume(room)
+end
+
+-- Sent when a room is deleted: whoever is still in it is taken out later, and what plays or records ends with the last.
+local function ignore() end
+RESULTS.stop_recording, RESULTS.kick_all = ignore, ignore
+
+local function apply_result(command, job, result)
+  log("answer", command.op, { app = command.app, room = command.room, session = command.session,
+    operation = command.operation, job = job, ok = result.ok, reason = result.reason, text = result.text })
+  local apply = RESULTS[command.op]
+  if apply then apply(command, job, result) end
+end

@@ -1,0 +1,50 @@
+-- What the commands of a session share: how they begin, and how they end when they are accepted.
+-- args: app_id command session_id room_id? command_uid?
+-- needs: access cooldowns node_commands
+
+local ANSWER_SECONDS = 60 -- for which a repeated command_uid gets the first answer
+
+-- What a command_uid stands for: this very command to this session.
+local function named_command() return args.command .. " " .. args.session_id .. " " .. (args.room_id or "") end
+
+-- What is answered to a command whose command_uid was used already: the first answer, or that it names another.
+local function first_answer()
+  local raw = args.command_uid and redis.call("GET", keys.answer(args.app_id, args.command_uid))
+  if not raw then return nil end
+  local first = cjson.decode(raw)
+  return first.command == named_command() and first.answer or refuse("command_uid_taken")
+end
+
+-- The session of a command to a member, or nil and the answer that it gets instead.
+local function own_member(group)
+  local session, no = own_session(args.session_id)
+  if no then return nil, no end
+  local first = first_answer()
+  if first then return nil, first end
+  if not session.room then return nil, refuse("not_in_room") end
+  local limit = limited(group, session.id)
+  if limit then return nil, limit end
+  if session.state == SESSION.joining then return nil, refuse("still_joining") end
+  if session.state == SESSION.leaving then return nil, refuse("leaving") end
+  return session
+end
+
+-- Sends the command `op` about the session's room, which the node is to confirm as `kind`. Returns its job id.
+local function send_about(session, op, kind)
+  expect(session.node, kind, session.id)
+  return send(session.node, op,
+    { app = session.app, room = session.room, session = session.id, member_id = tonumber(session.member_id) })
+end
+
+-- Answers a command that is accepted, and starts the cooldown of its group, if any.
+local function accept(group, session, status)
+  if group then start_cooldown(group, session.id) end
+  local answer = cjson.encode({ status = status, room_id = session.room })
+  if args.command_uid then
+    redis.call("SET", keys.answer(args.app_id, args.command_uid),
+      cjson.encode({ command = named_command(), answer = answer }), "EX", ANSWER_SECONDS)
+  end
+  log("command", args.command, { app = args.app_id, room = session.room, session = session.id,
+    command_uid = args.command_uid, answer = status })
+  return answer
+end

@@ -1,0 +1,7 @@
+-- Goes on emitting what ended in a room.
+-- args: room_id
+-- needs: endings
+
+local room = get_room(args.room_id)
+if room then emit_endings(room) end
+return reply({})
