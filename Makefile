@@ -59,11 +59,12 @@ chaos: setup ## Break every part in turn under load, and check that nothing is l
 chaos-bugs: setup ## See that a chaos run finds bugs that were put in for it
 	@$(BIN)/python -m tests.chaos --bugs --seed 7 $(ARGS)
 
-lint: setup ## Check style, types and the direction of imports
+lint: setup ## Check style, types, the direction of imports and the Lua files
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/ruff format --quiet --check $(CODE)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tests.lua_lint
 
 format: setup ## Put the code into its usual form
 	@$(BIN)/ruff check --quiet --fix $(CODE)

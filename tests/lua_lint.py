@@ -1,0 +1,261 @@
+"""Checks the store's Lua files, each as the store gets it: with the prelude and the libraries that it needs.
+
+    python -m tests.lua_lint
+
+Each problem is a line: file, line, what is wrong. Syntax; names that are not there, are not used, hide another or are one
+letter; arguments that are read and not declared, or the other way round; libraries that are needed for nothing; keys,
+states and events that are not there; long lines; heads that do not say what a file does.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from luaparser import ast
+from luaparser import astnodes as lua
+
+from controller.store import keys, states
+from controller.store.prelude import CONSTANTS
+from controller.store.scripts import LUA, Source, libraries, libraries_of, sources
+
+# Of Lua and the store's: what the scripts may use.
+GLOBALS = {
+    "ARGV", "KEYS", "cjson", "error", "ipairs", "math", "next", "pairs", "redis", "setmetatable", "string", "table",
+    "tonumber", "tostring", "type", "unpack",
+}  # fmt: skip
+PRELUDE = {"tag", "keys", "STEPS", *CONSTANTS}
+LETTERS = {"i", "j", "_"}
+MAX_LINE = 120
+# The values that a table of the prelude has.
+MEMBERS = {
+    "keys": set(keys.SUFFIXES),
+    "STEPS": set(states.TABLES),
+    "DELIVERY_STATUS": set(states.DELIVERY_STATUS),
+    **{name: set(table) for name, table in states.TABLES.items()},
+}
+EVENTS = {name: {event for events in table.values() for event in events} for name, table in states.TABLES.items()}
+
+
+@dataclass
+class Local:
+    line: int
+    used: bool = False
+
+
+class File:
+    """What is found in a file, whose libraries were read before.
+
+    `exports`: its top-level locals; `uses`: names that are not its own; `arguments`: those that it reads, by line.
+    """
+
+    def __init__(self, source: Source, libraries: Sequence[File] = ()) -> None:
+        self.source = source
+        self.problems: list[tuple[int, str]] = []
+        self.exports: dict[str, Local] = {}
+        self.uses: set[str] = set()
+        self.arguments: dict[str, int] = {}
+        self._libraries = libraries
+        self._outside = {name for library in libraries for name in library.exports}
+        self._scopes: list[dict[str, Local]] = []
+        self._line = 1
+        self._check_text()
+        try:
+            self._scope(ast.parse(source.text).body.body)
+        except ast.SyntaxException as error:
+            at = re.search(r"line (\d+):", str(error))
+            self._problem(int(at[1]) if at else 1, str(error))
+        else:
+            self._check_arguments()
+
+    def _check_text(self) -> None:
+        if not re.match(r"-- [A-Z]", self.source.text):
+            self._problem(1, "no comment says what it does")
+        for number, text in enumerate(self.source.text.splitlines(), start=1):
+            if len(text) > MAX_LINE:
+                self._problem(number, f"the line has {len(text)} characters, more than {MAX_LINE}")
+
+    def _check_arguments(self) -> None:
+        for name in self.arguments.keys() - self.source.arguments.keys():
+            self._problem(self.arguments[name], f"args.{name} is read and not declared")
+        read = {name for file in (self, *self._libraries) for name in file.arguments}
+        for name in self.source.arguments.keys() - read:
+            self._problem(1, f"argument {name} is declared and not read")
+
+    def mark_used(self) -> None:
+        """Marks what it uses of its libraries."""
+        for library in self._libraries:
+            for name in self.uses & library.exports.keys():
+                library.exports[name].used = True
+            if library.source.name in self.source.needs and not self.uses & library.exports.keys():
+                self._problem(1, f"library {library.source.name} is needed for nothing")
+
+    def all_problems(self) -> list[tuple[int, str]]:
+        """By line, when all files have marked what they use."""
+        return sorted([*self.problems, *_unused(self.exports)])
+
+    def _problem(self, line: int, text: str) -> None:
+        self.problems.append((line, text))
+
+    # Scopes
+
+    def _scope(self, body: list[lua.Node], names: tuple[lua.Name, ...] = (), last: lua.Node | None = None) -> None:
+        """A block, with `names` declared for it: parameters, or variables of a loop. `last`: the test of a repeat."""
+        self._scopes.append({})
+        for name in names:
+            self._declare(name)
+        for statement in body:
+            self._visit(statement)
+        if last is not None:
+            self._visit(last)
+        scope = self._scopes.pop()
+        if self._scopes:
+            self.problems += _unused(scope)
+        else:
+            self.exports = scope
+
+    def _declare(self, node: lua.Node) -> None:
+        if not isinstance(node, lua.Name):  # Dots
+            return
+        name, line = node.id, node.line or self._line
+        if len(name) == 1 and name not in LETTERS:
+            self._problem(line, f"{name} is no word")
+        if name != "_" and (name in self._outside or any(name in scope for scope in self._scopes)):
+            self._problem(line, f"{name} hides another")
+        self._scopes[-1][name] = Local(line)
+
+    def _find(self, name: str) -> Local | None:
+        return next((scope[name] for scope in reversed(self._scopes) if name in scope), None)
+
+    def _use(self, node: lua.Name) -> None:
+        local = self._find(node.id)
+        if local:
+            local.used = True
+        else:
+            self.uses.add(node.id)
+            if node.id not in GLOBALS | PRELUDE | self._outside:
+                self._problem(self._line, f"{node.id} is not there")
+
+    # Nodes
+
+    def _visit(self, *nodes: object) -> None:
+        for node in nodes:
+            if isinstance(node, list):
+                self._visit(*node)
+            elif isinstance(node, lua.Node):
+                self._line = node.line or self._line
+                VISITORS.get(type(node), File._visit_parts)(self, node)
+
+    def _visit_parts(self, node: lua.Node) -> None:
+        self._visit(*(value for name, value in vars(node).items() if name != "comments"))
+
+    def _visit_local(self, node: lua.LocalAssign) -> None:
+        self._visit(node.values)
+        for target in node.targets:
+            self._declare(target)
+
+    def _visit_assign(self, node: lua.Assign) -> None:
+        self._visit(node.values)
+        for target in node.targets:
+            if not isinstance(target, lua.Name):
+                self._visit(target)
+            elif not self._find(target.id):
+                self._problem(self._line, f"{target.id} is assigned, and is no local of this file")
+
+    def _visit_function(self, node: lua.Function | lua.AnonymousFunction) -> None:
+        self._visit(getattr(node, "name", None))
+        self._scope(node.body.body, tuple(node.args))
+
+    def _visit_local_function(self, node: lua.LocalFunction) -> None:
+        self._declare(node.name)
+        self._scope(node.body.body, tuple(node.args))
+
+    def _visit_count(self, node: lua.Fornum) -> None:
+        self._visit(node.start, node.stop, node.step)
+        self._scope(node.body.body, (node.target,))
+
+    def _visit_each(self, node: lua.Forin) -> None:
+        self._visit(node.iter)
+        self._scope(node.body.body, tuple(node.targets))
+
+    def _visit_name(self, node: lua.Name) -> None:
+        if node.id == "args":
+            self._problem(self._line, "args is read as a whole")
+        self._use(node)
+
+    def _visit_field(self, node: lua.Field) -> None:
+        self._visit(node.value, node.key if node.between_brackets else None)
+
+    def _visit_index(self, node: lua.Index) -> None:
+        table = node.value.id if isinstance(node.value, lua.Name) else ""
+        name = node.idx.id if node.notation == lua.IndexNotation.DOT else ""
+        if table == "args" and name:
+            self.arguments.setdefault(name, self._line)
+            self._use(node.value)
+            return
+        if name and table in MEMBERS and name not in MEMBERS[table]:
+            self._problem(self._line, f"{table}.{name} is not there")
+        self._visit(node.value, None if name else node.idx)
+
+    def _visit_call(self, node: lua.Call) -> None:
+        if isinstance(node.func, lua.Name) and node.func.id == "step":
+            kind, _, event = node.args
+            table = kind.s.decode()
+            if isinstance(event, lua.String) and event.s.decode() not in EVENTS[table]:
+                self._problem(self._line, f"{table} has no event {event.s.decode()}")
+        self._visit(node.func, node.args)
+
+
+def _unused(scope: dict[str, Local]) -> list[tuple[int, str]]:
+    return [(local.line, f"{name} is not used") for name, local in scope.items() if not local.used and name != "_"]
+
+
+# All other nodes are their parts.
+VISITORS: dict[type[lua.Node], Callable[[File, Any], None]] = {
+    lua.LocalAssign: File._visit_local,
+    lua.Assign: File._visit_assign,
+    lua.Function: File._visit_function,
+    lua.AnonymousFunction: File._visit_function,
+    lua.LocalFunction: File._visit_local_function,
+    lua.Fornum: File._visit_count,
+    lua.Forin: File._visit_each,
+    lua.Block: lambda file, node: file._scope(node.body),
+    lua.Repeat: lambda file, node: file._scope(node.body.body, last=node.test),
+    lua.Name: File._visit_name,
+    lua.Field: File._visit_field,
+    lua.Index: File._visit_index,
+    lua.Invoke: lambda file, node: file._visit(node.source, node.args),
+    lua.Call: File._visit_call,
+}
+
+
+def check() -> Iterator[str]:
+    """Every problem, as a line."""
+    read: dict[str, File] = {}
+
+    def read_with_libraries(source: Source) -> File:
+        return File(source, [read[library.name] for library in libraries_of(source)])
+
+    for library in libraries().values():
+        for source in (*libraries_of(library), library):
+            if source.name not in read:
+                read[source.name] = read_with_libraries(source)
+    files = [*read.values(), *map(read_with_libraries, sources().values())]
+    for file in files:
+        file.mark_used()
+    for file in files:
+        path = file.source.path.relative_to(LUA.parents[2])
+        yield from (f"{path}:{line}: {text}" for line, text in file.all_problems())
+
+
+def main() -> None:
+    problems = list(check())
+    print(*problems, sep="\n", end="\n" if problems else "")
+    sys.exit(bool(problems))
+
+
+if __name__ == "__main__":
+    main()
