@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from tests.clock import Clock
-from web.clients import FREE, MAX_DELAY, MAX_CLIENTS, Failures, Proxies, block_of
+from web.clients import FREE, MAX_CLIENTS, MAX_DELAY, Failures, Proxies, block_of
 
 
 @pytest.fixture
