@@ -105,7 +105,8 @@ class Controller:
             return {}
         common = {
             "command": command.verb,
-            "cooldowns": self._limits.cooldowns,
+            "group": command.group or None,
+            "cooldown_ms": self._limits.cooldowns.get(command.group),
             "quotas": self._registry.quotas_of(command.app_id),
             "node_up": self._placement.is_up(node_of(command.target)) if command.needs_node else None,
         }

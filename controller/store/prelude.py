@@ -37,7 +37,6 @@ def _flags() -> dict[str, Any]:
     return {
         flag.name: {
             "name": flag.name,
-            "cooldown": flag.cooldown,
             "joins": flag.joins,
             "on": _change(flag.on),
             "off": _change(flag.off),

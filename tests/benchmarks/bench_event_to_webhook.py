@@ -215,7 +215,7 @@ def measure(rate: int, seconds: float) -> list[float]:
         registry = Registry(store)
         registry.put_app(new_app(APP, "key", webhook_url=f"http://127.0.0.1:{http_port}/hooks", dids=(DID,)))
         for i in range(ROOMS):
-            args = {"app_id": APP, "name": f"r{i}", "room_id": room(i), "node": NODE, "cooldowns": {}}
+            args = {"app_id": APP, "name": f"r{i}", "room_id": room(i), "node": NODE}
             store.run("create_room", keys.partition_of(APP), {**args, "node_up": True, "quotas": QUOTAS})
         registry.put_node(Node(prefix=NODE, esl=f"127.0.0.1:{esl_port}", password="ClueCon"))
         worker = Worker(store, registry, reader=reader, owner="bench", session_key=SESSION_KEY)

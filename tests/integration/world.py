@@ -7,9 +7,11 @@ from typing import Any
 
 import orjson
 
+from controller.commands import Join, Leave, Play, SendTest, SetFlag, SetVolume, StopPlayback, TogglePause
+from controller.commands.playback import MayPlay
 from controller.commands.rooms import with_playback
 from controller.ids import SessionIds
-from controller.limits import QUOTAS
+from controller.limits import COOLDOWNS, QUOTAS
 from controller.sessions.flags import FLAGS, Flag
 from controller.store import keys
 from controller.store.scripts import arguments
@@ -20,7 +22,12 @@ from tests.open_store import OpenStore
 NODE = "acW68"
 SESSION_KEY = b"a key of thirty-two bytes, or so"
 IDS = SessionIds(NODE, SESSION_KEY)
-NO_COOLDOWNS = dict.fromkeys(("conf_play", "conference_control", "conference", *(flag.cooldown for flag in FLAGS)), 0)
+NO_COOLDOWNS = dict.fromkeys(COOLDOWNS, 0)
+# By script; a flag's command has the flag's.
+GROUPS = {
+    kind.script: kind.cooldown for kind in (Play, MayPlay, TogglePause, StopPlayback, SetVolume, Join, Leave, SendTest)
+}
+GROUPS |= {SetFlag.script: flag.cooldown for flag in FLAGS}
 
 
 def channel(number: int) -> str:
@@ -46,8 +53,9 @@ class World:
 
     def ask(self, script: str, **args: Any) -> dict[str, Any]:
         command = {"create_room": "create", "delete_room": "delete"}.get(script, script)
-        common = {"app_id": self.app_id, "command": command, **self.limits}
-        return self._run(script, common, args)
+        common = {"app_id": self.app_id, "command": command, "group": GROUPS.get(script), **self.limits}
+        group = args.get("group") or GROUPS.get(script, "")
+        return self._run(script, {**common, "cooldown_ms": self.limits["cooldowns"].get(group, 0)}, args)
 
     def create(self, name: str = "standup") -> str:
         number = next(self._numbers)
@@ -60,7 +68,15 @@ class World:
         return self.ask("play", room_id=room, urls=as_json, operation_id=operation)
 
     def set_flag(self, session: str, flag: Flag, on: bool, **more: Any) -> dict[str, Any]:
-        return self.ask("set_flag", command=flag.change(on).command, session_id=session, flag=flag.name, on=on, **more)
+        return self.ask(
+            "set_flag",
+            command=flag.change(on).command,
+            group=flag.cooldown,
+            session_id=session,
+            flag=flag.name,
+            on=on,
+            **more,
+        )
 
     def room(self, room: str) -> dict[str, Any]:
         answer = self.ask("get_room", room_id=room)

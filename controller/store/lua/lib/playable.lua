@@ -8,7 +8,7 @@ local MAX_OPERATIONS = 100
 local function playable_room(bytes)
   local room, no = own_room(args.room_id)
   if no then return nil, no end
-  local limit = limited("conf_play", room.id)
+  local limit = limited(room.id)
   if limit then return nil, limit end
   if redis.call("LLEN", keys.operations(room.id)) >= MAX_OPERATIONS then return nil, refuse("too_many_operations") end
   local full = exceeded("operations", 1) or exceeded("url_bytes", bytes) or exceeded("webhook_bytes", bytes)

@@ -16,13 +16,13 @@ local function first_answer()
 end
 
 -- The session of a command to a member, or nil and the answer that it gets instead.
-local function own_member(group)
+local function own_member()
   local session, no = own_session(args.session_id)
   if no then return nil, no end
   local first = first_answer()
   if first then return nil, first end
   if not session.room then return nil, refuse("not_in_room") end
-  local limit = limited(group, session.id)
+  local limit = limited(session.id)
   if limit then return nil, limit end
   if session.state == SESSION.joining then return nil, refuse("still_joining") end
   if session.state == SESSION.leaving then return nil, refuse("leaving") end
@@ -36,9 +36,8 @@ local function send_about(session, op, kind)
     { app = session.app, room = session.room, session = session.id, member_id = tonumber(session.member_id) })
 end
 
--- Answers a command that is accepted, and starts the cooldown of its group, if any.
-local function accept(group, session, status)
-  if group then start_cooldown(group, session.id) end
+-- Answers a command that is accepted.
+local function accept(session, status)
   local answer = cjson.encode({ status = status, room_id = session.room })
   if args.command_uid then
     redis.call("SET", keys.answer(args.app_id, args.command_uid),
@@ -47,4 +46,10 @@ local function accept(group, session, status)
   log("command", args.command, { app = args.app_id, room = session.room, session = session.id,
     command_uid = args.command_uid, answer = status })
   return answer
+end
+
+-- The same for one that is no repeat: the next of its group has to wait.
+local function accept_new(session, status)
+  start_cooldown(session.id)
+  return accept(session, status)
 end

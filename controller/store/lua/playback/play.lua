@@ -10,7 +10,7 @@ if no then return no end
 
 log("command", args.command, { app = room.app, room = room.id, operation = args.operation_id })
 if room.operation == "" then step_playback(room, "play", args.operation_id) end
-start_cooldown("conf_play", room.id)
+start_cooldown(room.id)
 redis.call("HSET", keys.operation(args.operation_id), "app", room.app, "room", room.id, "total", #args.urls,
   "bytes", bytes, "next", 0, "settled", 0)
 redis.call("RPUSH", keys.urls(args.operation_id), unpack(args.urls))

@@ -4,10 +4,10 @@
 
 local room, no = own_room(args.room_id)
 if no then return no end
-local limit = limited("conference_control", room.id)
+local limit = limited(room.id)
 if limit then return limit end
 
-start_cooldown("conference_control", room.id)
+start_cooldown(room.id)
 local operation = room.operation
 log("command", args.command, { app = room.app, room = room.id, operation = operation })
 -- That there was nothing to stop is emitted only while there is room for it: a stop itself is never refused.

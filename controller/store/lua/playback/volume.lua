@@ -4,12 +4,12 @@
 
 local room, no = own_room(args.room_id)
 if no then return no end
-local limit = limited("conference_control", room.id)
+local limit = limited(room.id)
 if limit then return limit end
 local full = exceeded("webhook_bytes", 0)
 if full then return full end
 
-start_cooldown("conference_control", room.id)
+start_cooldown(room.id)
 change(keys.room(room.id), room, { volume = args.volume })
 log("command", args.command, { app = room.app, room = room.id, operation = room.operation, volume = args.volume })
 fix_volume(room)

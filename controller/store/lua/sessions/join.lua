@@ -11,8 +11,8 @@ if first then return first end
 -- A repeat is no new command, and no cooldown keeps it away.
 local REPEATED = { [SESSION.joining] = "joining", [SESSION.joined] = "already_joined" }
 local repeated = session.room == room.id and REPEATED[session.state]
-if repeated then return accept(nil, session, repeated) end
-local limit = limited("conference", session.id)
+if repeated then return accept(session, repeated) end
+local limit = limited(session.id)
 if limit then return limit end
 if session.room and session.room ~= room.id then return refuse("in_other_room", { room_id = session.room }) end
 if session.room then return refuse("leaving") end
@@ -25,4 +25,4 @@ for name, flag in pairs(FLAGS) do fields[name] = flag.joins and 1 or 0 end
 step_session(session, "join", fields)
 redis.call("SADD", keys.present(room.id), session.id)
 change(keys.session(session.id), session, { job = send_about(session, "join", "join") })
-return accept("conference", session, "joining")
+return accept_new(session, "joining")

@@ -2,9 +2,9 @@
 -- args: command_uid?
 -- needs: session_commands members
 
-local session, instead = own_member("conference")
+local session, instead = own_member()
 if instead then return instead end
 
 step_session(session, "leave", { uid = args.command_uid })
 change(keys.session(session.id), session, { job = send_about(session, "kick", "leave") })
-return accept("conference", session, "leaving")
+return accept_new(session, "leaving")

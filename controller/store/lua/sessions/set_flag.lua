@@ -4,7 +4,7 @@
 
 local flag = FLAGS[args.flag]
 local change_to = args.on and flag.on or flag.off
-local session, instead = own_member(flag.cooldown)
+local session, instead = own_member()
 if instead then return instead end
 local pending = session[flag.pending]
 if pending == change_to.command then return refuse(change_to.pending) end
@@ -16,4 +16,4 @@ local job = send_about(session, change_to.command, flag.on.command)
 clear(keys.session(session.id), session, flag.pending_uid)
 change(keys.session(session.id), session, { [flag.pending] = change_to.command, [flag.pending_job] = job,
   [flag.pending_uid] = args.command_uid })
-return accept(flag.cooldown, session, change_to.done)
+return accept_new(session, change_to.done)
