@@ -23,8 +23,9 @@ from pydantic_core import CoreSchema, core_schema
 from controller.ids import ROOM_ID, SESSION_ID, WEBHOOK_ID
 from controller.outbound.target import parse_url
 from controller.sessions.flags import FLAGS, Change
+from controller.store.states import DELIVERY_STATUSES, LISTED_STATUSES, PLAYBACK_STATUSES, SESSION_STATES
 from controller.webhooks.endpoint import matches
-from controller.webhooks.types import AUDIO, OPERATION, ROOM, SESSION, TYPES
+from controller.webhooks.types import AUDIO, OPERATION, ROOM, SESSION, TYPES, OneOf
 from esl.commands import MAX_URL_LENGTH, clean_url
 from web.times import parse_ms
 
@@ -203,7 +204,7 @@ TypeName = Annotated[
     str, AfterValidator(_type), Field(json_schema_extra={"enum": list(TYPES), "example": "conference.created"})
 ]
 WebhookId = Annotated[str, Field(description="The webhook's id."), _example(_WEBHOOK)]
-State = Annotated[Literal["parked", "joining", "joined", "leaving"], _example("joined")]
+State = Annotated[str, OneOf(*SESSION_STATES), _example("joined")]
 Cursor = Annotated[
     str,
     Field(description="Empty when this is the last page. A page that was narrowed may be short, and not be the last."),
@@ -274,7 +275,7 @@ class SessionPage(Page):
 
 class DeliveryPage(Page):
     limit: Annotated[Limit, _most(MAX_DELIVERIES)] = 50
-    status: Annotated[Literal["retrying", "delivered", "failed"], Field(default=None, description="Only these.")]
+    status: Annotated[str, OneOf(*LISTED_STATUSES), Field(default=None, description="Only these.")]
     type: Annotated[TypeName, Field(default=None, description="Only of this type.")]
     room_id: Annotated[RoomId, Field(default=None, description="Only of this room.")]
     since: Annotated[Moment, Field(default=None, description="Only what happened then or later.")]
@@ -377,7 +378,7 @@ class Room(BaseModel):
     name: Annotated[str, _example("weekly-standup")]
     created_at: Annotated[str, Field(pattern="^[0-9]+$", description="Seconds since 1970."), _example("1711036800")]
     members: Annotated[int, Field(ge=0), _example(5)]
-    playback_status: Literal["stopped", "playing", "paused"]
+    playback_status: Annotated[str, OneOf(*PLAYBACK_STATUSES)]
     playback_volume: Annotated[int, Field(ge=-50, le=7)]
     playback_urls: Annotated[list[str], _example([])]
     playback_operation_id: Annotated[str, Field(description="Empty when nothing plays.")]
@@ -502,7 +503,7 @@ class Delivery(BaseModel):
     room_id: Annotated[str, Field(description="Empty when it is about a session outside rooms."), _example(ROOM)]
     uuid: Annotated[str, Field(description="The session, when it is about one outside rooms; else empty.")]
     created_at: Annotated[str, Field(description="When it happened. ISO 8601, UTC."), _example(_MOMENT)]
-    status: Annotated[Literal["pending", "retrying", "delivered", "failed"], _example("delivered")]
+    status: Annotated[str, OneOf(*DELIVERY_STATUSES), _example("delivered")]
     attempts: Annotated[int, Field(ge=0), _example(1)]
     next_attempt_at: Annotated[str | None, Field(description="When it is tried again. ISO 8601, UTC."), _example(None)]
 

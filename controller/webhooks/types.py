@@ -7,15 +7,29 @@ None may be absent.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from controller.store.states import SessionState, UrlState
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
 SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1a09"
 OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 AUDIO = "https://cdn.example.com/announcement.wav"
 TEST = "webhook.test"
+
+
+class OneOf:
+    """Text that is one of `names`: a `Literal` of names that stand in a table elsewhere."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = [str(name) for name in names]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.literal_schema(self._names)
+
 
 RoomId = Annotated[str, Field(description="The room.", examples=[ROOM])]
 SessionId = Annotated[str, Field(description="The session.", examples=[SESSION])]
@@ -199,7 +213,9 @@ class PlayResult(BaseModel):
     """What became of one URL."""
 
     url: Annotated[str, Field(description="The URL.", examples=[AUDIO])]
-    status: Annotated[Literal["played", "failed"], Field(description="Whether it was played to its end.")]
+    status: Annotated[
+        str, OneOf(UrlState.PLAYED, UrlState.FAILED), Field(description="Whether it was played to its end.")
+    ]
     reason: Annotated[
         Literal["unplayable", "no_members", "refused", "no_answer", "node_unreachable", "interrupted"],
         Field(default=None, description="Why it failed; absent when it was played."),
@@ -242,7 +258,9 @@ class SessionStarted(SessionData):
 
     sequence: First
 
-    state: Annotated[Literal["parked"], Field(description="What it does: it waits to be joined to a room.")]
+    state: Annotated[
+        str, OneOf(SessionState.PARKED), Field(description="What it does: it waits to be joined to a room.")
+    ]
 
 
 class SessionEnded(SessionData):

@@ -17,6 +17,7 @@ from controller.commands.webhooks import (
     RedeliverRange,
 )
 from controller.ids import is_room_id
+from controller.store.states import LISTED_STATUSES
 from controller.webhooks.types import TYPES
 from switchroom.cli.base import Context, Group, as_json_option, print_fields, print_table
 from switchroom.cli.times import in_utc, time_option
@@ -37,7 +38,7 @@ until_option = click.option("--until", "till", callback=time_option, help="What 
 
 @webhooks.command("list")
 @click.argument("app_id", metavar="APP")
-@click.option("--status", type=click.Choice(["retrying", "delivered", "failed"]), help="Only these.")
+@click.option("--status", type=click.Choice(LISTED_STATUSES), help="Only these.")
 @click.option("--type", type=click.Choice(TYPES), metavar="TYPE", help="Only of this type.")
 @click.option("--room", help="Only of this room.")
 @since_option

@@ -27,7 +27,7 @@ NO_COOLDOWNS = dict.fromkeys(COOLDOWNS, 0)
 GROUPS = {
     kind.script: kind.cooldown for kind in (Play, MayPlay, TogglePause, StopPlayback, SetVolume, Join, Leave, SendTest)
 }
-GROUPS |= {SetFlag.script: flag.cooldown for flag in FLAGS}
+GROUPS[SetFlag.script] = FLAGS[0].cooldown
 
 
 def channel(number: int) -> str:
