@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, create_model
 from pydantic_core import CoreSchema, core_schema
 
+from controller.sessions.flags import CHANGES, Flag
 from controller.store.states import SessionState, UrlState
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
@@ -19,6 +20,7 @@ SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1a09"
 OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 AUDIO = "https://cdn.example.com/announcement.wav"
 TEST = "webhook.test"
+FLAG_COMMANDS = tuple(flag.change(on).command for flag, on in CHANGES)
 
 
 class OneOf:
@@ -153,17 +155,17 @@ class ConferenceMemberLeft(MemberData):
     cause: MaybeCause
 
 
-class ConferenceMemberMuted(MemberData):
-    """The media node confirmed that the member is muted."""
-
-    member_id: MemberId
-
-
-class ConferenceMemberUnmuted(MemberData):
-    """The media node confirmed that the member is no longer muted."""
-
-    member_id: MemberId
-    muted: Annotated[bool, Field(description="Whether the member is muted.", examples=[False])]
+def _flag_changed(flag: Flag, on: bool) -> type[MemberData]:
+    """The webhook that a flag of a member has changed."""
+    state = flag.on.done if on else f"no longer {flag.on.done}"
+    value = Annotated[bool, Field(description=f"Whether the member is {flag.on.done}.", examples=[on])]
+    fields: dict[str, Any] = {"member_id": (MemberId, ...), flag.name: (value, ...)}
+    return create_model(
+        f"ConferenceMember{flag.change(on).done.capitalize()}",
+        __base__=MemberData,
+        __doc__=f"The media node confirmed that the member is {state}.",
+        **fields,
+    )
 
 
 class ConferenceMemberJoinFailed(MemberData):
@@ -188,7 +190,7 @@ class ConferenceMemberJoinFailed(MemberData):
 class ConferenceCommandFailed(RoomData):
     """A command that had been accepted came to nothing."""
 
-    command: Annotated[Literal["play", "pause", "leave", "mute", "unmute"], Field(description="The command.")]
+    command: Annotated[str, OneOf("play", "pause", "leave", *FLAG_COMMANDS), Field(description="The command.")]
     reason: Annotated[
         Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"],
         Field(description="Why."),
@@ -281,8 +283,7 @@ DATA: dict[str, type[Data]] = {
     "conference.destroyed": ConferenceDestroyed,
     "conference.member.joined": ConferenceMemberJoined,
     "conference.member.left": ConferenceMemberLeft,
-    "conference.member.muted": ConferenceMemberMuted,
-    "conference.member.unmuted": ConferenceMemberUnmuted,
+    **{flag.change(on).webhook: _flag_changed(flag, on) for flag, on in CHANGES},
     "conference.member.join_failed": ConferenceMemberJoinFailed,
     "conference.command.failed": ConferenceCommandFailed,
     "conference.play.started": ConferencePlayStarted,
