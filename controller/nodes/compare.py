@@ -32,11 +32,14 @@ EARLIER_APPLICATIONS = frozenset({"", "answer"})
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """`flags`: the names of those that are on."""
+    """`flags`: the names of those that are on. `on_hold`: the node can neither hear nor be heard by the member, and what
+    it says of the flags means nothing.
+    """
 
     room_id: str
     member_id: int
     flags: tuple[str, ...]
+    on_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,10 @@ def read_members(text: str) -> dict[str, Membership]:
     """`conference json_list` as memberships of rooms, by channel. Shape: trace 09. Raises ValueError."""
     return {
         member["uuid"]: Membership(
-            room_id, int(member["id"]), tuple(flag.name for flag in FLAGS if not member["flags"][flag.ability])
+            room_id,
+            int(member["id"]),
+            tuple(flag.name for flag in FLAGS if not member["flags"][flag.ability]),
+            on_hold=member["flags"]["hold"],
         )
         for conference in _list(json.loads(text, strict=False))
         if ROOM_ID.fullmatch(room_id := conference["conference_name"])
@@ -193,7 +199,7 @@ def _membership_events(session: dict[str, Any], member: Membership | None) -> It
     subject: dict[str, Any] = {"session_id": session_id, "room_id": member.room_id, "member_id": member.member_id}
     if not same:
         yield MemberJoined(**subject, flags=member.flags)
-    elif state != SessionState.JOINING:
+    elif state != SessionState.JOINING and not member.on_hold:
         for flag in FLAGS:
             on = flag.name in member.flags
             if session[flag.name] != on:

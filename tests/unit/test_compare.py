@@ -21,6 +21,7 @@ from controller.nodes.compare import (
     read_playing,
 )
 from controller.nodes.events import FlagChanged, MemberJoined, MemberLeft, SessionEnded, SessionParked
+from controller.sessions.flags import FLAGS
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440009"
 OTHER = "acW68-room-550e8400-e29b-41d4-a716-446655440010"
@@ -56,6 +57,14 @@ def test_reading_what_the_node_says() -> None:
     assert calls == {"0f1168a7-3e8f-40c9-b0d3-c84887187085": call}
 
 
+def test_what_a_member_on_hold_is_stays_as_it_was() -> None:
+    """The node says that it can neither speak nor hear, whatever its flags are (mod_conference, `json_list`)."""
+    said = {"id": 5, "uuid": "u1", "flags": {"can_speak": False, "can_hear": False, "hold": True}}
+    members = read_members(json.dumps([{"conference_name": ROOM, "members": [said]}]))
+    plan = compare(IDS, [session("joined", ROOM, 5, muted=False)], [], members, CALL, lambda _: True)
+    assert plan.events == []
+
+
 def test_reading_an_empty_node() -> None:
     printed = replies("10_errors.jsonl")
     assert read_members(printed["api conference json_list"]) == {}
@@ -63,8 +72,9 @@ def test_reading_an_empty_node() -> None:
 
 
 def session(state: str, room: str | None = None, member_id: int | None = None, muted: bool = True) -> dict[str, Any]:
+    flags = {flag.name: flag.name == "muted" and muted for flag in FLAGS}
     return {
-        "id": SID, "channel": "u1", "app": "demo", "state": state, "room": room, "member_id": member_id, "muted": muted
+        "id": SID, "channel": "u1", "app": "demo", "state": state, "room": room, "member_id": member_id, **flags
     }  # fmt: skip
 
 
