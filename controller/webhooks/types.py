@@ -157,8 +157,8 @@ class ConferenceMemberLeft(MemberData):
 
 def _flag_changed(flag: Flag, on: bool) -> type[MemberData]:
     """The webhook that a flag of a member has changed."""
-    state = flag.on.done if on else f"no longer {flag.on.done}"
-    value = Annotated[bool, Field(description=f"Whether the member is {flag.on.done}.", examples=[on])]
+    state = flag.name if on else f"no longer {flag.name}"
+    value = Annotated[bool, Field(description=MemberData.model_fields[flag.name].description, examples=[on])]
     fields: dict[str, Any] = {"member_id": (MemberId, ...), flag.name: (value, ...)}
     return create_model(
         f"ConferenceMember{flag.change(on).done.capitalize()}",
