@@ -32,8 +32,8 @@ EARLIER_APPLICATIONS = frozenset({"", "answer"})
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """`flags`: the names of those that are on. `on_hold`: the node can neither hear nor be heard by the member, and what
-    it says of the flags means nothing.
+    """`flags`: the names of those that are on. `on_hold`: the member can neither hear nor be heard, and what the node
+    says of its flags means nothing.
     """
 
     room_id: str
