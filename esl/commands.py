@@ -26,7 +26,7 @@ MAX_LABEL_LENGTH = 63
 MAX_VOLUME = 50
 """`vol` and `file-vol` go from -50 to 50, and 0 leaves a file as it is. FreeSWITCH clips to that silently."""
 
-MEMBER_VERBS = frozenset({"mute", "unmute"})
+MEMBER_VERBS = frozenset({"mute", "unmute", "deaf", "undeaf"})
 """What `MemberCommand` can do to a member."""
 
 

@@ -392,6 +392,7 @@ class Member(BaseModel):
     did: Annotated[str, Field(description="The number called."), _example("747713001")]
     caller_id: Annotated[str, _example("527121102")]
     muted: bool
+    deaf: bool
 
 
 class MemberList(BaseModel):
@@ -461,6 +462,7 @@ class Session(BaseModel):
         int | None, Field(description="The member's number on its node while it is in a room."), _example(7)
     ]
     muted: bool
+    deaf: bool
     started_at: Annotated[str, Field(description="ISO 8601, UTC."), _example("2026-05-06T12:34:56Z")]
 
 

@@ -105,6 +105,7 @@ class Member(TypedDict):
     did: str
     caller_id: str
     muted: bool
+    deaf: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

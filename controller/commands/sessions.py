@@ -76,6 +76,7 @@ class Session(TypedDict):
     room_id: str
     member_id: int | None
     muted: bool
+    deaf: bool
     started_at: int
 
 

@@ -68,6 +68,24 @@ FLAGS = (
         ability="can_speak",
         joins=True,
     ),
+    Flag(
+        name="deaf",
+        cooldown="conference_deaf",
+        on=Change(
+            command="deaf",
+            summary="Make a member deaf: it hears nothing of the room.",
+            done="deafened",
+            action="deaf-member",
+        ),
+        off=Change(
+            command="undeaf",
+            summary="Let a member hear again.",
+            done="undeafened",
+            action="undeaf-member",
+        ),
+        header="Hear",
+        ability="can_hear",
+    ),
 )
 
 # Every way in which a member can be changed: the flag, and whether it is turned on.

@@ -39,6 +39,7 @@ Did = Annotated[str, Field(description="The number that was called.", examples=[
 CallerId = Annotated[str, Field(description="The number of the caller.", examples=["527121102"])]
 MemberId = Annotated[int, Field(description="The member's number on its media node.", examples=[7])]
 Muted = Annotated[bool, Field(description="Whether the member is muted.", examples=[True])]
+Deaf = Annotated[bool, Field(description="Whether the member is deaf: it hears nothing.", examples=[False])]
 CommandUid = Annotated[
     str,
     Field(
@@ -114,6 +115,7 @@ class MemberData(RoomData):
     did: Did
     caller_id: CallerId
     muted: Muted
+    deaf: Deaf
     command_uid: CommandUid
 
 
@@ -200,6 +202,7 @@ class ConferenceCommandFailed(RoomData):
     did: Annotated[Did, Field(default=None)]
     caller_id: Annotated[CallerId, Field(default=None)]
     muted: Annotated[Muted, Field(default=None)]
+    deaf: Annotated[Deaf, Field(default=None)]
     member_id: Annotated[MemberId, Field(default=None)]
     command_uid: CommandUid
 

@@ -97,6 +97,26 @@ def test_mute_drifts_nowhere(
     assert room_service.get(f"/api/v1/sessions/{session}").body["muted"] is True
 
 
+def test_a_deaf_member(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    join(session, room)
+    assert room_service.post(command(session, "undeaf")).status == 409
+    # Each flag has its own cooldown, and what is pending of one says nothing of the other.
+    assert room_service.post(command(session, "deaf"), {"command_uid": "d-1"}).body["status"] == "deafened"
+    assert room_service.post(command(session, "unmute"), {"command_uid": "u-1"}).body["status"] == "unmuted"
+    assert hooks.wait("conference.member.deafened", uuid=session)["command_uid"] == "d-1"
+    assert hooks.wait("conference.member.unmuted", uuid=session)["command_uid"] == "u-1"
+    (member,) = room_service.get(f"{CONFERENCES}/{room}/members").body["members"]
+    assert (member["deaf"], member["muted"]) == (True, False)
+    assert room_service.post(command(session, "deaf")).status == 409
+    assert room_service.post(command(session, "undeaf")).body["status"] == "undeafened"
+    assert hooks.wait("conference.member.undeafened", uuid=session)["deaf"] is False
+    assert room_service.get(f"/api/v1/sessions/{session}").body["deaf"] is False
+
+
 def test_a_caller_who_hangs_up_in_a_room(
     hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
 ) -> None:

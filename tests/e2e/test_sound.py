@@ -64,6 +64,26 @@ def test_members_hear_each_other_once_unmuted_and_not_before(
     assert high_phone.level(LOW, 1.0) < INAUDIBLE
 
 
+def test_a_deaf_member_hears_nothing_and_is_heard(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (low, low_phone), (high, high_phone) = phone(LOW), phone(HIGH)
+    room = new_room()
+    for session in (low, high):
+        join(session, room)
+        assert room_service.post(command(session, "unmute")).status == 202
+    low_phone.wait_level(HIGH, above=AUDIBLE)
+    high_phone.wait_level(LOW, above=AUDIBLE)
+    assert room_service.post(command(low, "deaf")).status == 202
+    hooks.wait("conference.member.deafened", uuid=low)
+    low_phone.wait_level(HIGH, below=INAUDIBLE)
+    assert low_phone.level(HIGH, 1.0) < INAUDIBLE
+    assert high_phone.level(LOW, 1.0) == pytest.approx(SENT, abs=TOLERANCE)
+    assert room_service.post(command(low, "undeaf")).status == 202
+    hooks.wait("conference.member.undeafened", uuid=low)
+    low_phone.wait_level(HIGH, above=AUDIBLE)
+
+
 def test_rooms_do_not_hear_each_other(
     hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
 ) -> None:

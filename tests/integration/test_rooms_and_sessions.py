@@ -13,7 +13,7 @@ from controller.store import keys
 from tests.integration.world import IDS, NO_COOLDOWNS, NODE, World
 from tests.open_store import OpenStore
 
-MUTED, *_ = FLAGS
+MUTED, DEAF = FLAGS
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_join_is_confirmed_by_the_node_only(world: World) -> None:
     assert kind == "conference.member.joined"
     assert data == {
         "app_id": "demo", "room_id": room, "uuid": session, "did": "747713001", "caller_id": "caller1",
-        "member_id": 7, "muted": True, "command_uid": "u1", "sequence": 2,
+        "member_id": 7, "muted": True, "deaf": False, "command_uid": "u1", "sequence": 2,
     }  # fmt: skip
     assert world.room(room)["members"] == 1
     # The node may say it twice, and resync says it again.
@@ -376,6 +376,40 @@ def test_a_call_that_would_exceed_a_quota_is_no_session(world: World, quota: str
     assert world.session(second)["refused"] == "session_not_found"
     third = world.tell("session_parked", app_id="demo", session_id="x", channel="c", did="1", caller_id="2")
     assert third == {"refused": "quota_exceeded"}
+
+
+def test_what_is_pending_of_one_flag_says_nothing_of_another(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    assert world.set_flag(session, MUTED, False, command_uid="u")["status"] == "unmuted"
+    assert world.set_flag(session, DEAF, True, command_uid="d")["status"] == "deafened"
+    assert world.set_flag(session, MUTED, False)["refused"] == "unmute_pending"
+    assert world.set_flag(session, DEAF, True)["refused"] == "deaf_pending"
+    world.webhooks()
+    member = {"session_id": session, "room_id": room, "member_id": 1}
+    world.tell("flag_changed", **member, flag="deaf", on=True)
+    world.tell("flag_changed", **member, flag="muted", on=False)
+    told = [(kind, data["command_uid"], data["muted"], data["deaf"]) for kind, data in world.webhooks()]
+    assert told == [
+        ("conference.member.deafened", "d", True, True),
+        ("conference.member.unmuted", "u", False, True),
+    ]
+    assert (world.session(session)["muted"], world.session(session)["deaf"]) == (False, True)
+
+
+def test_each_flag_that_is_pending_fails_by_itself(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.set_flag(session, MUTED, False, command_uid="u")
+    world.set_flag(session, DEAF, True, command_uid="d")
+    world.webhooks()
+    unmute, deaf = (command for command in world.sent() if command["op"] in ("unmute", "deaf"))
+    world.answer(deaf["job"], ok=False, reason="refused", text="no")
+    world.answer(unmute["job"])
+    world.tell("flag_changed", session_id=session, room_id=room, member_id=1, flag="muted", on=False)
+    failed, unmuted = world.webhooks()
+    assert (failed[0], failed[1]["command"], failed[1]["command_uid"]) == ("conference.command.failed", "deaf", "d")
+    assert (unmuted[0], unmuted[1]["command_uid"]) == ("conference.member.unmuted", "u")
 
 
 def test_cooldowns_are_started_by_what_was_accepted_only(store: OpenStore) -> None:

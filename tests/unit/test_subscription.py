@@ -33,6 +33,8 @@ KINDS = {
     "del-member",
     "mute-member",
     "unmute-member",
+    "deaf-member",
+    "undeaf-member",
     "play-file-done",
 }
 

@@ -117,7 +117,7 @@ class Endpoint:
 BY_APP = {"app_id": APP}
 IN_ROOM = {**BY_APP, "room_id": ROOM}
 BY_SESSION = {**BY_APP, "session_id": SESSION}
-MEMBER = {"uuid": SESSION, "did": "747713001", "caller_id": "527121102", "muted": True}
+MEMBER = {"uuid": SESSION, "did": "747713001", "caller_id": "527121102", "muted": True, "deaf": False}
 SESSION_ANSWER = {**MEMBER, "state": "joined", "room_id": ROOM, "member_id": 7, "started_at": ISO}
 HOOKS = "https://app.example.com/hooks"
 ISO_MS = "2026-05-06T12:34:56.789Z"
@@ -917,8 +917,7 @@ def test_the_table_of_statuses_is_complete() -> None:
         ("not_in_room", 404),
         ("still_joining", 409),
         ("leaving", 409),
-        ("already_muted", 409),
-        ("already_unmuted", 409),
+        *((refusal, 409) for flag, on in CHANGES for refusal in (flag.change(on).already, flag.change(on).pending)),
         ("in_other_room", 409),
         ("other_node", 409),
         ("nothing_playing", 409),

@@ -151,6 +151,8 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "leave": False,
         "mute": False,
         "unmute": False,
+        "deaf": False,
+        "undeaf": False,
         "set_endpoint": True,
         "rotate_secret": False,
         "send_test": False,

@@ -18,6 +18,7 @@ LEFT = {
     "did": "747713001",
     "caller_id": "527121102",
     "muted": True,
+    "deaf": False,
     "member_id": 7,
     "reason": "left",
 }

@@ -104,9 +104,10 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "room_id": ROOM,
         "member_id": 7,
         "muted": True,
+        "deaf": False,
         "started_at": CREATED_AT,
     }
-    member = {name: session[name] for name in ("session_id", "did", "caller_id", "muted")}
+    member = {name: session[name] for name in ("session_id", "did", "caller_id", "muted", "deaf")}
     room = {"room_id": room_id, "name": "weekly-standup", "created_at": CREATED_AT, "members": 1}
     after = getattr(command, "after", 0)
     endpoint = {
