@@ -17,6 +17,7 @@ import gevent
 from gevent.event import Event as Flag
 from gevent.pool import Pool
 
+from controller.sessions.flags import CHANGES
 from tests.chaos.nodes import Call
 from tests.chaos.parts import Request
 from tests.chaos.world import DIDS, PREFIXES, TENANTS, World
@@ -48,9 +49,12 @@ class Place:
     call: Call | None = None
 
 
+# The commands to a member of which one at a time is under way.
+RIVALS = {flag.change(on).command: (flag.on.command, flag.off.command) for flag, on in CHANGES}
+
 # How often each kind of action comes, among all.
 WEIGHTS = {
-    "call": 16, "hang_up": 5, "create": 10, "delete": 3, "join": 26, "leave": 10, "mute": 8, "unmute": 14,
+    "call": 16, "hang_up": 5, "create": 10, "delete": 3, "join": 26, "leave": 10, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8,
     "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
 }  # fmt: skip
 
@@ -182,7 +186,7 @@ class Load:
         return bool(room)
 
     def _command(self, verb: str) -> Callable[[Action, int], bool]:
-        rivals = ("mute", "unmute") if verb.endswith("mute") else (verb,)
+        rivals = RIVALS.get(verb, (verb,))
 
         def act(action: Action, number: int) -> bool:
             session, room = self._session(action), self._room_on(action)
@@ -250,7 +254,7 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "trespass": Load._trespass,
     **{
         verb: (lambda load, action, number, verb=verb: load._command(verb)(action, number))  # type: ignore[misc]
-        for verb in ("join", "leave", "mute", "unmute")
+        for verb in ("join", "leave", *RIVALS)
     },
     **{
         verb: (lambda load, action, number, verb=verb: load._in_room(verb)(action, number))  # type: ignore[misc]

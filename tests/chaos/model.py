@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from controller.sessions.flags import CHANGES, FLAGS
 from tests.chaos.parts import Hook, Request
 
 # The webhooks that end a command, by the first word of its `command_uid`.
 OUTCOMES = {
     "join": {"conference.member.joined", "conference.member.join_failed"},
     "leave": {"conference.member.left", "conference.command.failed"},
-    "mute": {"conference.member.muted", "conference.command.failed"},
-    "unmute": {"conference.member.unmuted", "conference.command.failed"},
+    **{flag.change(on).command: {flag.change(on).webhook, "conference.command.failed"} for flag, on in CHANGES},
 }
 
 # What may follow a room's `conference.destroyed`: its playbacks end, its last members leave.
@@ -26,15 +26,19 @@ AFTER_DESTROYED = {
     "conference.play.finished",
     "conference.member.left",
     "conference.member.join_failed",
-    "conference.member.muted",
-    "conference.member.unmuted",
+    *(flag.change(on).webhook for flag, on in CHANGES),
     "conference.command.failed",
 }
 
 
+def flags_of(member: dict[str, Any]) -> frozenset[str]:
+    """Those that are on, as the API and webhooks show a member."""
+    return frozenset(flag.name for flag in FLAGS if member[flag.name])
+
+
 @dataclass
 class Lane:
-    """`members`: session -> muted. `plays`: operation -> how it ended, "" while it has not."""
+    """`members`: session -> the flags that it has. `plays`: operation -> how it ended, "" while it has not."""
 
     tenant: str
     last: int = 0
@@ -44,7 +48,7 @@ class Lane:
     ended: bool = False
     name: str = ""
     caller_id: str = ""
-    members: dict[str, bool] = field(default_factory=dict)
+    members: dict[str, frozenset[str]] = field(default_factory=dict)
     plays: dict[str, str] = field(default_factory=dict)
     joins: Counter[str] = field(default_factory=Counter)
 
@@ -198,7 +202,7 @@ def _destroyed(_ledger: Ledger, lane: Lane, _data: Data) -> str | None:
 
 def _joined(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
     again = data["uuid"] in lane.members
-    lane.members[data["uuid"]] = data["muted"]
+    lane.members[data["uuid"]] = flags_of(data)
     lane.joins[data["uuid"]] += 1
     return "joined, and is in already" if again else None
 
@@ -211,12 +215,12 @@ def _join_failed(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
     return "cannot join, and is in" if data["uuid"] in lane.members else None
 
 
-def _muted(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
+def _flag_changed(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
     before = lane.members.get(data["uuid"])
-    lane.members[data["uuid"]] = data["muted"]
+    lane.members[data["uuid"]] = flags_of(data)
     if before is None:
-        return "muted or unmuted, and not in"
-    return "the same told twice" if before == data["muted"] and "command_uid" not in data else None
+        return "changed, and not in"
+    return "the same told twice" if before == flags_of(data) and "command_uid" not in data else None
 
 
 def _play_started(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
@@ -268,8 +272,7 @@ APPLY: dict[str, Callable[[Ledger, Lane, Data], str | None]] = {
     "conference.member.joined": _joined,
     "conference.member.left": _left,
     "conference.member.join_failed": _join_failed,
-    "conference.member.muted": _muted,
-    "conference.member.unmuted": _muted,
+    **{flag.change(on).webhook: _flag_changed for flag, on in CHANGES},
     "conference.play.started": _play_started,
     "conference.play.finished": _play_finished,
     "conference.play.stopped": _play_stopped,

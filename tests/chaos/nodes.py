@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from controller.sessions.flags import FLAGS
 from esl import commands as esl
 from esl.connection import Connection
 from esl.emulator import Channel, Emulator, Sound
@@ -27,13 +28,13 @@ PLAY = re.compile(r"conference (\S+) play \{operation_id=([^,]+),url_index=(\d+)
 
 @dataclass
 class Truth:
-    """What a node is at a moment. `playing`: by room, the `(operation, paused, volume)` of each file queued.
+    """What a node is at a moment. `members`: by room and channel, the flags that are on. `playing`: by room, the `(operation, paused, volume)` of each file queued.
 
     Without `exact`, all that is known of the files is whether there are any.
     """
 
     calls: set[str]
-    members: dict[str, dict[str, bool]]
+    members: dict[str, dict[str, frozenset[str]]]
     playing: dict[str, list[tuple[str, bool, int]]]
     exact: bool = True
 
@@ -118,7 +119,7 @@ class EmulatedNode:
         rooms = self.emulator.conferences
         return Truth(
             set(self.emulator.channels),
-            {name: {member.uuid: member.muted for member in room.members.values()} for name, room in rooms.items()},
+            _members(_listed(self.emulator.execute("conference", "json_list"))),
             {
                 name: [(file.params.get("operation_id", ""), file.paused, file.volume) for file in room.queue]
                 for name, room in rooms.items()
@@ -183,14 +184,7 @@ class RealNode:
         try:
             rooms = _listed(connection.api(esl.JsonList()))
             rows = _listed(json.loads(connection.api(esl.ShowChannels()), strict=False).get("rows", []))
-            members = {
-                room["conference_name"]: {
-                    member["uuid"]: not member["flags"]["can_speak"]
-                    for member in room.get("members", [])
-                    if "uuid" in member
-                }
-                for room in rooms
-            }
+            members = _members(rooms)
             statuses = {room: connection.api(esl.PlayStatus(room)) for room in members}
             playing = {room: [("", False, 0)] for room, status in statuses.items() if status.startswith("+OK")}
             calls = {row["uuid"] for row in rows if row["direction"] == "inbound"}
@@ -216,6 +210,17 @@ class RealNode:
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host, int(port)
+
+
+def _members(rooms: list[Any]) -> dict[str, dict[str, frozenset[str]]]:
+    return {
+        room["conference_name"]: {
+            member["uuid"]: frozenset(flag.name for flag in FLAGS if not member["flags"][flag.ability])
+            for member in room.get("members", [])
+            if "uuid" in member
+        }
+        for room in rooms
+    }
 
 
 def _listed(value: Any) -> list[Any]:

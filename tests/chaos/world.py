@@ -11,7 +11,7 @@ import gevent
 
 from controller.ids import SessionIds
 from controller.store import keys
-from tests.chaos.model import Lane, Ledger
+from tests.chaos.model import Lane, Ledger, flags_of
 from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth
 from tests.chaos.parts import Endpoints, Request, Service, key_of, secret_of, wait_until
 from tests.e2e.stores import StoreCluster, StoreServer
@@ -144,7 +144,7 @@ class World:
         shown = {session for view in views.values() for session in view.sessions}
         found += [f"session {session}: node and API differ" for session in sorted(calls ^ shown)]
         members = {
-            room: {IDS[prefix].of(channel): muted for channel, muted in there.items()}
+            room: {IDS[prefix].of(channel): flags for channel, flags in there.items()}
             for prefix, node in truth.items()
             for room, there in node.members.items()
             if there
@@ -211,7 +211,7 @@ class View:
         }
         self.members = {
             room: {
-                member["uuid"]: member["muted"]
+                member["uuid"]: flags_of(member)
                 for member in self._get(f"/conferences/{room}/members?limit=1000")["members"]
             }
             for room in self.rooms
@@ -224,7 +224,7 @@ class View:
         return request.answer
 
     def differences(
-        self, members: dict[str, dict[str, bool]], truth: dict[str, Truth], lanes: dict[str, Lane]
+        self, members: dict[str, dict[str, frozenset[str]]], truth: dict[str, Truth], lanes: dict[str, Lane]
     ) -> list[str]:
         found = []
         alive = {identifier for identifier, lane in lanes.items() if lane.alive}
@@ -245,8 +245,8 @@ class View:
         ]
         for session, shown_as in self.sessions.items():
             where = next((room for room, there in members.items() if session in there), "")
-            expected = ("joined", where, members[where][session]) if where else ("parked", "", False)
-            seen = (shown_as["state"], shown_as["room_id"] or "", bool(shown_as["muted"]))
+            expected = ("joined", where, members[where][session]) if where else ("parked", "", frozenset())
+            seen = (shown_as["state"], shown_as["room_id"], flags_of(shown_as))
             if seen != expected:
                 found.append(f"session {session}: {expected} on the node, {seen} in the API")
         return found
