@@ -115,6 +115,16 @@ class Stage:
         self.server.kill()
 
 
+def with_new_fields(value: Any) -> Any:
+    """What the version before has shown, or put into a webhook, with the fields that members have got since."""
+    if isinstance(value, list):
+        return [with_new_fields(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    new = {"deaf": False} if "muted" in value else {}
+    return new | {name: with_new_fields(each) for name, each in value.items()}
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     stage = Stage(tmp_path)
@@ -134,7 +144,7 @@ def test_the_api_shows_and_refuses_what_it_did_before(stage: Stage) -> None:
             now = app.get(path)
             if before.get("old_secret_until"):
                 assert now.pop("old_secret_until") > before.pop("old_secret_until")
-            assert now == before, path
+            assert now == with_new_fields(before), path
     # A repeat is no command of its own.
     for repeat in stage.recording["repeats"]:
         answer = apps["alpha"].ask("POST", repeat["path"], repeat["body"])
@@ -174,8 +184,9 @@ def test_all_that_was_under_way_comes_to_its_end(stage: Stage) -> None:
     assert {key.decode() for key in stage.store.scan_iter("{registry}*")} == shared
 
     assert endpoint.problems == []
-    for _, payload in endpoint.taken:
-        webhook_data.check(payload["type"], payload["data"])
+    for webhook_id, payload in endpoint.taken:
+        old = int(webhook_id.split("-")[1]) <= stage.recording["recorded_at"]
+        webhook_data.check(payload["type"], with_new_fields(payload["data"]) if old else payload["data"])
     written = {line["webhook"] for line in stage.event_log() if line["kind"] == "webhook"}
     ids = [*stage.recording["delivered"], *(webhook_id for webhook_id, _ in endpoint.taken)]
     assert sorted(ids) == sorted(written)
