@@ -115,7 +115,11 @@ class Scene:
     def _json_list(self) -> str:
         members: dict[str, list[dict[str, object]]] = {}
         for i, muted in enumerate(self.muted):
-            entry = {"uuid": channel(i), "id": i + 1, "flags": {"can_speak": not muted}}
+            entry = {
+                "uuid": channel(i),
+                "id": i + 1,
+                "flags": {"can_speak": not muted, "can_hear": True, "hold": False},
+            }
             members.setdefault(room(i), []).append(entry)
         return json.dumps([{"conference_name": name, "members": found} for name, found in members.items()])
 
