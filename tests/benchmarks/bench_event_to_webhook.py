@@ -219,8 +219,8 @@ def measure(rate: int, seconds: float) -> list[float]:
         registry = Registry(store)
         registry.put_app(new_app(APP, "key", webhook_url=f"http://127.0.0.1:{http_port}/hooks", dids=(DID,)))
         for i in range(ROOMS):
-            args = {"app_id": APP, "name": f"r{i}", "room_id": room(i), "node": NODE}
-            store.run("create_room", keys.partition_of(APP), {**args, "node_up": True, "quotas": QUOTAS})
+            args = {"app_id": APP, "command": "create", "name": f"r{i}", "room_id": room(i), "node": NODE}
+            store.run("create_room", keys.partition_of(APP), {**args, "quotas": QUOTAS})
         registry.put_node(Node(prefix=NODE, esl=f"127.0.0.1:{esl_port}", password="ClueCon"))
         worker = Worker(store, registry, reader=reader, owner="bench", session_key=SESSION_KEY)
         dispatcher = Dispatcher(store, registry, owner="bench", reader=reader, allow_private_networks=True)
