@@ -1,7 +1,7 @@
 """Every key of the store: its name, type, lifetime and owner. Nothing else in the code spells a key.
 
 An app's keys carry the hash tag of its partition (`{p07}`), so that one script reaches all of them, on one server and
-on Redis Cluster alike. What belongs to a node alone carries the node's tag, what belongs to nobody `{registry}`.
+on Redis Cluster alike. A node's own keys carry the node's tag, those of no app or node `{registry}`.
 
 The Lua files get the same names as functions, `keys.room(id)` (see `scripts`).
 """
@@ -12,15 +12,17 @@ import zlib
 
 PARTITIONS = 16
 
-CURSOR_KEY = "{registry}:cursor-key"  # string: what API processes seal list cursors with; for good; owner: processes
+CURSOR_KEY = "{registry}:cursor-key"  # string: what API processes seal cursors with; for good; owner: processes
 SESSION_KEY = "{registry}:session-key"  # string: what workers derive session ids with; for good; owner: processes
 
-# What a partition holds: by name, how the key ends. Types and lifetimes stand beside each.
+# A partition's keys by name: how each ends, with its type and lifetime before it. Some names are older than
+# today's words: `lane` is the ordering key, `flight` the play in flight, `settled` how many URLs are over, `due` what a
+# node is expected to confirm, `aside` the retry queue.
 PARTITION: dict[str, str] = {
     # hash: app, node, name, created_at (s), seq, members_seen, volume, status, operation, closing, flight and stopping
-    # (job id of a play or stop in flight), pause_job; from create to the last webhook of delete
+    # (job ids of the play and of the stop in flight), pause_job; from create to the last webhook of delete
     "room": "room:%s",
-    # sorted set: session id by order of joining; sessions whose join the node confirmed; as the room
+    # sorted set: session id by order of joining; only those whose join the node confirmed; as the room
     "members": "members:%s",
     # set: session ids joining, joined or leaving; as the room
     "present": "present:%s",
@@ -28,10 +30,10 @@ PARTITION: dict[str, str] = {
     "operations": "operations:%s",
     # list: operation ids whose end is yet to be emitted; until it is
     "ending": "ending:%s",
-    # hash: app, room, total, bytes (of `urls`), next, settled, u<i> (state of URL i), v<i> (volume it was sent with),
-    # ending (how, when that is yet to be emitted); from play to its finished or stopped
+    # hash: app, room, total, bytes (of `urls`), next (index to send), settled, u<i> (state of URL i), v<i> (volume it
+    # was sent with), ending (stopped or interrupted, until that is emitted); from play to its finished or stopped
     "operation": "operation:%s",
-    # lists: an operation's URLs, each a JSON string as the app sent it; and as the node gets them, if other
+    # lists: an operation's URLs, each a JSON string as the app sent it; and as the node gets them, if they differ
     "urls": "urls:%s",
     "node_urls": "node-urls:%s",
     # sorted set: room id by `order`; rooms of an app that are not being deleted; for good
@@ -39,8 +41,8 @@ PARTITION: dict[str, str] = {
     # hash: room name -> room id, of an app; for good
     "names": "names:%s",
     # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, muted, started_at (s), seq,
-    # uid, job, and for each flag pending_<flag> (the command that the node has yet to confirm), pending_<flag>_uid
-    # and pending_<flag>_job; from park to hangup
+    # uid and job (of a join or leave that is pending), and for each flag pending_<flag> (the command that the node has
+    # yet to confirm), pending_<flag>_uid and pending_<flag>_job; from park to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",
@@ -58,13 +60,13 @@ PARTITION: dict[str, str] = {
     # hash: operations, url_bytes, webhook_bytes (undelivered), delivered_bytes, failed_bytes: how much an app
     # uses of each quota, and of what is kept; for good
     "usage": "usage:%s",
-    # string with expiry of 60 s: JSON of the command that an app gave a command_uid, with its body, and of its answer
+    # string with expiry of 60 s: JSON { command, answer } of the command to which an app gave a command_uid
     "answer": "answer:%s:%s",
     # stream: commands for a node that no worker has taken yet; an entry goes when it is taken or too old
     "commands": "commands:%s",
     # hash: job id -> JSON of a command sent to the node; until its result or deadline
     "sent": "sent:%s",
-    # sorted set: `kind:id` by deadline (ms) of what a node must confirm; owner: the node's worker
+    # sorted set: `kind:id` by deadline (ms) of what the node must confirm; owner: the node's worker
     "due": "due:%s",
     # string: highest fencing token seen from a worker of a node; for good
     "fence": "fence:%s",
@@ -88,32 +90,32 @@ PARTITION: dict[str, str] = {
     "deliveries": "deliveries:%s:%s",
     # hash: entry id -> bytes of a webhook of an app and a status (delivered, failed); as its place in `deliveries`
     "sizes": "sizes:%s:%s",
-    # sorted set: entry id by next attempt (ms): webhooks of an app that are aside; until they no longer are
+    # sorted set: entry id by next attempt (ms): the retry queue of an app; until they leave it
     "aside": "aside:%s",
-    # sorted set: app id by the earliest time (ms) in its `aside`; for good
+    # sorted set: app id by the earliest time (ms) in its retry queue; for good
     "asides": "asides",
-    # hash: app id -> `from to` (positions): failed webhooks that are to be sent again; until all are in `aside`
+    # hash: app id -> `from to` (positions): failed webhooks that are to be sent again; until all are in the retry queue
     "redeliveries": "redeliveries",
     # hash: what the API set: url, types (JSON), url_base, generation, secret, old_secret, old_until (ms), secret_base;
-    # how its endpoint does: mark (which URL that is about), failing_since (ms), disabled_at (ms), reason; as the app
+    # how its endpoint does: mark (of the URL this is about), failing_since (ms), disabled_at (ms), reason; as the app
     "endpoint": "endpoint:%s",
     # counter of changes to the partition's `endpoint` hashes that dispatchers must know of; for good
     "endpoints": "endpoints",
 }
 
-# What belongs to a node alone, under the node's tag.
+# A node's own keys, under the node's tag.
 NODE: dict[str, str] = {
     # string with expiry: `token owner` of the worker that holds the node; owner: that worker
     "lease": "lease",
     # counter of leases given, the fencing token; for good
     "token": "token",
-    # string: the node's Core-UUID when it was last compared, another after a restart; for good; owner: the worker
+    # string: the node's Core-UUID at its last comparison, which a restart changes; for good; owner: the worker
     "core": "core",
     # hash with expiry: load (sessions and rooms), core_uuid, at (ms); there while the link is up; owner: the worker
     "live": "live",
 }
 
-# What belongs to nobody in particular, under REGISTRY.
+# Keys of no app or node, under REGISTRY.
 REGISTRY = "{registry}"
 SHARED: dict[str, str] = {
     # hash: app id -> JSON of registry.App; for good; owner: registry
@@ -124,7 +126,7 @@ SHARED: dict[str, str] = {
     "version": "version",
     # sorted set: worker by the time (ms) until which it counts as alive; owner: each worker
     "workers": "workers",
-    # hash: worker -> how many nodes it holds; as the above
+    # hash: worker -> how many nodes it holds; as `workers`
     "worker_nodes": "worker-nodes",
 }
 
@@ -138,7 +140,7 @@ TAGS = tuple("{p%02d}" % number for number in range(PARTITIONS))
 
 
 def tag_of_job(job: str) -> str:
-    """The partition of a command, from the job id that `send` in lib/core.lua gave it: `p07-1795374235886-0`."""
+    """The partition of a command, from its job id (`send` in lib/node_commands.lua), such as `p07-1795374235886-0`."""
     return "{%s}" % job.partition("-")[0]
 
 
@@ -150,5 +152,5 @@ SUFFIXES = {**PARTITION, **NODE, **SHARED}
 
 
 def key(tag: str, name: str, *ids: str) -> str:
-    """Raises KeyError for a name that there is not, TypeError for too few ids or too many."""
+    """Raises KeyError for an unknown name, TypeError for too few ids or too many."""
     return f"{tag}:{SUFFIXES[name] % ids}"

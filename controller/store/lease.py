@@ -1,4 +1,4 @@
-"""A lease that this process holds: a node or a partition is its alone, for as long as it renews that in the store."""
+"""A lease: while a process renews it in the store, no other process holds its node or partition."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 
 
 class Lease:
-    """`token` goes with every write, so that the store can refuse one of a holder whose lease has lapsed. The store
-    lets the lease lapse `seconds` after it was taken or renewed. `asked_at`, monotonic seconds: just before the store
-    was asked for it. Counted from there, it ends here no later than in the store.
+    """`token` goes with every write, so that the store can refuse a holder whose lease has lapsed. In the store it
+    lapses `seconds` after it was taken or renewed. Here it is counted from `asked_at` (monotonic seconds), just before
+    the store was asked, so it ends here no later than there.
     """
 
     def __init__(self, token: int, seconds: float, asked_at: float) -> None:
@@ -21,5 +21,5 @@ class Lease:
 
     @property
     def is_valid(self) -> bool:
-        """Whether nobody else can hold it yet."""
+        """Whether no other process can hold it yet."""
         return time.monotonic() < self._valid_until

@@ -14,7 +14,7 @@ from controller.store import keys, states
 
 
 def prelude(code: str) -> str:
-    """What `code` uses of it, since it runs with every call. Raises KeyError for a key that is not there."""
+    """The part that `code` uses, since all of it runs with every call. Raises KeyError for an unknown key."""
     lines = ["local tag = KEYS[1]", "local keys = {}"]
     lines += [_key_function(name) for name in dict.fromkeys(re.findall(r"\bkeys\.(\w+)", code))]
     steps = {
@@ -33,7 +33,7 @@ def _key_function(name: str) -> str:
 
 
 def _flags() -> dict[str, Any]:
-    """By name, each with the names of the fields in which a session keeps what is pending of it."""
+    """The flags by name, each with the names of the session's fields for its pending command."""
     return {
         flag.name: {
             "name": flag.name,
@@ -63,12 +63,12 @@ def _lua(value: Any) -> str:
 
 
 def _strict(names: dict[str, str]) -> str:
-    """A table in which a name that is not there is an error."""
+    """A table that raises an error for an unknown name."""
     unknown = 'function(_, name) error("there is no state " .. tostring(name), 2) end'
     return f"setmetatable({_lua(names)}, {{ __index = {unknown} }})"
 
 
-# What else there is, by name.
+# The other tables, by their names in Lua.
 CONSTANTS = {
     **{name: _strict({state: state for state in table}) for name, table in states.TABLES.items()},
     "DELIVERY_STATUS": _strict(states.DELIVERY_STATUS),

@@ -1,10 +1,9 @@
-"""The Lua files as the store gets them, and which of them run when its memory is out.
+"""The Lua files as the store gets them, and which of them run when its memory is full.
 
 A file in `lua/lib` is a library, every other one a script. The comments at a file's head say what it does, which
 arguments it reads (`-- args: room_id name?`, with a question mark after one that may be absent), and which libraries it
 needs (`-- needs: playback members`). The store gets a script as one text: a first line, the prelude, the libraries that
-it needs and those that they need, each after its own, and the file itself. So a script takes the arguments of its
-libraries, too.
+it needs, each after those that it needs itself, and the file. So a script takes the arguments of its libraries, too.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from pathlib import Path
 
 from controller.store.prelude import prelude
 
-# Which scripts run when the store's memory is out, and why: so what was accepted goes on, ends, and makes room.
+# The scripts that run when the store's memory is full, and why: what was accepted goes on, ends, and frees memory.
 RUNS_WHEN_FULL = {
     "ends something": "delete_room emit_endings leave stop",
     "follows a node": "file_done flag_changed job_done jobs_lost member_joined member_left overdue playback_lost"
     " session_ended snapshot take",
-    "settles webhooks": "delivery_aside delivery_settle",
+    "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease release workers",
     "counts requests": "admit",
     "reads": "get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms list_sessions",
     "says where webhooks go": "set_endpoint",
-    "is the operator's": "registry",
+    "is run by the operator": "registry",
 }
-# Which are refused then, as `store_full`, since they would only add.
+# The scripts that are refused then, as `store_full`, since they would only use more.
 REFUSED_WHEN_FULL = {
     "begins something": "create_room join may_play play session_parked",
     "changes something": "pause rotate_secret set_flag volume",
@@ -38,10 +37,10 @@ REFUSED_WHEN_FULL = {
 }
 
 LUA = Path(__file__).parent / "lua"
-CORE = "core"  # the library that every script has, ahead of all others
+CORE = "core"  # the library that every script needs, before all others
 
 # What a script begins with: it makes the server refuse keys of another hash slot than the partition's, and the whole
-# script when memory is out, unless that is allowed. A script that is in neither table has none, and cannot be loaded.
+# script when memory is full, unless that is allowed. A script that is in neither table has none, and cannot be loaded.
 _FIRST_LINES = {
     name: line
     for line, table in (("#!lua flags=allow-oom\n", RUNS_WHEN_FULL), ("#!lua\n", REFUSED_WHEN_FULL))
@@ -55,7 +54,7 @@ _LINE_IN_STORE = re.compile(r"\buser_script:(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A Lua file. `arguments`: those that it reads itself, and whether each must be given."""
+    """A Lua file. `arguments`: by name, those that it reads itself, and whether each must be given."""
 
     path: Path
     text: str
@@ -73,8 +72,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script as the store gets it. `required` of its `arguments` must be given. `parts`: the line at which each file
-    begins, in order.
+    """A script as the store gets it. `required`: its `arguments` that must be given. `parts`: the line at which each
+    file begins, in order.
     """
 
     name: str
@@ -91,7 +90,7 @@ class Script:
             raise TypeError(f"script {self.name} takes no {sorted(unknown)}, and lacks {sorted(missing)}")
 
     def locate(self, message: str) -> str:
-        """An error of the store's, with file and line in place of the line in the text."""
+        """An error message of the store, with file and line in place of the line in the text."""
         return _LINE_IN_STORE.sub(lambda found: self._place(int(found[1])), message)
 
     def _place(self, line: int) -> str:
@@ -112,9 +111,9 @@ def libraries() -> dict[str, Source]:
 
 
 def libraries_of(source: Source, known: Mapping[str, Source] | None = None) -> list[Source]:
-    """The libraries that a file needs, of those that are `known`, each after those that it needs itself.
+    """The libraries that a file needs, out of `known`, each after those that it needs itself.
 
-    Raises KeyError for one that is not there, `graphlib.CycleError` for some that need each other.
+    Raises KeyError for an unknown library, `graphlib.CycleError` for libraries that need each other.
     """
     known = libraries() if known is None else known
     graph: dict[str, tuple[str, ...]] = {CORE: ()}
@@ -157,7 +156,7 @@ def _script(source: Source) -> Script:
 
 
 def parse(path: Path, text: str) -> Source:
-    """A file by its head."""
+    """A Lua file, with what its head says."""
     heads: dict[str, list[str]] = {"args": [], "needs": []}
     for kind, names in _HEAD.findall(text):
         heads[kind] += names.split()

@@ -1,7 +1,7 @@
-"""Every state of a session, a room's playback, a URL of a playback and a delivery, and every step from one to another.
+"""Every state of a session, a room's playback, a URL of a playback and a delivery, and every step between states.
 
 A table is `{state: {event: state}}`. A thing begins in the first state of its table; a state without events is final.
-The Lua files get the same tables (see `scripts`), and take every step by them: one that the table lacks is an error.
+The Lua files get the same tables (see `prelude`) and take every step by them: a step that they lack is an error.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class UrlState(StrEnum):
 
 class DeliveryState(StrEnum):
     PENDING = "pending"  # not attempted
-    HELD = "held"  # to be tried again before whatever comes after it in its order
-    ASIDE = "aside"  # to be tried again by itself; nothing waits for it
+    HELD = "held"  # to be tried again; later webhooks of its ordering key wait for it
+    ASIDE = "aside"  # in the retry queue, to be tried again; no other webhook waits for it
     DELIVERED = "delivered"
     FAILED = "failed"  # not tried again unless the app asks for it
-    SKIPPED = "skipped"  # the app does not want it, and the store forgets it
+    SKIPPED = "skipped"  # the app does not want its type, and the store forgets it
 
 
 # `join`, `leave`: the app's command. `joined`, `left`: what the node says, after a command, when its operator moved the
@@ -58,8 +58,8 @@ SESSION: Table = {
 }
 
 # `play`: a room's first operation begins. `next`: an operation is over, and another begins. `finish`: the last one is
-# over. `pause`, `resume`: the app's command, or the node toggled the other way than it was asked to, which may be known
-# only after the app has asked again.
+# over. `pause`, `resume`: the app's command, or the node toggled the wrong way, which may become known
+# only after the app's next command.
 PLAYBACK: Table = {
     PlaybackState.STOPPED: {"play": PlaybackState.PLAYING},
     PlaybackState.PLAYING: {
@@ -76,8 +76,8 @@ PLAYBACK: Table = {
     },
 }
 
-# `send`: the node is asked to play it. `queue`: the node takes it. `finish`: the node is through with it, which may be
-# known before it is known that the node took it. `fail`: the node does not take it, or the operation ends early.
+# `send`: the node is asked to play it. `queue`: the node takes it. `finish`: the node is done with it, which may be
+# known before the result of the play. `fail`: the node does not take it, or the operation ends early.
 URL: Table = {
     UrlState.PENDING: {"send": UrlState.SENT, "fail": UrlState.FAILED},
     UrlState.SENT: {"queue": UrlState.QUEUED, "finish": UrlState.PLAYED, "fail": UrlState.FAILED},
@@ -86,7 +86,7 @@ URL: Table = {
     UrlState.FAILED: {},
 }
 
-# What an attempt came to has the name of the state that it leads to. `redeliver`: the app asks for another attempt.
+# The event of an attempt has the name of the state that it leads to. `redeliver`: the app asks for another attempt.
 _ATTEMPTED: dict[str, str] = {
     "aside": DeliveryState.ASIDE,
     "delivered": DeliveryState.DELIVERED,
@@ -105,7 +105,7 @@ DELIVERY: Table = {
 # By the names that they have in the Lua files.
 TABLES: dict[str, Table] = {"SESSION": SESSION, "PLAYBACK": PLAYBACK, "URL": URL, "DELIVERY": DELIVERY}
 
-# What apps are told of a delivery's state; nothing of one that is skipped.
+# The status that the API shows for a delivery's state; one that is skipped is not shown.
 DELIVERY_STATUS: dict[str, str] = {
     DeliveryState.PENDING: "pending",
     DeliveryState.HELD: "retrying",

@@ -31,7 +31,7 @@ BEGINNING = "0-0"  # the position before the first entry
 
 Kind = Literal["room", "session"]
 
-# What a store that is away looks like. The cluster's own errors are not RedisErrors.
+# The errors of a store that is not available. The cluster's own are not RedisErrors.
 AWAY = (RedisError, RedisClusterException, OSError)
 
 
@@ -43,13 +43,13 @@ def each_host(url: str) -> list[str]:
 
 
 class Store:
-    """State, changed by scripts only, and read by methods that say what for.
+    """Scripts change the state; the other methods say what they read.
 
-    Every method raises StoreUnavailable if the store gives no answer in time.
+    Every method raises StoreUnavailable if the store does not respond in time.
     """
 
     def __init__(self, client: redis.Redis | RedisCluster, timeout: float = 1.0) -> None:
-        # Untyped: the two clients' own types do not agree about what a command gives.
+        # Untyped: the two clients' own types do not agree about what a command returns.
         self._client: Any = client
         self.timeout = timeout
         self.clustered = isinstance(client, RedisCluster)
@@ -58,9 +58,9 @@ class Store:
 
     @classmethod
     def connect(cls, url: str, *, cluster: bool = False, timeout: float = 1.0, connections: int = 64) -> Store:
-        """`redis://`, `rediss://` or `unix://`. An answer is waited for `timeout` seconds; nothing is retried here.
+        """`redis://`, `rediss://` or `unix://`. Waits for a response for `timeout` seconds, and retries nothing.
 
-        A cluster is looked for at once, at each host of `redis://a:7000,b:7000`. Raises StoreUnavailable.
+        A cluster is connected to at once, by any host of `redis://a:7000,b:7000`. Raises StoreUnavailable.
         """
         options: dict[str, Any] = {
             "socket_timeout": timeout,
@@ -86,9 +86,9 @@ class Store:
     # Steps
 
     def run(self, script: str, tag: str, args: dict[str, Any]) -> dict[str, Any]:
-        """One atomic step in partition `tag`. `None` in `args` means absent; an empty list in the reply does too.
+        """One atomic step in partition `tag`. `None` in `args` means absent; an empty list is absent from the reply.
 
-        `{"refused": "store_full"}` when memory is out and the script would need more; then it did nothing.
+        `{"refused": "store_full"}` when memory is full and the script would need more; then it did nothing.
         Raises Fenced, and TypeError for arguments that the script does not take, or lacks.
         """
         return self.run_many([(script, tag, args)])[0]
@@ -104,7 +104,7 @@ class Store:
             replies = self._call(steps)
             missing = [isinstance(reply, NoScriptError) for reply in replies]
             if any(missing):
-                # A restarted server knows no scripts. Were some steps done and others not, their order is lost.
+                # A restarted server has no scripts. If only some steps were done, the order of all is lost.
                 self._load_scripts()
                 if not all(missing):
                     raise StoreUnavailable("the store was restarted meanwhile")
@@ -127,7 +127,7 @@ class Store:
     # The server
 
     def info(self, *sections: str) -> dict[str, dict[str, Any]]:
-        """What each server says of itself, by its address; a single one's is "". INFO, as hosted ones refuse CONFIG."""
+        """The INFO of each server by its address, "" for a single one. Not CONFIG: hosted servers refuse it."""
         with self._guard():
             if not self.clustered:
                 return {"": self._client.info(*sections)}
@@ -139,9 +139,9 @@ class Store:
             return bool(self._client.ping())
 
     def shared_secret(self, name: str) -> bytes:
-        """32 random bytes that the first process to ask has made, the same for all from then on."""
+        """32 random bytes, made by the first process that asks and the same for all from then on."""
         with self._guard():
-            # Read first: a store whose memory is out takes no SET, not even one that would change nothing.
+            # Read first: a store whose memory is full takes no SET, not even one that would change nothing.
             if self._client.get(name) is None:
                 self._client.set(name, secrets.token_bytes(32), nx=True)
             return bytes(self._client.get(name))
@@ -160,7 +160,7 @@ class Store:
         return found[0][0].decode() if found else BEGINNING
 
     def follow(self, positions: Mapping[str, str], *, count: int, wait: float) -> dict[str, list[Entry]]:
-        """Entries behind each stream's position; the first is waited for `wait` seconds, which must be less than the
+        """Entries behind each stream's position. Waits for the first for `wait` seconds, which must be less than the
         timeout. On a cluster all streams must be of one partition.
         """
         with self._guard():
@@ -170,21 +170,21 @@ class Store:
     # Rooms and sessions
 
     def app_of(self, kind: Kind, identifier: str) -> str | None:
-        """Whose room or session it is, from whatever partition."""
+        """The app of a room or session, in whichever partition it is; None if there is none."""
         apps = self._sweep(lambda pipe, tag: pipe.hget(keys.key(tag, kind, identifier), "app"))
         return next((app.decode() for app in apps if app), None)
 
     def is_known(self, kind: Kind, identifier: str) -> bool:
-        """Whether any app has such a room or session; a room that is being deleted is none any more."""
+        """Whether any app has this room or session; a room that is being deleted does not count."""
         found = self._sweep(lambda pipe, tag: pipe.hmget(keys.key(tag, kind, identifier), "app", "closing"))
         return any(app and not closing for app, closing in found)
 
     def has_ended(self, session_id: str) -> bool:
-        """Whether it was a session until a moment ago."""
+        """Whether it is a session that ended a short while ago."""
         return any(self._sweep(lambda pipe, tag: pipe.exists(keys.key(tag, "ended", session_id))))
 
     def urls_of(self, app_id: str, operations: Sequence[str]) -> list[list[str]]:
-        """The URLs of each playback operation, none for one that is over."""
+        """The URLs of each playback operation; an empty list for one that is over."""
         tag = keys.partition_of(app_id)
         found = self._pipe(lambda pipe: [pipe.lrange(keys.key(tag, "urls", each), 0, -1) for each in operations])
         return [[orjson.loads(url) for url in urls] for urls in found]
@@ -192,7 +192,7 @@ class Store:
     # Nodes
 
     def core_uuid(self, prefix: str) -> str | None:
-        """The node's Core-UUID when it was last compared."""
+        """The node's Core-UUID at its last comparison, None before the first."""
         with self._guard():
             found = self._client.get(keys.key(keys.node_tag(prefix), "core"))
         return found.decode() if found else None
@@ -203,12 +203,12 @@ class Store:
             return bool(self._client.exists(keys.key(keys.node_tag(prefix), "lease")))
 
     def is_reachable(self, prefix: str) -> bool:
-        """Whether the node's worker has said so within the last seconds."""
+        """Whether the node's worker has published so within the last seconds."""
         with self._guard():
             return bool(self._client.exists(keys.key(keys.node_tag(prefix), "live")))
 
     def loads(self, prefixes: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Of the reachable ones: how many sessions and rooms they had when last counted, and when that was (ms)."""
+        """Of each node that is reachable: its sessions and rooms when last counted, and when that was (ms)."""
         found = self._pipe(
             lambda pipe: [pipe.hmget(keys.key(keys.node_tag(prefix), "live"), "load", "at") for prefix in prefixes]
         )
@@ -243,7 +243,7 @@ class Store:
         return {name.decode(): value.decode() for name, value in record.items()}
 
     def forget_webhooks(self, app_id: str) -> None:
-        """What the API set of an app's endpoint, and what became of its webhooks."""
+        """Forgets what the API set of an app's endpoint, and what became of its webhooks."""
         tag = keys.partition_of(app_id)
         kept = (DeliveryState.DELIVERED, DeliveryState.FAILED)
         forgotten = [
@@ -260,21 +260,21 @@ class Store:
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        """Whatever the store's absence looks like becomes StoreUnavailable, after `timeout` seconds at the most."""
+        """Every error of an unavailable store becomes StoreUnavailable, after `timeout` seconds at the most."""
         try:
-            with gevent.Timeout(self.timeout, StoreUnavailable("the store gave no answer in time")):
+            with gevent.Timeout(self.timeout, StoreUnavailable("the store did not respond in time")):
                 yield
         except AWAY as error:
             raise StoreUnavailable(f"the store is not available: {error}") from error
 
     def _pipe(self, ask: Callable[[Any], Any]) -> list[Any]:
-        """What `ask` puts into a pipeline, in one round trip."""
+        """The replies to what `ask` puts into a pipeline, in one round trip."""
         with self._guard(), self._client.pipeline(transaction=False) as pipe:
             ask(pipe)
             return list(pipe.execute())
 
     def _sweep(self, ask: Callable[[Any, str], Any]) -> list[Any]:
-        """The same of every partition, whose tag `ask` gets."""
+        """The replies of all partitions: `ask` gets the tag of each."""
         return self._pipe(lambda pipe: [ask(pipe, tag) for tag in keys.TAGS])
 
     def _load_scripts(self) -> None:
@@ -297,7 +297,7 @@ class Store:
 
 
 def emit_endings(store: Store, tag: str, reply: dict[str, Any]) -> None:
-    """Go on emitting what ended in a room, if a step's reply says that there is more (lib/endings.lua)."""
+    """Emit the rest of the rooms' endings, if a step's reply names rooms with more (lib/endings.lua)."""
     rooms = reply.pop("ending", [])
     while rooms:
         rooms += store.run("emit_endings", tag, {"room_id": rooms.pop()}).get("ending", [])

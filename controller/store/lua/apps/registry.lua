@@ -1,5 +1,5 @@
--- Changes who there is (KEYS[1] is the registry's tag). `put`: JSON by name; `gone`: names; both by table (apps,
--- nodes). Replies how many entries were removed.
+-- Changes the apps and nodes (KEYS[1] is the registry's tag). `put`: JSON by name; `gone`: names; both by table (apps,
+-- nodes). Replies { removed }: how many entries.
 -- args: put gone
 
 local TABLES = { apps = keys.apps(), nodes = keys.nodes() }

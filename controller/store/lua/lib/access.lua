@@ -1,9 +1,9 @@
--- Whose a room or session is, and how a command of the API is refused.
+-- An app's own rooms and sessions, and how a command of the API is refused.
 -- args: app_id command? room_id? session_id? name? webhook_id? command_uid?
 -- needs: sessions
 
--- A command (a query has no args.command) that is refused leaves a line in the event log, unless it came too often: too
--- many of these would fill the log. A room that was not created is logged by its name.
+-- Refuses. A command (a query has no args.command) leaves a line in the event log, unless it came too often: such lines
+-- would fill the log. A room that was not created is logged by its name.
 local function refuse(code, detail)
   if args.command and code ~= "rate_limited" then
     log("refused", args.command, { app = args.app_id, room = not args.name and args.room_id or nil,

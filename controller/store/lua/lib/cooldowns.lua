@@ -1,4 +1,4 @@
--- How often a command may come. Each belongs to a group, which cools down for each room, session or app alone.
+-- How often a command may come. Each belongs to a group, which cools down by room, session or app.
 -- args: group cooldown_ms node_up?
 -- needs: access
 
@@ -8,10 +8,10 @@ local function cooling_down(id)
   if left > 0 then return refuse("rate_limited", { retry_after_ms = left, group = args.group }) end
 end
 
--- The same, and refuses while the node is down.
+-- Refuses while the command's group cools down for `id`, or the node is down.
 local function limited(id)
-  local limit = cooling_down(id)
-  if limit then return limit end
+  local refused = cooling_down(id)
+  if refused then return refused end
   if not args.node_up then return refuse("node_down") end
 end
 

@@ -4,15 +4,15 @@ local args = cjson.decode(ARGV[1])
 local clock = redis.call("TIME")
 local NOW_US = clock[1] * 1000000 + clock[2]
 local NOW = math.floor(NOW_US / 1000) -- ms
-local LOG_ENTRIES = 20000 -- kept for each partition, about
-local WEBHOOK_BYTES = 500 -- that an undelivered webhook takes besides its data, about
+local LOG_ENTRIES = 20000 -- kept for each partition, approximately
+local WEBHOOK_BYTES = 500 -- that an undelivered webhook takes besides its data, approximately
 
--- The reply of a script that does not do what it is asked.
+-- The reply of a script that refuses.
 local function refusal(code, detail)
   return cjson.encode({ refused = code, detail = detail })
 end
 
--- The state to which `event` leads from `state`. What the table of this kind lacks is an error.
+-- The state to which `event` leads from `state`. A step that the kind's table lacks is an error.
 local function step(kind, state, event)
   local steps = STEPS[kind][state]
   return steps and steps[event] or error(kind .. ": no step from " .. tostring(state) .. " by " .. tostring(event), 2)
@@ -55,7 +55,7 @@ local function use(app, quota, amount)
   redis.call("HINCRBY", keys.usage(app), quota, amount)
 end
 
--- The other quotas are counted by `use`.
+-- Quotas that are counted by their sets; `use` counts the others.
 local COUNTED = {
   rooms = function(app) return redis.call("ZCARD", keys.rooms(app)) end,
   sessions = function(app) return redis.call("ZCARD", keys.sessions(app)) end,

@@ -1,15 +1,15 @@
--- What becomes of webhooks once they were attempted: their records, and the lists of them by app and status.
+-- The records of webhooks that were attempted, and the lists of them by app and status.
 -- args: failed_bytes?
 
--- How long a record is kept (s), and how many of an app and how many bytes of them at the most: the oldest go first.
--- For those that failed, the bytes are a quota of the app (args.failed_bytes, by app).
+-- How long a record is kept (s), and how many records and bytes of an app at the most: the oldest are dropped first.
+-- For failed webhooks the bytes are a quota of the app (args.failed_bytes, by app).
 local KEPT = {
   [DELIVERY.delivered] = { seconds = 3 * 86400, count = 1000, bytes = 4194304 },
   [DELIVERY.failed] = { seconds = 30 * 86400, count = 100000 },
 }
-local MAX_TRIMMED = 3 -- dropped with each that is added, at the most: more than that are never added at a time
+local MAX_TRIMMED = 3 -- records dropped for each one that is added, at the most
 
--- The fields of an entry of the outbox, which has them as a flat list.
+-- The fields of an outbox entry, which has them as a flat list.
 local function fields_of(entry)
   local fields = {}
   for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
@@ -22,7 +22,7 @@ local function position(id)
   return ms * 1024 + math.min(number, 1023)
 end
 
--- Takes a webhook out of the list of its state. Sizes are kept beside the records, which may lapse.
+-- Takes a webhook out of the list of its state. Its size is kept apart from its record, which may have lapsed.
 local function unlist(app, id, state)
   redis.call("ZREM", keys.deliveries(app, DELIVERY_STATUS[state]), id)
   if not KEPT[state] then return end
@@ -33,7 +33,7 @@ local function unlist(app, id, state)
   end
 end
 
--- Drops the oldest of a list: what is more than is kept, and what has lapsed.
+-- Drops the oldest records of a list that are too many, too large or have lapsed.
 local function trim(app, state)
   local list = keys.deliveries(app, DELIVERY_STATUS[state])
   local max_bytes = KEPT[state].bytes or args.failed_bytes[app]
@@ -48,11 +48,11 @@ local function trim(app, state)
   end
 end
 
--- Gives a record its new state, and puts it into the list where that belongs. `old`: its state before, or false.
-local function file(app, id, state, old)
+-- Gives a record its new state, and moves it to the list of that state. `old`: its state before, or false.
+local function relist(app, id, state, old)
   local list, kept = keys.deliveries(app, DELIVERY_STATUS[state]), KEPT[state]
   if old and DELIVERY_STATUS[old] ~= DELIVERY_STATUS[state] then unlist(app, id, old) end
-  -- A list that has lapsed took its records with it, but not what was counted of them.
+  -- The records of a list that has lapsed are gone too, but their sizes are still counted.
   if kept and redis.call("EXISTS", list) == 0 then
     redis.call("DEL", keys.sizes(app, state))
     redis.call("HDEL", keys.usage(app), state .. "_bytes")
@@ -68,13 +68,13 @@ local function file(app, id, state, old)
   end
 end
 
--- Says when the app's `aside` is due next.
+-- Stores when the app's retry queue (`aside`) is due next.
 local function refresh_aside(app)
   local first = redis.call("ZRANGE", keys.aside(app), 0, 0, "WITHSCORES")
   if first[1] then redis.call("ZADD", keys.asides(), first[2], app) else redis.call("ZREM", keys.asides(), app) end
 end
 
--- Has a webhook that is delivered or failed tried again, from the first attempt on, unless its record has lapsed.
+-- Puts a delivered or failed webhook into the retry queue, for as many attempts as a new one, if its record is kept.
 local function send_again(app, id, old)
   local state = step("DELIVERY", old, "redeliver")
   local record = keys.delivery(id)
@@ -86,6 +86,6 @@ local function send_again(app, id, old)
   use(app, "webhook_bytes", redis.call("HSTRLEN", record, "data") + WEBHOOK_BYTES)
   redis.call("PERSIST", record)
   redis.call("HSET", record, "earlier", attempts, "next", NOW)
-  file(app, id, state, old)
+  relist(app, id, state, old)
   redis.call("ZADD", keys.aside(app), NOW, id)
 end

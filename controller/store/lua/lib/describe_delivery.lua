@@ -3,7 +3,7 @@
 
 local RETRYING = DELIVERY_STATUS.held
 
--- The webhook itself, while it is in the outbox.
+-- The fields of a webhook that is in the outbox.
 local function outbox_fields(id)
   local entry = redis.call("XRANGE", keys.outbox(), id, id)[1]
   return entry and fields_of(entry)

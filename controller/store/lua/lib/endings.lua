@@ -1,12 +1,12 @@
--- How a room's operations end before their time, and how a room that was deleted goes. That may take many webhooks, so
--- they are emitted in parts: the operations wait in `ending`, and whoever gets a reply with `ending` (room ids) runs
--- emit_endings.lua for each until there is none. If that process dies, the node's worker does so later.
+-- How a room's operations end early, and a deleted room is forgotten. That may take many webhooks, emitted in parts:
+-- the operations wait in `ending`. A process that gets a reply with `ending` (room ids) runs emit_endings.lua for each
+-- room until the replies have none. If the process dies, the node's worker does so later.
 -- needs: playback
 
-local MAX_EMITTED = 128 -- in a step: each file counts one, and so do each 1,024 bytes of URLs
-local unfinished = {} -- rooms of which more is to be emitted
+local MAX_EMITTED = 128 -- in a step: each file counts one, and so does each 1,024 bytes of URLs
+local unfinished = {} -- rooms with more to emit
 
--- The reply of a script that may have left such rooms.
+-- The reply of a script, with the rooms that have more to emit.
 local function reply(fields)
   if #unfinished > 0 then fields.ending = unfinished end
   return cjson.encode(fields)
@@ -18,7 +18,7 @@ local function forget_room(room)
   redis.call("DEL", keys.room(room.id), keys.members(room.id), keys.present(room.id), keys.operations(room.id))
 end
 
--- A room that was deleted is forgotten when everybody is out and everything is emitted.
+-- Forgets a deleted room once everybody is out and everything is emitted.
 local function forget_if_over(room)
   local is_empty = redis.call("SCARD", keys.present(room.id)) == 0
   if room.closing and is_empty and redis.call("EXISTS", keys.ending(room.id)) == 0 then forget_room(room) end

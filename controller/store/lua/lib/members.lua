@@ -1,4 +1,4 @@
--- Who is in a room. A room that was deleted (`closing`) stays until the last one is out.
+-- Who is in a room. A deleted room (`closing`) stays until its last member is out.
 -- needs: endings sessions
 
 local function member_data(session)
@@ -12,7 +12,7 @@ local function forget_pending(session, flag)
   clear(keys.session(session.id), session, flag.pending, flag.pending_uid, flag.pending_job)
 end
 
--- Why a member is out: its call has ended, or it was taken out of the room.
+-- The reason why a member is out. `cause`: the hangup cause if the call has ended.
 local function why_left(session, cause)
   local room = get_room(session.room)
   if cause and cause ~= "" then return "hangup" end
@@ -20,7 +20,7 @@ local function why_left(session, cause)
   return session.state == SESSION.leaving and "left" or "kicked"
 end
 
--- Gives a session a state to which a step led, and other fields.
+-- Sets a session's state, to which a step has led, and other fields.
 local function set_state(session, state, fields)
   fields = fields or {}
   fields.state = state
@@ -32,14 +32,14 @@ local function step_session(session, event, fields)
   set_state(session, step("SESSION", session.state, event), fields)
 end
 
--- Emits that a command which was accepted came to nothing. `session`: the member it was about, if any.
+-- Emits that an accepted command has failed. `session`: the member it was about, if any.
 local function emit_command_failed(room, session, command, uid, reason)
   local data = session and member_data(session) or {}
   data.command, data.command_uid, data.reason = command, uid, reason
   emit_room(room, "conference.command.failed", data)
 end
 
--- The node did not change the flag, or can no longer.
+-- Ends a pending change of a flag, if there is one: the node did not make it, or no longer can.
 local function flag_failed(room, session, flag, reason)
   local command, uid = session[flag.pending], session[flag.pending_uid]
   if not command then return end
@@ -47,7 +47,7 @@ local function flag_failed(room, session, flag, reason)
   emit_command_failed(room, session, command, uid, reason)
 end
 
--- A session is out of its room by `event`: it is parked, and emits `type` with `data`.
+-- Takes a session out of its room in the store, by the step `event`, and emits `type` with `data`.
 local function depart(room, session, event, type, data)
   local state = step("SESSION", session.state, event)
   redis.call("ZREM", keys.members(room.id), session.id)
@@ -74,7 +74,7 @@ local function member_left(room, session, reason, cause)
   depart(room, session, "left", "conference.member.left", data)
 end
 
--- A session that was to join a room does not.
+-- A session did not join the room that it was to join.
 local function join_failed(room, session, reason, cause)
   local data = member_data(session)
   data.command_uid, data.reason = session.uid, reason

@@ -1,15 +1,15 @@
--- How a node's worker is told what to do, and what the node is expected to confirm.
+-- Commands for a node's worker, and what the node is expected to confirm.
 
 local CONFIRM_MS = 10000 -- within which a command must be taken, have its result, or be confirmed by an event
-local LATE_MS = 2000 -- after which it is unusual that it is not
+local LATE_MS = 2000 -- after which that is late, and an event may have been lost
 local PLAY_MS = 45000 -- for the result of a play: the node fetches the file first (download-timeout: 30 s)
 
--- The node is to confirm `kind` of `id` within CONFIRM_MS; what it does not is handled by overdue.lua.
+-- The node is to confirm `kind` of `id` within CONFIRM_MS; if it does not, overdue.lua handles it.
 local function expect(node, kind, id)
   redis.call("ZADD", keys.due(node), NOW + CONFIRM_MS, kind .. ":" .. id)
 end
 
--- It has, or need not any more.
+-- The node has confirmed it, or need not any more.
 local function confirmed(node, kind, id)
   redis.call("ZREM", keys.due(node), kind .. ":" .. id)
 end

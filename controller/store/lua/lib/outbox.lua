@@ -1,8 +1,8 @@
 -- How webhooks are emitted: into the outbox, from which a dispatcher delivers them.
 -- args: resynced?
 
--- Adds a webhook to the outbox. `record` is the key of its room or session, whose `seq` counts them. `more`: further
--- fields of its data, as JSON, of what is large and JSON already.
+-- Adds a webhook to the outbox. `record` is the key of its room or session, whose `seq` counts its webhooks.
+-- `more`: further fields of the data, large ones that are JSON already.
 local function emit(record, ordering_key, type, data, more)
   data.sequence = redis.call("HINCRBY", record, "seq", 1)
   if args.resynced then data.resynced = true end

@@ -1,9 +1,9 @@
--- How long lists are read.
+-- Reads lists page by page.
 -- args: after limit
 
 -- One page of a sorted set whose scores only grow: positions stay, so a page neither repeats nor skips an entry.
--- `describe` returns nil for what does not belong. At most `scan` are looked at: the page may then be short, or empty,
--- and yet not the last.
+-- `describe` returns an entry's row, or nil to leave it out. At most `scan` entries are read, so a page may be short or
+-- empty, and yet not the last.
 local function page(key, describe, scan)
   scan = scan or args.limit
   local found = redis.call("ZRANGEBYSCORE", key, "(" .. args.after, "+inf", "WITHSCORES", "LIMIT", 0, scan + 1)

@@ -2,7 +2,7 @@
 -- before, and queue up on the node. While a play (`flight`) or a stop (`stopping`) is in flight, nothing is sent.
 --
 -- Besides its hash an operation has two lists: `urls`, each a JSON string as the app sent it, and `node_urls`, as the
--- node gets them, where that differs. They may be long, and most steps need none or one.
+-- node gets them, where that differs. The lists may be long, and most steps need one URL or none.
 --
 -- `u<i>` of an operation is the state of URL i, "failed" with the reason: "failed:why". It is absent while the URL is
 -- pending. `v<i>` is the volume that the node was given with it.
@@ -14,10 +14,10 @@ local function url_state(operation, i)
   return state, why
 end
 
--- Whether nothing more becomes of a URL.
+-- Whether a URL's state is final.
 local function is_over(state) return next(STEPS.URL[state]) == nil end
 
--- A playback that version 0.1 stored has its URLs in its hash.
+-- An operation that version 0.1 stored has its URLs in its hash.
 local function move_urls(id, operation)
   local urls = cjson.decode(operation.urls)
   for _, url in ipairs(urls) do
@@ -89,11 +89,11 @@ local function emit_finished(room, operation, status)
     '"results":[' .. table.concat(results, ",") .. "]")
 end
 
--- The URLs of an operation at `places`, a list of indices, take a step to their end, `finish` or `fail` with a reason;
--- those that are over stay as they are. With the last one the operation ends.
-local function end_urls(room, operation, places, event, why)
+-- Ends the URLs of an operation at `indices` by `event`: `finish`, or `fail` with the reason `why`. Those that are over
+-- stay as they are. With its last URL the operation ends.
+local function end_urls(room, operation, indices, event, why)
   local changes, state = {}, nil
-  for _, i in ipairs(places) do
+  for _, i in ipairs(indices) do
     local before = url_state(operation, i)
     if not is_over(before) then
       state = step("URL", before, event)
@@ -106,21 +106,21 @@ local function end_urls(room, operation, places, event, why)
   redis.call("HSET", keys.operation(operation.id), unpack(changes))
   operation.settled = redis.call("HINCRBY", keys.operation(operation.id), "settled", #changes / 2)
   log("state", "url." .. state, { app = room.app, room = room.id, operation = operation.id,
-    index = places[1], count = #changes / 2 })
+    index = indices[1], count = #changes / 2 })
   if tonumber(operation.settled) == tonumber(operation.total) then
     emit_finished(room, operation)
     remove_operation(room, operation)
   end
 end
 
--- The node plays files in the order in which it got them: what was queued before URL `index` of `last` is through.
+-- Ends the URLs that were queued before URL `index` of operation `last`: the node plays files in the order it got them.
 local function end_urls_before(room, last, index)
   for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
-    local operation, through = get_operation(id), {}
+    local operation, played = get_operation(id), {}
     for i = 0, (id == last and index or tonumber(operation.next)) - 1 do
-      if url_state(operation, i) == URL.queued then through[#through + 1] = i end
+      if url_state(operation, i) == URL.queued then played[#played + 1] = i end
     end
-    end_urls(room, operation, through, "finish")
+    end_urls(room, operation, played, "finish")
     if id == last then return end
   end
 end
@@ -131,7 +131,7 @@ local function url_queued(operation, i)
   change(keys.operation(operation.id), operation, { ["u" .. i] = state })
 end
 
--- The URL that the node plays now, or plays next: the first that was sent and is not over. Operation, index, state.
+-- The URL that the node plays now or next: the first that was sent and is not over. Returns operation, index, state.
 local function head(room)
   for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
     local operation = get_operation(id)
@@ -142,7 +142,7 @@ local function head(room)
   end
 end
 
--- The file that the node plays now must have the room's volume, whatever it was queued with.
+-- Gives the file that the node plays now the room's volume, if it was queued with another.
 local function fix_volume(room)
   local operation, i, state = head(room)
   if state ~= URL.queued or operation["v" .. i] == room.volume then return end
@@ -150,8 +150,8 @@ local function fix_volume(room)
   send(room.node, "volume", { app = room.app, room = room.id, volume = tonumber(room.volume) })
 end
 
--- Toggles the file that the node plays now. One that it has not got yet is toggled when it comes up. `again`: the last
--- toggle turned out to be the wrong way.
+-- Toggles the pause of the file that the node plays now. A file that the node has not taken yet is toggled once it has.
+-- `again`: the last toggle went the wrong way.
 local function send_pause(room, again)
   local operation, _, state = head(room)
   if state ~= URL.queued then return end
@@ -182,7 +182,7 @@ local function send_stop(room)
   change(keys.room(room.id), room, { stopping = send(room.node, "stop", { app = room.app, room = room.id }) })
 end
 
--- Stops whatever may be heard in the room. Without members nothing is.
+-- Stops what may be heard in the room. Without members that is nothing.
 local function stop_playback(room)
   if redis.call("ZCARD", keys.members(room.id)) > 0 then send_stop(room) end
 end

@@ -1,4 +1,4 @@
--- How much an app may have.
+-- The quotas of an app.
 -- args: app_id quotas
 -- needs: access
 

@@ -2,14 +2,14 @@
 --
 -- `command` is as it was sent. `result` is { ok, reason, text, paused }. The reason is no_members (the node has no such
 -- conference), no_member, hangup, unplayable, not_playing, refused (`text` is what the node said), node_unreachable (it
--- never got the command), no_answer (whether it did anything is not known) or not_confirmed (it said that it would, and
--- did not).
+-- never got the command), no_answer (it is not known whether it did anything) or not_confirmed (it took the command,
+-- and no event confirmed it).
 -- needs: members playback
 
 -- By the command's op.
 local RESULTS = {}
 
--- The room and session that a command was about, while `field` of the session says that it waits for this very job.
+-- The room and session of a command, if `field` of the session says that it waits for the result of this very job.
 local function waiting(command, field, job)
   local session = get_session(command.session)
   local room = session and session.room == command.room and get_room(command.room)
@@ -61,9 +61,9 @@ function RESULTS.play(command, job, result)
       emit_command_failed(room, nil, "play", nil, result.reason)
     end
     change(keys.operation(operation.id), operation, { next = last + 1 })
-    local places = {}
-    for i = command.index, last do places[#places + 1] = i end
-    end_urls(room, operation, places, "fail", result.reason)
+    local indices = {}
+    for i = command.index, last do indices[#indices + 1] = i end
+    end_urls(room, operation, indices, "fail", result.reason)
   end
   advance(room)
 end
@@ -79,14 +79,14 @@ function RESULTS.pause(command, job, result)
   local room = get_room(command.room)
   if not room or room.operation ~= command.operation or room.pause_job ~= job then return end
   if result.reason == "no_answer" then
-    -- Nothing but a toggle tells whether it is paused now.
+    -- Only another toggle shows whether it is paused now.
     send_pause(room)
   elseif not result.ok then
     step_playback(room, command.paused and "resume" or "pause", room.operation)
     emit_command_failed(room, nil, "pause", nil, result.reason)
   elseif result.paused ~= nil and result.paused ~= command.paused then
     if not command.again then return send_pause(room, true) end
-    -- It was toggled twice, and is still the other way: what it says it did is what is heard.
+    -- Two toggles ended the wrong way: from now on the state is what the node says.
     step_playback(room, result.paused and "pause" or "resume", room.operation)
     emit_room(room, "conference.play.paused", { operation_id = room.operation, paused = result.paused })
   end
@@ -98,12 +98,12 @@ function RESULTS.volume(command, _, result)
   if not room then return end
   local operation, i = head(room)
   if not operation or operation["v" .. i] ~= tostring(command.volume) then return end
-  -- It may be as loud as before, and setting it twice does no harm.
+  -- The volume may be as before, and setting it twice does no harm.
   change(keys.operation(operation.id), operation, { ["v" .. i] = "" })
   fix_volume(room)
 end
 
--- Sent when a room is deleted: whoever is still in it is taken out later, and what plays or records ends with the last.
+-- Sent when a room is deleted. If they fail, overdue.lua takes the members out, and playback and recording end then.
 local function ignore() end
 RESULTS.stop_recording, RESULTS.kick_all = ignore, ignore
 

@@ -1,4 +1,4 @@
--- What the commands of a session share: how they begin, and how they end when they are accepted.
+-- What the commands of a session share: how they begin, and how they are accepted.
 -- args: app_id command session_id room_id? command_uid?
 -- needs: access cooldowns node_commands
 
@@ -7,7 +7,7 @@ local ANSWER_SECONDS = 60 -- for which a repeated command_uid gets the first ans
 -- What a command_uid stands for: this very command to this session.
 local function named_command() return args.command .. " " .. args.session_id .. " " .. (args.room_id or "") end
 
--- What is answered to a command whose command_uid was used already: the first answer, or that it names another.
+-- For a command_uid that was used already: the first answer, or a refusal if it named another command.
 local function first_answer()
   local raw = args.command_uid and redis.call("GET", keys.answer(args.app_id, args.command_uid))
   if not raw then return nil end
@@ -15,15 +15,15 @@ local function first_answer()
   return first.command == named_command() and first.answer or refuse("command_uid_taken")
 end
 
--- The session of a command to a member, or nil and the answer that it gets instead.
+-- The session of a command to a member, or nil and the answer to give instead.
 local function own_member()
-  local session, no = own_session(args.session_id)
-  if no then return nil, no end
+  local session, refused = own_session(args.session_id)
+  if refused then return nil, refused end
   local first = first_answer()
   if first then return nil, first end
   if not session.room then return nil, refuse("not_in_room") end
-  local limit = limited(session.id)
-  if limit then return nil, limit end
+  refused = limited(session.id)
+  if refused then return nil, refused end
   if session.state == SESSION.joining then return nil, refuse("still_joining") end
   if session.state == SESSION.leaving then return nil, refuse("leaving") end
   return session
@@ -48,7 +48,7 @@ local function accept(session, status)
   return answer
 end
 
--- The same for one that is no repeat: the next of its group has to wait.
+-- Answers a command that is accepted and no repeat: the next of its group has to wait.
 local function accept_new(session, status)
   start_cooldown(session.id)
   return accept(session, status)

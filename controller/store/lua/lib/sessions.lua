@@ -1,6 +1,6 @@
 -- Sessions, and the flags of those that are members.
 
--- Version 0.1 kept one pending command, and only of mute.
+-- Version 0.1 stored one pending command, of mute only.
 local function move_pending(session)
   local flag, key = FLAGS.muted, keys.session(session.id)
   change(key, session,
@@ -12,7 +12,7 @@ local function get_session(id)
   local session = get(keys.session(id))
   if not session then return nil end
   session.id = id
-  -- A session that version 0.1 stored: its id tells the channel.
+  -- A session that version 0.1 stored has its channel in its id.
   session.channel = session.channel or string.match(id, "-(.*)")
   if session.want then move_pending(session) end
   return session
@@ -20,7 +20,7 @@ end
 
 local function has_flag(session, flag) return session[flag.name] == "1" end
 
--- `fields`, and all flags of a session by their names.
+-- Adds all flags of a session to `fields`, by their names.
 local function with_flags(session, fields)
   for name, flag in pairs(FLAGS) do fields[name] = has_flag(session, flag) end
   return fields

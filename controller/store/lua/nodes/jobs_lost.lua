@@ -1,5 +1,5 @@
--- The connection that carried these results is gone. What the node did was compared before; the rest counts as failed.
--- Replies for how long (ms) a play among it may still be heard, and whether there is `more` to run this for.
+-- Fails commands whose results were lost with the connection. What the node did was found by the comparison before.
+-- Replies { heard_ms, more }: how long (ms) a play among them may still be heard, and whether there are more of them.
 -- args: node
 -- needs: node_fence results
 

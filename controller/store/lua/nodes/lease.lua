@@ -1,6 +1,6 @@
 -- Takes or renews the lease on a node (KEYS[1] is the node's tag), and says whether the node is reachable (`up`).
--- Whoever has just taken it does not know yet, and leaves it at what was said before. `ttl`, `live_ttl`: ms. Replies
--- { token } or { held_by }.
+-- A worker that has just taken the lease does not know yet and gives no `up`, which changes nothing. `ttl`, `live_ttl`:
+-- ms. Replies { token } or { held_by }.
 -- args: owner ttl live_ttl up? load? core_uuid?
 
 local token, owner = string.match(redis.call("GET", keys.lease()) or "", "^(%d+) (.+)$")

@@ -1,13 +1,13 @@
--- Handles what should have had a result or a confirmation by now. Replies how many sessions and rooms there are (load),
--- whether something waits for so long that the event about it may be lost (late), and whether there is `more` to do.
+-- Handles what should have had a result or a confirmation by now. Replies { load, late, more }: how many sessions and
+-- rooms there are, whether something is late, so that its event may be lost, and whether more is overdue.
 -- args: node
 -- needs: node_fence results
 
-local PART = 10 -- of what is overdue, and of the members of a room
+local PART = 10 -- handled at a time, of what is overdue and of a room's members
 
 if fenced() then return refusal("fenced") end
 
--- By what was expected.
+-- By the kind of what was expected.
 local OVERDUE = {}
 
 function OVERDUE.job(job)

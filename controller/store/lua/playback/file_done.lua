@@ -1,4 +1,4 @@
--- The node is through with a file. Of an operation that is over already it says so too: that changes nothing.
+-- The node is done with a file. For a file of an operation that is over, this changes nothing.
 -- args: room_id operation_id index
 -- needs: node_fence playback
 

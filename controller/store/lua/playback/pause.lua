@@ -1,14 +1,14 @@
--- Pauses a room's playback, or goes on with it.
+-- Pauses a room's playback, or resumes it.
 -- args: command room_id
 -- needs: access cooldowns quotas playback
 
-local room, no = own_room(args.room_id)
-if no then return no end
-local limit = limited(room.id)
-if limit then return limit end
+local room, refused = own_room(args.room_id)
+if refused then return refused end
+refused = limited(room.id)
+if refused then return refused end
 if room.operation == "" then return refuse("nothing_playing") end
-local full = exceeded("webhook_bytes", 0)
-if full then return full end
+refused = exceeded("webhook_bytes", 0)
+if refused then return refused end
 
 local paused = room.status ~= PLAYBACK.paused
 step_playback(room, paused and "pause" or "resume", room.operation)

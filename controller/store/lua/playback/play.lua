@@ -1,12 +1,12 @@
--- Plays URLs in a room, after all that plays or waits there. `urls`: each a JSON string as the app sent it;
+-- Plays URLs in a room, behind all that plays or waits there. `urls`: each a JSON string as the app sent it;
 -- `node_urls`: as the node gets them, if that differs.
 -- args: command operation_id urls node_urls?
 -- needs: playable playback
 
 local urls = table.concat(args.urls, ",")
 local bytes = #urls
-local room, no = playable_room(bytes)
-if no then return no end
+local room, refused = playable_room(bytes)
+if refused then return refused end
 
 log("command", args.command, { app = room.app, room = room.id, operation = args.operation_id })
 if room.operation == "" then step_playback(room, "play", args.operation_id) end

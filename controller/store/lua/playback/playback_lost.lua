@@ -1,5 +1,5 @@
--- Files may have ended unseen. `playing`: the URL that the node plays now, without its scheme; absent when it plays
--- none.
+-- Events about a room's files may be lost. `playing`: the URL that the node plays now, without its scheme; absent when
+-- it plays none.
 -- args: room_id playing?
 -- needs: node_fence playback endings
 
@@ -7,7 +7,7 @@ if fenced() then return refusal("fenced") end
 local room = get_room(args.room_id)
 if not room then return cjson.encode({ unknown = true }) end
 if room.operation == "" and not room.stopping then
-  -- A play that counts as failed was heard of by the node after all, and must not be heard now.
+  -- A play that counts as failed reached the node after all, and must not be heard now.
   if args.playing then send_stop(room) end
   return cjson.encode({ idle = true })
 end
@@ -24,13 +24,13 @@ for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
         clear(keys.room(room.id), room, "flight")
       end
       end_urls_before(room, id, i)
-      -- Nobody else does: the result that would is lost, or comes too late to count.
+      -- The result that would do this is lost, or comes too late to count.
       advance(room)
       return cjson.encode({ goes_on = true })
     end
   end
 end
--- What was only sent, or not even that, ends with the lost jobs.
+-- No URL is queued. One that was only sent waits for its job.
 if not queued and not room.stopping then return cjson.encode({ waits = true }) end
 
 clear(keys.room(room.id), room, "flight", "stopping")

@@ -2,12 +2,12 @@
 -- args: command room_id volume
 -- needs: access cooldowns quotas playback
 
-local room, no = own_room(args.room_id)
-if no then return no end
-local limit = limited(room.id)
-if limit then return limit end
-local full = exceeded("webhook_bytes", 0)
-if full then return full end
+local room, refused = own_room(args.room_id)
+if refused then return refused end
+refused = limited(room.id)
+if refused then return refused end
+refused = exceeded("webhook_bytes", 0)
+if refused then return refused end
 
 start_cooldown(room.id)
 change(keys.room(room.id), room, { volume = args.volume })

@@ -1,11 +1,11 @@
--- Creates a room on a node, none if there is no node to choose.
+-- Creates a room on a node; refuses without one.
 -- args: app_id command name room_id? node?
 -- needs: quotas outbox
 
 local taken = redis.call("HGET", keys.names(args.app_id), args.name)
 if taken then return refuse("name_taken", { room_id = taken }) end
-local full = exceeded("rooms", 1) or exceeded("webhook_bytes", 0)
-if full then return full end
+local refused = exceeded("rooms", 1) or exceeded("webhook_bytes", 0)
+if refused then return refused end
 if not args.node then return refuse("no_node") end
 
 local room = { id = args.room_id, app = args.app_id }

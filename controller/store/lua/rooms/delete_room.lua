@@ -2,8 +2,8 @@
 -- args: app_id command room_id
 -- needs: access endings
 
-local room, no = own_room(args.room_id)
-if no then return no end
+local room, refused = own_room(args.room_id)
+if refused then return refused end
 
 log("command", args.command, { app = args.app_id, room = room.id })
 redis.call("HDEL", keys.names(room.app), room.name)

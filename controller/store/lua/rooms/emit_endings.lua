@@ -1,4 +1,4 @@
--- Goes on emitting what ended in a room.
+-- Emits the next part of a room's endings.
 -- args: room_id
 -- needs: endings
 

@@ -2,8 +2,8 @@
 -- args: room_id
 -- needs: access
 
-local room, no = own_room(args.room_id)
-if no then return no end
+local room, refused = own_room(args.room_id)
+if refused then return refused end
 local operations = redis.call("LRANGE", keys.operations(room.id), 0, -1)
 return cjson.encode({
   room_id = room.id,

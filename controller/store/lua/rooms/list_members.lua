@@ -2,8 +2,8 @@
 -- args: room_id
 -- needs: access pages sessions
 
-local room, no = own_room(args.room_id)
-if no then return no end
+local room, refused = own_room(args.room_id)
+if refused then return refused end
 return page(keys.members(room.id), function(id)
   local session = get_session(id)
   return session and with_flags(session, { session_id = id, did = session.did, caller_id = session.caller_id })

@@ -1,4 +1,4 @@
--- The node has turned a flag of a member on or off. It repeats itself for one that was so already.
+-- The node has turned a flag of a member on or off, or says so again of one that was so already.
 -- args: session_id room_id member_id flag on
 -- needs: node_fence members
 

@@ -2,6 +2,6 @@
 -- args: session_id
 -- needs: access sessions
 
-local session, no = own_session(args.session_id)
-if no then return no end
+local session, refused = own_session(args.session_id)
+if refused then return refused end
 return cjson.encode(describe_session(session))

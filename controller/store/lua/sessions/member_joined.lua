@@ -1,4 +1,4 @@
--- The node says that a session is in a room, by a command or by its operator's hand. `flags`: those that are on.
+-- The node says that a session is in a room, by a command or its operator's hand. `flags`: those that are on.
 -- args: node session_id room_id member_id flags
 -- needs: node_fence members
 
@@ -14,7 +14,7 @@ if same_room and not is_joining and session.member_id == tostring(args.member_id
 end
 if session.room and (not same_room or not is_joining) then take_out(session, "kicked") end
 if not room or room.closing or room.app ~= session.app then
-  -- Too late, or not its own room: out again, whoever put it there.
+  -- The room is deleted or is another app's: the member is taken out again.
   if room and session.room then join_failed(room, session, "room_destroyed") end
   send(args.node, "kick",
     { app = session.app, room = args.room_id, session = session.id, member_id = args.member_id })

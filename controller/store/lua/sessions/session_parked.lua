@@ -1,5 +1,5 @@
--- A call has parked: a new session, or one back from a room, which del-member said already. A call that has ended is
--- over for good: when a link comes up, what the comparison found is applied before the events that came meanwhile.
+-- A call has parked: a new session, or one back from a room, which del-member reported already. A late event does not
+-- start an ended session again: when a link comes up, the comparison is applied before the events that came meanwhile.
 -- args: node app_id session_id channel did caller_id quotas
 -- needs: node_fence outbox
 

@@ -1,4 +1,4 @@
--- Has the node turn a flag of a member on or off, unless it is so, or is about to be.
+-- Has the node turn a flag of a member on or off, unless it is so already or such a command is pending.
 -- args: flag on command_uid?
 -- needs: session_commands quotas sessions
 
@@ -9,8 +9,8 @@ if instead then return instead end
 local pending = session[flag.pending]
 if pending == change_to.command then return refuse(change_to.pending) end
 if not pending and has_flag(session, flag) == args.on then return refuse(change_to.already) end
-local full = exceeded("webhook_bytes", 0)
-if full then return full end
+local refused = exceeded("webhook_bytes", 0)
+if refused then return refused end
 
 local job = send_about(session, change_to.command, flag.on.command)
 clear(keys.session(session.id), session, flag.pending_uid)

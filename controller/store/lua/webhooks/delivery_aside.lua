@@ -1,12 +1,12 @@
--- The webhooks of `aside` that are due: at most `page` of an app, `total` in all, none of the apps in `busy` (a set:
--- theirs are under way). They stay where they are until their results are stored. `wait`: ms until the next. Before
--- that, a part of what is to be sent again (redeliver_range.lua) is put among them.
+-- Reads the webhooks of the retry queues (`aside`) that are due: at most `page` of an app, `total` in all, none of the
+-- apps in `busy` (a set), whose webhooks are being sent. They stay there until their results are stored. Before that, a
+-- part of those to be sent again (redeliver_range.lua) is moved into the queues. `wait`: ms until the next is due.
 -- args: page total busy
 -- needs: dispatcher_fence deliveries
 
-local REDELIVERED = 50 -- failed webhooks of an app put there at a time
-local MAX_BYTES = 512 * 1024 -- loaded at a time, about
-local MAX_ASIDE = 1000 -- while so many are there, no more are put there
+local REDELIVERED = 50 -- failed webhooks of an app moved at a time
+local MAX_BYTES = 512 * 1024 -- loaded at a time, approximately
+local MAX_ASIDE = 1000 -- webhooks of an app; from there on no more are moved
 local REDELIVER_MS = 50 -- between two such parts
 
 if fenced() then return refusal("fenced") end
@@ -22,7 +22,7 @@ for i = 1, #ranges, 2 do
     if #found < REDELIVERED * 2 then
       redis.call("HDEL", keys.redeliveries(), app)
     else
-      -- Past these: one that fails again is not taken up again.
+      -- Goes on behind these, so that one that fails again is not moved again.
       redis.call("HSET", keys.redeliveries(), app, "(" .. found[#found] .. " " .. to)
     end
     refresh_aside(app)

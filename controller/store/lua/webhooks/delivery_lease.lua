@@ -1,8 +1,8 @@
 -- A dispatcher says that it is alive and asks for a partition (its `number`). `token`: 0 when it holds no lease; `ttl`:
 -- ms. Partitions go round the living dispatchers in the order of their names, so that all agree who is to hold which.
--- Whoever holds one that another is to hold is told to yield, and gives it back with `release`. `keep`: it takes no
--- partition that it does not hold. `leaving`: it counts as dead from now. Replies { token }, 0 when it does not hold
--- the partition.
+-- If another is to hold the partition, the reply has `yield`, and the holder gives it back with `release`. `keep`: it
+-- takes no partition that it does not hold. `leaving`: it counts as dead from now. Replies { token }, 0 when it does
+-- not hold the partition.
 -- args: owner token ttl number keep? release? leaving?
 
 local holder, held_token, held_until = unpack(redis.call("HMGET", keys.dispatcher(), "owner", "token", "until"))
@@ -38,7 +38,7 @@ if mine then
   if redis.call("EXISTS", keys.redeliveries()) == 1 then aside = 0 end
   return cjson.encode({ token = held_token, yield = not rightful, endpoints = endpoints, aside = aside or nil })
 end
--- An own lease whose grant never arrived is taken anew.
+-- A lease of its own, whose reply never arrived, is taken anew.
 if not rightful or (held_until > NOW and holder ~= args.owner) then return cjson.encode({ token = 0 }) end
 
 redis.call("HSET", keys.dispatcher(), "owner", args.owner, "token", held_token + 1, "until", NOW + args.ttl)

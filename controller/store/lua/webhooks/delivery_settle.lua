@@ -1,12 +1,12 @@
--- Stores what became of attempts (`results`), each with its line in the event log. Running it twice changes nothing.
--- `failed_bytes`: by app, how much of its failed webhooks is kept.
+-- Stores the results of attempts, each with its line in the event log. Running it twice changes nothing.
+-- `failed_bytes`: by app, how many bytes of its failed webhooks are kept.
 --
 -- A result: id (outbox entry), app, type, n (attempts so far), step (its event in the table of deliveries), delay (ms,
--- to the next attempt), attempt (JSON for the record; absent when there was none), log (what the line says), and about
--- the endpoint mark (of which URL this is said), fault (why it failed), disable (why no more is to be sent).
+-- to the next attempt), attempt (JSON for the record; absent when there was none), log (the fields of the line), and
+-- about the endpoint: mark (which URL was tried), fault (why it failed), disable (why nothing more is to be sent).
 --   skipped: the webhook is gone.
 --   held: it stays in the outbox, and will be tried again.
---   aside: it leaves the outbox for the app's `aside`.
+--   aside: it leaves the outbox for the app's retry queue (`aside`).
 --   delivered, failed: it leaves both, and its record stays for a while.
 -- args: results failed_bytes
 -- needs: dispatcher_fence deliveries
@@ -32,7 +32,7 @@ local function keep(result, record, state, old, entry)
   redis.call("HSET", record, "attempts", result.n, "next", NOW + result.delay)
   -- What leaves the outbox goes into the record, which from then on is all there is of the webhook.
   if entry and state ~= DELIVERY.held then redis.call("HSET", record, unpack(entry[2])) end
-  file(result.app, result.id, state, old)
+  relist(result.app, result.id, state, old)
 end
 
 -- Returns the state that a webhook is in now; nil when the result is known already, or its webhook is done with.
@@ -66,7 +66,7 @@ local function store(result)
   return state
 end
 
--- How an endpoint does, from all that was tried of it: whether any was delivered, else why not.
+-- Stores how an endpoint does. `found`, from all attempts of this step: whether one was delivered, or else why not.
 local function judge(app, found)
   local key = keys.endpoint(app)
   local mark, failing_since, disabled_at = unpack(redis.call("HMGET", key, "mark", "failing_since", "disabled_at"))

@@ -7,8 +7,8 @@ local waiting = outbox_fields(args.entry)
 local app = waiting and waiting.app or owner
 if app ~= args.app_id then return refuse("webhook_not_found") end
 if not status or status == DELIVERY.held or status == DELIVERY.aside then return refuse("webhook_pending") end
-local cannot = cannot_send()
-if cannot then return cannot end
+local refused = cannot_send()
+if refused then return refused end
 send_again(app, args.entry, status)
 refresh_aside(app)
 log("command", args.command, { app = app, webhook = args.webhook_id })

@@ -1,5 +1,5 @@
--- Makes `secret` the one to sign with, for as long as the configured one (`configured`, and `secret_base` for it) stays
--- what it is. The one before it signs too, for BOTH_MS.
+-- Makes `secret` the one to sign with, until the `configured` secret changes (`secret_base`: its fingerprint). For
+-- BOTH_MS the secret before signs too.
 -- args: command app_id secret secret_base configured
 
 local BOTH_MS = 86400000

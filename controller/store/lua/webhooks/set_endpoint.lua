@@ -1,5 +1,5 @@
--- Sets the URL and the types (JSON) for as long as the configured URL (`url_base` stands for it) stays what it is, and
--- enables the endpoint: with a new generation, what was said of the one before is about another.
+-- Sets the URL and the types (JSON), until the configured URL changes (`url_base`: its fingerprint). Enables the
+-- endpoint: what is stored about failures is about an earlier generation.
 -- args: command app_id url types url_base
 
 local key = keys.endpoint(args.app_id)

@@ -2,8 +2,8 @@
 -- args: command app_id
 -- needs: cooldowns
 
-local limit = cooling_down(args.app_id)
-if limit then return limit end
+local refused = cooling_down(args.app_id)
+if refused then return refused end
 start_cooldown(args.app_id)
 log("command", args.command, { app = args.app_id })
 return cjson.encode({ record = get(keys.endpoint(args.app_id)), at = NOW })
