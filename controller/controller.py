@@ -1,8 +1,8 @@
 """The controller as its callers see it: one `execute` for every command and query.
 
-A command is a value that says how it is carried out (`controller.commands`). What it needs besides is prepared first;
-then one script of the store checks it, changes state, and leaves what follows for the node's worker, all in one atomic
-step.
+A command is a value that says how it is carried out (`controller.commands`). Its other arguments are prepared
+first. Then one script of the store checks it, changes state, and leaves what follows for the node's worker, all in one
+atomic step.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from controller.webhooks.api import WebhookApi
 
 Answer = TypeVar("Answer")
 
-# A request counts as one more for each so many bytes of its body.
+# For each so many bytes of its body, a request counts as one more.
 COUNTED_BYTES = 16 * 1024
-# Rows of a listing that are read in one step, and steps for a page: one that is narrowed may end short.
+# Rows of a listing that are read in one step, and the steps for a page: a narrowed one may end short.
 STEP_ROWS = 100
 MAX_STEPS = 10
-# What may be another app's when this app has none.
+# The refusals of what may be another app's, with its kind.
 _MISSED: dict[str, Kind] = {"room_not_found": "room", "session_not_found": "session"}
 
 
@@ -75,8 +75,8 @@ class Controller:
         return self._registry.authenticate(app_id, api_key)
 
     def admit(self, app_id: str, size: int = 0) -> None:
-        """Counts a request of the app, whatever it asks: with a large body (`size` bytes), which takes long to read, as
-        several. Raises Refused `rate_limited`, StoreUnavailable.
+        """Counts a request of the app; one with a large body (`size` bytes), which is slow to read, counts as several.
+        Raises Refused `rate_limited`, StoreUnavailable.
         """
         rate = self._limits.requests_per_second
         cost = min(1 + size // COUNTED_BYTES, max(1, rate // 2))
@@ -88,7 +88,7 @@ class Controller:
         if isinstance(command, Listing):
             return cast(Answer, self._page(command, args))
         reply = self._step(command.script, args)
-        with suppress(StoreUnavailable):  # It is stored, and the node's worker goes on with it.
+        with suppress(StoreUnavailable):  # The rest is stored, and the node's worker emits it.
             emit_endings(self._store, keys.partition_of(command.app_id), reply)
         return command.answer(self._parts, args, reply)
 
@@ -100,7 +100,7 @@ class Controller:
             return {"store": False, "nodes": {}}
 
     def _common(self, command: Command[Any]) -> Args:
-        """What the script takes of what commands have besides their own fields, but queries do not."""
+        """The arguments that commands have in common, of those that the script takes; queries have none."""
         if not command.verb:
             return {}
         common = {

@@ -20,10 +20,10 @@ Args = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Generic[Answer]):
-    """Something asked by app `app_id`, which was authenticated before. Queries are commands that change nothing.
+    """A command of app `app_id`, which is authenticated already. Queries are commands that change nothing.
 
-    A subclass names the type of its answer, and says by its class variables how it is carried out. Its values are taken
-    as valid: whoever builds one (the REST API) has checked forms and ranges.
+    A subclass names the type of its answer, and says by its class variables how it is carried out. The caller (the REST
+    API) has checked the forms and ranges of its values.
     """
 
     app_id: str
@@ -39,7 +39,7 @@ class Command(Generic[Answer]):
 
     @property
     def target(self) -> str:
-        """The id of the room or session that it is about. Begins with the prefix of a node."""
+        """The id of the room or session that it is about, which begins with the prefix of a node; "" for none."""
         return ""
 
     @property
@@ -49,7 +49,7 @@ class Command(Generic[Answer]):
 
     @property
     def group(self) -> str:
-        """As `cooldown`, likewise."""
+        """As `cooldown`, where that depends on the command's fields."""
         return self.cooldown
 
     def arguments(self) -> Args:
@@ -57,11 +57,11 @@ class Command(Generic[Answer]):
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
     def prepare(self, parts: Parts) -> Args:
-        """What the script needs besides. Raises Refused."""
+        """The script's other arguments. Raises Refused."""
         return {}
 
     def answer(self, parts: Parts, args: Args, reply: Args) -> Answer:
-        """What the script's reply to `args` means to whoever asked. Raises Refused."""
+        """The answer for the caller, from the script's reply to `args`. Raises Refused."""
         return decoded(answer_type(type(self)), reply)
 
 
@@ -122,7 +122,7 @@ class Execute(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What commands reach besides their own step. `execute` carries out another command."""
+    """What commands use besides their own script. `execute` carries out another command."""
 
     store: Store
     registry: Registry
@@ -141,8 +141,8 @@ def answer_type(kind: type[Command[Answer]]) -> type[Answer]:
 
 
 def decoded(kind: type[Answer], reply: Mapping[str, Any]) -> Answer:
-    """A script's reply as an answer of that type. Lua cannot tell an empty list from an empty object, so scripts leave
-    lists out that are empty.
+    """A script's reply as an answer of type `kind`. Lua has no empty list apart from the empty object, so scripts
+    leave empty lists out.
     """
     hints = get_type_hints(get_origin(kind) or kind)
     empty: Args = {name: [] for name, hint in hints.items() if get_origin(hint) is list}

@@ -12,7 +12,7 @@ from controller.ids import new_operation_id
 
 
 class Playback(TypedDict):
-    """`operation_id`: of the operation that is current, empty when there is none."""
+    """`operation_id`: of the current operation, empty when there is none."""
 
     operation_id: str
     status: str
@@ -20,7 +20,7 @@ class Playback(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Play(RoomCommand[Playback]):
-    """`in_progress`. `urls`: `esl.commands.clean_url` accepts each. Refused: `too_many_operations`, `url_refused`."""
+    """Answers `in_progress`. `urls` pass `esl.commands.clean_url`. Refused: `too_many_operations`, `url_refused`."""
 
     urls: tuple[str, ...]
 
@@ -31,7 +31,7 @@ class Play(RoomCommand[Playback]):
 
     def prepare(self, parts: Parts) -> Args:
         urls = [orjson.dumps(url).decode() for url in self.urls]
-        # With commas between, as they are kept.
+        # With commas between, as the store counts them.
         may_play = MayPlay(app_id=self.app_id, room_id=self.room_id, url_bytes=len(",".join(urls).encode()))
         node_urls = parts.playback.check(self.app_id, self.urls, lambda: parts.execute(may_play))
         return {
@@ -47,7 +47,7 @@ class Nothing(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MayPlay(RoomCommand[Nothing]):
-    """Whether a `Play` would be refused, asked before its URLs are looked at closer. Changes nothing.
+    """Whether a `Play` would be refused, asked before the names in its URLs are resolved. Changes nothing.
 
     `url_bytes`: of the URLs as JSON.
     """
@@ -62,7 +62,7 @@ class MayPlay(RoomCommand[Nothing]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TogglePause(RoomCommand[Playback]):
-    """`paused` or `resumed`. Refused: `nothing_playing`."""
+    """Answers `paused` or `resumed`. Refused: `nothing_playing`."""
 
     script: ClassVar[str] = "pause"
     logged_as: ClassVar[str] = "pause"
@@ -72,7 +72,7 @@ class TogglePause(RoomCommand[Playback]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopPlayback(RoomCommand[Playback]):
-    """`stopped`. Ends what waits, too."""
+    """Answers `stopped`. Ends what plays and what waits."""
 
     script: ClassVar[str] = "stop"
     logged_as: ClassVar[str] = "stop"
@@ -86,7 +86,7 @@ class Volume(Playback):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetVolume(RoomCommand[Volume]):
-    """`volume_changed`. `volume`: -50 to 7."""
+    """Answers `volume_changed`. `volume`: -50 to 7."""
 
     volume: int
 

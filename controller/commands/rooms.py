@@ -30,7 +30,7 @@ class CreateRoom(Command[RoomId]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteRoom(RoomCommand[RoomId]):
-    """`conference.destroyed` at once; members are kicked, each with a `conference.member.left`."""
+    """Emits `conference.destroyed` at once, and kicks the members, each with a `conference.member.left`."""
 
     script: ClassVar[str] = "delete_room"
     logged_as: ClassVar[str] = "delete"
@@ -69,7 +69,7 @@ def with_playback(store: Store, app_id: str, reply: Args) -> Room:
     """The reply of get_room.lua with the URLs of the operations that it names. The first is the current one."""
     ids = reply.pop("operations", [])
     found = zip(ids, store.urls_of(app_id, ids), strict=True)
-    # One that has ended since the step is left out.
+    # An operation that has ended since is left out.
     operations = [WaitingPlayback(operation_id=operation, urls=urls) for operation, urls in found if urls]
     current = operations[0] if operations else WaitingPlayback(operation_id="", urls=[])
     playback = {
@@ -99,7 +99,7 @@ class ListRooms(Listing[RoomEntry]):
 
 
 class Member(TypedDict):
-    """With its flags (`controller.sessions.flags`), each by its name."""
+    """A member of a room, with its flags (`controller.sessions.flags`) by their names."""
 
     session_id: str
     did: str
@@ -110,7 +110,7 @@ class Member(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListMembers(Listing[Member]):
-    """Those who are still joining are left out. Refused: `room_not_found`, `room_forbidden`."""
+    """Sessions that are still joining are left out. Refused: `room_not_found`, `room_forbidden`."""
 
     room_id: str
 

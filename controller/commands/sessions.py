@@ -16,8 +16,8 @@ class Membership(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join(SessionCommand[Membership]):
-    """`joining`, or `already_joined`. Refused: `room_not_found`, `room_forbidden`, `in_other_room`, `leaving`,
-    `other_node`.
+    """Answers `joining` or `already_joined`. Refused: `room_not_found`, `room_forbidden`, `in_other_room`,
+    `leaving`, `other_node`.
     """
 
     room_id: str
@@ -29,7 +29,7 @@ class Join(SessionCommand[Membership]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leave(SessionCommand[Membership]):
-    """`leaving`. Refused: `not_in_room`, `still_joining`, `leaving`."""
+    """Answers `leaving`. Refused: `not_in_room`, `still_joining`, `leaving`."""
 
     script: ClassVar[str] = "leave"
     logged_as: ClassVar[str] = "leave"
@@ -38,7 +38,7 @@ class Leave(SessionCommand[Membership]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetFlag(SessionCommand[Membership]):
-    """What the flag's row says is done: `muted`. Refused as `Leave`, and with the row's own refusals."""
+    """Sets a member's flag on or off. Answers the row's `done`. Refused as `Leave`, and with the row's own refusals."""
 
     flag: Flag
     on: bool
@@ -64,7 +64,7 @@ class SetFlag(SessionCommand[Membership]):
 
 
 class Session(TypedDict):
-    """With its flags (`controller.sessions.flags`), each by its name.
+    """A call leg, with its flags (`controller.sessions.flags`) by their names.
 
     `state`: one of `states.SESSION`. `room_id`: empty outside rooms, and `member_id` None. `started_at`: epoch seconds.
     """

@@ -91,8 +91,8 @@ class Delivery(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListDeliveries(Command[Page[Delivery]]):
-    """Those that were attempted at least once, the newest first. `since` and `till`: epoch ms. As with a `Listing`, a
-    page may be short with more to come; one step reads it.
+    """Webhooks that were attempted at least once, the newest first. `since` and `till`: epoch ms. As with a `Listing`,
+    a page may be short with more to come; one step reads it.
     """
 
     limit: int
@@ -167,7 +167,7 @@ class Redelivery(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redeliver(Command[Redelivery]):
-    """`retrying`. Refused: `webhook_not_found`, `webhook_pending`, `no_endpoint`, `endpoint_disabled`."""
+    """Answers `retrying`. Refused: `webhook_not_found`, `webhook_pending`, `no_endpoint`, `endpoint_disabled`."""
 
     webhook_id: str
 
@@ -180,14 +180,14 @@ class Redeliver(Command[Redelivery]):
 
 
 class RangeRedelivery(TypedDict):
-    """How many webhooks will be sent again."""
+    """`webhooks`: how many will be sent again."""
 
     webhooks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedeliverRange(Command[RangeRedelivery]):
-    """The failed ones from `since` to before `till` (epoch ms); they are sent bit by bit. Refused: `no_endpoint`,
+    """Sends failed webhooks again, from `since` to before `till` (epoch ms), bit by bit. Refused: `no_endpoint`,
     `endpoint_disabled`, `redelivery_under_way`.
     """
 

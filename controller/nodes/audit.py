@@ -42,7 +42,7 @@ from esl import commands as esl
 from esl.connection import Connection
 from esl.errors import EslError
 
-# A node may go on faster than it is compared. The audit finds what is left.
+# A node may change faster than it is compared. The audit finds what is left.
 MAX_RESYNC_ROUNDS = 3
 
 Row = dict[str, Any]
@@ -161,7 +161,7 @@ class Audit:
         while True:
             if self._due_soon.wait(pause):
                 self._due_soon.clear()
-                # What happened on the node just before is only now in all of its lists.
+                # By then the node's lists show all that had just happened.
                 gevent.sleep(self._intervals.soon)
             try:
                 pause = self.compare_once()
@@ -173,7 +173,7 @@ class Audit:
                 pause = self._intervals.usual
 
     def _compare(self, connection: Connection, restarted: bool = False) -> tuple[Plan, list[Row]]:
-        """What differs, and the node's rooms in the store. Calls that can be no session are hung up already."""
+        """What differs, and the node's rooms in the store. Hangs up calls that can be no session."""
         members = read_members(connection.api(esl.JsonList()))
         calls = read_calls(connection.api(esl.ShowChannels()))
         sessions, rooms = self._snapshot("sessions"), self._snapshot("rooms")

@@ -25,7 +25,7 @@ from controller.nodes.translate import MAX_TEXT_LENGTH
 from controller.sessions.flags import FLAGS
 from controller.store.states import PlaybackState, SessionState, UrlState
 
-# Applications, in `show channels`, that a session's call runs, and those it runs before.
+# The applications that a session's call runs, by `show channels`, and those that it runs before.
 SESSION_APPLICATIONS = frozenset({"park", "conference"})
 EARLIER_APPLICATIONS = frozenset({"", "answer"})
 
@@ -55,8 +55,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class PlaybackDrift:
-    """Node and store do not agree about a file: the store has it as sent and it plays already, or as queued and it does
-    not. With no `operation_id`: something plays where nothing should."""
+    """Node and store differ about a file: by the store it is only sent, and it plays, or it is queued, and it does not
+    play. With no `operation_id`: something plays where nothing should."""
 
     room_id: str
     operation_id: str
@@ -141,7 +141,7 @@ def compare(
     """`sessions`, `rooms`: rows of snapshot.lua. `members`, `calls`: what the node says, by channel.
 
     `exists` asks the node whether a channel is still there. `restarted`: the node is another process than the one that
-    the store knows, so calls that are gone were lost with that.
+    the store knows, so calls that are gone were lost with the old one.
     """
     plan = Plan()
     known = set()
@@ -188,7 +188,7 @@ def compare_playback(room: dict[str, Any], playing: str | None) -> PlaybackDrift
 
 
 def _membership_events(session: dict[str, Any], member: Membership | None) -> Iterable[SessionEvent]:
-    """What turns a session's membership in the store into that on the node."""
+    """The events that turn a session's membership in the store into that on the node."""
     session_id, room_id = session["id"], session.get("room")
     member_id, state = session.get("member_id"), session.get("state")
     same = member is not None and (member.room_id, member.member_id) == (room_id, member_id)

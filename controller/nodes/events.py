@@ -105,7 +105,7 @@ class JobDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallIntruded:
-    """A call is where no session can be. `reason`: in words; `address`: where it came from, "" if that is not known.
+    """A call does what no session can. `reason`: in words; `address`: where it came from, "" if that is not known.
 
     It is to be hung up if it has a `channel`, which is "" for a call that the node has made itself, and taken out of
     the room if it has a `room_id`.

@@ -28,7 +28,7 @@ from esl import commands as esl
 
 # Rooms and sessions of which a worker remembers the app.
 MAX_REMEMBERED = 200_000
-# Why a parked call is hung up that the store takes for no session: nobody could do anything with it.
+# Why a parked call is hung up when the store refuses it as a session: nobody could use it.
 REJECTIONS = {"store_full": "the store is full", "quota_exceeded": "a quota of its app is used up"}
 
 
@@ -44,13 +44,13 @@ class EventHandler:
         self._send = send
         self._intruders_total = intruders.labels(prefix)
         self._log = structlog.get_logger(__name__).bind(node=prefix)
-        # The app of a room's or session's id; the ones that are known the longest are forgotten first.
+        # The app by the id of a room or session; the oldest entries are forgotten first.
         self._apps: dict[str, str] = {}
         # Session ids of the intruders that are counted already and not seen to have ended.
         self._intruders: set[str] = set()
 
     def apply(self, events: Iterable[StateEvent], *, resynced: bool = False) -> None:
-        """Change the store's state, in the order of the events and in one round trip. Twice changes nothing more.
+        """Change the store's state, in the order of the events and in one round trip. A repeat changes nothing more.
 
         `resynced` marks webhooks about what a comparison found. Raises Fenced, StoreUnavailable.
         """
@@ -81,11 +81,11 @@ class EventHandler:
             self._send(esl.Kick(conference, "all"))
 
     def forget_intruders(self) -> None:
-        """After a time without events: nobody knows which of them have ended."""
+        """For use after a time without events, in which some may have ended."""
         self._intruders.clear()
 
     def remember(self, identifier: str, app: str) -> None:
-        """Note whose a room or session is, so that the store need not be asked."""
+        """Note the app of a room or session, so that the store need not be asked."""
         self._apps[identifier] = app
         while len(self._apps) > MAX_REMEMBERED:
             del self._apps[next(iter(self._apps))]
@@ -108,7 +108,7 @@ class EventHandler:
         return event.script, keys.partition_of(app), args
 
     def _app_of(self, event: SessionEvent | FileDone) -> str | None:
-        """Whose it is: remembered, or known to the store; or for a new call, whose number was dialled."""
+        """The app it is about: remembered, or from the store, or for a new call the owner of the number."""
         kind: Kind
         if isinstance(event, FileDone):
             kind, identifier = "room", event.room_id
@@ -130,7 +130,7 @@ class EventHandler:
         self._send(esl.Hangup(call.channel, cause))
 
     def _remove_member(self, member: MemberJoined) -> None:
-        """Remove a member that is no session; one that was a session has ended, and its event comes late."""
+        """Remove a member that is no session, unless it was one and has ended: then its event comes late."""
         if self._store.has_ended(member.session_id):
             return
         self.hang_up(

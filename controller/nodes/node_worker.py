@@ -70,7 +70,7 @@ class NodeWorker:
         self._store = store
         self._ids = ids
         self._log = structlog.get_logger(__name__).bind(node=node.prefix)
-        # While the link is up and the store is what the node is.
+        # Set while the link is up and the store is what the node is.
         self._connection: Connection | None = None
         self._core_uuid = ""
         self._load = 0
@@ -89,7 +89,7 @@ class NodeWorker:
         )
 
     def start(self) -> None:
-        """Raises StoreUnavailable. From here on the store refuses what an earlier holder of the node says."""
+        """Raises StoreUnavailable. From here on the store refuses what an earlier holder of the node writes."""
         self._lease.raise_fence()
         self._link.start()
         self.audit.start()
@@ -107,7 +107,7 @@ class NodeWorker:
             self._lease.release(handover=handover)
 
     def tick(self) -> None:
-        """Renew the lease, and see to what is overdue; every second or so. Raises Fenced, StoreUnavailable."""
+        """Renew the lease, and handle what is overdue; every second or so. Raises Fenced, StoreUnavailable."""
         self._renew()
         self._sweep()
 
@@ -131,7 +131,7 @@ class NodeWorker:
         connection = self._connection
         if connection is None:
             return
-        # Checked first, as what is taken and not sent would only fail.
+        # Checked first: a command that is taken and not sent only fails.
         self._lease.check()
         (reply,) = self._lease.run([("take", tag, {"entries": list(entries)})])
         for command in reply.get("commands", []):
@@ -139,11 +139,11 @@ class NodeWorker:
             try:
                 self._send(connection, command)
             except Fenced:
-                # The lease lapsed since. Whoever has the next link sees to what was taken.
+                # The lease has lapsed since. The holder of the next link handles what was taken.
                 connection.close()
                 raise
             except EslError as error:
-                # Whether the node got it is not known. It has no result when the next link is up.
+                # It is not known whether the node got it. It fails when the next link is up.
                 self._log.warning("command not sent", job=command["job"], reason=str(error))
 
     def _send(self, connection: Connection, command: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ class NodeWorker:
             self._handler.apply([JobDone(job=command["job"], ok=False, reason="refused", text=str(error))])
 
     def _send_own(self, command: esl.Command) -> None:
-        """Send a command of the worker itself, even while the link comes up. Its result is of no interest."""
+        """Send a command of the worker itself, even while the link comes up. Its result is ignored."""
         connection = self._link.connection
         try:
             if connection:
@@ -173,7 +173,7 @@ class NodeWorker:
 
     def _on_events(self, events: list[Event]) -> None:
         found = [event for each in events if (event := translate(self._ids, each))]
-        # First, as all else may have to wait for the store.
+        # Intruders first: the rest may have to wait for the store.
         for call in found:
             if isinstance(call, CallIntruded):
                 self._handler.hang_up(call)

@@ -8,7 +8,7 @@ from typing import Any
 from controller.sessions.flags import FLAGS
 from esl import commands as esl
 
-# From a command and the conference profile, by the command's `op`. Fields: see the `send` calls in the Lua files;
+# By the command's `op`, from the command and the conference profile. Fields: see the `send` calls in the Lua files;
 # take.lua adds `channel` to a join.
 COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
     "join": lambda command, profile: esl.Join(command["channel"], command["room"], profile),

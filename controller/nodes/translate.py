@@ -1,4 +1,4 @@
-"""Event Socket events into node events. Pure. The two tables at the end are all of what a node is asked for.
+"""Event Socket events into node events. Pure. The two tables at the end name all events that are subscribed to.
 
 Whatever a caller can write, a number, a name or a header, stays a value: no decision depends on its text.
 """
@@ -33,7 +33,7 @@ from esl.link import Subscription
 # A caller may claim to be anything, of any length.
 MAX_TEXT_LENGTH = 256
 
-# How a failed command's result begins, and the reason that it stands for. Texts: traces 10 and 05.
+# How the result of a failed command begins, and the reason that it means. Texts: traces 10 and 05.
 FAILURES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-ERR Conference \S+ not found"), "no_members"),
     (re.compile(r"-ERR \(play\) File: .* not found", re.DOTALL), "unplayable"),
@@ -48,7 +48,7 @@ REPLACES = "variable_sip_replaces_call_id"
 
 
 def translate(ids: SessionIds, event: Event) -> NodeEvent | None:
-    """None for what the controller has no use for."""
+    """None for an event that the controller does not use."""
     name = event.name
     read = _BY_ACTION.get(event.get("Action") or "") if name == "CUSTOM" else _BY_NAME.get(name)
     return read(ids, event) if read else None
@@ -68,7 +68,7 @@ def read_result(job: str, command: str, text: str) -> JobDone:
 
 
 def _created(ids: SessionIds, event: Event) -> NodeEvent | None:
-    """Only a call that asked for another one. Any other is read when it parks."""
+    """Only of a call that asked for another call. Any other is read when it parks."""
     intruded = REPLACES in event or event.get("Caller-Dialplan") == "inline"
     return _intruded(ids, event, ASKED_FOR_ANOTHER_CALL) if intruded else None
 
@@ -172,9 +172,9 @@ SUBSCRIPTION = Subscription(
     filters=(
         *(("Event-Name", name) for name in _BY_NAME if name != "CHANNEL_CREATE"),
         *(("Action", action) for action in _BY_ACTION),
-        # Of calls that asked for another call instead of a number, from their CHANNEL_CREATE on; others pass neither.
+        # Only calls that asked for another call instead of a number pass these; they do from their CHANNEL_CREATE on.
         (REPLACES, "/./"),
         ("Caller-Destination-Number", "/^answer,/"),
     ),
 )
-"""The events that `translate` reads, as a link is to ask for them."""
+"""The events that `translate` reads, for a link to subscribe to."""

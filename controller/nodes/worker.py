@@ -1,7 +1,7 @@
 """A worker process: it holds nodes by leases, shares them evenly with other workers, and reads their commands.
 
-How it works: every TICK_SECONDS a worker renews its leases, tells how many nodes it holds, and looks for nodes that
-nobody holds, be they new or left by a worker that has died. It takes its share of them. If another worker holds
+How it works: every TICK_SECONDS a worker renews its leases, publishes how many nodes it holds, and looks for nodes
+that nobody holds: new ones, and those of a worker that has died. It takes its share of them. If another worker holds
 fewer, it waits a tick, so that the other may come first. If it holds two more than another, it gives one up, so the
 numbers even out by one node a tick. Each node held has a `NodeWorker`.
 
@@ -41,7 +41,7 @@ RETRY_SECONDS = 0.5
 
 
 class Worker:
-    """Holds whatever nodes it can. `reader` is a store for blocking reads: its timeout must exceed WAIT_SECONDS.
+    """Holds its share of the nodes. `reader` is a store for blocking reads: its timeout must exceed WAIT_SECONDS.
 
     `session_key` is the same for all workers of a store (see `SessionIds`).
     """
@@ -63,7 +63,7 @@ class Worker:
         self._session_key = session_key
         self._intervals = Intervals(usual=audit_seconds)
         self._held: dict[str, NodeWorker] = {}
-        # Nodes that nobody held when last looked.
+        # Nodes that nobody held at the last tick.
         self._free: set[str] = set()
         self._stopping = Flag()
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
@@ -119,7 +119,7 @@ class Worker:
         return list(self._store.run("workers", keys.REGISTRY, args).get("others", []))
 
     def _take_free(self, nodes: dict[str, Node], others: list[int]) -> None:
-        """Take a share of the nodes that nobody holds. Whoever holds more than another leaves it a tick's time."""
+        """Take a share of the nodes that nobody holds. A worker that holds more than another waits a tick first."""
         free = [prefix for prefix in nodes if prefix not in self._held and not self._store.is_held(prefix)]
         waits = len(self._held) > min(others, default=len(self._held))
         ready = [prefix for prefix in free if not waits or prefix in self._free]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from controller.registry import Registry
 from controller.store.store import Store
 
-# How old an answer of `is_up` may be.
+# For how long a result of `is_up` is used.
 FRESH_SECONDS = 0.1
 
 
@@ -21,7 +21,7 @@ class Placement:
         self._registry = registry
         self._clock = clock
         self._up: dict[str, tuple[float, bool]] = {}
-        # Rooms given to a node since its worker counted last.
+        # Rooms given to a node since its worker last counted.
         self._given: Counter[tuple[str, int]] = Counter()
 
     def is_up(self, prefix: str) -> bool:
@@ -29,13 +29,13 @@ class Placement:
         asked_at, up = self._up.get(prefix, (float("-inf"), False))
         if now - asked_at > FRESH_SECONDS:
             up = self._store.is_reachable(prefix)
-            # Only these: the prefix may be of a tenant's making.
+            # Only for known nodes: a tenant may have made the prefix up.
             if any(node.prefix == prefix for node in self._registry.nodes()):
                 self._up[prefix] = (now, up)
         return up
 
     def choose(self) -> str | None:
-        """The least loaded node that is up and takes new rooms."""
+        """The least loaded node that is up and takes new rooms, None without one."""
         open_nodes = [node.prefix for node in self._registry.nodes() if not node.drained]
         counted = self._store.loads(open_nodes)
         loads = {prefix: (load + self._given[prefix, at], at) for prefix, (load, at) in counted.items()}

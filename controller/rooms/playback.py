@@ -1,4 +1,4 @@
-"""Which URLs a media node may be asked to fetch: none that leads into a private network, as far as can be told here."""
+"""Which URLs a media node may be asked to fetch: none that leads into a private network, as far as is known here."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class PlaybackGuard:
     def check(self, app_id: str, urls: Sequence[str], may_play: Callable[[], object]) -> tuple[str, ...]:
         """The URLs as a node gets them. Raises Refused: `url_refused` with the fields that are wrong.
 
-        `may_play` raises Refused if the playback would be refused anyway: it is asked before names are resolved, as
-        nothing else that a request asks for takes as much.
+        `may_play` raises Refused if the playback would be refused anyway. It is called before names are resolved, which
+        is the most costly part of any request.
         """
         node_urls = tuple(clean_url(url) for url in urls)
         if not self._allow_private:
@@ -48,7 +48,7 @@ class PlaybackGuard:
             raise Refused("url_refused", {"fields": fields})
 
     def _look_up(self, app: str, names: list[str]) -> dict[str, str]:
-        """What is wrong, by name."""
+        """What is wrong with each name, if anything."""
         problems = dict.fromkeys(names, "has a name that was not resolved in time")
 
         def look_up(name: str) -> None:
@@ -63,7 +63,7 @@ class PlaybackGuard:
                 problems[name] = "leads to an address that is not public"
 
         looking = [gevent.spawn(look_up, name) for name in names]
-        # Not joinall's own timeout: it counts from when the loop ran last, and what is busy would check nothing.
+        # Not joinall's own timeout: it counts from the event loop's last turn, so a busy process would not wait.
         with suppress(TimeoutError), gevent.Timeout(self._seconds, TimeoutError()):
             gevent.joinall(looking)
         gevent.killall(looking, block=False)
