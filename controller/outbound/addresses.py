@@ -1,4 +1,4 @@
-"""Which addresses a tenant's URL may lead to: those of the public internet, and nothing that leads elsewhere.
+"""Which addresses a tenant's URL may lead to: only those of the public internet.
 
 A URL that this process connects to is judged by the address that is connected to (`network`). One that a media node
 fetches can only be judged by its text and by what its name resolves to here; docs/security.md says what that leaves to
@@ -72,20 +72,20 @@ def is_public(address: str) -> bool:
         return False
     if isinstance(parsed, IPv6Address):
         if parsed not in MAPPED:
-            inside = parsed not in PUBLIC_V6 or any(parsed in network for network in NOT_PUBLIC_V6)
-            return not inside and not _is_own(socket.AF_INET6, parsed)
+            reserved = parsed not in PUBLIC_V6 or any(parsed in network for network in NOT_PUBLIC_V6)
+            return not reserved and not _is_own(socket.AF_INET6, parsed)
         parsed = IPv4Address(int(parsed) & 0xFFFFFFFF)
     return not any(parsed in network for network in NOT_PUBLIC_V4) and not _is_own(socket.AF_INET, parsed)
 
 
 def _is_own(family: int, address: IPv4Address | IPv6Address) -> bool:
-    """Whether an interface of this host has it: only to such an address does the kernel go from that very address. No
-    packet is sent for a connection of UDP.
+    """Whether an interface of this host has the address: only then does the kernel use it as the source, too.
+    Connecting a UDP socket sends no packet.
     """
     try:
         probe = socket.socket(family, socket.SOCK_DGRAM)
     except OSError:
-        return family == socket.AF_INET  # no descriptor is left: it may be; without IPv6 there is none of these
+        return family == socket.AF_INET  # without a free descriptor it may be; without IPv6 it cannot be
     with probe:
         try:
             probe.connect((str(address), 9))
@@ -114,14 +114,14 @@ def literal(host: str) -> str | None:
 
 
 def refusal(host: str) -> str | None:
-    """Why a URL with that host leads nowhere public, as far as its text tells; None when nothing speaks against it."""
+    """Why a URL with that host leads nowhere public, by its text alone; None when the text does not show that."""
     address = literal(host)
     if address is not None:
         return None if is_public(address) else "is not a public address"
     name = host.rstrip(".").lower()
     if any(name == local or name.endswith(f".{local}") for local in LOCAL_NAMES):
         return "is a name of a private network"
-    # Resolvers differ on what looks like an address and is none, such as 0x7f.1.1.1.1.
+    # Resolvers differ on names that look like addresses, such as 0x7f.1.1.1.1.
     if _NUMBER.fullmatch(name.rpartition(".")[2]):
         return "is not a valid name"
     return None

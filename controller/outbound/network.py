@@ -25,12 +25,12 @@ MAX_THREADS = 128  # that look names up, made as they are needed
 MAX_THREADS_OF_APP = 8
 CONNECT_SECONDS = 5.0  # for one address, so that the next one gets its turn within the caller's time
 
-# The one that blocks: it runs in threads, whether or not the process is patched.
+# The blocking one, even if the process is patched: it runs in threads.
 _getaddrinfo = monkey.get_original("socket", "getaddrinfo")
 
 
 class Blocked(OSError):
-    """The address is not public. Which one it is stays unsaid: tenants are told, and it may be of a private network."""
+    """The address is not public. The error does not name it: tenants see it, and it may be of a private network."""
 
 
 def tls_context() -> ssl.SSLContext:
@@ -81,8 +81,8 @@ class Network:
 
     def look_up(self, app_id: str, host: str, port: int) -> AsyncResult[list[str]]:
         """Returns once a thread of the app's share has begun; how long that may take is up to the caller. The
-        result's `get` gives the addresses, or raises OSError. Who asks for the same at the same time shares it, so a
-        dead name holds one thread.
+        result's `get` gives the addresses, or raises OSError. Callers that ask for the same name at the same time
+        share the result, so a dead name holds one thread.
         """
         key = (app_id, host, port)
         share = self._shares[app_id]
@@ -97,7 +97,7 @@ class Network:
         self._looking_up[key] = found
 
         def end(_found: AsyncResult[list[str]]) -> None:
-            # The thread is the app's until it ends, whoever still waits for it.
+            # The thread counts for the app until it ends, even if nobody waits for it any more.
             share.release()
             self._looking_up.pop(key, None)
 

@@ -22,8 +22,8 @@ class Target:
 
 
 def parse_url(url: str) -> Target:
-    """Raises ValueError for all but an http or https URL with a host and without user info. The error says what the URL
-    has or lacks, to be put behind a name for it: "has no host".
+    """Raises ValueError for all but an http or https URL with a host and without user info. The error's
+    text goes on after a name for the URL: "has no host".
     """
     if not url.isprintable() or " " in url:
         raise ValueError("has blanks or control characters")

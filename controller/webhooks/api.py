@@ -48,13 +48,13 @@ class WebhookApi:
         self._clock = clock
 
     def check_url(self, url: str) -> None:
-        """Raises Refused when a URL leads nowhere public, as far as its text tells."""
+        """Raises Refused when the text of a URL shows that it leads nowhere public."""
         problem = None if self._network.allow_private else refusal(parse_url(url).host)
         if problem:
             raise Refused("url_refused", {"fields": [{"field": "url", "problem": problem}]})
 
     def configured_url(self, app_id: str) -> str:
-        """A fingerprint of the URL in the configuration: what the API sets holds until that one changes."""
+        """The fingerprint of the configured URL: what the API sets holds until that changes."""
         return fingerprint(self.endpoint(app_id).app.webhook_url)
 
     def rotation(self, app_id: str) -> dict[str, str]:
@@ -63,7 +63,7 @@ class WebhookApi:
         return {"secret": new_secret(), "configured": configured, "secret_base": fingerprint(configured)}
 
     def endpoint(self, app_id: str, record: Mapping[str, str] | None = None) -> Endpoint:
-        """`record`: what the store has of it."""
+        """`record`: the app's `endpoint` hash in the store."""
         app = self._registry.app(app_id)
         if app is None:
             raise Refused("no_endpoint")
@@ -73,7 +73,7 @@ class WebhookApi:
         return self.endpoint(app_id, record).describe(self._clock())
 
     def destination(self, app_id: str) -> dict[str, Any]:
-        """What scripts that send again need: whether there is anywhere to send to, and which endpoint that is."""
+        """What scripts that send webhooks again need: whether the app has an endpoint, and its mark."""
         endpoint = self.endpoint(app_id, self._store.endpoint_of(app_id))
         return {"has_url": bool(endpoint.url), "mark": endpoint.mark}
 
@@ -85,7 +85,7 @@ class WebhookApi:
         return found[1]
 
     def send_test(self, app_id: str, record: Mapping[str, str], at: int) -> TestOutcome:
-        """A `webhook.test` past the outbox: whoever asks waits for the outcome, 15 s at the most. `at`: epoch ms."""
+        """Sends a `webhook.test`, without the outbox, and waits for its outcome, 15 s at the most. `at`: epoch ms."""
         endpoint = self.endpoint(app_id, record)
         if not endpoint.url:
             raise Refused("no_endpoint")

@@ -23,7 +23,7 @@ IDLE_SECONDS = 30.0  # after which an unused connection is closed
 
 _USER_AGENT = f"Switchroom/{version('switchroom')}"
 
-# The one that blocks, whether or not the process is patched.
+# The blocking one, even if the process is patched.
 _poll = monkey.get_original("select", "poll")
 _WRITABLE = 4  # POLLOUT
 
@@ -92,8 +92,8 @@ class Connections:
             try:
                 return self._exchange(kept, request)
             except _Stale:
-                # Closed while the request was on its way: an endpoint that ends idle connections, no failure
-                # of it.
+                # Closed while the request was on its way: the endpoint ends idle connections, which is no
+                # failure.
                 pass
         return self._exchange(self._network.connect(self._app_id, self._target), request)
 
@@ -121,7 +121,7 @@ class Connections:
 
 
 def _read_head(sock: Any, request: bytes, parser: _Parser) -> None:
-    """Sends the request and reads until the status is known, and at times a part of the body."""
+    """Sends the request and reads until the status is known; that may read a part of the body, too."""
     received = 0
     try:
         sock.sendall(request)
@@ -138,7 +138,7 @@ def _read_head(sock: Any, request: bytes, parser: _Parser) -> None:
 
 
 def _read_body(sock: Any, parser: _Parser) -> bool:
-    """-> whether the connection can be used again. What happens to the body changes nothing else."""
+    """-> whether the connection can be used again. An error in the body has no other effect."""
     try:
         with gevent.Timeout(BODY_SECONDS, TimeoutError()):
             while not parser.message_complete and parser.body_bytes <= MAX_BODY_BYTES:
@@ -174,7 +174,7 @@ class _Parser(HTTPResponse):
 
 
 def _is_quiet(sock: Any) -> bool:
-    """A kept connection on which something came is one that the endpoint has closed, or has broken."""
+    """Whether nothing came on a kept connection: what comes means that the endpoint closed or broke it."""
     poll = _poll()
     poll.register(sock.fileno())
     return not any(event & ~_WRITABLE for _, event in poll.poll(0))

@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 
 
 class Destination(Limited):
-    """Queues webhooks, sends each when it is its turn (`limiter`) and `may_send()` says so, and passes on what came of
-    that (`results`). Until that is stored the next of the ordering key waits. `attempts`: the greenlets that send.
+    """Queues webhooks, sends each when it is its turn (`limiter`) and `may_send()` says so, and passes the outcome on
+    (`results`). Until that is stored the next of the ordering key waits. `attempts`: the greenlets that send.
     `chance` gives numbers in [0, 1).
     """
 
@@ -48,7 +48,7 @@ class Destination(Limited):
         super().__init__()
         self.app_id = app_id
         self.queue = OrderingQueue()
-        self.from_retry_queue = 0  # how many of the queue are
+        self.from_retry_queue = 0  # how many webhooks of `queue` are
         self._endpoints = endpoints
         self._sender = sender
         self._limiter = limiter
@@ -70,13 +70,13 @@ class Destination(Limited):
         return self.queue.unread is not None and self.queue.size < self._window.bytes // 2
 
     def refill(self, webhooks: Iterable[Webhook], rest: str | None) -> bool:
-        """What did not fit before: as `OrderingQueue.refill`. -> whether it all fits now."""
+        """Queues what did not fit before: as `OrderingQueue.refill`. -> whether it all fits now."""
         for head in self.queue.refill(webhooks, rest, self._window.bytes):
             self._send_when_due(head)
         return self.queue.unread == rest
 
     def stored(self, webhook: Webhook, outcome: Outcome) -> None:
-        """The outcome of an attempt is in the store: what waits for that is sent."""
+        """The outcome of an attempt is in the store: sends what waited for that."""
         if outcome.state == DeliveryState.HELD:
             webhook.attempts += 1
             webhook.wait = outcome.delay
@@ -141,7 +141,7 @@ class Destination(Limited):
 
     def _report(self, webhook: Webhook, attempt: Attempt, seconds: float) -> None:
         if pause := attempt.demand.pause:
-            # For all of them, so that none overtakes the one that was told to wait.
+            # All webhooks of the app wait, so that none overtakes this one.
             self._limiter.pause(self, pause)
             gevent.spawn_later(pause, self._limiter.schedule, self)
         self._results.add(webhook, attempt, self._schedule.outcome(webhook, attempt, self._chance()), seconds)

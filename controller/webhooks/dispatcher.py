@@ -7,11 +7,11 @@ grows, and its retry queue is read when something in it is due (`reader`). A web
 is its turn (`limiter`), it is posted to the app's endpoint (`sender`). What follows is decided (`retry`) and stored
 (`results`). Only then is the next of its ordering key sent.
 
-So whatever is killed whenever, the store still has each webhook that is not known to be delivered, and its successors
-come after it. Only the partition's holder may write what became of a webhook: every script compares the fencing token.
+So whichever process dies, the store still has each webhook that is not known to be delivered, and its successors are
+sent after it. Only the partition's holder may write what became of a webhook: every script compares the fencing token.
 Once the lease has lapsed by its own clock, a dispatcher sends nothing.
 
-What waits in memory is bounded (`ordering`), as is what is in flight (`limiter`), and no endpoint has all of either.
+Webhooks in memory are bounded (`ordering`), as are attempts in flight (`limiter`), and no endpoint has all of either.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from controller.webhooks.partition import Partition, Shared
 from controller.webhooks.retry import Schedule
 from controller.webhooks.sender import ATTEMPT_SECONDS
 
-LEASE_SECONDS = 3.0  # a dead dispatcher's partitions are taken over that much later, and a renewal
+LEASE_SECONDS = 3.0  # a dead dispatcher's partitions are taken over after this and one renewal
 RENEW_SECONDS = 1.0
 HANDOVER_SECONDS = 5.0  # attempts in flight get to end before a partition is given to another dispatcher
 
@@ -106,7 +106,7 @@ class Dispatcher:
     def stop(self, timeout: float = 10.0) -> None:
         """Ends the attempts in flight, within `timeout` seconds, stores what they come to and hands the leases over."""
         self._stopping = True
-        with self._renewing:  # one that was asked for before takes no partition from now on
+        with self._renewing:  # one that runs ends first; later ones take no partition
             partitions = list(self._partitions.values())
         for partition in partitions:
             partition.is_yielding = True
@@ -185,7 +185,7 @@ class Dispatcher:
         except StoreUnavailable:
             log.warning("webhook partition not handed over", partition=tag)
             if partition is not None:
-                partition.is_yielding = self._stopping  # when not stopping, the next renewal says so again
+                partition.is_yielding = self._stopping  # if it goes on, the next renewal asks for it again
             return
         if partition is not None:
             log.debug("webhook partition handed over", partition=tag)

@@ -1,4 +1,4 @@
-"""Where an app's webhooks go: what its configuration says, and over it what the API has set."""
+"""Where an app's webhooks go: as the API has set it, or else as it is configured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVERYTHING = ("*",)
 
 
 class Settings(TypedDict):
-    """`status`: unset, active, failing or disabled; `since`: since when (epoch ms) it is one of the last two, and
+    """`status`: unset, active, failing or disabled; `since`: since when (epoch ms) it is failing or disabled, and
     `reason` why. `old_secret_until`: epoch ms.
     """
 
@@ -35,7 +35,7 @@ def matches(pattern: str, type_: str) -> bool:
 
 
 def fingerprint(value: str) -> str:
-    """Tells whether a configured value is still the one that the API set another over."""
+    """A hash of a configured value. What the API set in its place holds while that stays the same."""
     return hashlib.sha256(value.encode()).hexdigest()[:32]
 
 
@@ -61,7 +61,7 @@ class Endpoint:
 
     @cached_property
     def mark(self) -> str:
-        """Names what a judgement is about: this URL, since it was set last."""
+        """Names this URL since it was last set: what the store says of failures is about one mark."""
         return fingerprint(f"{self.record.get('generation', 0)} {self.url}")
 
     @cached_property
@@ -71,7 +71,7 @@ class Endpoint:
 
     @cached_property
     def disabled(self) -> str:
-        """Why nothing is sent there; empty when something is."""
+        """Why the endpoint is disabled; empty when it is not."""
         return self._judged("reason") if self._judged("disabled_at") else ""
 
     def secrets(self, now: float) -> tuple[str, ...]:
@@ -111,8 +111,8 @@ class Endpoint:
 
 
 class Endpoints:
-    """The endpoints of a partition's apps, each kept until the store says that some have changed. `version`: how often
-    the store says they have.
+    """The endpoints of a partition's apps, each kept until the store says that some have changed. `version`: the
+    store's count of changes.
     """
 
     def __init__(self, store: Store, registry: Registry) -> None:

@@ -1,4 +1,4 @@
-"""Who may start an attempt: so many at a time in all, and to each endpoint, in turn. Pure."""
+"""Which endpoint may have an attempt next: endpoints take turns, within limits in all and for each. Pure."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Limited(ABC):
 
 
 class Limiter:
-    """`total` attempts at a time, `per_endpoint` to one endpoint at the most. The slow endpoints come first for an
-    eighth of the attempts, last for more, and never have more than half.
+    """`total` attempts at a time, `per_endpoint` to one endpoint at the most. Slow endpoints come first while they
+    have less than an eighth of the attempts, else last, and never have more than half.
 
     An endpoint's limit grows with its responses and falls to one when it gives none, so that dead ones hold up few
     attempts. `clock`: monotonic seconds.
@@ -49,7 +49,7 @@ class Limiter:
         self._queues: tuple[deque[Limited], deque[Limited]] = (deque(), deque())  # of the quick ones, of the slow ones
 
     def schedule(self, *endpoints: Limited) -> None:
-        """Starts what may be started now: these may be ready, others have waited for their turn."""
+        """Starts all attempts that may start now: to these endpoints, or to others that wait for their turn."""
         for endpoint in endpoints:
             self._queue(endpoint)
         while (first := self._next()) is not None:
@@ -61,7 +61,7 @@ class Limiter:
             self._queue(first)
 
     def finished(self, endpoint: Limited, slow: bool, seconds: float, *, has_responded: bool) -> None:
-        """An attempt has ended after `seconds`. `slow`: as `start` was given it."""
+        """An attempt has ended after `seconds`. `slow`: as it was given to `start`."""
         endpoint.in_flight -= 1
         self._in_flight -= 1
         self._slow_in_flight -= slow
@@ -73,7 +73,7 @@ class Limiter:
             endpoint.limit = 1
 
     def pause(self, endpoint: Limited, seconds: float) -> None:
-        """No attempt starts there meanwhile. It is up to the caller to `schedule` it then."""
+        """Starts no attempt there for so many seconds. The caller must `schedule` the endpoint then."""
         endpoint.paused_until = max(endpoint.paused_until, self._clock() + seconds)
 
     def _queue(self, endpoint: Limited) -> None:

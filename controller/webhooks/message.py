@@ -11,9 +11,9 @@ import orjson
 
 @dataclass(slots=True, eq=False)
 class Webhook:
-    """An entry of the outbox. `at`: ms of the state change; `attempts`: made so far; `wait`: seconds until it
-    may be tried again, 0 when it may at once; `in_retry_queue`: it has left the outbox, and is sent out of order;
-    `earlier`: how many of the attempts were made before it was asked to be sent again.
+    """An entry of the outbox. `at`: epoch ms of the state change; `attempts`: made so far; `wait`: seconds until the
+    next may be made, 0 for at once; `in_retry_queue`: it has left the outbox, and is sent out of order; `earlier`: how
+    many of the attempts were made before the app asked for it to be sent again.
     """
 
     entry: str
@@ -29,7 +29,7 @@ class Webhook:
 
     @classmethod
     def from_entry(cls, entry: str, fields: Mapping[bytes, bytes]) -> Webhook | None:
-        """None when it is no webhook."""
+        """None for an entry that is no webhook."""
         try:
             app_id, type_, ordering_key = (fields[name].decode() for name in (b"app", b"type", b"lane"))
             return cls(entry, app_id, type_, ordering_key, int(fields[b"at"]), fields[b"data"])
@@ -38,7 +38,7 @@ class Webhook:
 
     @property
     def waits_for(self) -> str:
-        """Those that have this in common are sent one after the other: the ordering key, or what no other has."""
+        """Webhooks with the same value are sent one after the other: the ordering key, or a value of its own."""
         return self.entry if self.in_retry_queue else self.ordering_key
 
     @property

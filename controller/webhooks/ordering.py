@@ -33,8 +33,8 @@ class OrderingQueue:
     """The first webhook of each ordering key is its head: ready to be sent, in flight, or waiting for its retry. The
     others wait for the head.
 
-    What does not fit in the window stays in the outbox: from the first that was refused (`unread`, a position in the
-    outbox) on, every one of the app is, so that no ordering key is read with a gap.
+    What does not fit in the window stays in the outbox. From the first webhook that did not fit (`unread`, its position
+    there) on, none of the app is taken, so that no ordering key has a gap.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class OrderingQueue:
         return True
 
     def refill(self, webhooks: Iterable[Webhook], rest: str | None, max_bytes: int) -> list[Webhook]:
-        """Takes what was refused: `webhooks` are the app's from `unread` up to `rest`, which becomes `unread` when they
+        """Takes what did not fit: `webhooks` are the app's from `unread` up to `rest`, which becomes `unread` when they
         all fit; None when there are no more. -> the new heads, as of `offer`.
         """
         self.unread = None

@@ -51,8 +51,8 @@ class Shared:
 
 class Partition:
     """Reads webhooks and has them sent, each app's to its `Destination`, as long as `lease` is valid and `is_yielding`
-    is not set. `held`: by entry, how often the webhooks that are tried again in their order were attempted, and the
-    seconds until they may be again. `lost`: called when it can go on no more.
+    is not set. `held`: by entry of each held webhook, how often it was attempted, and the seconds until it may be
+    again. `lost`: called when it can no longer go on.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class Partition:
                 self._loops.spawn(self._guard, partial(self._refill, destination))
 
     def _guard(self, loop: Callable[[], None]) -> None:
-        """When a loop ends by a fault, the partition is given up and leased anew, not held and left undelivered."""
+        """Runs a loop. If that fails, gives the partition up to be leased anew, instead of holding it undelivered."""
         try:
             loop()
         except Fenced:

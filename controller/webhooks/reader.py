@@ -17,7 +17,7 @@ from controller.webhooks.message import Webhook
 from controller.webhooks.retry import STORE_RETRY_SECONDS
 
 PAGE = 200  # entries of the outbox read at a time
-WAIT_SECONDS = 5.0  # that a read of the outbox waits for news, but half the store's timeout at the most
+WAIT_SECONDS = 5.0  # that a read of the outbox waits for entries; half the store's timeout at the most
 RETRY_PAGE = 16  # of an app's webhooks in the retry queue, loaded at a time
 RETRY_TOTAL = 128
 
@@ -48,7 +48,7 @@ class Outbox:
                 yield entries
 
     def read(self, start: str) -> tuple[list[Entry], str | None]:
-        """Again, from `start` up to the cursor. -> a page, and the position where to go on, None when this was all."""
+        """Reads from `start` up to the cursor. -> a page, and the position where to go on, None when this was all."""
         end = self.cursor
         page = self._ask(lambda: self._store.read(self._stream, start, end, count=PAGE))
         if len(page) == PAGE:
@@ -69,7 +69,7 @@ class Outbox:
 
 class RetryQueue:
     """A partition's webhooks that are sent out of order, when they are due. `step(script, **args)`: a step in the
-    partition; `busy()`: the apps of which some are being sent, and no more are read.
+    partition; `busy()`: the apps whose webhooks are being sent, so that no more are read.
     """
 
     def __init__(self, step: Callable[..., dict[str, Any]], busy: Callable[[], Iterable[str]]) -> None:
@@ -79,14 +79,14 @@ class RetryQueue:
         self._due_at: float | None = time.monotonic()
 
     def due_in(self, seconds: float) -> None:
-        """One is due by then."""
+        """A webhook is due in so many seconds."""
         at = time.monotonic() + seconds
         if self._due_at is None or at < self._due_at:
             self._due_at = at
             self._changed.set()
 
     def follow(self) -> Iterator[list[Webhook]]:
-        """Those that are due. Raises Fenced."""
+        """The webhooks that are due. Raises Fenced."""
         while True:
             self._changed.wait(None if self._due_at is None else max(0.0, self._due_at - time.monotonic()))
             self._changed.clear()

@@ -1,4 +1,4 @@
-"""What attempts came to, on its way into the store: a record, a line of the event log, and how the endpoint does."""
+"""Stores the results of attempts: a record, a line of the event log, and how the endpoint does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`webhook`: None for an entry of the outbox that is none. `row`: what delivery_settle.lua gets."""
+    """`webhook`: None for an outbox entry that is no webhook. `row`: what delivery_settle.lua gets."""
 
     webhook: Webhook | None
     outcome: Outcome
@@ -37,8 +37,8 @@ class Result:
 
 class Results:
     """Stores a partition's results in the order in which they come. `step(script, **args)`: a step in the partition;
-    `quotas_of`: an app's quotas; `stored`: is called with what has been stored, and the endpoints' version. `clock`
-    gives wall time in seconds.
+    `quotas_of`: an app's quotas; `stored`: called with the results that were stored, and the endpoints' version.
+    `clock` gives wall time in seconds.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Results:
         self._stored = stored
         self._clock = clock
         self._waiting: deque[Result] = deque()
-        self._some = Flag()
-        self._none = Flag()
-        self._none.set()
+        self._not_empty = Flag()
+        self._empty = Flag()
+        self._empty.set()
 
     def add(self, webhook: Webhook, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
         """`seconds`: how long the attempt took."""
@@ -78,7 +78,7 @@ class Results:
     def run(self) -> None:
         """Stores what comes. Raises Fenced."""
         while True:
-            self._some.wait()
+            self._not_empty.wait()
             batch = list(islice(self._waiting, BATCH))
             try:
                 failing = {result.row["app"] for result in batch if result.outcome.state == DeliveryState.FAILED}
@@ -92,18 +92,18 @@ class Results:
             for _ in batch:
                 self._waiting.popleft()
             if not self._waiting:
-                self._some.clear()
-                self._none.set()
+                self._not_empty.clear()
+                self._empty.set()
             self._stored(batch, reply["endpoints"])
 
     def join(self) -> None:
         """Waits until all are stored."""
-        self._none.wait()
+        self._empty.wait()
 
     def _add(self, result: Result) -> None:
         self._waiting.append(result)
-        self._none.clear()
-        self._some.set()
+        self._empty.clear()
+        self._not_empty.set()
 
     def _row(self, webhook: Webhook, attempt: Attempt, outcome: Outcome, seconds: float) -> dict[str, Any]:
         number, latency = webhook.attempts + attempt.was_made, round(seconds * 1000)

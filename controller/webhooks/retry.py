@@ -14,13 +14,13 @@ from controller.webhooks.message import Webhook
 # Seconds from a failed attempt to the next one.
 DELAYS = (5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0)
 MAX_PAUSE_SECONDS = 3600.0  # that a Retry-After can ask for
-STORE_RETRY_SECONDS = 0.5  # until the store is asked again when it gave no answer
+STORE_RETRY_SECONDS = 0.5  # until the store is asked again when it was not available
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What a response asks for, besides another attempt. `pause`: seconds without any attempt to the endpoint;
-    `disable`: why there shall be none any more.
+    `disable`: why it is to be disabled.
     """
 
     pause: float = 0.0
@@ -32,7 +32,7 @@ NOTHING = Demand()
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What an attempt came to: a status with the start of the response's body, or an error. Or why there was none: the
+    """The result of an attempt: a status with the start of the response's body, or an error. Or why there was none: the
     webhook is dropped (`skipped`), or kept for later (`withheld`). `mark`: of the endpoint that was tried.
     """
 

@@ -24,7 +24,7 @@ FLAG_COMMANDS = tuple(flag.change(on).command for flag, on in CHANGES)
 
 
 class OneOf:
-    """Text that is one of `names`: a `Literal` of names that stand in a table elsewhere."""
+    """Text that is one of `names`: a `Literal` whose names come from a table."""
 
     def __init__(self, *names: str) -> None:
         self._names = [str(name) for name in names]
@@ -92,7 +92,7 @@ First = Annotated[int, Field(ge=1, description=COUNTS, examples=[1])]
 
 
 class Data(BaseModel):
-    """What every webhook tells."""
+    """The fields of every webhook."""
 
     app_id: Annotated[str, Field(description="Your application.", examples=["demo"])]
     sequence: Annotated[int, Field(ge=1, description=COUNTS, examples=[7])]
@@ -103,13 +103,13 @@ class Data(BaseModel):
 
 
 class RoomData(Data):
-    """What every webhook of a room tells."""
+    """The fields of every webhook of a room."""
 
     room_id: RoomId
 
 
 class MemberData(RoomData):
-    """What every webhook about a member tells."""
+    """The fields of every webhook about a member."""
 
     uuid: SessionId
     did: Did
@@ -120,7 +120,7 @@ class MemberData(RoomData):
 
 
 class SessionData(Data):
-    """What every webhook of a session outside rooms tells."""
+    """The fields of every webhook of a session outside rooms."""
 
     uuid: SessionId
     did: Did
