@@ -61,14 +61,14 @@ class App(OpenAPI):
             try:
                 tenant = auth.tenant(environ)
             except StoreUnavailable:
-                return self.limit_of_endpoint()  # Said once the body has been read.
+                return self.limit_of_endpoint()  # The error is reported once the body has been read.
             if tenant is None:
                 return bodies.SMALL
             environ[context.APP_ID] = tenant.id
             return self.limit_of_endpoint()
 
     def limit_of_endpoint(self) -> int:
-        """The same of the request being handled, whoever sent it."""
+        """How large the body of the request being handled may be (bytes), whoever sent it."""
         return self.body_limits.get(request.endpoint or "", bodies.SMALL)
 
     def make_default_options_response(self) -> Response:
@@ -106,17 +106,17 @@ def create_app(controller: Controller, *, settings: WebSettings | None = None) -
 
 
 def _admit(app: App) -> None:
-    """Ahead of all views: the request's id, which log lines need, then the key, before an answer reveals anything."""
+    """Before every view: the request's id, which log lines need, then the key, before a response reveals anything."""
     environ = request.environ
     given = environ.get("HTTP_X_REQUEST_ID", "")
     environ[context.REQUEST_ID] = given if _REQUEST_ID(given) else str(uuid.uuid4())
-    request.max_content_length = most = app.limit_of_endpoint()
+    request.max_content_length = max_bytes = app.limit_of_endpoint()
     auth.authenticate(environ)
     # The router drops slashes at the beginning, which the path of another resource has.
     if environ["PATH_INFO"].startswith("//"):
         raise NotFound
     # Werkzeug checks this only when a body is read, and not every view reads it.
-    if (request.content_length or 0) > most:
+    if (request.content_length or 0) > max_bytes:
         raise RequestEntityTooLarge
 
 

@@ -1,4 +1,4 @@
-"""Who asks: an app, by the two headers that every request under the API carries."""
+"""Which app asks: every request under the API carries two headers that say so."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ SECURITY_SCHEMES: SecuritySchemesDict = {
 # Both at once: one entry with two schemes, where two entries would mean either.
 SECURITY: list[dict[str, list[str]]] = [{"app": [], "key": []}]
 
-# What an id or a key can be. Anything else is nobody's, and does not go near the controller.
+# The form of ids and keys. The controller is not asked about anything else.
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,256}").fullmatch
 
 
 def authenticate(environ: dict[str, Any]) -> None:
-    """Also of unknown paths and methods under the API: a stranger learns nothing of it, and each counts.
+    """Requests of unknown paths and methods too: so a stranger learns nothing of the API, and each counts.
 
     Raises Unauthenticated, and Refused when the app has sent too many requests."""
     # What counts is the rule that will serve the request, however its path was spelled.

@@ -1,4 +1,4 @@
-"""How large a body may be: what its fields can take, however JSON writes them."""
+"""How large a body may be: as long as its fields can get, in whatever way JSON writes them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-# Any body may be this large (bytes): who sends fields that are not known is told so, and not that there are too many.
+# Any body may be this large (bytes), so that unknown fields are reported as such and not as too many bytes.
 SMALL = 16 * 1024
 
 # A character beyond U+FFFF may come as two escapes, `\ud83d\ude00`.
 _CHARACTER = 12
-# A value and its name in a text that is laid out for people: a line of its own, indented; colon and comma.
+# What a value and its name take besides in a text that is laid out for people: line break, indent, colon, comma.
 _LAYOUT = 64
 
 

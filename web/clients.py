@@ -1,4 +1,4 @@
-"""Who asks, as far as the network tells: clients by address, behind proxies too, and those that guess keys."""
+"""Clients by their address, behind proxies too, and delays for those that guess keys."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FREE = 10  # failures of a client before there is a delay
 FIRST_DELAY = 1.0  # seconds, doubled by each further failure
 MAX_DELAY = 64.0
 FORGOTTEN_SECONDS = 600.0  # after the last failure, or the delay that it caused
-MAX_PROXIES = 16  # one behind the other, of which anything is believed
-MAX_CLIENTS = 10_000  # of which failures are kept; the oldest go
+MAX_PROXIES = 16  # one behind the other, that are believed
+MAX_CLIENTS = 10_000  # whose failures are kept; the oldest are dropped
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
@@ -35,7 +35,7 @@ def block_of(address: str) -> str:
 
 
 class Proxies:
-    """The proxies whose word is taken on who asked them: addresses and networks. Raises ValueError for other text."""
+    """The proxies that are trusted to name their clients: addresses and networks. Raises ValueError for other text."""
 
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         self._networks = [ip_network(text) for text in trusted]
@@ -45,12 +45,12 @@ class Proxies:
         return found is not None and any(found in network for network in self._networks)
 
     def client(self, peer: str, forwarded: str) -> str:
-        """The client's address. `forwarded`: X-Forwarded-For, to which each proxy adds who asked it, so that the last
-        of it that is no proxy of ours is the one to believe.
+        """The client's address. `forwarded`: X-Forwarded-For, to which each proxy adds its own client. So the last
+        address that is no trusted proxy is the client's.
         """
-        found, told = peer, forwarded.rsplit(",", MAX_PROXIES)
-        while told and self.trusts(found):
-            next_ = told.pop().strip()
+        found, chain = peer, forwarded.rsplit(",", MAX_PROXIES)
+        while chain and self.trusts(found):
+            next_ = chain.pop().strip()
             if "%" in next_ or _parsed(next_) is None:
                 break
             found = next_
@@ -58,7 +58,7 @@ class Proxies:
 
 
 class Failures:
-    """Failed authentications by client, with a delay that grows. A right key never waits: it does not come here."""
+    """Failed authentications by client, with a delay that grows. A correct key never waits: it is not counted."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -66,7 +66,7 @@ class Failures:
         self._known: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def count(self, address: str) -> float:
-        """One more. -> 0, or the seconds that are left of the delay in which it comes, and then it does not count."""
+        """Counts a failure. -> 0, or the seconds that are left of a delay, during which failures do not count."""
         now, client = self._clock(), block_of(address)
         failures, until = self._known.pop(client, (0, now))
         if now < until:
@@ -77,7 +77,7 @@ class Failures:
         if failures > FREE:
             # Bounded before it is raised to the power: the count may be of any size.
             delay = min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(failures - FREE - 1, 100))
-            logger.warning("%s failed to authenticate %d times: more of it is 429 for %.0f s", client, failures, delay)
+            logger.warning("%s failed to authenticate %d times: the next get 429 for %.0f s", client, failures, delay)
         self._known[client] = failures, now + delay
         if len(self._known) > MAX_CLIENTS:
             self._known.popitem(last=False)

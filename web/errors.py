@@ -50,7 +50,7 @@ STATUS: dict[str, int] = {
     "store_full": 503,
 }
 
-# What is said where no reason of the controller's stands behind a status.
+# The errors that come from no refusal of the controller, by status.
 TITLES: dict[int, str] = {
     400: "Invalid request",
     401: "Missing or invalid X-App-ID or X-API-Key",
@@ -91,7 +91,7 @@ def body(error: str, detail: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def respond(status: int, envelope: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Response:
-    """`envelope`: the body, if it is another than the status's own."""
+    """`envelope`: the body; without it, the one that belongs to the status."""
     text = orjson.dumps(envelope or body(TITLES[status]))
     return Response(text, status, headers, content_type="application/json")
 
@@ -125,13 +125,13 @@ def documented(examples: Iterable[tuple[int, str, dict[str, Any]]]) -> ResponseD
 
 
 def example(reason: str, details: dict[str, dict[str, Any]] | None = None) -> tuple[int, str, dict[str, Any]]:
-    """What a refusal looks like, for `documented`. `details`: other details than are usual, by reason."""
+    """What a refusal looks like, for `documented`. `details`: in place of the usual details, by reason."""
     detail = {**_EXAMPLE_DETAILS, **(details or {})}.get(reason)
     return STATUS[reason], reason, body(REASONS[reason], detail)
 
 
 def cooling_down(group: str) -> tuple[int, str, dict[str, Any]]:
-    """What a request too many of that group is told, for `documented`."""
+    """The error of a command that comes too soon after another of its group, for `documented`."""
     return 429, group, body(REASONS["rate_limited"], {"retry_after_ms": 150, "group": group})
 
 

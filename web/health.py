@@ -1,4 +1,4 @@
-"""For whoever runs the process: is it alive, and can it serve?"""
+"""For the operator: is the process alive, and can it serve?"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ DESCRIPTION = (
 
 
 def install(app: OpenAPI) -> None:
-    """After all resources are registered: the document describes what is there by then."""
+    """Must come after all resources are registered: the document describes those."""
     found = document(app)
     machine = orjson.dumps(found)
     human = page(found).encode()
@@ -51,7 +51,7 @@ def install(app: OpenAPI) -> None:
 
 
 def document(app: OpenAPI) -> dict[str, Any]:
-    """The OpenAPI document, put right where flask-openapi3 says more or less than what holds."""
+    """The OpenAPI document, corrected where flask-openapi3 says more or less than is true."""
     found: dict[str, Any] = app.api_doc
     found["servers"] = [{"url": "/", "description": "Where this document comes from."}]
     found["webhooks"] = {type_: {"post": _webhook(type_, model)} for type_, model in DATA.items()}
@@ -61,10 +61,10 @@ def document(app: OpenAPI) -> dict[str, Any]:
         _tidy(schema)
     for methods in found["paths"].values():
         for operation in methods.values():
-            # It adds a validation error to every operation, also to those around the API, which validate nothing.
+            # flask-openapi3 adds a validation error to every operation, also outside the API, which validates nothing.
             if "security" not in operation:
                 del operation["responses"]["400"]
-            # It takes every body as required; one without required fields may be left out.
+            # And it takes every body as required; one without required fields may be left out.
             if body := operation.get("requestBody"):
                 name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                 body["required"] = bool(schemas[name].get("required"))
@@ -81,7 +81,7 @@ def document(app: OpenAPI) -> dict[str, Any]:
 
 
 def _tidy(schema: dict[str, Any]) -> None:
-    """Without titles that repeat names, and without None for what may be left out, which is no value of its type."""
+    """Removes titles, which repeat names, and the default None of what may be left out: it is no value of the type."""
     schema.pop("title", None)
     if "example" in schema:
         schema["examples"] = [schema.pop("example")]
@@ -93,7 +93,7 @@ def _tidy(schema: dict[str, Any]) -> None:
 
 
 def _contents(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Bodies of requests, webhooks and answers that have no examples of their own."""
+    """Bodies of requests, webhooks and responses that have no examples of their own."""
     for item in [*found["paths"].values(), *found["webhooks"].values()]:
         for operation in item.values():
             for body in [operation.get("requestBody", {}), *operation["responses"].values()]:
@@ -148,7 +148,7 @@ def _data_schemas() -> dict[str, Any]:
 
 
 def _example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
-    """A value of the schema's form, from the examples of its parts, without what may be left out."""
+    """An example of the schema, made from those of its parts, without what may be left out."""
     if "$ref" in schema:
         return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     for name in ("examples", "enum"):

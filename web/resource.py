@@ -1,6 +1,6 @@
-"""A blueprint whose views receive checked values, and whose OpenAPI entry says every way they can respond.
+"""A blueprint whose views receive checked values, and whose OpenAPI entries list every response.
 
-flask-openapi3 reads a view's annotations for the document. Requests are checked here instead: its own way
+flask-openapi3 reads a view's annotations for the document. Requests are checked here instead: its own check
 builds a JSON Schema for every query string, and takes any JSON that Python takes (NaN, a name given twice).
 """
 
@@ -23,7 +23,7 @@ from web import auth, bodies, errors
 from web.problems import Invalid
 from web.schemas import Query
 
-# What a view gives: the body, and its status.
+# What a view returns: the body, and its status.
 Returned = tuple[dict[str, Any], int]
 View = TypeVar("View", bound=Callable[..., Returned])
 
@@ -44,7 +44,7 @@ _PROBLEMS = {
     "value_error": "{error}",
 }
 _MAX_PROBLEMS = 20
-# More would take long to find fault with, one by one.
+# To check more, one by one, would take long.
 _MAX_NAMES = 100
 _MAX_FIELD_NAME = 64
 
@@ -73,20 +73,20 @@ class Resource(APIBlueprint):
         cooldown: str | None = None,
         details: dict[str, dict[str, Any]] | None = None,
     ) -> Callable[[View], View]:
-        """Register a view. `responses`: its successes; `refuses`: the controller's reasons that are its own.
+        """Register a view. `responses`: its successes by status; `refuses`: the controller's reasons for refusing it.
 
-        `cooldown`: the group of its rate limit. `details`: what a reason says besides, as an example.
+        `cooldown`: the group of its rate limit. `details`: the example's detail, by reason.
         """
 
         def register(view: View) -> View:
             hints = get_type_hints(view)
             path, query, body = (hints.get(part) for part in ("path", "query", "body"))
-            most = bodies.largest(body) if body else bodies.SMALL
-            self.body_limits[f"{self.name}.{view.__name__}"] = most
+            max_bytes = bodies.largest(body) if body else bodies.SMALL
+            self.body_limits[f"{self.name}.{view.__name__}"] = max_bytes
             examples = [
                 (400, "invalid", errors.invalid(_example_problems(path, query, body))),
                 (401, "unauthenticated", errors.body(errors.TITLES[401])),
-                (413, "too_large", errors.too_large(most)),
+                (413, "too_large", errors.too_large(max_bytes)),
                 (429, "failures", errors.body(errors.TITLES[429], {"retry_after_ms": 64_000})),
                 (503, "unavailable", errors.body(errors.TITLES[503])),
                 *(errors.example(reason, details) for reason in (*refuses, "rate_limited")),
@@ -102,7 +102,7 @@ class Resource(APIBlueprint):
 
     @staticmethod
     def create_view_func(func: Callable[..., Returned], *parts: Any, **_options: Any) -> Callable[..., Returned]:
-        """What flask-openapi3 wraps a view in: here, what reads the view's arguments."""
+        """The function that flask-openapi3 registers for a view: it reads the view's arguments."""
         _header, _cookie, path, query, _form, body, _raw = parts
 
         @wraps(func)
@@ -124,7 +124,7 @@ class Resource(APIBlueprint):
 def _example_problems(
     path: type[BaseModel] | None, query: type[BaseModel] | None, body: type[BaseModel] | None
 ) -> list[tuple[str, str]]:
-    """Of a request that such a view refuses: a field is missing, or an id, a limit or a parameter is none."""
+    """The problems of a request that such a view refuses: a missing field, or an invalid id, limit or parameter."""
     tries: list[tuple[type[BaseModel] | None, dict[str, Any]]] = [
         (body, {}),
         (path, {"room_id": "weekly-standup", "uuid": "", "webhook_id": ""}),
@@ -138,7 +138,7 @@ def _example_problems(
                 _check(model, values)
         except Invalid as found:
             return found.problems
-    raise AssertionError("no parameters are known, and one was taken")
+    raise AssertionError("an unknown parameter was accepted")
 
 
 def _check(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
@@ -155,7 +155,7 @@ def _check(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
 
 
 def _field(place: tuple[int | str, ...]) -> str:
-    """Where it is. A name of the client's own may be of any length."""
+    """The field's path, shortened: the client may send a name of any length."""
     return ".".join(map(str, place))[:_MAX_FIELD_NAME] or "body"
 
 
@@ -181,7 +181,7 @@ def _body(model: type[BaseModel]) -> BaseModel:
     if request.mimetype != "application/json":
         raise Invalid([("Content-Type", "must be application/json")])
     body = _check(model, _object(data))
-    # Read anew, which takes long for some texts, but not for those that are right in all else.
+    # Parsed again to find names that are given twice: fast for a text that has passed all other checks.
     json.loads(data, object_pairs_hook=_once_each)
     return body
 

@@ -46,20 +46,20 @@ _HOST = re.compile(r"[^/?#]*//([^/?#:]*)").match
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """Text of one form. The document has its pattern; who sends another is told in words."""
+    """Text of one form: the OpenAPI document has its `pattern`, an error says it in `words`."""
 
     pattern: str
-    longest: int
+    max_length: int
     words: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(schema), "pattern": f"^{self.pattern}$", "maxLength": self.longest}
+        return {**handler(schema), "pattern": f"^{self.pattern}$", "maxLength": self.max_length}
 
     def _check(self, text: str) -> str:
-        if len(text) > self.longest or not re.fullmatch(self.pattern, text):
+        if len(text) > self.max_length or not re.fullmatch(self.pattern, text):
             raise ValueError(self.words)
         return text
 
@@ -84,7 +84,7 @@ def _playable(url: str) -> str:
 
 
 def _affordable(urls: Any) -> Any:
-    """Before any of the names is encoded: what takes a millisecond or two each."""
+    """Checked before the names are encoded, which takes a millisecond or two each."""
     given = (url for url in urls if isinstance(url, str)) if isinstance(urls, list) else ()
     hosts = {found[1] for url in given if (found := _HOST(url)) and not found[1].isascii()}
     if sum(map(len, hosts)) > MAX_BEYOND_ASCII:
@@ -239,7 +239,7 @@ class Query(BaseModel):
 Limit = Annotated[int, Field(ge=1), BeforeValidator(_positive)]
 
 
-def _most(entries: int) -> Any:
+def _limit_text(entries: int) -> Any:
     return Field(description=f"How many entries to return at the most: 1 to {entries}. More means {entries}.")
 
 
@@ -256,16 +256,16 @@ class Page(Query):
 
 
 class RoomPage(Page):
-    limit: Annotated[Limit, _most(MAX_ROOMS)] = 50
+    limit: Annotated[Limit, _limit_text(MAX_ROOMS)] = 50
     name: Annotated[RoomName, Field(default=None, description="Only the room of this name.")]
 
 
 class MemberPage(Page):
-    limit: Annotated[Limit, _most(MAX_MEMBERS)] = 50
+    limit: Annotated[Limit, _limit_text(MAX_MEMBERS)] = 50
 
 
 class SessionPage(Page):
-    limit: Annotated[Limit, _most(MAX_SESSIONS)] = 50
+    limit: Annotated[Limit, _limit_text(MAX_SESSIONS)] = 50
     state: Annotated[State, Field(default=None, description="Only sessions in this state.")]
     room_id: Annotated[
         RoomId, Field(default=None, description="Only sessions in this room, or on their way in or out.")
@@ -274,7 +274,7 @@ class SessionPage(Page):
 
 
 class DeliveryPage(Page):
-    limit: Annotated[Limit, _most(MAX_DELIVERIES)] = 50
+    limit: Annotated[Limit, _limit_text(MAX_DELIVERIES)] = 50
     status: Annotated[str, OneOf(*LISTED_STATUSES), Field(default=None, description="Only these.")]
     type: Annotated[TypeName, Field(default=None, description="Only of this type.")]
     room_id: Annotated[RoomId, Field(default=None, description="Only of this room.")]
@@ -442,7 +442,7 @@ class LeaveStarted(BaseModel):
 
 
 def flag_changing(change: Change) -> type[BaseModel]:
-    """What is answered when a flag of a member is about to change."""
+    """The response to a command that changes a flag of a member."""
     status: Any = Literal[change.done]
     return create_model(f"{change.command.capitalize()}Started", status=(status, ...), room_id=(RoomId, ...))
 

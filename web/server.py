@@ -1,11 +1,11 @@
 """The HTTP server: gevent's, with bounds on everything that a client can make it hold or wait for.
 
 A request reaches the application complete. Its head and body are read here, within one deadline, so that a
-client that drips bytes costs a connection for that long and nothing else. What is wrong below the application
-(a request line that is none, a deadline passed) is answered in the API's envelope and closes the connection.
+client that drips bytes costs a connection for that long and nothing else. An error below the application (a
+malformed request line, a deadline that passed) gets a response in the API's envelope and closes the connection.
 
-Requests are read by the letter of RFC 9112, and stricter where it leaves a choice: a proxy in front that reads one
-otherwise would disagree with us on where it ends, and so on whose the next one is (request smuggling).
+Requests are read by the letter of RFC 9112, and more strictly where it leaves a choice. A proxy in front that reads one
+in another way would disagree on where it ends, and so on whose the next one is (request smuggling).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from web.clients import Proxies, block_of
 logger = logging.getLogger(__name__)
 access_log = structlog.get_logger("web.access")
 
-# Untyped on purpose: the stubs there are for gevent do not agree with what it passes around.
+# Untyped: gevent's stubs do not agree with what it passes around.
 _WSGIHandler: Any = pywsgi.WSGIHandler
 _WSGIServer: Any = pywsgi.WSGIServer
 _WSGIInput: Any = pywsgi.Input
@@ -45,7 +45,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 BodyLimit = Callable[[dict[str, Any]], int]
 
 _TCHAR = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
-# With the target's path and query in the group: a URL as a whole is a way to ask for the same.
+# The group is the target's path and query; the target may also be a whole URL.
 _REQUEST_LINE = re.compile(rf"{_TCHAR}+ (?:https?://[^/?#@\s]+)?(/[!-\"$-~]*) HTTP/1\.[01]\r\n").fullmatch
 _NAME = re.compile(rf"{_TCHAR}+".encode()).fullmatch
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
@@ -58,20 +58,20 @@ _LOGGED_PATH = 256  # characters
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one server puts up with. Times in seconds, sizes in bytes.
+    """What clients may take of one server. Times in seconds, sizes in bytes.
 
     `connections` in all, `per_address` of one client (no bound for trusted proxies). Past either, the one that has
-    waited for its client the longest makes room for the new one. If all are being answered, new ones wait in the
-    kernel's queue of `backlog`, and those past their client's share are closed. From nine tenths of `connections` on,
-    they are closed after a response.
+    waited for its client the longest is closed for the new one. If none waits, new ones stay in the kernel's queue of
+    `backlog`, and those past their client's share are closed. From nine tenths of `connections` on, each is closed
+    after a response.
     `first`: how long a new connection may take to send anything.
     `idle`: how long a connection may wait for its next request, and a response for its reader.
     `read`: from a request's first byte to its last.
     `head`: a request's headers.
     `body`: a larger body is read only as far as the application allows, and only `large` of them at a time,
     `large_of_app` of one app: the next waits until one has been answered, within its `read`.
-    `linger`, `lingered`: so many seconds or bytes of a body that is left unread are waited for, so that the client
-    gets to read the response.
+    `linger`, `lingered`: for so many seconds or bytes an unread body is still received, so that the client gets to
+    read the response.
     """
 
     connections: int = 1000
@@ -114,7 +114,7 @@ class Server:
         return str(address[0]), int(address[1])
 
     def start(self) -> None:
-        """Listen. Raises OSError when the address cannot be had."""
+        """Listen. Raises OSError when the address cannot be used."""
         self._server.start()
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -130,7 +130,7 @@ class _Waiting:
         self._by_client: defaultdict[str | None, OrderedDict[_Handler, None]] = defaultdict(OrderedDict)
 
     def add(self, handler: _Handler) -> None:
-        """As of now."""
+        """From now on it waits."""
         self.discard(handler)
         self._all[handler] = self._by_client[handler.client][handler] = None
 
@@ -143,7 +143,7 @@ class _Waiting:
                 del self._by_client[handler.client]
 
     def cut_off_longest(self, client: str | None = None) -> bool:
-        """Of one client, or of all. -> whether there was one."""
+        """Cut off the one that waits longest, of one client or of all. -> whether there was one."""
         waiting = self._all if client is None else self._by_client.get(client)
         handler = next(iter(waiting or ()), None)
         if handler is None:
@@ -179,7 +179,7 @@ class _Server(_WSGIServer):  # type: ignore[misc]
             log=None,
             error_log=logger,
             handler_class=_Handler,
-            # Given here, it is not looked up in the DNS.
+            # Given, so that gevent does not look it up in the DNS.
             environ={"SERVER_NAME": listener[0]},
         )
 
@@ -189,7 +189,7 @@ class _Server(_WSGIServer):  # type: ignore[misc]
         return not self.draining and free > self.bounds.connections // 10
 
     def client_of(self, address: tuple[Any, ...]) -> str | None:
-        """Who is counted together; None for a trusted proxy, which is not counted."""
+        """The client whose connections are counted; None for a trusted proxy, whose are not."""
         peer = str(address[0])
         return None if self.proxies.trusts(peer) else block_of(peer)
 
@@ -214,7 +214,7 @@ class _Server(_WSGIServer):  # type: ignore[misc]
 
     def stop(self, timeout: float | None = None) -> None:
         self.draining = True
-        # What the kernel has accepted already would be reset with the listener.
+        # Connections that the kernel has accepted already would be reset with the listener.
         while not self.closed and not self.full() and (waiting := self.do_read()):
             self.do_handle(*waiting)
         self.close()
@@ -273,7 +273,7 @@ class _Fields:
 
 
 class _Input(_WSGIInput):  # type: ignore[misc]
-    """A request's body. What frames its chunks may be `framing` bytes long.
+    """A request's body. `framing`: how many bytes may frame its chunks.
 
     Chunks are read here: gevent takes line feeds within extensions and trailers, and sizes without a digit."""
 
@@ -291,7 +291,7 @@ class _Input(_WSGIInput):  # type: ignore[misc]
             wanted = min(self._left, length - len(data))
             data += self.rfile.read(wanted)
             self._left -= wanted
-            # Also at the end of the connection, which no chunk ends with.
+            # Also when the connection ends here: a chunk ends with CRLF.
             if not self._left and not self._ended and self.rfile.read(2) != b"\r\n":
                 raise _Rejected(400)
         return bytes(data)
@@ -334,7 +334,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             self.server.waiting.discard(self)
 
     def cut_off(self) -> None:
-        """Whatever it waits for will not come."""
+        """End the connection that it waits on."""
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
@@ -443,31 +443,31 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
 
         Either way the length is in the environment, and what is too long is for the application to refuse. A large
         body is counted as one until `held` is closed."""
-        most = self.server.bounds.body
-        body = self._read_up_to(most)
+        max_bytes = self.server.bounds.body
+        body = self._read_up_to(max_bytes)
         size = max(self.content_length or 0, len(body))
-        if size > most and (allowed := self.server.body_limit(self.environ)) >= size:
-            most = allowed
+        if size > max_bytes and (allowed := self.server.body_limit(self.environ)) >= size:
+            max_bytes = allowed
             held.enter_context(self.server.large_of_app[self.environ.get(context.APP_ID, "")])
             held.enter_context(self.server.large)
-            body += self._read_up_to(most, len(body))
+            body += self._read_up_to(max_bytes, len(body))
         # From here on it is a body of known length.
         if self.environ.pop("HTTP_TRANSFER_ENCODING", None):
             self.environ["CONTENT_LENGTH"] = str(len(body))
-        if int(self.environ.get("CONTENT_LENGTH", 0)) > most:
+        if int(self.environ.get("CONTENT_LENGTH", 0)) > max_bytes:
             self._unread = self.close_connection = True
             # Nothing is left to discard as far as gevent knows.
             self.wsgi_input = pywsgi.Input(self.rfile, 0)
         self.environ["wsgi.input"] = BytesIO(body)
         self.environ["wsgi.input_terminated"] = True
 
-    def _read_up_to(self, most: int, already: int = 0) -> bytes:
-        """What has not been read `already`, and one byte more than `most` of a body that is longer. Nothing of one that
-        says that it is."""
-        if (self.content_length or 0) > most:
+    def _read_up_to(self, max_bytes: int, already: int = 0) -> bytes:
+        """The rest of the body after `already` bytes, up to one byte more than `max_bytes` in all; nothing if it
+        announces more."""
+        if (self.content_length or 0) > max_bytes:
             return b""
         try:
-            data: bytes = self.wsgi_input.read(most + 1 - already)
+            data: bytes = self.wsgi_input.read(max_bytes + 1 - already)
         except OSError:
             raise _Rejected(400) from None
         return data

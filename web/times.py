@@ -18,5 +18,5 @@ def iso_ms(milliseconds: int | None) -> str | None:
 
 
 def parse_ms(text: str) -> int:
-    """The same read, milliseconds or not. Raises ValueError."""
+    """ISO 8601, with milliseconds or without, as epoch milliseconds. Raises ValueError."""
     return round(datetime.fromisoformat(text).timestamp() * 1000)

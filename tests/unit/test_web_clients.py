@@ -69,7 +69,7 @@ def test_a_delay_is_told_once(failures: Failures, caplog: pytest.LogCaptureFixtu
         for _ in range(FREE + 10):
             failures.count("192.0.2.1")
     (record,) = caplog.records
-    assert record.getMessage() == f"192.0.2.1 failed to authenticate {FREE + 1} times: more of it is 429 for 1 s"
+    assert record.getMessage() == f"192.0.2.1 failed to authenticate {FREE + 1} times: the next get 429 for 1 s"
 
 
 @pytest.mark.parametrize(
