@@ -68,7 +68,7 @@ def show(report: Report, folder: Path) -> None:
     print(*report.table(), sep="\n")
     if report.violations:
         print(f"\n{len(report.violations)} VIOLATIONS with seed {report.seed}; logs in {folder}")
-        print(*report.violations, "", "What was told and asked about them:", *report.excerpts, sep="\n")
+        print(*report.violations, "", "Their webhooks and requests:", *report.excerpts, sep="\n")
 
 
 def find_bugs(folder: Path, seed: int) -> int:

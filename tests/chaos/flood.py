@@ -70,7 +70,7 @@ class Flood:
         """Its room is there or not as the webhooks tell, which is how one that is left over is found the next time."""
         ledger, name = self._world.ledger, f"flood-{self._tenant}-{number}"
         room = ledger.rooms_by_name.get(name)
-        if room and not ledger.lanes[room].ended:
+        if room and not ledger.histories[room].ended:
             return self._ask("DELETE", f"/conferences/{room}")
         return self._ask("POST", "/conferences", {"name": name})
 

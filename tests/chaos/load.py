@@ -124,7 +124,7 @@ class Load:
     def _room(self, action: Action) -> str | None:
         place = self._rooms[action.tenant, action.room]
         room = self._world.ledger.rooms_by_name.get(place.key)
-        if room and self._world.ledger.lanes[room].ended:
+        if room and self._world.ledger.histories[room].ended:
             place.key = ""
             return None
         return room
@@ -134,7 +134,7 @@ class Load:
         places = [self._rooms[action.tenant, (action.room + n) % ROOMS] for n in range(ROOMS)]
         rooms = (self._world.ledger.rooms_by_name.get(place.key) for place in places)
         return next(
-            (r for r in rooms if r and r.startswith(action.prefix) and not self._world.ledger.lanes[r].ended), None
+            (r for r in rooms if r and r.startswith(action.prefix) and not self._world.ledger.histories[r].ended), None
         )
 
     # Calls
@@ -142,7 +142,7 @@ class Load:
     def _call(self, action: Action, _number: int) -> bool:
         place = self._calls[action.tenant, action.prefix, action.call]
         session = self._session(action)
-        if place.call is not None and not (session and self._world.ledger.lanes[session].ended):
+        if place.call is not None and not (session and self._world.ledger.histories[session].ended):
             return False
         place.key = f"5{next(self._numbers):08d}"
         place.call = self._world.nodes[action.prefix].call(DIDS[action.tenant], place.key)

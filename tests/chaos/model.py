@@ -1,7 +1,7 @@
-"""What must be true: each tenant's history as its webhooks tell it, and what it is compared with.
+"""What must be true: the history of each room and session by the tenants' webhooks.
 
-A lane is a room, or a session outside rooms. Webhooks are replayed in the order of their `sequence`, one lane at a
-time; what a replay cannot make sense of is a violation at once.
+A history is that of a room, or of a session outside rooms. Its webhooks are replayed in the order of their `sequence`.
+One that cannot follow the webhooks before it is a violation at once.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ def flags_of(member: dict[str, Any]) -> frozenset[str]:
 
 
 @dataclass
-class Lane:
-    """`members`: session -> the flags that it has. `plays`: operation -> how it ended, "" while it has not."""
+class History:
+    """`early`: webhooks that have come before their predecessors. `members`: session -> its flags. `plays`: operation ->
+    how it ended, "" while it has not."""
 
     tenant: str
     last: int = 0
@@ -58,15 +59,15 @@ class Lane:
 
 
 class Ledger:
-    """Everything that was asked and told. `violations` only grows.
+    """All requests and webhooks of a run. `violations` only grows.
 
-    `stepped_aside` says whether a tenant has webhooks on their way that are out of their order rightly.
+    `stepped_aside` says whether a tenant has webhooks in the retry queue, which come out of their order.
     """
 
     def __init__(self) -> None:
         self.stepped_aside: Callable[[str], bool] = lambda _: False
         self.violations: list[str] = []
-        self.lanes: dict[str, Lane] = {}
+        self.histories: dict[str, History] = {}
         self.requests: list[Request] = []
         self.hooks = 0
         self.slowest_503 = 0.0
@@ -88,23 +89,23 @@ class Ledger:
             self._wrong(f"sent to {hook.tenant}", hook)
             return
         identifier = hook.data.get("room_id") or hook.data["uuid"]
-        lane = self.lanes.setdefault(identifier, Lane(hook.tenant))
+        history = self.histories.setdefault(identifier, History(hook.tenant))
         sequence = hook.data["sequence"]
-        if lane.tenant != hook.tenant:
-            self._wrong(f"about what is {lane.tenant}'s", hook)
-        if sequence <= lane.last or sequence in lane.early:
-            self._wrong(f"sequence {sequence} is there already (at {lane.last})", hook)
+        if history.tenant != hook.tenant:
+            self._wrong(f"about what is {history.tenant}'s", hook)
+        if sequence <= history.last or sequence in history.early:
+            self._wrong(f"sequence {sequence} is there already (at {history.last})", hook)
             return
-        lane.early[sequence] = hook
-        if sequence != lane.last + 1 and not self.stepped_aside(lane.tenant):
-            self._wrong(f"out of order: after {lane.last}", hook)
-        while (due := lane.early.pop(lane.last + 1, None)) is not None:
-            lane.last += 1
-            lane.hooks.append(due)
+        history.early[sequence] = hook
+        if sequence != history.last + 1 and not self.stepped_aside(history.tenant):
+            self._wrong(f"out of order: after {history.last}", hook)
+        while (due := history.early.pop(history.last + 1, None)) is not None:
+            history.last += 1
+            history.hooks.append(due)
             self._outcome(due)
-            if lane.ended and due.type not in AFTER_DESTROYED:
+            if history.ended and due.type not in AFTER_DESTROYED:
                 self._wrong("after the end", due)
-            problem = APPLY.get(due.type, _unknown)(self, lane, due.data)
+            problem = APPLY.get(due.type, _unknown)(self, history, due.data)
             if problem:
                 self._wrong(problem, due)
 
@@ -150,123 +151,123 @@ class Ledger:
             for uid, request in self.accepted.items()
         )
 
-    def unsettled(self) -> list[str]:
-        """Accepted commands without their outcome, and webhooks that are known to be on their way."""
+    def missing(self) -> list[str]:
+        """Accepted commands that have no outcome yet, and webhooks that are known to be missing."""
         found = []
         for uid, request in list(self.accepted.items()):
             if self.outcomes.get(uid) or self._joined_by_another(request):
                 del self.accepted[uid]
             else:
                 found.append(f"no outcome yet: {request}")
-        for identifier, lane in self.lanes.items():
-            if lane.early:
-                found.append(f"{identifier}: a gap after {lane.last}")
+        for identifier, history in self.histories.items():
+            if history.early:
+                found.append(f"{identifier}: a gap after {history.last}")
         return found
 
     def _joined_by_another(self, request: Request) -> bool:
-        """A join that repeats one which is under way is told with the first one's `command_uid` (docs/api.md)."""
-        lane = self.lanes.get((request.body or {}).get("room_id", ""))
-        return lane is not None and any(
+        """A join that repeats one under way has the outcome of the first, with that `command_uid` (docs/api.md)."""
+        history = self.histories.get((request.body or {}).get("room_id", ""))
+        return history is not None and any(
             hook.type in OUTCOMES["join"] and hook.data["uuid"] in request.path and hook.at >= request.at
-            for hook in lane.hooks
+            for hook in history.hooks
         )
 
-    def of(self, tenant: str) -> dict[str, Lane]:
-        return {identifier: lane for identifier, lane in self.lanes.items() if lane.tenant == tenant}
+    def of(self, tenant: str) -> dict[str, History]:
+        return {identifier: history for identifier, history in self.histories.items() if history.tenant == tenant}
 
     def excerpt(self, text: str, count: int = 25) -> list[str]:
-        """The webhooks and requests about whatever id of ours a problem names."""
-        about = [identifier for identifier in self.lanes if identifier in text]
-        told = [str(hook) for identifier in about for hook in self.lanes[identifier].hooks[-count:]]
+        """The webhooks and requests about the ids that a problem names."""
+        about = [identifier for identifier in self.histories if identifier in text]
+        hooks = [str(hook) for identifier in about for hook in self.histories[identifier].hooks[-count:]]
         asked = [str(request) for request in self.requests if any(identifier in str(request) for identifier in about)]
-        return sorted(told + asked[-count:])
+        return sorted(hooks + asked[-count:])
 
 
-# How a history goes on: each function changes the lane and says what is wrong, if anything.
+# How a webhook continues a history: each function changes it, and returns what is wrong, if anything.
 
 Data = dict[str, Any]
 
 
-def _created(ledger: Ledger, lane: Lane, data: Data) -> str | None:
-    if lane.last != 1:
+def _created(ledger: Ledger, history: History, data: Data) -> str | None:
+    if history.last != 1:
         return "created anew"
-    lane.alive, lane.name = True, data["name"]
-    ledger.rooms_by_name[lane.name] = data["room_id"]
+    history.alive, history.name = True, data["name"]
+    ledger.rooms_by_name[history.name] = data["room_id"]
     return None
 
 
-def _destroyed(_ledger: Ledger, lane: Lane, _data: Data) -> str | None:
-    lane.alive, lane.ended = False, True
+def _destroyed(_ledger: Ledger, history: History, _data: Data) -> str | None:
+    history.alive, history.ended = False, True
     return None
 
 
-def _joined(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
-    again = data["uuid"] in lane.members
-    lane.members[data["uuid"]] = flags_of(data)
-    lane.joins[data["uuid"]] += 1
+def _joined(_ledger: Ledger, history: History, data: Data) -> str | None:
+    again = data["uuid"] in history.members
+    history.members[data["uuid"]] = flags_of(data)
+    history.joins[data["uuid"]] += 1
     return "joined, and is in already" if again else None
 
 
-def _left(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
-    return None if lane.members.pop(data["uuid"], None) is not None else "left, and was not in"
+def _left(_ledger: Ledger, history: History, data: Data) -> str | None:
+    return None if history.members.pop(data["uuid"], None) is not None else "left, and was not in"
 
 
-def _join_failed(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
-    return "cannot join, and is in" if data["uuid"] in lane.members else None
+def _join_failed(_ledger: Ledger, history: History, data: Data) -> str | None:
+    return "cannot join, and is in" if data["uuid"] in history.members else None
 
 
-def _flag_changed(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
-    before = lane.members.get(data["uuid"])
-    lane.members[data["uuid"]] = flags_of(data)
+def _flag_changed(_ledger: Ledger, history: History, data: Data) -> str | None:
+    before = history.members.get(data["uuid"])
+    history.members[data["uuid"]] = flags_of(data)
     if before is None:
         return "changed, and not in"
-    return "the same told twice" if before == flags_of(data) and "command_uid" not in data else None
+    return "the same twice" if before == flags_of(data) and "command_uid" not in data else None
 
 
-def _play_started(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
-    again = data["operation_id"] in lane.plays
-    lane.plays[data["operation_id"]] = ""
+def _play_started(_ledger: Ledger, history: History, data: Data) -> str | None:
+    again = data["operation_id"] in history.plays
+    history.plays[data["operation_id"]] = ""
     return "started again" if again else None
 
 
-def _play_finished(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
-    before = lane.plays.get(data["operation_id"])
-    lane.plays[data["operation_id"]] = "finished"
+def _play_finished(_ledger: Ledger, history: History, data: Data) -> str | None:
+    before = history.plays.get(data["operation_id"])
+    history.plays[data["operation_id"]] = "finished"
     return None if before == "" else f"finished, and was {before or 'not started'}"
 
 
-def _play_stopped(_ledger: Ledger, lane: Lane, data: Data) -> str | None:
+def _play_stopped(_ledger: Ledger, history: History, data: Data) -> str | None:
     operation = data["operation_id"]
     if not operation:
-        return f"nothing stopped while {lane.open_plays} play" if lane.open_plays else None
-    before = lane.plays.get(operation)
-    lane.plays[operation] = "stopped"
+        return f"nothing stopped while {history.open_plays} play" if history.open_plays else None
+    before = history.plays.get(operation)
+    history.plays[operation] = "stopped"
     return None if before == "" else f"stopped, and was {before or 'not started'}"
 
 
-def _session_started(ledger: Ledger, lane: Lane, data: Data) -> str | None:
-    if lane.last != 1:
+def _session_started(ledger: Ledger, history: History, data: Data) -> str | None:
+    if history.last != 1:
         return "started anew"
-    lane.alive, lane.caller_id = True, data["caller_id"]
-    ledger.sessions_by_caller[lane.caller_id] = data["uuid"]
+    history.alive, history.caller_id = True, data["caller_id"]
+    ledger.sessions_by_caller[history.caller_id] = data["uuid"]
     return None
 
 
-def _session_ended(_ledger: Ledger, lane: Lane, _data: Data) -> str | None:
-    again = not lane.alive
-    lane.alive, lane.ended = False, True
+def _session_ended(_ledger: Ledger, history: History, _data: Data) -> str | None:
+    again = not history.alive
+    history.alive, history.ended = False, True
     return "ended, and was not there" if again else None
 
 
-def _nothing(_ledger: Ledger, _lane: Lane, _data: Data) -> str | None:
+def _nothing(_ledger: Ledger, _history: History, _data: Data) -> str | None:
     return None
 
 
-def _unknown(_ledger: Ledger, _lane: Lane, _data: Data) -> str | None:
+def _unknown(_ledger: Ledger, _history: History, _data: Data) -> str | None:
     return "a type that is not documented"
 
 
-APPLY: dict[str, Callable[[Ledger, Lane, Data], str | None]] = {
+APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "conference.created": _created,
     "conference.destroyed": _destroyed,
     "conference.member.joined": _joined,

@@ -193,7 +193,7 @@ class Endpoints:
         return f"http://127.0.0.1:{self._server.server_port}/{tenant}"
 
     def stepped_aside(self, tenant: str) -> bool:
-        """Whether a webhook of that tenant's that left its lane has not come yet."""
+        """Whether a webhook of that tenant is in the retry queue and has not come yet."""
         return any(tenant == whose for whose, _ in self._aside)
 
     def set(self, tenant: str, mood: int) -> None:

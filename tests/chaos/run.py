@@ -118,8 +118,8 @@ class Run:
         running = [gevent.spawn(self._inject, fault) for fault in planned]
         gevent.joinall(running, raise_error=True)
         self._load.pause()
-        agreed, told = self._quieten()
-        self._note([(fault, greenlet.value) for fault, greenlet in zip(planned, running, strict=True)], agreed, told)
+        agreed, done = self._quieten()
+        self._note([(fault, greenlet.value) for fault, greenlet in zip(planned, running, strict=True)], agreed, done)
 
     def _inject(self, planned: Planned) -> float:
         """-> when it had healed."""
@@ -130,7 +130,7 @@ class Run:
         return time.monotonic()
 
     def _quieten(self) -> tuple[dict[str, float], float]:
-        """Wait until all agree and all is told. -> since when what is on each node does, and when the rest did."""
+        """Wait until all agree and all webhooks have come. -> since when each node agrees, and when the rest did."""
         world, since = self._world, time.monotonic()
         agreed: dict[str, float] = {}
         explain = since + PATIENCE_SECONDS
@@ -142,7 +142,7 @@ class Run:
                     agreed.pop(prefix, None)
                 else:
                     agreed.setdefault(prefix, now)
-            late = world.unsettled() if not problems else []
+            late = world.missing() if not problems else []
             wrong = world.ledger.violations + world.endpoints.problems + world.done_twice()
             if wrong or now - since > self._recovery:
                 prefix = "at that time" if wrong else f"not within {self._recovery:.0f} s"
@@ -155,7 +155,7 @@ class Run:
                 explain = float("inf")
             gevent.sleep(POLL_SECONDS)
 
-    def _note(self, faults: list[tuple[Planned, float]], agreed: dict[str, float], told: float) -> None:
+    def _note(self, faults: list[tuple[Planned, float]], agreed: dict[str, float], done: float) -> None:
         hit = {PREFIXES[planned.node] for planned, _ in faults if FAULTS[planned.kind].part == "link"}
         # What is on a node that had a fault of its own says nothing about the others.
         unharmed = [at for prefix, at in agreed.items() if prefix not in hit] or list(agreed.values())
@@ -166,12 +166,12 @@ class Run:
             kind = self.report.kinds[planned.kind + (REAL if own and self._real and planned.node == 0 else "")]
             kind.count += 1
             kind.longest, kind.total = max(kind.longest, recovery), kind.total + recovery
-            kind.delivered = max(kind.delivered, told - healed)
+            kind.delivered = max(kind.delivered, done - healed)
             kind.losses += len(self.report.violations)
             took.append(f"{recovery:.1f}")
         last = max(healed for _, healed in faults)
         self._say(
-            f"    agreed after {', '.join(took)} s, all told after {told - last:.1f} s; {self.report.faults} faults"
+            f"    agreed after {', '.join(took)} s, all delivered after {done - last:.1f} s; {self.report.faults} faults"
         )
         for violation in self.report.violations[:MAX_SHOWN]:
             self._say(f"  WRONG {violation}")

@@ -46,7 +46,7 @@ def test_histories_that_may_be(told: tuple[Told, ...]) -> None:
     ledger = Ledger()
     tell(ledger, *told)
     assert ledger.violations == []
-    assert not ledger.lanes[ROOM].members
+    assert not ledger.histories[ROOM].members
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_histories_that_may_be(told: tuple[Told, ...]) -> None:
         ((CREATED, JOINED, LEFT, JOINED), "one command"),
         ((CREATED, LEFT), "was not in"),
         ((CREATED, UNMUTED), "not in"),
-        ((CREATED, JOINED, UNMUTED, UNMUTED), "told twice"),
+        ((CREATED, JOINED, UNMUTED, UNMUTED), "the same twice"),
         ((CREATED, DESTROYED, JOINED), "after the end"),
         ((CREATED, DESTROYED, STARTED), "after the end"),
         ((CREATED, STOPPED), "not started"),
@@ -79,7 +79,7 @@ def test_a_sequence_is_held_against_its_order() -> None:
     tell(ledger, CREATED)
     tell(ledger, UNMUTED, first=3)
     assert "out of order" in ledger.violations[0]
-    assert ledger.unsettled() == [f"{ROOM}: a gap after 1"]
+    assert ledger.missing() == [f"{ROOM}: a gap after 1"]
 
 
 def test_a_webhook_that_stepped_aside_may_be_late() -> None:
@@ -89,7 +89,7 @@ def test_a_webhook_that_stepped_aside_may_be_late() -> None:
     tell(ledger, LEFT, first=3)
     tell(ledger, JOINED, first=2)
     assert ledger.violations == []
-    assert ledger.unsettled() == []
+    assert ledger.missing() == []
 
 
 def test_another_tenant_s_webhook() -> None:
@@ -103,10 +103,10 @@ def test_an_accepted_command_waits_for_its_outcome() -> None:
     path = f"/api/v1/sessions/{SESSION}/commands/conference/join"
     ledger.asked(Request("alpha", "POST", path, {"command_uid": "join-1"}, status=202))
     assert ledger.waiting(SESSION, ("join",))
-    assert len(ledger.unsettled()) == 1
+    assert len(ledger.missing()) == 1
     tell(ledger, CREATED, JOINED)
     assert not ledger.waiting(SESSION, ("join",))
-    assert ledger.unsettled() == []
+    assert ledger.missing() == []
 
 
 def test_a_refused_command_has_no_outcome() -> None:

@@ -11,7 +11,7 @@ import gevent
 
 from controller.ids import SessionIds
 from controller.store import keys
-from tests.chaos.model import Lane, Ledger, flags_of
+from tests.chaos.model import History, Ledger, flags_of
 from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth
 from tests.chaos.parts import Endpoints, Request, Service, key_of, secret_of, wait_until
 from tests.e2e.stores import StoreCluster, StoreServer
@@ -156,9 +156,9 @@ class World:
             found += view.differences(members, truth, self.ledger.of(view.tenant))
         return found
 
-    def unsettled(self) -> list[str]:
-        """Outcomes and webhooks that are still to come."""
-        found = self.ledger.unsettled()
+    def missing(self) -> list[str]:
+        """The outcomes and webhooks that are still to come."""
+        found = self.ledger.missing()
         try:
             for tag in keys.TAGS:
                 if waiting := self.store.client.xlen(keys.key(tag, "outbox")):
@@ -182,12 +182,12 @@ class World:
                 for (action, room, channel), count in node.happened.items()
                 if action == "add-member"
             }
-            for room, lane in self.ledger.lanes.items():
+            for room, history in self.ledger.histories.items():
                 if room.startswith(node.prefix):
                     found += [
-                        f"{session} joined {room} {told} times by its webhooks, not so on the node"
-                        for session, told in lane.joins.items()
-                        if told > joins.get((room, session), 0)
+                        f"{session} joined {room} {count} times by its webhooks, not so on the node"
+                        for session, count in history.joins.items()
+                        if count > joins.get((room, session), 0)
                     ]
         return found
 
@@ -224,24 +224,24 @@ class View:
         return request.answer
 
     def differences(
-        self, members: dict[str, dict[str, frozenset[str]]], truth: dict[str, Truth], lanes: dict[str, Lane]
+        self, members: dict[str, dict[str, frozenset[str]]], truth: dict[str, Truth], histories: dict[str, History]
     ) -> list[str]:
         found = []
-        alive = {identifier for identifier, lane in lanes.items() if lane.alive}
+        alive = {identifier for identifier, history in histories.items() if history.alive}
         shown = {*self.sessions, *self.rooms}
         found += [f"{identifier}: webhooks and API differ" for identifier in sorted(alive ^ shown)]
         for room in self.rooms:
-            there, told = members.get(room, {}), lanes[room].members if room in lanes else {}
+            there, by_webhooks = members.get(room, {}), histories[room].members if room in histories else {}
             if there != self.members[room]:
                 found.append(f"members of {room}: node {there}, API {self.members[room]}")
-            if told != self.members[room]:
-                found.append(f"members of {room}: webhooks {told}, API {self.members[room]}")
-            if room in lanes:
-                found += self._playback(room, lanes[room], truth[room[:5]])
+            if by_webhooks != self.members[room]:
+                found.append(f"members of {room}: webhooks {by_webhooks}, API {self.members[room]}")
+            if room in histories:
+                found += self._playback(room, histories[room], truth[room[:5]])
         found += [
-            f"{room} is destroyed and has by webhooks {lane.members} {lane.open_plays}"
-            for room, lane in lanes.items()
-            if lane.ended and (lane.members or lane.open_plays)
+            f"{room} is destroyed and has by webhooks {history.members} {history.open_plays}"
+            for room, history in histories.items()
+            if history.ended and (history.members or history.open_plays)
         ]
         for session, shown_as in self.sessions.items():
             where = next((room for room, there in members.items() if session in there), "")
@@ -251,17 +251,17 @@ class View:
                 found.append(f"session {session}: {expected} on the node, {seen} in the API")
         return found
 
-    def _playback(self, room: str, lane: Lane, truth: Truth) -> Iterable[str]:
+    def _playback(self, room: str, history: History, truth: Truth) -> Iterable[str]:
         shown, queue = self.rooms[room]["playback_status"], truth.playing.get(room, [])
         expected = ("paused" if queue[0][1] else "playing") if queue else "stopped"
         if truth.exact:
-            same = shown == expected and lane.open_plays == {operation for operation, _, _ in queue}
+            same = shown == expected and history.open_plays == {operation for operation, _, _ in queue}
             if queue and queue[0][2] != (volume := self.rooms[room]["playback_volume"]):
                 yield f"{room}: volume {queue[0][2]} on the node, {volume} in the API"
         else:
-            same = (shown == "stopped") == (expected == "stopped") == (not lane.open_plays)
+            same = (shown == "stopped") == (expected == "stopped") == (not history.open_plays)
         if not same:
-            yield f"{room}: {expected} on the node ({queue}), {shown} in the API, open by webhooks {lane.open_plays}"
+            yield f"{room}: {expected} on the node ({queue}), {shown} in the API, open by webhooks {history.open_plays}"
 
 
 def seeded(seed: int, what: str) -> random.Random:
