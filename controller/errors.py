@@ -20,6 +20,13 @@ class Refused(Exception):
         self.detail = detail or {}
 
 
+class ScriptFailed(Exception):
+    """A script of the store met what must not be, such as a state from which there is no such step.
+
+    The text says what, with file and line. What the script wrote before stays. To run it again does not help.
+    """
+
+
 class StoreUnavailable(Exception):
     """The store did not answer in time; nothing is known of what became of the request."""
 

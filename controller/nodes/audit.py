@@ -109,7 +109,7 @@ class Audit:
             if not plan.events:
                 break
         busy = [room for room in rooms if room["operation"] or room["stopping"]]
-        self._lease.run(_playback_step(room, _playing(connection, room)) for room in busy)
+        self._lease.run_each(_playback_step(room, _playing(connection, room)) for room in busy)
         # The results of the commands that were sent over the connection before will not come any more.
         heard_ms = max(reply["heard_ms"] for reply in self._lease.run_everywhere("jobs_lost", resynced=True))
         self._may_be_heard_until = max(self._may_be_heard_until, time.monotonic() + heard_ms / 1000)
@@ -151,7 +151,7 @@ class Audit:
             for call in plan.possible_intruders:
                 if call in missed:
                     self._handler.hang_up(call)
-            self._lease.run(step for difference, step in playback.items() if difference in missed)
+            self._lease.run_each(step for difference, step in playback.items() if difference in missed)
         if found or time.monotonic() < self._may_be_heard_until:
             return self._intervals.again
         return self._intervals.usual * random.uniform(0.8, 1.2)  # noqa: S311

@@ -58,7 +58,7 @@ class EventHandler:
         applied = [(event, step) for event in events if (step := self._step(event, extra))]
         if not applied:
             return
-        replies = self._lease.run(step for _, step in applied)
+        replies = self._lease.run_each(step for _, step in applied)
         for (event, _), reply in zip(applied, replies, strict=True):
             reason = REJECTIONS.get(reply.get("refused", ""))
             if reason and isinstance(event, SessionParked):

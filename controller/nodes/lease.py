@@ -13,10 +13,14 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from controller.errors import Fenced
+import structlog
+
+from controller.errors import Fenced, ScriptFailed
 from controller.store import keys
 from controller.store.lease import Lease
 from controller.store.store import Step, Store, emit_endings
+
+log = structlog.get_logger(__name__)
 
 # A dead worker's nodes are taken over after this and at most two ticks. Meanwhile commands are accepted, and wait.
 LEASE_SECONDS = 3.0
@@ -78,6 +82,18 @@ class NodeLease:
         for (_, tag, _), reply in zip(steps, replies, strict=True):
             emit_endings(self._store, tag, reply)
         return replies
+
+    def run_each(self, steps: Iterable[Step]) -> list[dict[str, Any]]:
+        """As `run`, but a step that fails is logged and holds up no other; its reply is empty."""
+        steps = list(steps)
+        try:
+            return self.run(steps)
+        except ScriptFailed as error:
+            if len(steps) == 1:
+                log.error("step of the store failed", node=self._prefix, reason=str(error))
+                return [{}]
+        # One by one: a step that was taken before changes nothing when it is taken again.
+        return [reply for step in steps for reply in self.run_each([step])]
 
     def run_everywhere(self, script: str, **args: Any) -> list[dict[str, Any]]:
         """Run a step in every partition, and again where it says that there is `more`. Returns all replies."""

@@ -127,6 +127,7 @@ def libraries_of(source: Source, known: Mapping[str, Source] | None = None) -> l
     return [known[name] for name in order if name != source.name]
 
 
+@cache
 def load() -> dict[str, Script]:
     """All scripts by name."""
     return {name: _script(source) for name, source in sources().items()}

@@ -17,7 +17,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 
-from controller.errors import Fenced, StoreUnavailable
+from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.store import keys, scripts
 from controller.store.states import LISTED_STATUSES, DeliveryState
 
@@ -94,7 +94,8 @@ class Store:
         return self.run_many([(script, tag, args)])[0]
 
     def run_many(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
-        """Many steps in one round trip; those of one partition happen in their order. Raises Fenced, TypeError.
+        """Many steps in one round trip; those of one partition happen in their order. Raises Fenced, TypeError,
+        and ScriptFailed when one of them failed; the others were taken.
 
         Fenced says that at least one step was refused, not that none was taken.
         """
@@ -112,8 +113,8 @@ class Store:
             for (name, _, _), reply in zip(steps, replies, strict=True):
                 if isinstance(reply, OutOfMemoryError):
                     continue
-                if isinstance(reply, ResponseError):
-                    raise ResponseError(f"{name}: {self._scripts[name].locate(str(reply))}") from reply
+                if isinstance(reply, ResponseError) and "user_script" in str(reply):
+                    raise ScriptFailed(f"{name}: {self._scripts[name].locate(str(reply))}") from reply
                 if isinstance(reply, Exception):
                     raise reply
         found = [

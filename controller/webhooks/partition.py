@@ -183,8 +183,9 @@ class Partition:
         """A step that only the partition's holder may make. Raises Fenced for any other, and StoreUnavailable."""
         return self._shared.store.run(script, self.tag, {"token": self.lease.token, **args})
 
-    def _stored(self, results: Iterable[Result], endpoints: int) -> None:
-        self.endpoints.refresh(endpoints)
+    def _stored(self, results: Iterable[Result], endpoints: int | None) -> None:
+        if endpoints is not None:
+            self.endpoints.refresh(endpoints)
         for result in results:
             webhook, outcome = result.webhook, result.outcome
             if webhook is None:

@@ -14,7 +14,7 @@ import orjson
 import structlog
 from gevent.event import Event as Flag
 
-from controller.errors import StoreUnavailable
+from controller.errors import ScriptFailed, StoreUnavailable
 from controller.ids import is_room_id, webhook_id
 from controller.store.states import DeliveryState
 from controller.webhooks import metrics
@@ -46,7 +46,7 @@ class Results:
         tag: str,
         step: Callable[..., dict[str, Any]],
         quotas_of: Callable[[str], Mapping[str, int]],
-        stored: Callable[[list[Result], int], None],
+        stored: Callable[[list[Result], int | None], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tag = tag
@@ -77,9 +77,10 @@ class Results:
 
     def run(self) -> None:
         """Stores what comes. Raises Fenced."""
+        size = BATCH
         while True:
             self._not_empty.wait()
-            batch = list(islice(self._waiting, BATCH))
+            batch = list(islice(self._waiting, size))
             try:
                 failing = {result.row["app"] for result in batch if result.outcome.state == DeliveryState.FAILED}
                 quotas = {app_id: self._quotas_of(app_id)["failed_bytes"] for app_id in failing}
@@ -89,12 +90,20 @@ class Results:
                 log.warning("results of webhooks not stored yet", partition=self._tag, error=str(error))
                 gevent.sleep(STORE_RETRY_SECONDS)
                 continue
+            except ScriptFailed as error:
+                if len(batch) > 1:
+                    size = 1  # to find the one that fails
+                    continue
+                # It is attempted again when the partition is leased anew. Until then it holds up no other.
+                log.error("result of a webhook not stored", partition=self._tag, error=str(error))
+                reply = {}
+            size = BATCH
             for _ in batch:
                 self._waiting.popleft()
             if not self._waiting:
                 self._not_empty.clear()
                 self._empty.set()
-            self._stored(batch, reply["endpoints"])
+            self._stored(batch, reply.get("endpoints"))
 
     def join(self) -> None:
         """Waits until all are stored."""

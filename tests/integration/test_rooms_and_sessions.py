@@ -622,3 +622,12 @@ def test_a_join_of_a_call_that_has_ended_meanwhile_has_no_channel(world: World) 
     world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
     (join,) = world.sent()
     assert "channel" not in join
+
+
+def test_a_session_whose_room_is_lost_is_not(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.store.client.delete(keys.key(world.tag, "room", room))
+    world.webhooks()
+    assert world.tell("session_ended", session_id=session, cause="X") == {"ended": True}
+    assert world.types() == ["session.ended"]

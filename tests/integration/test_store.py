@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from controller.errors import Fenced, StoreUnavailable
+from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.scripts import libraries, sources
@@ -60,7 +60,7 @@ def line_of(text: str, code: str) -> int:
 
 
 def test_an_error_names_the_script_and_its_line(store: Store) -> None:
-    with pytest.raises(StoreUnavailable) as caught:
+    with pytest.raises(ScriptFailed) as caught:
         store.run("registry", keys.REGISTRY, {"put": {"nothing of the kind": {"a": "b"}}, "gone": {}})
     line = line_of(sources()["registry"].text, 'redis.call("HSET", TABLES[kind]')
     assert "registry: " in str(caught.value)
@@ -72,9 +72,9 @@ def test_an_error_names_the_library_and_its_line(store: OpenStore) -> None:
     world = World(store)
     session = world.joined(world.create())
     store.client.hset(keys.key(world.tag, "session", session), "state", "sideways")
-    with pytest.raises(StoreUnavailable) as caught:
+    with pytest.raises(ScriptFailed) as caught:
         world.tell("session_ended", session_id=session, cause="X")
-    line = line_of(libraries()["members"].text, 'local state = step("SESSION", session.state, event)')
+    line = line_of(libraries()["members"].text, 'local state = step("SESSION", session.state, "left")')
     assert f"lua/lib/members.lua:{line}: SESSION: no step from sideways by left" in str(caught.value)
 
 
@@ -84,7 +84,7 @@ def test_a_step_that_a_table_lacks_changes_nothing(store: OpenStore) -> None:
     key = keys.key(world.tag, "session", session)
     store.client.hset(key, "state", "leaving")
     before = store.client.hgetall(key), store.client.keys()
-    with pytest.raises(StoreUnavailable, match="SESSION: no step from leaving by join"):
+    with pytest.raises(ScriptFailed, match="SESSION: no step from leaving by join"):
         world.ask("join", session_id=session, room_id=room)
     assert (store.client.hgetall(key), store.client.keys()) == before
 

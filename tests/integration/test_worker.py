@@ -203,7 +203,10 @@ def counted() -> float:
 
 def in_room(room: str) -> dict[str, Any]:
     """A conference, and somebody in it."""
-    return {"conference_name": room, "members": [{"uuid": EVE, "id": 7, "flags": {"can_speak": False}}]}
+    return {
+        "conference_name": room,
+        "members": [{"uuid": EVE, "id": 7, "flags": {"can_speak": False, "can_hear": True, "hold": False}}],
+    }
 
 
 def row(application: str, **fields: str) -> dict[str, str]:
@@ -288,3 +291,16 @@ def test_a_member_that_no_event_told_of_is_kicked(world: World, node: DrivenNode
     node.audit.compare_once()
     node.audit.compare_once()
     assert wire.sent == [esl.Kick(room, 7)]
+
+
+def test_an_event_that_the_store_cannot_take_holds_up_no_other(world: World, node: DrivenNode) -> None:
+    node.up()
+    broken, sound = world.joined(world.create("a"), 1), world.joined(world.create("b"), 2)
+    world.store.client.hset(keys.key(world.tag, "session", broken), "state", "sideways")
+    world.webhooks()
+    node.happened(*(event("CHANNEL_HANGUP_COMPLETE", channel(number), Hangup_Cause="X") for number in (1, 2)))
+    assert [data["uuid"] for kind, data in world.webhooks() if kind == "session.ended"] == [sound]
+    # Nor does it keep the node from being resynced.
+    node.link.down()
+    node.up()
+    assert world.store.is_reachable(NODE)

@@ -8,7 +8,7 @@ import gevent
 import orjson
 import pytest
 
-from controller.errors import Fenced, StoreUnavailable
+from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.store.states import DeliveryState
 from controller.webhooks.message import Webhook
 from controller.webhooks.results import BATCH, Result, Results
@@ -24,7 +24,7 @@ class Partition:
     def __init__(self, *faults: Exception) -> None:
         self.steps: list[dict[str, Any]] = []
         self.stored: list[Result] = []
-        self.versions: list[int] = []
+        self.versions: list[int | None] = []
         self.faults = list(faults)
         self.results = Results(TAG, self.step, lambda _: {"failed_bytes": 99}, self.on_stored, clock=lambda: 12.5)
 
@@ -35,7 +35,7 @@ class Partition:
             raise self.faults.pop(0)
         return {"endpoints": len(self.steps)}
 
-    def on_stored(self, results: list[Result], version: int) -> None:
+    def on_stored(self, results: list[Result], version: int | None) -> None:
         self.stored += results
         self.versions.append(version)
 
@@ -133,3 +133,15 @@ def test_who_is_fenced_stores_nothing_more() -> None:
     with pytest.raises(Fenced):
         partition.results.run()
     assert not partition.stored
+
+
+def test_a_result_that_the_store_cannot_take_holds_up_no_other() -> None:
+    partition = Partition(ScriptFailed("together"), ScriptFailed("the first alone"))
+    for number in (1, 2, 3):
+        partition.results.add(webhook(number), Attempt(204), Outcome(DeliveryState.DELIVERED), 0.1)
+    partition.store()
+    sizes = [len(step["results"]) for step in partition.steps]
+    assert sizes == [3, 1, 2]
+    assert [result.webhook.entry for result in partition.stored if result.webhook] == ["1-0", "2-0", "3-0"]
+    # What the store says of endpoints is not known of the one that failed.
+    assert partition.versions == [None, 3]

@@ -47,9 +47,8 @@ local function flag_failed(room, session, flag, reason)
   emit_command_failed(room, session, command, uid, reason)
 end
 
--- Takes a session out of its room in the store, by the step `event`, and emits `type` with `data`.
-local function depart(room, session, event, type, data)
-  local state = step("SESSION", session.state, event)
+-- Takes a session out of its room in the store, to a state to which a step led, and emits `type` with `data`.
+local function depart(room, session, state, type, data)
   redis.call("ZREM", keys.members(room.id), session.id)
   redis.call("SREM", keys.present(room.id), session.id)
   confirmed(session.node, "join", session.id)
@@ -67,26 +66,32 @@ end
 
 -- A member is out of its room. `cause`: the hangup cause.
 local function member_left(room, session, reason, cause)
+  local state = step("SESSION", session.state, "left")
   for _, flag in pairs(FLAGS) do flag_failed(room, session, flag, "no_member") end
   local data = member_data(session)
   data.command_uid = session.state == SESSION.leaving and session.uid or nil
   data.reason, data.cause = reason, reason == "hangup" and cause or nil
-  depart(room, session, "left", "conference.member.left", data)
+  depart(room, session, state, "conference.member.left", data)
 end
 
 -- A session did not join the room that it was to join.
 local function join_failed(room, session, reason, cause)
+  local state = step("SESSION", session.state, "join_failed")
   local data = member_data(session)
   data.command_uid, data.reason = session.uid, reason
   data.cause = reason == "hangup" and cause or nil
-  depart(room, session, "join_failed", "conference.member.join_failed", data)
+  depart(room, session, state, "conference.member.join_failed", data)
 end
 
 -- Takes a session out of the room that the store has it in, whatever its state.
 local function take_out(session, reason, cause)
-  local room = session.room and get_room(session.room)
-  if not room then return end
-  if session.state == SESSION.joining then
+  if not session.room then return end
+  local room = get_room(session.room)
+  if not room then
+    -- It should be there as long as anybody is in it. Without it there is nothing to emit.
+    step_session(session, session.state == SESSION.joining and "join_failed" or "left")
+    clear(keys.session(session.id), session, "room", "member_id", "uid", "job")
+  elseif session.state == SESSION.joining then
     join_failed(room, session, reason, cause)
   else
     member_left(room, session, reason, cause)
