@@ -30,7 +30,7 @@ class Command(Generic[Answer]):
 
     # The Lua file that carries it out, in one atomic step.
     script: ClassVar[str]
-    # What the event log calls it; empty for queries, which are not logged.
+    # What the event log calls it; empty for what is not logged: queries.
     logged_as: ClassVar[str] = ""
     # The group of its rate limit (`controller.limits.COOLDOWNS`); the script says whose: a room's, or a session's.
     cooldown: ClassVar[str] = ""

@@ -1,1 +1,1 @@
-"""Sessions: what a member of a room can be (muted)."""
+"""Sessions: the flags of a member, such as muted."""

@@ -3,7 +3,7 @@
 An app's keys carry the hash tag of its partition (`{p07}`), so that one script reaches all of them, on one server and
 on Redis Cluster alike. A node's own keys carry the node's tag, those of no app or node `{registry}`.
 
-The Lua files get the same names as functions, `keys.room(id)` (see `scripts`).
+The Lua files get the same names as functions, `keys.room(id)` (see `prelude`).
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ PARTITION: dict[str, str] = {
     "rooms": "rooms:%s",
     # hash: room name -> room id, of an app; for good
     "names": "names:%s",
-    # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, muted, started_at (s), seq,
-    # uid and job (of a join or leave that is pending), and for each flag pending_<flag> (the command that the node has
-    # yet to confirm), pending_<flag>_uid and pending_<flag>_job; from park to hangup
+    # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, started_at (s), seq,
+    # uid and job (of a join or leave that is pending), and for each flag <flag> (1 or 0), pending_<flag> (the command that
+    # the node has yet to confirm), pending_<flag>_uid and pending_<flag>_job; from park to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",
     # sorted set: session id by `order`, of an app; for good
     "sessions": "sessions:%s",
-    # sets: rooms and sessions of a node in this partition; for good; read by resync
+    # sets: rooms and sessions of a node in this partition; for good; read by the audit
     "node_rooms": "node-rooms:%s",
     "node_sessions": "node-sessions:%s",
     # counter: gives rooms and sessions their place in lists; for good

@@ -22,7 +22,7 @@ from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.retry import Schedule
 from tests.open_store import OpenStore
 
-WEBHOOK_BYTES = 500  # counted of each besides its data: lib/core.lua
+WEBHOOK_BYTES = 500  # counted of each besides its data: lib/outbox.lua
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 # Of a certificate for `localhost` that nobody trusts but the tests.

@@ -1,11 +1,22 @@
--- A room's playback. Operations wait in a list. Their URLs are sent one at a time, each after the result of the one
--- before, and queue up on the node. While a play (`flight`) or a stop (`stopping`) is in flight, nothing is sent.
+-- A room's playback.
+--
+-- How it works. Each request to play is an operation, and a room's operations wait in a list. Their URLs are sent to
+-- the node one at a time, each after the result of the one before: the node fetches a file before it queues it, so two
+-- that are sent at once may come up in either order (trace 15). While a play (`flight`) or a stop (`stopping`) is in
+-- flight, nothing is sent. What the node has queued it plays in order, and says of each file when it is done
+-- (file_done.lua). So when one is done, those queued before it are done too, even if their events were lost.
+--
+-- The head is the file that the node plays now, or next. Volume and pause are about that file alone: they are sent
+-- when there is one, and again when the next file comes up. A pause is a toggle, whose result tells which way it went.
+--
+-- An operation ends once, when its last URL is done, or before its time (lib/endings.lua): by a stop, or because the
+-- room was emptied, deleted or lost with its node. After a lost link, playback_lost.lua compares the head with the
+-- file that the node plays.
 --
 -- Besides its hash an operation has two lists: `urls`, each a JSON string as the app sent it, and `node_urls`, as the
--- node gets them, where that differs. The lists may be long, and most steps need one URL or none.
---
--- `u<i>` of an operation is the state of URL i, "failed" with the reason: "failed:why". It is absent while the URL is
--- pending. `v<i>` is the volume that the node was given with it.
+-- node gets them, where that differs. The lists may be long, and most steps need one URL or none. `u<i>` of the hash
+-- is the state of URL i, "failed" with the reason: "failed:why". It is absent while the URL is pending. `v<i>` is the
+-- volume that the node was given with it.
 -- needs: outbox node_commands
 
 -- The state of URL `i`, and why it failed.
@@ -14,8 +25,9 @@ local function url_state(operation, i)
   return state, why
 end
 
--- Whether a URL's state is final.
-local function is_over(state) return next(STEPS.URL[state]) == nil end
+-- The states of a URL that are final.
+local OVER = {}
+for state, steps in pairs(STEPS.URL) do OVER[state] = next(steps) == nil end
 
 -- An operation that version 0.1 stored has its URLs in its hash.
 local function move_urls(id, operation)
@@ -80,7 +92,7 @@ local function emit_finished(room, operation, status)
   for i, url in ipairs(redis.call("LRANGE", keys.urls(operation.id), 0, -1)) do
     local state, why = url_state(operation, i - 1)
     if state == URL.played then played = played + 1 end
-    if not is_over(state) then state, why = step("URL", state, "fail"), "interrupted" end
+    if not OVER[state] then state, why = step("URL", state, "fail"), "interrupted" end
     local reason = why ~= "" and ',"reason":"' .. why .. '"' or ""
     results[i] = '{"url":' .. url .. ',"status":"' .. state .. '"' .. reason .. "}"
   end
@@ -95,7 +107,7 @@ local function end_urls(room, operation, indices, event, why)
   local changes, state = {}, nil
   for _, i in ipairs(indices) do
     local before = url_state(operation, i)
-    if not is_over(before) then
+    if not OVER[before] then
       state = step("URL", before, event)
       operation["u" .. i] = why and state .. ":" .. why or state
       changes[#changes + 1] = "u" .. i
@@ -137,7 +149,7 @@ local function head(room)
     local operation = get_operation(id)
     for i = 0, tonumber(operation.next) - 1 do
       local state = url_state(operation, i)
-      if not is_over(state) then return operation, i, state end
+      if not OVER[state] then return operation, i, state end
     end
   end
 end
