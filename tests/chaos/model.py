@@ -94,7 +94,7 @@ class Ledger:
         if history.tenant != hook.tenant:
             self._wrong(f"about what is {history.tenant}'s", hook)
         if sequence <= history.last or sequence in history.early:
-            self._wrong(f"sequence {sequence} is there already (at {history.last})", hook)
+            self._wrong(f"sequence {sequence} already exists (at {history.last})", hook)
             return
         history.early[sequence] = hook
         if sequence != history.last + 1 and not self.stepped_aside(history.tenant):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from controller.errors import Fenced, StoreUnavailable
+from controller.errors import Fenced, ScriptFailed
 from controller.registry import Node, Registry, new_app
 from controller.store import keys, scripts
 from esl.commands import Hangup
@@ -99,7 +99,7 @@ def test_what_only_adds_is_refused_and_does_nothing(world: World, memory: Memory
 def test_everything_else_runs(world: World, memory: Memory, script: str) -> None:
     memory.use_up()
     # With such arguments it may fail, but not for memory.
-    with suppress(StoreUnavailable, Fenced):
+    with suppress(ScriptFailed, Fenced):
         assert world.ask(script, **anything(world, script)) != FULL
 
 
