@@ -14,7 +14,7 @@ from controller.commands.base import Args, Command, Listing, Parts
 from controller.errors import Refused, StoreUnavailable
 from controller.ids import node_of
 from controller.limits import Limits
-from controller.outbound.network import Network
+from controller.outbound.network import Network, Resolve
 from controller.registry import App, Registry
 from controller.rooms.placement import Placement
 from controller.rooms.playback import PlaybackGuard
@@ -44,7 +44,8 @@ class Health(TypedDict):
 class Controller:
     """Safe to share between greenlets.
 
-    `allow_private_webhooks`, `allow_private_playback`: whether URLs may lead into private networks.
+    `allow_private_webhooks`, `allow_private_playback`: whether URLs may lead into private networks. `resolve`:
+    finds the addresses of URLs' names, in place of the system's resolver.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Controller:
         *,
         allow_private_webhooks: bool = False,
         allow_private_playback: bool = False,
+        resolve: Resolve | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -65,8 +67,8 @@ class Controller:
             store=store,
             registry=registry,
             placement=placement,
-            playback=PlaybackGuard(Network(), allow_private=allow_private_playback),
-            webhooks=WebhookApi(store, registry, Network(allow_private=allow_private_webhooks)),
+            playback=PlaybackGuard(Network(resolve=resolve), allow_private=allow_private_playback),
+            webhooks=WebhookApi(store, registry, Network(allow_private=allow_private_webhooks, resolve=resolve)),
             execute=self.execute,
         )
 

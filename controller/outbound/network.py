@@ -28,6 +28,9 @@ CONNECT_SECONDS = 5.0  # for one address, so that the next one gets its turn wit
 # The blocking one, even if the process is patched: it runs in threads.
 _getaddrinfo = monkey.get_original("socket", "getaddrinfo")
 
+Resolve = Callable[[str, int], list[str]]
+"""From a host and a port to the host's addresses. It may block, and raises OSError."""
+
 
 class Blocked(OSError):
     """The address is not public. The error does not name it: tenants see it, and it may be of a private network."""
@@ -42,9 +45,9 @@ def tls_context() -> ssl.SSLContext:
 
 
 class Network:
-    """What the connections of a process share. `allow_private`: connect to any address; `resolve(host,
-    port)`: the addresses of a name, run in a thread. The threads are its own, and no app has more than its
-    share: names whose servers are dead hold up no other use, and no other app.
+    """What the connections of a process share. `allow_private`: connect to any address; `resolve`: in place
+    of the system's resolver, run in a thread. The threads are its own, and no app has more than its share: names
+    whose servers are dead hold up no other use, and no other app.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Network:
         *,
         allow_private: bool = False,
         tls: ssl.SSLContext | None = None,
-        resolve: Callable[[str, int], list[str]] | None = None,
+        resolve: Resolve | None = None,
         threads: int = MAX_THREADS,
     ) -> None:
         self.allow_private = allow_private

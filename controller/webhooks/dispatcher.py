@@ -123,7 +123,7 @@ class Dispatcher:
     def _renew_for_ever(self) -> None:
         while True:
             try:
-                self._renew()
+                self.renew()
                 self._window.share(sum(partition.tidy() for partition in self._partitions.values()))
             except StoreUnavailable as error:
                 log.warning("webhook leases not renewed", error=str(error))
@@ -141,7 +141,8 @@ class Dispatcher:
         }
         return "delivery_lease", tag, {**args, **more}
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
+        """Asks once for a lease on every partition, as is done each second from `start` on. Raises StoreUnavailable."""
         asked_at = time.monotonic()
         asking = dict(self._partitions)
         with self._renewing:

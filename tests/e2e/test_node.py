@@ -139,7 +139,9 @@ def asked_over(node: FreeSwitch, transport: str) -> str:
     plain = socket.socket(socket.AF_INET, kind)
     plain.settimeout(5)
     plain.connect((host, int(port)))
-    with ssl._create_unverified_context().wrap_socket(plain) if transport == "TLS" else plain as sock:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    with tls.wrap_socket(plain) if transport == "TLS" else plain as sock:
         us = "{}:{}".format(*sock.getsockname())
         request = (
             f"OPTIONS sip:{node.sip} SIP/2.0\r\nVia: SIP/2.0/{transport} {us};branch=z9hG4bK{uuid.uuid4().hex}\r\n"

@@ -158,17 +158,15 @@ class Names:
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    names = Names()
-    monkeypatch.setattr("controller.outbound.network._addresses", names)
-    return names
+def names() -> Names:
+    return Names()
 
 
 @pytest.fixture
 def controller(store: OpenStore, registry: Registry, clock: Clock, names: Names) -> Controller:
     registry.put_node(Node(prefix=NODE, esl="127.0.0.1:8021", password="p"))
     store.client.hset(keys.key(keys.node_tag(NODE), "live"), "load", 0)
-    return Controller(store, registry, Placement(store, registry, clock))
+    return Controller(store, registry, Placement(store, registry, clock), resolve=names)
 
 
 def play(controller: Controller, room: str, app: str = "demo") -> str:

@@ -200,7 +200,7 @@ def test_webhooks_are_delivered_and_leases_kept(
     assert receiver.ids() == expected
     held = dispatcher.partitions
     assert held == set(keys.TAGS)
-    dispatcher._renew()
+    dispatcher.renew()
     assert dispatcher.partitions == held
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from gevent.queue import Queue
+from prometheus_client import REGISTRY
 
 from controller.errors import Fenced
-from controller.metrics import drift, intruders
 from controller.nodes.audit import Audit, Intervals
 from controller.store import keys
 from esl import commands as esl
@@ -29,6 +29,10 @@ def world(store: OpenStore) -> World:
 @pytest.fixture
 def node(store: OpenStore) -> DrivenNode:
     return DrivenNode(store)
+
+
+def counted(what: str) -> float:
+    return REGISTRY.get_sample_value(f"switchroom_{what}_total", {"node": NODE}) or 0.0
 
 
 def waiting(world: World) -> list[str]:
@@ -158,13 +162,13 @@ def test_what_differs_twice_is_put_right_and_counted(world: World, node: DrivenN
     node.up()
     session = world.park()
     world.webhooks()
-    counted = drift.labels(NODE)._value.get()
+    before = counted("drift")
     assert node.audit.compare_once() == AGAIN
-    assert (world.webhooks(), drift.labels(NODE)._value.get()) == ([], counted)
+    assert (world.webhooks(), counted("drift")) == ([], before)
     node.audit.compare_once()
     ((kind, data),) = world.webhooks()
     assert (kind, data["uuid"], data["resynced"]) == ("session.ended", session, True)
-    assert drift.labels(NODE)._value.get() == counted + 1
+    assert counted("drift") == before + 1
 
 
 def test_a_call_that_version_0_1_stored_is_the_same_call(world: World, node: DrivenNode) -> None:
@@ -197,10 +201,6 @@ def joins(room: str, channel: str = EVE) -> Event:
     return event("CUSTOM", channel, Action="add-member", Conference_Name=room, Member_ID="7", Speak="false")
 
 
-def counted() -> float:
-    return float(intruders.labels(NODE)._value.get())
-
-
 def in_room(room: str) -> dict[str, Any]:
     """A conference, and somebody in it."""
     return {
@@ -217,7 +217,7 @@ def row(application: str, **fields: str) -> dict[str, str]:
 def test_a_call_that_asks_for_another_is_hung_up_before_the_store_is_asked(
     node: DrivenNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wire, before = node.up(), counted()
+    wire, before = node.up(), counted("intruders")
 
     def away(steps: Any) -> Any:
         assert wire.sent == [HANGUP]
@@ -226,63 +226,63 @@ def test_a_call_that_asks_for_another_is_hung_up_before_the_store_is_asked(
     monkeypatch.setattr("tests.open_store.OpenStore.run_many", lambda _, steps: away(steps))
     done = event("BACKGROUND_JOB", EVE, Job_UUID="p01-1-0", Job_Command="uptime")
     node.happened(done, event("CHANNEL_CREATE", EVE, Caller_Dialplan="inline"))
-    assert counted() == before + 1
+    assert counted("intruders") == before + 1
 
 
 def test_a_call_that_is_hung_up_again_is_counted_once(node: DrivenNode) -> None:
-    wire, before, asks = node.up(), counted(), event("CHANNEL_CREATE", EVE, Caller_Dialplan="inline")
+    wire, before, asks = node.up(), counted("intruders"), event("CHANNEL_CREATE", EVE, Caller_Dialplan="inline")
     node.happened(asks, event("CHANNEL_BRIDGE", EVE))
-    assert (wire.sent, counted()) == ([HANGUP] * 2, before + 1)
+    assert (wire.sent, counted("intruders")) == ([HANGUP] * 2, before + 1)
     # Once it has ended it is forgotten.
     node.happened(event("CHANNEL_HANGUP_COMPLETE", EVE, Hangup_Cause="CALL_REJECTED"))
     node.happened(asks)
-    assert counted() == before + 2
+    assert counted("intruders") == before + 2
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
 def test_a_member_that_is_no_session_is_kicked_and_hung_up_if_it_called(
     world: World, node: DrivenNode, direction: str
 ) -> None:
-    wire, room, before = node.up(), world.create(), counted()
+    wire, room, before = node.up(), world.create(), counted("intruders")
     node.happened(Event(joins(room).raw.replace(b"inbound", direction.encode())))
     expected = [esl.Kick(room, 7), HANGUP] if direction == "inbound" else [esl.Kick(room, 7)]
-    assert (wire.sent, counted()) == (expected, before + 1)
+    assert (wire.sent, counted("intruders")) == (expected, before + 1)
 
 
 def test_a_session_is_no_intruder_before_nor_after_its_end(world: World, node: DrivenNode, store: OpenStore) -> None:
     """When a link comes up, the events of a call come after the comparison that found it gone."""
-    wire, room, session, before = node.up(), world.create(), world.park(), counted()
+    wire, room, session, before = node.up(), world.create(), world.park(), counted("intruders")
     mine = joins(room, channel(1))
     node.happened(mine)
     world.tell("session_ended", session_id=session, cause="UNKNOWN")
     another = DrivenNode(store)
     another_wire = another.up()
     another.happened(mine)
-    assert (wire.sent, another_wire.sent, counted()) == ([], [], before)
+    assert (wire.sent, another_wire.sent, counted("intruders")) == ([], [], before)
 
 
 def test_a_link_that_comes_up_finds_who_has_asked_for_another_call(world: World, node: DrivenNode) -> None:
-    before = counted()
+    before = counted("intruders")
     wire = node.up(row("sofia_sla", initial_dialplan="inline"))
-    assert (set(wire.sent), counted(), world.webhooks()) == ({HANGUP}, before + 1, [])
+    assert (set(wire.sent), counted("intruders"), world.webhooks()) == ({HANGUP}, before + 1, [])
 
 
 @pytest.mark.parametrize("application", ["", "answer"])
 def test_a_call_in_the_midst_of_answering_lives(node: DrivenNode, application: str) -> None:
-    before = counted()
+    before = counted("intruders")
     wire = node.up(row(application))
     for _ in range(3):
         node.audit.compare_once()
-    assert (wire.sent, counted()) == ([], before)
+    assert (wire.sent, counted("intruders")) == ([], before)
 
 
 def test_a_call_that_is_elsewhere_twice_is_hung_up(node: DrivenNode) -> None:
-    before = counted()
+    before = counted("intruders")
     wire = node.up(row("uuid_bridge"))
     node.audit.compare_once()
-    assert (wire.sent, counted()) == ([], before)
+    assert (wire.sent, counted("intruders")) == ([], before)
     node.audit.compare_once()
-    assert (wire.sent, counted()) == ([HANGUP], before + 1)
+    assert (wire.sent, counted("intruders")) == ([HANGUP], before + 1)
 
 
 def test_a_member_that_no_event_told_of_is_kicked(world: World, node: DrivenNode) -> None:

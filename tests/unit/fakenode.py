@@ -121,6 +121,10 @@ class FakeNode:
         finally:
             peer.close()
 
+    def join(self) -> None:
+        """Wait until every connection so far is closed, which is at the end of its script."""
+        gevent.joinall(self._running, timeout=LIMIT)
+
     def __enter__(self) -> "FakeNode":
         return self
 

@@ -548,6 +548,12 @@ def test_a_flood_leaves_the_others_their_turn():
         def recv(self, size):
             return event("CUSTOM", Action="start-talking") * 10
 
+        def send(self, data):
+            return len(data)
+
+        def settimeout(self, seconds):
+            pass
+
         def close(self):
             pass
 
@@ -556,7 +562,7 @@ def test_a_flood_leaves_the_others_their_turn():
     client.sock, client.connected = NeverDry(), True
     greenlets = [gevent.spawn(clock), gevent.spawn(client.receive_events)]
     wait(done)
-    client._end(None)
+    client.close()
     gevent.joinall(greenlets, timeout=LIMIT)
     assert len({tick for tick in ticks if 0 < tick < total}) > 50
 
@@ -638,7 +644,7 @@ def test_close_releases_everybody_and_says_exit():
         with pytest.raises(ConnectionLost, match="closed here"):
             client.bgapi("status")
         assert client.endings == [None]
-        gevent.joinall(fake._running, timeout=LIMIT)
+        fake.join()
         assert said == ["bgapi status", f"Job-UUID: {UUID}", "api status", "exit"]
 
 

@@ -1,4 +1,6 @@
 import logging
+import time
+from dataclasses import dataclass, field
 
 import gevent
 import pytest
@@ -27,6 +29,7 @@ class Owner:
         self.told = Queue()
         self.on_up = lambda connection: connection.api("status")
         self.on_events = lambda events: None
+        self.on_down = lambda reason: None
         options = {
             "password": PASSWORD,
             "subscription": SUBSCRIPTION,
@@ -39,7 +42,7 @@ class Owner:
             port=node.port,
             on_up=self._up,
             on_events=self._events,
-            on_down=lambda reason: self.told.put(("down", reason)),
+            on_down=self._down,
             **options,
         )
 
@@ -57,6 +60,10 @@ class Owner:
     def _events(self, events: list[Event]):
         self.told.put(("events", [event["Number"] for event in events]))
         self.on_events(events)
+
+    def _down(self, reason: str):
+        self.told.put(("down", reason))
+        self.on_down(reason)
 
     def next(self):
         return self.told.get(timeout=LIMIT)
@@ -266,56 +273,47 @@ def test_a_wrong_password_is_said_once_and_tried_on(caplog):
 
 
 def test_a_wrong_password_waits_the_longest():
-    waits = Waits()
+    backoff = Hurried(0.5, 64.0)
 
     def node(peer):
         peer.send("Content-Type: auth/request\n\n")
         peer.command()
         peer.reply("-ERR invalid")
 
-    with FakeNode(node) as fake:
-        owner = Owner(fake, backoff=Backoff(0.5, 64.0), chance=lambda: 0.0)
-        owner.link._stopping = waits
-        with owner:
-            assert waits.first(3) == [64.0, 64.0, 64.0]
+    began = time.monotonic()
+    with FakeNode(node) as fake, Owner(fake, backoff=backoff, chance=lambda: 0.0):
+        assert [seconds for _, seconds in backoff.first(3)] == [64.0, 64.0, 64.0]
+        assert time.monotonic() - began > 2 * 0.060  # it does wait
 
 
 def test_the_waits_double():
-    waits = Waits()
+    backoff = Hurried(0.5, 10.0)
     with FakeNode(served) as fake:
         pass  # nobody listens any more
-    owner = Owner(fake, backoff=Backoff(0.5, 10.0), chance=lambda: 0.5)
-    owner.link._stopping = waits
-    with owner:
-        assert waits.first(7) == [0.375, 0.75, 1.5, 3.0, 6.0, 7.5, 7.5]
+    with Owner(fake, backoff=backoff, chance=lambda: 0.5) as owner:
+        assert [seconds for _, seconds in backoff.first(7)] == [0.375, 0.75, 1.5, 3.0, 6.0, 7.5, 7.5]
     assert "cannot connect" in owner.link.last_error
 
 
 def test_the_waits_start_over_after_a_good_while():
-    waits = Waits()
-    with FakeNode(ready) as fake:  # up, and gone at once
-        owner = Owner(fake, backoff=Backoff(0.5, 0.0), chance=lambda: 0.0)
-        owner.link._stopping = waits
-        with owner:
-            waits.first(5)
-            assert owner.link._failures == 1
+    backoff = Hurried(0.5, 0.0)
+    with FakeNode(ready) as fake, Owner(fake, backoff=backoff):  # up, and gone at once
+        assert [attempt for attempt, _ in backoff.first(5)] == [0] * 5
 
 
-class Waits(Flag):
-    """In place of the link's stop flag: keeps how long the link would wait, and lets it go on."""
+@dataclass(frozen=True)
+class Hurried(Backoff):
+    """A thousandth of the delays, so milliseconds. Keeps what was asked for: the attempt, and the whole delay."""
 
-    def __init__(self):
-        super().__init__()
-        self.seconds = Queue()
+    asked: Queue = field(default_factory=Queue)
 
-    def wait(self, timeout=None):
-        if not self.is_set():
-            self.seconds.put(timeout)
-            gevent.sleep(0)
-        return self.is_set()
+    def delay(self, attempt, chance):
+        seconds = super().delay(attempt, chance)
+        self.asked.put((attempt, seconds))
+        return seconds / 1000
 
     def first(self, count):
-        return [self.seconds.get(timeout=LIMIT) for _ in range(count)]
+        return [self.asked.get(timeout=LIMIT) for _ in range(count)]
 
 
 @pytest.mark.parametrize(("chance", "delays"), [(0.0, [1, 2, 4, 8, 10, 10]), (1.0, [0.5, 1, 2, 4, 5, 5])])
@@ -473,9 +471,10 @@ def test_an_on_down_that_raises(caplog):
 
     with FakeNode(ready) as fake:
         owner = Owner(fake)
-        owner.link._on_down = fail
+        owner.on_down = fail
         with owner:
             assert owner.next() == ("up", "syncing")
+            assert owner.next() == ("down", "the node closed the connection")
             assert owner.next() == ("up", "syncing")
         assert "on_down failed" in caplog.text
 
@@ -524,7 +523,7 @@ def test_stop_during_the_handshake():
         owner.link.stop()
         assert owner.link.state == "down"
         assert owner.rest() == []
-        gevent.joinall(fake._running, timeout=LIMIT)
+        fake.join()
         assert peer.sock.fileno() == -1  # it noticed
 
 
@@ -571,14 +570,20 @@ def test_stop_kills_a_handler_that_hangs():
 
 
 def test_stop_from_a_handler():
+    greenlets = []
+
+    def stop(connection):
+        greenlets.append(gevent.getcurrent())
+        owner.link.stop()
+
     with FakeNode(served) as fake:
         owner = Owner(fake)
-        owner.on_up = lambda connection: owner.link.stop()
+        owner.on_up = stop
         with owner:
             assert owner.next() == ("up", "syncing")
             assert owner.next() == ("down", "stopped")
-            owner.link._greenlet.join(LIMIT)
-            assert owner.link._greenlet.dead
+            greenlets[0].join(LIMIT)
+            assert greenlets[0].dead
             assert fake.connections == 1
 
 

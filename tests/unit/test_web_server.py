@@ -14,7 +14,8 @@ import gevent
 import pytest
 import structlog
 from flask import Flask, request
-from gevent.event import Event
+from gevent import pywsgi
+from gevent.event import Event as Flag
 from structlog.testing import capture_logs
 
 from controller.commands import Play
@@ -100,17 +101,14 @@ def assert_ends_with_400(server: Server, sent: str) -> None:
 
 def test_accepted_sockets_do_not_wait_for_acknowledgements(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    app = create_app(FakeController())
-    server = start(app)
-    handler = server._server.handler_class
-    read = handler.read_requestline
+    read = pywsgi.WSGIHandler.read_requestline
 
     def look(self: Any) -> Any:
         seen.append(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         return read(self)
 
-    monkeypatch.setattr(handler, "read_requestline", look)
-    Client(server).ask("GET", "/healthz").answer()
+    monkeypatch.setattr(pywsgi.WSGIHandler, "read_requestline", look)
+    Client(start()).ask("GET", "/healthz").answer()
     assert seen[0] != 0
 
 
@@ -528,7 +526,7 @@ def test_an_address_fills_its_own_share_only(start: Start) -> None:
 
 def test_what_is_being_answered_is_never_cut_off(start: Start) -> None:
     app = Flask(__name__)
-    entered, leave = Event(), Event()
+    entered, leave = Flag(), Flag()
 
     @app.get("/hold")
     def hold() -> dict[str, bool]:
@@ -572,7 +570,7 @@ def test_a_full_server_lets_new_connections_in(start: Start) -> None:
 
 def test_no_more_connections_than_the_bound_are_served(start: Start) -> None:
     app, at_once = Flask(__name__), []
-    entered, leave = Event(), Event()
+    entered, leave = Flag(), Flag()
 
     @app.get("/")
     def hold() -> dict[str, bool]:
@@ -593,7 +591,7 @@ def test_no_more_connections_than_the_bound_are_served(start: Start) -> None:
 
 def test_stop_finishes_what_is_under_way(start: Start) -> None:
     app = Flask(__name__)
-    entered, leave = Event(), Event()
+    entered, leave = Flag(), Flag()
 
     @app.get("/")
     def hold() -> dict[str, bool]:
@@ -630,12 +628,12 @@ def test_stop_answers_a_request_that_has_arrived_but_not_been_read(start: Start)
 
 def test_stop_cuts_off_at_its_timeout(start: Start) -> None:
     app = Flask(__name__)
-    entered = Event()
+    entered = Flag()
 
     @app.get("/")
     def hang() -> dict[str, bool]:
         entered.set()
-        Event().wait()
+        Flag().wait()
         return {}
 
     server = start(app)
