@@ -4,7 +4,8 @@
 
 Each problem is a line: file, line, what is wrong. Syntax; names that are not there, are not used, hide another or are one
 letter; arguments that are read and not declared, or the other way round; libraries that are needed for nothing; keys,
-states and events that are not there; long lines; heads that do not say what a file does.
+states and events that are not there; keys with too few ids or too many; states that are written as text instead of
+taken from their table; long lines; heads that do not say what a file does.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from luaparser import ast
@@ -38,6 +40,15 @@ MEMBERS = {
     **{name: set(table) for name, table in states.TABLES.items()},
 }
 EVENTS = {name: {event for events in table.values() for event in events} for name, table in states.TABLES.items()}
+# The functions that pass an event on to `step`: its table of states, and which of their arguments it is.
+PASS_EVENTS = {
+    "step_session": ("SESSION", 1),
+    "step_playback": ("PLAYBACK", 1),
+    "depart": ("SESSION", 2),
+    "end_urls": ("URL", 3),
+}
+# The fields of the store that keep a state.
+STATE_FIELDS = {"state", "status"}
 
 
 @dataclass
@@ -159,6 +170,8 @@ class File:
 
     def _visit_assign(self, node: lua.Assign) -> None:
         self._visit(node.values)
+        for target, value in zip(node.targets, node.values, strict=False):
+            self._check_state(target, value)
         for target in node.targets:
             if not isinstance(target, lua.Name):
                 self._visit(target)
@@ -171,6 +184,11 @@ class File:
 
     def _visit_local_function(self, node: lua.LocalFunction) -> None:
         self._declare(node.name)
+        name, arguments = node.name.id, [getattr(argument, "id", "") for argument in node.args]
+        if "event" in arguments and name != "step":
+            _, position = PASS_EVENTS.get(name, ("", -1))
+            if arguments.index("event") != position:
+                self._problem(self._line, f"{name} takes an event, and is not in PASS_EVENTS with it")
         self._scope(node.body.body, tuple(node.args))
 
     def _visit_count(self, node: lua.Fornum) -> None:
@@ -187,6 +205,8 @@ class File:
         self._use(node)
 
     def _visit_field(self, node: lua.Field) -> None:
+        if not node.between_brackets and node.key:
+            self._check_state(node.key, node.value)
         self._visit(node.value, node.key if node.between_brackets else None)
 
     def _visit_index(self, node: lua.Index) -> None:
@@ -200,13 +220,53 @@ class File:
             self._problem(self._line, f"{table}.{name} is not there")
         self._visit(node.value, None if name else node.idx)
 
+    def _visit_comparison(self, node: lua.EqToOp | lua.NotEqToOp) -> None:
+        self._check_state(node.left, node.right)
+        self._check_state(node.right, node.left)
+        self._visit(node.left, node.right)
+
     def _visit_call(self, node: lua.Call) -> None:
-        if isinstance(node.func, lua.Name) and node.func.id == "step":
-            kind, _, event = node.args
-            table = kind.s.decode()
-            if isinstance(event, lua.String) and event.s.decode() not in EVENTS[table]:
-                self._problem(self._line, f"{table} has no event {event.s.decode()}")
+        match node.func:
+            case lua.Name(id="step"):
+                self._check_event(node.args[0].s.decode(), node.args[2])
+            case lua.Name(id=name) if name in PASS_EVENTS:
+                table, position = PASS_EVENTS[name]
+                self._check_event(table, node.args[position])
+            case lua.Index(value=lua.Name(id="keys"), idx=lua.Name(id=name)) if name in keys.SUFFIXES:
+                count = keys.SUFFIXES[name].count("%s")
+                if len(node.args) != count:
+                    self._problem(self._line, f"keys.{name} takes {count} ids, not {len(node.args)}")
+            case lua.Index(value=lua.Name(id="redis")) if texts(node.args[0]) & {"HSET", "HSETNX"}:
+                for field, value in pairwise(node.args):
+                    if texts(field) & STATE_FIELDS:
+                        self._check_text_of_state(value)
         self._visit(node.func, node.args)
+
+    def _check_event(self, table: str, event: lua.Node) -> None:
+        for text in sorted(texts(event) - EVENTS[table]):
+            self._problem(self._line, f"{table} has no event {text}")
+
+    def _check_state(self, field: lua.Node, value: lua.Node) -> None:
+        """`field` is set to `value`, or compared with it."""
+        match field:
+            case lua.Index(idx=lua.Name(id="state" | "status")) | lua.Name(id="state"):
+                self._check_text_of_state(value)
+
+    def _check_text_of_state(self, value: lua.Node) -> None:
+        for text in sorted(texts(value)):
+            self._problem(self._line, f'"{text}" is the text of a state')
+
+
+def texts(node: lua.Node) -> set[str]:
+    """The texts that stand for the value of an expression: one, or both ends of `test and "one" or "other"`."""
+    match node:
+        case lua.String():
+            return {node.s.decode()}
+        case lua.OrLoOp():
+            return texts(node.left) | texts(node.right)
+        case lua.AndLoOp():
+            return texts(node.right)
+    return set()
 
 
 def _unused(scope: dict[str, Local]) -> list[tuple[int, str]]:
@@ -229,6 +289,8 @@ VISITORS: dict[type[lua.Node], Callable[[File, Any], None]] = {
     lua.Index: File._visit_index,
     lua.Invoke: lambda file, node: file._visit(node.source, node.args),
     lua.Call: File._visit_call,
+    lua.EqToOp: File._visit_comparison,
+    lua.NotEqToOp: File._visit_comparison,
 }
 
 
