@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import gevent
 
 from controller.limits import Limits
+from controller.store.states import PlaybackState
 from esl.emulator import Emulator
 from switchroom.demo.endpoint import Data, Differed, Endpoint
 from switchroom.demo.story import Story
@@ -73,7 +74,8 @@ class Walk:
         self._room_command(
             room, "pause", "conference_control", ("conference.play.paused", {**playback, "paused": True})
         )
-        self._check(self._ask("GET", path, None, 200)["playback_status"] == "paused", "playback_status paused")
+        status = self._ask("GET", path, None, 200)["playback_status"]
+        self._check(status == PlaybackState.PAUSED, "playback_status paused")
         self._room_command(
             room, "pause", "conference_control", ("conference.play.paused", {**playback, "paused": False})
         )

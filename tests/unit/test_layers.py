@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from controller.store.states import DELIVERY_STATUSES, TABLES
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("esl", "controller", "web", "switchroom")
 FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
@@ -25,9 +27,13 @@ def test_imports_point_down_only() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+STATE = "|".join(sorted({*DELIVERY_STATUSES, *(state for table in TABLES.values() for state in table)}))
+COMPARED_STATE = rf"(==|!=|\bin) *[(\[{{]?([\"']\w+[\"'], *)*[\"']({STATE})[\"']|[\"']({STATE})[\"'] *(==|!=)"
+
 # What may stand only in the files named: a pattern, where it is allowed, and why.
 ONLY = [
     (r"monkey\.patch_", ("switchroom/__main__.py", "esl/emulator/__main__.py"), "entry points patch"),
+    (COMPARED_STATE, ("controller/store/states.py",), "states are spelled once"),
     (r"[\"']\{(registry|p%02d|n:%s)\}", ("controller/store/keys.py",), "keys are spelled once"),
     (r"\b(uuid_transfer|uuid_kill|bgdial|file-vol|xml_locate)\b", ("esl/",), "FreeSWITCH is spoken by esl"),
     (r"\bimport web\b|\bfrom web\b|import_module\(", ("web/", "switchroom/processes.py"), "one place wires the API"),
