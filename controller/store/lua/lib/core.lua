@@ -4,7 +4,7 @@ local args = cjson.decode(ARGV[1])
 local clock = redis.call("TIME")
 local NOW_US = clock[1] * 1000000 + clock[2]
 local NOW = math.floor(NOW_US / 1000) -- ms
-local LOG_ENTRIES = 20000 -- kept for each partition, approximately
+local MAX_LOG_ENTRIES = 20000 -- kept for each partition, approximately
 local WEBHOOK_BYTES = 500 -- that an undelivered webhook takes besides its data, approximately
 
 -- The reply of a script that refuses.
@@ -47,7 +47,7 @@ end
 -- Adds a line to the event log. `fields` may hold app, room, session, operation and more.
 local function log(kind, type, fields)
   fields.at, fields.kind, fields.type = NOW, kind, type
-  redis.call("XADD", keys.log(), "MAXLEN", "~", LOG_ENTRIES, "*", "e", cjson.encode(fields))
+  redis.call("XADD", keys.log(), "MAXLEN", "~", MAX_LOG_ENTRIES, "*", "e", cjson.encode(fields))
 end
 
 -- Counts what an app uses of a quota.

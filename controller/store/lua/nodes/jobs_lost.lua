@@ -3,12 +3,12 @@
 -- args: node
 -- needs: node_fence results
 
-local PART = 10
+local MAX_JOBS = 10 -- in a step
 
 if fenced() then return refusal("fenced") end
-local sent = redis.call("HSCAN", keys.sent(args.node), 0, "COUNT", PART)[2]
+local sent = redis.call("HSCAN", keys.sent(args.node), 0, "COUNT", MAX_JOBS)[2]
 local heard_ms = 0
-for i = 1, math.min(#sent, 2 * PART), 2 do
+for i = 1, math.min(#sent, 2 * MAX_JOBS), 2 do
   redis.call("HDEL", keys.sent(args.node), sent[i])
   confirmed(args.node, "job", sent[i])
   local command = cjson.decode(sent[i + 1])

@@ -3,7 +3,7 @@
 -- args: node
 -- needs: node_fence results
 
-local PART = 10 -- handled at a time, of what is overdue and of a room's members
+local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
 
 if fenced() then return refusal("fenced") end
 
@@ -48,7 +48,7 @@ end
 function OVERDUE.close(id)
   local room = get_room(id)
   if not room then return end
-  for _, member in ipairs(redis.call("SRANDMEMBER", keys.present(id), PART)) do
+  for _, member in ipairs(redis.call("SRANDMEMBER", keys.present(id), MAX_PART)) do
     local session = get_session(member)
     if session then take_out(session, "room_destroyed") else redis.call("SREM", keys.present(id), member) end
   end
@@ -64,7 +64,7 @@ function OVERDUE.ending(id)
   if room then emit_endings(room) end
 end
 
-local items = redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", NOW, "LIMIT", 0, PART)
+local items = redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", NOW, "LIMIT", 0, MAX_PART)
 for _, item in ipairs(items) do
   redis.call("ZREM", keys.due(args.node), item)
   local kind, id = string.match(item, "^(%a+):(.+)$")

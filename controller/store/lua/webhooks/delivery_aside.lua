@@ -4,7 +4,7 @@
 -- args: page total busy
 -- needs: dispatcher_fence deliveries
 
-local REDELIVERED = 50 -- failed webhooks of an app moved at a time
+local MAX_REDELIVERED = 50 -- failed webhooks of an app moved at a time
 local MAX_BYTES = 512 * 1024 -- loaded at a time, approximately
 local MAX_ASIDE = 1000 -- webhooks of an app; from there on no more are moved
 local REDELIVER_MS = 50 -- between two such parts
@@ -17,9 +17,9 @@ for i = 1, #ranges, 2 do
   if redis.call("ZCARD", keys.aside(app)) < MAX_ASIDE then
     local from, to = string.match(ranges[i + 1], "(%S+) (%S+)")
     local list = keys.deliveries(app, DELIVERY_STATUS.failed)
-    local found = redis.call("ZRANGEBYSCORE", list, from, to, "WITHSCORES", "LIMIT", 0, REDELIVERED)
+    local found = redis.call("ZRANGEBYSCORE", list, from, to, "WITHSCORES", "LIMIT", 0, MAX_REDELIVERED)
     for j = 1, #found, 2 do send_again(app, found[j], DELIVERY.failed) end
-    if #found < REDELIVERED * 2 then
+    if #found < MAX_REDELIVERED * 2 then
       redis.call("HDEL", keys.redeliveries(), app)
     else
       -- Goes on behind these, so that one that fails again is not moved again.

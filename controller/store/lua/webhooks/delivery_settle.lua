@@ -11,7 +11,7 @@
 -- args: results failed_bytes
 -- needs: dispatcher_fence deliveries
 
-local ATTEMPTS = 20 -- kept in a record
+local MAX_ATTEMPTS = 20 -- kept in a record
 local FAILING_MS = 5 * 86400000 -- after which an endpoint without a single success is disabled
 local FAILING = "it has failed for 5 days"
 
@@ -27,7 +27,7 @@ end
 local function keep(result, record, state, old, entry)
   if result.attempt then
     redis.call("HSET", record, "a" .. result.n, result.attempt)
-    if result.n > ATTEMPTS then redis.call("HDEL", record, "a" .. (result.n - ATTEMPTS)) end
+    if result.n > MAX_ATTEMPTS then redis.call("HDEL", record, "a" .. (result.n - MAX_ATTEMPTS)) end
   end
   redis.call("HSET", record, "attempts", result.n, "next", NOW + result.delay)
   -- What leaves the outbox goes into the record, which from then on is all there is of the webhook.
