@@ -1,4 +1,4 @@
-"""How much an app may have at a time, and how often it may ask. The step that would exceed a limit refuses."""
+"""How much an app may have, how often it may ask, and how loud it may play. What is beyond a limit is refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from controller.sessions.flags import FLAGS
 
 MEBIBYTE = 1 << 20
+
+# Of a room's playback. 0 leaves a file as it is.
+MIN_VOLUME = -50
+MAX_VOLUME = 7
 
 # Name -> what an app gets unless it has a quota of its own. What happens at the limit: docs/configuration.md.
 QUOTAS: dict[str, int] = {

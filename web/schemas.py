@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from controller.ids import ROOM_ID, SESSION_ID, WEBHOOK_ID
+from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.outbound.target import parse_url
 from controller.sessions.flags import FLAGS, Change
 from controller.store.states import DELIVERY_STATUSES, LISTED_STATUSES, PLAYBACK_STATUSES, SESSION_STATES
@@ -316,7 +317,11 @@ class PlayBody(Body):
 
 
 class VolumeBody(Body):
-    volume: Annotated[int, Field(ge=-50, le=7, description="Negative values attenuate, positive amplify."), _example(2)]
+    volume: Annotated[
+        int,
+        Field(ge=MIN_VOLUME, le=MAX_VOLUME, description="Negative values attenuate, positive amplify."),
+        _example(2),
+    ]
 
 
 class CommandBody(Body):
@@ -379,7 +384,7 @@ class Room(BaseModel):
     created_at: Annotated[str, Field(pattern="^[0-9]+$", description="Seconds since 1970."), _example("1711036800")]
     members: Annotated[int, Field(ge=0), _example(5)]
     playback_status: Annotated[str, OneOf(*PLAYBACK_STATUSES)]
-    playback_volume: Annotated[int, Field(ge=-50, le=7)]
+    playback_volume: Annotated[int, Field(ge=MIN_VOLUME, le=MAX_VOLUME)]
     playback_urls: Annotated[list[str], _example([])]
     playback_operation_id: Annotated[str, Field(description="Empty when nothing plays.")]
     playback_queue: Annotated[

@@ -86,7 +86,7 @@ class Volume(Playback):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetVolume(RoomCommand[Volume]):
-    """Answers `volume_changed`. `volume`: -50 to 7."""
+    """Answers `volume_changed`. `volume`: `limits.MIN_VOLUME` to `limits.MAX_VOLUME`."""
 
     volume: int
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, create_model
 from pydantic_core import CoreSchema, core_schema
 
+from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.sessions.flags import CHANGES, Flag
 from controller.store.states import SessionState, UrlState
 
@@ -255,7 +256,7 @@ class ConferencePlayVolumeChanged(RoomData):
     """The volume was set."""
 
     operation_id: OperationId
-    volume: Annotated[int, Field(ge=-50, le=7, description="The new volume.", examples=[2])]
+    volume: Annotated[int, Field(ge=MIN_VOLUME, le=MAX_VOLUME, description="The new volume.", examples=[2])]
 
 
 class SessionStarted(SessionData):
