@@ -25,7 +25,7 @@ from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.outbound.target import parse_url
 from controller.sessions.flags import FLAGS, Change
 from controller.store.states import DELIVERY_STATUSES, LISTED_STATUSES, PLAYBACK_STATUSES, SESSION_STATES
-from controller.webhooks.endpoint import matches
+from controller.webhooks.endpoint import EndpointStatus, matches
 from controller.webhooks.types import AUDIO, OPERATION, ROOM, SESSION, TYPES, OneOf
 from esl.commands import MAX_URL_LENGTH, clean_url
 from web.times import parse_ms
@@ -479,7 +479,7 @@ class SessionList(BaseModel):
 class Endpoint(BaseModel):
     url: Annotated[str, Field(description="Empty when there is none."), _example("https://app.example.com/hooks")]
     types: Annotated[list[str], _example(["conference.play.*", "session.*"])]
-    status: Annotated[Literal["unset", "active", "failing", "disabled"], _example("active")]
+    status: Annotated[str, OneOf(*EndpointStatus), _example("active")]
     since: Annotated[
         str | None, Field(description="Since when it is failing or disabled. ISO 8601, UTC."), _example(None)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import TypedDict
 
@@ -16,9 +17,20 @@ from controller.store.store import Store
 EVERYTHING = ("*",)
 
 
+class EndpointStatus(StrEnum):
+    UNSET = "unset"  # there is no URL
+    ACTIVE = "active"
+    FAILING = "failing"  # nothing was delivered of late
+    DISABLED = "disabled"  # nothing is sent any more
+
+
+# Field of the record that tells since when it is so; the first that is there counts.
+_JUDGED_BY = {EndpointStatus.DISABLED: "disabled_at", EndpointStatus.FAILING: "failing_since"}
+
+
 class Settings(TypedDict):
-    """`status`: unset, active, failing or disabled; `since`: since when (epoch ms) it is failing or disabled, and
-    `reason` why. `old_secret_until`: epoch ms.
+    """`status`: one of EndpointStatus; `since`: since when (epoch ms) it is failing or disabled, and `reason` why.
+    `old_secret_until`: epoch ms.
     """
 
     url: str
@@ -87,8 +99,8 @@ class Endpoint:
 
     def describe(self, now: float) -> Settings:
         """`now`: epoch seconds."""
-        status, since = "active", ""
-        for name, field in (("disabled", "disabled_at"), ("failing", "failing_since")):
+        status, since = EndpointStatus.ACTIVE, ""
+        for name, field in _JUDGED_BY.items():
             if since := self._judged(field):
                 status = name
                 break
@@ -96,7 +108,7 @@ class Endpoint:
         return {
             "url": self.url,
             "types": list(self.types),
-            "status": status if self.url else "unset",
+            "status": status if self.url else EndpointStatus.UNSET,
             "since": int(since) if since else None,
             "reason": self._judged("reason"),
             "old_secret_until": until if until > now * 1000 else None,
