@@ -1,10 +1,11 @@
-"""Every id: its form, and what makes it. Nothing else in the code spells one.
+"""Every id: its form, and what makes it. Nothing else in Python spells one, and in Lua only what makes the ids of jobs
+(lib/node_commands.lua) and webhooks (lib/outbox.lua).
 
     node        acW68                       its prefix; the operator gives it
     room        acW68-room-{uuid4}          begins with the prefix of the node that mixes the room
     session     acW68-{uuid}                begins with the prefix of the node that has the call; see `SessionIds`
     operation   {uuid4}                     a request to play
-    job         p07-1795374235886-0         a command to a node: partition, and place in its stream (take.lua)
+    job         p07-1795374235886-0         a command to a node: partition, and place in its stream
     webhook     msg_p07-1795374235886-0     partition, and place in the outbox
 
 The patterns are for `fullmatch`, and plain enough to stand in a JSON schema too.
@@ -45,9 +46,19 @@ def new_operation_id() -> str:
     return str(uuid.uuid4())
 
 
+def tag_of_job(job: str) -> str:
+    """The tag of a job's partition."""
+    return f"{{{job.partition('-')[0]}}}"
+
+
 def webhook_id(tag: str, entry: str) -> str:
     """From the partition's tag and the entry of its outbox, so it is the same at every attempt."""
     return f"msg_{tag.strip('{}')}-{entry}"
+
+
+def webhook_id_of_test(tag: str, entry: str) -> str:
+    """Of a test, which is in no outbox. `entry`: of the form of one."""
+    return f"msg_test-{tag.strip('{}')}-{entry}"
 
 
 def parse_webhook_id(identifier: str) -> tuple[str, str] | None:

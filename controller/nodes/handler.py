@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from controller.ids import tag_of_job
 from controller.metrics import intruders
 from controller.nodes.events import (
     JOINED_UNASKED,
@@ -93,7 +94,7 @@ class EventHandler:
     def _step(self, event: StateEvent, extra: dict[str, Any]) -> Step | None:
         args = {**asdict(event), **extra}
         if isinstance(event, JobDone):
-            return event.script, keys.tag_of_job(event.job), args
+            return event.script, tag_of_job(event.job), args
         app = self._app_of(event)
         if app is None:
             if isinstance(event, SessionParked):

@@ -139,11 +139,6 @@ def partition_of(app_id: str) -> str:
 TAGS = tuple("{p%02d}" % number for number in range(PARTITIONS))
 
 
-def tag_of_job(job: str) -> str:
-    """The partition of a command, from its job id (`send` in lib/node_commands.lua), such as `p07-1795374235886-0`."""
-    return "{%s}" % job.partition("-")[0]
-
-
 def node_tag(prefix: str) -> str:
     return "{n:%s}" % prefix
 

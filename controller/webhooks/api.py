@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import orjson
 
 from controller.errors import Refused
-from controller.ids import parse_webhook_id, webhook_id
+from controller.ids import parse_webhook_id, webhook_id_of_test
 from controller.outbound.addresses import refusal
 from controller.outbound.network import Network
 from controller.outbound.target import parse_url
@@ -91,7 +91,7 @@ class WebhookApi:
             raise Refused("no_endpoint")
         entry = f"{at}-0"
         # An id and a sequence of its own, for receivers that sort by them.
-        message = webhook_id(keys.partition_of(app_id), entry).replace("msg_", "msg_test-")
+        message = webhook_id_of_test(keys.partition_of(app_id), entry)
         data = orjson.dumps({"app_id": app_id, "uuid": message, "sequence": 1})
         body = Webhook(entry, app_id, TEST, "", at, data).body
         sender = Sender(app_id, self._network, timeout=TEST_SECONDS, clock=self._clock)

@@ -16,7 +16,9 @@ from controller.ids import (
     is_room_id,
     new_room_id,
     parse_webhook_id,
+    tag_of_job,
     webhook_id,
+    webhook_id_of_test,
 )
 
 KEY = b"a key of thirty-two bytes, or so"
@@ -49,6 +51,15 @@ def test_a_room_is_told_from_a_session() -> None:
 def test_a_webhook_s_id_names_partition_and_entry() -> None:
     assert parse_webhook_id(webhook_id("{p07}", "1795374235886-0")) == ("{p07}", "1795374235886-0")
     assert parse_webhook_id("p07-1795374235886-0") is None
+
+
+def test_the_id_of_a_test_is_no_webhook_s() -> None:
+    assert webhook_id_of_test("{p07}", "1795374235886-0") == "msg_test-p07-1795374235886-0"
+    assert parse_webhook_id(webhook_id_of_test("{p07}", "1795374235886-0")) is None
+
+
+def test_a_job_s_id_names_its_partition() -> None:
+    assert tag_of_job("p07-1795374235886-0") == "{p07}"
 
 
 def test_a_session_id_is_a_random_uuid_s_form() -> None:

@@ -34,6 +34,7 @@ COMPARED_STATE = rf"(==|!=|\bin) *[(\[{{]?([\"']\w+[\"'], *)*[\"']({STATE})[\"']
 ONLY = [
     (r"monkey\.patch_", ("switchroom/__main__.py", "esl/emulator/__main__.py"), "entry points patch"),
     (COMPARED_STATE, ("controller/store/states.py",), "states are spelled once"),
+    (r"msg_(test-)?[\"'{]", ("controller/ids.py",), "ids are spelled once"),
     (r"[\"']\{(registry|p%02d|n:%s)\}", ("controller/store/keys.py",), "keys are spelled once"),
     (r"\b(uuid_transfer|uuid_kill|bgdial|file-vol|xml_locate)\b", ("esl/",), "FreeSWITCH is spoken by esl"),
     (r"\bimport web\b|\bfrom web\b|import_module\(", ("web/", "switchroom/processes.py"), "one place wires the API"),

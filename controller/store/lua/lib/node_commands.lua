@@ -14,11 +14,16 @@ local function confirmed(node, kind, id)
   redis.call("ZREM", keys.due(node), kind .. ":" .. id)
 end
 
--- Hands a command to the node's worker. Its job id names partition and stream entry, so that its result finds both.
+-- A job id names a command's partition and its entry of the stream, so that its result finds both.
+local function job_id(entry) return string.sub(tag, 2, -2) .. "-" .. entry end
+
+local function entry_of_job(job) return string.match(job, "^%w+%-(.+)$") end
+
+-- Hands a command to the node's worker. Returns its job id.
 local function send(node, op, command)
   command.op = op
   local entry = redis.call("XADD", keys.commands(node), "*", "c", cjson.encode(command))
-  local job = string.sub(tag, 2, -2) .. "-" .. entry
+  local job = job_id(entry)
   expect(node, "job", job)
   return job
 end

@@ -1,6 +1,9 @@
 -- How webhooks are emitted: into the outbox, from which a dispatcher delivers them.
 -- args: resynced?
 
+-- The id of a webhook, from its entry of the outbox.
+local function webhook_id(entry) return "msg_" .. string.sub(tag, 2, -2) .. "-" .. entry end
+
 -- Adds a webhook to the outbox. `record` is the key of its room or session, whose `seq` counts its webhooks.
 -- `more`: further fields of the data, large ones that are JSON already.
 local function emit(record, ordering_key, type, data, more)
@@ -8,11 +11,11 @@ local function emit(record, ordering_key, type, data, more)
   if args.resynced then data.resynced = true end
   local text = cjson.encode(data)
   if more then text = string.sub(text, 1, -2) .. "," .. more .. "}" end
-  local id = redis.call("XADD", keys.outbox(), "*", "app", data.app_id, "type", type, "lane", ordering_key,
+  local entry = redis.call("XADD", keys.outbox(), "*", "app", data.app_id, "type", type, "lane", ordering_key,
     "at", NOW, "data", text)
   use(data.app_id, "webhook_bytes", #text + WEBHOOK_BYTES)
   log("webhook", type, { app = data.app_id, room = data.room_id, session = data.uuid,
-    operation = data.operation_id, sequence = data.sequence, webhook = "msg_" .. string.sub(tag, 2, -2) .. "-" .. id })
+    operation = data.operation_id, sequence = data.sequence, webhook = webhook_id(entry) })
 end
 
 -- Emits a webhook of a room, in the room's order.

@@ -16,7 +16,7 @@ function OVERDUE.job(job)
   if raw then
     redis.call("HDEL", keys.sent(args.node), job)
   else
-    local entry = string.match(job, "^%w+%-(.+)$")
+    local entry = entry_of_job(job)
     local found = redis.call("XRANGE", keys.commands(args.node), entry, entry)[1]
     if not found then return end
     redis.call("XDEL", keys.commands(args.node), entry)

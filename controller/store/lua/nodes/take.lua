@@ -10,7 +10,7 @@ for _, entry in ipairs(args.entries) do
     redis.call("XDEL", keys.commands(args.node), entry)
     local raw = found[2][2]
     local command = cjson.decode(raw)
-    local job = string.sub(tag, 2, -2) .. "-" .. entry
+    local job = job_id(entry)
     redis.call("HSET", keys.sent(args.node), job, raw)
     redis.call("ZADD", keys.due(args.node), NOW + (command.op == "play" and PLAY_MS or CONFIRM_MS), "job:" .. job)
     log("sent", command.op, { app = command.app, room = command.room, session = command.session,
