@@ -1,7 +1,8 @@
 """What a member of a room can be, besides in it: one row a flag.
 
-A row is all there is of a flag. From it come the commands of the API, what is said to the media node, which events of
-the node are read, the webhooks, and the fields in lists and in the store.
+From a row come a flag's commands, what is said to the media node, which of its events are read, the webhooks, and the
+fields in the store; only the field in answers, webhooks and the API's schemas, and the verbs of `esl.commands`, are
+written by hand beside it.
 """
 
 from __future__ import annotations

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, get_type_hints
 
+import pytest
+from luaparser import ast
+from luaparser import astnodes as lua
+from pydantic import BaseModel
+
+from controller import commands
+from controller.commands.base import Command
+from controller.commands.playback import MayPlay
+from controller.commands.rooms import Member
+from controller.commands.sessions import Session, SetFlag
 from controller.errors import REASONS
+from controller.nodes import translate
 from controller.nodes.render import COMMANDS
-from controller.sessions.flags import CHANGES, FLAGS
-from controller.store.scripts import libraries, sources
-from controller.webhooks.types import TYPES
+from controller.sessions.flags import CHANGES, FLAGS, Flag
+from controller.store.scripts import arguments, libraries, sources
+from controller.webhooks import types
+from controller.webhooks.types import DATA, TYPES, ConferenceCommandFailed, MemberData, PlayResult
+from esl.commands import MEMBER_VERBS
+from tests.lua_lint import texts
+from web import schemas
 from web.errors import STATUS
 
 ROOT = Path(__file__).parents[2]
 LUA = "".join(re.sub(r"--.*", "", source.text) for source in (*libraries().values(), *sources().values()))
 PYTHON = "".join(path.read_text() for package in ("controller", "web") for path in (ROOT / package).rglob("*.py"))
+COMMAND_CLASSES = [
+    kind
+    for kind in (*(getattr(commands, name) for name in commands.__all__), MayPlay)
+    if isinstance(kind, type) and issubclass(kind, Command) and hasattr(kind, "script")
+]
 OF_FLAGS = {flag.change(on).command for flag, on in CHANGES}
 
 
@@ -57,3 +78,75 @@ def test_whatever_is_expected_is_handled_when_it_is_overdue() -> None:
     of_flags = {flag.on.command for flag in FLAGS}
     expected = literals(r'\bexpect\([\w.]+, "(\w+)"') | literals(r'\bsend_about\(\w+, [^,]+, "(\w+)"\)')
     assert expected | of_flags == literals(r"\bOVERDUE\.(\w+)") | of_flags
+
+
+@pytest.mark.parametrize("kind", COMMAND_CLASSES)
+def test_a_command_and_its_script_need_the_same(kind: type[Command[Any]]) -> None:
+    taken = arguments(kind.script)
+    assert kind.needs_node == ("node_up" in taken)
+    assert (bool(kind.cooldown) or kind is SetFlag) == ("group" in taken)
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_flag_has_its_field_wherever_members_are_described(flag: Flag) -> None:
+    for answer in (Member, Session):
+        assert get_type_hints(answer)[flag.name] is bool
+    for model in (MemberData, schemas.Member, schemas.Session):
+        assert model.model_fields[flag.name].is_required(), model
+    # It may be about no member.
+    assert not ConferenceCommandFailed.model_fields[flag.name].is_required()
+
+
+def test_the_node_is_sent_every_change_of_a_flag_and_no_other() -> None:
+    assert MEMBER_VERBS == OF_FLAGS
+
+
+def test_every_reason_that_is_given_is_documented_and_every_one_documented_is_given() -> None:
+    of_results = {reason for _, reason in translate.FAILURES} | literals(r'\bJobDone\(.*\breason="(\w+)"', PYTHON)
+    # Why a call was not taken stands in the event log only.
+    of_scripts = reasons_of_scripts() - {"quota_exceeded"}
+    assert of_results | of_scripts == set(types.REASONS)
+
+
+def test_some_webhook_gives_each_reason() -> None:
+    models: tuple[type[BaseModel], ...] = (*DATA.values(), PlayResult)
+    given = {
+        reason
+        for model in models
+        for reason in model.model_json_schema()["properties"].get("reason", {}).get("enum", ())
+    }
+    assert given == set(types.REASONS)
+
+
+def reasons_of_scripts() -> set[str]:
+    """What Lua code calls `reason` or `why`: variables, fields, arguments, and what functions `why_...` return."""
+    nodes = [
+        node for source in (*libraries().values(), *sources().values()) for node in ast.walk(ast.parse(source.text))
+    ]
+    places = {
+        node.name.id: position
+        for node in nodes
+        if isinstance(node, lua.LocalFunction)
+        for position, argument in enumerate(node.args)
+        if is_reason(argument)
+    }
+    found: list[lua.Node] = []
+    for node in nodes:
+        match node:
+            case lua.Call(func=lua.Name(id=name)) if places.get(name, len(node.args)) < len(node.args):
+                found.append(node.args[places[name]])
+            case lua.Field() if is_reason(node.key):
+                found.append(node.value)
+            case lua.Assign():  # LocalAssign, too
+                found += [value for target, value in zip(node.targets, node.values, strict=False) if is_reason(target)]
+            case lua.LocalFunction() if node.name.id.startswith("why_"):
+                returns = (part for part in ast.walk(node.body) if isinstance(part, lua.Return))
+                found += [value for part in returns for value in part.values]
+    return {text for value in found for text in texts(value)} - {""}
+
+
+def is_reason(node: lua.Node) -> bool:
+    match node:
+        case lua.Name(id="reason" | "why") | lua.Index(idx=lua.Name(id="reason" | "why")):
+            return True
+    return False
