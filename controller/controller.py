@@ -17,7 +17,7 @@ from controller.limits import Limits
 from controller.outbound.network import Network, Resolve
 from controller.registry import App, Registry
 from controller.rooms.placement import Placement
-from controller.rooms.playback import PlaybackGuard
+from controller.rooms.playback_guard import PlaybackGuard
 from controller.store import keys
 from controller.store.scripts import arguments
 from controller.store.store import Kind, Store, emit_endings

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, cast, g
 
 from controller.registry import Registry
 from controller.rooms.placement import Placement
-from controller.rooms.playback import PlaybackGuard
+from controller.rooms.playback_guard import PlaybackGuard
 from controller.store.store import Store
 from controller.webhooks.api import WebhookApi
 

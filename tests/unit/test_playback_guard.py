@@ -9,7 +9,7 @@ from gevent import monkey
 
 from controller.errors import Refused
 from controller.outbound.network import MAX_THREADS_OF_APP, Network
-from controller.rooms.playback import PlaybackGuard
+from controller.rooms.playback_guard import PlaybackGuard
 
 ADDRESSES = {
     "public.example": ["93.184.216.34", "2606:4700:4700::1111"],
