@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, cast
 
 from controller.registry import Registry
 from controller.rooms.placement import Placement
@@ -62,7 +61,7 @@ class Command(Generic[Answer]):
 
     def answer(self, parts: Parts, args: Args, reply: Args) -> Answer:
         """The answer for the caller, from the script's reply to `args`. Raises Refused."""
-        return decoded(answer_type(type(self)), reply)
+        return cast(Answer, reply)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +111,6 @@ class Listing(Command[Page[Row]]):
     limit: int
     after: int = 0
 
-    def answer(self, parts: Parts, args: Args, reply: Args) -> Page[Row]:
-        return decoded(Page[Row], reply)
-
 
 class Execute(Protocol):
     def __call__(self, command: Command[Answer], /) -> Answer: ...
@@ -130,20 +126,3 @@ class Parts:
     playback: PlaybackGuard
     webhooks: WebhookApi
     execute: Execute
-
-
-def answer_type(kind: type[Command[Answer]]) -> type[Answer]:
-    """The type of answer that a command class names."""
-    for parent in getattr(kind, "__orig_bases__", ()):
-        if issubclass(get_origin(parent) or object, Command):
-            return cast(type[Answer], get_args(parent)[0])
-    raise TypeError(f"{kind.__name__} does not say what its answer is")
-
-
-def decoded(kind: type[Answer], reply: Mapping[str, Any]) -> Answer:
-    """A script's reply as an answer of type `kind`. Lua has no empty list apart from the empty object, so scripts
-    leave empty lists out.
-    """
-    hints = get_type_hints(get_origin(kind) or kind)
-    empty: Args = {name: [] for name, hint in hints.items() if get_origin(hint) is list}
-    return cast(Answer, empty | dict(reply))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypedDict
+from typing import ClassVar, TypedDict, cast
 
-from controller.commands.base import Args, Command, Listing, Parts, RoomCommand, decoded
+from controller.commands.base import Args, Command, Listing, Parts, RoomCommand
 from controller.ids import new_room_id
 from controller.store.store import Store
 
@@ -67,7 +67,7 @@ class GetRoom(RoomCommand[Room]):
 
 def with_playback(store: Store, app_id: str, reply: Args) -> Room:
     """The reply of get_room.lua with the URLs of the operations that it names. The first is the current one."""
-    ids = reply.pop("operations", [])
+    ids = reply.pop("operations")
     found = zip(ids, store.urls_of(app_id, ids), strict=True)
     # An operation that has ended since is left out.
     operations = [WaitingPlayback(operation_id=operation, urls=urls) for operation, urls in found if urls]
@@ -77,7 +77,7 @@ def with_playback(store: Store, app_id: str, reply: Args) -> Room:
         "playback_operation_id": current["operation_id"],
         "playback_queue": operations[1:],
     }
-    return decoded(Room, {**reply, **playback})
+    return cast(Room, {**reply, **playback})
 
 
 class RoomEntry(TypedDict):

@@ -107,7 +107,7 @@ class ListDeliveries(Command[Page[Delivery]]):
 
     def answer(self, parts: Parts, args: Args, reply: Args) -> Page[Delivery]:
         return {
-            "rows": [_delivery(self.app_id, row) for row in reply.get("rows", [])],
+            "rows": [_delivery(self.app_id, row) for row in reply["rows"]],
             "cursor": int(reply["cursor"]),
         }
 

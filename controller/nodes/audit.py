@@ -198,7 +198,7 @@ class Audit:
                 ("snapshot", tag, {"what": what, "cursor": cursor}) for tag, cursor in cursors.items()
             )
             found = dict(zip(cursors, replies, strict=True))
-            rows |= {row["id"]: row for reply in replies for row in reply.get("rows", [])}
+            rows |= {row["id"]: row for reply in replies for row in reply["rows"]}
             cursors = {tag: reply["cursor"] for tag, reply in found.items() if reply["cursor"] != "0"}
         return list(rows.values())
 

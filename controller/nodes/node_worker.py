@@ -134,7 +134,7 @@ class NodeWorker:
         # Checked first: a command that is taken and not sent only fails.
         self._lease.check()
         (reply,) = self._lease.run([("take", tag, {"entries": list(entries)})])
-        for command in reply.get("commands", []):
+        for command in reply["commands"]:
             self._handler.remember(command["room"], command["app"])
             try:
                 self._send(connection, command)

@@ -116,7 +116,7 @@ class Worker:
     def _others(self, **leaving: bool) -> list[int]:
         """How many nodes each other worker holds."""
         args = {"owner": self._owner, "held": len(self._held), "ttl": int(LEASE_SECONDS * 1000), **leaving}
-        return list(self._store.run("workers", keys.REGISTRY, args).get("others", []))
+        return list(self._store.run("workers", keys.REGISTRY, args)["others"])
 
     def _take_free(self, nodes: dict[str, Node], others: list[int]) -> None:
         """Take a share of the nodes that nobody holds. A worker that holds more than another waits a tick first."""

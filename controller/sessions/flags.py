@@ -1,8 +1,8 @@
-"""What a member of a room can be, besides in it: one row a flag.
+"""The flags of a member of a room, such as muted: one row for each.
 
-From a row come a flag's commands, what is said to the media node, which of its events are read, the webhooks, and the
-fields in the store; only the field in answers, webhooks and the API's schemas, and the verbs of `esl.commands`, are
-written by hand beside it.
+From a row come the flag's commands, what is sent to the media node, which of its events are read, the webhooks, the
+refusals and the fields in the store. Only its field in answers and in the API's schemas, and its verbs in
+`esl.commands`, are written by hand.
 """
 
 from __future__ import annotations

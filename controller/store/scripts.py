@@ -1,9 +1,10 @@
 """The Lua files as the store gets them, and which of them run when its memory is full.
 
 A file in `lua/lib` is a library, every other one a script. The comments at a file's head say what it does, which
-arguments it reads (`-- args: room_id name?`, with a question mark after one that may be absent), and which libraries it
-needs (`-- needs: playback members`). The store gets a script as one text: a first line, the prelude, the libraries that
-it needs, each after those that it needs itself, and the file. So a script takes the arguments of its libraries, too.
+arguments it reads (`-- args: room_id name?`, with a question mark after one that may be absent), which libraries it
+needs (`-- needs: playback members`), and which fields of its reply are lists (`-- lists: rows`). The store gets a
+script as one text: a first line, the prelude, the libraries that it needs, each after those that it needs itself, and
+the file. So a script takes the arguments of its libraries, too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from controller.store.prelude import prelude
 
@@ -47,7 +51,7 @@ _FIRST_LINES = {
     for names in table.values()
     for name in names.split()
 }
-_HEAD = re.compile(r"^-- (args|needs): (.+)$", re.MULTILINE)
+_HEAD = re.compile(r"^-- (args|needs|lists): (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--.*")
 _LINE_IN_STORE = re.compile(r"\buser_script:(\d+)")
 
@@ -60,6 +64,7 @@ class Source:
     text: str
     arguments: dict[str, bool]
     needs: tuple[str, ...]
+    lists: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -72,14 +77,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script as the store gets it. `required`: its `arguments` that must be given. `parts`: the line at which each
-    file begins, in order.
+    """A script as the store gets it. `required`: its `arguments` that must be given. `lists`: the fields of its reply
+    that are lists. `parts`: the line at which each file begins, in order.
     """
 
     name: str
     text: str
     arguments: frozenset[str]
     required: frozenset[str]
+    lists: frozenset[str]
     parts: tuple[tuple[int, str], ...]
 
     def check(self, given: Mapping[str, object]) -> None:
@@ -88,6 +94,11 @@ class Script:
         missing = {name for name in self.required if given.get(name) is None}
         if unknown or missing:
             raise TypeError(f"script {self.name} takes no {sorted(unknown)}, and lacks {sorted(missing)}")
+
+    def reply(self, text: bytes) -> dict[str, Any]:
+        """A reply. Lua has no empty list that is not an empty object too, so a script leaves it out."""
+        found: dict[str, Any] = orjson.loads(text)
+        return found if "refused" in found else {**{name: [] for name in self.lists}, **found}
 
     def locate(self, message: str) -> str:
         """An error message of the store, with file and line in place of the line in the text."""
@@ -152,17 +163,18 @@ def _script(source: Source) -> Script:
         text=head + code,
         arguments=frozenset(argument for file in files for argument in file.arguments),
         required=frozenset(argument for file in files for argument, must in file.arguments.items() if must),
+        lists=frozenset(name for file in files for name in file.lists),
         parts=tuple(parts),
     )
 
 
 def parse(path: Path, text: str) -> Source:
     """A Lua file, with what its head says."""
-    heads: dict[str, list[str]] = {"args": [], "needs": []}
+    heads: dict[str, list[str]] = {"args": [], "needs": [], "lists": []}
     for kind, names in _HEAD.findall(text):
         heads[kind] += names.split()
     read = {name.removesuffix("?"): not name.endswith("?") for name in heads["args"]}
-    return Source(path, text, read, tuple(heads["needs"]))
+    return Source(path, text, read, tuple(heads["needs"]), tuple(heads["lists"]))
 
 
 def _read() -> Iterator[Source]:

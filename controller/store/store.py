@@ -86,7 +86,7 @@ class Store:
     # Steps
 
     def run(self, script: str, tag: str, args: dict[str, Any]) -> dict[str, Any]:
-        """One atomic step in partition `tag`. `None` in `args` means absent; an empty list is absent from the reply.
+        """One atomic step in partition `tag`. `None` in `args` means absent.
 
         `{"refused": "store_full"}` when memory is full and the script would need more; then it did nothing.
         Raises Fenced, and TypeError for arguments that the script does not take, or lacks.
@@ -118,8 +118,8 @@ class Store:
                 if isinstance(reply, Exception):
                     raise reply
         found = [
-            {"refused": "store_full"} if isinstance(reply, OutOfMemoryError) else orjson.loads(reply)
-            for reply in replies
+            {"refused": "store_full"} if isinstance(reply, OutOfMemoryError) else self._scripts[name].reply(reply)
+            for (name, _, _), reply in zip(steps, replies, strict=True)
         ]
         if any(reply.get("refused") == "fenced" for reply in found):
             raise Fenced

@@ -171,7 +171,7 @@ class Dispatcher:
 
     def _take(self, tag: str, lease: Lease, reply: dict[str, Any]) -> Partition:
         log.debug("webhook partition held", partition=tag, token=lease.token)
-        held = {entry: (attempts, max(0.0, wait / 1000)) for entry, attempts, wait in reply.get("held", ())}
+        held = {entry: (attempts, max(0.0, wait / 1000)) for entry, attempts, wait in reply["held"]}
         partition = self._partitions[tag] = Partition(tag, lease, held, self._shared, self._drop)
         partition.start()
         return partition

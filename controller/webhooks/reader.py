@@ -99,7 +99,7 @@ class RetryQueue:
             except StoreUnavailable:
                 self.due_in(STORE_RETRY_SECONDS)
                 continue
-            yield [_webhook(*row) for row in reply.get("due", ())]
+            yield [_webhook(*row) for row in reply["due"]]
             if "wait" in reply:
                 self.due_in(reply["wait"] / 1000)
 

@@ -56,7 +56,7 @@ def test_join_is_confirmed_by_the_node_only(world: World) -> None:
         "room_id": room,
     }
     assert world.room(room)["members"] == 0
-    assert "rows" not in world.ask("list_members", room_id=room, limit=50, after=0)
+    assert world.ask("list_members", room_id=room, limit=50, after=0)["rows"] == []
     (command,) = world.sent()
     assert (command["op"], command["session"], command["room"]) == ("join", session, room)
     world.answer(command["job"])
@@ -506,7 +506,7 @@ def test_another_app_in_the_same_partition_is_kept_out(store: OpenStore) -> None
     assert theirs.session(session)["refused"] == "session_forbidden"
     own = theirs.park(2)
     assert theirs.ask("join", session_id=own, room_id=room)["refused"] == "room_forbidden"
-    assert theirs.ask("list_rooms", limit=50, after=0) == {"cursor": 0}
+    assert theirs.ask("list_rooms", limit=50, after=0) == {"rows": [], "cursor": 0}
 
 
 def test_pages_neither_repeat_nor_skip_what_was_there_throughout(world: World) -> None:
@@ -532,9 +532,9 @@ def test_a_room_is_found_by_its_name(world: World, store: OpenStore) -> None:
     (found,) = world.ask("list_rooms", limit=50, after=0, name="standup")["rows"]
     assert (found["room_id"], found["name"], found["members"]) == (rooms[0], "standup", 1)
     world.ask("delete_room", room_id=rooms[0])
-    assert world.ask("list_rooms", limit=50, after=0, name="standup") == {"cursor": 0}
+    assert world.ask("list_rooms", limit=50, after=0, name="standup") == {"rows": [], "cursor": 0}
     stranger = next(f"app{n}" for n in range(100) if keys.partition_of(f"app{n}") == world.tag)
-    assert World(store, stranger).ask("list_rooms", limit=50, after=0, name="standup-2") == {"cursor": 0}
+    assert World(store, stranger).ask("list_rooms", limit=50, after=0, name="standup-2") == {"rows": [], "cursor": 0}
 
 
 def test_sessions_are_narrowed(world: World) -> None:
@@ -548,7 +548,7 @@ def test_sessions_are_narrowed(world: World) -> None:
     def listed(**narrowing: str) -> list[str]:
         answer = world.ask("list_sessions", limit=50, after=0, **narrowing)
         assert answer["cursor"] == 0
-        return [row["session_id"] for row in answer.get("rows", [])]
+        return [row["session_id"] for row in answer["rows"]]
 
     assert listed(state="joined") == [joined, elsewhere]
     assert listed(room=room) == [joined, joining]
@@ -568,7 +568,7 @@ def test_a_narrowed_page_looks_at_so_many_sessions_and_no_more(world: World) -> 
     pages, after = [], 0
     while True:
         page = world.ask("list_sessions", limit=2, after=after, did="rare")
-        pages.append([row["session_id"] for row in page.get("rows", [])])
+        pages.append([row["session_id"] for row in page["rows"]])
         if not (after := page["cursor"]):
             break
     assert pages == [[f"{NODE}-5", f"{NODE}-6"], [], [], [f"{NODE}-420"]]

@@ -94,7 +94,7 @@ class World:
         """Takes all waiting commands, as a worker does."""
         entries = self.store.client.xrange(keys.key(self.tag, "commands", NODE))
         answer = self.tell("take", entries=[entry.decode() for entry, _ in entries])
-        return list(answer.get("commands", []))
+        return list(answer["commands"])
 
     def answer(self, job: str, ok: bool = True, **more: Any) -> None:
         self.tell("job_done", job=job, ok=ok, **more)

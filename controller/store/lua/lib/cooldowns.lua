@@ -1,18 +1,11 @@
 -- How often a command may come. Each belongs to a group, which cools down by room, session or app.
--- args: group cooldown_ms node_up?
+-- args: group cooldown_ms
 -- needs: access
 
 -- Refuses while the command's group cools down for `id`.
 local function cooling_down(id)
   local left = redis.call("PTTL", keys.cooldown(args.group, id))
   if left > 0 then return refuse("rate_limited", { retry_after_ms = left, group = args.group }) end
-end
-
--- Refuses while the command's group cools down for `id`, or the node is down.
-local function limited(id)
-  local refused = cooling_down(id)
-  if refused then return refused end
-  if not args.node_up then return refuse("node_down") end
 end
 
 local function start_cooldown(id)

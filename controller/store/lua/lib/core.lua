@@ -7,6 +7,10 @@ local NOW = math.floor(NOW_US / 1000) -- ms
 local MAX_LOG_ENTRIES = 20000 -- kept for each partition, approximately
 local WEBHOOK_BYTES = 500 -- that an undelivered webhook takes besides its data, approximately
 
+-- A list in a reply. cjson would make an object of an empty one: it is left out, and the store puts it back (`lists` in
+-- the head of a file).
+local function as_list(items) return #items > 0 and items or nil end
+
 -- The reply of a script that refuses.
 local function refusal(code, detail)
   return cjson.encode({ refused = code, detail = detail })

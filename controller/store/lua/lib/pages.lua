@@ -1,5 +1,6 @@
 -- Reads lists page by page.
 -- args: after limit
+-- lists: rows
 
 -- One page of a sorted set whose scores only grow: positions stay, so a page neither repeats nor skips an entry.
 -- `describe` returns an entry's row, or nil to leave it out. At most `scan` entries are read, so a page may be short or
@@ -14,5 +15,5 @@ local function page(key, describe, scan)
     cursor = i + 2 < #found and tonumber(found[i + 1]) or 0
     if #rows == args.limit then break end
   end
-  return cjson.encode({ rows = #rows > 0 and rows or nil, cursor = cursor })
+  return cjson.encode({ rows = as_list(rows), cursor = cursor })
 end

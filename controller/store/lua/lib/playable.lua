@@ -1,6 +1,6 @@
 -- Whether URLs may be played in a room.
 -- args: room_id
--- needs: access cooldowns quotas
+-- needs: access limits quotas
 
 local MAX_OPERATIONS = 100
 

@@ -1,6 +1,6 @@
 -- What the commands of a session share: how they begin, and how they are accepted.
 -- args: app_id command session_id room_id? command_uid?
--- needs: access cooldowns node_commands
+-- needs: access limits node_commands
 
 local ANSWER_SECONDS = 60 -- for which a repeated command_uid gets the first answer
 

@@ -3,6 +3,7 @@
 -- next.
 -- args: node what cursor
 -- needs: node_fence playback sessions
+-- lists: rows
 
 local PART = 100
 
@@ -32,4 +33,4 @@ local rows = {}
 local index = args.what == "rooms" and keys.node_rooms(args.node) or keys.node_sessions(args.node)
 local cursor, ids = unpack(redis.call("SSCAN", index, args.cursor, "COUNT", PART))
 for _, id in ipairs(ids) do rows[#rows + 1] = READ[args.what](id) end
-return cjson.encode({ rows = #rows > 0 and rows or nil, cursor = cursor })
+return cjson.encode({ rows = as_list(rows), cursor = cursor })

@@ -1,6 +1,7 @@
 -- A worker takes commands from the stream (`entries`) to send them: from here on they count as sent, and are sent once.
 -- args: node entries
 -- needs: node_fence node_commands sessions
+-- lists: commands
 
 if fenced() then return refusal("fenced") end
 local taken = {}
@@ -21,4 +22,4 @@ for _, entry in ipairs(args.entries) do
     taken[#taken + 1] = command
   end
 end
-return cjson.encode({ commands = #taken > 0 and taken or nil })
+return cjson.encode({ commands = as_list(taken) })

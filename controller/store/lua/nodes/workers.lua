@@ -1,6 +1,7 @@
 -- A worker says that it is alive and how many nodes it holds (`held`), or leaves. KEYS[1] is the registry's tag;
 -- `ttl`: ms. Replies { others }: how many nodes each other living worker holds.
 -- args: owner held ttl leaves?
+-- lists: others
 
 if args.leaves then
   redis.call("ZREM", keys.workers(), args.owner)
@@ -16,4 +17,4 @@ local others = {}
 for _, worker in ipairs(redis.call("ZRANGE", keys.workers(), 0, -1)) do
   if worker ~= args.owner then others[#others + 1] = tonumber(redis.call("HGET", keys.worker_nodes(), worker)) end
 end
-return cjson.encode({ others = #others > 0 and others or nil })
+return cjson.encode({ others = as_list(others) })

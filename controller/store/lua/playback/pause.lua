@@ -1,6 +1,6 @@
 -- Pauses a room's playback, or resumes it.
 -- args: command room_id
--- needs: access cooldowns quotas playback
+-- needs: access limits quotas playback
 
 local room, refused = own_room(args.room_id)
 if refused then return refused end

@@ -1,6 +1,6 @@
 -- Stops a room's playback: what plays and all that waits.
 -- args: command room_id quotas
--- needs: access cooldowns endings
+-- needs: access limits endings
 
 local room, refused = own_room(args.room_id)
 if refused then return refused end

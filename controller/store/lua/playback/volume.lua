@@ -1,6 +1,6 @@
 -- Sets the volume of a room's playback, of what plays and what follows.
 -- args: command room_id volume
--- needs: access cooldowns quotas playback
+-- needs: access limits quotas playback
 
 local room, refused = own_room(args.room_id)
 if refused then return refused end

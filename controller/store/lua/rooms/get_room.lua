@@ -1,6 +1,7 @@
 -- A room of the app. The URLs of its operations are read one by one afterwards: there may be many.
 -- args: room_id
 -- needs: access
+-- lists: operations
 
 local room, refused = own_room(args.room_id)
 if refused then return refused end
@@ -12,5 +13,5 @@ return cjson.encode({
   members = redis.call("ZCARD", keys.members(room.id)),
   playback_status = room.status,
   playback_volume = tonumber(room.volume),
-  operations = #operations > 0 and operations or nil,
+  operations = as_list(operations),
 })

@@ -3,6 +3,7 @@
 -- part of those to be sent again (redeliver_range.lua) is moved into the queues. `wait`: ms until the next is due.
 -- args: page total busy
 -- needs: dispatcher_fence deliveries
+-- lists: due
 
 local MAX_REDELIVERED = 50 -- failed webhooks of an app moved at a time
 local MAX_BYTES = 512 * 1024 -- loaded at a time, approximately
@@ -46,4 +47,4 @@ end
 local later = redis.call("ZRANGEBYSCORE", keys.asides(), "(" .. NOW, "+inf", "WITHSCORES", "LIMIT", 0, 1)
 local wait = later[2] and later[2] - NOW
 if redis.call("EXISTS", keys.redeliveries()) == 1 then wait = math.min(wait or REDELIVER_MS, REDELIVER_MS) end
-return cjson.encode({ due = #due > 0 and due or nil, wait = wait or nil })
+return cjson.encode({ due = as_list(due), wait = wait or nil })

@@ -4,6 +4,7 @@
 -- takes no partition that it does not hold. `leaving`: it counts as dead from now. Replies { token }, 0 when it does
 -- not hold the partition.
 -- args: owner token ttl number keep? release? leaving?
+-- lists: held
 
 local holder, held_token, held_until = unpack(redis.call("HMGET", keys.dispatcher(), "owner", "token", "until"))
 held_token, held_until = tonumber(held_token or 0), tonumber(held_until or 0)
@@ -48,4 +49,4 @@ for i = 1, #flat, 2 do
   local attempts, next_at = string.match(flat[i + 1], "(%d+) (%d+)")
   held[#held + 1] = { flat[i], tonumber(attempts), tonumber(next_at) - NOW }
 end
-return cjson.encode({ token = held_token + 1, held = #held > 0 and held or nil, endpoints = endpoints })
+return cjson.encode({ token = held_token + 1, held = as_list(held), endpoints = endpoints })

@@ -3,6 +3,7 @@
 -- is text: it has more digits than cjson gives.
 -- args: app_id after limit status? type? room? since? till?
 -- needs: describe_delivery
+-- lists: rows
 
 local MAX_SCANNED = 1000
 
@@ -42,4 +43,4 @@ for i = 1, math.min(#found, scan) do
   if i < #found then cursor = found[i].position else cursor = 0 end
   if #rows == args.limit then break end
 end
-return cjson.encode({ rows = #rows > 0 and rows or nil, cursor = string.format("%.0f", cursor) })
+return cjson.encode({ rows = as_list(rows), cursor = string.format("%.0f", cursor) })

@@ -1,0 +1,10 @@
+-- What keeps a command to a node back.
+-- args: node_up
+-- needs: access cooldowns
+
+-- Refuses while the command's group cools down for `id`, or the node is down.
+local function limited(id)
+  local refused = cooling_down(id)
+  if refused then return refused end
+  if not args.node_up then return refuse("node_down") end
+end
