@@ -9,7 +9,6 @@ from typing import Any, get_type_hints
 import pytest
 from luaparser import ast
 from luaparser import astnodes as lua
-from pydantic import BaseModel
 
 from controller import commands
 from controller.commands.base import Command
@@ -22,7 +21,7 @@ from controller.nodes.render import COMMANDS
 from controller.sessions.flags import CHANGES, FLAGS, Flag
 from controller.store.scripts import arguments, libraries, sources
 from controller.webhooks import types
-from controller.webhooks.types import DATA, TYPES, ConferenceCommandFailed, MemberData, PlayResult
+from controller.webhooks.types import TYPES, ConferenceCommandFailed, MemberData
 from esl.commands import MEMBER_VERBS
 from tests.lua_lint import texts
 from web import schemas
@@ -106,16 +105,6 @@ def test_every_reason_that_is_given_is_documented_and_every_one_documented_is_gi
     # Why a call was not taken stands in the event log only.
     of_scripts = reasons_of_scripts() - {"quota_exceeded"}
     assert of_results | of_scripts == set(types.REASONS)
-
-
-def test_some_webhook_gives_each_reason() -> None:
-    models: tuple[type[BaseModel], ...] = (*DATA.values(), PlayResult)
-    given = {
-        reason
-        for model in models
-        for reason in model.model_json_schema()["properties"].get("reason", {}).get("enum", ())
-    }
-    assert given == set(types.REASONS)
 
 
 def reasons_of_scripts() -> set[str]:
