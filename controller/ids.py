@@ -62,7 +62,7 @@ def webhook_id_of_test(tag: str, entry: str) -> str:
 
 
 def parse_webhook_id(identifier: str) -> tuple[str, str] | None:
-    """-> the partition's tag and the entry; None for a text that `webhook_id` cannot have made."""
+    """Returns the partition's tag and the entry; None for a text that `webhook_id` cannot have made."""
     if not WEBHOOK_ID.fullmatch(identifier):
         return None
     partition, _, entry = identifier.removeprefix("msg_").partition("-")

@@ -219,7 +219,7 @@ class Registry:
         put: Mapping[str, Mapping[str, App | Node]] | None = None,
         gone: Mapping[str, Sequence[str]] | None = None,
     ) -> int:
-        """Both by table, `apps` and `nodes`. -> how many entries were removed."""
+        """Both by table, `apps` and `nodes`. Returns how many entries were removed."""
         texts = {
             table: {name: orjson.dumps(asdict(entry)).decode() for name, entry in entries.items()}
             for table, entries in (put or {}).items()

@@ -66,7 +66,7 @@ class Failures:
         self._known: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def count(self, address: str) -> float:
-        """Counts a failure. -> 0, or the seconds that are left of a delay, during which failures do not count."""
+        """Counts a failure. Returns 0, or the seconds that are left of a delay, during which failures do not count."""
         now, client = self._clock(), block_of(address)
         failures, until = self._known.pop(client, (0, now))
         if now < until:

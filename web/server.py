@@ -143,7 +143,7 @@ class _Waiting:
                 del self._by_client[handler.client]
 
     def cut_off_longest(self, client: str | None = None) -> bool:
-        """Cut off the one that waits longest, of one client or of all. -> whether there was one."""
+        """Cut off the one that waits longest, of one client or of all. Returns whether there was one."""
         waiting = self._all if client is None else self._by_client.get(client)
         handler = next(iter(waiting or ()), None)
         if handler is None:

@@ -17,13 +17,11 @@ import structlog
 
 from controller.errors import Fenced, ScriptFailed
 from controller.store import keys
-from controller.store.lease import Lease
+from controller.store.lease import LEASE_SECONDS, Lease
 from controller.store.store import Step, Store, emit_endings
 
 log = structlog.get_logger(__name__)
 
-# A dead worker's nodes are taken over after this and at most two ticks. Meanwhile commands are accepted, and wait.
-LEASE_SECONDS = 3.0
 # For how long a node counts as reachable after its worker has said so.
 REACHABLE_SECONDS = 6.0
 

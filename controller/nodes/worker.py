@@ -24,10 +24,11 @@ from gevent.event import Event as Flag
 from controller.errors import Fenced, StoreUnavailable
 from controller.ids import SessionIds
 from controller.nodes.audit import Intervals
-from controller.nodes.lease import LEASE_SECONDS, NodeLease
+from controller.nodes.lease import NodeLease
 from controller.nodes.node_worker import MAX_TAKEN, NodeWorker
 from controller.registry import Node, Registry
 from controller.store import keys
+from controller.store.lease import LEASE_SECONDS
 from controller.store.store import BEGINNING, Store
 
 log = structlog.get_logger(__name__)

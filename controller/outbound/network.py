@@ -66,8 +66,8 @@ class Network:
         self._tls = tls
 
     def connect(self, app_id: str, target: Target) -> Any:
-        """-> a connected socket without a timeout, over TLS for https. The addresses are tried in turn. How long that
-        may take in all is up to the caller.
+        """Returns a connected socket without a timeout, over TLS for https. The addresses are tried in turn, and how
+        long that may take in all is up to the caller.
 
         Raises OSError, of the last address that was tried: gaierror when there is none, Blocked when it is not public.
         """

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+# A node or partition is taken over this long after its holder renewed its lease last, and a moment.
+LEASE_SECONDS = 3.0
+
 
 class Lease:
     """`token` goes with every write, so that the store can refuse a holder whose lease has lapsed. In the store it

@@ -138,7 +138,7 @@ def _read_head(sock: Any, request: bytes, parser: _Parser) -> None:
 
 
 def _read_body(sock: Any, parser: _Parser) -> bool:
-    """-> whether the connection can be used again. An error in the body has no other effect."""
+    """Returns whether the connection can be used again. An error in the body has no other effect."""
     try:
         with gevent.Timeout(BODY_SECONDS, TimeoutError()):
             while not parser.message_complete and parser.body_bytes <= MAX_BODY_BYTES:

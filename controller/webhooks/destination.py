@@ -70,7 +70,7 @@ class Destination(Limited):
         return self.queue.unread is not None and self.queue.size < self._window.bytes // 2
 
     def refill(self, webhooks: Iterable[Webhook], rest: str | None) -> bool:
-        """Queues what did not fit before: as `OrderingQueue.refill`. -> whether it all fits now."""
+        """Queues what did not fit before: as `OrderingQueue.refill`. Returns whether it all fits now."""
         for head in self.queue.refill(webhooks, rest, self._window.bytes):
             self._send_when_due(head)
         return self.queue.unread == rest

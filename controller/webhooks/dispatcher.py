@@ -30,7 +30,7 @@ from controller.errors import StoreUnavailable
 from controller.outbound.network import Network
 from controller.registry import Registry
 from controller.store import keys
-from controller.store.lease import Lease
+from controller.store.lease import LEASE_SECONDS, Lease
 from controller.store.store import Step, Store
 from controller.webhooks import metrics
 from controller.webhooks.limiter import Limiter
@@ -39,7 +39,6 @@ from controller.webhooks.partition import Partition, Shared
 from controller.webhooks.retry import Schedule
 from controller.webhooks.sender import ATTEMPT_SECONDS
 
-LEASE_SECONDS = 3.0  # a dead dispatcher's partitions are taken over after this and one renewal
 RENEW_SECONDS = 1.0
 HANDOVER_SECONDS = 5.0  # attempts in flight get to end before a partition is given to another dispatcher
 

@@ -55,7 +55,7 @@ class OrderingQueue:
         return not self._queues and self.unread is None
 
     def offer(self, webhook: Webhook, max_bytes: int) -> bool:
-        """Takes it, unless `max_bytes` are filled or earlier ones wait to be read. -> whether a new head
+        """Takes it, unless `max_bytes` are filled or earlier ones wait to be read. Returns whether a new head
         came: one that is ready, or that the caller passes to `retry` when its wait is over.
         """
         if not webhook.in_retry_queue and (
@@ -75,7 +75,7 @@ class OrderingQueue:
 
     def refill(self, webhooks: Iterable[Webhook], rest: str | None, max_bytes: int) -> list[Webhook]:
         """Takes what did not fit: `webhooks` are the app's from `unread` up to `rest`, which becomes `unread` when they
-        all fit; None when there are no more. -> the new heads, as of `offer`.
+        all fit; None when there are no more. Returns the new heads, as of `offer`.
         """
         self.unread = None
         heads = [webhook for webhook in webhooks if self.offer(webhook, max_bytes)]
@@ -94,7 +94,7 @@ class OrderingQueue:
         self._ready.append(webhook.waits_for)
 
     def remove(self, webhook: Webhook) -> Webhook | None:
-        """A head is done with, or goes to the retry queue. -> the new head, not ready when it has a wait."""
+        """A head is done with, or goes to the retry queue. Returns the new head, not ready when it has a wait."""
         queue = self._queues[webhook.waits_for]
         queue.popleft()
         self.size -= webhook.weight

@@ -92,7 +92,7 @@ class Partition:
         self._shared.limiter.schedule(*self.destinations.values())
 
     def tidy(self) -> int:
-        """Forgets what is not used. -> how many apps have webhooks here."""
+        """Forgets what is not used. Returns how many apps have webhooks here."""
         for app_id, destination in list(self.destinations.items()):
             destination.sweep()
             if destination.is_idle:

@@ -48,7 +48,7 @@ class Outbox:
                 yield entries
 
     def read(self, start: str) -> tuple[list[Entry], str | None]:
-        """Reads from `start` up to the cursor. -> a page, and the position where to go on, None when this was all."""
+        """Reads from `start` up to the cursor. Returns a page, and where to go on; None when this was all."""
         end = self.cursor
         page = self._ask(lambda: self._store.read(self._stream, start, end, count=PAGE))
         if len(page) == PAGE:

@@ -85,7 +85,7 @@ def _anchor_data_dir(values: dict[str, Any], path: Path | None) -> None:
 
 
 def _set_by_environment(values: dict[str, Any], environ: Mapping[str, str]) -> dict[Place, str]:
-    """Put the variables over the file's values. -> the variable that set each place.
+    """Put the variables over the file's values. Returns the variable that set each place.
 
     A name without `__` that is no section is not ours to judge: orchestrators set some that begin alike.
     """

@@ -39,7 +39,7 @@ EMULATED = (
 
 
 def run(once: bool, env_file: Path | None, stop: Flag) -> bool:
-    """Walk, and go on serving until `stop` unless `once`. -> whether all went as expected.
+    """Walk, and go on serving until `stop` unless `once`. Returns whether all went as expected.
 
     `env_file` holds meanwhile what a tour needs, as shell variables. Raises CannotStart if it cannot be written.
     """
@@ -86,7 +86,7 @@ def run(once: bool, env_file: Path | None, stop: Flag) -> bool:
 
 
 def _walk(walk: Walk, node: Emulator) -> str:
-    """-> what differed, or nothing."""
+    """Returns what differed, or nothing."""
     try:
         walk.run(node)
     except Differed as difference:

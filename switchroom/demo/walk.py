@@ -109,7 +109,7 @@ class Walk:
             return self._ask("POST", f"/conferences/{room}/{verb}", body, 202, then)
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None, status: int, *then: Expected) -> Any:
-        """One request, shown with its response and the webhooks that must follow. -> the response's body."""
+        """One request, shown with its response and the webhooks that must follow. Returns the response's body."""
         self._story.line("request", "cyan", f"{method} {API}{path} {json.dumps(body) if body else ''}")
         found, response = self._request(method, API + path, body)
         self._story.line("response", "green" if found == status else "red", f"{found} {json.dumps(response)}")
