@@ -176,7 +176,7 @@ class Redeliver(Command[Redelivery]):
 
     def prepare(self, parts: Parts) -> Args:
         entry = parts.webhooks.entry_of(self.app_id, self.webhook_id)
-        return {"entry": entry, **parts.webhooks.destination(self.app_id)}
+        return {"entry": entry, **parts.webhooks.redelivery_args(self.app_id)}
 
 
 class RangeRedelivery(TypedDict):
@@ -198,7 +198,7 @@ class RedeliverRange(Command[RangeRedelivery]):
     logged_as: ClassVar[str] = "webhook.redeliver"
 
     def prepare(self, parts: Parts) -> Args:
-        return parts.webhooks.destination(self.app_id)
+        return parts.webhooks.redelivery_args(self.app_id)
 
 
 def _delivery(app_id: str, row: Args) -> Delivery:

@@ -72,7 +72,7 @@ class WebhookApi:
     def settings(self, app_id: str, record: Mapping[str, str]) -> Settings:
         return self.endpoint(app_id, record).describe(self._clock())
 
-    def destination(self, app_id: str) -> dict[str, Any]:
+    def redelivery_args(self, app_id: str) -> dict[str, Any]:
         """What scripts that send webhooks again need: whether the app has an endpoint, and its mark."""
         endpoint = self.endpoint(app_id, self._store.endpoint_of(app_id))
         return {"has_url": bool(endpoint.url), "mark": endpoint.mark}
