@@ -92,7 +92,7 @@ BREAKS: dict[str, Break] = {
     "outbox out of step": Break(
         "a webhook that is counted and not kept",
         LINKS,
-        lua={'  local id = redis.call("XADD", keys.outbox()': '  if NOW % 20 == 0 then return end\n  local id = redis.call("XADD", keys.outbox()'},
+        lua={'  local entry = redis.call("XADD", keys.outbox()': '  if NOW % 20 == 0 then return end\n  local entry = redis.call("XADD", keys.outbox()'},
     ),
     "events twice": Break(
         "an event that comes twice is told twice",
