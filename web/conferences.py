@@ -15,6 +15,7 @@ from controller.commands import (
     TogglePause,
 )
 from controller.errors import Refused
+from controller.times import iso
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
 from web.resource import Resource, Returned
@@ -39,7 +40,6 @@ from web.schemas import (
     VolumeSet,
     flags_of,
 )
-from web.times import iso
 
 _ROOM = ("room_not_found", "room_forbidden")
 

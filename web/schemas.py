@@ -25,10 +25,10 @@ from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.outbound.target import parse_url
 from controller.sessions.flags import FLAGS, Change
 from controller.store.states import DELIVERY_STATUSES, LISTED_STATUSES, PLAYBACK_STATUSES, SESSION_STATES
+from controller.times import parse_ms
 from controller.webhooks.endpoint import EndpointStatus, matches
 from controller.webhooks.types import AUDIO, OPERATION, ROOM, SESSION, TYPES, OneOf
 from esl.commands import MAX_URL_LENGTH, clean_url
-from web.times import parse_ms
 
 _MOMENT = "2026-05-06T12:34:56.789Z"
 _WEBHOOK = "msg_p07-1795374235886-0"

@@ -8,6 +8,7 @@ from controller.commands import GetSession, Join, Leave, ListSessions, Membershi
 from controller.errors import Refused
 from controller.ids import SESSION_ID
 from controller.sessions.flags import CHANGES, Flag
+from controller.times import iso
 from web import schemas
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
@@ -25,7 +26,6 @@ from web.schemas import (
     flag_changing,
     flags_of,
 )
-from web.times import iso
 
 _SESSION = ("session_not_found", "session_forbidden")
 _COMMAND = (*_SESSION, "command_uid_taken", "leaving", "node_down")

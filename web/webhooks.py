@@ -16,6 +16,7 @@ from controller.commands import (
     SetEndpoint,
 )
 from controller.ids import is_room_id
+from controller.times import iso_ms, parse_ms
 from controller.webhooks.endpoint import Settings
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
@@ -35,7 +36,6 @@ from web.schemas import (
     SentTest,
     WebhookPath,
 )
-from web.times import iso_ms, parse_ms
 
 _SENDING = ("no_endpoint", "endpoint_disabled", "store_full")
 

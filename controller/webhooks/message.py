@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import orjson
+
+from controller.times import iso_ms
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +50,4 @@ class Webhook:
     @property
     def body(self) -> bytes:
         """The same bytes at every attempt."""
-        at = datetime.fromtimestamp(self.at // 1000, UTC)
-        stamp = f"{at:%Y-%m-%dT%H:%M:%S}.{self.at % 1000:03d}Z"
-        return orjson.dumps({"type": self.type, "timestamp": stamp, "data": orjson.Fragment(self.data)})
+        return orjson.dumps({"type": self.type, "timestamp": iso_ms(self.at), "data": orjson.Fragment(self.data)})

@@ -1,10 +1,10 @@
-"""Times on the command line: as they are given, and as they are shown."""
+"""Times as they are given on the command line."""
 
 from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
@@ -27,10 +27,3 @@ def time_option(_context: click.Context, option: click.Parameter, text: str | No
         return None if text is None else parse_time(text, time.time())
     except ValueError as error:
         raise click.BadParameter(str(error), param=option) from error
-
-
-def in_utc(milliseconds: int | None) -> str | None:
-    """`2026-05-06T12:34:56.789Z`, as the API has it; None of None."""
-    if milliseconds is None:
-        return None
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

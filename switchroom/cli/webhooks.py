@@ -18,9 +18,10 @@ from controller.commands.webhooks import (
 )
 from controller.ids import is_room_id
 from controller.store.states import LISTED_STATUSES
+from controller.times import iso_ms
 from controller.webhooks.types import TYPES
 from switchroom.cli.base import Context, Group, as_json_option, print_fields, print_table
-from switchroom.cli.times import in_utc, time_option
+from switchroom.cli.times import time_option
 
 PAGE_SIZE = 200
 DELIVERY_COLUMNS = ("webhook_id", "type", "room_id", "uuid", "created_at", "status", "attempts", "next_attempt_at")
@@ -111,15 +112,15 @@ def _delivery(found: Delivery) -> dict[str, Any]:
         "type": found["type"],
         "room_id": key if about_room else "",
         "uuid": "" if about_room else key,
-        "created_at": in_utc(found["at"]),
+        "created_at": iso_ms(found["at"]),
         "status": found["status"],
         "attempts": found["attempts"],
-        "next_attempt_at": in_utc(found["next"]),
+        "next_attempt_at": iso_ms(found["next"]),
     }
 
 
 def _attempt(found: Attempt) -> dict[str, Any]:
-    return {**found, "at": in_utc(found["at"])}
+    return {**found, "at": iso_ms(found["at"])}
 
 
 def _quoted(text: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Points in time as clients see them."""
+"""Points in time as text: ISO 8601, in UTC."""
 
 from __future__ import annotations
 
