@@ -15,7 +15,6 @@ from controller.commands import (
     SendTest,
     SetEndpoint,
 )
-from controller.ids import is_room_id
 from controller.times import iso_ms, parse_ms
 from controller.webhooks.endpoint import Settings
 from web.auth import API_PREFIX
@@ -146,13 +145,11 @@ def _endpoint(found: Settings) -> dict[str, Any]:
 
 
 def _delivery(row: Delivery) -> dict[str, Any]:
-    about = row["ordering_key"]
-    in_room = is_room_id(about)
     return {
         "webhook_id": row["webhook_id"],
         "type": row["type"],
-        "room_id": about if in_room else "",
-        "uuid": "" if in_room else about,
+        "room_id": row["room_id"],
+        "uuid": row["session_id"],
         "created_at": iso_ms(row["at"]),
         "status": row["status"],
         "attempts": row["attempts"],

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypedDict
 import orjson
 
 from controller.commands.base import Args, Command, Page, Parts
-from controller.ids import webhook_id
+from controller.ids import is_room_id, webhook_id
 from controller.store import keys
 from controller.webhooks.api import TestOutcome
 from controller.webhooks.endpoint import Settings
@@ -75,14 +75,16 @@ class SendTest(Command[TestOutcome]):
 
 
 class Delivery(TypedDict):
-    """A webhook. `ordering_key`: a room's or session's id. `at`, `next`: epoch ms, `next` None unless it is retried.
+    """A webhook. It is about a room, or about a session outside rooms; the other id is empty.
 
-    `status`: one of `states.DELIVERY_STATUSES`, `pending` before the first attempt.
+    `at`, `next`: epoch ms, `next` None unless it is retried. `status`: one of `states.DELIVERY_STATUSES`, `pending`
+    before the first attempt.
     """
 
     webhook_id: str
     type: str
-    ordering_key: str
+    room_id: str
+    session_id: str
     at: int
     status: str
     attempts: int
@@ -202,10 +204,13 @@ class RedeliverRange(Command[RangeRedelivery]):
 
 
 def _delivery(app_id: str, row: Args) -> Delivery:
+    ordering_key = row["lane"]
+    about_room = is_room_id(ordering_key)
     return {
         "webhook_id": webhook_id(keys.partition_of(app_id), row["id"]),
         "type": row["type"],
-        "ordering_key": row["lane"],
+        "room_id": ordering_key if about_room else "",
+        "session_id": "" if about_room else ordering_key,
         "at": row["at"],
         "status": row["status"],
         "attempts": row["attempts"],

@@ -16,7 +16,6 @@ from controller.commands.webhooks import (
     Redeliver,
     RedeliverRange,
 )
-from controller.ids import is_room_id
 from controller.store.states import LISTED_STATUSES
 from controller.times import iso_ms
 from controller.webhooks.types import TYPES
@@ -104,14 +103,12 @@ def redeliver(context: Context, *, app_id: str, webhook_id: str | None, since: i
 
 
 def _delivery(found: Delivery) -> dict[str, Any]:
-    """As the API has it: a webhook is about a room or about a session, and has its id as ordering key."""
-    key = found["ordering_key"]
-    about_room = is_room_id(key)
+    """With the API's names and times."""
     return {
         "webhook_id": found["webhook_id"],
         "type": found["type"],
-        "room_id": key if about_room else "",
-        "uuid": "" if about_room else key,
+        "room_id": found["room_id"],
+        "uuid": found["session_id"],
         "created_at": iso_ms(found["at"]),
         "status": found["status"],
         "attempts": found["attempts"],

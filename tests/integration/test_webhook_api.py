@@ -392,7 +392,7 @@ def test_deliveries_are_listed_narrowed_and_shown(
     row = api.deliveries(status="failed")[0]
     found = api.delivery(poisoned[1])
     assert row.items() <= found.items()
-    assert (row["type"], row["ordering_key"], row["status"], row["attempts"], row["next"]) == (
+    assert (row["type"], row["room_id"], row["status"], row["attempts"], row["next"]) == (
         "conference.member.joined",
         ROOM % 2,
         "failed",
@@ -417,7 +417,7 @@ def test_what_waits_is_shown_as_pending_or_retrying(
     start(schedule=LATER)
     outbox.wait_until(lambda: outbox.log(APP))
     (row,) = api.deliveries(room=ROOM % 1)
-    assert (row["webhook_id"], row["status"], row["ordering_key"]) == (held, "retrying", ROOM % 1)
+    assert (row["webhook_id"], row["status"], row["room_id"]) == (held, "retrying", ROOM % 1)
     assert row["next"] > time.time() * 1000 + 500_000
     assert api.delivery(behind)["status"] == "pending"
     for webhook in (held, behind):

@@ -1232,7 +1232,8 @@ def test_a_delivery_of_a_session_outside_rooms(client: FlaskClient, controller: 
     row = {
         "webhook_id": WEBHOOK,
         "type": "session.ended",
-        "ordering_key": SESSION,
+        "room_id": "",
+        "session_id": SESSION,
         "at": CREATED_MS,
         "status": "delivered",
     }

@@ -123,7 +123,8 @@ def usual_answer(command: Command) -> dict[str, Any]:
     delivery = {
         "webhook_id": getattr(command, "webhook_id", WEBHOOK),
         "type": "conference.created",
-        "ordering_key": ROOM,
+        "room_id": ROOM,
+        "session_id": "",
         "at": CREATED_MS,
         "status": "retrying",
         "attempts": 1,
