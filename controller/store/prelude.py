@@ -21,7 +21,8 @@ def prelude(code: str) -> str:
         name: table for name, table in states.TABLES.items() if f'step("{name}"' in code or f"STEPS.{name}" in code
     }
     lines.append(f"local STEPS = {_lua(steps)}")
-    lines += [f"local {name} = {text}" for name, text in CONSTANTS.items() if re.search(rf"(?<!\.)\b{name}\b", code)]
+    names = set(re.findall(r"(?<![.\w])[A-Z_]+\b", code))
+    lines += [f"local {name} = {text}" for name, text in CONSTANTS.items() if name in names]
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,7 @@ the file. So a script takes the arguments of its libraries, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
@@ -112,13 +112,13 @@ class Script:
 @cache
 def sources() -> dict[str, Source]:
     """The scripts' files by name."""
-    return {source.name: source for source in _read() if not source.is_library}
+    return {source.name: source for source in _files() if not source.is_library}
 
 
 @cache
 def libraries() -> dict[str, Source]:
     """The libraries' files by name."""
-    return {source.name: source for source in _read() if source.is_library}
+    return {source.name: source for source in _files() if source.is_library}
 
 
 def libraries_of(source: Source, known: Mapping[str, Source] | None = None) -> list[Source]:
@@ -144,10 +144,9 @@ def load() -> dict[str, Script]:
     return {name: _script(source) for name, source in sources().items()}
 
 
-@cache
 def arguments(name: str) -> frozenset[str]:
     """Every argument that a script takes."""
-    return _script(sources()[name]).arguments
+    return load()[name].arguments
 
 
 def _script(source: Source) -> Script:
@@ -177,5 +176,6 @@ def parse(path: Path, text: str) -> Source:
     return Source(path, text, read, tuple(heads["needs"]), tuple(heads["lists"]))
 
 
-def _read() -> Iterator[Source]:
-    return (parse(path, path.read_text()) for path in sorted(LUA.rglob("*.lua")))
+@cache
+def _files() -> list[Source]:
+    return [parse(path, path.read_text()) for path in sorted(LUA.rglob("*.lua"))]
