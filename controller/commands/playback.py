@@ -7,7 +7,7 @@ from typing import ClassVar, TypedDict
 
 import orjson
 
-from controller.commands.base import Args, Parts, RoomCommand
+from controller.commands.base import Answer, Args, Parts, RoomCommand
 from controller.ids import new_operation_id
 
 
@@ -55,29 +55,33 @@ class MayPlay(RoomCommand[Nothing]):
     url_bytes: int
 
     script: ClassVar[str] = "may_play"
-    logged_as: ClassVar[str] = "play"
-    cooldown: ClassVar[str] = "conf_play"
+    logged_as: ClassVar[str] = Play.logged_as
+    cooldown: ClassVar[str] = Play.cooldown
+    needs_node: ClassVar[bool] = Play.needs_node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybackControl(RoomCommand[Answer]):
+    """A command to what plays already."""
+
+    cooldown: ClassVar[str] = "conference_control"
     needs_node: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TogglePause(RoomCommand[Playback]):
+class TogglePause(PlaybackControl[Playback]):
     """Answers `paused` or `resumed`. Refused: `nothing_playing`."""
 
     script: ClassVar[str] = "pause"
     logged_as: ClassVar[str] = "pause"
-    cooldown: ClassVar[str] = "conference_control"
-    needs_node: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StopPlayback(RoomCommand[Playback]):
+class StopPlayback(PlaybackControl[Playback]):
     """Answers `stopped`. Ends what plays and what waits."""
 
     script: ClassVar[str] = "stop"
     logged_as: ClassVar[str] = "stop"
-    cooldown: ClassVar[str] = "conference_control"
-    needs_node: ClassVar[bool] = True
 
 
 class Volume(Playback):
@@ -85,12 +89,10 @@ class Volume(Playback):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetVolume(RoomCommand[Volume]):
+class SetVolume(PlaybackControl[Volume]):
     """Answers `volume_changed`. `volume`: `limits.MIN_VOLUME` to `limits.MAX_VOLUME`."""
 
     volume: int
 
     script: ClassVar[str] = "volume"
     logged_as: ClassVar[str] = "volume"
-    cooldown: ClassVar[str] = "conference_control"
-    needs_node: ClassVar[bool] = True

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypedDict, cast
 
 from controller.commands.base import Args, Command, Listing, Parts, RoomCommand
+from controller.commands.sessions import Member
 from controller.ids import new_room_id
 from controller.store.store import Store
 
@@ -96,16 +97,6 @@ class ListRooms(Listing[RoomEntry]):
     name: str | None = None
 
     script: ClassVar[str] = "list_rooms"
-
-
-class Member(TypedDict):
-    """A member of a room, with its flags (`controller.sessions.flags`) by their names."""
-
-    session_id: str
-    did: str
-    caller_id: str
-    muted: bool
-    deaf: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

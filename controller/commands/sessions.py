@@ -63,20 +63,26 @@ class SetFlag(SessionCommand[Membership]):
         }
 
 
-class Session(TypedDict):
-    """A call leg, with its flags (`controller.sessions.flags`) by their names.
-
-    `state`: one of `states.SESSION`. `room_id`: empty outside rooms, and `member_id` None. `started_at`: epoch seconds.
-    """
+class Member(TypedDict):
+    """A member of a room, with its flags (`controller.sessions.flags`) by their names."""
 
     session_id: str
     did: str
     caller_id: str
+    muted: bool
+    deaf: bool
+
+
+class Session(Member):
+    """A call leg, and what it is as a member.
+
+    `state`: one of `states.SESSION_STATES`. `room_id`: empty outside rooms, and `member_id` None. `started_at`: epoch
+    seconds.
+    """
+
     state: str
     room_id: str
     member_id: int | None
-    muted: bool
-    deaf: bool
     started_at: int
 
 

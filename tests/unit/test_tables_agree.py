@@ -13,8 +13,7 @@ from luaparser import astnodes as lua
 from controller import commands
 from controller.commands.base import Command
 from controller.commands.playback import MayPlay
-from controller.commands.rooms import Member
-from controller.commands.sessions import Session, SetFlag
+from controller.commands.sessions import Member, Session, SetFlag
 from controller.errors import REASONS
 from controller.nodes import translate
 from controller.nodes.render import COMMANDS
