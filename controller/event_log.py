@@ -47,8 +47,7 @@ class Log:
 
     def follow(self) -> Iterator[Entry]:
         """What is logged from here on, without end."""
-        # One server answers for all partitions in one read; on a cluster each is on a server of its own.
-        groups = [[tag] for tag in keys.TAGS] if self._store.clustered else [list(keys.TAGS)]
+        groups = self._store.followed_together
         arrived: Queue[list[Entry]] = Queue(maxsize=16)
         readers = [gevent.spawn(self._read, group, arrived) for group in groups]
         try:

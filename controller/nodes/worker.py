@@ -70,8 +70,8 @@ class Worker:
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
     def start(self) -> None:
-        groups = [[tag] for tag in keys.TAGS] if self._store.clustered else [list(keys.TAGS)]
-        self._greenlets = [gevent.spawn(self._hold), *(gevent.spawn(self._read, tags) for tags in groups)]
+        readers = (gevent.spawn(self._read, tags) for tags in self._store.followed_together)
+        self._greenlets = [gevent.spawn(self._hold), *readers]
 
     def stop(self, timeout: float = 10.0) -> None:
         """Take no more, finish what was taken, cut the links, hand the leases over."""

@@ -160,9 +160,14 @@ class Store:
             found = self._client.xrevrange(stream, count=1)
         return found[0][0].decode() if found else BEGINNING
 
+    @property
+    def followed_together(self) -> list[list[str]]:
+        """The partitions in groups, of which one `follow` can have streams. On a cluster each is a group of its own."""
+        return [[tag] for tag in keys.TAGS] if self.clustered else [list(keys.TAGS)]
+
     def follow(self, positions: Mapping[str, str], *, count: int, wait: float) -> dict[str, list[Entry]]:
         """Entries behind each stream's position. Waits for the first for `wait` seconds, which must be less than the
-        timeout. On a cluster all streams must be of one partition.
+        timeout. All streams must be of one group of `followed_together`.
         """
         with self._guard():
             found = self._client.xread(dict(positions), count=count, block=max(1, int(wait * 1000)))
