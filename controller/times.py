@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 def iso(seconds: int) -> str:
     """Epoch seconds as `2026-05-06T12:34:56Z`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()}Z"
 
 
 def iso_ms(milliseconds: int | None) -> str | None:
