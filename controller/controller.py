@@ -25,7 +25,7 @@ from controller.webhooks.api import WebhookApi
 
 Answer = TypeVar("Answer")
 
-# For each so many bytes of its body, a request counts as one more.
+# So many bytes of its body make a request count as one more.
 COUNTED_BYTES = 16 * 1024
 # Rows of a listing that are read in one step, and the steps for a page: a narrowed one may end short.
 STEP_ROWS = 100
@@ -65,7 +65,6 @@ class Controller:
         self._limits = limits or Limits()
         self._parts = Parts(
             store=store,
-            registry=registry,
             placement=placement,
             playback=PlaybackGuard(Network(resolve=resolve), allow_private=allow_private_playback),
             webhooks=WebhookApi(store, registry, Network(allow_private=allow_private_webhooks, resolve=resolve)),
@@ -102,17 +101,18 @@ class Controller:
             return {"store": False, "nodes": {}}
 
     def _common(self, command: Command[Any]) -> Args:
-        """The arguments that commands have in common, of those that the script takes; queries have none."""
+        """What commands share, but queries do not need, as far as the script takes it."""
         if not command.verb:
             return {}
-        common = {
-            "command": command.verb,
-            "group": command.group or None,
-            "cooldown_ms": self._limits.cooldowns.get(command.group),
-            "quotas": self._registry.quotas_of(command.app_id),
-            "node_up": self._placement.is_up(node_of(command.target)) if command.needs_node else None,
-        }
-        return {name: value for name, value in common.items() if name in arguments(command.script)}
+        taken = arguments(command.script)
+        common: Args = {"command": command.verb}
+        if "group" in taken:
+            common |= {"group": command.group, "cooldown_ms": self._limits.cooldowns[command.group]}
+        if "quotas" in taken:
+            common["quotas"] = self._registry.quotas_of(command.app_id)
+        if command.needs_node:
+            common["node_up"] = self._placement.is_up(node_of(command.target))
+        return common
 
     def _page(self, listing: Listing[Any], args: Args) -> Any:
         rows: list[Any] = []

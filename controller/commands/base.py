@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, cast
 
-from controller.registry import Registry
 from controller.rooms.placement import Placement
 from controller.rooms.playback_guard import PlaybackGuard
 from controller.store.store import Store
@@ -31,7 +30,8 @@ class Command(Generic[Answer]):
     script: ClassVar[str]
     # What the event log calls it; empty for what is not logged: queries.
     logged_as: ClassVar[str] = ""
-    # The group of its rate limit (`controller.limits.COOLDOWNS`); the script says whose: a room's, or a session's.
+    # The group of its rate limit (`controller.limits.COOLDOWNS`). The script says whose: a room's, a session's or the
+    # app's.
     cooldown: ClassVar[str] = ""
     # Whether it is refused while the media node of its room or session is down.
     needs_node: ClassVar[bool] = False
@@ -121,7 +121,6 @@ class Parts:
     """What commands use besides their own script. `execute` carries out another command."""
 
     store: Store
-    registry: Registry
     placement: Placement
     playback: PlaybackGuard
     webhooks: WebhookApi

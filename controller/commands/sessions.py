@@ -54,13 +54,8 @@ class SetFlag(SessionCommand[Membership]):
         return self.flag.cooldown
 
     def arguments(self) -> Args:
-        return {
-            "app_id": self.app_id,
-            "session_id": self.session_id,
-            "command_uid": self.command_uid,
-            "flag": self.flag.name,
-            "on": self.on,
-        }
+        # Not super(): the class is made anew for its slots.
+        return {**Command.arguments(self), "flag": self.flag.name}
 
 
 class Member(TypedDict):

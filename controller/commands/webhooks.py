@@ -36,7 +36,7 @@ class SetEndpoint(Command[Settings]):
         parts.webhooks.check_url(self.url)
         return {
             "types": orjson.dumps(self.types).decode(),
-            "url_base": parts.webhooks.configured_url(self.app_id),
+            "url_base": parts.webhooks.url_base(self.app_id),
         }
 
     def answer(self, parts: Parts, args: Args, reply: Args) -> Settings:
@@ -56,7 +56,7 @@ class RotateSecret(Command[NewSecret]):
     logged_as: ClassVar[str] = "webhook.secret.rotated"
 
     def prepare(self, parts: Parts) -> Args:
-        return {**parts.webhooks.rotation(self.app_id)}
+        return parts.webhooks.rotation(self.app_id)
 
     def answer(self, parts: Parts, args: Args, reply: Args) -> NewSecret:
         return NewSecret(secret=args["secret"], old_secret_until=reply["old_until"])

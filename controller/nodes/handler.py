@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 import structlog
@@ -51,7 +51,8 @@ class EventHandler:
         self._intruders: set[str] = set()
 
     def apply(self, events: Iterable[StateEvent], *, resynced: bool = False) -> None:
-        """Change the store's state, in the order of the events and in one round trip. A repeat changes nothing more.
+        """Change the store's state in the order of the events, in one round trip once their apps are known. A repeat
+        changes nothing more.
 
         `resynced` marks webhooks about what a comparison found. Raises Fenced, StoreUnavailable.
         """
@@ -92,7 +93,7 @@ class EventHandler:
             del self._apps[next(iter(self._apps))]
 
     def _step(self, event: StateEvent, extra: dict[str, Any]) -> Step | None:
-        args = {**asdict(event), **extra}
+        args = {**{item.name: getattr(event, item.name) for item in fields(event)}, **extra}
         if isinstance(event, JobDone):
             return event.script, tag_of_job(event.job), args
         app = self._app_of(event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from controller.sessions.flags import FLAGS
+from controller.sessions.flags import CHANGES
 from esl import commands as esl
 
 # By the command's `op`, from the command and the conference profile. Fields: see the `send` calls in the Lua files;
@@ -27,8 +27,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
         flag.change(on).command: lambda command, _: esl.MemberCommand(
             command["room"], command["member_id"], command["op"]
         )
-        for flag in FLAGS
-        for on in (True, False)
+        for flag, on in CHANGES
     },
 }
 

@@ -25,7 +25,7 @@ from controller.nodes.events import (
     SessionEnded,
     SessionParked,
 )
-from controller.sessions.flags import FLAGS
+from controller.sessions.flags import CHANGES, FLAGS
 from esl.commands import parse_file
 from esl.event import Event
 from esl.link import Subscription
@@ -163,7 +163,7 @@ _BY_ACTION: dict[str, _Reader] = {
     "add-member": _joined,
     "del-member": _left,
     "play-file-done": _file_done,
-    **{flag.change(on).action: partial(_flag_changed, flag.name, on) for flag in FLAGS for on in (True, False)},
+    **{flag.change(on).action: partial(_flag_changed, flag.name, on) for flag, on in CHANGES},
 }
 
 SUBSCRIPTION = Subscription(

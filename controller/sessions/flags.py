@@ -43,8 +43,8 @@ class Change:
 class Flag:
     """`name`: the field in lists, webhooks and the store. `cooldown`: the group that both changes share.
 
-    `header`, `ability`: what the node says of a member that has the flag: `false` in this header of `add-member` (trace
-    03), and under this name in `json_list` (trace 09). `joins`: whether a session has the flag when it joins.
+    `header`, `ability`: a member has the flag when the node says `false` in this header of `add-member` (trace 03), or
+    for this ability in `json_list` (trace 09). `joins`: whether a session has the flag when it joins.
     """
 
     name: str

@@ -1,4 +1,5 @@
-"""Every key of the store: its name, type, lifetime and owner. Nothing else in the code spells a key.
+"""Every key of the store: its name, type and lifetime, and its owner where that is one process. Nothing else in the
+code spells a key.
 
 An app's keys carry the hash tag of its partition (`{p07}`), so that one script reaches all of them, on one server and
 on Redis Cluster alike. A node's own keys carry the node's tag, those of no app or node `{registry}`.
@@ -53,9 +54,9 @@ PARTITION: dict[str, str] = {
     "node_sessions": "node-sessions:%s",
     # counter: gives rooms and sessions their place in lists; for good
     "order": "order",
-    # string with expiry (ms): a cooldown group of a room or session
+    # string with expiry (ms): a cooldown group of a room, session or app
     "cooldown": "cooldown:%s:%s",
-    # string with expiry: theoretical arrival time (us) of an app's next request (GCRA); a second
+    # string with expiry: theoretical arrival time (us) of an app's next request (GCRA); 2 s
     "rate": "rate:%s",
     # hash: operations, url_bytes, webhook_bytes (undelivered), delivered_bytes, failed_bytes: how much an app
     # uses of each quota, and of what is kept; for good
@@ -66,7 +67,7 @@ PARTITION: dict[str, str] = {
     "commands": "commands:%s",
     # hash: job id -> JSON of a command sent to the node; until its result or deadline
     "sent": "sent:%s",
-    # sorted set: `kind:id` by deadline (ms) of what the node must confirm; owner: the node's worker
+    # sorted set: `kind:id` by deadline (ms) of what the node must confirm
     "due": "due:%s",
     # string: highest fencing token seen from a worker of a node; for good
     "fence": "fence:%s",

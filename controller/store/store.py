@@ -203,10 +203,10 @@ class Store:
             found = self._client.get(keys.key(keys.node_tag(prefix), "core"))
         return found.decode() if found else None
 
-    def is_held(self, prefix: str) -> bool:
-        """Whether a worker has the lease on a node."""
-        with self._guard():
-            return bool(self._client.exists(keys.key(keys.node_tag(prefix), "lease")))
+    def held(self, prefixes: Sequence[str]) -> set[str]:
+        """Those of the nodes on which a worker has the lease."""
+        found = self._pipe(lambda pipe: [pipe.exists(keys.key(keys.node_tag(each), "lease")) for each in prefixes])
+        return {prefix for prefix, is_held in zip(prefixes, found, strict=True) if is_held}
 
     def is_reachable(self, prefix: str) -> bool:
         """Whether the node's worker has published so within the last seconds."""

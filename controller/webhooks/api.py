@@ -53,11 +53,11 @@ class WebhookApi:
         if problem:
             raise Refused("url_refused", {"fields": [{"field": "url", "problem": problem}]})
 
-    def configured_url(self, app_id: str) -> str:
+    def url_base(self, app_id: str) -> str:
         """The fingerprint of the configured URL: what the API sets holds until that changes."""
         return fingerprint(self.endpoint(app_id).app.webhook_url)
 
-    def rotation(self, app_id: str) -> dict[str, str]:
+    def rotation(self, app_id: str) -> dict[str, Any]:
         """What rotate_secret.lua needs: a new secret, the configured one, and its fingerprint."""
         configured = self.endpoint(app_id).app.webhook_secret
         return {"secret": new_secret(), "configured": configured, "secret_base": fingerprint(configured)}

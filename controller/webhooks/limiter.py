@@ -1,4 +1,4 @@
-"""Which endpoint may have an attempt next: endpoints take turns, within limits in all and for each. Pure."""
+"""Which endpoint may have an attempt next: endpoints take turns, within limits in all and for each."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Limiter:
             endpoint.limit = 1
 
     def pause(self, endpoint: Limited, seconds: float) -> None:
-        """Starts no attempt there for so many seconds. The caller must `schedule` the endpoint then."""
+        """Starts no attempt there for so many seconds. The caller must `schedule` it once that is over."""
         endpoint.paused_until = max(endpoint.paused_until, self._clock() + seconds)
 
     def _queue(self, endpoint: Limited) -> None:

@@ -139,7 +139,7 @@ class Partition:
         fits = True
         while fits and destination.queue.unread is not None:
             entries, rest = self._outbox.read(destination.queue.unread)
-            # From here to the end of the loop's body nothing else runs.
+            # No other greenlet runs from here to the end of the loop's body, so none offers a webhook in between.
             found = (self._webhook(*entry) for entry in entries)
             webhooks = [webhook for webhook in found if webhook and webhook.app_id == destination.app_id]
             fits = destination.refill(webhooks, rest)

@@ -113,7 +113,7 @@ def _set_by_environment(values: dict[str, Any], environ: Mapping[str, str]) -> d
 
 
 def _scalar(name: str, value: str, field: FieldInfo | None) -> Any:
-    """A variable is text; a key that wants a number or a truth value gets it read as one."""
+    """A variable is text; a key that wants a whole number or a truth value gets it read as one."""
     if field is None or field.annotation not in (int, bool):
         return value
     try:

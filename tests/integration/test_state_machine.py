@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controller.sessions import flags as rows
 from controller.sessions.flags import FLAGS, Flag
 from controller.store import keys
 from tests.integration.webhook_fixtures import WEBHOOK_BYTES
@@ -23,7 +24,7 @@ URLS = [f"http://media.example/{name}.wav" for name in "abc"]
 # How an operation may end, once.
 ENDS = ("conference.play.finished", "conference.play.stopped")
 # By the node's command, and the webhooks.
-CHANGES = {flag.change(on).command: (flag, on) for flag in FLAGS for on in (True, False)}
+CHANGES = {flag.change(on).command: (flag, on) for flag, on in rows.CHANGES}
 CHANGED = tuple(flag.change(on).webhook for flag, on in CHANGES.values())
 
 

@@ -14,8 +14,8 @@ end
 
 -- The reason why a member is out. `cause`: the hangup cause if the call has ended.
 local function why_left(session, cause)
-  local room = get_room(session.room)
   if cause and cause ~= "" then return "hangup" end
+  local room = get_room(session.room)
   if room and room.closing then return "room_destroyed" end
   return session.state == SESSION.leaving and "left" or "kicked"
 end
@@ -53,10 +53,7 @@ local function depart(room, session, state, type, data)
   redis.call("SREM", keys.present(room.id), session.id)
   confirmed(session.node, "join", session.id)
   confirmed(session.node, "leave", session.id)
-  for _, flag in pairs(FLAGS) do
-    forget_pending(session, flag)
-    clear(keys.session(session.id), session, flag.name)
-  end
+  for _, flag in pairs(FLAGS) do clear(keys.session(session.id), session, flag.name) end
   clear(keys.session(session.id), session, "room", "member_id", "uid", "job")
   set_state(session, state)
   emit_room(room, type, data)

@@ -6,9 +6,7 @@ local MAX_OPERATIONS = 100
 
 -- The room, if the app may play URLs of so many `bytes` in it now; else nil and the refusal.
 local function playable_room(bytes)
-  local room, refused = own_room(args.room_id)
-  if refused then return nil, refused end
-  refused = limited(room.id)
+  local room, refused = own_room_now(args.room_id)
   if refused then return nil, refused end
   if redis.call("LLEN", keys.operations(room.id)) >= MAX_OPERATIONS then return nil, refuse("too_many_operations") end
   refused = exceeded("operations", 1) or exceeded("url_bytes", bytes) or exceeded("webhook_bytes", bytes)

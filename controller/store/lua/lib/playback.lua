@@ -176,11 +176,11 @@ end
 local function advance(room)
   if room.flight or room.stopping or room.closing then return end
   for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
-    local following, total = unpack(redis.call("HMGET", keys.operation(id), "next", "total"))
+    local following, total, old_urls = unpack(redis.call("HMGET", keys.operation(id), "next", "total", "urls"))
     local i = tonumber(following)
     if i < tonumber(total) then
       local state = step("URL", URL.pending, "send")
-      read_operation(id)
+      if old_urls then read_operation(id) end -- which moves what version 0.1 stored
       redis.call("HSET", keys.operation(id), "next", i + 1, "u" .. i, state, "v" .. i, room.volume)
       local job = send(room.node, "play", { app = room.app, room = room.id, operation = id, index = i,
         url = node_url(id, i), volume = tonumber(room.volume) })

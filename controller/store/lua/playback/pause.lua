@@ -2,9 +2,7 @@
 -- args: command room_id
 -- needs: access limits quotas playback
 
-local room, refused = own_room(args.room_id)
-if refused then return refused end
-refused = limited(room.id)
+local room, refused = own_room_now(args.room_id)
 if refused then return refused end
 if room.operation == "" then return refuse("nothing_playing") end
 refused = exceeded("webhook_bytes", 0)

@@ -1,10 +1,8 @@
 -- Stops a room's playback: what plays and all that waits.
 -- args: command room_id quotas
--- needs: access limits endings
+-- needs: limits endings
 
-local room, refused = own_room(args.room_id)
-if refused then return refused end
-refused = limited(room.id)
+local room, refused = own_room_now(args.room_id)
 if refused then return refused end
 
 start_cooldown(room.id)

@@ -1,10 +1,8 @@
 -- Sets the volume of a room's playback, of what plays and what follows.
 -- args: command room_id volume
--- needs: access limits quotas playback
+-- needs: limits quotas playback
 
-local room, refused = own_room(args.room_id)
-if refused then return refused end
-refused = limited(room.id)
+local room, refused = own_room_now(args.room_id)
 if refused then return refused end
 refused = exceeded("webhook_bytes", 0)
 if refused then return refused end

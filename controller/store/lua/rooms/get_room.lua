@@ -1,4 +1,4 @@
--- A room of the app. The URLs of its operations are read one by one afterwards: there may be many.
+-- A room of the app. The URLs of its operations are read afterwards, by a command each, since there may be many.
 -- args: room_id
 -- needs: access
 -- lists: operations

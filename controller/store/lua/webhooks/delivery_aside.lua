@@ -36,9 +36,9 @@ for _, app in ipairs(redis.call("ZRANGEBYSCORE", keys.asides(), "-inf", NOW)) do
   if not args.busy[app] then
     local count = math.min(left, args.page)
     for _, id in ipairs(redis.call("ZRANGEBYSCORE", keys.aside(app), "-inf", NOW, "LIMIT", 0, count)) do
-      local owner, type, lane, at, data, attempts, earlier =
-        unpack(redis.call("HMGET", keys.delivery(id), "app", "type", "lane", "at", "data", "attempts", "earlier"))
-      due[#due + 1] = { id, owner, type, lane, at, data, tonumber(attempts), tonumber(earlier or 0) }
+      local type, lane, at, data, attempts, earlier =
+        unpack(redis.call("HMGET", keys.delivery(id), "type", "lane", "at", "data", "attempts", "earlier"))
+      due[#due + 1] = { id, app, type, lane, at, data, tonumber(attempts), tonumber(earlier or 0) }
       left, bytes = left - 1, bytes - #(data or "")
       if bytes <= 0 then break end
     end
