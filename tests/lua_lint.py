@@ -26,7 +26,7 @@ from controller.store.scripts import LUA, Source, libraries, libraries_of, sourc
 
 # Of Lua and the store's: what the scripts may use.
 GLOBALS = {
-    "ARGV", "KEYS", "cjson", "error", "ipairs", "math", "next", "pairs", "redis", "setmetatable", "string", "table",
+    "ARGV", "KEYS", "cjson", "error", "ipairs", "math", "next", "pairs", "pcall", "redis", "setmetatable", "string", "table",
     "tonumber", "tostring", "type", "unpack",
 }  # fmt: skip
 PRELUDE = {"tag", "keys", "STEPS", *CONSTANTS}

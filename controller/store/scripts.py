@@ -96,8 +96,13 @@ class Script:
             raise TypeError(f"script {self.name} takes no {sorted(unknown)}, and lacks {sorted(missing)}")
 
     def reply(self, text: bytes) -> dict[str, Any]:
-        """A reply. Lua has no empty list that is not an empty object too, so a script leaves it out."""
-        found: dict[str, Any] = orjson.loads(text)
+        """A reply. Lua has no empty list that is not an empty object too, so a script leaves it out. Bytes in a record
+        that are no UTF-8 are replaced.
+        """
+        try:
+            found: dict[str, Any] = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            found = orjson.loads(text.decode(errors="replace"))
         return found if "refused" in found else {**{name: [] for name in self.lists}, **found}
 
     def locate(self, message: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import gevent
 import orjson
 import redis
+import structlog
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisClusterException, RedisError, ResponseError
@@ -23,6 +24,7 @@ from controller.store.states import LISTED_STATUSES, DeliveryState
 
 # A script's name, the partition's tag, its arguments.
 Step = tuple[str, str, dict[str, Any]]
+Reply = dict[str, Any]
 
 # An entry of a stream: its position, and its fields.
 Fields = dict[bytes, bytes]
@@ -33,6 +35,8 @@ Kind = Literal["room", "session"]
 
 # The errors of a store that is not available. The cluster's own are not RedisErrors.
 AWAY = (RedisError, RedisClusterException, OSError)
+
+log = structlog.get_logger(__name__)
 
 
 def each_host(url: str) -> list[str]:
@@ -85,17 +89,26 @@ class Store:
 
     # Steps
 
-    def run(self, script: str, tag: str, args: dict[str, Any]) -> dict[str, Any]:
+    def run(self, script: str, tag: str, args: dict[str, Any]) -> Reply:
         """One atomic step in partition `tag`. `None` in `args` means absent.
 
         `{"refused": "store_full"}` when memory is full and the script would need more; then it did nothing.
-        Raises Fenced, and TypeError for arguments that the script does not take, or lacks.
+        Raises Fenced, ScriptFailed, and TypeError for arguments that the script does not take, or lacks.
         """
         return self.run_many([(script, tag, args)])[0]
 
-    def run_many(self, steps: Sequence[Step]) -> list[dict[str, Any]]:
-        """Many steps in one round trip; those of one partition happen in their order. Raises Fenced, TypeError,
-        and ScriptFailed when one of them failed; the others were taken.
+    def run_many(self, steps: Sequence[Step]) -> list[Reply]:
+        """As `run_each`, but raises the first ScriptFailed."""
+        replies = []
+        for reply in self.run_each(steps):
+            if isinstance(reply, ScriptFailed):
+                raise reply
+            replies.append(reply)
+        return replies
+
+    def run_each(self, steps: Sequence[Step]) -> list[Reply | ScriptFailed]:
+        """Many steps in one round trip; those of one partition happen in their order. A step that failed has its error
+        in place of the reply, and holds up no other. Raises Fenced, TypeError.
 
         Fenced says that at least one step was refused, not that none was taken.
         """
@@ -110,18 +123,8 @@ class Store:
                 if not all(missing):
                     raise StoreUnavailable("the store was restarted meanwhile")
                 replies = self._call(steps)
-            for (name, _, _), reply in zip(steps, replies, strict=True):
-                if isinstance(reply, OutOfMemoryError):
-                    continue
-                if isinstance(reply, ResponseError) and "user_script" in str(reply):
-                    raise ScriptFailed(f"{name}: {self._scripts[name].locate(str(reply))}") from reply
-                if isinstance(reply, Exception):
-                    raise reply
-        found = [
-            {"refused": "store_full"} if isinstance(reply, OutOfMemoryError) else self._scripts[name].reply(reply)
-            for (name, _, _), reply in zip(steps, replies, strict=True)
-        ]
-        if any(reply.get("refused") == "fenced" for reply in found):
+            found = [self._reply(name, tag, reply) for (name, tag, _), reply in zip(steps, replies, strict=True)]
+        if any(isinstance(reply, dict) and reply.get("refused") == "fenced" for reply in found):
             raise Fenced
         return found
 
@@ -283,6 +286,20 @@ class Store:
         """The replies of all partitions: `ask` gets the tag of each."""
         return self._pipe(lambda pipe: [ask(pipe, tag) for tag in keys.TAGS])
 
+    def _reply(self, name: str, tag: str, reply: bytes | Exception) -> Reply | ScriptFailed:
+        """A script's reply. Logs what the script could not work on (lib/records.lua)."""
+        script = self._scripts[name]
+        if isinstance(reply, OutOfMemoryError):
+            return {"refused": "store_full"}
+        if isinstance(reply, ResponseError) and "user_script" in str(reply):
+            return ScriptFailed(f"{name}: {script.locate(str(reply))}")
+        if isinstance(reply, Exception):
+            raise reply
+        found = script.reply(reply)
+        for record, problem in found.get("broken", ()):
+            log.error("record broken", script=name, partition=tag, record=record, reason=script.locate(problem))
+        return found
+
     def _load_scripts(self) -> None:
         for script in self._scripts.values():
             self._client.script_load(script.text)
@@ -302,11 +319,16 @@ class Store:
             return list(pipe.execute(raise_on_error=False))
 
 
-def emit_endings(store: Store, tag: str, reply: dict[str, Any]) -> None:
+def emit_endings(store: Store, tag: str, reply: Reply) -> None:
     """Emit the rest of the rooms' endings, if a step's reply names rooms with more (lib/endings.lua)."""
     rooms = reply.pop("ending", [])
     while rooms:
-        rooms += store.run("emit_endings", tag, {"room_id": rooms.pop()}).get("ending", [])
+        room = rooms.pop()
+        try:
+            rooms += store.run("emit_endings", tag, {"room_id": room}).get("ending", [])
+        except ScriptFailed as error:
+            # The node's worker tries the rest later.
+            log.error("end of playback not emitted", room=room, reason=str(error))
 
 
 def _node(url: str) -> ClusterNode:

@@ -26,7 +26,7 @@ import structlog
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
-from controller.errors import StoreUnavailable
+from controller.errors import ScriptFailed, StoreUnavailable
 from controller.outbound.network import Network
 from controller.registry import Registry
 from controller.store import keys
@@ -145,9 +145,12 @@ class Dispatcher:
         asked_at = time.monotonic()
         asking = dict(self._partitions)
         with self._renewing:
-            replies = self._store.run_many([self._step(tag, keep=self._stopping) for tag in keys.TAGS])
+            replies = self._store.run_each([self._step(tag, keep=self._stopping) for tag in keys.TAGS])
         for tag, reply in zip(keys.TAGS, replies, strict=True):
-            if asking.get(tag) is self._partitions.get(tag):  # else it was dropped meanwhile
+            if isinstance(reply, ScriptFailed):
+                # If it is held, nothing more is sent once the lease has lapsed.
+                log.error("webhook lease not renewed", partition=tag, error=str(reply))
+            elif asking.get(tag) is self._partitions.get(tag):  # else it was dropped meanwhile
                 self._renewed(tag, asked_at, reply)
         if len(self._partitions) != len(asking):
             log.info("webhook partitions held", count=len(self._partitions), owner=self._owner)
@@ -182,8 +185,8 @@ class Dispatcher:
             partition.drain(timeout)
         try:
             self._store.run(*self._step(tag, **how))
-        except StoreUnavailable:
-            log.warning("webhook partition not handed over", partition=tag)
+        except (StoreUnavailable, ScriptFailed) as error:
+            log.warning("webhook partition not handed over", partition=tag, error=str(error))
             if partition is not None:
                 partition.is_yielding = self._stopping  # if it goes on, the next renewal asks for it again
             return

@@ -97,6 +97,17 @@ def test_a_step_that_is_fenced_among_others_says_so(store: OpenStore) -> None:
     assert store.run("fence", world.tag, {"node": NODE, "token": 2}) == {}
 
 
+def test_a_step_that_fails_among_others_fails_alone(store: OpenStore) -> None:
+    world = World(store)
+    endpoint = ("get_endpoint", world.tag, {"app_id": "demo"})
+    broken = ("registry", keys.REGISTRY, {"put": {"nothing of the kind": {"a": "b"}}, "gone": {}})
+    first, failed, last = store.run_each([endpoint, broken, endpoint])
+    assert (first, last) == ({}, {})
+    assert isinstance(failed, ScriptFailed)
+    with pytest.raises(ScriptFailed, match="registry: "):
+        store.run_many([endpoint, broken, endpoint])
+
+
 @pytest.mark.parametrize(
     ("args", "problem"),
     [

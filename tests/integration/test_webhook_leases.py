@@ -122,6 +122,42 @@ def test_a_new_holder_goes_on_where_the_old_one_stopped(outbox: Outbox, receiver
     assert set(receiver.ids()) == {held, after}
 
 
+def test_a_partition_whose_lease_cannot_be_read_stops_no_other(
+    outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
+    app = outbox.app("demo", receiver.url)
+    broken = next(tag for tag in keys.TAGS if tag != keys.partition_of(app))
+    outbox.store.client.set(keys.key(broken, "dispatcher"), "garbage")
+    dispatcher = start()
+    (webhook,) = outbox.put(app, ROOM % 1)
+    receiver.wait(1)
+    assert receiver.ids() == [webhook]
+    assert dispatcher.partitions == set(keys.TAGS) - {broken}
+    # Once it can be read it is leased as the others are.
+    outbox.store.client.delete(keys.key(broken, "dispatcher"))
+    dispatcher.renew()
+    assert dispatcher.partitions == set(keys.TAGS)
+
+
+@pytest.mark.parametrize("garbage", ["held", "dispatcher", "endpoints"])
+def test_garbage_about_deliveries_stops_none(outbox: Outbox, receiver: Receiver, start: Start, garbage: str) -> None:
+    app = outbox.app("demo", receiver.url)
+    tag, client = keys.partition_of(app), outbox.store.client
+    first, second = outbox.put(app, ROOM % 1, ROOM % 1)
+    entry = first.partition("-")[2]
+    client.hset(keys.key(tag, "delivery", entry), mapping={"status": "held", "attempts": 2})
+    client.hset(keys.key(tag, "held"), entry, "2 0")
+    {
+        "held": lambda key: client.hset(key, entry, "garbage"),
+        "dispatcher": lambda key: client.hset(key, mapping={"token": "garbage", "until": "garbage"}),
+        "endpoints": lambda key: client.set(key, "garbage"),
+    }[garbage](keys.key(tag, garbage))
+    start()
+    outbox.wait_until(lambda: not outbox.left(app))
+    assert receiver.ids() == [first, second]
+    assert [line["attempt"] for line in outbox.log(app)] == [3, 1]
+
+
 def test_what_stepped_aside_is_taken_over(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
     receiver.responses.append(ERROR)

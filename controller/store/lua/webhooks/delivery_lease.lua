@@ -7,7 +7,7 @@
 -- lists: held
 
 local holder, held_token, held_until = unpack(redis.call("HMGET", keys.dispatcher(), "owner", "token", "until"))
-held_token, held_until = tonumber(held_token or 0), tonumber(held_until or 0)
+held_token, held_until = tonumber(held_token or 0) or 0, tonumber(held_until or 0) or 0
 local mine = args.token > 0 and held_token == args.token and holder == args.owner
 
 -- A dispatcher that is about to leave keeps what it holds a little longer, and takes nothing.
@@ -31,7 +31,7 @@ table.sort(alive)
 local rightful = alive[args.number % #alive + 1] == args.owner
 
 -- What the API may have changed since: settings of endpoints, and webhooks to be sent again (`aside`: ms until due).
-local endpoints = tonumber(redis.call("GET", keys.endpoints()) or 0)
+local endpoints = tonumber(redis.call("GET", keys.endpoints()) or 0) or 0
 if mine then
   redis.call("HSET", keys.dispatcher(), "until", NOW + args.ttl)
   local first = redis.call("ZRANGE", keys.asides(), 0, 0, "WITHSCORES")
@@ -46,7 +46,11 @@ redis.call("HSET", keys.dispatcher(), "owner", args.owner, "token", held_token +
 local held = {}
 local flat = redis.call("HGETALL", keys.held())
 for i = 1, #flat, 2 do
-  local attempts, next_at = string.match(flat[i + 1], "(%d+) (%d+)")
-  held[#held + 1] = { flat[i], tonumber(attempts), tonumber(next_at) - NOW }
+  local attempts, next_at = string.match(flat[i + 1], "^(%d+) (%d+)$")
+  if not attempts then
+    -- What cannot be read is tried again at once, and its record says how often it was.
+    attempts, next_at = redis.call("HGET", keys.delivery(flat[i]), "attempts"), NOW
+  end
+  held[#held + 1] = { flat[i], tonumber(attempts or 0) or 0, tonumber(next_at) - NOW }
 end
 return cjson.encode({ token = held_token + 1, held = as_list(held), endpoints = endpoints })
