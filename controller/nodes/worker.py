@@ -29,7 +29,7 @@ from controller.nodes.node_worker import MAX_TAKEN, NodeWorker
 from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.lease import LEASE_SECONDS
-from controller.store.store import BEGINNING, Store
+from controller.store.store import BEGINNING, Entry, Store
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +80,7 @@ class Worker:
         gevent.killall(self._greenlets, timeout=1.0)
         others: list[int] = []
         with suppress(StoreUnavailable):
-            others = self._others(leaves=True)
+            others = self._others(leaving=True)
         for prefix in list(self._held):
             self._let_go(prefix, handover=bool(others))
 
@@ -100,14 +100,18 @@ class Worker:
     def _tick(self) -> None:
         nodes = {node.prefix: node for node in self._registry.nodes()}
         for prefix, held in list(self._held.items()):
-            if nodes.get(prefix) is None or _address(nodes[prefix]) != _address(held.node):
-                self._let_go(prefix)
-                continue
             try:
-                held.tick()
+                if nodes.get(prefix) is None or _address(nodes[prefix]) != _address(held.node):
+                    self._let_go(prefix)
+                else:
+                    held.tick()
             except Fenced:
                 log.warning("node held by another worker", node=prefix)
                 self._let_go(prefix)
+            except StoreUnavailable as error:
+                log.warning("lease not renewed", node=prefix, reason=str(error))
+            except Exception:
+                log.exception("lease not renewed", node=prefix)
         others = self._others()
         if len(self._held) - min(others, default=len(self._held)) > 1:
             self._let_go(next(iter(self._held)), handover=True)
@@ -128,12 +132,20 @@ class Worker:
         ready = [prefix for prefix in free if not waits or prefix in self._free]
         self._free = set(free)
         for prefix in ready[: math.ceil(len(ready) / (len(others) + 1))]:
-            if lease := NodeLease.take(self._store, prefix, self._owner):
-                ids = SessionIds(prefix, self._session_key)
-                held = self._held[prefix] = NodeWorker(
-                    nodes[prefix], lease, self._store, self._registry, ids, intervals=self._intervals
-                )
-                held.start()
+            try:
+                self._take(nodes[prefix])
+            except StoreUnavailable as error:
+                log.warning("node not taken", node=prefix, reason=str(error))
+            except Exception:
+                log.exception("node not taken", node=prefix)
+
+    def _take(self, node: Node) -> None:
+        """Take a node, unless another worker holds it. If that fails the lease lapses by itself."""
+        if lease := NodeLease.take(self._store, node.prefix, self._owner):
+            ids = SessionIds(node.prefix, self._session_key)
+            held = NodeWorker(node, lease, self._store, self._registry, ids, intervals=self._intervals)
+            held.start()
+            self._held[node.prefix] = held
 
     def _let_go(self, prefix: str, *, handover: bool = False) -> None:
         self._held.pop(prefix).stop(handover=handover)
@@ -154,16 +166,30 @@ class Worker:
                 positions = {stream: last.get(stream, BEGINNING) for stream in streams}
                 for stream, entries in self._reader.follow(positions, count=MAX_TAKEN, wait=WAIT_SECONDS).items():
                     tag, held = streams[stream]
-                    held.take(tag, [entry for entry, _ in entries])
-                    last[stream] = entries[-1][0]
-            except Fenced:
-                self._stopping.wait(IDLE_SECONDS)
+                    if self._take_commands(held, tag, entries):
+                        last[stream] = entries[-1][0]
+                    else:
+                        self._stopping.wait(IDLE_SECONDS)
             except StoreUnavailable as error:
                 log.warning("commands not read", reason=str(error))
                 self._stopping.wait(RETRY_SECONDS)
             except Exception:
                 log.exception("commands not read")
                 self._stopping.wait(RETRY_SECONDS)
+
+    def _take_commands(self, held: NodeWorker, tag: str, entries: Sequence[Entry]) -> bool:
+        """Returns whether they are taken. One node's trouble holds up no other's commands."""
+        try:
+            held.take(tag, [entry for entry, _ in entries])
+        except Fenced:
+            return False
+        except StoreUnavailable as error:
+            log.warning("commands not taken", node=held.node.prefix, reason=str(error))
+            return False
+        except Exception:
+            log.exception("commands not taken", node=held.node.prefix)
+            return False
+        return True
 
 
 def _address(node: Node) -> tuple[str, str, str]:

@@ -1,9 +1,9 @@
--- A worker says that it is alive and how many nodes it holds (`held`), or leaves. KEYS[1] is the registry's tag;
--- `ttl`: ms. Replies { others }: how many nodes each other living worker holds.
--- args: owner held ttl leaves?
+-- A worker says that it is alive and how many nodes it holds (`held`), or that it is `leaving`. KEYS[1] is the
+-- registry's tag; `ttl`: ms. Replies { others }: how many nodes each other living worker holds.
+-- args: owner held ttl leaving?
 -- lists: others
 
-if args.leaves then
+if args.leaving then
   redis.call("ZREM", keys.workers(), args.owner)
 else
   redis.call("ZADD", keys.workers(), NOW + args.ttl, args.owner)
