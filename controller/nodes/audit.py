@@ -111,7 +111,7 @@ class Audit:
         busy = [room for room in rooms if room["operation"] or room["stopping"]]
         self._lease.run_each(_playback_step(room, _playing(connection, room)) for room in busy)
         # The results of the commands that were sent over the connection before will not come any more.
-        heard_ms = max(reply["heard_ms"] for reply in self._lease.run_everywhere("jobs_lost", resynced=True))
+        heard_ms = max(reply.get("heard_ms", 0) for reply in self._lease.run_everywhere("jobs_lost", resynced=True))
         self._may_be_heard_until = max(self._may_be_heard_until, time.monotonic() + heard_ms / 1000)
         self._differences = frozenset()
         self._connection = connection
@@ -176,7 +176,8 @@ class Audit:
         """What differs, and the node's rooms in the store. Hangs up calls that can be no session."""
         members = read_members(connection.api(esl.JsonList()))
         calls = read_calls(connection.api(esl.ShowChannels()))
-        sessions, rooms = self._snapshot("sessions"), self._snapshot("rooms")
+        sessions, broken_sessions = self._snapshot("sessions")
+        rooms, broken_rooms = self._snapshot("rooms")
         self._ids.keep((session["channel"], session["id"]) for session in sessions)
         for row in (*sessions, *rooms):
             self._handler.remember(row["id"], row["app"])
@@ -184,23 +185,26 @@ class Audit:
         def exists(channel: str) -> bool:
             return connection.api(esl.ChannelExists(channel)).strip() == "true"
 
-        plan = compare(self._ids, sessions, rooms, members, calls, exists, restarted)
+        broken = broken_sessions | broken_rooms
+        plan = compare(self._ids, sessions, rooms, members, calls, exists, restarted, broken)
         for call in plan.intruders:
             self._handler.hang_up(call)
         return plan, rooms
 
-    def _snapshot(self, what: str) -> list[Row]:
-        """The node's `sessions` or `rooms` in the store, read in parts."""
+    def _snapshot(self, what: str) -> tuple[list[Row], set[str]]:
+        """The node's `sessions` or `rooms` in the store, read in parts, and the ids of those that are broken."""
         rows: dict[str, Row] = {}
+        broken: set[str] = set()
         cursors = dict.fromkeys(keys.TAGS, "0")
         while cursors:
-            replies = self._lease.run(
+            replies = self._lease.read(
                 ("snapshot", tag, {"what": what, "cursor": cursor}) for tag, cursor in cursors.items()
             )
             found = dict(zip(cursors, replies, strict=True))
             rows |= {row["id"]: row for reply in replies for row in reply["rows"]}
+            broken |= {record for reply in replies for record, _ in reply.get("broken", ())}
             cursors = {tag: reply["cursor"] for tag, reply in found.items() if reply["cursor"] != "0"}
-        return list(rows.values())
+        return list(rows.values()), broken
 
 
 def _playing(connection: Connection, room: Row) -> str | None:

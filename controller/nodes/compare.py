@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,14 +137,16 @@ def compare(
     calls: dict[str, Call],
     exists: Callable[[str], bool],
     restarted: bool = False,
+    broken: Collection[str] = (),
 ) -> Plan:
     """`sessions`, `rooms`: rows of snapshot.lua. `members`, `calls`: what the node says, by channel.
 
     `exists` asks the node whether a channel is still there. `restarted`: the node is another process than the one that
-    the store knows, so calls that are gone were lost with the old one.
+    the store knows, so calls that are gone were lost with the old one. `broken`: ids of sessions and rooms whose
+    records cannot be read; on the node they are left as they are.
     """
     plan = Plan()
-    known = set()
+    known = {channel for channel in members.keys() | calls.keys() if ids.of(channel) in broken} if broken else set()
     for session in sessions:
         channel = session["channel"]
         known.add(channel)
@@ -171,7 +173,7 @@ def compare(
         plan.possible_intruders.append(
             CallIntruded(session_id=ids.of(channel), reason=JOINED_UNASKED, room_id=room_id, member_id=member_id)
         )
-    living = {room["id"] for room in rooms if not room["closing"]}
+    living = {*broken, *(room["id"] for room in rooms if not room["closing"])}
     plan.orphans = sorted({member.room_id for member in members.values()} - living)
     return plan
 

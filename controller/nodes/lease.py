@@ -18,7 +18,7 @@ import structlog
 from controller.errors import Fenced, ScriptFailed
 from controller.store import keys
 from controller.store.lease import LEASE_SECONDS, Lease
-from controller.store.store import Step, Store, emit_endings
+from controller.store.store import Reply, Step, Store, emit_endings
 
 log = structlog.get_logger(__name__)
 
@@ -72,36 +72,39 @@ class NodeLease:
         """From here on the store refuses what an earlier holder writes."""
         self.run_everywhere("fence")
 
-    def run(self, steps: Iterable[Step]) -> list[dict[str, Any]]:
-        """Run steps of the node, in one round trip. Raises Fenced if another worker holds it."""
-        node = {"node": self._prefix, "token": self._lease.token}
-        steps = [(script, tag, {**args, **node}) for script, tag, args in steps]
-        replies = self._store.run_many(steps)
-        for (_, tag, _), reply in zip(steps, replies, strict=True):
-            emit_endings(self._store, tag, reply)
+    def read(self, steps: Iterable[Step]) -> list[Reply]:
+        """Run steps that only read, in one round trip. Raises ScriptFailed if one failed, and Fenced as `run_each`."""
+        return self._store.run_many(self._as_holder(steps))
+
+    def run_each(self, steps: Iterable[Step]) -> list[Reply]:
+        """Run steps, in one round trip. One that failed is logged and holds up no other; its reply is empty.
+
+        Raises Fenced if another worker holds the node.
+        """
+        steps = self._as_holder(steps)
+        replies: list[Reply] = []
+        for (_, tag, _), reply in zip(steps, self._store.run_each(steps), strict=True):
+            if isinstance(reply, ScriptFailed):
+                log.error("step of the store failed", node=self._prefix, reason=str(reply))
+                replies.append({})
+            else:
+                emit_endings(self._store, tag, reply)
+                replies.append(reply)
         return replies
 
-    def run_each(self, steps: Iterable[Step]) -> list[dict[str, Any]]:
-        """As `run`, but a step that fails is logged and holds up no other; its reply is empty."""
-        steps = list(steps)
-        try:
-            return self.run(steps)
-        except ScriptFailed as error:
-            if len(steps) == 1:
-                log.error("step of the store failed", node=self._prefix, reason=str(error))
-                return [{}]
-        # One by one: a step that was taken before changes nothing when it is taken again.
-        return [reply for step in steps for reply in self.run_each([step])]
-
-    def run_everywhere(self, script: str, **args: Any) -> list[dict[str, Any]]:
-        """Run a step in every partition, and again where it says that there is `more`. Returns all replies."""
-        replies: list[dict[str, Any]] = []
+    def run_everywhere(self, script: str, **args: Any) -> list[Reply]:
+        """As `run_each`: a step in every partition, and again where it says that there is `more`. Returns all."""
+        replies: list[Reply] = []
         tags: Sequence[str] = keys.TAGS
         while tags:
-            found = self.run((script, tag, args) for tag in tags)
+            found = self.run_each((script, tag, args) for tag in tags)
             replies += found
             tags = [tag for tag, reply in zip(tags, found, strict=True) if reply.get("more")]
         return replies
+
+    def _as_holder(self, steps: Iterable[Step]) -> list[Step]:
+        node = {"node": self._prefix, "token": self._lease.token}
+        return [(script, tag, {**args, **node}) for script, tag, args in steps]
 
 
 def _ask(store: Store, prefix: str, owner: str, **state: Any) -> int | None:

@@ -28,7 +28,7 @@ from typing import Any
 import gevent
 import structlog
 
-from controller.errors import Fenced, StoreUnavailable
+from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.ids import SessionIds
 from controller.nodes.audit import Audit, Intervals
 from controller.nodes.events import CallIntruded, JobDone
@@ -102,8 +102,8 @@ class NodeWorker:
         self._handover = handover
         self._link.stop()
         self.audit.stop()
-        # If the store is away the lease lapses by itself.
-        with suppress(StoreUnavailable):
+        # If that fails the lease lapses by itself.
+        with suppress(StoreUnavailable, ScriptFailed):
             self._lease.release(handover=handover)
 
     def tick(self) -> None:
@@ -117,8 +117,8 @@ class NodeWorker:
     def _sweep(self) -> None:
         """Handle what should have had a result or a confirming event by now, and count sessions and rooms."""
         replies = self._lease.run_everywhere("overdue")
-        self._load = sum(reply["load"] for reply in replies)
-        if any(reply["late"] for reply in replies):
+        self._load = sum(reply.get("load", 0) for reply in replies)
+        if any(reply.get("late") for reply in replies):
             self.audit.node_is_late()
 
     # Commands out
@@ -133,8 +133,8 @@ class NodeWorker:
             return
         # Checked first: a command that is taken and not sent only fails.
         self._lease.check()
-        (reply,) = self._lease.run([("take", tag, {"entries": list(entries)})])
-        for command in reply["commands"]:
+        (reply,) = self._lease.run_each([("take", tag, {"entries": list(entries)})])
+        for command in reply.get("commands", ()):
             self._handler.remember(command["room"], command["app"])
             try:
                 self._send(connection, command)

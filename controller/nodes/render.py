@@ -36,5 +36,5 @@ def render(command: dict[str, Any], profile: str) -> esl.Command:
     """Raises ValueError for a command that is not known, or lacks a field."""
     try:
         return COMMANDS[command["op"]](command, profile)
-    except KeyError as error:
-        raise ValueError(f"the command cannot be sent: {error} is unknown or missing") from error
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the command cannot be sent: {error} is unknown, missing or no text") from error

@@ -63,14 +63,14 @@ def test_a_lease_that_ends_after_the_taking_ends_the_link(
 ) -> None:
     wire = node.up()
     entries = ask_to_join(world)
-    run_many = world.store.run_many
+    run_each = world.store.run_each
 
     def slowly(steps: Any) -> Any:
-        replies = run_many(steps)
+        replies = run_each(steps)
         node.let_lease_lapse()
         return replies
 
-    monkeypatch.setattr(world.store, "run_many", slowly)
+    monkeypatch.setattr(world.store, "run_each", slowly)
     with pytest.raises(Fenced):
         node.worker.take(world.tag, entries)
     assert (wire.sent, wire.closed) == ([], True)
@@ -223,7 +223,7 @@ def test_a_call_that_asks_for_another_is_hung_up_before_the_store_is_asked(
         assert wire.sent == [HANGUP]
         return [{} for _ in steps]
 
-    monkeypatch.setattr("tests.open_store.OpenStore.run_many", lambda _, steps: away(steps))
+    monkeypatch.setattr("tests.open_store.OpenStore.run_each", lambda _, steps: away(steps))
     done = event("BACKGROUND_JOB", EVE, Job_UUID="p01-1-0", Job_Command="uptime")
     node.happened(done, event("CHANNEL_CREATE", EVE, Caller_Dialplan="inline"))
     assert counted("intruders") == before + 1

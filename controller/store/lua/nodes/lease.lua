@@ -8,7 +8,7 @@ if owner and owner ~= args.owner then return cjson.encode({ held_by = owner }) e
 if not owner then token = redis.call("INCR", keys.token()) end
 redis.call("SET", keys.lease(), token .. " " .. args.owner, "PX", args.ttl)
 if args.up then
-  redis.call("HSET", keys.live(), "load", args.load, "core_uuid", args.core_uuid, "at", NOW)
+  redis.call("HSET", keys.live(), "load", args.load, "at", NOW)
   redis.call("PEXPIRE", keys.live(), args.live_ttl)
   redis.call("SET", keys.core(), args.core_uuid)
 elseif args.up == false then

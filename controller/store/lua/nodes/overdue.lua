@@ -1,7 +1,7 @@
 -- Handles what should have had a result or a confirmation by now. Replies { load, late, more }: how many sessions and
 -- rooms there are, whether something is late, so that its event may be lost, and whether more is overdue.
 -- args: node
--- needs: node_fence results
+-- needs: node_fence records results
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
 
@@ -49,8 +49,11 @@ function OVERDUE.close(id)
   local room = get_room(id)
   if not room then return end
   for _, member in ipairs(redis.call("SRANDMEMBER", keys.present(id), MAX_PART)) do
-    local session = get_session(member)
-    if session then take_out(session, "room_destroyed") else redis.call("SREM", keys.present(id), member) end
+    try(member, function()
+      local session = get_session(member)
+      if session and session.room == id then take_out(session, "room_destroyed") end
+    end)
+    redis.call("SREM", keys.present(id), member) -- also one that cannot be taken out, or is in another room
   end
   if redis.call("SCARD", keys.present(id)) > 0 then
     redis.call("ZADD", keys.due(args.node), NOW, "close:" .. id)
@@ -64,12 +67,17 @@ function OVERDUE.ending(id)
   if room then emit_endings(room) end
 end
 
+local function handle(item)
+  local kind, id = string.match(item, "^(%a+):(.+)$")
+  local handle_kind = OVERDUE[kind] or error("there is no such kind")
+  handle_kind(id)
+end
+
 local items = redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", NOW, "LIMIT", 0, MAX_PART)
 for _, item in ipairs(items) do
   redis.call("ZREM", keys.due(args.node), item)
-  local kind, id = string.match(item, "^(%a+):(.+)$")
-  OVERDUE[kind](id)
+  try(item, handle, item)
 end
-return reply({ more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0,
+return reply({ broken = as_list(broken), more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0,
   late = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW + CONFIRM_MS - LATE_MS) > 0,
   load = redis.call("SCARD", keys.node_sessions(args.node)) + redis.call("SCARD", keys.node_rooms(args.node)) })
