@@ -44,8 +44,8 @@ class Health(TypedDict):
 class Controller:
     """Safe to share between greenlets.
 
-    `allow_private_webhooks`, `allow_private_playback`: whether URLs may lead into private networks. `resolve`:
-    finds the addresses of URLs' names, in place of the system's resolver.
+    `allow_private_webhooks`, `allow_private_playback`: whether URLs may lead into private networks. `direct_playback`:
+    whether nodes fetch what they play by themselves. `resolve`: finds the addresses of URLs' names, in place of the system's resolver.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Controller:
         *,
         allow_private_webhooks: bool = False,
         allow_private_playback: bool = False,
+        direct_playback: bool = False,
         resolve: Resolve | None = None,
     ) -> None:
         self._store = store
@@ -66,7 +67,9 @@ class Controller:
         self._parts = Parts(
             store=store,
             placement=placement,
-            playback=PlaybackGuard(Network(resolve=resolve), allow_private=allow_private_playback),
+            playback=PlaybackGuard(
+                Network(resolve=resolve), direct=direct_playback, allow_private=allow_private_playback
+            ),
             webhooks=WebhookApi(store, registry, Network(allow_private=allow_private_webhooks, resolve=resolve)),
             execute=self.execute,
         )

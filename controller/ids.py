@@ -46,6 +46,11 @@ def new_operation_id() -> str:
     return str(uuid.uuid4())
 
 
+def job_id(tag: str, entry: str) -> str:
+    """From the partition's tag and the entry of its stream of commands."""
+    return f"{tag.strip('{}')}-{entry}"
+
+
 def tag_of_job(job: str) -> str:
     """The tag of a job's partition."""
     return f"{{{job.partition('-')[0]}}}"

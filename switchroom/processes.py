@@ -1,5 +1,5 @@
 """What one process runs. The only place that wires the parts: the store, the registry and, by role, the REST API, the
-worker and the dispatcher.
+worker, the dispatcher and the audio relay.
 """
 
 from __future__ import annotations
@@ -11,13 +11,19 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from controller.controller import Controller
 from controller.limits import Limits
+from controller.media.client import RelayClient
+from controller.media.links import Links
+from controller.media.relays import RelayPresence, Relays
 from controller.nodes.worker import Worker
+from controller.outbound.addresses import is_of_this_host
+from controller.outbound.network import Network
 from controller.registry import Registry
 from controller.rooms.placement import Placement
 from controller.store import keys
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-ROLES = ("api", "worker", "dispatcher")
+ROLES = ("api", "worker", "dispatcher", "media")
 
 DRAIN_SECONDS = 10.0
 MIN_STOP_SECONDS = 0.5  # for one part, however late it is
@@ -115,6 +121,8 @@ class System:
             self._listen(MetricsServer(*_split(config.metrics.listen)), config.metrics.listen, "[metrics] listen")
         if "dispatcher" in self.roles:
             self._add(self._dispatcher(store, url))
+        if "media" in self.roles and not config.playback.direct:
+            self._start_relay(store)
         if "worker" in self.roles:
             self._add(self._worker(store, url))
         if "api" in self.roles:
@@ -137,6 +145,7 @@ class System:
             reader=self._reader(url),
             owner=self._owner,
             session_key=store.shared_secret(keys.SESSION_KEY),
+            relays=None if self._config.playback.direct else RelayClient(Relays(store), self._links(store)),
             audit_seconds=self._config.worker.audit_seconds,
         )
 
@@ -154,6 +163,7 @@ class System:
             Limits(requests_per_second=config.limits.requests_per_second),
             allow_private_webhooks=config.webhooks.allow_private_networks,
             allow_private_playback=config.playback.allow_private_networks,
+            direct_playback=config.playback.direct,
         )
         app = create_app(controller, settings=WebSettings(cursor_key=store.shared_secret(keys.CURSOR_KEY)))
         host, port = _split(config.server.listen)
@@ -165,6 +175,53 @@ class System:
             bounds=Bounds(connections=config.server.connections, per_address=config.server.connections_per_address),
             proxies=Proxies(config.server.trusted_proxies),
         )
+
+    def _start_relay(self, store: Store) -> None:
+        # Not above: most commands never need it.
+        from controller.media.cache import Cache  # noqa: PLC0415
+        from controller.media.decoders import DecodeLimits, Decoders  # noqa: PLC0415
+        from controller.media.origin import FetchLimits, Origin  # noqa: PLC0415
+        from controller.media.relay import Relay  # noqa: PLC0415
+        from web.relay import RelayApp  # noqa: PLC0415
+        from web.server import Bounds, Server  # noqa: PLC0415
+
+        config, playback = self._config, self._config.playback
+        network = Network(allow_private=playback.allow_private_networks)
+        limits = FetchLimits(
+            max_bytes=playback.max_file_mb << 20,
+            seconds=playback.fetch_seconds,
+            min_bytes_per_second=playback.min_bytes_per_second,
+        )
+        decoders = Decoders(DecodeLimits(max_seconds=playback.max_seconds))
+        cache = Cache(config.store.data_dir / "audio", config.media.cache_mb << 20)
+        self._add(decoders)
+        relay = Relay(cache, Origin(network, limits), decoders)
+        self._add(relay)
+        host, port = _split(config.media.listen)
+        bounds = Bounds(per_address=Bounds.connections)
+        server = Server(RelayApp(relay, self._links(store)), host, port, bounds=bounds)
+        self._listen(server, config.media.listen, "[media] listen")
+        self._add(RelayPresence(store, self._advertised(server.address)))
+
+    def _advertised(self, listening: tuple[str, int]) -> str:
+        """Where nodes reach the relay. Raises CannotStart if one can't."""
+        if self._config.media.advertise:
+            return self._config.media.advertise
+        host, port = listening
+        address = ip_address(host)
+        if address.is_loopback or address.is_unspecified:
+            elsewhere = [node.prefix for node in self.registry.nodes() if not is_of_this_host(node.host)]
+            if elsewhere:
+                raise CannotStart(
+                    f"node {elsewhere[0]} is not on this machine, and gets its audio from the relay here: set [media]"
+                    " listen to an address that it reaches, and [media] advertise if that differs"
+                )
+        if address.is_unspecified:
+            host = "::1" if address.version == 6 else "127.0.0.1"
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _links(self, store: Store) -> Links:
+        return Links(store.shared_secret(keys.MEDIA_KEY))
 
     def _reader(self, url: str) -> Store:
         return self._opened.enter_context(open_reader(self._config, url))

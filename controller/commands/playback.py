@@ -33,12 +33,8 @@ class Play(RoomCommand[Playback]):
         urls = [orjson.dumps(url).decode() for url in self.urls]
         # With commas between, as the store counts them.
         may_play = MayPlay(app_id=self.app_id, room_id=self.room_id, url_bytes=len(",".join(urls).encode()))
-        node_urls = parts.playback.check(self.app_id, self.urls, lambda: parts.execute(may_play))
-        return {
-            "operation_id": new_operation_id(),
-            "urls": urls,
-            "node_urls": None if node_urls == self.urls else node_urls,
-        }
+        parts.playback.check(self.app_id, self.urls, lambda: parts.execute(may_play))
+        return {"operation_id": new_operation_id(), "urls": urls}
 
 
 class Nothing(TypedDict):

@@ -91,8 +91,10 @@ class FileDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDone:
-    """The result of a command. If not `ok`: `reason` is one of `translate.FAILURES`, or `refused`, and then `text` is
-    what the node said. `paused`: what a pause toggled to."""
+    """The result of a command. If not `ok`: `reason` is one of `translate.FAILURES`; or `refused`, and then `text` is
+    what the node said; or why a file could not be prepared (`media.reasons`), and then `http_status` may be that of its
+    server's response. `paused`: what a pause toggled to.
+    """
 
     script: ClassVar[str] = "job_done"
 
@@ -100,6 +102,7 @@ class JobDone:
     ok: bool
     reason: str = ""
     text: str = ""
+    http_status: int | None = None
     paused: bool | None = None
 
 

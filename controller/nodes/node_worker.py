@@ -8,7 +8,7 @@ are handled in the order in which they happened.
   comparison has found already changes nothing.
 * Commands: the worker reads their streams and hands over entries. `take` first marks commands as sent in the store,
   then sends them, so none is ever sent twice. If one did not get to the node, or its result was lost with the
-  connection, it fails when the next link is up.
+  connection, it fails when the next link is up. A play waits in its stream until its file is ready (`plays`).
 * Events: they are translated, and applied by the store's scripts, as many at once as have come. While the store is
   away they are held here, and the link holds those behind them. After MAX_HOLD_SECONDS the link is dropped instead:
   the node will be compared once the store is back.
@@ -20,26 +20,32 @@ result, and those that no event confirms, are found by `tick`.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import gevent
+import orjson
 import structlog
 
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
-from controller.ids import SessionIds
+from controller.ids import SessionIds, job_id
+from controller.media.client import Prepared, RelayClient
+from controller.media.reasons import AudioFailed
 from controller.nodes.audit import Audit, Intervals
-from controller.nodes.events import CallIntruded, JobDone
+from controller.nodes.events import CallIntruded, JobDone, StateEvent
 from controller.nodes.handler import EventHandler
 from controller.nodes.lease import NodeLease
+from controller.nodes.plays import Plays
 from controller.nodes.render import render
 from controller.nodes.translate import SUBSCRIPTION, translate
 from controller.registry import Node, Registry
 from controller.store import keys
-from controller.store.store import Store
+from controller.store.store import Entry, Fields, Store
 from esl import commands as esl
+from esl.commands import clean_url
 from esl.connection import Connection
 from esl.errors import EslError
 from esl.event import Event
@@ -47,12 +53,18 @@ from esl.link import Link
 
 # For how long events are held while the store is away.
 MAX_HOLD_SECONDS = 30.0
+# Samples a second of rooms whose profile does not say (mod_conference.c).
+DEFAULT_RATE = 8000
+# Of rooms that take the rate of their first member: FreeSWITCH makes what it needs of this one.
+AUTOMATIC_RATE = 48000
 # Commands that are taken at once.
 MAX_TAKEN = 50
 
 
 class NodeWorker:
-    """Drives one node, from `start` to `stop`. `ids` are those of the node, `connect` makes its link."""
+    """Drives one node, from `start` to `stop`. `ids` are those of the node, `connect` makes its link. `relays` prepare
+    what is played; without them the node fetches the URLs of apps by itself.
+    """
 
     def __init__(
         self,
@@ -63,6 +75,7 @@ class NodeWorker:
         ids: SessionIds,
         *,
         intervals: Intervals,
+        relays: RelayClient | None = None,
         connect: Callable[..., Link] = Link,
     ) -> None:
         self.node = node
@@ -73,10 +86,14 @@ class NodeWorker:
         # Set while the link is up and the store is what the node is.
         self._connection: Connection | None = None
         self._core_uuid = ""
+        self._rate = DEFAULT_RATE
         self._load = 0
         self._handover = False
         self._handler = EventHandler(node.prefix, lease, store, registry, self._send_own)
         self.audit = Audit(node.prefix, lease, ids, self._handler, intervals)
+        self._plays = relays and Plays(
+            relays, rate=lambda: self._rate, take=self._take_play, resend=self._resend, end=self._end_play
+        )
         self._link = connect(
             name=node.prefix,
             host=node.host,
@@ -100,6 +117,8 @@ class NodeWorker:
         With `handover` the node goes on to count as reachable: another worker is about to take it.
         """
         self._handover = handover
+        if self._plays:
+            self._plays.stop()
         self._link.stop()
         self.audit.stop()
         # If that fails the lease lapses by itself.
@@ -123,18 +142,37 @@ class NodeWorker:
 
     # Commands out
 
-    def take(self, tag: str, entries: Sequence[str]) -> None:
-        """Take these entries of the node's command stream in a partition, and send the commands in their order.
+    def take(self, tag: str, entries: Sequence[Entry]) -> None:
+        """Take these entries of the node's command stream in a partition, and send the commands in their order; plays
+        once they are prepared.
 
         Without a link they stay where they are. Raises Fenced, StoreUnavailable.
         """
+        if self._connection is None:
+            return
+        ready: list[str] = []
+        files: dict[str, Any] = {}
+        for entry, fields in entries:
+            play = _read_play(fields)
+            if play and self._plays:
+                self._plays.prepare(tag, entry, play)
+                continue
+            if play:
+                files[entry] = {"url": clean_url(play["url"])}
+            ready.append(entry)
+        if ready:
+            self._take(tag, ready, files)
+
+    def _take(self, tag: str, entries: Sequence[str], files: dict[str, Any]) -> list[dict[str, Any]]:
+        """Returns what was taken. `files`: what take.lua needs to know of plays."""
         connection = self._connection
         if connection is None:
-            return
+            return []
         # Checked first: a command that is taken and not sent only fails.
         self._lease.check()
-        (reply,) = self._lease.run_each([("take", tag, {"entries": list(entries)})])
-        for command in reply.get("commands", ()):
+        (reply,) = self._lease.run_each([("take", tag, {"entries": list(entries), "files": files})])
+        taken: list[dict[str, Any]] = reply.get("commands", [])
+        for command in taken:
             self._handler.remember(command["room"], command["app"])
             try:
                 self._send(connection, command)
@@ -145,6 +183,25 @@ class NodeWorker:
             except EslError as error:
                 # It is not known whether the node got it. It fails when the next link is up.
                 self._log.warning("command not sent", job=command["job"], reason=str(error))
+        return taken
+
+    def _take_play(self, tag: str, entry: str, outcome: Prepared | AudioFailed) -> list[dict[str, Any]]:
+        if isinstance(outcome, Prepared):
+            return self._take(tag, [entry], {entry: {"url": outcome.url, **outcome.details}})
+        failed = {"job": job_id(tag, entry), "ok": False, "reason": outcome.reason, "http_status": outcome.http_status}
+        self._lease.run_each([("take", tag, {"entries": [entry]}), ("job_done", tag, failed)])
+        return []
+
+    def _resend(self, command: dict[str, Any]) -> None:
+        connection = self._connection
+        try:
+            if connection:
+                self._send(connection, command)
+        except EslError as error:
+            self._log.warning("command not sent", job=command["job"], reason=str(error))
+
+    def _end_play(self, done: JobDone) -> None:
+        self._handler.apply([done])
 
     def _send(self, connection: Connection, command: dict[str, Any]) -> None:
         self._lease.check()
@@ -165,7 +222,7 @@ class NodeWorker:
     def _take_waiting(self) -> None:
         """Take what came while the link was away."""
         for tag in keys.TAGS:
-            entries = [entry for entry, _ in self._store.read(keys.key(tag, "commands", self.node.prefix))]
+            entries = self._store.read(keys.key(tag, "commands", self.node.prefix))
             for first in range(0, len(entries), MAX_TAKEN):
                 self.take(tag, entries[first : first + MAX_TAKEN])
 
@@ -177,7 +234,7 @@ class NodeWorker:
         for call in found:
             if isinstance(call, CallIntruded):
                 self._handler.hang_up(call)
-        changes = [event for event in found if not isinstance(event, CallIntruded)]
+        changes = [event for event in found if not isinstance(event, CallIntruded) and not self._goes_on(event)]
         give_up_at = time.monotonic() + MAX_HOLD_SECONDS
         while True:
             try:
@@ -188,10 +245,15 @@ class NodeWorker:
                 self._log.warning("events held", count=len(changes), reason=str(error))
                 gevent.sleep(0.5)
 
+    def _goes_on(self, event: StateEvent) -> bool:
+        return bool(self._plays and isinstance(event, JobDone) and self._plays.goes_on(event))
+
     # Up and down
 
     def _on_up(self, connection: Connection) -> None:
         self._core_uuid = connection.api(esl.CoreUuid()).strip()
+        if self._plays:
+            self._rate = read_rate(connection.api(esl.LocateConfiguration("conference.conf")), self.node.profile)
         restarted = self._store.core_uuid(self.node.prefix) not in (None, self._core_uuid)
         self._handler.forget_intruders()
         changes = self.audit.resync(connection, restarted=restarted)
@@ -203,6 +265,8 @@ class NodeWorker:
     def _on_down(self, reason: str) -> None:
         self._connection = None
         self.audit.link_lost()
+        if self._plays:
+            self._plays.link_lost()
         self._log.warning("node down", reason=reason)
         if self._handover:
             return
@@ -210,3 +274,21 @@ class NodeWorker:
             self._renew()
         except (StoreUnavailable, Fenced) as error:
             self._log.warning("node down not published", reason=str(error))
+
+
+def read_rate(configuration: str, profile: str) -> int:
+    """Samples a second of the rooms of a profile, from the node's conference.conf as XML."""
+    of_profile = re.search(rf'<profile name="{re.escape(profile)}".*?</profile>', configuration, re.DOTALL)
+    rate = re.search(r'<param name="rate" value="(\w+)"', of_profile[0]) if of_profile else None
+    if rate is None:
+        return DEFAULT_RATE
+    return int(rate[1]) if rate[1].isdecimal() else AUTOMATIC_RATE
+
+
+def _read_play(fields: Fields) -> dict[str, Any] | None:
+    """A command that waits, if it is a play."""
+    try:
+        command = orjson.loads(fields[b"c"])
+        return command if command["op"] == "play" else None
+    except (KeyError, TypeError, ValueError):
+        return None  # Whoever takes it logs that it cannot be read.

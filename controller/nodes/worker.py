@@ -23,6 +23,7 @@ from gevent.event import Event as Flag
 
 from controller.errors import Fenced, StoreUnavailable
 from controller.ids import SessionIds
+from controller.media.client import RelayClient
 from controller.nodes.audit import Intervals
 from controller.nodes.lease import NodeLease
 from controller.nodes.node_worker import MAX_TAKEN, NodeWorker
@@ -44,7 +45,8 @@ RETRY_SECONDS = 0.5
 class Worker:
     """Holds its share of the nodes. `reader` is a store for blocking reads: its timeout must exceed WAIT_SECONDS.
 
-    `session_key` is the same for all workers of a store (see `SessionIds`).
+    `session_key` is the same for all workers of a store (see `SessionIds`). Without `relays` nodes fetch what they play
+    by themselves.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Worker:
         reader: Store,
         owner: str,
         session_key: bytes,
+        relays: RelayClient | None = None,
         audit_seconds: float = Intervals.usual,
     ) -> None:
         self._store = store
@@ -62,6 +65,7 @@ class Worker:
         self._reader = reader
         self._owner = owner
         self._session_key = session_key
+        self._relays = relays
         self._intervals = Intervals(usual=audit_seconds)
         self._held: dict[str, NodeWorker] = {}
         # Nodes that nobody held at the last tick.
@@ -143,7 +147,7 @@ class Worker:
         """Take a node, unless another worker holds it. If that fails the lease lapses by itself."""
         if lease := NodeLease.take(self._store, node.prefix, self._owner):
             ids = SessionIds(node.prefix, self._session_key)
-            held = NodeWorker(node, lease, self._store, self._registry, ids, intervals=self._intervals)
+            held = NodeWorker(node, lease, self._store, self._registry, ids, intervals=self._intervals, relays=self._relays)
             held.start()
             self._held[node.prefix] = held
 
@@ -180,7 +184,7 @@ class Worker:
     def _take_commands(self, held: NodeWorker, tag: str, entries: Sequence[Entry]) -> bool:
         """Returns whether they are taken. One node's trouble holds up no other's commands."""
         try:
-            held.take(tag, [entry for entry, _ in entries])
+            held.take(tag, entries)
         except Fenced:
             return False
         except StoreUnavailable as error:

@@ -94,6 +94,21 @@ def _is_own(family: int, address: IPv4Address | IPv6Address) -> bool:
         return ip_address(probe.getsockname()[0]) == address
 
 
+def is_of_this_host(host: str) -> bool:
+    """Whether a name or address leads to this machine. Asks the DNS; False for what does not resolve."""
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return False
+    addresses = [ip_address(str(each).partition("%")[0]) for each in found]
+    return all(
+        address.is_loopback
+        or address.is_unspecified
+        or _is_own(socket.AF_INET6 if address.version == 6 else socket.AF_INET, address)
+        for address in addresses
+    )
+
+
 # Names that never lead to the public internet (RFC 6761, 6762, 8375, and the one reserved for private use).
 LOCAL_NAMES = ("localhost", "localdomain", "local", "internal", "home.arpa")
 _NUMBER = re.compile("0x[0-9a-f]*|[0-9]+")

@@ -1,4 +1,8 @@
-"""Which URLs a media node may be asked to fetch: none that leads into a private network, as far as is known here."""
+"""Which URLs may be played: none that leads into a private network, as far as is known here.
+
+An audio relay checks each address that it connects to, so here the text of a URL is judged, to tell a mistake early. A
+node that fetches by itself checks nothing, so for one the names are looked up, too.
+"""
 
 from __future__ import annotations
 
@@ -18,28 +22,36 @@ RESOLVE_SECONDS = 3.0
 
 
 class PlaybackGuard:
-    """Checks URLs of a playback, whose forms are valid; `network` resolves their names."""
+    """Checks URLs of a playback, whose forms are valid. `direct`: nodes fetch by themselves; then `network` resolves
+    the names.
+    """
 
-    def __init__(self, network: Network, *, allow_private: bool = False, seconds: float = RESOLVE_SECONDS) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        direct: bool = False,
+        allow_private: bool = False,
+        seconds: float = RESOLVE_SECONDS,
+    ) -> None:
         self._network = network
+        self._direct = direct
         self._allow_private = allow_private
         self._seconds = seconds
 
-    def check(self, app_id: str, urls: Sequence[str], may_play: Callable[[], object]) -> tuple[str, ...]:
-        """The URLs as a node gets them. Raises Refused: `url_refused` with the fields that are wrong.
+    def check(self, app_id: str, urls: Sequence[str], may_play: Callable[[], object]) -> None:
+        """Raises Refused: `url_refused` with the fields that are wrong.
 
         `may_play` raises Refused if the playback would be refused anyway. It is called before names are resolved, which
         is the most costly part of any request.
         """
-        node_urls = tuple(clean_url(url) for url in urls)
         if not self._allow_private:
-            self._check(app_id, [urlsplit(url).hostname or "" for url in node_urls], may_play)
-        return node_urls
+            self._check(app_id, [urlsplit(clean_url(url)).hostname or "" for url in urls], may_play)
 
     def _check(self, app_id: str, hosts: list[str], may_play: Callable[[], object]) -> None:
         problems = {host: problem for host in set(hosts) if (problem := refusal(host))}
         names = [host for host in dict.fromkeys(hosts) if literal(host) is None]
-        if names and not problems:
+        if names and self._direct and not problems:
             may_play()
             problems = self._look_up(app_id, names)
         wrong = [place for place, host in enumerate(hosts) if host in problems]

@@ -15,6 +15,7 @@ PARTITIONS = 16
 
 CURSOR_KEY = "{registry}:cursor-key"  # string: what API processes seal cursors with; for good; owner: processes
 SESSION_KEY = "{registry}:session-key"  # string: what workers derive session ids with; for good; owner: processes
+MEDIA_KEY = "{registry}:media-key"  # string: what links of the audio relay are signed with; for good; owner: processes
 
 # A partition's keys by name: how each ends, with its type and lifetime before it. Some names are older than
 # today's words: `lane` is the ordering key, `flight` the play in flight, `settled` how many URLs are over, `due` what a
@@ -32,10 +33,11 @@ PARTITION: dict[str, str] = {
     # list: operation ids whose end is yet to be emitted; until it is
     "ending": "ending:%s",
     # hash: app, room, total, bytes (of `urls`), next (index to send), settled, u<i> (state of URL i), v<i> (volume it
-    # was sent with), ending (stopped or interrupted, until that is emitted); from play to its finished or stopped
+    # was sent with), n<i> (a relay's URL of it), ending (stopped or interrupted, until that is emitted); from play to its finished or stopped
     "operation": "operation:%s",
-    # lists: an operation's URLs, each a JSON string as the app sent it; and as the node gets them, if they differ
+    # list: an operation's URLs, each a JSON string as the app sent it
     "urls": "urls:%s",
+    # list: as a node got them, if that differed; stored until version 0.1 only
     "node_urls": "node-urls:%s",
     # sorted set: room id by `order`; rooms of an app that are not being deleted; for good
     "rooms": "rooms:%s",
@@ -129,6 +131,8 @@ SHARED: dict[str, str] = {
     "workers": "workers",
     # hash: worker -> how many nodes it holds; as `workers`
     "worker_nodes": "worker-nodes",
+    # sorted set: address (host:port) of an audio relay by the time (ms) until which it counts as alive; owner: each relay
+    "relays": "relays",
 }
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, GetCoreSchemaHandler, create_model
 from pydantic_core import CoreSchema, core_schema
 
 from controller.limits import MAX_VOLUME, MIN_VOLUME
+from controller.media.reasons import REASONS
 from controller.sessions.flags import CHANGES, Flag
 from controller.store.states import SessionState, UrlState
 
@@ -216,15 +217,21 @@ class ConferencePlayStarted(RoomData):
 
 
 class PlayResult(BaseModel):
-    """What became of one URL."""
+    """What became of one URL. `reason` and `http_status` are absent when it was played."""
 
     url: Annotated[str, Field(description="The URL.", examples=[AUDIO])]
     status: Annotated[
         str, OneOf(UrlState.PLAYED, UrlState.FAILED), Field(description="Whether it was played to its end.")
     ]
     reason: Annotated[
-        Literal["unplayable", "no_members", "refused", "no_answer", "node_unreachable", "interrupted"],
+        str,
+        OneOf(
+            *REASONS, "unplayable", "no_members", "refused", "no_answer", "node_unreachable", "interrupted"
+        ),
         Field(default=None, description="Why it failed; absent when it was played."),
+    ]
+    http_status: Annotated[
+        int, Field(default=None, description="What its server responded with, for `not_found`.", examples=[404])
     ]
 
 

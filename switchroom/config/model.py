@@ -61,7 +61,7 @@ class StoreConfig(Section):
     url: StoreUrl | None = Field(
         default=None, description="the Redis or Valkey to use; absent, one is embedded and kept in data_dir"
     )
-    data_dir: Path = Field(default=Path(DEFAULT_DATA_DIR), strict=False, description="the folder of the embedded store")
+    data_dir: Path = Field(default=Path(DEFAULT_DATA_DIR), strict=False, description="the folder of the embedded store and of the relay's cache")
     max_memory_mb: int = Field(
         default=1024, ge=128, le=1 << 20, description="how much memory the embedded store may use for data, in MiB"
     )
@@ -136,6 +136,25 @@ class PlaybackConfig(Section):
     allow_private_networks: bool = Field(
         default=False, description="whether audio may be fetched from loopback and private addresses"
     )
+    direct: bool = Field(
+        default=False, description="whether nodes fetch audio by themselves, without the relay; see docs/security.md"
+    )
+    max_file_mb: int = Field(default=64, ge=1, le=4096, description="how large a file may be, in MiB")
+    max_seconds: int = Field(default=3600, ge=1, le=86_400, description="how long a file may play")
+    fetch_seconds: int = Field(default=30, ge=1, le=35, description="how long a file may take to come")
+    min_bytes_per_second: int = Field(
+        default=1024, ge=0, le=1 << 20, description="how slowly it may come: so many bytes a second, on average of some"
+    )
+
+
+class MediaConfig(Section):
+    listen: Listen = Field(default="127.0.0.1:8090", description="the address on which the audio relay listens")
+    advertise: Esl | None = Field(
+        default=None, description="host:port under which the nodes reach the audio relay; absent, that of listen"
+    )
+    cache_mb: int = Field(
+        default=1024, ge=16, le=1 << 20, description="how much disk the audio relay may use, in MiB; in [store] data_dir"
+    )
 
 
 class LimitsConfig(Section):
@@ -189,6 +208,7 @@ class Config(Section):
     ] = Field(default=(), strict=False, description="the tenants")
     webhooks: WebhooksConfig = Field(default=WebhooksConfig(), description="how webhooks are delivered")
     playback: PlaybackConfig = Field(default=PlaybackConfig(), description="how audio is played")
+    media: MediaConfig = Field(default=MediaConfig(), description="the audio relay, from which nodes get what they play")
     limits: LimitsConfig = Field(default=LimitsConfig(), description="how much an app may do")
     worker: WorkerConfig = Field(default=WorkerConfig(), description="how the nodes are looked after")
     metrics: MetricsConfig = Field(default=MetricsConfig(), description="what a process tells of itself to Prometheus")

@@ -51,6 +51,7 @@ end
 local function end_operations(room, how)
   local ids = redis.call("LRANGE", keys.operations(room.id), 0, -1)
   if #ids == 0 then return 0 end
+  take_back(room)
   step_playback(room, "finish", "")
   for _, id in ipairs(ids) do redis.call("HSET", keys.operation(id), "ending", how) end
   redis.call("RPUSH", keys.ending(room.id), unpack(ids))

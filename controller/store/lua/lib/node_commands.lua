@@ -2,7 +2,7 @@
 
 local CONFIRM_MS = 10000 -- within which a command must be taken, have its result, or be confirmed by an event
 local LATE_MS = 2000 -- after which that is late, and an event may have been lost
-local PLAY_MS = 45000 -- for the result of a play: the node fetches the file first (download-timeout: 30 s)
+local PLAY_MS = 45000 -- within which a play must be taken, and then have its result: its file is fetched first
 
 -- The node is to confirm `kind` of `id` within CONFIRM_MS; if it does not, overdue.lua handles it.
 local function expect(node, kind, id)
@@ -14,6 +14,9 @@ local function confirmed(node, kind, id)
   redis.call("ZREM", keys.due(node), kind .. ":" .. id)
 end
 
+-- Within how long a command must be taken, and then have its result.
+local function patience(op) return op == "play" and PLAY_MS or CONFIRM_MS end
+
 -- A job id names a command's partition and its entry of the stream, so that its result finds both.
 local function job_id(entry) return string.sub(tag, 2, -2) .. "-" .. entry end
 
@@ -24,6 +27,6 @@ local function send(node, op, command)
   command.op = op
   local entry = redis.call("XADD", keys.commands(node), "*", "c", cjson.encode(command))
   local job = job_id(entry)
-  expect(node, "job", job)
+  redis.call("ZADD", keys.due(node), NOW + patience(op), "job:" .. job)
   return job
 end

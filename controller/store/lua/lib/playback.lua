@@ -13,10 +13,10 @@
 -- room was emptied, deleted or lost with its node. After a lost link, playback_lost.lua compares the head with the
 -- file that the node plays.
 --
--- Besides its hash an operation has two lists: `urls`, each a JSON string as the app sent it, and `node_urls`, as the
--- node gets them, where that differs. The lists may be long, and most steps need one URL or none. `u<i>` of the hash
--- is the state of URL i, "failed" with the reason: "failed:why". It is absent while the URL is pending. `v<i>` is the
--- volume that the node was given with it.
+-- Besides its hash an operation has the list `urls`, each a JSON string as the app sent it. It may be long, and most
+-- steps need one URL or none. `u<i>` of the hash is the state of URL i, "failed" with the reason and maybe the status
+-- of its server's response: "failed:not_found:404". It is absent while the URL is pending. `v<i>` is the volume that
+-- the node was given with it, and `n<i>` the URL that it was given, if that is a relay's.
 -- needs: outbox node_commands
 
 -- The state of URL `i`, and why it failed.
@@ -41,10 +41,9 @@ local function move_urls(id, operation)
   use(operation.app, "url_bytes", operation.bytes)
 end
 
--- URL `i` of an operation as the node gets it.
-local function node_url(id, i)
-  local url = redis.call("LINDEX", keys.node_urls(id), i)
-  return url or cjson.decode("[" .. redis.call("LINDEX", keys.urls(id), i) .. "]")[1]
+-- URL `i` of an operation as the app sent it.
+local function url_of(id, i)
+  return cjson.decode("[" .. redis.call("LINDEX", keys.urls(id), i) .. "]")[1]
 end
 
 -- An operation, also one that is over and waits for its webhook.
@@ -70,7 +69,7 @@ local function step_playback(room, event, operation)
 end
 
 local function forget_operation(app, id, bytes)
-  redis.call("DEL", keys.operation(id), keys.urls(id), keys.node_urls(id))
+  redis.call("DEL", keys.operation(id), keys.urls(id), keys.node_urls(id)) -- the last one: version 0.1's
   use(app, "operations", -1)
   use(app, "url_bytes", -bytes)
 end
@@ -93,8 +92,10 @@ local function emit_finished(room, operation, status)
     local state, why = url_state(operation, i - 1)
     if state == URL.played then played = played + 1 end
     if not OVER[state] then state, why = step("URL", state, "fail"), "interrupted" end
-    local reason = why ~= "" and ',"reason":"' .. why .. '"' or ""
-    results[i] = '{"url":' .. url .. ',"status":"' .. state .. '"' .. reason .. "}"
+    local reason, http_status = string.match(why, "^([%a_]*):?(%d*)$")
+    results[i] = '{"url":' .. url .. ',"status":"' .. state .. '"'
+      .. (reason ~= "" and ',"reason":"' .. reason .. '"' or "")
+      .. (http_status ~= "" and ',"http_status":' .. http_status or "") .. "}"
   end
   status = status or (played == #results and "completed") or (played == 0 and "failed") or "partial"
   emit_room(room, "conference.play.finished", { operation_id = operation.id, status = status },
@@ -183,10 +184,18 @@ local function advance(room)
       if old_urls then read_operation(id) end -- which moves what version 0.1 stored
       redis.call("HSET", keys.operation(id), "next", i + 1, "u" .. i, state, "v" .. i, room.volume)
       local job = send(room.node, "play", { app = room.app, room = room.id, operation = id, index = i,
-        url = node_url(id, i), volume = tonumber(room.volume) })
+        url = url_of(id, i), volume = tonumber(room.volume) })
       change(keys.room(room.id), room, { flight = job })
       return
     end
+  end
+end
+
+-- Takes back a play that no worker has taken yet: its file is being prepared.
+local function take_back(room)
+  if room.flight and redis.call("XDEL", keys.commands(room.node), entry_of_job(room.flight)) == 1 then
+    confirmed(room.node, "job", room.flight)
+    clear(keys.room(room.id), room, "flight")
   end
 end
 

@@ -1,9 +1,9 @@
 -- What the result of a command means for the session or room that it was about.
 --
--- `command` is as it was sent. `result` is { ok, reason, text, paused }. The reason is no_members (the node has no such
--- conference), no_member, hangup, unplayable, not_playing, refused (`text` is what the node said), node_unreachable (it
--- never got the command), no_answer (it is not known whether it did anything) or not_confirmed (it took the command,
--- and no event confirmed it).
+-- `command` is as it was sent. `result` is { ok, reason, text, http_status, paused }. The reason is no_members (the node
+-- has no such conference), no_member, hangup, unplayable, not_playing, refused (`text` is what the node said),
+-- node_unreachable (it never got the command), no_answer (it is not known whether it did anything), not_confirmed (it
+-- took the command, and no event confirmed it), or why a relay could not prepare a file (controller/media/reasons.py).
 -- needs: members playback
 
 -- By the command's op.
@@ -40,6 +40,9 @@ for _, flag in pairs(FLAGS) do
   RESULTS[flag.on.command], RESULTS[flag.off.command] = changed, changed
 end
 
+-- Reasons for which a play fails that have nothing to do with its file.
+local OF_COMMAND = { refused = true, no_answer = true, node_unreachable = true }
+
 function RESULTS.play(command, job, result)
   local room = get_room(command.room)
   if not room or room.flight ~= job then return end
@@ -57,13 +60,12 @@ function RESULTS.play(command, job, result)
   elseif operation then
     local last = command.index
     if result.reason == "no_members" then last = tonumber(operation.total) - 1 end
-    if result.reason ~= "no_members" and result.reason ~= "unplayable" then
-      emit_command_failed(room, nil, "play", nil, result.reason)
-    end
+    if OF_COMMAND[result.reason] then emit_command_failed(room, nil, "play", nil, result.reason) end
     change(keys.operation(operation.id), operation, { next = last + 1 })
     local indices = {}
     for i = command.index, last do indices[#indices + 1] = i end
-    end_urls(room, operation, indices, "fail", result.reason)
+    local status = result.http_status and ":" .. result.http_status or ""
+    end_urls(room, operation, indices, "fail", result.reason .. status)
   end
   advance(room)
 end
@@ -109,7 +111,8 @@ RESULTS.stop_recording, RESULTS.kick_all = ignore, ignore
 
 local function apply_result(command, job, result)
   log("answer", command.op, { app = command.app, room = command.room, session = command.session,
-    operation = command.operation, job = job, ok = result.ok, reason = result.reason, text = result.text })
+    operation = command.operation, job = job, ok = result.ok, reason = result.reason, text = result.text,
+    http_status = result.http_status })
   local apply = RESULTS[command.op]
   if apply then apply(command, job, result) end
 end

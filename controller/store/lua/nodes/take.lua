@@ -1,6 +1,7 @@
 -- A worker takes commands from the stream (`entries`) to send them: from here on they count as sent, and are sent once.
--- Those that cannot be read are dropped.
--- args: node entries
+-- Those that cannot be read are dropped. `files`: of plays, by their entry, what an audio relay has prepared: the `url`
+-- for the node, and what the event log tells.
+-- args: node entries files?
 -- needs: node_fence node_commands records sessions
 -- lists: commands
 
@@ -11,9 +12,16 @@ local function take(entry, raw)
   for _, field in ipairs({ "op", "app", "room" }) do text_in(command, field) end
   local session = command.op == "join" and get_session(text_in(command, "session"))
   redis.call("HSET", keys.sent(args.node), job, raw)
-  redis.call("ZADD", keys.due(args.node), NOW + (command.op == "play" and PLAY_MS or CONFIRM_MS), "job:" .. job)
+  redis.call("ZADD", keys.due(args.node), NOW + patience(command.op), "job:" .. job)
   log("sent", command.op, { app = command.app, room = command.room, session = command.session,
     operation = command.operation, job = job })
+  local file = args.files and args.files[entry]
+  if file then
+    command.url = file.url
+    redis.call("HSET", keys.operation(command.operation), "n" .. command.index, file.url)
+    file.app, file.room, file.operation, file.index = command.app, command.room, command.operation, command.index
+    log("audio", "prepared", file)
+  end
   command.job = job
   command.channel = session and session.channel or nil
   return command

@@ -1,6 +1,5 @@
--- Plays URLs in a room, behind all that plays or waits there. `urls`: each a JSON string as the app sent it;
--- `node_urls`: as the node gets them, if that differs.
--- args: command operation_id urls node_urls?
+-- Plays URLs in a room, behind all that plays or waits there. `urls`: each a JSON string as the app sent it.
+-- args: command operation_id urls
 -- needs: playable playback
 
 local urls = table.concat(args.urls, ",")
@@ -14,7 +13,6 @@ start_cooldown(room.id)
 redis.call("HSET", keys.operation(args.operation_id), "app", room.app, "room", room.id, "total", #args.urls,
   "bytes", bytes, "next", 0, "settled", 0)
 redis.call("RPUSH", keys.urls(args.operation_id), unpack(args.urls))
-if args.node_urls then redis.call("RPUSH", keys.node_urls(args.operation_id), unpack(args.node_urls)) end
 redis.call("RPUSH", keys.operations(room.id), args.operation_id)
 use(room.app, "operations", 1)
 use(room.app, "url_bytes", bytes)

@@ -1,0 +1,130 @@
+"""A worker's questions to the relays: may a node play this URL now, and where is it?
+
+How it works: a relay that is asked for a file begins to fetch it, and says within a second whether it is ready. So it is
+asked again and again. The relay that a file belongs to (`Relays.choose`) is asked first. One that does not answer is
+left out for a while, and the next one begins anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+import orjson
+import structlog
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPParseError
+
+from controller.media.links import Links
+from controller.media.reasons import AudioFailed
+from controller.media.relays import Relays
+
+# How long a relay waits with its answer for the file, and within how long it must answer.
+WAIT_SECONDS = 1.0
+ANSWER_SECONDS = 3.0
+# After which a relay that did not answer is asked again.
+SILENT_SECONDS = 5.0
+# Between two questions while no relay answers.
+PAUSE_SECONDS = 0.25
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A file that a node can play at `url`. `details`: what the event log tells of it."""
+
+    url: str
+    details: dict[str, Any]
+
+
+class RelayClient:
+    """`links` has the key of all relays."""
+
+    def __init__(
+        self,
+        relays: Relays,
+        links: Links,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._relays = relays
+        self._links = links
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._connections: dict[str, HTTPClient] = {}
+        self._silent_until: dict[str, float] = {}
+
+    def prepare(self, app_id: str, url: str, rate: int, seconds: float) -> Prepared:
+        """Have a relay fetch and decode a tenant's `url`, for rooms mixed at `rate` samples a second. Waits `seconds`
+        at most. Raises AudioFailed: `timeout` also if no relay answered.
+        """
+        give_up_at = self._clock() + seconds
+        while self._clock() < give_up_at:
+            address = self._choose(app_id, url)
+            if address is None:
+                gevent.sleep(PAUSE_SECONDS)
+                continue
+            answer = self._ask(address, {"app_id": app_id, "url": url, "rate": rate})
+            if answer is None:
+                self._silent_until[address] = self._clock() + SILENT_SECONDS
+            elif reason := answer.get("reason"):
+                raise AudioFailed(reason, answer.get("http_status"))
+            elif path := answer.pop("path", None):
+                return Prepared(f"http://{address}{path}", answer)
+        raise AudioFailed("timeout")
+
+    def avoid(self, url: str) -> None:
+        """Leave the relay of a prepared `url` out for a while: a node did not get the file."""
+        self._silent_until[url.removeprefix("http://").partition("/")[0]] = self._clock() + SILENT_SECONDS
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+
+    def _choose(self, app_id: str, url: str) -> str | None:
+        now = self._clock()
+        choice = self._relays.choose(app_id, url)
+        heard = [address for address in choice if self._silent_until.get(address, 0.0) <= now]
+        return next(iter(heard), None)
+
+    def _ask(self, address: str, fields: dict[str, Any]) -> dict[str, Any] | None:
+        """The relay's answer; None if there is none."""
+        problem = ""
+        for _ in range(2):
+            # The second time over a new connection: the relay may have closed one that was kept.
+            try:
+                return self._exchange(address, fields)
+            except (OSError, ValueError, HTTPParseError) as error:
+                problem = str(error)
+                self._drop(address)
+                if isinstance(error, TimeoutError):
+                    break
+        log.warning("an audio relay did not answer", relay=address, reason=problem)
+        return None
+
+    def _exchange(self, address: str, fields: dict[str, Any]) -> dict[str, Any]:
+        body, signature = self._links.question(fields, self._wall_clock())
+        with gevent.Timeout(ANSWER_SECONDS, TimeoutError("no answer in time")):
+            response = self._connection(address).post(
+                "/prepare", body=body, headers={"Signature": signature, "Content-Type": "application/json"}
+            )
+            answer: dict[str, Any] = orjson.loads(response.read())
+        if response.status_code != 200:
+            raise OSError(f"status {response.status_code}")
+        return answer
+
+    def _connection(self, address: str) -> HTTPClient:
+        if address not in self._connections:
+            host, _, port = address.rpartition(":")
+            self._connections[address] = HTTPClient(
+                host.strip("[]"), int(port), concurrency=64, connection_timeout=1.0, network_timeout=ANSWER_SECONDS
+            )
+        return self._connections[address]
+
+    def _drop(self, address: str) -> None:
+        if (connection := self._connections.pop(address, None)) is not None:
+            connection.close()

@@ -1,0 +1,178 @@
+"""The audio relay: it makes what an app wants played into a file that a node can play.
+
+How it works: `prepare` is asked for an app's URL at a sample rate, again and again until the file is ready. The first
+question starts a job, which goes on by itself, and all that ask for the same meanwhile wait for the one job. A job looks
+into the cache, else it fetches; the server of a file that has gone stale is asked whether it is still the same. Then it
+decodes, unless that was done before. How a job ended is remembered for REMEMBER_SECONDS, for whoever asks next.
+
+What is ready is raw PCM in the cache. A node gets it as a WAV, whose head is made when it is asked for.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import gevent
+import structlog
+from prometheus_client import Counter
+
+from controller.media.cache import SAMPLE_BYTES, Cache, Entry
+from controller.media.decoders import Decoders
+from controller.media.origin import Origin
+from controller.media.reasons import AudioFailed
+
+REMEMBER_SECONDS = 5.0
+SWEEP_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
+
+prepared_total = Counter(
+    "switchroom_media_prepared", "Files that plays asked for: cached, fetched, or why they could not be had", ["outcome"]
+)
+served_bytes = Counter("switchroom_media_served_bytes", "Bytes of sound that nodes were sent")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that nodes can play. `details`: what became of it, for the event log."""
+
+    name: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Relay:
+    """Prepares files from `start` to `stop`. `clock`: epoch seconds."""
+
+    def __init__(self, cache: Cache, origin: Origin, decoders: Decoders, clock: Callable[[], float] = time.time) -> None:
+        self._cache = cache
+        self._origin = origin
+        self._decoders = decoders
+        self._clock = clock
+        # By app, URL and rate; and the fetches within, by app and URL.
+        self._jobs: dict[tuple[str, str, int], gevent.Greenlet[..., File | AudioFailed | None]] = {}
+        self._fetches: dict[tuple[str, str], gevent.Greenlet[..., Entry | Exception]] = {}
+        self._sweeping: gevent.Greenlet[..., None] | None = None
+
+    def start(self) -> None:
+        self._sweeping = gevent.spawn(self._sweep)
+
+    def stop(self, timeout: float) -> None:
+        running = [*self._jobs.values(), *self._fetches.values(), *([self._sweeping] if self._sweeping else [])]
+        gevent.killall(running, timeout=timeout)
+
+    def prepare(self, app_id: str, url: str, rate: int, wait: float) -> File | None:
+        """The file of an app's URL, as mono PCM at `rate`; None if it is not ready within `wait` seconds. Raises
+        AudioFailed.
+        """
+        key = (app_id, url, rate)
+        job = self._jobs.get(key)
+        if job is None:
+            job = self._jobs[key] = gevent.spawn(self._prepare, *key)
+            job.rawlink(lambda _: gevent.spawn_later(REMEMBER_SECONDS, self._jobs.pop, key, None))
+        with suppress(gevent.Timeout):
+            outcome = job.get(timeout=wait)
+            if isinstance(outcome, AudioFailed):
+                raise outcome
+            if outcome is not None:
+                return outcome
+            gevent.sleep(wait)
+        return None
+
+    def open(self, name: str) -> tuple[bytes, BinaryIO, int] | None:
+        """The head of a prepared file's WAV, its samples, and how many bytes those are; None if it is gone."""
+        version, _, rate = name.rpartition("-")
+        try:
+            file = open(self._cache.pcm_of(version, int(rate)), "rb")  # noqa: SIM115 (whoever sends it closes it)
+        except (OSError, ValueError):
+            return None
+        size = file.seek(0, 2)
+        file.seek(0)
+        served_bytes.inc(size)
+        return wav_head(size, int(rate)), file, size
+
+    def _prepare(self, app_id: str, url: str, rate: int) -> File | AudioFailed | None:
+        started = time.monotonic()
+        try:
+            entry = self._cache.find(app_id, url)
+            is_cached = entry is not None and entry.fresh_until > self._clock()
+            if entry is None or not is_cached:
+                entry = self._fetched(app_id, url)
+            fetched = time.monotonic()
+            frames = self._decoded(app_id, entry, rate)
+        except AudioFailed as failed:
+            prepared_total.labels(failed.reason).inc()
+            return failed
+        except Exception:
+            # A full disk, say. It is begun anew when it is asked for again.
+            log.exception("file not prepared", app=app_id)
+            prepared_total.labels("error").inc()
+            return None
+        prepared_total.labels("cached" if is_cached else "fetched").inc()
+        self._cache.touch(entry)
+        details = {
+            "bytes": entry.size,
+            "seconds": round(frames / rate, 3),
+            "cached": is_cached,
+            "fetch_ms": round((fetched - started) * 1000, 1),
+            "decode_ms": round((time.monotonic() - fetched) * 1000, 1),
+        }
+        return File(f"{entry.version}-{rate}", details)
+
+    def _fetched(self, app_id: str, url: str) -> Entry:
+        """Fetches once for all who want it now. Raises AudioFailed, OSError."""
+        key = (app_id, url)
+        fetch = self._fetches.get(key)
+        if fetch is None:
+            fetch = self._fetches[key] = gevent.spawn(self._fetch, *key)
+            fetch.rawlink(lambda _: self._fetches.pop(key, None))
+        outcome = fetch.get()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _fetch(self, app_id: str, url: str) -> Entry | Exception:
+        known = self._cache.find(app_id, url)
+        path, file = self._cache.new_file()
+        try:
+            with file:
+                fetched = self._origin.fetch(app_id, url, file, known.validators if known else None)
+            fresh_until = self._clock() + fetched.fresh_seconds
+            if known and not fetched.modified:
+                return self._cache.freshen(known, fresh_until)
+            return self._cache.put(app_id, url, path, fetched.bytes, fetched.validators, fresh_until)
+        except (AudioFailed, OSError) as error:
+            return error
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _decoded(self, app_id: str, entry: Entry, rate: int) -> int:
+        """How many samples the decoded file has. Raises AudioFailed, OSError."""
+        if self._cache.pcm(entry, rate):
+            return entry.frames[rate]
+        path, file = self._cache.new_file()
+        try:
+            with file, open(self._cache.source(entry), "rb") as source:
+                frames = self._decoders.decode(app_id, source, file, rate, lambda _claimed, _written: None)
+            self._cache.put_pcm(entry, rate, path, frames)
+        finally:
+            path.unlink(missing_ok=True)
+        return frames
+
+    def _sweep(self) -> None:
+        while True:
+            try:
+                self._cache.sweep()
+            except OSError as error:
+                log.error("the cache of audio was not swept", reason=error.strerror)
+            gevent.sleep(SWEEP_SECONDS)
+
+
+def wav_head(size: int, rate: int) -> bytes:
+    """What stands before `size` bytes of mono 16-bit samples in a WAV."""
+    head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, SAMPLE_BYTES, 16)
+    return head + struct.pack("<4sI", b"data", size)

@@ -1,0 +1,131 @@
+"""A node's plays, each prepared by an audio relay before it is sent.
+
+How it works: a play stays in the node's command stream until a relay has its file ready. Only then is it taken and
+sent, so a worker that dies meanwhile loses nothing: the next one finds it there. A stop meanwhile takes it out of the
+stream, and then there is nothing to take. A file that cannot be played fails the play, and the node never hears of it.
+
+A node that does not get a prepared file has lost its relay, or never reached it. The play is prepared again, by another
+relay if there is one, and sent under the same job.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+import structlog
+from gevent.pool import Group
+
+from controller.errors import Fenced, StoreUnavailable
+from controller.media.client import Prepared, RelayClient
+from controller.media.reasons import AudioFailed
+from controller.nodes.events import JobDone
+
+# For a file, with the wait for its turn at the relay. The store gives a play PLAY_MS (lib/node_commands.lua).
+PREPARE_SECONDS = 40.0
+STORE_RETRY_SECONDS = 0.5
+MAX_TRIES = 3
+
+Command = dict[str, Any]
+Outcome = Prepared | AudioFailed
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A play that the node has been sent: as the app asked for it, as the node got it, and how often."""
+
+    asked: Command
+    given: Command
+    tries: int = 1
+
+
+class Plays:
+    """The plays of one node, whose rooms are mixed at `rate()` samples a second.
+
+    `take` takes the play at an entry of a partition, sends it or ends it, as its file came out, and returns what was
+    sent; `resend` sends one that was taken before. `end` applies a result in the node's place. Each of them raises
+    Fenced, StoreUnavailable.
+    """
+
+    def __init__(
+        self,
+        relays: RelayClient,
+        *,
+        rate: Callable[[], int],
+        take: Callable[[str, str, Outcome], list[Command]],
+        resend: Callable[[Command], None],
+        end: Callable[[JobDone], None],
+    ) -> None:
+        self._relays = relays
+        self._rate = rate
+        self._take = take
+        self._resend = resend
+        self._end = end
+        self._preparing: set[tuple[str, str]] = set()
+        self._sent: dict[str, _Sent] = {}  # by job
+        self._greenlets = Group()
+
+    def prepare(self, tag: str, entry: str, asked: Command) -> None:
+        """Send the play at that entry once its file is ready. Does nothing if it is being prepared already."""
+        if (tag, entry) not in self._preparing:
+            self._preparing.add((tag, entry))
+            self._greenlets.spawn(self._prepare, tag, entry, asked)
+
+    def goes_on(self, done: JobDone) -> bool:
+        """Whether the play whose result this is has not ended: the node did not get the file, and is sent it anew."""
+        sent = self._sent.pop(done.job, None)
+        if sent is None or done.reason != "unplayable" or sent.tries >= MAX_TRIES:
+            return False
+        log.warning("a node did not get a file from its relay", job=done.job, url=sent.given["url"])
+        self._relays.avoid(sent.given["url"])
+        self._greenlets.spawn(self._try_again, sent)
+        return True
+
+    def link_lost(self) -> None:
+        """What was sent has no result any more."""
+        self._sent.clear()
+
+    def stop(self) -> None:
+        self._greenlets.kill(block=False)
+
+    def _prepare(self, tag: str, entry: str, asked: Command) -> None:
+        try:
+            outcome = self._outcome(asked)
+            give_up_at = time.monotonic() + PREPARE_SECONDS
+            while time.monotonic() < give_up_at:
+                try:
+                    for given in self._take(tag, entry, outcome):
+                        self._sent[given["job"]] = _Sent(asked, given)
+                    return
+                except StoreUnavailable as error:
+                    log.warning("play not taken", reason=str(error))
+                    gevent.sleep(STORE_RETRY_SECONDS)
+        except Fenced:
+            pass  # Another worker has the node, and finds the play in its stream.
+        finally:
+            self._preparing.discard((tag, entry))
+
+    def _try_again(self, sent: _Sent) -> None:
+        job = sent.given["job"]
+        outcome = self._outcome(sent.asked)
+        try:
+            if isinstance(outcome, AudioFailed):
+                self._end(JobDone(job=job, ok=False, reason=outcome.reason, http_status=outcome.http_status))
+                return
+            given = {**sent.given, "url": outcome.url}
+            self._sent[job] = _Sent(sent.asked, given, sent.tries + 1)
+            self._resend(given)
+        except (Fenced, StoreUnavailable) as error:
+            # The play fails when its time is over, or by whoever has the node now.
+            log.warning("play not sent again", job=job, reason=str(error))
+
+    def _outcome(self, asked: Command) -> Outcome:
+        try:
+            return self._relays.prepare(asked["app"], asked["url"], self._rate(), PREPARE_SECONDS)
+        except AudioFailed as failed:
+            return failed

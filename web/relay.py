@@ -1,0 +1,90 @@
+"""The audio relay over HTTP: workers ask it to prepare files, and nodes fetch them.
+
+Nothing is answered without a signature but 404, and a signature is good for one question or one file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
+
+import orjson
+
+from controller.media.links import Links
+from controller.media.reasons import AudioFailed
+from controller.media.relay import Relay
+
+MAX_QUESTION_BYTES = 16 * 1024
+CHUNK_BYTES = 64 * 1024
+# How long a question is held for the file, so that whoever asks need not ask again at once.
+MAX_WAIT_SECONDS = 1.0
+
+Start = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class RelayApp:
+    """A WSGI application. `links` has the key of all relays and workers."""
+
+    def __init__(self, relay: Relay, links: Links, clock: Callable[[], float] = time.time) -> None:
+        self._relay = relay
+        self._links = links
+        self._clock = clock
+
+    def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if method == "POST" and path == "/prepare":
+            return self._prepare(environ, start)
+        if method in ("GET", "HEAD"):
+            return self._file(environ, start)
+        return _nothing(start)
+
+    def _prepare(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(MAX_QUESTION_BYTES)
+        question = self._links.read_question(body, environ.get("HTTP_SIGNATURE", ""), self._clock())
+        if question is None:
+            return _nothing(start)
+        try:
+            prepared = self._relay.prepare(question["app_id"], question["url"], question["rate"], MAX_WAIT_SECONDS)
+        except AudioFailed as failed:
+            return _json(start, {"reason": failed.reason, "http_status": failed.http_status})
+        if prepared is None:
+            return _json(start, {})
+        return _json(start, {"path": self._links.link(prepared.name, self._clock()), **prepared.details})
+
+    def _file(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+        found = self._links.read_link(environ["PATH_INFO"], environ["QUERY_STRING"], self._clock())
+        opened = self._relay.open(found[0]) if found else None
+        if found is None or opened is None:
+            return _nothing(start)
+        head, file, size = opened
+        start(
+            "200 OK",
+            [
+                ("Content-Type", "audio/wav"),
+                ("Content-Length", str(len(head) + size)),
+                ("Cache-Control", f"private, max-age={int(found[1])}"),
+            ],
+        )
+        if environ["REQUEST_METHOD"] == "HEAD":
+            file.close()
+            return []
+        return _read(head, file)
+
+
+def _read(head: bytes, file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        yield head + file.read(CHUNK_BYTES)
+        while data := file.read(CHUNK_BYTES):
+            yield data
+
+
+def _json(start: Start, fields: dict[str, Any]) -> list[bytes]:
+    body = orjson.dumps(fields)
+    start("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _nothing(start: Start) -> list[bytes]:
+    start("404 Not Found", [("Content-Length", "0")])
+    return [b""]
