@@ -37,7 +37,7 @@ PARTITION: dict[str, str] = {
     "operation": "operation:%s",
     # list: an operation's URLs, each a JSON string as the app sent it
     "urls": "urls:%s",
-    # list: as a node got them, if that differed; stored until version 0.1 only
+    # list: as a node gets them, if that differs; stored before there were relays
     "node_urls": "node-urls:%s",
     # sorted set: room id by `order`; rooms of an app that are not being deleted; for good
     "rooms": "rooms:%s",

@@ -27,7 +27,7 @@ RUNS_WHEN_FULL = {
     "follows a node": "file_done flag_changed job_done jobs_lost member_joined member_left overdue playback_lost"
     " session_ended snapshot take",
     "delivers webhooks": "delivery_aside delivery_settle",
-    "holds a lease": "delivery_lease fence lease release workers",
+    "holds a lease": "delivery_lease fence lease relays release workers",
     "counts requests": "admit",
     "reads": "get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms list_sessions",
     "says where webhooks go": "set_endpoint",

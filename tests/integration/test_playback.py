@@ -71,10 +71,12 @@ def test_urls_go_one_after_the_answer_to_the_other(world: World, room: str) -> N
     )
 
 
-def test_urls_stay_what_the_app_sent_and_the_node_gets_its_own_form(world: World, room: str) -> None:
-    sent, node_url = "http://media.example/a,b.wav#part", "http://media.example/a%2Cb.wav"
-    world.ask("play", room_id=room, urls=[f'"{sent}"'], node_urls=[node_url], operation_id="op1")
-    (play,) = take(world, "play")
+def test_urls_stay_what_the_app_sent_and_the_node_gets_those_of_a_relay(world: World, room: str) -> None:
+    sent, node_url = "http://media.example/a,b.wav#part", "http://127.0.0.1:8090/audio/a-8000.wav?expires=1"
+    world.play(room, sent)
+    (entry,) = world.waiting()
+    reply = world.tell("take", entries=[entry], files={entry: {"url": node_url, "seconds": 1.5}})
+    (play,) = reply["commands"]
     assert play["url"] == node_url
     assert world.room(room)["playback_urls"] == [sent]
     world.answer(play["job"])

@@ -63,7 +63,7 @@ def dead() -> Iterator[Dead]:
 
 @pytest.fixture
 def check(resolver: Resolver) -> Callable[..., list[dict[str, str]]]:
-    guard = PlaybackGuard(Network(resolve=resolver))
+    guard = PlaybackGuard(Network(resolve=resolver), direct=True)
     return lambda *urls: problems(guard, *urls)
 
 
@@ -105,7 +105,7 @@ def test_what_does_not_resolve_is_refused(check: Check) -> None:
 
 def test_what_a_busy_resolver_does_not_tell_in_time_is_refused(dead: Dead) -> None:
     """It was let through: enough slow names in front, and any private one was."""
-    guard = PlaybackGuard(Network(resolve=dead), seconds=0.2)
+    guard = PlaybackGuard(Network(resolve=dead), direct=True, seconds=0.2)
     urls = [
         *(f"https://dead{number}.example/a.wav" for number in range(MAX_THREADS_OF_APP)),
         "https://inside.example/a.wav",
@@ -117,7 +117,7 @@ def test_what_a_busy_resolver_does_not_tell_in_time_is_refused(dead: Dead) -> No
 
 def test_slow_names_of_one_app_hold_up_no_other(dead: Dead) -> None:
     network = Network(resolve=dead, threads=MAX_THREADS_OF_APP + 1)
-    guard = PlaybackGuard(network, seconds=0.2)
+    guard = PlaybackGuard(network, direct=True, seconds=0.2)
     for number in range(5):
         urls = [f"https://dead{number}-{each}.example/a.wav" for each in range(20)]
         assert len(problems(guard, *urls, app="attacker")) == 20
@@ -127,7 +127,7 @@ def test_slow_names_of_one_app_hold_up_no_other(dead: Dead) -> None:
     assert problems(guard, "https://inside.example/a.wav", app="other")
     # Threads that have ended are the app's again.
     dead.end()
-    patient = PlaybackGuard(network, seconds=10)
+    patient = PlaybackGuard(network, direct=True, seconds=10)
     assert problems(patient, "https://public.example/a.wav", app="attacker") == []
 
 
@@ -135,13 +135,12 @@ def test_nothing_is_looked_up_for_a_play_that_cannot_be(resolver: Resolver) -> N
     def nobody() -> None:
         raise Refused("room_not_found")
 
-    guard = PlaybackGuard(Network(resolve=resolver))
+    guard = PlaybackGuard(Network(resolve=resolver), direct=True)
     with pytest.raises(Refused, match="not found"):
         guard.check("demo", ["https://public.example/a.wav"], nobody)
     assert resolver.asked == []
     # Nor is the store asked for what needs no look-up.
-    assert guard.check("demo", ["https://8.8.8.8/a.wav"], nobody) == ("https://8.8.8.8/a.wav",)
-    assert guard.check("demo", ["https://8.8.8.8/a b.wav"], nobody) == ("https://8.8.8.8/a%20b.wav",)
+    guard.check("demo", ["https://8.8.8.8/a.wav", "https://8.8.8.8/a b.wav"], nobody)
     with pytest.raises(Refused, match="no public address"):
         guard.check("demo", ["https://127.0.0.1/a.wav"], nobody)
 
@@ -149,5 +148,14 @@ def test_nothing_is_looked_up_for_a_play_that_cannot_be(resolver: Resolver) -> N
 def test_private_networks_can_be_allowed(resolver: Resolver) -> None:
     guard = PlaybackGuard(Network(resolve=resolver), allow_private=True)
     urls = ("http://127.0.0.1/a.wav", "http://inside.example/a.wav")
-    assert guard.check("demo", urls, lambda: None) == urls
+    guard.check("demo", urls, lambda: None)
+    assert resolver.asked == []
+
+
+def test_what_a_relay_fetches_is_not_looked_up_before(resolver: Resolver) -> None:
+    """The relay judges the address that it connects to."""
+    guard = PlaybackGuard(Network(resolve=resolver))
+    guard.check("demo", ["https://inside.example/a.wav"], lambda: None)
+    with pytest.raises(Refused, match="no public address"):
+        guard.check("demo", ["https://inside.example/a.wav", "https://127.1/a.wav"], lambda: None)
     assert resolver.asked == []

@@ -41,7 +41,7 @@ def test_a_library_that_is_not_there_is_refused() -> None:
 def test_a_script_takes_its_own_arguments_and_those_of_its_libraries() -> None:
     play = scripts.load()["play"]
     assert {"urls", "room_id", "group"} <= play.required
-    assert {"node_urls", "session_id"} <= play.arguments - play.required
+    assert {"session_id"} <= play.arguments - play.required
     assert scripts.arguments("play") == play.arguments
 
 

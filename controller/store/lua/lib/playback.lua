@@ -46,6 +46,11 @@ local function url_of(id, i)
   return cjson.decode("[" .. redis.call("LINDEX", keys.urls(id), i) .. "]")[1]
 end
 
+-- The same as a node got it. Before there were relays, a list had it where that differed.
+local function node_url(operation, i)
+  return operation["n" .. i] or redis.call("LINDEX", keys.node_urls(operation.id), i) or url_of(operation.id, i)
+end
+
 -- An operation, also one that is over and waits for its webhook.
 local function read_operation(id)
   local operation = get(keys.operation(id))
@@ -69,7 +74,7 @@ local function step_playback(room, event, operation)
 end
 
 local function forget_operation(app, id, bytes)
-  redis.call("DEL", keys.operation(id), keys.urls(id), keys.node_urls(id)) -- the last one: version 0.1's
+  redis.call("DEL", keys.operation(id), keys.urls(id), keys.node_urls(id))
   use(app, "operations", -1)
   use(app, "url_bytes", -bytes)
 end

@@ -18,7 +18,7 @@ for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
   for i = 0, tonumber(operation.next) - 1 do
     local state = url_state(operation, i)
     queued = queued or state == URL.queued
-    if not OVER[state] and args.playing and string.gsub(operation["n" .. i] or url_of(id, i), "^%a+://", "") == args.playing then
+    if not OVER[state] and args.playing and string.gsub(node_url(operation, i), "^%a+://", "") == args.playing then
       if state == URL.sent then
         url_queued(operation, i)
         clear(keys.room(room.id), room, "flight")
