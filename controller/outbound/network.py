@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections import defaultdict
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import certifi
@@ -23,6 +24,7 @@ from controller.outbound.target import Target
 
 MAX_THREADS = 128  # that look names up, made as they are needed
 MAX_THREADS_OF_APP = 8
+USER_AGENT = f"Switchroom/{version('switchroom')}"
 CONNECT_SECONDS = 5.0  # for one address, so that the next one gets its turn within the caller's time
 
 # The blocking one, even if the process is patched: it runs in threads.

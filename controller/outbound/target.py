@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 from esl.commands import ascii_name
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_SENT_AS_IT_IS = "/%:@!$&'()*+,;=~"  # in a path, besides letters, digits and `-._` (RFC 3986)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ def parse_url(url: str) -> Target:
         port = parts.port
         if ":" not in host:
             host = ascii_name(host)
+        host.encode("ascii")  # the zone of an IPv6 address may hold anything
     except ValueError:
         raise ValueError("has no valid host and port") from None
     if parts.scheme not in _DEFAULT_PORTS:
@@ -44,6 +46,8 @@ def parse_url(url: str) -> Target:
     default = _DEFAULT_PORTS[parts.scheme]
     port = default if port is None else port
     authority = f"[{host}]" if ":" in host else host
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
-    query = f"?{quote(parts.query, safe='/?%:@!$&()*+,;=~')}" if parts.query else ""
+    path = quote(parts.path or "/", safe=_SENT_AS_IT_IS)
+    # Not `parts.query`: `/a?` is not the same resource as `/a`.
+    _, mark, query = url.partition("#")[0].partition("?")
+    query = mark + quote(query, safe=f"{_SENT_AS_IT_IS}?")
     return Target(parts.scheme, host, port, authority if port == default else f"{authority}:{port}", path + query)

@@ -6,22 +6,19 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import gevent
 from gevent import monkey
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
-from controller.outbound.network import Blocked, Network
+from controller.outbound.network import USER_AGENT, Blocked, Network
 from controller.outbound.target import parse_url
 
 MAX_BODY_BYTES = 1024  # that are read; a longer body ends the connection
 MAX_HEAD_BYTES = 16384  # that are read; a longer head is a failure
 BODY_SECONDS = 2.0  # for the body, once the head has said what became of the webhook
 IDLE_SECONDS = 30.0  # after which an unused connection is closed
-
-_USER_AGENT = f"Switchroom/{version('switchroom')}"
 
 # The blocking one, even if the process is patched.
 _poll = monkey.get_original("select", "poll")
@@ -60,7 +57,7 @@ class Connections:
         self._idle: list[tuple[float, Any]] = []
         self._head = (
             f"POST {self._target.path} HTTP/1.1\r\nHost: {self._target.authority}\r\n"
-            f"User-Agent: {_USER_AGENT}\r\nAccept: */*\r\nContent-Type: application/json\r\n"
+            f"User-Agent: {USER_AGENT}\r\nAccept: */*\r\nContent-Type: application/json\r\n"
         )
 
     def post(self, headers: dict[str, str], body: bytes, timeout: float) -> Response:

@@ -6,6 +6,15 @@ import pytest
 
 from controller.outbound.target import parse_url
 
+# Signatures over a URL hold only while no byte of it changes.
+SENT_AS_IT_IS = [
+    "//a/../b/./c;d=1/",
+    "/-._~!$&'()*+,;=:@",
+    "/?-._~!$&'()*+,;=:@/?",
+    "/%2f%2F%C3%bc%zz%",
+    "/a?b=%2B+%20&&=&b",
+]
+
 
 @pytest.mark.parametrize(
     ("url", "host", "port", "authority", "path"),
@@ -16,6 +25,9 @@ from controller.outbound.target import parse_url
         ("https://[2001:db8::1]:8443/x", "2001:db8::1", 8443, "[2001:db8::1]:8443", "/x"),
         ("https://bücher.example/ü", "xn--bcher-kva.example", 443, "xn--bcher-kva.example", "/%C3%BC"),
         ("http://127.1/", "127.1", 80, "127.1", "/"),
+        ("http://a.example/?", "a.example", 80, "a.example", "/?"),
+        ("http://a.example?a=b?c#d?e", "a.example", 80, "a.example", "/?a=b?c"),
+        *[("http://a.example" + sent, "a.example", 80, "a.example", sent) for sent in SENT_AS_IT_IS],
     ],
 )
 def test_urls(url: str, host: str, port: int, authority: str, path: str) -> None:
@@ -30,6 +42,7 @@ def test_urls(url: str, host: str, port: int, authority: str, path: str) -> None
         "http://user:secret@example.com/", "http://@example.com/", "http://example.com/\r\nX: y",
         "http://example.com:99999/", "http://example.com:x/", "http://" + "a" * 64 + ".example/", "http://[::1",
         "http://" + "a." * 127 + "a/", "http://" + "ü" * 64 + "/",
+        "http://[fe80::1%ü]/",
     ],
 )  # fmt: skip
 def test_bad_urls(url: str) -> None:
