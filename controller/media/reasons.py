@@ -1,0 +1,23 @@
+"""Why a file cannot be played."""
+
+from __future__ import annotations
+
+# As apps read it in `results` of conference.play.finished.
+REASONS: dict[str, str] = {
+    "not_found": "its server responded with an error: a status of 400 or above",
+    "not_audio": "its content cannot be decoded as audio",
+    "too_large": "it has more bytes than are allowed",
+    "too_long": "it plays for longer than is allowed",
+    "timeout": "it did not come in time, or too slowly",
+    "forbidden_address": "its URL, or a redirect, leads to an address that is not public",
+    "unreachable": "its server could not be reached, or did not send a file as HTTP has it",
+}
+
+
+class AudioFailed(Exception):
+    """A file cannot be played. `reason`: one of REASONS. `http_status`: of the server's response, for `not_found`."""
+
+    def __init__(self, reason: str, http_status: int | None = None) -> None:
+        super().__init__(REASONS[reason])
+        self.reason = reason
+        self.http_status = http_status
