@@ -4,13 +4,13 @@ from __future__ import annotations
 
 # As apps read it in `results` of conference.play.finished.
 REASONS: dict[str, str] = {
-    "not_found": "its server responded with an error: a status of 400 or above",
-    "not_audio": "its content cannot be decoded as audio",
-    "too_large": "it has more bytes than are allowed",
-    "too_long": "it plays for longer than is allowed",
-    "timeout": "it did not come in time, or too slowly",
-    "forbidden_address": "its URL, or a redirect, leads to an address that is not public",
-    "unreachable": "its server could not be reached, or did not send a file as HTTP has it",
+    "not_found": "Its server responded with an error, a status of 400 or above: see `http_status`.",
+    "not_audio": "It cannot be decoded as audio.",
+    "too_large": "It has more bytes than are allowed.",
+    "too_long": "It plays for longer than is allowed.",
+    "timeout": "It did not come in time, or too slowly.",
+    "forbidden_address": "Its URL, or a redirect, leads to an address that is not public.",
+    "unreachable": "Its server could not be reached, or did not send a file as HTTP has it.",
 }
 
 

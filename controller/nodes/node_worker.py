@@ -158,7 +158,8 @@ class NodeWorker:
                 self._plays.prepare(tag, entry, play)
                 continue
             if play:
-                files[entry] = {"url": clean_url(play["url"])}
+                with suppress(ValueError):  # The node is not sent such a URL.
+                    files[entry] = {"url": clean_url(play["url"])}
             ready.append(entry)
         if ready:
             self._take(tag, ready, files)
@@ -289,6 +290,7 @@ def _read_play(fields: Fields) -> dict[str, Any] | None:
     """A command that waits, if it is a play."""
     try:
         command = orjson.loads(fields[b"c"])
-        return command if command["op"] == "play" else None
+        is_play = command["op"] == "play" and isinstance(command["url"], str) and isinstance(command["app"], str)
+        return command if is_play else None
     except (KeyError, TypeError, ValueError):
         return None  # Whoever takes it logs that it cannot be read.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, GetCoreSchemaHandler, create_model
 from pydantic_core import CoreSchema, core_schema
 
 from controller.limits import MAX_VOLUME, MIN_VOLUME
-from controller.media.reasons import REASONS
+from controller.media.reasons import REASONS as OF_FILES
 from controller.sessions.flags import CHANGES, Flag
 from controller.store.states import SessionState, UrlState
 
@@ -84,7 +84,8 @@ REASONS = {
     "no_member": "The member was out of the room already.",
     "no_members": "Nobody was in the room.",
     "not_playing": "Nothing was playing.",
-    "unplayable": "The file could not be fetched, or is no audio; the media node does not tell which.",
+    **OF_FILES,
+    "unplayable": "The media node could not play the file, and does not tell why.",
     "interrupted": "The file was not played to its end: the room was deleted or emptied, or its media node was lost.",
 }
 
@@ -226,7 +227,7 @@ class PlayResult(BaseModel):
     reason: Annotated[
         str,
         OneOf(
-            *REASONS, "unplayable", "no_members", "refused", "no_answer", "node_unreachable", "interrupted"
+            *OF_FILES, "unplayable", "no_members", "refused", "no_answer", "node_unreachable", "interrupted"
         ),
         Field(default=None, description="Why it failed; absent when it was played."),
     ]

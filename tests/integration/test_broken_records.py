@@ -141,8 +141,7 @@ def test_commands_that_are_taken_with_garbage_are_sent(world: World, node: Drive
     room, session = world.create(), world.park()
     world.store.client.xadd(key(world, "commands"), {"c": garbage})
     world.ask("join", session_id=session, room_id=room)
-    entries = [entry.decode() for entry, _ in world.store.client.xrange(key(world, "commands"))]
-    node.worker.take(world.tag, entries)
+    node.worker.take(world.tag, world.store.read(key(world, "commands")))
     assert [type(command) for command in wire.sent] == [esl.Join]
     assert world.store.client.xlen(key(world, "commands")) == 0
 

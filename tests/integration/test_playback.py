@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controller.store import keys
-from tests.integration.world import IDS, World
+from tests.integration.world import IDS, NODE, World
 from tests.open_store import OpenStore
 
 A, B, C = (f"http://media.example/{name}.wav" for name in "abc")
@@ -74,7 +74,7 @@ def test_urls_go_one_after_the_answer_to_the_other(world: World, room: str) -> N
 def test_urls_stay_what_the_app_sent_and_the_node_gets_those_of_a_relay(world: World, room: str) -> None:
     sent, node_url = "http://media.example/a,b.wav#part", "http://127.0.0.1:8090/audio/a-8000.wav?expires=1"
     world.play(room, sent)
-    (entry,) = world.waiting()
+    ((entry, _),) = world.store.read(keys.key(world.tag, "commands", NODE))
     reply = world.tell("take", entries=[entry], files={entry: {"url": node_url, "seconds": 1.5}})
     (play,) = reply["commands"]
     assert play["url"] == node_url

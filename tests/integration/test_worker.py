@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from controller.errors import Fenced
 from controller.nodes.audit import Audit, Intervals
 from controller.store import keys
+from controller.store.store import Entry
 from esl import commands as esl
 from esl.event import Event
 from tests.integration.fake_link import DrivenNode, Wire, event
@@ -35,12 +36,11 @@ def counted(what: str) -> float:
     return REGISTRY.get_sample_value(f"switchroom_{what}_total", {"node": NODE}) or 0.0
 
 
-def waiting(world: World) -> list[str]:
-    entries = world.store.client.xrange(keys.key(world.tag, "commands", NODE))
-    return [entry.decode() for entry, _ in entries]
+def waiting(world: World) -> list[Entry]:
+    return world.store.read(keys.key(world.tag, "commands", NODE))
 
 
-def ask_to_join(world: World) -> list[str]:
+def ask_to_join(world: World) -> list[Entry]:
     world.ask("join", session_id=world.park(), room_id=world.create())
     return waiting(world)
 

@@ -4,9 +4,9 @@ local CONFIRM_MS = 10000 -- within which a command must be taken, have its resul
 local LATE_MS = 2000 -- after which that is late, and an event may have been lost
 local PLAY_MS = 45000 -- within which a play must be taken, and then have its result: its file is fetched first
 
--- The node is to confirm `kind` of `id` within CONFIRM_MS; if it does not, overdue.lua handles it.
-local function expect(node, kind, id)
-  redis.call("ZADD", keys.due(node), NOW + CONFIRM_MS, kind .. ":" .. id)
+-- The node is to confirm `kind` of `id` within so many ms; if it does not, overdue.lua handles it.
+local function expect(node, kind, id, within)
+  redis.call("ZADD", keys.due(node), NOW + (within or CONFIRM_MS), kind .. ":" .. id)
 end
 
 -- The node has confirmed it, or need not any more.
@@ -27,6 +27,6 @@ local function send(node, op, command)
   command.op = op
   local entry = redis.call("XADD", keys.commands(node), "*", "c", cjson.encode(command))
   local job = job_id(entry)
-  redis.call("ZADD", keys.due(node), NOW + patience(op), "job:" .. job)
+  expect(node, "job", job, patience(op))
   return job
 end

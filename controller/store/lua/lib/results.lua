@@ -1,7 +1,7 @@
 -- What the result of a command means for the session or room that it was about.
 --
--- `command` is as it was sent. `result` is { ok, reason, text, http_status, paused }. The reason is no_members (the node
--- has no such conference), no_member, hangup, unplayable, not_playing, refused (`text` is what the node said),
+-- `command` is as it was sent. `result` is { ok, reason, text, http_status, paused }. The reason is no_members (the
+-- node has no such conference), no_member, hangup, unplayable, not_playing, refused (`text` is what the node said),
 -- node_unreachable (it never got the command), no_answer (it is not known whether it did anything), not_confirmed (it
 -- took the command, and no event confirmed it), or why a relay could not prepare a file (controller/media/reasons.py).
 -- needs: members playback

@@ -12,7 +12,7 @@ local function take(entry, raw)
   for _, field in ipairs({ "op", "app", "room" }) do text_in(command, field) end
   local session = command.op == "join" and get_session(text_in(command, "session"))
   redis.call("HSET", keys.sent(args.node), job, raw)
-  redis.call("ZADD", keys.due(args.node), NOW + patience(command.op), "job:" .. job)
+  expect(args.node, "job", job, patience(command.op))
   log("sent", command.op, { app = command.app, room = command.room, session = command.session,
     operation = command.operation, job = job })
   local file = args.files and args.files[entry]
