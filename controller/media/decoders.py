@@ -1,0 +1,281 @@
+"""Decodes audio in child processes, a few at a time. What they do, and what keeps them in their bounds: `decode.py`.
+
+Nothing that a child says is believed further than it can be checked: it has read a stranger's bytes. Its messages are
+matched against their known forms, and how much it has written is measured at the file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import gevent
+import orjson
+import prometheus_client
+import structlog
+from gevent import socket as gsocket
+from gevent import subprocess
+from gevent.event import Event as Flag
+from gevent.lock import BoundedSemaphore
+
+from controller.limits import MEBIBYTE
+from controller.media.reasons import AudioFailed
+
+log = structlog.get_logger(__name__)
+
+PROGRAM = Path(__file__).with_name("decode.py")
+ATTEMPTS = 2  # at a file, when the template is lost
+GRACE_SECONDS = 5.0  # for the template to kill a child that is out of time
+MAX_MESSAGE_BYTES = 4096
+# Threads of numpy's would not survive a fork.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+DECODES = prometheus_client.Counter(
+    "switchroom_audio_decodes",
+    "Files decoded, by how that ended: done, not_audio, too_long, killed (by a limit or a crash), unwritten, lost",
+    ["outcome"],
+)
+SECONDS = prometheus_client.Histogram(
+    "switchroom_audio_decode_seconds",
+    "From the start of a file's decoding to its end",
+    buckets=(0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+QUEUED = prometheus_client.Gauge("switchroom_audio_decodes_queued", "Files that wait to be decoded")
+
+# Outcome -> the reason that tenants get.
+REASONS_OF_OUTCOMES = {"not_audio": "not_audio", "killed": "not_audio", "too_long": "too_long", "lost": "timeout"}
+
+Progress = Callable[[int, int], None]
+"""Is given how many frames the file says it has, 0 if it doesn't say, and how many can be read from the output."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """For one file. `max_seconds`: of sound. `seconds`: that it may wait for its turn, and then take. `memory`: bytes
+    on top of what a child begins with.
+    """
+
+    max_seconds: int = 3600
+    seconds: float = 60.0
+    cpu_seconds: int = 30
+    memory: int = 128 * MEBIBYTE
+
+
+class Unresponsive(Exception):
+    """The template should have ended the child by now."""
+
+
+class Decoders:
+    """`processes`: that decode at a time."""
+
+    def __init__(self, limits: DecodeLimits, processes: int = max(2, os.cpu_count() or 1)) -> None:
+        self._limits = limits
+        self._turns = Turns(processes)
+        self._starting = BoundedSemaphore()
+        self._template: Template | None = None
+
+    def start(self) -> None:
+        self._template = Template()
+
+    def stop(self, timeout: float) -> None:
+        """What is being decoded, or waits for it, fails. `timeout`: seconds for the processes to end by themselves."""
+        with self._starting:
+            template, self._template = self._template, None
+        if template is not None:
+            template.stop(timeout)
+
+    def decode(self, app_id: str, source: BinaryIO | int, output: BinaryIO | int, rate: int, progress: Progress) -> int:
+        """Writes the file `source` to the empty file `output`, as raw mono 16-bit little-endian PCM at `rate`. Both are
+        real files; where they stand does not matter, and is left as it is. Returns the number of frames.
+
+        Only the calling greenlet waits. Apps take turns. What `progress` was told can be read from the output at once;
+        its numbers never fall.
+
+        Raises AudioFailed: not_audio, too_long, or timeout when no process could be had for the file in time; and
+        OSError when the output can't be written.
+        """
+        job = Job(_descriptor(source), _descriptor(output), rate, self._limits, progress)
+        with self._turns.take(app_id, self._limits.seconds):
+            for _ in range(ATTEMPTS):
+                started = time.monotonic()
+                self._attempt(job)
+                DECODES.labels(job.outcome).inc()
+                SECONDS.observe(time.monotonic() - started)
+                log.debug("audio decoded", app=app_id, outcome=job.outcome, **job.usage)
+                if job.outcome != "lost":
+                    break
+                log.warning("audio decoder lost", app=app_id)
+        if job.outcome == "done":
+            return job.written
+        if job.outcome == "unwritten":
+            raise OSError(job.errno, os.strerror(job.errno))
+        if job.outcome == "killed":
+            log.warning("audio decoder killed", app=app_id, **job.usage)
+        raise AudioFailed(REASONS_OF_OUTCOMES[job.outcome])
+
+    def _attempt(self, job: Job) -> None:
+        """Has one child decode the file. The job is "lost" when the template ends before it, or does not respond."""
+        job.outcome = "lost"
+        ours, theirs = gsocket.socketpair(gsocket.AF_UNIX, gsocket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                template = self._submit(job, theirs.fileno())
+            try:
+                with gevent.Timeout(self._limits.seconds + GRACE_SECONDS, Unresponsive):
+                    while data := ours.recv(MAX_MESSAGE_BYTES):
+                        job.note(data)
+            except Unresponsive:
+                template.kill()
+
+    def _submit(self, job: Job, messages: int) -> Template:
+        """Returns the template that has it, which may be a new one."""
+        with self._starting:
+            while self._template is not None:
+                try:
+                    self._template.submit(job, messages)
+                except ConnectionError:
+                    self._template.close()
+                    self._template = Template()
+                else:
+                    return self._template
+        raise AudioFailed("timeout")
+
+
+class Job:
+    """One file. `outcome`: as it is counted. `written`: frames that can be read from the output."""
+
+    def __init__(self, source: int, output: int, rate: int, limits: DecodeLimits, progress: Progress) -> None:
+        self.files = (source, output)
+        self.message = orjson.dumps({"rate": rate, **asdict(limits)})
+        self.outcome = "lost"
+        self.written = 0
+        self.errno = 0
+        self.usage: dict[str, float] = {}  # exit code, CPU seconds and memory of the child
+        self._max_frames = limits.max_seconds * rate
+        self._progress = progress
+        self._claimed = 0
+        self._said = "killed"
+
+    def note(self, data: bytes) -> None:
+        """A message about it has come."""
+        match _parsed(data):
+            case {"frames": int(frames)}:
+                self._claimed = min(max(0, frames), self._max_frames)
+                self._progress(self._claimed, self.written)
+            case {"written": int()}:
+                self.written = self._measured()
+                self._progress(self._claimed, self.written)
+            case {"done": int(frames)} if frames == self._measured():
+                self._said, self.written = "done", frames
+            case {"failed": "not_audio" | "too_long" as reason}:
+                self._said = reason
+            case {"errno": int(errno)}:
+                self._said, self.errno = "unwritten", errno
+            case {"ended": int(code), "cpu": float(cpu), "max_rss": int(max_rss)}:
+                self.outcome = self._said if code == 0 else "killed"
+                self.usage = {"exit": code, "cpu": cpu, "max_rss": max_rss}
+
+    def _measured(self) -> int:
+        return os.fstat(self.files[1]).st_size // 2
+
+
+def _descriptor(file: BinaryIO | int) -> int:
+    return file if isinstance(file, int) else file.fileno()
+
+
+def _parsed(data: bytes) -> object:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+
+
+class Template:
+    """The process that forks the children. It ends when its socket is closed, and the children with it."""
+
+    def __init__(self) -> None:
+        self._jobs, theirs = gsocket.socketpair(gsocket.AF_UNIX, gsocket.SOCK_SEQPACKET)
+        # It imports what this process could, and gets nothing else of the environment, which may hold secrets.
+        path = os.pathsep.join(map(os.path.abspath, sys.path))
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", PROGRAM, str(theirs.fileno())],
+                env={"PYTHONPATH": path, **ONE_THREAD},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    def submit(self, job: Job, messages: int) -> None:
+        """Raises ConnectionError when the process has ended."""
+        gsocket.send_fds(self._jobs, [job.message], [*job.files, messages])
+
+    def close(self) -> None:
+        self._jobs.close()
+
+    def stop(self, timeout: float) -> None:
+        self.close()
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+class Turns:
+    """Who may decode next: apps take turns. The last of the `places` is kept for an app that has none, so that one
+    app's slow files don't hold up another's first.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._taken: Counter[str] = Counter()
+        self._waiting: dict[str, deque[Flag]] = {}  # in the order of the apps' turns
+
+    @contextmanager
+    def take(self, app_id: str, timeout: float) -> Iterator[None]:
+        """Raises AudioFailed when there is no place for so many seconds."""
+        turn = Flag()
+        self._waiting.setdefault(app_id, deque()).append(turn)
+        QUEUED.inc()
+        try:
+            self._give()
+            if not turn.wait(timeout):
+                raise AudioFailed("timeout")
+            yield
+        finally:
+            if turn.is_set():
+                self._taken[app_id] -= 1
+                self._give()
+            else:
+                self._leave(app_id, turn)
+
+    def _give(self) -> None:
+        while (app_id := next(filter(self._may_take, self._waiting), None)) is not None:
+            turn = self._waiting[app_id][0]
+            self._leave(app_id, turn)
+            self._taken[app_id] += 1
+            turn.set()
+
+    def _may_take(self, app_id: str) -> bool:
+        free = self._places - self._taken.total()
+        return free > 1 or (free == 1 and not self._taken[app_id])
+
+    def _leave(self, app_id: str, turn: Flag) -> None:
+        """The app's others wait behind the other apps."""
+        QUEUED.dec()
+        turns = self._waiting.pop(app_id)
+        turns.remove(turn)
+        if turns:
+            self._waiting[app_id] = turns
