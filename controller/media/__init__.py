@@ -1,1 +1,6 @@
-"""The audio relay: tenants' files are fetched, checked and decoded here, and media nodes play nothing else."""
+"""The audio relay: what stands between the URLs of tenants and the media nodes.
+
+A node plays nothing but URLs of a relay. `client` asks one to prepare a tenant's URL, and `relays` says which live.
+A `relay` fetches the file (`origin`), keeps it (`cache`) and has it decoded (`decoders`, in a process of its own:
+`decode`). `links` are the URLs that a node gets.
+"""
