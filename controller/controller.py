@@ -45,7 +45,8 @@ class Controller:
     """Safe to share between greenlets.
 
     `allow_private_webhooks`, `allow_private_playback`: whether URLs may lead into private networks. `direct_playback`:
-    whether nodes fetch what they play by themselves. `resolve`: finds the addresses of URLs' names, in place of the system's resolver.
+    whether nodes fetch what they play by themselves. `resolve`: finds the addresses of URLs' names, in place of the
+    system's resolver.
     """
 
     def __init__(

@@ -42,6 +42,7 @@ log = structlog.get_logger(__name__)
 ROLES = ("api", "worker", "dispatcher", "media")
 
 DRAIN_SECONDS = 10.0
+MAX_RELAY_CONNECTIONS = 1000
 MIN_STOP_SECONDS = 0.5  # for one part, however late it is
 # Open files besides the API's connections: the store's, the nodes', webhooks', logs, modules.
 OTHER_FILES = 600
@@ -198,8 +199,11 @@ class System:
         relay = Relay(cache, Origin(network, limits), decoders)
         self._add(relay)
         host, port = _split(config.media.listen)
-        bounds = Bounds(per_address=Bounds.connections)
-        server = Server(RelayApp(relay, self._links(store)), host, port, bounds=bounds)
+        app = RelayApp(relay, self._links(store))
+        # A node may ask for all that its rooms play at once.
+        server = Server(
+            app, host, port, bounds=Bounds(connections=MAX_RELAY_CONNECTIONS, per_address=MAX_RELAY_CONNECTIONS)
+        )
         self._listen(server, config.media.listen, "[media] listen")
         self._add(RelayPresence(store, self._advertised(server.address)))
 

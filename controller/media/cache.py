@@ -94,6 +94,10 @@ class Cache:
                 return path
         return None
 
+    def pcm_of(self, version: str, rate: int) -> Path:
+        """Where the PCM of a version is, if it is there still."""
+        return self._folder / f"{version}.{rate}.pcm"
+
     def new_file(self) -> tuple[Path, BinaryIO]:
         """For content that will be put. Whoever does not put it unlinks it; else a sweep does, UNUSED_SECONDS after
         it was last written to.
@@ -151,7 +155,7 @@ class Cache:
         return self._folder / f"{version}.json"
 
     def _pcm(self, entry: Entry, rate: int) -> Path:
-        return self._folder / f"{entry.version}.{rate}.pcm"
+        return self.pcm_of(entry.version, rate)
 
     # In the sweeper's thread
 

@@ -1,7 +1,7 @@
 """A worker's questions to the relays: may a node play this URL now, and where is it?
 
-How it works: a relay that is asked for a file begins to fetch it, and says within a second whether it is ready. So it is
-asked again and again. The relay that a file belongs to (`Relays.choose`) is asked first. One that does not answer is
+How it works: a relay that is asked for a file begins to fetch it, and says within a second whether it is ready. So it
+is asked again and again. The relay that a file belongs to (`Relays.choose`) is asked first. One that does not answer is
 left out for a while, and the next one begins anew.
 """
 

@@ -29,8 +29,8 @@ class Links:
         self._key = key
 
     def link(self, name: str, now: float) -> str:
-        """Path and query of a file's URL. The path ends with `.wav`, by which a node knows the kind of sound; what makes
-        the link good is in the query, which no access log shows.
+        """Path and query of a file's URL. The path ends with `.wav`, by which a node knows the kind of sound; what
+        makes the link good is in the query, which no access log shows.
         """
         expires = (int(now + MIN_SECONDS) // STEP_SECONDS + 1) * STEP_SECONDS
         return f"/audio/{name}.wav?expires={expires}&signature={self._link_mac(name, expires)}"

@@ -1,9 +1,9 @@
 """The audio relay: it makes what an app wants played into a file that a node can play.
 
 How it works: `prepare` is asked for an app's URL at a sample rate, again and again until the file is ready. The first
-question starts a job, which goes on by itself, and all that ask for the same meanwhile wait for the one job. A job looks
-into the cache, else it fetches; the server of a file that has gone stale is asked whether it is still the same. Then it
-decodes, unless that was done before. How a job ended is remembered for REMEMBER_SECONDS, for whoever asks next.
+question starts a job, which goes on by itself, and all that ask for the same meanwhile wait for the one job. A job
+looks into the cache, else it fetches; the server of a file that has gone stale is asked whether it is still the same.
+Then it decodes, unless that was done before. How a job ended is remembered for REMEMBER_SECONDS, for whoever asks next.
 
 What is ready is raw PCM in the cache. A node gets it as a WAV, whose head is made when it is asked for.
 """
@@ -32,7 +32,9 @@ SWEEP_SECONDS = 10.0
 log = structlog.get_logger(__name__)
 
 prepared_total = Counter(
-    "switchroom_media_prepared", "Files that plays asked for: cached, fetched, or why they could not be had", ["outcome"]
+    "switchroom_media_prepared",
+    "Files that plays asked for: cached, fetched, or why they could not be had",
+    ["outcome"],
 )
 served_bytes = Counter("switchroom_media_served_bytes", "Bytes of sound that nodes were sent")
 
@@ -48,7 +50,9 @@ class File:
 class Relay:
     """Prepares files from `start` to `stop`. `clock`: epoch seconds."""
 
-    def __init__(self, cache: Cache, origin: Origin, decoders: Decoders, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, cache: Cache, origin: Origin, decoders: Decoders, clock: Callable[[], float] = time.time
+    ) -> None:
         self._cache = cache
         self._origin = origin
         self._decoders = decoders
@@ -62,8 +66,8 @@ class Relay:
         self._sweeping = gevent.spawn(self._sweep)
 
     def stop(self, timeout: float) -> None:
-        running = [*self._jobs.values(), *self._fetches.values(), *([self._sweeping] if self._sweeping else [])]
-        gevent.killall(running, timeout=timeout)
+        running: list[Any] = [*self._jobs.values(), *self._fetches.values(), self._sweeping]
+        gevent.killall(filter(None, running), timeout=timeout)
 
     def prepare(self, app_id: str, url: str, rate: int, wait: float) -> File | None:
         """The file of an app's URL, as mono PCM at `rate`; None if it is not ready within `wait` seconds. Raises
@@ -174,5 +178,7 @@ class Relay:
 
 def wav_head(size: int, rate: int) -> bytes:
     """What stands before `size` bytes of mono 16-bit samples in a WAV."""
-    head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, SAMPLE_BYTES, 16)
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, SAMPLE_BYTES, 16
+    )
     return head + struct.pack("<4sI", b"data", size)

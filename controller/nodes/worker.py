@@ -147,7 +147,9 @@ class Worker:
         """Take a node, unless another worker holds it. If that fails the lease lapses by itself."""
         if lease := NodeLease.take(self._store, node.prefix, self._owner):
             ids = SessionIds(node.prefix, self._session_key)
-            held = NodeWorker(node, lease, self._store, self._registry, ids, intervals=self._intervals, relays=self._relays)
+            held = NodeWorker(
+                node, lease, self._store, self._registry, ids, intervals=self._intervals, relays=self._relays
+            )
             held.start()
             self._held[node.prefix] = held
 

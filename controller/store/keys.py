@@ -33,7 +33,8 @@ PARTITION: dict[str, str] = {
     # list: operation ids whose end is yet to be emitted; until it is
     "ending": "ending:%s",
     # hash: app, room, total, bytes (of `urls`), next (index to send), settled, u<i> (state of URL i), v<i> (volume it
-    # was sent with), n<i> (a relay's URL of it), ending (stopped or interrupted, until that is emitted); from play to its finished or stopped
+    # was sent with), n<i> (a relay's URL of it), ending (stopped or interrupted, until that is emitted); from play to
+    # its finished or stopped
     "operation": "operation:%s",
     # list: an operation's URLs, each a JSON string as the app sent it
     "urls": "urls:%s",
@@ -131,7 +132,7 @@ SHARED: dict[str, str] = {
     "workers": "workers",
     # hash: worker -> how many nodes it holds; as `workers`
     "worker_nodes": "worker-nodes",
-    # sorted set: address (host:port) of an audio relay by the time (ms) until which it counts as alive; owner: each relay
+    # sorted set: address (host:port) of an audio relay by the time (ms) until which it counts as alive; owner: it
     "relays": "relays",
 }
 

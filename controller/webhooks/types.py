@@ -226,9 +226,7 @@ class PlayResult(BaseModel):
     ]
     reason: Annotated[
         str,
-        OneOf(
-            *OF_FILES, "unplayable", "no_members", "refused", "no_answer", "node_unreachable", "interrupted"
-        ),
+        OneOf(*OF_FILES, "unplayable", "no_members", "refused", "no_answer", "node_unreachable", "interrupted"),
         Field(default=None, description="Why it failed; absent when it was played."),
     ]
     http_status: Annotated[

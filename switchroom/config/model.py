@@ -61,7 +61,11 @@ class StoreConfig(Section):
     url: StoreUrl | None = Field(
         default=None, description="the Redis or Valkey to use; absent, one is embedded and kept in data_dir"
     )
-    data_dir: Path = Field(default=Path(DEFAULT_DATA_DIR), strict=False, description="the folder of the embedded store and of the relay's cache")
+    data_dir: Path = Field(
+        default=Path(DEFAULT_DATA_DIR),
+        strict=False,
+        description="the folder of the embedded store and of the relay's cache",
+    )
     max_memory_mb: int = Field(
         default=1024, ge=128, le=1 << 20, description="how much memory the embedded store may use for data, in MiB"
     )
@@ -153,7 +157,10 @@ class MediaConfig(Section):
         default=None, description="host:port under which the nodes reach the audio relay; absent, that of listen"
     )
     cache_mb: int = Field(
-        default=1024, ge=16, le=1 << 20, description="how much disk the audio relay may use, in MiB; in [store] data_dir"
+        default=1024,
+        ge=16,
+        le=1 << 20,
+        description="how much disk the audio relay may use, in MiB; in [store] data_dir",
     )
 
 
@@ -208,7 +215,9 @@ class Config(Section):
     ] = Field(default=(), strict=False, description="the tenants")
     webhooks: WebhooksConfig = Field(default=WebhooksConfig(), description="how webhooks are delivered")
     playback: PlaybackConfig = Field(default=PlaybackConfig(), description="how audio is played")
-    media: MediaConfig = Field(default=MediaConfig(), description="the audio relay, from which nodes get what they play")
+    media: MediaConfig = Field(
+        default=MediaConfig(), description="the audio relay, from which nodes get what they play"
+    )
     limits: LimitsConfig = Field(default=LimitsConfig(), description="how much an app may do")
     worker: WorkerConfig = Field(default=WorkerConfig(), description="how the nodes are looked after")
     metrics: MetricsConfig = Field(default=MetricsConfig(), description="what a process tells of itself to Prometheus")

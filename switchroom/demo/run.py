@@ -103,6 +103,9 @@ listen = "127.0.0.1:{0 if once else _port()}"
 [store]
 data_dir = "data"
 
+[media]
+listen = "127.0.0.1:0"
+
 [[nodes]]
 prefix = "{PREFIX}"
 esl = "{node.address[0]}:{node.address[1]}"

@@ -192,6 +192,8 @@ class Switchroom:
         if store:
             lines += [f'url = "{store}"', f"cluster = {str(cluster).lower()}"]
         lines += [
+            "[media]",
+            'listen = "127.0.0.1:0"',
             "[webhooks]",
             "allow_private_networks = true",
             "[playback]",

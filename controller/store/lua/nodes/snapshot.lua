@@ -12,7 +12,7 @@ if fenced() then return refusal("fenced") end
 local function describe_head(room)
   if room.operation == "" then return nil end
   local operation, i, state = head(room)
-  return operation and { operation = operation.id, index = i, state = state, url = node_url(operation.id, i) }
+  return operation and { operation = operation.id, index = i, state = state, url = node_url(operation, i) }
 end
 
 -- A name that a command to the node may hold.
