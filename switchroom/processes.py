@@ -18,7 +18,7 @@ import structlog
 
 from controller.controller import Controller
 from controller.limits import Limits
-from controller.media.client import RelayClient
+from controller.media.client import Answers, RelayClient
 from controller.media.links import Links
 from controller.media.relays import RelayPresence, Relays
 from controller.nodes.worker import Worker
@@ -79,6 +79,7 @@ class System:
         self._opened = ExitStack()
         self._parts: list[_Part] = []
         self._server: Server | None = None
+        self._relay: tuple[str, Answers] | None = None
 
     @property
     def address(self) -> str | None:
@@ -146,7 +147,9 @@ class System:
             reader=self._reader(url),
             owner=self._owner,
             session_key=store.shared_secret(keys.SESSION_KEY),
-            relays=None if self._config.playback.direct else RelayClient(Relays(store), self._links(store)),
+            relays=None
+            if self._config.playback.direct
+            else RelayClient(Relays(store), self._links(store), self._relay),
             audit_seconds=self._config.worker.audit_seconds,
         )
 
@@ -205,7 +208,9 @@ class System:
             app, host, port, bounds=Bounds(connections=MAX_RELAY_CONNECTIONS, per_address=MAX_RELAY_CONNECTIONS)
         )
         self._listen(server, config.media.listen, "[media] listen")
-        self._add(RelayPresence(store, self._advertised(server.address)))
+        address = self._advertised(server.address)
+        self._add(RelayPresence(store, address))
+        self._relay = address, app
 
     def _advertised(self, listening: tuple[str, int]) -> str:
         """Where nodes reach the relay. Raises CannotStart if one can't."""

@@ -44,13 +44,19 @@ class RelayApp:
         question = self._links.read_question(body, environ.get("HTTP_SIGNATURE", ""), self._clock())
         if question is None:
             return _nothing(start)
+        return _json(start, self.answer(question["app_id"], question["url"], question["rate"], MAX_WAIT_SECONDS))
+
+    def answer(self, app_id: str, url: str, rate: int, wait: float) -> dict[str, Any]:
+        """What a worker is told that asks for a file: a `link` and `details`, or the `reason` why there is none; nothing
+        if that is not known within `wait` seconds.
+        """
         try:
-            prepared = self._relay.prepare(question["app_id"], question["url"], question["rate"], MAX_WAIT_SECONDS)
+            prepared = self._relay.prepare(app_id, url, rate, wait)
         except AudioFailed as failed:
-            return _json(start, {"reason": failed.reason, "http_status": failed.http_status})
+            return {"reason": failed.reason, "http_status": failed.http_status}
         if prepared is None:
-            return _json(start, {})
-        return _json(start, {"path": self._links.link(prepared.name, self._clock()), **prepared.details})
+            return {}
+        return {"link": self._links.link(prepared.name, self._clock()), "details": prepared.details}
 
     def _file(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         found = self._links.read_link(environ["PATH_INFO"], environ["QUERY_STRING"], self._clock())

@@ -48,14 +48,23 @@ class File:
 
 
 class Relay:
-    """Prepares files from `start` to `stop`. `clock`: epoch seconds."""
+    """Prepares files from `start` to `stop`. `remember`: seconds for which the outcome of a job is kept, at least.
+    `clock`: epoch seconds.
+    """
 
     def __init__(
-        self, cache: Cache, origin: Origin, decoders: Decoders, clock: Callable[[], float] = time.time
+        self,
+        cache: Cache,
+        origin: Origin,
+        decoders: Decoders,
+        *,
+        remember: float = REMEMBER_SECONDS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._cache = cache
         self._origin = origin
         self._decoders = decoders
+        self._remember = remember
         self._clock = clock
         # By app, URL and rate; and the fetches within, by app and URL.
         self._jobs: dict[tuple[str, str, int], gevent.Greenlet[..., File | AudioFailed | None]] = {}
@@ -77,7 +86,7 @@ class Relay:
         job = self._jobs.get(key)
         if job is None:
             job = self._jobs[key] = gevent.spawn(self._prepare, *key)
-            job.rawlink(lambda _: gevent.spawn_later(REMEMBER_SECONDS, self._jobs.pop, key, None))
+            job.rawlink(lambda _: gevent.spawn_later(self._remember, self._jobs.pop, key, None))
         with suppress(gevent.Timeout):
             outcome = job.get(timeout=wait)
             if isinstance(outcome, AudioFailed):

@@ -188,7 +188,7 @@ class NodeWorker:
 
     def _take_play(self, tag: str, entry: str, outcome: Prepared | AudioFailed) -> list[dict[str, Any]]:
         if isinstance(outcome, Prepared):
-            return self._take(tag, [entry], {entry: {"url": outcome.url, **outcome.details}})
+            return self._take(tag, [entry], {entry: {"url": outcome.url, "details": outcome.details}})
         failed = {"job": job_id(tag, entry), "ok": False, "reason": outcome.reason, "http_status": outcome.http_status}
         self._lease.run_each([("take", tag, {"entries": [entry]}), ("job_done", tag, failed)])
         return []

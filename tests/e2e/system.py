@@ -185,6 +185,7 @@ class Switchroom:
         store: str = "",
         cluster: bool = False,
         requests_per_second: int = 1000,
+        direct: bool = False,
     ) -> None:
         self.folder = folder
         self.config = folder / "switchroom.toml"
@@ -198,6 +199,7 @@ class Switchroom:
             "allow_private_networks = true",
             "[playback]",
             "allow_private_networks = true",
+            f"direct = {str(direct).lower()}",
         ]
         lines += ["[limits]", f"requests_per_second = {requests_per_second}"]
         for prefix, node in nodes.items():

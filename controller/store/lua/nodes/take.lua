@@ -1,6 +1,6 @@
 -- A worker takes commands from the stream (`entries`) to send them: from here on they count as sent, and are sent once.
 -- Those that cannot be read are dropped. `files`: of plays, by their entry, what an audio relay has prepared: the `url`
--- for the node, and what the event log tells.
+-- for the node, and the `details` that the event log tells.
 -- args: node entries files?
 -- needs: node_fence node_commands records sessions
 -- lists: commands
@@ -18,9 +18,14 @@ local function take(entry, raw)
   local file = args.files and args.files[entry]
   if file then
     command.url = file.url
-    redis.call("HSET", keys.operation(command.operation), "n" .. command.index, file.url)
-    file.app, file.room, file.operation, file.index = command.app, command.room, command.operation, command.index
-    log("audio", "prepared", file)
+    local operation = keys.operation(text_in(command, "operation"))
+    if redis.call("EXISTS", operation) == 1 then redis.call("HSET", operation, "n" .. command.index, file.url) end
+    local details = file.details
+    if details then
+      details.app, details.room, details.operation, details.index =
+        command.app, command.room, command.operation, command.index
+      log("audio", "prepared", details)
+    end
   end
   command.job = job
   command.channel = session and session.channel or nil

@@ -1,0 +1,289 @@
+"""The relay from a worker's question to a node's download, with a real origin, decoder, cache and HTTP between."""
+
+from __future__ import annotations
+
+import io
+import socket
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event as Flag
+from gevent.pywsgi import WSGIServer
+from geventhttpclient import HTTPClient
+
+from controller.media.cache import Cache
+from controller.media.client import RelayClient
+from controller.media.decoders import DecodeLimits, Decoders
+from controller.media.links import Links
+from controller.media.origin import FetchLimits, Origin
+from controller.media.reasons import AudioFailed
+from controller.media.relay import Relay
+from controller.media.relays import LIVE_SECONDS, RelayPresence, Relays
+from controller.outbound.network import Network
+from controller.store import keys
+from tests.open_store import OpenStore
+from web.relay import RelayApp
+from web.server import Server
+
+KEY = b"the key of all relays and workers"
+LIMITS = FetchLimits(max_bytes=1 << 20, seconds=2.0)
+
+
+def tone(seconds: float = 1.0, rate: int = 8000) -> bytes:
+    content = io.BytesIO()
+    with wave.open(content, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes(b"\x00\x10\x00\xf0" * int(seconds * rate / 2))
+    return content.getvalue()
+
+
+class TenantServer:
+    """A tenant's server: `/200...` is a tone, with more headers as `headers` says; other statuses as asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.headers: list[tuple[str, str]] = []
+        self.may_answer = Flag()
+        self.may_answer.set()
+        self.body = tone()
+        self._server = WSGIServer(("127.0.0.1", 0), self._serve, log=None)
+        self._server.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        self.asked.append(environ)
+        self.may_answer.wait()
+        status = environ["PATH_INFO"][1:4]
+        if environ.get("HTTP_IF_NONE_MATCH") == '"1"':
+            status = "304"
+        start_response(f"{status} X", [*self.headers])
+        return [self.body] if status == "200" else []
+
+    def stop(self) -> None:
+        self.may_answer.set()
+        self._server.stop(1)
+
+
+class RunningRelay:
+    def __init__(self, folder: Path, decoders: Decoders) -> None:
+        self.folder = folder
+        self.relay = Relay(Cache(folder, 1 << 28), Origin(Network(allow_private=True), LIMITS), decoders)
+        self.relay.start()
+        self.server = Server(RelayApp(self.relay, Links(KEY)), "127.0.0.1", 0)
+        self.server.start()
+        self.address = "{}:{}".format(*self.server.address)
+
+    def stop(self) -> None:
+        self.server.stop(0.1)
+        self.relay.stop(1)
+
+
+@pytest.fixture(scope="module")
+def decoders() -> Iterator[Decoders]:
+    decoders = Decoders(DecodeLimits(max_seconds=60))
+    decoders.start()
+    yield decoders
+    decoders.stop(5)
+
+
+@pytest.fixture
+def origin() -> Iterator[TenantServer]:
+    server = TenantServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start(tmp_path: Path, decoders: Decoders, store: OpenStore) -> Iterator[Callable[[], RunningRelay]]:
+    running: list[RunningRelay] = []
+
+    def start() -> RunningRelay:
+        relay = RunningRelay(tmp_path / str(len(running)), decoders)
+        running.append(relay)
+        publish(store, relay.address)
+        return relay
+
+    yield start
+    for relay in running:
+        relay.stop()
+
+
+@pytest.fixture
+def client(store: OpenStore) -> Iterator[RelayClient]:
+    client = RelayClient(Relays(store), Links(KEY))
+    yield client
+    client.close()
+
+
+def publish(store: OpenStore, address: str, seconds: float = 60.0) -> None:
+    store.run("relays", keys.REGISTRY, {"address": address, "ttl": int(seconds * 1000)})
+
+
+def download(url: str, method: str = "GET") -> tuple[int, bytes]:
+    with closing(HTTPClient.from_url(url)) as http:
+        response = http.request(method, "/" + url.split("/", 3)[3])
+        return response.status_code, bytes(response.read())
+
+
+def samples(body: bytes) -> tuple[int, int, int, int]:
+    with wave.open(io.BytesIO(body)) as sound:
+        return sound.getnchannels(), sound.getsampwidth(), sound.getframerate(), sound.getnframes()
+
+
+def test_what_a_node_gets_is_mono_16_bit_at_the_rate_of_its_rooms(
+    start: Callable[[], RunningRelay], client: RelayClient, origin: TenantServer
+) -> None:
+    start()
+    for rate in (8000, 48000):
+        prepared = client.prepare("demo", f"{origin.url}/200", rate, 10)
+        status, body = download(prepared.url)
+        assert status == 200
+        assert samples(body) == (1, 2, rate, rate)
+    assert len(origin.asked) == 1, "one fetch serves both"
+
+
+def test_a_repeat_is_served_from_the_cache_by_the_same_link(
+    start: Callable[[], RunningRelay], client: RelayClient, origin: TenantServer, decoders: Decoders
+) -> None:
+    relay = start()
+    first = client.prepare("demo", f"{origin.url}/200", 8000, 10)
+    assert (first.details["bytes"], first.details["seconds"], first.details["cached"]) == (len(origin.body), 1.0, False)
+    assert client.prepare("demo", f"{origin.url}/200", 8000, 10).url == first.url
+    # Another process, which remembers nothing, finds it on the disk.
+    other = Relay(Cache(relay.folder, 1 << 28), Origin(Network(allow_private=True)), decoders)
+    found = other.prepare("demo", f"{origin.url}/200", 8000, 10)
+    assert found is not None
+    assert found.details["cached"] is True
+    assert len(origin.asked) == 1
+    # What another app has fetched is not its own.
+    found = other.prepare("other", f"{origin.url}/200", 8000, 10)
+    assert found is not None
+    assert found.details["cached"] is False
+
+
+def test_all_who_want_a_file_at_once_wait_for_one_fetch(
+    start: Callable[[], RunningRelay], client: RelayClient, origin: TenantServer
+) -> None:
+    start()
+    origin.may_answer.clear()
+    waiting = [gevent.spawn(client.prepare, "demo", f"{origin.url}/200", 8000, 10) for _ in range(20)]
+    with gevent.Timeout(10):
+        while not origin.asked:
+            gevent.sleep(0.01)
+    origin.may_answer.set()
+    assert len({each.get(timeout=10).url for each in waiting}) == 1
+    assert len(origin.asked) == 1
+
+
+def test_a_stale_file_is_asked_for_by_its_validator_and_decoded_once(
+    tmp_path: Path, origin: TenantServer, decoders: Decoders
+) -> None:
+    relay = Relay(Cache(tmp_path, 1 << 28), Origin(Network(allow_private=True)), decoders, remember=0)
+    origin.headers = [("ETag", '"1"'), ("Cache-Control", "max-age=0")]
+    names = []
+    for _ in range(2):
+        found = relay.prepare("demo", f"{origin.url}/200", 8000, 10)
+        assert found
+        names.append(found.name)
+        gevent.sleep(0.01)  # The outcome is forgotten.
+    assert names[0] == names[1]
+    assert [environ.get("HTTP_IF_NONE_MATCH") for environ in origin.asked] == [None, '"1"']
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reason", "http_status"),
+    [
+        ("404", b"", "not_found", 404),
+        ("503", b"", "not_found", 503),
+        ("200", b"<html>no audio</html>", "not_audio", None),
+        ("200", b"x" * (LIMITS.max_bytes + 1), "too_large", None),
+        ("200", tone(61), "too_long", None),
+    ],
+)
+def test_reasons(
+    path: str,
+    body: bytes,
+    reason: str,
+    http_status: int | None,
+    start: Callable[[], RunningRelay],
+    client: RelayClient,
+    origin: TenantServer,
+) -> None:
+    start()
+    origin.body = body
+    with pytest.raises(AudioFailed) as failed:
+        client.prepare("demo", f"{origin.url}/{path}", 8000, 10)
+    assert (failed.value.reason, failed.value.http_status) == (reason, http_status)
+
+
+def test_a_server_that_says_nothing_is_given_up(
+    start: Callable[[], RunningRelay], client: RelayClient, origin: TenantServer
+) -> None:
+    start()
+    origin.may_answer.clear()
+    with pytest.raises(AudioFailed) as failed:
+        client.prepare("demo", f"{origin.url}/200", 8000, 30)
+    assert failed.value.reason == "timeout"
+
+
+def test_a_relay_that_does_not_answer_is_left_out(
+    start: Callable[[], RunningRelay], store: OpenStore, client: RelayClient, origin: TenantServer
+) -> None:
+    with socket.socket() as dead, socket.socket() as frozen:
+        for each in (dead, frozen):
+            each.bind(("127.0.0.1", 0))
+            publish(store, "{}:{}".format(*each.getsockname()))
+        frozen.listen()
+        relay = start()
+        for number in range(4):
+            url = client.prepare("demo", f"{origin.url}/200?{number}", 8000, 20).url
+            assert url.startswith(f"http://{relay.address}/")
+
+
+def test_without_a_relay_a_file_is_not_there_in_time(client: RelayClient) -> None:
+    with pytest.raises(AudioFailed) as failed:
+        client.prepare("demo", "http://127.0.0.1:9/a.wav", 8000, 0.5)
+    assert failed.value.reason == "timeout"
+
+
+def test_a_relay_lives_while_it_says_so(store: OpenStore) -> None:
+    presence = RelayPresence(store, "192.0.2.1:8090")
+    presence.start()
+    assert Relays(store).live() == ["192.0.2.1:8090"]
+    presence.stop(1)
+    assert Relays(store).live() == []
+    publish(store, "192.0.2.2:8090", LIVE_SECONDS)
+    publish(store, "192.0.2.3:8090", 0)
+    assert Relays(store).live() == ["192.0.2.2:8090"]
+
+
+def test_a_file_is_asked_for_at_the_same_relay_by_all(store: OpenStore) -> None:
+    for number in range(5):
+        publish(store, f"192.0.2.{number}:8090")
+    chosen = [Relays(store).choose("demo", "http://a.example/a.wav") for _ in range(2)]
+    assert chosen[0] == chosen[1]
+    assert len({Relays(store).choose("demo", f"http://a.example/{number}")[0] for number in range(50)}) == 5
+
+
+def test_nothing_is_had_without_a_signature(
+    start: Callable[[], RunningRelay], client: RelayClient, origin: TenantServer
+) -> None:
+    relay = start()
+    url = client.prepare("demo", f"{origin.url}/200", 8000, 10).url
+    assert download(url)[0] == 200
+    assert download(url, "HEAD") == (200, b"")
+    for wrong in (url[:-1], url.replace("-8000", "-9000"), url.partition("?")[0], f"http://{relay.address}/"):
+        assert download(wrong) == (404, b"")
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        assert download(url, method) == (404, b"")
+    with closing(HTTPClient.from_url(f"http://{relay.address}")) as http:
+        body, signature = Links(b"another key").question({"app_id": "demo", "url": origin.url, "rate": 8000}, 2e9)
+        assert http.post("/prepare", body, {"Signature": signature}).status_code == 404
+    assert len(origin.asked) == 1
