@@ -47,8 +47,8 @@ class RelayApp:
         return _json(start, self.answer(question["app_id"], question["url"], question["rate"], MAX_WAIT_SECONDS))
 
     def answer(self, app_id: str, url: str, rate: int, wait: float) -> dict[str, Any]:
-        """What a worker is told that asks for a file: a `link` and `details`, or the `reason` why there is none; nothing
-        if that is not known within `wait` seconds.
+        """What a worker is told that asks for a file: a `link` and `details`, or the `reason` why there is none;
+        nothing if that is not known within `wait` seconds.
         """
         try:
             prepared = self._relay.prepare(app_id, url, rate, wait)

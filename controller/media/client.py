@@ -62,7 +62,8 @@ class RelayClient:
     ) -> None:
         self._relays = relays
         self._links = links
-        self._own_address, self._own = own or ("", None)
+        self._own_address = own[0] if own else ""
+        self._own = own[1] if own else None
         self._clock = clock
         self._wall_clock = wall_clock
         self._connections: dict[str, HTTPClient] = {}
