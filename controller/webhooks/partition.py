@@ -28,6 +28,8 @@ from controller.webhooks.results import Result, Results
 from controller.webhooks.retry import Schedule
 from controller.webhooks.sender import Sender
 
+UNSTORED_SECONDS = 60.0  # until a webhook of the retry queue is sent again whose result could not be stored
+
 log = structlog.get_logger(__name__)
 
 
@@ -74,7 +76,9 @@ class Partition:
         self._is_closed = False
         self._outbox = Outbox(shared.store, shared.following, tag)
         self._retry_queue = RetryQueue(self._step, self._busy)
-        self._results = Results(tag, self._step, shared.registry.quotas_of, self._stored, shared.clock)
+        self._results = Results(
+            tag, self._step, shared.registry.quotas_of, self._stored, self._not_stored, shared.clock
+        )
         self._refilling: set[str] = set()
         self._loops = Group()
         self._attempts = Group()
@@ -183,23 +187,35 @@ class Partition:
         """A step that only the partition's holder may make. Raises Fenced for any other, and StoreUnavailable."""
         return self._shared.store.run(script, self.tag, {"token": self.lease.token, **args})
 
-    def _stored(self, results: Iterable[Result], endpoints: int | None) -> None:
-        if endpoints is not None:
-            self.endpoints.refresh(endpoints)
+    def _stored(self, results: Iterable[Result], endpoints: int) -> None:
+        self.endpoints.refresh(endpoints)
         for result in results:
-            webhook, outcome = result.webhook, result.outcome
-            if webhook is None:
-                continue
-            destination = self._destination(webhook.app_id)
-            self._held.pop(webhook.entry, None)
-            destination.stored(webhook, outcome)
-            if outcome.state == DeliveryState.ASIDE:
-                self._retry_queue.due_in(outcome.delay)
-            if webhook.in_retry_queue and not destination.from_retry_queue:
-                self._retry_queue.due_in(0)
-            if destination.needs_refill and destination.app_id not in self._refilling:
-                self._refilling.add(destination.app_id)
-                self._loops.spawn(self._guard, partial(self._refill, destination))
+            self._go_on(result)
+
+    def _not_stored(self, result: Result) -> None:
+        """It holds up no other, and is sent again when the partition is leased anew. In the retry queue it would be
+        due at once, so it goes on to count as being sent for a while.
+        """
+        if result.webhook is not None and result.webhook.in_retry_queue:
+            self._loops.add(gevent.spawn_later(UNSTORED_SECONDS, self._go_on, result))
+        else:
+            self._go_on(result)
+
+    def _go_on(self, result: Result) -> None:
+        """Sends what waited for a result."""
+        webhook, outcome = result.webhook, result.outcome
+        if webhook is None:
+            return
+        destination = self._destination(webhook.app_id)
+        self._held.pop(webhook.entry, None)
+        destination.stored(webhook, outcome)
+        if outcome.state == DeliveryState.ASIDE:
+            self._retry_queue.due_in(outcome.delay)
+        if webhook.in_retry_queue and not destination.from_retry_queue:
+            self._retry_queue.due_in(0)
+        if destination.needs_refill and destination.app_id not in self._refilling:
+            self._refilling.add(destination.app_id)
+            self._loops.spawn(self._guard, partial(self._refill, destination))
 
     def _guard(self, loop: Callable[[], None]) -> None:
         """Runs a loop. If that fails, gives the partition up to be leased anew, instead of holding it undelivered."""

@@ -10,7 +10,7 @@ import gevent
 import structlog
 from gevent.event import Event as Flag
 
-from controller.errors import StoreUnavailable
+from controller.errors import ScriptFailed, StoreUnavailable
 from controller.store import keys
 from controller.store.store import BEGINNING, Entry, Store
 from controller.webhooks.message import Webhook
@@ -20,6 +20,7 @@ PAGE = 200  # entries of the outbox read at a time
 WAIT_SECONDS = 5.0  # that a read of the outbox waits for entries; half the store's timeout at the most
 RETRY_PAGE = 16  # of an app's webhooks in the retry queue, loaded at a time
 RETRY_TOTAL = 128
+BROKEN_SECONDS = 60.0  # until a retry queue that cannot be read is read again
 
 log = structlog.get_logger(__name__)
 
@@ -99,13 +100,17 @@ class RetryQueue:
             except StoreUnavailable:
                 self.due_in(STORE_RETRY_SECONDS)
                 continue
+            except ScriptFailed as error:
+                log.error("retry queue not read", error=str(error))
+                self.due_in(BROKEN_SECONDS)
+                continue
             yield [_webhook(*row) for row in reply["due"]]
             if "wait" in reply:
                 self.due_in(reply["wait"] / 1000)
 
 
 def _webhook(
-    entry: str, app_id: str, type_: str, ordering_key: str, at: str, data: str, attempts: int, earlier: int
+    entry: str, app_id: str, type_: str, ordering_key: str, at: int, data: str, attempts: int, earlier: int
 ) -> Webhook:
     body = data.encode()
-    return Webhook(entry, app_id, type_, ordering_key, int(at), body, attempts, in_retry_queue=True, earlier=earlier)
+    return Webhook(entry, app_id, type_, ordering_key, at, body, attempts, in_retry_queue=True, earlier=earlier)

@@ -37,8 +37,8 @@ class Result:
 
 class Results:
     """Stores a partition's results in the order in which they come. `step(script, **args)`: a step in the partition;
-    `quotas_of`: an app's quotas; `stored`: called with the results that were stored, and the endpoints' version.
-    `clock` gives wall time in seconds.
+    `quotas_of`: an app's quotas; `stored`: called with the results that were stored, and the endpoints' version;
+    `not_stored`: with one that the store cannot take. `clock` gives wall time in seconds.
     """
 
     def __init__(
@@ -46,13 +46,15 @@ class Results:
         tag: str,
         step: Callable[..., dict[str, Any]],
         quotas_of: Callable[[str], Mapping[str, int]],
-        stored: Callable[[list[Result], int | None], None],
+        stored: Callable[[list[Result], int], None],
+        not_stored: Callable[[Result], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tag = tag
         self._step = step
         self._quotas_of = quotas_of
         self._stored = stored
+        self._not_stored = not_stored
         self._clock = clock
         self._waiting: deque[Result] = deque()
         self._not_empty = Flag()
@@ -94,16 +96,13 @@ class Results:
                 if len(batch) > 1:
                     size = 1  # to find the one that fails
                     continue
-                # It is attempted again when the partition is leased anew. Until then it holds up no other.
                 log.error("result of a webhook not stored", partition=self._tag, error=str(error))
-                reply = {}
+                self._remove(batch)
+                self._not_stored(batch[0])
+            else:
+                self._remove(batch)
+                self._stored(batch, reply["endpoints"])
             size = BATCH
-            for _ in batch:
-                self._waiting.popleft()
-            if not self._waiting:
-                self._not_empty.clear()
-                self._empty.set()
-            self._stored(batch, reply.get("endpoints"))
 
     def join(self) -> None:
         """Waits until all are stored."""
@@ -113,6 +112,13 @@ class Results:
         self._waiting.append(result)
         self._empty.clear()
         self._not_empty.set()
+
+    def _remove(self, batch: list[Result]) -> None:
+        for _ in batch:
+            self._waiting.popleft()
+        if not self._waiting:
+            self._not_empty.clear()
+            self._empty.set()
 
     def _row(self, webhook: Webhook, attempt: Attempt, outcome: Outcome, seconds: float) -> dict[str, Any]:
         number, latency = webhook.attempts + attempt.was_made, round(seconds * 1000)

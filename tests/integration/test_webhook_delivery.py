@@ -151,6 +151,69 @@ def test_a_poisoned_webhook_steps_aside_and_fails_alone(outbox: Outbox, receiver
     assert outcomes == ["held", "held", "aside", "aside", "aside", "aside", "failed"]
 
 
+ASIDE = Schedule(delays=(0.01, 0.01), holding=0)
+
+
+def test_a_result_that_cannot_be_stored_is_no_reason_to_send_at_once(
+    outbox: Outbox, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.webhooks.partition.UNSTORED_SECONDS", 0.3)
+    app = outbox.app("demo", receiver.url)
+    receiver.responses.append(ERROR)
+    delivered = keys.key(keys.partition_of(app), "deliveries", app, "delivered")
+    outbox.store.client.set(delivered, "garbage")
+    start(schedule=ASIDE)
+    (webhook,) = outbox.put(app, ROOM % 1)
+    receiver.wait(3)
+    outbox.store.client.delete(delivered)
+    outbox.wait_until(lambda: outbox.record(webhook)["status"] == "delivered")
+    _, second, third, *_ = receiver.received
+    assert third.at - second.at >= 0.3
+
+
+@pytest.mark.parametrize("field", ["type", "lane", "at", "data", "attempts", "earlier"])
+def test_a_broken_record_in_the_retry_queue_stops_no_other(
+    outbox: Outbox, receiver: Receiver, start: Start, field: str
+) -> None:
+    app = outbox.app("demo", receiver.url)
+    receiver.responses.extend([ERROR, ERROR])
+    first = start(schedule=Schedule(delays=(60.0, 0.01), holding=0))
+    broken, sound = outbox.put(app, ROOM % 1, ROOM % 2)
+    outbox.wait_until(lambda: all(outbox.record(each).get("status") == "aside" for each in (broken, sound)))
+    first.stop()
+    client, tag, entry = outbox.store.client, keys.partition_of(app), broken.partition("-")[2]
+    if field in ("attempts", "earlier", "at"):
+        client.hset(keys.key(tag, "delivery", entry), field, "1e3")
+    else:
+        client.hdel(keys.key(tag, "delivery", entry), field)
+    for each in (broken, sound):
+        client.zadd(keys.key(tag, "aside", app), {each.partition("-")[2]: 0})
+    client.zadd(keys.key(tag, "asides"), {app: 0})
+    second = start("d2")
+    outbox.wait_until(lambda: not client.exists(keys.key(tag, "aside", app)))
+    assert outbox.record(sound)["status"] == "delivered"
+    # The partition goes on, with what is new, too.
+    (new,) = outbox.put(app, ROOM % 1)
+    outbox.wait_until(lambda: not outbox.left(app))
+    expected = {broken, sound, new} if field in ("attempts", "earlier") else {sound, new}
+    assert set(receiver.ids()[2:]) == expected
+    assert tag in second.partitions
+    # None is counted as undelivered any more, but for data that is gone.
+    undelivered = int(client.hget(keys.key(tag, "usage", app), "webhook_bytes"))
+    assert (undelivered == 0) == (field != "data")
+
+
+def test_a_range_that_is_garbage_is_forgotten(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+    app = outbox.app("demo", receiver.url)
+    tag, client = keys.partition_of(app), outbox.store.client
+    client.hset(keys.key(tag, "redeliveries"), app, "garbage")
+    receiver.responses.append(ERROR)
+    start(schedule=ASIDE)
+    (webhook,) = outbox.put(app, ROOM % 1)
+    outbox.wait_until(lambda: outbox.record(webhook).get("status") == "delivered")
+    assert not client.exists(keys.key(tag, "redeliveries"))
+
+
 def test_many_that_stepped_aside_are_delivered_in_the_end(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
     expected = outbox.put(app, *[ROOM % i for i in range(60)])

@@ -200,3 +200,13 @@ def test_a_late_result_does_not_undo_a_redelivery(store: OpenStore, step: str) -
     store.run("delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT})
     assert everything(store) == once
     assert outbox.record(webhook)["status"] == "aside"
+
+
+@pytest.mark.parametrize("step", ["delivered", "aside"])
+def test_what_has_no_record_leaves_the_retry_queue(store: OpenStore, step: str) -> None:
+    token, entry = lease(store), "1-0"
+    store.client.zadd(keys.key(TAG, "aside", APP), {entry: 0})
+    store.client.zadd(keys.key(TAG, "asides"), {APP: 0})
+    batch = [{**result(entry, step, 0), "log": {}}]
+    store.run("delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT})
+    assert not store.client.exists(keys.key(TAG, "aside", APP), keys.key(TAG, "asides"))

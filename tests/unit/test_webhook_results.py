@@ -24,9 +24,17 @@ class Partition:
     def __init__(self, *faults: Exception) -> None:
         self.steps: list[dict[str, Any]] = []
         self.stored: list[Result] = []
-        self.versions: list[int | None] = []
+        self.not_stored: list[Result] = []
+        self.versions: list[int] = []
         self.faults = list(faults)
-        self.results = Results(TAG, self.step, lambda _: {"failed_bytes": 99}, self.on_stored, clock=lambda: 12.5)
+        self.results = Results(
+            TAG,
+            self.step,
+            lambda _: {"failed_bytes": 99},
+            self.on_stored,
+            self.not_stored.append,
+            clock=lambda: 12.5,
+        )
 
     def step(self, script: str, **args: Any) -> dict[str, Any]:
         assert script == "delivery_settle"
@@ -35,7 +43,7 @@ class Partition:
             raise self.faults.pop(0)
         return {"endpoints": len(self.steps)}
 
-    def on_stored(self, results: list[Result], version: int | None) -> None:
+    def on_stored(self, results: list[Result], version: int) -> None:
         self.stored += results
         self.versions.append(version)
 
@@ -142,6 +150,6 @@ def test_a_result_that_the_store_cannot_take_holds_up_no_other() -> None:
     partition.store()
     sizes = [len(step["results"]) for step in partition.steps]
     assert sizes == [3, 1, 2]
-    assert [result.webhook.entry for result in partition.stored if result.webhook] == ["1-0", "2-0", "3-0"]
-    # What the store says of endpoints is not known of the one that failed.
-    assert partition.versions == [None, 3]
+    assert [result.row["id"] for result in partition.not_stored] == ["1-0"]
+    assert [result.row["id"] for result in partition.stored] == ["2-0", "3-0"]
+    assert partition.versions == [3]

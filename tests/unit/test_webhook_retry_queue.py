@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import gevent
 import pytest
 
-from controller.errors import Fenced, StoreUnavailable
+from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.webhooks.message import Webhook
 from controller.webhooks.reader import RetryQueue
 
-ROW = ["7-0", "demo", "conference.created", "r", "1000", '{"sequence":1}', 3, 2]
+ROW = ["7-0", "demo", "conference.created", "r", 1000, '{"sequence":1}', 3, 2]
 
 
 class Store:
@@ -62,6 +63,13 @@ def test_one_that_is_due_sooner_is_not_waited_for_longer() -> None:
 def test_a_store_that_is_away_is_asked_again() -> None:
     store = Store(StoreUnavailable("away"), {"due": [ROW]})
     assert len(next(store.queue.follow())) == 1
+
+
+def test_a_queue_that_cannot_be_read_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.webhooks.reader.BROKEN_SECONDS", 0.05)
+    started = time.monotonic()
+    assert len(next(Store(ScriptFailed("garbage"), {"due": [ROW]}).queue.follow())) == 1
+    assert time.monotonic() - started >= 0.05
 
 
 def test_who_is_fenced_reads_no_more() -> None:

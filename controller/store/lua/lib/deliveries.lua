@@ -16,6 +16,19 @@ local function fields_of(entry)
   return fields
 end
 
+-- The fields of a record that have these names.
+local function read_record(id, names)
+  local record, values = {}, redis.call("HMGET", keys.delivery(id), unpack(names))
+  for i, name in ipairs(names) do record[name] = values[i] or nil end
+  return record
+end
+
+-- How many attempts a field counts: none, if it is garbage.
+local function count_in(text)
+  local digits = string.match(text or "", "^%d+$")
+  return digits and #digits < 10 and tonumber(digits) or 0
+end
+
 -- Where an entry stands in its app's lists: in the order of the outbox, as a number that a double holds exactly.
 local function position(id)
   local ms, number = string.match(id, "^(%d+)-(%d+)$")

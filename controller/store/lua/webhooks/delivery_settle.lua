@@ -40,8 +40,12 @@ local function store(result)
   local record = keys.delivery(result.id)
   local old, attempts = unpack(redis.call("HMGET", record, "status", "attempts"))
   local entry = redis.call("XRANGE", keys.outbox(), result.id, result.id)[1]
-  if not entry and old ~= DELIVERY.aside then return nil end
-  if result.attempt and old and tonumber(attempts) >= result.n then return nil end
+  if not entry and old ~= DELIVERY.aside then
+    -- Also of one that is in the retry queue without a record that says so.
+    redis.call("ZREM", keys.aside(result.app), result.id)
+    return nil
+  end
+  if result.attempt and old and count_in(attempts) >= result.n then return nil end
   local state = step("DELIVERY", old or DELIVERY.pending, result.step)
   if state ~= DELIVERY.held and state ~= DELIVERY.aside then
     local size = entry and #(fields_of(entry).data or "") or redis.call("HSTRLEN", record, "data")
@@ -89,7 +93,8 @@ local function judge(app, found)
   end
 end
 
-local apps, endpoints = {}, {}
+-- The apps whose retry queue may be due at another time now, and how their endpoints did.
+local queues, endpoints = {}, {}
 for _, result in ipairs(args.results) do
   local state = store(result)
   if state then
@@ -107,8 +112,9 @@ for _, result in ipairs(args.results) do
       found.disable = result.disable or found.disable
     end
   end
-  if result.step ~= DELIVERY.delivered or result.n > 1 then apps[result.app] = true end
+  -- What is delivered by its first attempt was in no retry queue.
+  if not state or state ~= DELIVERY.delivered or result.n > 1 then queues[result.app] = true end
 end
-for app in pairs(apps) do refresh_aside(app) end
+for app in pairs(queues) do refresh_aside(app) end
 for app, found in pairs(endpoints) do judge(app, found) end
-return cjson.encode({ endpoints = tonumber(redis.call("GET", keys.endpoints()) or 0) })
+return cjson.encode({ endpoints = tonumber(redis.call("GET", keys.endpoints()) or 0) or 0 })
