@@ -227,6 +227,58 @@ def test_an_end_of_playback_that_is_broken_keeps_no_command_back(world: World, n
     assert [data["operation_id"] for _, data in world.webhooks()] == ["op3"]
 
 
+# Listings
+
+
+@pytest.mark.parametrize("spoil", [without("created_at"), without("name"), with_field("created_at", "nan")])
+def test_a_broken_room_is_left_out_of_lists(world: World, spoil: Spoil) -> None:
+    broken, sound = world.create("a"), world.create("b")
+    spoil(world, "room", broken)
+    assert [row["room_id"] for row in world.ask("list_rooms", limit=9, after=0)["rows"]] == [sound]
+    assert world.ask("list_rooms", limit=9, after=0, name="a")["rows"] == []
+
+
+@pytest.mark.parametrize(
+    "spoil", [without("started_at"), without("did"), without("state"), with_field("started_at", "9" * 12)]
+)
+def test_a_broken_session_is_left_out_of_lists(world: World, spoil: Spoil) -> None:
+    broken, sound = world.park(1), world.park(2)
+    spoil(world, "session", broken)
+    assert [row["session_id"] for row in world.ask("list_sessions", limit=9, after=0)["rows"]] == [sound]
+
+
+def test_a_broken_member_is_left_out_of_lists(world: World) -> None:
+    room = world.create()
+    broken, sound = world.joined(room, 1), world.joined(room, 2)
+    world.store.client.hdel(key(world, "session", broken), "caller_id")
+    assert [row["session_id"] for row in world.ask("list_members", room_id=room, limit=9, after=0)["rows"]] == [sound]
+
+
+def test_text_that_is_no_utf_8_is_shown_all_the_same(world: World) -> None:
+    room = world.create()
+    world.store.client.hset(key(world, "room", room), "name", b"caf\xe9")
+    assert [row["name"] for row in world.ask("list_rooms", limit=9, after=0)["rows"]] == ["caf\ufffd"]
+
+
+def test_a_session_without_its_start_can_end(world: World) -> None:
+    session = world.park()
+    world.store.client.hdel(key(world, "session", session), "started_at")
+    world.webhooks()
+    world.tell("session_ended", session_id=session, cause="X")
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["duration"]) == ("session.ended", 0)
+
+
+@pytest.mark.parametrize("spoil", [with_field("status", "unheard-of"), with_field("at", "nan"), without("lane")])
+def test_a_broken_delivery_is_left_out_of_lists(world: World, spoil: Spoil) -> None:
+    for number in (1, 2):
+        fields = {"type": "conference.created", "lane": "r", "at": 1, "status": "failed", "attempts": 1}
+        world.store.client.hset(key(world, "delivery", f"{number}-0"), mapping=fields)
+        world.store.client.zadd(keys.key(world.tag, "deliveries", world.app_id, "failed"), {f"{number}-0": number})
+    spoil(world, "delivery", "1-0")
+    assert [row["id"] for row in world.ask("list_deliveries", limit=9, after=0)["rows"]] == ["2-0"]
+
+
 # A worker with two nodes
 
 OTHER = "bbbbb"

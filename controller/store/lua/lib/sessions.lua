@@ -1,4 +1,5 @@
 -- Sessions, and the flags of those that are members.
+-- needs: records
 
 -- Version 0.1 stored one pending command, of mute only.
 local function move_pending(session)
@@ -26,9 +27,17 @@ local function with_flags(session, fields)
   return fields
 end
 
+-- What the API shows of a session in any list. Raises an error for one that is broken, as the next does.
+local function describe_member(session)
+  return with_flags(session,
+    { session_id = session.id, did = text_in(session, "did"), caller_id = text_in(session, "caller_id") })
+end
+
 -- A session as the API shows it.
 local function describe_session(session)
-  return with_flags(session, { session_id = session.id, did = session.did, caller_id = session.caller_id,
-    state = session.state, room_id = session.room or "", member_id = tonumber(session.member_id) or cjson.null,
-    started_at = tonumber(session.started_at) })
+  local described = describe_member(session)
+  described.state, described.room_id = text_in(session, "state"), session.room or ""
+  described.member_id = session.member_id and number_in(session, "member_id", 10) or cjson.null
+  described.started_at = number_in(session, "started_at", 11)
+  return described
 end

@@ -6,5 +6,5 @@ local room, refused = own_room(args.room_id)
 if refused then return refused end
 return page(keys.members(room.id), function(id)
   local session = get_session(id)
-  return session and with_flags(session, { session_id = id, did = session.did, caller_id = session.caller_id })
+  return session and describe_member(session)
 end)

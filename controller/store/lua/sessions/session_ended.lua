@@ -10,8 +10,9 @@ if not session then return cjson.encode({ unknown = true }) end
 log("event", "hangup", { app = session.app, session = session.id, cause = args.cause })
 take_out(session, args.node_lost and "node_lost" or "hangup", args.cause)
 session.state = step("SESSION", session.state, "ended")
+local now = math.floor(NOW / 1000)
 emit_session(session, "session.ended",
-  { cause = args.cause, duration = math.floor(NOW / 1000) - tonumber(session.started_at) })
+  { cause = args.cause, duration = now - (tonumber(session.started_at) or now) })
 redis.call("ZREM", keys.sessions(session.app), session.id)
 redis.call("SREM", keys.node_sessions(session.node), session.id)
 redis.call("DEL", keys.session(session.id))

@@ -2,19 +2,12 @@
 -- if that is given. At most MAX_SCANNED are looked at, so a page may be short, or empty, and yet not the last. `cursor`
 -- is text: it has more digits than cjson gives.
 -- args: app_id after limit status? type? room? since? till?
--- needs: describe_delivery
+-- needs: describe_delivery records
 -- lists: rows
 
 local MAX_SCANNED = 1000
 
-local FIELDS = { "type", "lane", "at", "status", "attempts", "next" }
-
--- A record without what is large.
-local function read(id)
-  local record, values = {}, redis.call("HMGET", keys.delivery(id), unpack(FIELDS))
-  for i, name in ipairs(FIELDS) do record[name] = values[i] or nil end
-  return record
-end
+local FIELDS = { "type", "lane", "at", "status", "attempts", "next" } -- of a record, all but what is large
 
 local narrowed = args.type or args.room
 local lowest = args.since and string.format("%.0f", args.since * 1024) or "-inf"
@@ -32,15 +25,20 @@ for _, status in ipairs(args.status and { args.status } or LISTED_STATUSES) do
 end
 table.sort(found, function(one, other) return one.position > other.position end)
 
-local rows, cursor = {}, 0
-for i = 1, math.min(#found, scan) do
-  local id = found[i].id
-  local record = read(id)
+local function describe(id)
+  local record = read_record(id, FIELDS)
   local webhook = record.type and record or (record.status and outbox_fields(id))
   if webhook and (not args.type or webhook.type == args.type) and (not args.room or webhook.lane == args.room) then
-    rows[#rows + 1] = describe_delivery(id, record, webhook)
+    return describe_delivery(id, record, webhook)
   end
+end
+
+local rows, cursor = {}, 0
+for i = 1, math.min(#found, scan) do
+  local succeeded, row = try(found[i].id, describe, found[i].id)
+  if succeeded then rows[#rows + 1] = row end
   if i < #found then cursor = found[i].position else cursor = 0 end
   if #rows == args.limit then break end
 end
-return cjson.encode({ rows = as_list(rows), cursor = string.format("%.0f", cursor) })
+return cjson.encode({ rows = as_list(rows), cursor = string.format("%.0f", cursor),
+  broken = as_list(broken) })
