@@ -40,6 +40,7 @@ class Wire:
         self.sent.append(command)
 
     def api(self, command: Any) -> str:
+        command.render()
         return self.answers.get(type(command).__name__, "-ERR")
 
     def close(self) -> None:

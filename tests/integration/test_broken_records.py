@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -21,8 +21,6 @@ from tests.integration.fake_link import DrivenNode, event
 from tests.integration.world import NODE, SESSION_KEY, World, channel
 from tests.open_store import OpenStore
 
-Spoil = Callable[[World, str, str], object]
-
 
 @pytest.fixture
 def world(store: OpenStore) -> World:
@@ -36,6 +34,14 @@ def node(store: OpenStore) -> DrivenNode:
 
 def key(world: World, name: str, identifier: str = NODE) -> str:
     return keys.key(world.tag, name, identifier)
+
+
+def spoil(world: World, name: str, record: str, field: str, value: str | None) -> None:
+    """None: the field is missing."""
+    if value is None:
+        assert world.store.client.hdel(key(world, name, record), field)
+    else:
+        world.store.client.hset(key(world, name, record), field, value)
 
 
 def call(number: int) -> dict[str, str]:
@@ -69,28 +75,19 @@ def late(world: World) -> None:
 # The comparison with the node
 
 
-def without(field: str) -> Spoil:
-    return lambda world, name, record: world.store.client.hdel(key(world, name, record), field)
-
-
-def with_field(field: str, value: str) -> Spoil:
-    return lambda world, name, record: world.store.client.hset(key(world, name, record), field, value)
-
-
 @pytest.mark.parametrize(
-    ("name", "spoil"),
+    ("name", "field", "value"),
     [
-        ("session", without("app")),
-        ("session", without("state")),
-        ("session", with_field("channel", "no channel's uuid")),
-        ("session", with_field("member_id", "nan")),
-        ("room", without("app")),
-        ("room", without("operation")),
-        ("room", with_field("operation", "op1")),
+        ("session", "app", None),
+        ("session", "channel", "no channel's uuid"),
+        ("session", "member_id", "nan"),
+        ("room", "app", None),
+        ("room", "operation", None),
+        ("room", "operation", "op1"),
     ],
 )
 def test_a_broken_record_keeps_no_node_down_and_is_left_alone(
-    world: World, node: DrivenNode, name: str, spoil: Spoil
+    world: World, node: DrivenNode, name: str, field: str, value: str | None
 ) -> None:
     room, other = world.create("a"), world.create("b")
     sessions = [world.joined(room, 1), world.joined(other, 2)]
@@ -98,7 +95,7 @@ def test_a_broken_record_keeps_no_node_down_and_is_left_alone(
     # An operation that has lost its record.
     world.store.client.rpush(key(world, "operations", room), "op1")
     world.store.client.hset(key(world, "room", other), "operation", "")
-    spoil(world, name, {"session": sessions[0], "room": room}[name])
+    spoil(world, name, {"session": sessions[0], "room": room}[name], field, value)
     world.webhooks()
     wire = node.up(call(1), call(2), members=[conference(room, 1), conference(other, 2)])
     wire.answers["ChannelExists"] = "false"
@@ -160,7 +157,7 @@ def test_garbage_among_the_commands_that_were_sent_keeps_no_result_back(world: W
 # What is overdue
 
 
-@pytest.mark.parametrize("garbage", ["unheard-of:1", "job:p00-0-0", "garbage", "close:", "join:nobody"])
+@pytest.mark.parametrize("garbage", ["unheard-of:1", "job:p00-0-0", "garbage"])
 def test_what_is_overdue_with_garbage_is_handled(world: World, node: DrivenNode, garbage: str) -> None:
     node.up()
     room, session = world.create(), world.park()
@@ -230,20 +227,20 @@ def test_an_end_of_playback_that_is_broken_keeps_no_command_back(world: World, n
 # Listings
 
 
-@pytest.mark.parametrize("spoil", [without("created_at"), without("name"), with_field("created_at", "nan")])
-def test_a_broken_room_is_left_out_of_lists(world: World, spoil: Spoil) -> None:
+@pytest.mark.parametrize(("field", "value"), [("created_at", None), ("name", None), ("created_at", "nan")])
+def test_a_broken_room_is_left_out_of_lists(world: World, field: str, value: str | None) -> None:
     broken, sound = world.create("a"), world.create("b")
-    spoil(world, "room", broken)
+    spoil(world, "room", broken, field, value)
     assert [row["room_id"] for row in world.ask("list_rooms", limit=9, after=0)["rows"]] == [sound]
     assert world.ask("list_rooms", limit=9, after=0, name="a")["rows"] == []
 
 
 @pytest.mark.parametrize(
-    "spoil", [without("started_at"), without("did"), without("state"), with_field("started_at", "9" * 12)]
+    ("field", "value"), [("started_at", None), ("did", None), ("state", None), ("started_at", "9" * 12)]
 )
-def test_a_broken_session_is_left_out_of_lists(world: World, spoil: Spoil) -> None:
+def test_a_broken_session_is_left_out_of_lists(world: World, field: str, value: str | None) -> None:
     broken, sound = world.park(1), world.park(2)
-    spoil(world, "session", broken)
+    spoil(world, "session", broken, field, value)
     assert [row["session_id"] for row in world.ask("list_sessions", limit=9, after=0)["rows"]] == [sound]
 
 
@@ -269,13 +266,13 @@ def test_a_session_without_its_start_can_end(world: World) -> None:
     assert (kind, data["duration"]) == ("session.ended", 0)
 
 
-@pytest.mark.parametrize("spoil", [with_field("status", "unheard-of"), with_field("at", "nan"), without("lane")])
-def test_a_broken_delivery_is_left_out_of_lists(world: World, spoil: Spoil) -> None:
+@pytest.mark.parametrize(("field", "value"), [("status", "unheard-of"), ("at", "nan"), ("lane", None)])
+def test_a_broken_delivery_is_left_out_of_lists(world: World, field: str, value: str | None) -> None:
     for number in (1, 2):
         fields = {"type": "conference.created", "lane": "r", "at": 1, "status": "failed", "attempts": 1}
         world.store.client.hset(key(world, "delivery", f"{number}-0"), mapping=fields)
         world.store.client.zadd(keys.key(world.tag, "deliveries", world.app_id, "failed"), {f"{number}-0": number})
-    spoil(world, "delivery", "1-0")
+    spoil(world, "delivery", "1-0", field, value)
     assert [row["id"] for row in world.ask("list_deliveries", limit=9, after=0)["rows"]] == ["2-0"]
 
 
@@ -312,9 +309,10 @@ def test_a_node_whose_lease_cannot_be_renewed_ends_no_other(
     client, leases = store.client, {prefix: keys.key(keys.node_tag(prefix), "lease") for prefix in (broken, sound)}
     client.delete(leases[broken])
     client.hset(leases[broken], "garbage", "garbage")
-    # It is renewed although it is gone, as nobody else has taken it.
-    client.delete(leases[sound])
-    holds(store, sound)
+    # The other is renewed, which shows when it is gone: nobody else has taken it. The first time may be that of a round begun before.
+    for _ in range(2):
+        client.delete(leases[sound])
+        holds(store, sound)
 
 
 @pytest.mark.parametrize(("broken", "sound"), [(NODE, OTHER), (OTHER, NODE)])

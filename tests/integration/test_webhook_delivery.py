@@ -183,7 +183,7 @@ def test_a_broken_record_in_the_retry_queue_stops_no_other(
     first.stop()
     client, tag, entry = outbox.store.client, keys.partition_of(app), broken.partition("-")[2]
     if field in ("attempts", "earlier", "at"):
-        client.hset(keys.key(tag, "delivery", entry), field, "1e3")
+        client.hset(keys.key(tag, "delivery", entry), field, "garbage")
     else:
         client.hdel(keys.key(tag, "delivery", entry), field)
     for each in (broken, sound):

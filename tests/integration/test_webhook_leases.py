@@ -152,9 +152,10 @@ def test_garbage_about_deliveries_stops_none(outbox: Outbox, receiver: Receiver,
         "dispatcher": lambda key: client.hset(key, mapping={"token": "garbage", "until": "garbage"}),
         "endpoints": lambda key: client.set(key, "garbage"),
     }[garbage](keys.key(tag, garbage))
-    start()
+    dispatcher = start()
     outbox.wait_until(lambda: not outbox.left(app))
     assert receiver.ids() == [first, second]
+    assert shares(dispatcher) == [16]
     assert [line["attempt"] for line in outbox.log(app)] == [3, 1]
 
 
