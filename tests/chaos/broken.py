@@ -106,12 +106,12 @@ BREAKS: dict[str, Break] = {
     "jobs forgotten": Break(
         "commands whose answer is lost with the link are not reported",
         ("link half-open",),
-        lua={"  apply_result(command, sent[i], {": "  local _ = ({"},
+        lua={"  apply_result(command, job, {": "  local _ = ({"},
     ),
     "commands twice": Break(
         "a command stays in the stream after it was taken, and is sent anew with the next link",
         LINKS,
-        lua={'    redis.call("XDEL", keys.commands(args.node), entry)\n    local raw': "    local raw"},
+        lua={'    redis.call("XDEL", keys.commands(args.node), entry)\n    local succeeded': "    local succeeded"},
     ),
     "wrong tenant": Break(
         "now and then a webhook goes to another tenant",
