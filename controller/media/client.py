@@ -79,10 +79,7 @@ class RelayClient:
             if address is None:
                 gevent.sleep(PAUSE_SECONDS)
                 continue
-            if self._own and address == self._own_address:
-                answer = self._own.answer(app_id, url, rate, WAIT_SECONDS)
-            else:
-                answer = self._ask(address, {"app_id": app_id, "url": url, "rate": rate})
+            answer = self._ask(address, app_id, url, rate)
             if answer is None:
                 self._silent_until[address] = self._clock() + SILENT_SECONDS
             elif reason := answer.get("reason"):
@@ -105,8 +102,11 @@ class RelayClient:
         heard = [address for address in choice if self._silent_until.get(address, 0.0) <= now]
         return next(iter(heard), None)
 
-    def _ask(self, address: str, fields: dict[str, Any]) -> dict[str, Any] | None:
+    def _ask(self, address: str, app_id: str, url: str, rate: int) -> dict[str, Any] | None:
         """The relay's answer; None if there is none."""
+        if self._own and address == self._own_address:
+            return self._own.answer(app_id, url, rate, WAIT_SECONDS)
+        fields = {"app_id": app_id, "url": url, "rate": rate}
         problem = ""
         for _ in range(2):
             # The second time over a new connection: the relay may have closed one that was kept.
