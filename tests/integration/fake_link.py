@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from controller.ids import SessionIds
+from controller.media.client import RelayClient
 from controller.nodes.audit import Intervals
 from controller.nodes.lease import NodeLease
 from controller.nodes.node_worker import NodeWorker
@@ -67,6 +68,9 @@ class FakeLink:
         self.connection = wire
         self._on_up(cast(Connection, wire))
 
+    def stop(self) -> None:
+        self.connection = None
+
     def down(self) -> None:
         self.connection = None
         self._on_down("test")
@@ -75,7 +79,7 @@ class FakeLink:
 class DrivenNode:
     """The worker of a node, its link, and its lease, which a test may let lapse."""
 
-    def __init__(self, store: Store, token: int = 1) -> None:
+    def __init__(self, store: Store, token: int = 1, relays: RelayClient | None = None) -> None:
         node = Node(prefix=NODE, esl="127.0.0.1:9", password="x")
         self._lease = Lease(token, VALID_SECONDS, time.monotonic())
         self.worker = NodeWorker(
@@ -85,6 +89,7 @@ class DrivenNode:
             Registry(store),
             SessionIds(NODE, SESSION_KEY),
             intervals=Intervals(soon=0.01),
+            relays=relays,
             connect=self._connect,
         )
         self.audit = self.worker.audit

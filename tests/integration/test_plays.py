@@ -1,0 +1,291 @@
+"""Plays that are prepared by a relay before a node's worker takes and sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import gevent
+import pytest
+from gevent.event import AsyncResult
+
+from controller.media.client import Prepared, RelayClient
+from controller.media.reasons import AudioFailed
+from controller.nodes.node_worker import read_rate
+from controller.store import keys
+from controller.store.store import Entry
+from esl import commands as esl
+from esl.event import Event
+from tests.integration.fake_link import DrivenNode, Wire
+from tests.integration.world import NODE, World
+from tests.open_store import OpenStore
+
+A, B = "http://media.example/a.wav", "http://media.example/b.wav"
+DETAILS = {"bytes": 16044, "seconds": 1.0, "cached": False}
+
+
+def link(url: str) -> str:
+    return f"http://127.0.0.1:8090/audio/{url[-5]}-8000.wav?expires=1&signature=0"
+
+
+class Relays:
+    """In the place of a client of relays: each question waits for what the test says of its URL."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, int]] = []
+        self.avoided: list[str] = []
+        self._outcomes: dict[str, AsyncResult[Any]] = {}
+
+    def prepare(self, app_id: str, url: str, rate: int, seconds: float) -> Prepared:
+        self.asked.append((app_id, url, rate))
+        outcome = self._outcomes.setdefault(url, AsyncResult()).get(timeout=seconds)
+        if isinstance(outcome, AudioFailed):
+            raise outcome
+        return Prepared(link(url), DETAILS)
+
+    def avoid(self, url: str) -> None:
+        self.avoided.append(url)
+
+    def is_ready(self, url: str) -> None:
+        self._outcomes.setdefault(url, AsyncResult()).set(None)
+        settle()
+
+    def has_failed(self, url: str, reason: str, http_status: int | None = None) -> None:
+        self._outcomes.setdefault(url, AsyncResult()).set(AudioFailed(reason, http_status))
+        settle()
+
+
+def settle() -> None:
+    """Let what has become possible happen: greenlets that wait for nothing else but the store."""
+    for _ in range(20):
+        gevent.sleep(0.002)
+
+
+@pytest.fixture
+def world(store: OpenStore) -> World:
+    return World(store)
+
+
+@pytest.fixture
+def relays() -> Relays:
+    return Relays()
+
+
+@pytest.fixture
+def node(store: OpenStore, relays: Relays) -> Iterator[DrivenNode]:
+    node = DrivenNode(store, relays=cast(RelayClient, relays))
+    yield node
+    node.worker.stop()
+
+
+@pytest.fixture
+def room(world: World) -> str:
+    """Without members: a link that comes up finds nothing that differs."""
+    room = world.create("music")
+    world.webhooks()
+    return room
+
+
+def waiting(world: World) -> list[Entry]:
+    return world.store.read(keys.key(world.tag, "commands", NODE))
+
+
+def take(world: World, node: DrivenNode) -> None:
+    node.worker.take(world.tag, waiting(world))
+    settle()
+
+
+def sent(wire: Wire, kind: type) -> list[Any]:
+    return [command for command in wire.sent if isinstance(command, kind)]
+
+
+def result(job: str, text: str) -> Event:
+    return Event(f"Event-Name: BACKGROUND_JOB\nJob-UUID: {job}\nJob-Command: conference\n\n{text}".encode())
+
+
+def job(world: World) -> str:
+    (job,) = world.store.client.hkeys(keys.key(world.tag, "sent", NODE))
+    return str(job.decode())
+
+
+def test_a_play_waits_in_its_stream_until_its_file_is_ready(
+    world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    wire = node.up()
+    world.play(room, A)
+    take(world, node)
+    assert relays.asked == [("demo", A, 8000)]
+    assert len(waiting(world)) == 1
+    assert sent(wire, esl.Play) == []
+    # To read it again changes nothing.
+    take(world, node)
+    assert len(relays.asked) == 1
+    relays.is_ready(A)
+    assert [play.url for play in sent(wire, esl.Play)] == [link(A)]
+    assert waiting(world) == []
+
+
+def test_other_commands_do_not_wait_for_a_file(world: World, room: str, node: DrivenNode) -> None:
+    wire = node.up()
+    world.play(room, A)
+    world.ask("join", session_id=world.park(2), room_id=room)
+    take(world, node)
+    assert [type(command) for command in wire.sent] == [esl.Join]
+
+
+def test_a_file_that_cannot_be_had_fails_with_its_reason_and_the_next_one_plays(
+    world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    wire = node.up()
+    world.play(room, A, B)
+    take(world, node)
+    relays.has_failed(A, "not_found", 404)
+    take(world, node)
+    relays.is_ready(B)
+    assert [play.url for play in sent(wire, esl.Play)] == [link(B)]
+    node.happened(result(job(world), "+OK (play) Playing file"))
+    world.tell("file_done", room_id=room, operation_id="op1", index=1)
+    _, finished = world.webhooks()
+    assert finished[1]["status"] == "partial"
+    assert finished[1]["results"] == [
+        {"url": A, "status": "failed", "reason": "not_found", "http_status": 404},
+        {"url": B, "status": "played"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "reason", ["not_audio", "too_large", "too_long", "timeout", "forbidden_address", "unreachable"]
+)
+def test_a_reason_of_the_file_is_no_failure_of_the_command(
+    reason: str, world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    node.up()
+    world.play(room, A)
+    take(world, node)
+    relays.has_failed(A, reason)
+    assert world.types() == ["conference.play.started", "conference.play.finished"]
+
+
+def test_a_stop_takes_a_play_back_whose_file_is_not_ready(
+    world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    wire = node.up()
+    world.play(room, A)
+    take(world, node)
+    world.ask("stop", room_id=room)
+    take(world, node)
+    relays.is_ready(A)
+    assert sent(wire, esl.Play) == []
+    assert world.types() == ["conference.play.started", "conference.play.stopped"]
+    # What is played next does not wait for it.
+    world.play(room, B, operation="op2")
+    take(world, node)
+    relays.is_ready(B)
+    assert [play.url for play in sent(wire, esl.Play)] == [link(B)]
+
+
+def test_a_play_outlives_its_worker(
+    world: World, room: str, node: DrivenNode, relays: Relays, store: OpenStore
+) -> None:
+    node.up()
+    world.play(room, A)
+    take(world, node)
+    node.worker.stop()
+    relays.is_ready(A)
+    assert len(waiting(world)) == 1
+    after = DrivenNode(store, token=2, relays=cast(RelayClient, relays))
+    wire = after.up()
+    settle()
+    assert [play.url for play in sent(wire, esl.Play)] == [link(A)]
+    after.worker.stop()
+
+
+def test_a_play_whose_file_is_ready_while_there_is_no_link_is_sent_when_there_is(
+    world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    node.up()
+    world.play(room, A)
+    take(world, node)
+    node.link.down()
+    relays.is_ready(A)
+    assert len(waiting(world)) == 1
+    wire = node.up()
+    settle()
+    assert [play.url for play in sent(wire, esl.Play)] == [link(A)]
+
+
+def test_a_file_that_a_node_did_not_get_is_prepared_again_a_few_times(
+    world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    wire = node.up()
+    world.play(room, A)
+    take(world, node)
+    relays.is_ready(A)
+    lost = f"-ERR (play) File: {link(A)} not found.\n"
+    for tries in (1, 2, 3):
+        assert len(sent(wire, esl.Play)) == tries
+        node.happened(result(job(world), lost))
+        settle()
+    assert relays.avoided == [link(A)] * 2
+    _, finished = world.webhooks()
+    assert finished[1]["results"] == [{"url": A, "status": "failed", "reason": "unplayable"}]
+
+
+def test_a_file_that_is_gone_when_it_is_prepared_again_fails_with_its_reason(
+    world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    node.up()
+    world.play(room, A)
+    take(world, node)
+    relays.is_ready(A)
+    relays.has_failed(A, "unreachable")
+    node.happened(result(job(world), f"-ERR (play) File: {link(A)} not found.\n"))
+    settle()
+    _, finished = world.webhooks()
+    assert finished[1]["results"] == [{"url": A, "status": "failed", "reason": "unreachable"}]
+
+
+def test_what_a_relay_has_done_is_in_the_event_log_without_the_link(
+    world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    node.up()
+    world.play(room, A)
+    take(world, node)
+    relays.is_ready(A)
+    log = [fields[b"e"].decode() for _, fields in world.store.read(keys.key(world.tag, "log"))]
+    (line,) = [line for line in log if '"audio"' in line]
+    assert '"bytes":16044' in line
+    assert "signature" not in "".join(log)
+
+
+def test_without_relays_a_node_gets_the_url_itself(world: World, room: str, store: OpenStore) -> None:
+    node = DrivenNode(store)
+    wire = node.up()
+    world.play(room, "http://media.example/a b.wav")
+    take(world, node)
+    assert [play.url for play in sent(wire, esl.Play)] == ["http://media.example/a%20b.wav"]
+    playing = "media.example/a%20b.wav"
+    node.happened(result(job(world), "+OK (play) Playing file"))
+    assert world.tell("playback_lost", room_id=room, playing=playing, resynced=True) == {"goes_on": True}
+
+
+RATES = """<configuration name="conference.conf"><profiles>
+<profile name="default"><param name="rate" value="8000"/><param name="interval" value="20"/></profile>
+<profile name="wideband"><param name="interval" value="20"/>{}</profile>
+<profile name="silent"></profile></profiles></configuration>"""
+
+
+@pytest.mark.parametrize(
+    ("configuration", "profile", "rate"),
+    [
+        (RATES.format('<param name="rate" value="48000"/>'), "default", 8000),
+        (RATES.format('<param name="rate" value="48000"/>'), "wideband", 48000),
+        (RATES.format('<param name="rate" value="auto"/>'), "wideband", 48000),
+        (RATES.format(""), "wideband", 8000),
+        (RATES.format(""), "silent", 8000),
+        (RATES.format(""), "none", 8000),
+        ("-ERR", "default", 8000),
+    ],
+)
+def test_the_rate_of_a_profile(configuration: str, profile: str, rate: int) -> None:
+    assert read_rate(configuration, profile) == rate
