@@ -62,9 +62,9 @@ REASONS: dict[str, str] = {
     "node_down": "The media node is not reachable. Try again in a few seconds.",
     "no_node": "No media node is available. Try again in a few seconds.",
     "store_full": "The store is full. Requests that end or read something still work; try this one again later.",
-    **{flag.change(on).already: f"Member is already {flag.change(on).done}" for flag, on in CHANGES},
+    **{flag.change(on).refused_already: f"Member is already {flag.change(on).done}" for flag, on in CHANGES},
     **{
-        flag.change(on).pending: f"Member is already being {flag.change(on).done}."
+        flag.change(on).refused_pending: f"Member is already being {flag.change(on).done}."
         " A webhook follows when the media node confirms it."
         for flag, on in CHANGES
     },

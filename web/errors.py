@@ -35,7 +35,7 @@ STATUS: dict[str, int] = {
     "other_node": 409,
     "still_joining": 409,
     "leaving": 409,
-    **{refusal: 409 for flag, on in CHANGES for refusal in (flag.change(on).already, flag.change(on).pending)},
+    **{refusal: 409 for flag, on in CHANGES for refusal in flag.change(on).refusals},
     "command_uid_taken": 409,
     "nothing_playing": 409,
     "quota_exceeded": 409,

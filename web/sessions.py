@@ -27,9 +27,9 @@ from web.schemas import (
     flags_of,
 )
 
-_SESSION = ("session_not_found", "session_forbidden")
-_COMMAND = (*_SESSION, "command_uid_taken", "leaving", "node_down")
-_MEMBERSHIP = (*_COMMAND, "not_in_room", "still_joining")
+_SESSION_REFUSALS = ("session_not_found", "session_forbidden")
+_COMMAND_REFUSALS = (*_SESSION_REFUSALS, "command_uid_taken", "leaving", "node_down")
+_MEMBERSHIP_REFUSALS = (*_COMMAND_REFUSALS, "not_in_room", "still_joining")
 _STATUS = {"joining": 202, "already_joined": 200}
 
 sessions = Resource("sessions", "Call legs and their membership of rooms.", url_prefix=f"{API_PREFIX}/sessions")
@@ -55,7 +55,7 @@ def list_sessions(query: SessionPage) -> Returned:
     return {"sessions": rows, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
 
 
-@sessions.serves("GET", "/<uuid>", responses={200: schemas.Session}, refuses=_SESSION)
+@sessions.serves("GET", "/<uuid>", responses={200: schemas.Session}, refuses=_SESSION_REFUSALS)
 def get_session(path: SessionPath) -> Returned:
     """Show a session."""
     return _session(execute(GetSession(app_id=app_id(), session_id=_known_form(path)))), 200
@@ -66,7 +66,7 @@ def get_session(path: SessionPath) -> Returned:
     "/<uuid>/commands/conference/join",
     responses={202: JoinStarted, 200: AlreadyJoined},
     refuses=(
-        *_COMMAND,
+        *_COMMAND_REFUSALS,
         "room_not_found",
         "room_forbidden",
         "in_other_room",
@@ -90,7 +90,7 @@ def join(path: SessionPath, body: JoinBody) -> Returned:
     "POST",
     "/<uuid>/commands/conference/leave",
     responses={202: LeaveStarted},
-    refuses=_MEMBERSHIP,
+    refuses=_MEMBERSHIP_REFUSALS,
     cooldown=Leave.cooldown,
 )
 def leave(path: SessionPath, body: CommandBody) -> Returned:
@@ -118,7 +118,7 @@ def _serve_flag(flag: Flag, on: bool) -> None:
         "POST",
         f"/<uuid>/commands/conference/{change.command}",
         responses={202: flag_changing(change)},
-        refuses=(*_MEMBERSHIP, change.already, change.pending, "quota_exceeded", "store_full"),
+        refuses=(*_MEMBERSHIP_REFUSALS, *change.refusals, "quota_exceeded", "store_full"),
         cooldown=flag.cooldown,
     )(view)
 

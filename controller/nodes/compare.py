@@ -31,7 +31,7 @@ EARLIER_APPLICATIONS = frozenset({"", "answer"})
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
+class MemberOnNode:
     """`flags`: the names of those that are on. `on_hold`: the member can neither hear nor be heard, and what the node
     says of its flags means nothing.
     """
@@ -82,10 +82,10 @@ class Plan:
 # What the node says
 
 
-def read_members(text: str) -> dict[str, Membership]:
-    """`conference json_list` as memberships of rooms, by channel. Shape: trace 09. Raises ValueError."""
+def read_members(text: str) -> dict[str, MemberOnNode]:
+    """`conference json_list` as members, by channel. Shape: trace 09. Raises ValueError."""
     return {
-        member["uuid"]: Membership(
+        member["uuid"]: MemberOnNode(
             room_id,
             int(member["id"]),
             tuple(flag.name for flag in FLAGS if not member["flags"][flag.ability]),
@@ -133,7 +133,7 @@ def compare(
     ids: SessionIds,
     sessions: Iterable[dict[str, Any]],
     rooms: Iterable[dict[str, Any]],
-    members: dict[str, Membership],
+    members: dict[str, MemberOnNode],
     calls: dict[str, Call],
     exists: Callable[[str], bool],
     restarted: bool = False,
@@ -189,7 +189,7 @@ def compare_playback(room: dict[str, Any], playing: str | None) -> PlaybackDrift
     return PlaybackDrift(room["id"], head["operation"], head["index"], head["state"])
 
 
-def _membership_events(session: dict[str, Any], member: Membership | None) -> Iterable[SessionEvent]:
+def _membership_events(session: dict[str, Any], member: MemberOnNode | None) -> Iterable[SessionEvent]:
     """The events that turn a session's membership in the store into that on the node."""
     session_id, room_id = session["id"], session.get("room")
     member_id, state = session.get("member_id"), session.get("state")

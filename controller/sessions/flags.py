@@ -29,14 +29,18 @@ class Change:
         return f"conference.member.{self.done}"
 
     @property
-    def already(self) -> str:
-        """The refusal when the member is so."""
+    def refused_already(self) -> str:
+        """Why it is refused when the member is so."""
         return f"already_{self.done}"
 
     @property
-    def pending(self) -> str:
-        """The refusal when the same was asked, and the node has not confirmed it yet."""
+    def refused_pending(self) -> str:
+        """Why it is refused when the same was asked, and the node has not confirmed it yet."""
         return f"{self.command}_pending"
+
+    @property
+    def refusals(self) -> tuple[str, str]:
+        return self.refused_already, self.refused_pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

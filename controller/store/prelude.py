@@ -50,7 +50,7 @@ def _flags() -> dict[str, Any]:
 
 
 def _change(change: Change) -> dict[str, Any]:
-    names = ("command", "done", "action", "webhook", "already", "pending")
+    names = ("command", "done", "action", "webhook", "refused_already", "refused_pending")
     return {name: getattr(change, name) for name in names}
 
 

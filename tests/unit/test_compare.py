@@ -11,7 +11,7 @@ import pytest
 from controller.ids import SessionIds
 from controller.nodes.compare import (
     Call,
-    Membership,
+    MemberOnNode,
     Plan,
     PlaybackDrift,
     compare,
@@ -48,9 +48,9 @@ def test_reading_what_the_node_says() -> None:
     printed = replies("09_destroy_room_with_three_members.jsonl")
     members = read_members(printed["api conference json_list"])
     assert members == {
-        "05e8145b-d5de-4845-aa09-3d3e5c41772b": Membership(ROOM, 7, ("muted",)),
-        "f6a971da-17c0-43d9-82f2-bdc844bf6f36": Membership(ROOM, 6, ("muted",)),
-        "0f1168a7-3e8f-40c9-b0d3-c84887187085": Membership(ROOM, 5, ("muted",)),
+        "05e8145b-d5de-4845-aa09-3d3e5c41772b": MemberOnNode(ROOM, 7, ("muted",)),
+        "f6a971da-17c0-43d9-82f2-bdc844bf6f36": MemberOnNode(ROOM, 6, ("muted",)),
+        "0f1168a7-3e8f-40c9-b0d3-c84887187085": MemberOnNode(ROOM, 5, ("muted",)),
     }
     calls = read_calls(printed["api show channels as json"])
     call = Call("747713001", "527121102", "127.0.0.1", "park")
@@ -90,23 +90,23 @@ def joined(room: str, member_id: int, muted: bool = True) -> MemberJoined:
     ("stored", "member", "expected"),
     [
         (session("parked"), None, []),
-        (session("parked"), Membership(ROOM, 5, ("muted",)), [joined(ROOM, 5)]),
+        (session("parked"), MemberOnNode(ROOM, 5, ("muted",)), [joined(ROOM, 5)]),
         (session("joining", ROOM), None, []),
-        (session("joining", ROOM), Membership(ROOM, 5, ()), [joined(ROOM, 5, False)]),
-        (session("joined", ROOM, 5), Membership(ROOM, 5, ("muted",)), []),
-        (session("leaving", ROOM, 5), Membership(ROOM, 5, ("muted",)), []),
+        (session("joining", ROOM), MemberOnNode(ROOM, 5, ()), [joined(ROOM, 5, False)]),
+        (session("joined", ROOM, 5), MemberOnNode(ROOM, 5, ("muted",)), []),
+        (session("leaving", ROOM, 5), MemberOnNode(ROOM, 5, ("muted",)), []),
         (
             session("joined", ROOM, 5),
-            Membership(ROOM, 5, ()),
+            MemberOnNode(ROOM, 5, ()),
             [FlagChanged(session_id=SID, room_id=ROOM, member_id=5, flag="muted", on=False)],
         ),
         (session("joined", ROOM, 5), None, [LEFT]),
         (session("leaving", ROOM, 5), None, [LEFT]),
-        (session("joined", ROOM, 5), Membership(ROOM, 6, ("muted",)), [LEFT, joined(ROOM, 6)]),
-        (session("joined", ROOM, 5), Membership(OTHER, 6, ("muted",)), [LEFT, joined(OTHER, 6)]),
+        (session("joined", ROOM, 5), MemberOnNode(ROOM, 6, ("muted",)), [LEFT, joined(ROOM, 6)]),
+        (session("joined", ROOM, 5), MemberOnNode(OTHER, 6, ("muted",)), [LEFT, joined(OTHER, 6)]),
     ],
 )
-def test_one_session(stored: dict[str, Any], member: Membership | None, expected: list[Any]) -> None:
+def test_one_session(stored: dict[str, Any], member: MemberOnNode | None, expected: list[Any]) -> None:
     members = {"u1": member} if member else {}
     rooms = [{"id": ROOM, "closing": False}, {"id": OTHER, "closing": False}]
     plan = compare(IDS, [stored], rooms, members, CALL, lambda _: True)
@@ -138,7 +138,7 @@ def test_a_call_that_is_listed_and_over() -> None:
 
 def test_a_call_that_came_unseen() -> None:
     plan = compare(
-        IDS, [], [{"id": ROOM, "closing": False}], {"u1": Membership(ROOM, 5, ("muted",))}, CALL, lambda _: True
+        IDS, [], [{"id": ROOM, "closing": False}], {"u1": MemberOnNode(ROOM, 5, ("muted",))}, CALL, lambda _: True
     )
     assert plan.events == [
         SessionParked(session_id=SID, channel="u1", did="747713001", caller_id="527"),
@@ -179,7 +179,7 @@ def test_a_call_that_is_where_none_can_be(call: Call, at_once: list[str], later:
 
 def test_a_member_that_is_no_session() -> None:
     plan = compare(
-        IDS, [], [{"id": ROOM, "closing": False}], {"x": Membership(ROOM, 5, ("muted",))}, {}, lambda _: True
+        IDS, [], [{"id": ROOM, "closing": False}], {"x": MemberOnNode(ROOM, 5, ("muted",))}, {}, lambda _: True
     )
     assert hung_up(plan) == ([], ["joined a room unasked"])
     (member,) = plan.possible_intruders
@@ -188,7 +188,7 @@ def test_a_member_that_is_no_session() -> None:
 
 @pytest.mark.parametrize("rooms", [[], [{"id": ROOM, "closing": True}]])
 def test_a_conference_without_a_room_is_to_be_emptied(rooms: list[dict[str, Any]]) -> None:
-    plan = compare(IDS, [], rooms, {"x": Membership(ROOM, 5, ("muted",))}, {}, lambda _: True)
+    plan = compare(IDS, [], rooms, {"x": MemberOnNode(ROOM, 5, ("muted",))}, {}, lambda _: True)
     assert plan.orphans == [ROOM]
 
 

@@ -42,7 +42,7 @@ def literals(pattern: str, text: str = LUA) -> set[str]:
 
 
 def test_every_refusal_has_its_reason_and_its_status() -> None:
-    of_flags = {refusal for flag, on in CHANGES for refusal in (flag.change(on).already, flag.change(on).pending)}
+    of_flags = {refusal for flag, on in CHANGES for refusal in flag.change(on).refusals}
     # A fence refuses a process, not an app.
     of_scripts = literals(r'\brefus(?:e|al)\("(\w+)"') - {"fenced"}
     elsewhere = literals(r'\bRefused\("(\w+)"', PYTHON) | literals(r'"refused": "(\w+)"', PYTHON)
@@ -50,7 +50,11 @@ def test_every_refusal_has_its_reason_and_its_status() -> None:
 
 
 def test_no_refusal_is_put_together() -> None:
-    assert literals(r'\brefus(?:e|al)\(([^")][^,)]*)') == {"code", "change_to.already", "change_to.pending"}
+    assert literals(r'\brefus(?:e|al)\(([^")][^,)]*)') == {
+        "code",
+        "change_to.refused_already",
+        "change_to.refused_pending",
+    }
 
 
 def test_every_webhook_that_is_emitted_has_its_type() -> None:

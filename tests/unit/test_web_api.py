@@ -917,7 +917,7 @@ def test_the_table_of_statuses_is_complete() -> None:
         ("not_in_room", 404),
         ("still_joining", 409),
         ("leaving", 409),
-        *((refusal, 409) for flag, on in CHANGES for refusal in (flag.change(on).already, flag.change(on).pending)),
+        *((refusal, 409) for flag, on in CHANGES for refusal in flag.change(on).refusals),
         ("in_other_room", 409),
         ("other_node", 409),
         ("nothing_playing", 409),

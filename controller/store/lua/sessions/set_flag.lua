@@ -7,8 +7,8 @@ local change_to = args.on and flag.on or flag.off
 local session, instead = own_member()
 if instead then return instead end
 local pending = session[flag.pending]
-if pending == change_to.command then return refuse(change_to.pending) end
-if not pending and has_flag(session, flag) == args.on then return refuse(change_to.already) end
+if pending == change_to.command then return refuse(change_to.refused_pending) end
+if not pending and has_flag(session, flag) == args.on then return refuse(change_to.refused_already) end
 local refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
 
