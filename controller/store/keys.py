@@ -45,8 +45,8 @@ PARTITION: dict[str, str] = {
     # hash: room name -> room id, of an app; for good
     "names": "names:%s",
     # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, started_at (s), seq, uid and
-    # job (of a join or leave that is pending), and for each flag <flag> (1 or 0), pending_<flag> (the command that
-    # the node has yet to confirm), pending_<flag>_uid and pending_<flag>_job; from park to hangup
+    # job (of a join or leave that is pending), each flag by its name (1 or 0), and for each command to change one
+    # that the node has yet to confirm, pending_<command>_job and pending_<command>_uid; from park to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",

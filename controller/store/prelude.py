@@ -1,7 +1,7 @@
 """What Lua shares with Python, as the text that each script begins with.
 
 `keys.room(id)` is a key of `keys`, under the tag in KEYS[1]. `STEPS.SESSION` is a table of `states`, and
-`SESSION.joining` the name of one of its states. `FLAGS.muted` is a row of `flags`.
+`SESSION.joining` the name of one of its states. `FLAGS.muted` is a row of `flags`, `CHANGES.mute` one of its changes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from controller.sessions.flags import FLAGS, Change
+from controller.sessions.flags import CHANGES, FLAGS, Change
 from controller.store import keys, states
 
 
@@ -34,24 +34,20 @@ def _key_function(name: str) -> str:
 
 
 def _flags() -> dict[str, Any]:
-    """The flags by name, each with the names of the session's fields for its pending command."""
     return {
-        flag.name: {
-            "name": flag.name,
-            "joins": flag.joins,
-            "on": _change(flag.on),
-            "off": _change(flag.off),
-            "pending": f"pending_{flag.name}",
-            "pending_uid": f"pending_{flag.name}_uid",
-            "pending_job": f"pending_{flag.name}_job",
-        }
+        flag.name: {"name": flag.name, "joins": flag.joins, "on": _change(flag.on), "off": _change(flag.off)}
         for flag in FLAGS
     }
 
 
 def _change(change: Change) -> dict[str, Any]:
+    """With the names of the session's fields for the command that is pending."""
     names = ("command", "done", "action", "webhook", "refused_already", "refused_pending")
-    return {name: getattr(change, name) for name in names}
+    return {
+        **{name: getattr(change, name) for name in names},
+        "pending_job": f"pending_{change.command}_job",
+        "pending_uid": f"pending_{change.command}_uid",
+    }
 
 
 def _lua(value: Any) -> str:
@@ -75,4 +71,5 @@ CONSTANTS = {
     "DELIVERY_STATUS": _strict(states.DELIVERY_STATUS),
     "LISTED_STATUSES": _lua(states.LISTED_STATUSES),
     "FLAGS": _lua(_flags()),
+    "CHANGES": _lua({flag.change(on).command: _change(flag.change(on)) for flag, on in CHANGES}),
 }

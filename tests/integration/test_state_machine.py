@@ -44,6 +44,8 @@ class Machine:
         self.calls: dict[str, int] = {}
         self.waiting: list[dict[str, Any]] = []
         self.history: list[tuple[str, dict[str, Any]]] = []
+        # The commands to change flags that were accepted, by session and command_uid, in their order.
+        self.accepted: dict[str, dict[str, str]] = defaultdict(dict)
         self.queues: dict[str, list[tuple[str, int]]] = defaultdict(list)
 
     # The tenant
@@ -61,7 +63,10 @@ class Machine:
         self.world.ask("leave", session_id=self._session())
 
     def set_flag(self) -> None:
-        self.world.set_flag(self._session(), self.random.choice(FLAGS), self.random.choice([True, False]))
+        session, flag, on = self._session(), self.random.choice(FLAGS), self.random.choice([True, False])
+        uid = f"uid{next(self.numbers)}"
+        if "refused" not in self.world.set_flag(session, flag, on, command_uid=uid):
+            self.accepted[session][uid] = flag.change(on).command
 
     def play(self) -> None:
         urls = URLS[: self.random.randint(1, 3)]
@@ -113,9 +118,14 @@ class Machine:
         self.waiting += self.world.sent()
 
     def carry_out(self) -> None:
-        """The node gets to a command, not always in order."""
+        """The node gets to a command. It keeps the order of a member's flags, and not always that of others."""
         if self.waiting:
-            self._carry_out(self.waiting.pop(self.random.randrange(len(self.waiting))))
+            command = self.random.choice(self.waiting)
+            if command["op"] in CHANGES:
+                session = command["session"]
+                command = next(one for one in self.waiting if one["op"] in CHANGES and one["session"] == session)
+            self.waiting.remove(command)
+            self._carry_out(command)
 
     def refuse(self) -> None:
         if self.waiting:
@@ -285,7 +295,26 @@ class Machine:
             assert {session.decode() for session in stored} == set(told)
             for session, flags in told.items():
                 assert flags.items() <= self.world.session(session).items()
+        self.changes_of_flags_have_ended_in_order()
         self.usage_is_counted()
+
+    def changes_of_flags_have_ended_in_order(self) -> None:
+        """Once each at most, and those that the node confirmed in the order in which they were accepted."""
+        confirmed: dict[str, list[str]] = defaultdict(list)
+        for session, uid, kind, data in self.ended_changes():
+            command = self.accepted[session][uid]
+            flag, on = CHANGES[command]
+            if kind == "conference.command.failed":
+                assert data["command"] == command
+            else:
+                assert kind == flag.change(on).webhook
+                confirmed[session].append(uid)
+        for session, uids in confirmed.items():
+            assert uids == [uid for uid in self.accepted[session] if uid in uids]
+
+    def ended_changes(self) -> list[tuple[str, str, str, dict[str, Any]]]:
+        """-> session, command_uid, type of the webhook, its data."""
+        return [(data["uuid"], data["command_uid"], kind, data) for kind, data in self.history if "command_uid" in data]
 
     def usage_is_counted(self) -> None:
         usage = self.store.client.hgetall(keys.key(self.world.tag, "usage", self.world.app_id))
@@ -321,6 +350,8 @@ class Machine:
         ended = [data["operation_id"] for kind, data in self.history if kind in ENDS and data["operation_id"]]
         started = [data["operation_id"] for kind, data in self.history if kind == "conference.play.started"]
         assert sorted(ended) == sorted(started)
+        accepted = [(session, uid) for session, uids in self.accepted.items() for uid in uids]
+        assert sorted((session, uid) for session, uid, *_ in self.ended_changes()) == sorted(accepted)
         # Nothing is left of rooms that are gone.
         gone = {data["room_id"] for kind, data in self.history if kind == "conference.destroyed"}
         assert not [key for room in gone for key in self.store.client.keys(f"*{room}*")]

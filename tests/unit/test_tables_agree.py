@@ -77,9 +77,8 @@ def test_no_command_to_a_node_is_put_together() -> None:
 
 
 def test_whatever_is_expected_is_handled_when_it_is_overdue() -> None:
-    of_flags = {flag.on.command for flag in FLAGS}
     expected = literals(r'\bexpect\([\w.]+, "(\w+)"') | literals(r'\bsend_about\(\w+, [^,]+, "(\w+)"\)')
-    assert expected | of_flags == literals(r"\bOVERDUE\.(\w+)") | of_flags
+    assert expected | OF_FLAGS == literals(r"\bOVERDUE\.(\w+)") | OF_FLAGS
 
 
 @pytest.mark.parametrize("kind", COMMAND_CLASSES)

@@ -6,10 +6,10 @@ local function member_data(session)
     member_id = tonumber(session.member_id) })
 end
 
--- Forgets a pending change of a flag: the node has confirmed or refused it, or the member is out.
-local function forget_pending(session, flag)
-  confirmed(session.node, flag.on.command, session.id)
-  clear(keys.session(session.id), session, flag.pending, flag.pending_uid, flag.pending_job)
+-- Forgets a pending command to change a flag: the node has confirmed or refused it, or the member is out.
+local function forget_pending(session, change_to)
+  confirmed(session.node, change_to.command, session.id)
+  clear(keys.session(session.id), session, change_to.pending_job, change_to.pending_uid)
 end
 
 -- The reason why a member is out. `cause`: the hangup cause if the call has ended.
@@ -39,12 +39,25 @@ local function emit_command_failed(room, session, command, uid, reason)
   emit_room(room, "conference.command.failed", data)
 end
 
--- Ends a pending change of a flag, if there is one: the node did not make it, or no longer can.
-local function flag_failed(room, session, flag, reason)
-  local command, uid = session[flag.pending], session[flag.pending_uid]
-  if not command then return end
-  forget_pending(session, flag)
-  emit_command_failed(room, session, command, uid, reason)
+-- Ends a pending command to change a flag: the node did not carry it out, or no longer can.
+local function flag_failed(room, session, change_to, reason)
+  local uid = session[change_to.pending_uid]
+  forget_pending(session, change_to)
+  emit_command_failed(room, session, change_to.command, uid, reason)
+end
+
+-- Ends a member's pending commands to change flags, in the order in which they were accepted: all, or those up to
+-- that of `last_job`.
+local function flags_failed(room, session, reason, last_job)
+  local pending = {}
+  for _, change_to in pairs(CHANGES) do
+    local job = session[change_to.pending_job]
+    if job and not (last_job and is_earlier(last_job, job)) then pending[#pending + 1] = change_to end
+  end
+  table.sort(pending, function(one, other)
+    return is_earlier(session[one.pending_job], session[other.pending_job])
+  end)
+  for _, change_to in ipairs(pending) do flag_failed(room, session, change_to, reason) end
 end
 
 -- Takes a session out of its room in the store, to a state to which a step led, and emits `type` with `data`.
@@ -64,7 +77,7 @@ end
 -- A member is out of its room. `cause`: the hangup cause.
 local function member_left(room, session, reason, cause)
   local state = step("SESSION", session.state, "left")
-  for _, flag in pairs(FLAGS) do flag_failed(room, session, flag, "no_member") end
+  flags_failed(room, session, "no_member")
   local data = member_data(session)
   data.command_uid = session.state == SESSION.leaving and session.uid or nil
   data.reason, data.cause = reason, reason == "hangup" and cause or nil

@@ -4,9 +4,9 @@ local CONFIRM_MS = 10000 -- within which a command must be taken, have its resul
 local LATE_MS = 2000 -- after which that is late, and an event may have been lost
 local PLAY_MS = 45000 -- within which a play must be taken, and then have its result: its file is fetched first
 
--- The node is to confirm `kind` of `id` within so many ms; if it does not, overdue.lua handles it.
-local function expect(node, kind, id, within)
-  redis.call("ZADD", keys.due(node), NOW + (within or CONFIRM_MS), kind .. ":" .. id)
+-- The node is to confirm `kind` of `id` within `ms`, or CONFIRM_MS; if it does not, overdue.lua handles it.
+local function expect(node, kind, id, ms)
+  redis.call("ZADD", keys.due(node), NOW + (ms or CONFIRM_MS), kind .. ":" .. id)
 end
 
 -- The node has confirmed it, or need not any more.
@@ -21,6 +21,14 @@ local function patience(op) return op == "play" and PLAY_MS or CONFIRM_MS end
 local function job_id(entry) return string.sub(tag, 2, -2) .. "-" .. entry end
 
 local function entry_of_job(job) return string.match(job, "^%w+%-(.+)$") end
+
+-- Whether a job's command was stored before another's, for the same node.
+local function is_earlier(job, other)
+  local at, number = string.match(job, "(%d+)-(%d+)$")
+  local other_at, other_number = string.match(other, "(%d+)-(%d+)$")
+  if at == other_at then return tonumber(number) < tonumber(other_number) end
+  return tonumber(at) < tonumber(other_at)
+end
 
 -- Hands a command to the node's worker. Returns its job id.
 local function send(node, op, command)

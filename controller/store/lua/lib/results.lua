@@ -32,12 +32,14 @@ function RESULTS.kick(command, job, result)
   emit_command_failed(room, session, "leave", uid, result.reason)
 end
 
-for _, flag in pairs(FLAGS) do
-  local function changed(command, job, result)
-    local room, session = waiting(command, flag.pending_job, job)
-    if room and not result.ok then flag_failed(room, session, flag, result.reason) end
+for op, change_to in pairs(CHANGES) do
+  RESULTS[op] = function(command, job, result)
+    local room, session = waiting(command, change_to.pending_job, job)
+    if not room or result.ok then return end
+    -- When this result is lost, so is what the node said of the commands before it.
+    if result.reason == "no_answer" then return flags_failed(room, session, result.reason, job) end
+    flag_failed(room, session, change_to, result.reason)
   end
-  RESULTS[flag.on.command], RESULTS[flag.off.command] = changed, changed
 end
 
 -- Reasons for which a play fails that have nothing to do with its file.

@@ -1,12 +1,20 @@
 -- Sessions, and the flags of those that are members.
 -- needs: records
 
--- Version 0.1 stored one pending command, of mute only.
-local function move_pending(session)
-  local flag, key = FLAGS.muted, keys.session(session.id)
-  change(key, session,
-    { [flag.pending] = session.want, [flag.pending_job] = session.want_job, [flag.pending_uid] = session.want_uid })
-  clear(key, session, "want", "want_job", "want_uid")
+-- Fields in which older versions stored the one pending command of a flag, and what its due item was called.
+-- Version 0.1 had `want`, of mute and unmute.
+local OLD_PENDING = { want = "mute", pending_muted = "mute", pending_deaf = "deaf" }
+
+-- Moves such a command to the fields of its own.
+local function move_pending(session, field, kind)
+  local key, due, item = keys.session(session.id), keys.due(session.node), kind .. ":" .. session.id
+  local command, job, uid = session[field], session[field .. "_job"], session[field .. "_uid"]
+  clear(key, session, field, field .. "_job", field .. "_uid")
+  change(key, session, { [CHANGES[command].pending_job] = job, [CHANGES[command].pending_uid] = uid })
+  -- Without an item overdue.lua has just taken it.
+  local deadline = redis.call("ZSCORE", due, item) or NOW
+  redis.call("ZREM", due, item)
+  redis.call("ZADD", due, deadline, command .. ":" .. session.id)
 end
 
 local function get_session(id)
@@ -15,7 +23,9 @@ local function get_session(id)
   session.id = id
   -- A session that version 0.1 stored has its channel in its id.
   session.channel = session.channel or string.match(id, "-(.*)")
-  if session.want then move_pending(session) end
+  for field, kind in pairs(OLD_PENDING) do
+    if session[field] then move_pending(session, field, kind) end
+  end
   return session
 end
 

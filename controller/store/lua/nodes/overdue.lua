@@ -37,11 +37,12 @@ function OVERDUE.leave(id)
   end
 end
 
-for _, flag in pairs(FLAGS) do
-  OVERDUE[flag.on.command] = function(id)
+for command, change_to in pairs(CHANGES) do
+  OVERDUE[command] = function(id)
     local session = get_session(id)
     local room = session and session.room and get_room(session.room)
-    if room then flag_failed(room, session, flag, "not_confirmed") end
+    local job = session and session[change_to.pending_job]
+    if room and job then flags_failed(room, session, "not_confirmed", job) end
   end
 end
 

@@ -10,14 +10,14 @@ if not room then return cjson.encode({ unknown = true }) end
 local flag = FLAGS[args.flag]
 local changed_to = args.on and flag.on or flag.off
 log("event", changed_to.action, { app = session.app, room = room.id, session = session.id })
-local confirms = session[flag.pending] == changed_to.command
+local confirms = session[changed_to.pending_job] ~= nil
 if has_flag(session, flag) == args.on and not confirms then return cjson.encode({ known = true }) end
 
 change(keys.session(session.id), session, { [flag.name] = args.on and 1 or 0 })
 local data = member_data(session)
 if confirms then
-  data.command_uid = session[flag.pending_uid]
-  forget_pending(session, flag)
+  data.command_uid = session[changed_to.pending_uid]
+  forget_pending(session, changed_to)
 end
 emit_room(room, changed_to.webhook, data)
 return cjson.encode({ changed = true })
