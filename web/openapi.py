@@ -22,8 +22,8 @@ VERSION = "1"
 DESCRIPTION = (
     "Conference rooms over REST: create rooms, bring call sessions into them, play audio to them. "
     "A 202 means that the command is stored and will be carried out; what came of it arrives as a webhook. "
-    "Checks answer in this order: 401, 429 of the application's rate, 400, 404 or 403, 429 of a cooldown, "
-    "then 409 and 503. "
+    "Checks answer in this order: 401, 429 of the application's rate, 400, 404 or 403, 409 of a `command_uid`, "
+    "404 of a session in no room, 429 of a cooldown, 503 of a media node, then any other 409. "
     "Every answer carries `X-Request-ID`; send one of your own (`[A-Za-z0-9._-]{1,64}`) to have it returned."
 )
 

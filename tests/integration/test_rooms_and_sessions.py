@@ -404,6 +404,28 @@ def test_a_command_uid_means_one_command(world: World) -> None:
     assert world.ask("leave", session_id=session, command_uid="another")["status"] == "leaving"
 
 
+def test_in_which_order_a_command_to_a_session_is_refused(store: OpenStore) -> None:
+    world = World(store, cooldowns={**NO_COOLDOWNS, "conference": 60_000})
+    room, other, session, stranger = world.create(), world.create("other"), world.park(), world.park(2)
+    world.ask("join", session_id=session, room_id=room, command_uid="used")
+    world.limits["node_up"] = False
+
+    def refusal(script: str, subject: str, **more: Any) -> str:
+        return str(world.ask(script, session_id=subject, **more)["refused"])
+
+    # The session has joined another room, and cools down, and its node is down.
+    assert refusal("join", "acW68-nobody", room_id=other, command_uid="used") == "session_not_found"
+    assert refusal("join", session, room_id="nowhere", command_uid="used") == "room_not_found"
+    assert refusal("join", session, room_id=other, command_uid="used") == "command_uid_taken"
+    assert refusal("leave", stranger, command_uid="used") == "command_uid_taken"
+    assert refusal("leave", stranger) == "not_in_room"
+    assert refusal("join", session, room_id=other) == "rate_limited"
+    store.client.delete(keys.key(world.tag, "cooldown", "conference", session))
+    assert refusal("join", session, room_id=other) == "node_down"
+    world.limits["node_up"] = True
+    assert refusal("join", session, room_id=other) == "in_other_room"
+
+
 def test_a_repeated_join_is_one_join_whatever_the_cooldown(store: OpenStore) -> None:
     world = World(store, cooldowns={**NO_COOLDOWNS, "conference": 60_000})
     room, other, session = world.create(), world.create("other"), world.park()
