@@ -15,15 +15,20 @@ from controller.webhooks.endpoint import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GetEndpoint(Command[Settings]):
-    script: ClassVar[str] = "get_endpoint"
+class EndpointCommand(Command[Settings]):
+    """Answers the settings of the webhook endpoint."""
 
     def answer(self, parts: Parts, args: Args, reply: Args) -> Settings:
         return parts.webhooks.settings(self.app_id, reply.get("record", {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetEndpoint(Command[Settings]):
+class GetEndpoint(EndpointCommand):
+    script: ClassVar[str] = "get_endpoint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetEndpoint(EndpointCommand):
     """Enables the endpoint. Refused: `url_refused` (detail `fields`)."""
 
     url: str
@@ -38,9 +43,6 @@ class SetEndpoint(Command[Settings]):
             "types": orjson.dumps(self.types).decode(),
             "url_base": parts.webhooks.url_base(self.app_id),
         }
-
-    def answer(self, parts: Parts, args: Args, reply: Args) -> Settings:
-        return parts.webhooks.settings(self.app_id, reply.get("record", {}))
 
 
 class NewSecret(TypedDict):
