@@ -164,8 +164,8 @@ class Cache:
         unused = self._clock() - UNUSED_SECONDS
         for name in [name for name, files in found.items() if name not in links and files.used_at < unused]:
             self._remove(found.pop(name), None)
-        for link in [link for name, link in links.items() if name not in found]:
-            # Unless it came to lead somewhere since the scan.
+        for link in [self._folder / link for name, link in links.items() if name not in found]:
+            # What it leads to may have come since the scan.
             if not link.exists():
                 link.unlink(missing_ok=True)
         left = sum(files.bytes for files in found.values())
@@ -184,42 +184,41 @@ class Cache:
             used[app] -= found[name].bytes
         self.used_bytes = left
 
-    def _scan(self) -> tuple[dict[str, _Files], dict[str, Path]]:
+    def _scan(self) -> tuple[dict[str, _Files], dict[str, str]]:
         """Returns the files by the name that they share, and the links by the version that they lead to."""
         found: defaultdict[str, _Files] = defaultdict(_Files)
-        links: dict[str, Path] = {}
+        links: dict[str, str] = {}
         with os.scandir(self._folder) as files:
             for file in files:
                 # It may be gone by now.
                 with suppress(FileNotFoundError):
                     name, dot, _ = file.name.partition(".")
                     if not dot and file.is_symlink():
-                        links[Path(os.readlink(file)).stem] = Path(file)
-                        continue
-                    status = file.stat(follow_symlinks=False)
-                    found[name].add(Path(file), status)
+                        links[os.readlink(file).partition(".")[0]] = name
+                    else:
+                        found[name].add(file.name, file.stat(follow_symlinks=False))
         return found, links
 
-    def _remove(self, files: _Files, link: Path | None) -> None:
-        """The link first: what is killed in between has removed what nothing leads to."""
+    def _remove(self, files: _Files, link: str | None) -> None:
+        """The link goes first, unless it leads to another version by now: a link that is there leads to something."""
         if link is not None:
             with suppress(FileNotFoundError):
-                if self._folder / os.readlink(link) in files.paths:
-                    link.unlink()
-        for path in files.paths:
-            path.unlink(missing_ok=True)
+                if os.readlink(self._folder / link) in files.names:
+                    (self._folder / link).unlink()
+        for name in files.names:
+            (self._folder / name).unlink(missing_ok=True)
 
 
 @dataclass(slots=True)
 class _Files:
     """What shares a name: a version, or what is not finished. `used_at`: epoch seconds."""
 
-    paths: list[Path] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     bytes: int = 0
     used_at: float = 0.0
 
-    def add(self, path: Path, status: os.stat_result) -> None:
-        self.paths.append(path)
+    def add(self, name: str, status: os.stat_result) -> None:
+        self.names.append(name)
         self.bytes += _counted(status.st_size)
         self.used_at = max(self.used_at, status.st_mtime)
 

@@ -181,9 +181,12 @@ class Origin:
             if missing <= 0:
                 due = time.monotonic() + limits.rate_seconds
                 missing = int(limits.rate_seconds * limits.min_bytes_per_second)
-            # The timeouts and the other greenlets get their turn even if data is always there.
-            gevent.sleep(0)
-            with _reasons(), gevent.Timeout(max(0.0, due - time.monotonic()), AudioFailed("timeout")):
+            left = due - time.monotonic()
+            if left <= 0:
+                raise AudioFailed("timeout")
+            with _reasons(), gevent.Timeout(left, AudioFailed("timeout")):
+                # Where data is always there, no other greenlet and no timeout would get its turn.
+                gevent.sleep(0)
                 # Without data the server has closed the connection, which ends a body that has no length.
                 response.feed(sock.recv(65536))
 

@@ -10,15 +10,15 @@ from gevent.event import Event as Flag
 
 
 class Turns:
-    """`total` turns at a time, `per_app` of one app at the most. When one ends, the next is of the app that has waited
-    for the longest since it was given one; the turns of an app keep their order.
+    """`total` turns at a time, `per_app` of one app at the most. Apps stand in one line: one that is given a turn, and
+    waits for more, goes to its end. An app's own turns keep their order.
     """
 
     def __init__(self, total: int, per_app: int) -> None:
         self._free = total
         self._per_app = per_app
         self._taken: Counter[str] = Counter()
-        self._waiting: dict[str, deque[Flag]] = {}  # the app whose turn it is comes first
+        self._waiting: dict[str, deque[Flag]] = {}  # the app at the head of the line comes first
 
     @contextmanager
     def turn(self, app_id: str) -> Iterator[None]:
