@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import time
 from collections import Counter, defaultdict
@@ -57,6 +58,8 @@ class Entry:
 
 
 _ENTRIES = TypeAdapter(Entry)
+# Whatever else someone keeps in the folder is not touched.
+_OURS = re.compile(r"(?P<link>[0-9a-f]{64})|(?P<name>([0-9a-f]{16}-)?[0-9a-f]{32})\.(json|source|[0-9]+\.pcm|part)")
 
 
 class Cache:
@@ -190,13 +193,15 @@ class Cache:
         links: dict[str, str] = {}
         with os.scandir(self._folder) as files:
             for file in files:
+                ours = _OURS.fullmatch(file.name)
+                if ours is None:
+                    continue
                 # It may be gone by now.
                 with suppress(FileNotFoundError):
-                    name, dot, _ = file.name.partition(".")
-                    if not dot and file.is_symlink():
-                        links[os.readlink(file).partition(".")[0]] = name
+                    if ours["link"]:
+                        links[os.readlink(file).partition(".")[0]] = file.name
                     else:
-                        found[name].add(file.name, file.stat(follow_symlinks=False))
+                        found[ours["name"]].add(file.name, file.stat(follow_symlinks=False))
         return found, links
 
     def _remove(self, files: _Files, link: str | None) -> None:
