@@ -95,7 +95,7 @@ def decode(source: int, output: BinaryIO, rate: int, max_seconds: float, report:
     if not MIN_RATE <= sound.samplerate <= MAX_RATE:
         raise Unplayable("not_audio")
     max_frames = int(max_seconds * rate)
-    claimed = 0 if sound.frames == UNKNOWN_FRAMES else sound.frames * rate // sound.samplerate
+    claimed = 0 if sound.frames == UNKNOWN_FRAMES else round(sound.frames * rate / sound.samplerate)
     if claimed > max_frames:
         raise Unplayable("too_long")
     report(frames=claimed)

@@ -45,7 +45,7 @@ DECODES = prometheus_client.Counter(
 SECONDS = prometheus_client.Histogram(
     "switchroom_audio_decode_seconds",
     "From the start of a file's decoding to its end",
-    buckets=(0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60),
+    buckets=(0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 120),
 )
 QUEUED = prometheus_client.Gauge("switchroom_audio_decodes_queued", "Files that wait to be decoded")
 
@@ -58,13 +58,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """For one file. `max_seconds`: of sound. `seconds`: that it may wait for its turn, and then take. `memory`: bytes
-    on top of what a child begins with.
+    """For one file. `max_seconds`: of sound; each takes up to 10 ms of CPU time, most of all Opus. `seconds`: that it may
+    wait for its turn, and that its decoding may take then. `memory`: bytes on top of what a child begins with.
     """
 
     max_seconds: int = 3600
-    seconds: float = 60.0
-    cpu_seconds: int = 30
+    seconds: float = 180.0
+    cpu_seconds: int = 120
     memory: int = 128 * MEBIBYTE
 
 
@@ -230,7 +230,9 @@ class Template:
             self.kill()
 
     def kill(self) -> None:
+        """Returns when it has ended, so that nothing is submitted to it any more."""
         self._process.kill()
+        self._process.wait()
 
 
 class Turns:
