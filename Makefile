@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-freeswitch lab-call chaos chaos-bugs lint format package lock audit bench bench-esl \
-	bench-webhooks bench-latency bench-scripts fuzz clean
+	bench-webhooks bench-latency bench-scripts fuzz fuzz-audio clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ bench-scripts: setup ## How long each step holds the store, at its worst
 
 fuzz: setup ## Millions of broken inputs for the Event Socket parser
 	@$(BIN)/python -m tests.fuzz.fuzz_esl $(ARGS)
+
+fuzz-audio: setup ## A hundred thousand broken sound files for the decoders
+	@$(BIN)/python -m tests.fuzz.fuzz_audio $(ARGS)
 
 clean: ## Remove what was made here, but no data
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,7 +6,7 @@ file, and nothing of that file is left when the next one comes.
 
 A job comes as one message on the template's socket: a JSON object, with three descriptors. They are the file to read,
 the file to write, and a socket for messages about the job. Before the child reads a byte, it closes all other
-descriptors and sets limits that it can't lift: on memory, CPU time, the size of what it writes, and new descriptors and
+descriptors and sets limits for itself: on memory, CPU time, the size of what it writes, and new descriptors and
 processes. The template kills it when its time is over, or when nobody listens to the job's socket any more.
 
 Messages about a job are JSON objects with one name each:
@@ -38,7 +38,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +48,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 import soundfile
 import soxr
+from numpy.typing import NDArray
 
 MIN_RATE = 1000  # of a file
 MAX_RATE = 768_000
@@ -59,6 +60,8 @@ NICENESS = 10  # calls go before files
 # From linux/prctl.h.
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
+
+Samples = NDArray[np.float32]
 
 
 class Unplayable(Exception):
@@ -113,23 +116,22 @@ def decode(source: int, output: BinaryIO, rate: int, max_seconds: float, report:
         raise Unplayable("not_audio")
     # A child before this one may have been lost on the way; it wrote the same.
     output.truncate()
-    output.flush()
     report(done=written)
 
 
-def _resampled(sound: Sound, rate: int) -> Any:
+def _resampled(sound: Sound, rate: int) -> Iterator[Samples]:
     """Yields arrays of mono samples at `rate`."""
     if sound.samplerate == rate:
         yield from _mono(sound)
         return
-    # Its best but one: no dearer than the next below, with the passband flat to 0.01 dB and aliases 140 dB down.
+    # Measured: no dearer than MQ, speech changes by 0.01 dB at most, and aliases are 140 dB down.
     resampler = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32", quality="HQ")
     for samples in _mono(sound):
         yield resampler.resample_chunk(samples)
     yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def _mono(sound: Sound) -> Any:
+def _mono(sound: Sound) -> Iterator[Samples]:
     """Yields arrays of the channels' mean, -1 to 1."""
     block = np.empty((max(1, BLOCK_SAMPLES // sound.channels), sound.channels), np.float32)
     weights = np.full(sound.channels, 1 / sound.channels, np.float32)
@@ -137,7 +139,7 @@ def _mono(sound: Sound) -> Any:
         try:
             samples = sound.read(out=block)
         except soundfile.SoundFileError:
-            return
+            return  # It breaks off.
         if not len(samples):
             return
         # Files of floats hold what they like. Clipped first, no sum is infinite.

@@ -9,24 +9,23 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import gevent
 import orjson
-import prometheus_client
 import structlog
 from gevent import socket as gsocket
 from gevent import subprocess
-from gevent.event import Event as Flag
 from gevent.lock import BoundedSemaphore
+from prometheus_client import Counter, Gauge, Histogram
 
 from controller.limits import MEBIBYTE
 from controller.media.reasons import AudioFailed
+from controller.media.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -37,17 +36,17 @@ MAX_MESSAGE_BYTES = 4096
 # Threads of numpy's would not survive a fork.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-DECODES = prometheus_client.Counter(
+DECODES = Counter(
     "switchroom_audio_decodes",
     "Files decoded, by how that ended: done, not_audio, too_long, killed (by a limit or a crash), unwritten, lost",
     ["outcome"],
 )
-SECONDS = prometheus_client.Histogram(
+SECONDS = Histogram(
     "switchroom_audio_decode_seconds",
     "From the start of a file's decoding to its end",
     buckets=(0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 120),
 )
-QUEUED = prometheus_client.Gauge("switchroom_audio_decodes_queued", "Files that wait to be decoded")
+QUEUED = Gauge("switchroom_audio_decodes_queued", "Files that wait to be decoded")
 
 # Outcome -> the reason that tenants get.
 REASONS_OF_OUTCOMES = {"not_audio": "not_audio", "killed": "not_audio", "too_long": "too_long", "lost": "timeout"}
@@ -58,8 +57,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """For one file. `max_seconds`: of sound; each takes up to 10 ms of CPU time, most of all Opus. `seconds`: that it may
-    wait for its turn, and that its decoding may take then. `memory`: bytes on top of what a child begins with.
+    """For one file. `max_seconds`: of sound; Opus takes most CPU time, 10 ms for each. `seconds`: that it may wait for
+    its turn, and that its decoding may take then. `memory`: bytes on top of what a child begins with.
     """
 
     max_seconds: int = 3600
@@ -77,7 +76,8 @@ class Decoders:
 
     def __init__(self, limits: DecodeLimits, processes: int = max(2, os.cpu_count() or 1)) -> None:
         self._limits = limits
-        self._turns = Turns(processes)
+        # One app's slow files leave a place for another's first.
+        self._turns = Turns(processes, per_app=max(1, processes - 1))
         self._starting = BoundedSemaphore()
         self._template: Template | None = None
 
@@ -102,7 +102,9 @@ class Decoders:
         OSError when the output can't be written.
         """
         job = Job(_descriptor(source), _descriptor(output), rate, self._limits, progress)
-        with self._turns.take(app_id, self._limits.seconds):
+        with ExitStack() as turn:
+            with QUEUED.track_inprogress(), gevent.Timeout(self._limits.seconds, AudioFailed("timeout")):
+                turn.enter_context(self._turns.turn(app_id))
             for _ in range(ATTEMPTS):
                 started = time.monotonic()
                 self._attempt(job)
@@ -233,51 +235,3 @@ class Template:
         """Returns when it has ended, so that nothing is submitted to it any more."""
         self._process.kill()
         self._process.wait()
-
-
-class Turns:
-    """Who may decode next: apps take turns. The last of the `places` is kept for an app that has none, so that one
-    app's slow files don't hold up another's first.
-    """
-
-    def __init__(self, places: int) -> None:
-        self._places = places
-        self._taken: Counter[str] = Counter()
-        self._waiting: dict[str, deque[Flag]] = {}  # in the order of the apps' turns
-
-    @contextmanager
-    def take(self, app_id: str, timeout: float) -> Iterator[None]:
-        """Raises AudioFailed when there is no place for so many seconds."""
-        turn = Flag()
-        self._waiting.setdefault(app_id, deque()).append(turn)
-        QUEUED.inc()
-        try:
-            self._give()
-            if not turn.wait(timeout):
-                raise AudioFailed("timeout")
-            yield
-        finally:
-            if turn.is_set():
-                self._taken[app_id] -= 1
-                self._give()
-            else:
-                self._leave(app_id, turn)
-
-    def _give(self) -> None:
-        while (app_id := next(filter(self._may_take, self._waiting), None)) is not None:
-            turn = self._waiting[app_id][0]
-            self._leave(app_id, turn)
-            self._taken[app_id] += 1
-            turn.set()
-
-    def _may_take(self, app_id: str) -> bool:
-        free = self._places - self._taken.total()
-        return free > 1 or (free == 1 and not self._taken[app_id])
-
-    def _leave(self, app_id: str, turn: Flag) -> None:
-        """The app's others wait behind the other apps."""
-        QUEUED.dec()
-        turns = self._waiting.pop(app_id)
-        turns.remove(turn)
-        if turns:
-            self._waiting[app_id] = turns

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from gevent.event import Event as Flag
 from prometheus_client import REGISTRY
 
 from controller.media import decoders as module
-from controller.media.decoders import DecodeLimits, Decoders, Turns
+from controller.media.decoders import DecodeLimits, Decoders
 from controller.media.reasons import AudioFailed
 from tests.audio import decode, encode, tone
 
@@ -369,17 +368,6 @@ with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as output:
 
 
 class TestTurns:
-    def test_apps_take_turns_in_their_order(self) -> None:
-        turns, order = Turns(1), list[str]()
-
-        def take(app_id: str) -> None:
-            with turns.take(app_id, 5):
-                order.append(app_id)
-                gevent.sleep()
-
-        gevent.joinall([gevent.spawn(take, app_id) for app_id in "aaaabbc"], raise_error=True)
-        assert order == ["a", "a", "b", "c", "a", "b", "a"]
-
     def test_one_apps_files_do_not_hold_up_anothers_first(self, decoders: Decoders) -> None:
         files = [Slow(decoders, "one") for _ in range(5)]
         files[0].has_begun.wait()
@@ -388,40 +376,24 @@ class TestTurns:
         assert len(children_of(template())) == 1
         gevent.killall([file.greenlet for file in files])
 
-    def test_no_more_at_a_time_than_there_are_places(self) -> None:
-        turns, release, taken = Turns(3), Flag(), list[str]()
+    def test_a_file_whose_turn_does_not_come_in_time_fails(self) -> None:
+        def queued() -> float | None:
+            return REGISTRY.get_sample_value("switchroom_audio_decodes_queued")
 
-        def take(app_id: str) -> None:
-            with turns.take(app_id, 5):
-                taken.append(app_id)
-                release.wait()
-
-        greenlets = [gevent.spawn(take, app_id) for app_id in "aaabbc"]
-        gevent.idle()
-        assert sorted(taken) == ["a", "a", "b"]
-        release.set()
-        gevent.joinall(greenlets, raise_error=True)
-        assert sorted(taken) == list("aaabbc")
-
-    def test_who_gives_up_leaves_the_queue(self) -> None:
-        turns, release = Turns(1), Flag()
-
-        def take(seconds: float) -> None:
-            with turns.take("app", seconds):
-                release.wait()
-
-        first = gevent.spawn(take, 5)
-        gevent.idle()
-        started = time.monotonic()
-        with pytest.raises(AudioFailed) as failed:
-            take(0.05)
-        assert failed.value.reason == "timeout"
-        assert time.monotonic() - started < 1
-        killed = gevent.spawn(take, 5)
-        gevent.idle()
-        assert REGISTRY.get_sample_value("switchroom_audio_decodes_queued") == 1
-        killed.kill()
-        assert REGISTRY.get_sample_value("switchroom_audio_decodes_queued") == 0
-        release.set()
-        first.get()
-        take(0)
+        with running(processes=1, seconds=2) as decoders:
+            slow = Slow(decoders)
+            slow.has_begun.wait()
+            waiting = Slow(decoders)
+            gevent.idle()
+            assert queued() == 1
+            killed = Slow(decoders)
+            gevent.idle()
+            killed.greenlet.kill()
+            assert queued() == 1
+            os.kill(template(), signal.SIGSTOP)  # The first keeps its place.
+            with pytest.raises(AudioFailed) as failed:
+                waiting.greenlet.get()
+            assert failed.value.reason == "timeout"
+            assert waiting.written == []
+            assert queued() == 0
+            os.kill(template(), signal.SIGCONT)
