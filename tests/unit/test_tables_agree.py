@@ -15,6 +15,7 @@ from controller.commands.base import Command
 from controller.commands.playback import MayPlay
 from controller.commands.sessions import Member, Session, SetFlag
 from controller.errors import REASONS
+from controller.media.reasons import REASONS as AUDIO_REASONS
 from controller.nodes import translate
 from controller.nodes.render import COMMANDS
 from controller.sessions.flags import CHANGES, FLAGS, Flag
@@ -103,7 +104,7 @@ def test_the_node_is_sent_every_change_of_a_flag_and_no_other() -> None:
 
 
 def test_every_reason_that_is_given_is_documented_and_every_one_documented_is_given() -> None:
-    of_results = {reason for _, reason in translate.FAILURES} | literals(r'\bJobDone\(.*\breason="(\w+)"', PYTHON)
+    of_results = {*AUDIO_REASONS, *(reason for _, reason in translate.FAILURES)} | literals(r'\bJobDone\(.*\breason="(\w+)"', PYTHON)
     # Why a call was not taken stands in the event log only.
     of_scripts = reasons_of_scripts() - {"quota_exceeded"}
     assert of_results | of_scripts == set(types.REASONS)
