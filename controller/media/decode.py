@@ -1,8 +1,8 @@
 """The child program that decodes audio. Bytes that tenants chose are read by libsndfile here, and nowhere else.
 
 How it works. `decoders.py` starts this program once, as the template. It imports the libraries, which takes 0.2 s, and
-then forks a child for each file, which takes 2 ms. So a child begins with the libraries and nothing else, decodes one
-file, and nothing of that file is left when the next one comes.
+then forks a child for each file. So a child begins with the libraries and nothing else, decodes one file, and nothing
+of that file is left when the next one comes. One child always waits for the next job, so no job waits for a fork.
 
 A job comes as one message on the template's socket: a JSON object, with three descriptors. They are the file to read,
 the file to write, and a socket for messages about the job. Before the child reads a byte, it closes all other
@@ -43,7 +43,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 import soundfile
@@ -55,6 +55,7 @@ MAX_RATE = 768_000
 UNKNOWN_FRAMES = 0x7FFF_FFFF_FFFF_FFFF  # libsndfile's SF_COUNT_MAX: a file that does not say how long it is
 BLOCK_SAMPLES = 32768  # of all channels together; 4 s of one at 8 kHz
 REPORT_SECONDS = 0.03
+RATE_OF_SILENCE = 8000
 NICENESS = 10  # calls go before files
 
 # From linux/prctl.h.
@@ -148,12 +149,23 @@ def _mono(sound: Sound) -> Iterator[Samples]:
         yield np.nan_to_num(mono, copy=False)
 
 
+def warm_up() -> None:
+    """What the libraries do for the first time takes longer, so it is done before the first fork, with silence."""
+    sound = os.memfd_create("silence")
+    soundfile.write(sound, np.zeros(RATE_OF_SILENCE, np.int16), RATE_OF_SILENCE, format="WAV", closefd=False)
+    for rate in (RATE_OF_SILENCE, 2 * RATE_OF_SILENCE):
+        os.lseek(sound, 0, os.SEEK_SET)
+        with open(os.memfd_create("decoded"), "wb") as output:
+            decode(os.dup(sound), output, rate, 1.0, lambda **_: None)
+    os.close(sound)
+
+
 # The child
 
 
-def confine(job: dict[str, Any], template: int, source: int, output: int, messages: int) -> None:
-    """Gives up what a decoder does not need. Then 0 is the file to read, 1 the output, 3 the messages' socket, and
-    there are no other descriptors.
+def get_ready(template: int, jobs: socket.socket) -> int:
+    """Gives up what a decoder does not need, as long as there is no job yet. Returns the descriptor of `jobs`, which is
+    the only one left.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -161,13 +173,21 @@ def confine(job: dict[str, Any], template: int, source: int, output: int, messag
         os._exit(1)  # It had ended before.
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     os.nice(NICENESS)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 2)  # for the C library's last words
+    os.dup2(jobs.fileno(), 3)
+    os.closerange(0, 2)
+    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    return 3
+
+
+def confine(job: dict[str, Any], source: int, output: int, messages: int) -> None:
+    """Sets the limits. Then 0 is the file to read, 1 the output, 3 the messages' socket, and there are no other
+    descriptors.
+    """
     # The files are opened anew: at positions of their own, and not to be read and written but one or the other.
-    for descriptor, opened in (
-        (0, os.open(f"/proc/self/fd/{source}", os.O_RDONLY)),
-        (1, os.open(f"/proc/self/fd/{output}", os.O_WRONLY)),
-        (2, os.open(os.devnull, os.O_WRONLY)),  # the C library's last words
-        (3, messages),
-    ):
+    reading = os.open(f"/proc/self/fd/{source}", os.O_RDONLY)
+    writing = os.open(f"/proc/self/fd/{output}", os.O_WRONLY)
+    for descriptor, opened in ((3, messages), (0, reading), (1, writing)):
         os.dup2(opened, descriptor)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))
@@ -182,11 +202,16 @@ def confine(job: dict[str, Any], template: int, source: int, output: int, messag
         resource.setrlimit(limit, (value, value))
 
 
-def run_child(job: dict[str, Any], template: int, descriptors: list[int]) -> NoReturn:
-    """Does one job, and ends the process. It was forked to that end."""
+def run_child(template: int, jobs: socket.socket) -> NoReturn:
+    """Waits for a job, does it, and ends the process. It was forked to that end."""
     code = 1
     try:
-        confine(job, template, *descriptors)
+        waiting = socket.socket(fileno=get_ready(template, jobs))
+        data, descriptors, _, _ = socket.recv_fds(waiting, 4096, 3)
+        if not data:
+            os._exit(0)  # Nobody will come.
+        job = json.loads(data)
+        confine(job, *descriptors)
         messages = socket.socket(fileno=3)
 
         def report(**message: Any) -> None:
@@ -212,11 +237,19 @@ class Child:
     deadline: float
 
 
+class Spare(NamedTuple):
+    """A child without a job, and where it waits for one."""
+
+    pid: int
+    jobs: socket.socket
+
+
 class Template:
     """Forks children, and kills them when their time is over. `jobs`: where jobs come from."""
 
     def __init__(self, jobs: socket.socket) -> None:
         self._jobs = jobs
+        self._spare: Spare  # from `run` on
         self._children: dict[int, Child] = {}
         self._selector = selectors.PollSelector()  # epoll would be shared with the children
 
@@ -230,7 +263,9 @@ class Template:
         # Who started this decides when it ends, and closes the socket.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+        warm_up()
         gc.freeze()
+        self._spare = self._fork()
         self._selector.register(ended, selectors.EVENT_READ, lambda: ended.recv(4096))
         self._selector.register(self._jobs, selectors.EVENT_READ, self._take)
         while self._jobs.fileno() >= 0:
@@ -246,34 +281,55 @@ class Template:
         first = min((child.deadline for child in self._children.values()), default=math.inf)
         return None if first == math.inf else max(0.0, first - time.monotonic())
 
+    def _fork(self) -> Spare:
+        """Has a child ready for the next job, which then need not wait for it."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        template = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            run_child(template, theirs)
+        theirs.close()
+        return Spare(pid, ours)
+
     def _take(self) -> None:
         data, descriptors, _, _ = socket.recv_fds(self._jobs, 4096, 3)
         if not data:
             self._jobs.close()
             return
-        job = json.loads(data)
-        template = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            run_child(job, template, descriptors)
         source, output, messages = descriptors
+        pid = self._hand_over(data, descriptors)
         os.close(source)
         os.close(output)
-        child = Child(socket.socket(fileno=messages), time.monotonic() + job["seconds"])
+        child = Child(socket.socket(fileno=messages), time.monotonic() + json.loads(data)["seconds"])
         self._children[pid] = child
         # Nobody sends anything that way. What there is to read is the end, when nobody listens any more.
         self._selector.register(child.messages, selectors.EVENT_READ, partial(self._abandon, pid))
+        self._spare = self._fork()
+
+    def _hand_over(self, data: bytes, descriptors: list[int]) -> int:
+        """Gives a job to the child that waits for one. Returns its pid."""
+        while True:
+            spare = self._spare
+            with spare.jobs:
+                try:
+                    socket.send_fds(spare.jobs, [data], descriptors)
+                except OSError:  # It has died.
+                    self._spare = self._fork()
+                else:
+                    return spare.pid
 
     def _abandon(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
         self._selector.unregister(self._children[pid].messages)
 
     def _reap(self) -> None:
-        while self._children:
+        while True:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
-            child = self._children.pop(pid)
+            child = self._children.pop(pid, None)
+            if child is None:
+                continue  # It had no job. Whoever has one for it will see.
             message = {
                 "ended": os.waitstatus_to_exitcode(status),
                 "cpu": usage.ru_utime + usage.ru_stime,

@@ -104,7 +104,9 @@ def test_the_node_is_sent_every_change_of_a_flag_and_no_other() -> None:
 
 
 def test_every_reason_that_is_given_is_documented_and_every_one_documented_is_given() -> None:
-    of_results = {*AUDIO_REASONS, *(reason for _, reason in translate.FAILURES)} | literals(r'\bJobDone\(.*\breason="(\w+)"', PYTHON)
+    of_results = {*AUDIO_REASONS, *(reason for _, reason in translate.FAILURES)} | literals(
+        r'\bJobDone\(.*\breason="(\w+)"', PYTHON
+    )
     # Why a call was not taken stands in the event log only.
     of_scripts = reasons_of_scripts() - {"quota_exceeded"}
     assert of_results | of_scripts == set(types.REASONS)
