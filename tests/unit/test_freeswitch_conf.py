@@ -26,7 +26,6 @@ MODULES = {
     "mod_dptools",
     "mod_dialplan_xml",
     "mod_sndfile",
-    "mod_shout",
     "mod_http_cache",
     "mod_conference",
     "mod_sofia",
@@ -197,18 +196,21 @@ def test_rooms_are_of_two_kinds_without_controls_noise_or_sounds() -> None:
         assert not any("sound" in name or "announce" in name for name in profile)
 
 
-def test_sounds_come_by_http_verified_bounded_and_in_time() -> None:
+def test_sounds_are_those_of_the_relay_and_come_by_http_bounded_and_in_time() -> None:
     found = params(xml("autoload_configs/http_cache.conf.xml"))
-    assert found["enable-file-formats"] == found["ssl-verifypeer"] == found["ssl-verifyhost"] == "true"
-    assert found["max-urls"] == "$${switchroom_cache_files}"
-    assert 0 < int(found["connect-timeout"]) <= 10
-    assert 0 < int(found["download-timeout"]) <= 60
+    assert found.pop("location") == "$${cache_dir}/http"
+    bounds = {"max-urls": "100", "connect-timeout": "2", "download-timeout": "10"}
+    assert found == {"enable-file-formats": "true", **bounds}
+    # WAV, and mono.
     assert params(xml("autoload_configs/sndfile.conf.xml")) == {"allowed-extensions": "wav"}
-    assert params(xml("autoload_configs/switch.conf.xml"))["max-audio-channels"] == "2"
+    assert params(xml("autoload_configs/switch.conf.xml"))["max-audio-channels"] == "1"
+    # What is told to set on another FreeSWITCH is what is set here.
+    (told,) = re.findall(r"^5\. \*\*Sounds\*\*(.*?)^6\.", DOCUMENTED.read_text(), re.MULTILINE | re.DOTALL)
+    assert [f"`{name}` {value}" in told for name, value in bounds.items()] == [True] * len(bounds)
 
 
-def test_the_kinds_of_sounds_are_those_that_the_emulator_knows() -> None:
+def test_the_kinds_of_sounds_without_the_relay_are_those_that_the_emulator_knows() -> None:
     from esl.emulator.media import KINDS
 
-    lines = [line.split() for line in (CONF / "mime.types").read_text().splitlines() if not line.startswith("#")]
-    assert dict(lines) == KINDS
+    told = re.findall(r"^  (audio/\S+)\t(\w+)$", DOCUMENTED.read_text(), re.MULTILINE)
+    assert dict(told) == KINDS
