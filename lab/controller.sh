@@ -25,5 +25,10 @@ put /etc/systemd/system/switchroom.service 644 <systemd/switchroom.service || tr
 systemctl daemon-reload
 systemctl enable --quiet switchroom.service
 systemctl restart switchroom.service
+# It is up with the API, which starts last.
+for _ in {1..150}; do
+    (: <>/dev/tcp/127.0.0.1/8080) 2>/dev/null && break
+    sleep 0.2
+done
 SWITCHROOM_CONFIG=/etc/switchroom/switchroom.toml SWITCHROOM_STORE__DATA_DIR=/var/lib/switchroom \
     /opt/switchroom/bin/switchroom doctor

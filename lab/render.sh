@@ -17,7 +17,7 @@ addresses() {
     cat <<END
 define trunks = { $LAB_TRUNKS }
 define controllers = { $LAB_CONTROLLER/32 }
-define media = { $LAB_MEDIA }
+define relays = { ${LAB_RELAYS//:/ . } }
 END
 }
 
@@ -29,7 +29,11 @@ listen = "0.0.0.0:8080"
 [store]
 url = "redis://127.0.0.1:6379/0"
 
-# The lab's media server may be on the host.
+# The nodes' firewall lets FreeSWITCH connect to this address alone.
+[media]
+listen = "$LAB_CONTROLLER:8090"
+
+# The lab's sounds may be on the host.
 [playback]
 allow_private_networks = true
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from switchroom.config import load
-from tests.unit.test_freeswitch_conf import MODULES, instructions
+from tests.unit.test_freeswitch_conf import DOCUMENTED, MODULES, instructions
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "lab"
@@ -26,9 +26,10 @@ NODE = {
     "LAB_PASSWORD": "0123456789abcdef",
     "LAB_CONTROLLER": "192.168.56.10",
     "LAB_TRUNKS": "192.168.56.1/32,10.0.2.2/32",
-    "LAB_MEDIA": "192.168.56.1/32",
+    "LAB_RELAYS": "192.168.56.10:8090,192.168.56.10:8091",
 }
 CONTROLLER = {
+    "LAB_CONTROLLER": "192.168.56.10",
     "LAB_PASSWORD": "0123456789abcdef",
     "LAB_KEY": "0123456789abcdef",
     "LAB_NODES": "acW68=192.168.56.11,bcX79=192.168.56.12",
@@ -99,10 +100,14 @@ def test_the_controller_gets_a_configuration_that_it_accepts(tmp_path: Path) -> 
         ("bcX79", "192.168.56.12:8021"),
     ]
     assert {node.password.get_secret_value() for node in config.nodes} == {CONTROLLER["LAB_PASSWORD"]}
+    # Where the nodes' firewall lets them through.
+    host, _, port = config.media.listen.rpartition(":")
+    assert host == CONTROLLER["LAB_CONTROLLER"]
+    assert f'"LAB_RELAYS" => "#{{CONTROLLER}}:{port}"' in (ROOT / "Vagrantfile").read_text()
 
 
-ADDRESSES = {name: NODE[name] for name in ("LAB_TRUNKS", "LAB_CONTROLLER", "LAB_MEDIA")}
-SETTINGS = {name: value for name, value in NODE.items() if name != "LAB_MEDIA"}
+ADDRESSES = {name: NODE[name] for name in ("LAB_TRUNKS", "LAB_CONTROLLER", "LAB_RELAYS")}
+SETTINGS = {name: value for name, value in NODE.items() if name != "LAB_RELAYS"}
 
 
 @pytest.mark.parametrize(("what", "needed"), [("node", SETTINGS), ("addresses", ADDRESSES), ("controller", CONTROLLER)])
@@ -178,8 +183,8 @@ def test_a_unit_is_kept_in(unit: Path) -> None:
 
 # The firewall
 
-# A node and, behind one cable, a trunk (which serves sounds, too), a controller and a stranger. Prints a line for each
-# attempt that got through.
+# A node and, behind one cable, a trunk, a controller with the relays, a stranger and a host of the internet. Prints a
+# line for each attempt that got through.
 NETWORK = """
 set -euo pipefail
 unshare --net sleep 60 & outside=$!
@@ -190,18 +195,22 @@ ip link set lo up
 ip address add 192.168.56.11/24 dev near
 ip link set near up
 for host in 1 10 99; do from ip address add 192.168.56.$host/24 dev far; done
+from ip address add 9.9.9.9/32 dev far
 from ip link set lo up
 from ip link set far up
 ip address add 169.254.169.254/32 dev lo
+ip route add 9.9.9.9/32 dev near
 nft --file "$1"
 served() { exec {ready}< <("$@"); read -ru "$ready"; }
 served "$2" "$3" serve 192.168.56.11 tcp 5060 8021 22 udp 5060 20000
 served "$2" "$3" serve 127.0.0.1 tcp 8021
 served "$2" "$3" serve 169.254.169.254 tcp 80
-for host in 1 10 99; do served from "$2" "$3" serve 192.168.56.$host tcp 80 5060 6379 53 udp 20000; done
+for host in 192.168.56.{1,10,99} 9.9.9.9; do
+    served from "$2" "$3" serve $host tcp 80 443 5060 6379 53 8090 8091 udp 53 20000
+done
 for host in 1 10 99; do from "$2" "$3" try 192.168.56.$host 192.168.56.11 tcp 5060 8021 22 udp 5060 20000; done
-for host in 192.168.56.1 192.168.56.10 192.168.56.99 127.0.0.1 169.254.169.254; do
-    "$2" "$3" try 0.0.0.0 $host tcp 80 5060 6379 53 8021 udp 20000
+for host in 192.168.56.{1,10,99} 9.9.9.9 127.0.0.1 169.254.169.254; do
+    "$2" "$3" try 0.0.0.0 $host tcp 80 443 5060 6379 53 8090 8091 8021 udp 53 20000
 done
 """
 ENDS = """
@@ -249,7 +258,15 @@ while socks:
 """
 
 
-def test_the_firewall_lets_through_what_a_node_needs(tmp_path: Path) -> None:
+TRUNK, RELAY, STRANGER, INTERNET = "192.168.56.1", "192.168.56.10", "192.168.56.99", "9.9.9.9"
+NEEDED_WITHOUT_RELAY = {
+    *(f"0.0.0.0 {INTERNET} tcp {port}" for port in (80, 443, 5060, 6379, 53, 8090, 8091)),
+    *(f"0.0.0.0 {host} tcp 53" for host in (TRUNK, RELAY, STRANGER)),
+}
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_the_firewall_lets_through_what_a_node_needs_and_no_more(tmp_path: Path, direct: bool) -> None:
     """In a network of its own, from which nothing leads outside."""
     for name in ("nft", "ip", "unshare", "nsenter"):
         tool(name)
@@ -262,24 +279,28 @@ def test_the_firewall_lets_through_what_a_node_needs(tmp_path: Path) -> None:
     text = (LAB / "node.nft").read_text()
     # FreeSWITCH's user is not on this machine.
     assert '"switchroom-node"' in text
+    if direct:
+        (documented,) = re.findall(r"^  ```nft\n(.*?)^  ```", DOCUMENTED.read_text(), re.MULTILINE | re.DOTALL)
+        rest, _, end = text.rpartition("        reject\n")
+        text = rest + documented + end
     rules.write_text(text.replace("/etc/switchroom/addresses.nft", str(addresses)).replace('"switchroom-node"', "root"))
     (tmp_path / "ends.py").write_text(ENDS)
     (tmp_path / "network.sh").write_text(NETWORK)
     said = run(*alone, "bash", tmp_path / "network.sh", rules, sys.executable, tmp_path / "ends.py")
     assert said.returncode == 0, said.stderr
-    trunk, controller, stranger, node = (f"192.168.56.{host}" for host in (1, 10, 99, 11))
+    node = NODE["NODE_ADDRESS"]
     came_in = {
-        *(f"{host} {node} tcp 22" for host in (trunk, controller, stranger)),
-        *(f"{host} {node} udp 20000" for host in (trunk, controller, stranger)),
-        f"{trunk} {node} tcp 5060",
-        f"{controller} {node} tcp 8021",
+        *(f"{host} {node} tcp 22" for host in (TRUNK, RELAY, STRANGER)),
+        *(f"{host} {node} udp 20000" for host in (TRUNK, RELAY, STRANGER)),
+        f"{TRUNK} {node} tcp 5060",
+        f"{RELAY} {node} tcp 8021",
     }
     went_out = {
-        *(f"0.0.0.0 {trunk} tcp {port}" for port in (80, 5060, 6379, 53)),
-        *(f"0.0.0.0 {host} tcp 53" for host in (controller, stranger)),
-        *(f"0.0.0.0 {host} udp 20000" for host in (trunk, controller, stranger)),
+        f"0.0.0.0 {TRUNK} tcp 5060",
+        *(f"0.0.0.0 {RELAY} tcp {port}" for port in (8090, 8091)),
+        *(f"0.0.0.0 {host} udp {port}" for host in (TRUNK, RELAY, STRANGER, INTERNET) for port in (53, 20000)),
     }
-    assert set(said.stdout.splitlines()) == came_in | went_out
+    assert set(said.stdout.splitlines()) == came_in | went_out | (NEEDED_WITHOUT_RELAY if direct else set())
 
 
 # Vagrant
