@@ -267,6 +267,20 @@ class ShowFileFormats:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchFile:
+    """Have mod_http_cache fetch a file, even one that it has, which may take as long as its timeouts say.
+
+    Prints the path of the copy. What cannot be fetched is `-ERR http_get Command not found!`, as if the module were
+    missing: the command fails, and the Event Socket (api_exec in mod_event_socket.c) takes that for it.
+    """
+
+    url: str
+
+    def render(self) -> str:
+        return _line("http_get", "{refresh=true}" + clean_url(self.url))
+
+
+@dataclass(frozen=True, slots=True)
 class Epoch:
     """Prints the node's time in seconds since 1970."""
 

@@ -17,6 +17,8 @@ MIN_SECONDS = 300
 STEP_SECONDS = 300
 # A question is good for this long.
 QUESTION_SECONDS = 60
+# The name of a file that every relay has: a tenth of a second of silence, for `switchroom doctor`.
+TEST_FILE = "test-8000"
 
 _PATH = re.compile(r"/audio/([A-Za-z0-9_-]{1,128})\.wav")
 _QUERY = re.compile("expires=([0-9]{1,12})&signature=([0-9a-f]{32})")

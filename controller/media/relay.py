@@ -10,6 +10,7 @@ What is ready is raw PCM in the cache. A node gets it as a WAV, whose head is ma
 
 from __future__ import annotations
 
+import io
 import struct
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from prometheus_client import Counter
 
 from controller.media.cache import SAMPLE_BYTES, Cache, Entry
 from controller.media.decoders import Decoders
+from controller.media.links import TEST_FILE
 from controller.media.origin import Origin
 from controller.media.reasons import AudioFailed
 
@@ -99,6 +101,9 @@ class Relay:
     def open(self, name: str) -> tuple[bytes, BinaryIO, int] | None:
         """The head of a prepared file's WAV, its samples, and how many bytes those are; None if it is gone."""
         version, _, rate = name.rpartition("-")
+        if name == TEST_FILE:
+            silence = bytes(int(rate) // 10 * SAMPLE_BYTES)
+            return wav_head(len(silence), int(rate)), io.BytesIO(silence), len(silence)
         try:
             file = open(self._cache.pcm_of(version, int(rate)), "rb")  # noqa: SIM115 (whoever sends it closes it)
         except (OSError, ValueError):

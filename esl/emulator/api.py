@@ -8,6 +8,7 @@ from collections.abc import Callable
 from xml.sax.saxutils import quoteattr
 
 from esl.emulator import conference_api, legs
+from esl.emulator.conference import RATE
 from esl.emulator.node import Node
 from esl.emulator.wire import split, split_params
 
@@ -29,7 +30,17 @@ INTERFACES = {
 
 
 # Commands that come with another module than mod_commands
-PROVIDERS = {"conference": "mod_conference", "strepoch": "mod_dptools"}
+PROVIDERS = {"conference": "mod_conference", "http_get": "mod_http_cache", "strepoch": "mod_dptools"}
+
+# mod_conference's own, and of each profile what `freeswitch-conf/` sets.
+PROFILE = {
+    "rate": str(RATE),
+    "interval": "20",
+    "channels": "1",
+    "caller-controls": "none",
+    "moderator-controls": "none",
+    "comfort-noise": "false",
+}
 
 
 def run(node: Node, command: str, argument: str) -> str:
@@ -183,15 +194,27 @@ def _status(node: Node, _argument: str) -> str:
 
 def _xml_locate(node: Node, argument: str) -> str:
     if argument.split() != ["configuration", "configuration", "name", "conference.conf"]:
-        return "-ERR can't find " + argument + "\n"
+        return "can't find anything\n"
+    params = "".join(
+        f'            <param name="{name}" value="{value}"></param>\n\n' for name, value in PROFILE.items()
+    )
     profiles = "".join(
-        f'    <profile name={quoteattr(name)}>\n      <param name="rate" value="8000"/>\n    </profile>\n'
-        for name in sorted(node.profiles)
+        f"        <profile name={quoteattr(name)}>\n{params[:-1]}\n    </profile>\n\n" for name in sorted(node.profiles)
     )
     return (
-        '<configuration name="conference.conf" description="Audio Conference">\n'
-        f"  <profiles>\n{profiles}  </profiles>\n</configuration>\n"
+        '<configuration name="conference.conf">\n    <caller-controls></caller-controls>\n\n'
+        f"    <profiles>\n    \n{profiles}  </profiles>\n\n</configuration>\n"
     )
+
+
+def _http_get(node: Node, argument: str) -> str:
+    """A real node fetches whatever is there; here it must be a sound."""
+    if not argument:
+        return "USAGE: {param=val}<url>\n"
+    if node.fetch(argument) is None:
+        return "-ERR http_get Command not found!\n"
+    copy = str(uuid.uuid4())
+    return f"/var/cache/freeswitch/http/{copy[:2]}/{copy[2:]}.wav"
 
 
 def _uptime(node: Node, argument: str) -> str:
@@ -220,6 +243,7 @@ COMMANDS: dict[str, Callable[[Node, str], str]] = {
     "global_getvar": _global_getvar,
     "global_setvar": _global_setvar,
     "hostname": lambda node, _argument: node.hostname,
+    "http_get": _http_get,
     "module_exists": lambda node, argument: "true" if argument.strip() in node.modules else "false",
     "originate": _originate,
     "show": _show,

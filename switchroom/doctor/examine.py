@@ -1,7 +1,8 @@
-"""All checks of a configuration: the store, the apps and the nodes."""
+"""All checks of a configuration: the store, the audio relays, the apps and the nodes."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -10,8 +11,12 @@ from urllib.parse import urlsplit
 import gevent
 
 from controller.errors import StoreUnavailable
+from controller.media.links import TEST_FILE, Links
+from controller.media.relays import Relays
 from controller.outbound.addresses import is_public
 from controller.registry import App, Node, Registry
+from controller.store import keys
+from controller.store.store import Store
 from switchroom.config import Config, shown_file
 from switchroom.doctor.finding import Finding
 from switchroom.doctor.node import examine_node
@@ -27,6 +32,7 @@ def examine(config: Config, file: Path | None) -> Iterator[Finding]:
     yield Finding("configuration", "file", shown_file(file))
     nodes = {node.prefix: node for node in config.to_nodes()}
     apps = {app.id: app for app in config.to_apps()}
+    test_files: list[str] = []
     embedded = EmbeddedStore(config.store.data_dir)
     if config.store.url is None and not embedded.exists:
         yield examine_place(embedded.data_dir)
@@ -35,13 +41,18 @@ def examine(config: Config, file: Path | None) -> Iterator[Finding]:
             with open_store(config, create=False) as (store, _):
                 yield Finding("store", "reachable", config.store.shown_url)
                 yield from examine_store(store)
+                if not config.playback.direct:
+                    test_files = _test_files(store)
+                    yield _judge_relays(test_files)
                 registry = Registry(store)
                 nodes = {node.prefix: node for node in registry.nodes()} | nodes
                 apps = {app.id: app for app in registry.apps()} | apps
         except (StoreUnavailable, EmbeddedStoreError) as error:
             yield Finding("store", "reachable", str(error), "start the store, or correct [store] url or data_dir")
     yield from _examine_entries(config, list(nodes.values()), list(apps.values()))
-    examined = [gevent.spawn(examine_node, node) for node in nodes.values()]
+    examined = [
+        gevent.spawn(examine_node, node, None if config.playback.direct else test_files) for node in nodes.values()
+    ]
     gevent.joinall(examined, timeout=NODE_SECONDS)
     for node, findings in zip(nodes.values(), examined, strict=True):
         yield from findings.value or [
@@ -58,8 +69,33 @@ def lacking(nodes: Sequence[Node], apps: Sequence[App]) -> Iterator[Finding]:
             yield Finding(subject, "configured", "none", advice)
 
 
+def _test_files(store: Store) -> list[str]:
+    """The URL of a test file of each audio relay that lives."""
+    relays = Relays(store).live()
+    path = Links(store.shared_secret(keys.MEDIA_KEY)).link(TEST_FILE, time.time()) if relays else ""
+    return [f"http://{relay}{path}" for relay in relays]
+
+
+def _judge_relays(test_files: Sequence[str]) -> Finding:
+    if test_files:
+        return Finding("audio relay", "running", ", ".join(urlsplit(url).netloc for url in test_files))
+    return Finding(
+        "audio relay",
+        "running",
+        "none: nothing can be played",
+        "start one: `switchroom serve`, or `serve --role media`",
+    )
+
+
 def _examine_entries(config: Config, nodes: Sequence[Node], apps: Sequence[App]) -> Iterator[Finding]:
     yield from lacking(nodes, apps)
+    if config.playback.direct:
+        yield Finding(
+            "configuration",
+            "direct",
+            "nodes fetch what apps name: redirects lead them anywhere, and one file can end FreeSWITCH with all calls",
+            "set [playback] direct = false, unless all apps are yours; docs/security.md tells the dangers",
+        )
     if config.webhooks.allow_private_networks:
         return
     for app in apps:

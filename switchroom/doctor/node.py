@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import orjson
 
+from controller.outbound.addresses import is_of_this_host
 from controller.registry import Node
 from esl import commands as esl
 from esl.connection import Connection
-from esl.errors import AuthenticationError, EslError
+from esl.errors import AuthenticationError, EslError, JobTimeout
 from esl.guards import GUARDS
 from switchroom.doctor.finding import Finding, Verdict
 from switchroom.logs import escaped
@@ -19,10 +22,14 @@ from switchroom.logs import escaped
 WELL_KNOWN_PASSWORD = "ClueCon"  # noqa: S105 (the one that FreeSWITCH ships with)
 MODULES = ("mod_conference", "mod_sofia", "mod_event_socket", "mod_dptools", "mod_commands")
 MAX_SKEW_SECONDS = 5
+# How long a node may take to fetch the relays' test files: longer than mod_http_cache does with `freeswitch-conf/`.
+FETCH_SECONDS = 12.0
 
 
-def examine_node(node: Node) -> list[Finding]:
+def examine_node(node: Node, test_files: Sequence[str] | None) -> list[Finding]:
+    """`test_files`: the URL of one of each audio relay; None if the node is to fetch what it plays by itself."""
     subject = f"node {node.prefix}"
+    plays = _plays(DIRECT_FORMATS if test_files is None else RELAYED_FORMATS)
     connection = Connection(node.host, node.port, node.password, on_event=lambda _: None)
     try:
         connection.connect()
@@ -32,6 +39,10 @@ def examine_node(node: Node) -> list[Finding]:
         ]
         for check, command, judge in _CHECKS:
             findings.append(Finding(subject, check, *judge(node, connection.api(command))))
+        playback = Finding(subject, "playback", *plays(connection.api(esl.ShowFileFormats())))
+        findings.append(playback)
+        if playback.ok:
+            findings += _fetch(node, connection, test_files or [])
     except AuthenticationError as error:
         return [Finding(subject, "password", str(error), "correct the node's password, or its apply-inbound-acl")]
     except (EslError, ValueError) as error:
@@ -89,28 +100,64 @@ def _judge_profile(node: Node, reply: str) -> Verdict:
     return f"{node.profile} is not among {', '.join(names) or 'none'}", advice
 
 
-def _judge_playback(_node: Node, reply: str) -> Verdict:
+# What is played, and what plays it: of the audio relay, and without one.
+HTTP_CACHE = "mod_http_cache with enable-file-formats"
+RELAYED_FORMATS = {"http": HTTP_CACHE, "wav": "mod_sndfile"}
+DIRECT_FORMATS = {"http": HTTP_CACHE, "https": HTTP_CACHE, "wav": "mod_sndfile", "mp3": "mod_shout"}
+
+
+def _plays(needed: Mapping[str, str]) -> Callable[[str], Verdict]:
+    def judge(reply: str) -> Verdict:
+        try:
+            rows = orjson.loads(reply).get("rows", [])
+            formats = {str(row["name"]).lower(): str(row.get("ikey", "")) for row in rows}
+        except (orjson.JSONDecodeError, AttributeError, TypeError, KeyError):
+            formats = {}
+        missing = [name for name in needed if name not in formats]
+        if missing:
+            advice = " and ".join(dict.fromkeys(needed[name] for name in missing))
+            return f"no file format {' and '.join(missing)}", f"load {advice}"
+        if "mod_httapi" in (formats[name] for name in needed):
+            return "by mod_httapi, which a stereo file makes crash FreeSWITCH", f"load {HTTP_CACHE} in its place"
+        return " and ".join(needed), ""
+
+    return judge
+
+
+def _fetch(node: Node, connection: Connection, test_files: Sequence[str]) -> Iterator[Finding]:
+    """From all relays at once, as each takes long if a firewall drops what the node sends."""
+    connection.send("event plain BACKGROUND_JOB")
+    jobs = {urlsplit(url).netloc: connection.bgapi(esl.FetchFile(url)) for url in test_files}
+    give_up_at = time.monotonic() + FETCH_SECONDS
+    for relay, job in jobs.items():
+        try:
+            fetched = job.result(max(0.0, give_up_at - time.monotonic()))
+        except JobTimeout:
+            fetched = ""
+        yield Finding(f"node {node.prefix}", "audio relay", *_judge_fetch(node, relay, fetched))
+
+
+def _judge_fetch(node: Node, relay: str, fetched: str) -> Verdict:
+    if fetched.startswith("/"):
+        return f"a test file came from {relay}", ""
+    if _is_loopback(relay) and not is_of_this_host(node.host):
+        return (
+            f"no test file came from {relay}, which to the node is its own machine",
+            "set [media] listen to an address that the node reaches, and [media] advertise if that differs",
+        )
+    return (
+        f"no test file came from {relay}",
+        f"let FreeSWITCH connect to {relay}, in the firewalls of both machines and of the network; if it has to use"
+        " another address, set [media] advertise",
+    )
+
+
+def _is_loopback(relay: str) -> bool:
+    host = relay.rpartition(":")[0].strip("[]")
     try:
-        rows = orjson.loads(reply).get("rows", [])
-        formats = {str(row["name"]).lower(): str(row.get("ikey", "")) for row in rows}
-    except (orjson.JSONDecodeError, AttributeError, TypeError, KeyError):
-        formats = {}
-    missing = [name for name in _FORMATS if name not in formats]
-    if missing:
-        advice = " and ".join(dict.fromkeys(_FORMATS[name] for name in missing))
-        return f"no file format {' and '.join(missing)}", f"load {advice}"
-    if "mod_httapi" in (formats["http"], formats["https"]):
-        return "by mod_httapi, which a stereo file makes crash FreeSWITCH", f"load {_FORMATS['http']} in its place"
-    return "http and https, wav and mp3", ""
-
-
-# What is played, and what plays it.
-_FORMATS = {
-    "http": "mod_http_cache with enable-file-formats",
-    "https": "mod_http_cache with enable-file-formats",
-    "wav": "mod_sndfile",
-    "mp3": "mod_shout",
-}
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _judge_clock(_node: Node, reply: str) -> Verdict:
@@ -127,7 +174,6 @@ _CHECKS: tuple[tuple[str, esl.Command, Callable[[Node, str], Verdict]], ...] = (
     ("prefix", esl.GlobalVariable("switchroom_prefix"), _judge_prefix),
     *((module, esl.ModuleExists(module), _loaded(module)) for module in MODULES),
     ("profile", esl.LocateConfiguration("conference.conf"), _judge_profile),
-    ("playback", esl.ShowFileFormats(), _judge_playback),
     ("clock", esl.Epoch(), _judge_clock),
     *((name, esl.GlobalVariable(name), _guarded(value)) for name, value in GUARDS.items()),
 )
