@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 CONFIGURATION = Path(__file__).parents[2] / "freeswitch-conf"
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "freeswitch.md"
 FOLDERS = [
     "log",
     "db",
@@ -43,8 +45,17 @@ def find_faketime() -> Path | None:
 class FreeSwitch:
     """Up when the constructor returns. Raises AssertionError, with its log, if it does not come up."""
 
-    def __init__(self, folder: Path, binary: str, without: str = "", late: int = 0, **variables: str | None) -> None:
-        """`without` a module, or that many seconds `late` (see `find_faketime`).
+    def __init__(
+        self,
+        folder: Path,
+        binary: str,
+        without: str = "",
+        late: int = 0,
+        direct: str = "",
+        **variables: str | None,
+    ) -> None:
+        """`without` a module, or that many seconds `late` (see `find_faketime`). `direct`: as docs/freeswitch.md says
+        of nodes that fetch by themselves, with that file of certificates.
 
         `variables` are those of `vars.xml`, without their prefix; None leaves one unset.
         """
@@ -71,6 +82,8 @@ class FreeSwitch:
             key, certificate = self_signed(folder)
             (folder / "certs" / "agent.pem").write_bytes(key.read_bytes() + certificate.read_bytes())
         shutil.copytree(CONFIGURATION, folder / "conf")
+        if direct:
+            _let_fetch(folder / "conf", direct)
         modules = folder / "conf" / "autoload_configs" / "modules.conf.xml"
         modules.write_text(modules.read_text().replace(f'<load module="{without}"/>', ""))
         arguments = [part for name in FOLDERS for part in (f"-{name}", str(folder / name))]
@@ -125,6 +138,23 @@ class FreeSwitch:
             assert self._process.poll() is None, f"freeswitch has ended:\n{self.log()[-3000:]}"
             assert time.monotonic() < until, f"freeswitch is not up:\n{self.log()[-3000:]}"
             time.sleep(0.05)
+
+
+def _let_fetch(conf: Path, certificates: str) -> None:
+    modules = '<load module="mod_shout"/>\n  </modules>'
+    fetching = f'<param name="ssl-cacert" value="{certificates}"/>\n  </settings>'
+    _replace(conf / "autoload_configs" / "modules.conf.xml", "</modules>", modules)
+    _replace(conf / "autoload_configs" / "http_cache.conf.xml", "</settings>", fetching)
+    channels = '"max-audio-channels" value="{}"'
+    _replace(conf / "autoload_configs" / "switch.conf.xml", channels.format(1), channels.format(2))
+    kinds = re.findall(r"^  (audio/\S+\t\w+\n)", DOCUMENTED.read_text(), re.MULTILINE)
+    (conf / "mime.types").write_text("".join(kinds))
+
+
+def _replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:

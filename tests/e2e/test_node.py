@@ -11,6 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ import gevent
 import pytest
 from gevent.pywsgi import WSGIServer
 
+from controller.nodes.node_worker import read_rate
+from esl.commands import FetchFile, LocateConfiguration
 from esl.connection import Connection
 from esl.errors import AuthenticationError, EslError
 from tests.e2e.freeswitch import FreeSwitch, find_binary, find_faketime, self_signed
 from tests.e2e.nodes import PREFIX
 from tests.e2e.phone import SILENCE, Phone, Refused
-from tests.e2e.system import Media
+from tests.e2e.system import Media, port_when_ready
 
 pytestmark = pytest.mark.freeswitch
 
@@ -40,11 +43,11 @@ def boot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boot]:
         pytest.skip("boots nodes of its own: no freeswitch on the PATH nor in FREESWITCH_BIN")
     nodes: dict[str, FreeSwitch] = {}
 
-    def boot(without: str = "", late: int = 0, **variables: str | None) -> FreeSwitch:
-        key = json.dumps([without, late, variables], sort_keys=True)
+    def boot(without: str = "", late: int = 0, direct: str = "", **variables: str | None) -> FreeSwitch:
+        key = json.dumps([without, late, direct, variables], sort_keys=True)
         if key not in nodes:
             folder = tmp_path_factory.mktemp("freeswitch")
-            nodes[key] = FreeSwitch(folder, binary, without, late, **{"PREFIX": PREFIX, **variables})
+            nodes[key] = FreeSwitch(folder, binary, without, late, direct, **{"PREFIX": PREFIX, **variables})
         return nodes[key]
 
     yield boot
@@ -280,28 +283,35 @@ def test_rooms_are_of_two_kinds(boot: Boot, esl: Connection, profile: str, rate:
     try:
         (found,) = json.loads(esl.api("conference json_list"))
         assert (found["conference_name"], found["member_count"], found["rate"]) == (ROOM, 1, rate)
+        # As the worker reads it.
+        assert read_rate(esl.api(LocateConfiguration("conference.conf")), profile) == rate
     finally:
         member.leave()
 
 
-def test_the_cache_is_bounded(boot: Boot, media: Media) -> None:
-    node = boot(CACHE_FILES="3")
-    member = Member(node)
-    connection = connected(node)
-    try:
-        for number in range(8):
-            assert connection.api(f"conference {ROOM} play {media.tone(0.1, str(number))}").startswith("+OK")
-    finally:
-        connection.close()
-        member.leave()
-    kept = list((node.folder / "cache").rglob("*.wav"))
-    assert 0 < len(kept) <= 3
+def test_the_cache_is_bounded(boot: Boot, esl: Connection, media: Media) -> None:
+    for number in range(120):
+        assert esl.api(FetchFile(media.tone(0.1, str(number)))).endswith(".wav")
+    kept = list((boot().folder / "cache").rglob("*.wav"))
+    assert 100 <= len(kept) <= 101  # one is on its way out
+
+
+def test_a_file_is_fetched_anew_and_a_fault_is_told(esl: Connection, media: Media) -> None:
+    """By the doctor's command."""
+    url = media.tone(0.1, "anew")
+    first = esl.api(FetchFile(url))
+    assert Path(first).read_bytes().startswith(b"RIFF")
+    assert esl.api(FetchFile(url)) != first
+    for missing in (media.url("missing.wav"), "http://127.0.0.1:1/closed.wav"):
+        assert esl.api(FetchFile(missing)) == "-ERR http_get Command not found!\n"
+    assert esl.api("http_get") == "USAGE: {param=val}<url>\n"
 
 
 def test_what_is_no_sound_fails_and_does_no_harm(room: FreeSwitch, esl: Connection, media: Media) -> None:
     more = {"rate": 8000, "hertz": 440}
     for url in (
-        media.tone(0.2, "channels3", channels=3, **more),
+        media.tone(0.2, "channels2", channels=2, **more),
+        media.mp3,
         media.tone(0.2, "channels255", channels=255, **more),
         media.url("missing.wav"),
         "http://127.0.0.1:1/closed.wav",
@@ -311,7 +321,7 @@ def test_what_is_no_sound_fails_and_does_no_harm(room: FreeSwitch, esl: Connecti
     assert esl.api(f"conference {ROOM} play {media.tone(0.2)}").startswith("+OK")
 
 
-def test_a_certificate_is_verified(boot: Boot, tmp_path: Path) -> None:
+def test_a_certificate_is_verified_where_nodes_fetch_by_themselves(boot: Boot, tmp_path: Path) -> None:
     key, certificate = self_signed(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -324,8 +334,8 @@ def test_a_certificate_is_verified(boot: Boot, tmp_path: Path) -> None:
     server.start()
     server.set_environ({"wsgi.errors": (tmp_path / "errors").open("w")})
     try:
-        for trusted, answer in ((None, "-ERR"), (str(certificate), "+OK")):
-            node = boot(CA_FILE=trusted) if trusted else boot()
+        for trusted, answer in ((CERTIFICATES, "-ERR"), (str(certificate), "+OK")):
+            node = boot(direct=trusted)
             member = Member(node)
             connection = connected(node)
             said = connection.api(f"conference {ROOM} play https://127.0.0.1:{server.server_port}/a.mp3")
@@ -339,40 +349,71 @@ def test_a_certificate_is_verified(boot: Boot, tmp_path: Path) -> None:
 # The doctor
 
 
-@pytest.fixture
-def doctor(tmp_path: Path, boot: Boot) -> Callable[..., dict[str, dict[str, str]]]:
-    """The faults that `switchroom doctor` finds, by check, with something of the node's entry changed."""
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
-    def doctor(without: str = "", late: int = 0, **changed: str) -> dict[str, dict[str, str]]:
-        node = boot(without, late)
+
+class Doctor:
+    """`switchroom doctor` on a node, with a configuration of its own."""
+
+    def __init__(self, folder: Path, boot: Boot) -> None:
+        self._file = folder / "doctor.toml"
+        self._folder = folder
+        self._boot = boot
+
+    def __call__(
+        self, without: str = "", late: int = 0, direct: bool = False, relay: str | None = None, **changed: str
+    ) -> dict[str, dict[str, str]]:
+        """The faults that it finds, by check, with something of the node's entry changed. `relay`: what an audio relay that
+        runs says is its address, "" for the one that it has.
+        """
+        node = self._boot(without, late, CERTIFICATES if direct else "")
         entry = {"prefix": PREFIX, "esl": node.esl, "password": node.password, "sip": node.sip} | changed
-        lines = [
-            "[store]",
-            f'data_dir = "{tmp_path}/data"',
-            "[[apps]]",
-            'id = "demo"',
-            'api_key = "0123456789abcdef"',
-            "[[nodes]]",
-        ]
+        lines = ["[store]", f'data_dir = "{self._folder}/data"', "[playback]", f"direct = {str(direct).lower()}"]
+        lines += ["[media]", 'listen = "127.0.0.1:0"'] + [f'advertise = "{relay}"'] * bool(relay)
+        lines += ["[[apps]]", 'id = "demo"', 'api_key = "0123456789abcdef"', "[[nodes]]"]
         lines += [f'{name} = "{value}"' for name, value in entry.items()]
-        (tmp_path / "doctor.toml").write_text("\n".join(lines))
-        run = subprocess.run(
-            [sys.executable, "-m", "switchroom", "doctor", "--config", str(tmp_path / "doctor.toml"), "--json"],
-            capture_output=True, text=True, timeout=50, check=False,
-        )  # fmt: skip
+        self._file.write_text("\n".join(lines))
+        with nullcontext() if relay is None else self._relay():
+            run = subprocess.run(
+                self._command("doctor", "--json"), capture_output=True, text=True, timeout=50, check=False
+            )
         assert run.returncode in (0, 1), run.stderr
         faults = {finding["check"]: finding for finding in json.loads(run.stdout) if not finding["ok"]}
         assert run.returncode == bool(faults)
         return faults
 
-    return doctor
+    @contextmanager
+    def _relay(self) -> Iterator[None]:
+        process = subprocess.Popen(self._command("serve", "--role", "media"), stdout=subprocess.PIPE, text=True)
+        try:
+            port_when_ready(process, self._file, 30)
+            yield
+        finally:
+            process.terminate()
+            process.wait(15)
+
+    def _command(self, name: str, *options: str) -> list[str]:
+        return [sys.executable, "-m", "switchroom", name, "--config", str(self._file), *options]
 
 
-Doctor = Callable[..., dict[str, dict[str, str]]]
+@pytest.fixture
+def doctor(tmp_path: Path, boot: Boot) -> Doctor:
+    return Doctor(tmp_path, boot)
 
 
 def test_the_doctor_finds_nothing(doctor: Doctor) -> None:
     assert doctor() == {}
+
+
+def test_the_doctor_has_the_node_fetch_from_the_relay(doctor: Doctor) -> None:
+    assert doctor(relay="") == {}
+    found = doctor(relay="127.0.0.1:1")
+    assert list(found) == ["audio relay"]
+    assert "127.0.0.1:1" in found["audio relay"]["advice"]
+
+
+def test_the_doctor_warns_of_a_node_that_fetches_by_itself(doctor: Doctor) -> None:
+    assert list(doctor(direct=True)) == ["direct"]
 
 
 def test_the_doctor_finds_a_wrong_password(doctor: Doctor) -> None:
@@ -403,8 +444,7 @@ def test_the_doctor_finds_a_clock_off(doctor: Doctor) -> None:
 @pytest.mark.parametrize(
     ("module", "check", "said"),
     [
-        ("mod_http_cache", "playback", "http and https"),
-        ("mod_shout", "playback", "mp3"),
+        ("mod_http_cache", "playback", "no file format http"),
         ("mod_sndfile", "playback", "wav"),
         ("mod_conference", "mod_conference", "not loaded"),
         ("mod_dptools", "mod_dptools", "not loaded"),
@@ -415,3 +455,9 @@ def test_the_doctor_finds_a_module_missing(doctor: Doctor, module: str, check: s
     assert next(iter(found)) == check
     assert said in found[check]["detail"]
     assert all(module in finding["advice"] for finding in found.values())
+
+
+def test_the_doctor_finds_a_module_missing_where_nodes_fetch_by_themselves(doctor: Doctor) -> None:
+    found = doctor(without="mod_shout", direct=True)
+    assert list(found) == ["direct", "playback"]
+    assert "mod_shout" in found["playback"]["advice"]
