@@ -25,7 +25,7 @@ from switchroom.processes import ROLES, System
 )
 @click.pass_obj
 def serve(context: Context, roles: Sequence[str]) -> None:
-    """Serve the REST API, drive the nodes, deliver the webhooks."""
+    """Serve the REST API, drive the nodes, deliver the webhooks, relay audio to the nodes."""
     stop = stop_signal()
     system = System(context.config(), ROLES if "all" in roles else roles)
     system.start()
