@@ -166,6 +166,8 @@ class Origin:
                 raise AudioFailed("too_large")
             into.write(data)
             FETCHED_BYTES.inc(len(data))
+            # What comes fast would keep all else in this process waiting.
+            gevent.sleep(0)
         return Fetched(True, received, response.validators, fresh_seconds)
 
     def _body(self, sock: Any, response: _Response) -> Iterator[bytes]:

@@ -84,6 +84,11 @@ def children_of(pid: int) -> list[int]:
         return []
 
 
+def decoding(template: int) -> list[int]:
+    """The children that have a job. One more waits for one."""
+    return [child for child in children_of(template) if Path(f"/proc/{child}/fd/0").exists()]
+
+
 def template(parent: int | None = None) -> int:
     """The newest, should others not have ended yet."""
     parent = parent or os.getpid()
@@ -167,7 +172,7 @@ class TestWhatGoesOut:
 
         with silence(HOUR - 1) as source, tempfile.TemporaryFile() as output, pytest.raises(KeyError):
             decoders.decode("app", source, output, 8000, fail)
-        wait_until(lambda: not children_of(template()))
+        wait_until(lambda: not decoding(template()))
 
 
 class TestLimits:
@@ -203,13 +208,17 @@ class TestLimits:
         """What a child can still do, asked in a process that has confined itself."""
         script = """
 import json, os, resource, socket, sys
-from controller.media.decode import confine
+from controller.media.decode import confine, get_ready
 job = {"rate": 8000, "max_seconds": 10, "cpu_seconds": 7, "memory": 1 << 26}
 ours, theirs = socket.socketpair()
+jobs, waiting = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+source, output = os.open(sys.argv[1], os.O_RDWR), os.open(sys.argv[2], os.O_RDWR)
+socket.send_fds(jobs, [b"job"], [source, output, theirs.fileno()])
+template = os.getpid()
 if os.fork() == 0:
-    source, output = os.open(sys.argv[1], os.O_RDWR), os.open(sys.argv[2], os.O_RDWR)
+    waiting = socket.socket(fileno=get_ready(template, waiting))
     secret = os.open(sys.argv[1], os.O_RDONLY)
-    confine(job, os.getppid(), source, output, theirs.fileno())
+    confine(job, *socket.recv_fds(waiting, 100, 3)[1])
     said = {}
     for name, attempt in {
         "open": lambda: os.open("/etc/passwd", os.O_RDONLY),
@@ -289,7 +298,7 @@ class TestLostProcesses:
                 pid = template()
                 os.kill(pid, signal.SIGKILL)
                 if attempt == 0:
-                    wait_until(lambda pid=pid: template() != pid and children_of(template()))
+                    wait_until(lambda pid=pid: template() != pid and decoding(template()))
                     slow.has_begun.clear()
             with pytest.raises(AudioFailed) as failed:
                 slow.greenlet.get()
@@ -308,7 +317,7 @@ class TestLostProcesses:
         slow, other = Slow(decoders), Slow(decoders, "other", seconds=600)
         slow.has_begun.wait()
         other.has_begun.wait()
-        os.kill(min(children_of(template())), signal.SIGSEGV)
+        os.kill(min(decoding(template())), signal.SIGSEGV)
         with pytest.raises(AudioFailed) as failed:
             slow.greenlet.get()
         assert failed.value.reason == "not_audio"
@@ -334,14 +343,15 @@ with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as output:
             parent.kill()
             parent.wait()
             parent.stdout.close()
-            assert len(pids) == 2
+            assert len(pids) == 3, "one decodes, and one waits"
             for pid in pids:
                 wait_until(lambda pid=pid: is_gone(pid))
 
     def test_a_job_that_nobody_waits_for_any_more_ends(self, decoders: Decoders) -> None:
         slow = Slow(decoders)
         slow.has_begun.wait()
-        (child,) = children_of(template())
+        wait_until(lambda: len(decoding(template())) == 1)
+        (child,) = decoding(template())
         slow.greenlet.kill()
         wait_until(lambda: is_gone(child))
 
@@ -373,7 +383,7 @@ class TestTurns:
         files[0].has_begun.wait()
         assert decode(decoders, encode(tone(1, 8000), 8000), app_id="other").frames == 8000
         assert not any(file.greenlet.ready() for file in files)
-        assert len(children_of(template())) == 1
+        assert len(decoding(template())) == 1
         gevent.killall([file.greenlet for file in files])
 
     def test_a_file_whose_turn_does_not_come_in_time_fails(self) -> None:
