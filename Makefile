@@ -99,6 +99,9 @@ bench-webhooks: setup ## Webhooks delivered per second
 bench-latency: setup ## From a node's event to its webhook, in milliseconds
 	@$(BIN)/python -m tests.benchmarks.bench_event_to_webhook $(ARGS)
 
+bench-sound: setup ## From a request to play to its first sound, on a real FreeSWITCH (on PATH or FREESWITCH_BIN)
+	@$(BIN)/python -m tests.benchmarks.bench_first_sound $(ARGS)
+
 bench-scripts: setup ## How long each step holds the store, at its worst
 	@$(BIN)/python -m tests.benchmarks.bench_scripts $(ARGS)
 

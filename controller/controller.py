@@ -14,6 +14,7 @@ from controller.commands.base import Args, Command, Listing, Parts
 from controller.errors import Refused, StoreUnavailable
 from controller.ids import node_of
 from controller.limits import Limits
+from controller.media.relays import Relays
 from controller.outbound.network import Network, Resolve
 from controller.registry import App, Registry
 from controller.rooms.placement import Placement
@@ -44,9 +45,9 @@ class Health(TypedDict):
 class Controller:
     """Safe to share between greenlets.
 
-    `allow_private_webhooks`, `allow_private_playback`: whether URLs may lead into private networks. `direct_playback`:
-    whether nodes fetch what they play by themselves. `resolve`: finds the addresses of URLs' names, in place of the
-    system's resolver.
+    `allow_private_webhooks`, `allow_private_playback`: whether URLs may lead into private networks. `relays`: which
+    audio relays live; None when nodes fetch what they play by themselves. `resolve`: finds the addresses of URLs'
+    names, in place of the system's resolver.
     """
 
     def __init__(
@@ -58,18 +59,19 @@ class Controller:
         *,
         allow_private_webhooks: bool = False,
         allow_private_playback: bool = False,
-        direct_playback: bool = False,
+        relays: Relays | None = None,
         resolve: Resolve | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
         self._placement = placement
         self._limits = limits or Limits()
+        self._relays = relays
         self._parts = Parts(
             store=store,
             placement=placement,
             playback=PlaybackGuard(
-                Network(resolve=resolve), direct=direct_playback, allow_private=allow_private_playback
+                Network(resolve=resolve), direct=relays is None, allow_private=allow_private_playback
             ),
             webhooks=WebhookApi(store, registry, Network(allow_private=allow_private_webhooks, resolve=resolve)),
             execute=self.execute,
@@ -114,6 +116,8 @@ class Controller:
             common |= {"group": command.group, "cooldown_ms": self._limits.cooldowns[command.group]}
         if "quotas" in taken:
             common["quotas"] = self._registry.quotas_of(command.app_id)
+        if "relay_up" in taken:
+            common["relay_up"] = self._relays is None or bool(self._relays.live())
         if command.needs_node:
             common["node_up"] = self._placement.is_up(node_of(command.target))
         return common

@@ -60,6 +60,7 @@ REASONS: dict[str, str] = {
     "redelivery_under_way": "Webhooks of a time range are being sent again already. Wait until all are on their way.",
     "url_refused": "The URL leads to no public address",
     "node_down": "The media node is not reachable. Try again in a few seconds.",
+    "no_relay": "No audio relay is available. Try again in a few seconds.",
     "no_node": "No media node is available. Try again in a few seconds.",
     "store_full": "The store is full. Requests that end or read something still work; try this one again later.",
     **{flag.change(on).refused_already: f"Member is already {flag.change(on).done}" for flag, on in CHANGES},

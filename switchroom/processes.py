@@ -167,7 +167,7 @@ class System:
             Limits(requests_per_second=config.limits.requests_per_second),
             allow_private_webhooks=config.webhooks.allow_private_networks,
             allow_private_playback=config.playback.allow_private_networks,
-            direct_playback=config.playback.direct,
+            relays=None if config.playback.direct else Relays(store),
         )
         app = create_app(controller, settings=WebSettings(cursor_key=store.shared_secret(keys.CURSOR_KEY)))
         host, port = _split(config.server.listen)

@@ -47,6 +47,7 @@ STATUS: dict[str, int] = {
     "rate_limited": 429,
     "node_down": 503,
     "no_node": 503,
+    "no_relay": 503,
     "store_full": 503,
 }
 

@@ -27,6 +27,8 @@ WAIT_SECONDS = 1.0
 ANSWER_SECONDS = 3.0
 # After which a relay that did not answer is asked again.
 SILENT_SECONDS = 5.0
+# At a time, at one relay.
+MAX_QUESTIONS = 512
 # Between two questions while no relay answers.
 PAUSE_SECONDS = 0.25
 
@@ -135,7 +137,11 @@ class RelayClient:
         if address not in self._connections:
             host, _, port = address.rpartition(":")
             self._connections[address] = HTTPClient(
-                host.strip("[]"), int(port), concurrency=64, connection_timeout=1.0, network_timeout=ANSWER_SECONDS
+                host.strip("[]"),
+                int(port),
+                concurrency=MAX_QUESTIONS,
+                connection_timeout=1.0,
+                network_timeout=ANSWER_SECONDS,
             )
         return self._connections[address]
 

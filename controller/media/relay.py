@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 import gevent
 import structlog
+from gevent.event import Event as Flag
 from prometheus_client import Counter
 
 from controller.media.cache import SAMPLE_BYTES, Cache, Entry
@@ -71,6 +72,7 @@ class Relay:
         # By app, URL and rate; and the fetches within, by app and URL.
         self._jobs: dict[tuple[str, str, int], gevent.Greenlet[..., File | AudioFailed | None]] = {}
         self._fetches: dict[tuple[str, str], gevent.Greenlet[..., Entry | Exception]] = {}
+        self._is_full = Flag()
         self._sweeping: gevent.Greenlet[..., None] | None = None
 
     def start(self) -> None:
@@ -88,7 +90,7 @@ class Relay:
         job = self._jobs.get(key)
         if job is None:
             job = self._jobs[key] = gevent.spawn(self._prepare, *key)
-            job.rawlink(lambda _: gevent.spawn_later(self._remember, self._jobs.pop, key, None))
+            job.rawlink(lambda _: gevent.spawn_later(self._remember, self._forget, key, job))
         with suppress(gevent.Timeout):
             outcome = job.get(timeout=wait)
             if isinstance(outcome, AudioFailed):
@@ -107,11 +109,19 @@ class Relay:
         try:
             file = open(self._cache.pcm_of(version, int(rate)), "rb")  # noqa: SIM115 (whoever sends it closes it)
         except (OSError, ValueError):
+            # Gone since it was prepared. Whoever asks next has it prepared anew.
+            for key, job in list(self._jobs.items()):
+                if isinstance(job.value, File) and job.value.name == name:
+                    self._forget(key, job)
             return None
         size = file.seek(0, 2)
         file.seek(0)
         served_bytes.inc(size)
         return wav_head(size, int(rate)), file, size
+
+    def _forget(self, key: tuple[str, str, int], job: gevent.Greenlet[..., Any]) -> None:
+        if self._jobs.get(key) is job:
+            del self._jobs[key]
 
     def _prepare(self, app_id: str, url: str, rate: int) -> File | AudioFailed | None:
         started = time.monotonic()
@@ -132,6 +142,8 @@ class Relay:
             return None
         prepared_total.labels("cached" if is_cached else "fetched").inc()
         self._cache.touch(entry)
+        if self._cache.used_bytes > self._cache.max_bytes:
+            self._is_full.set()
         details = {
             "bytes": entry.size,
             "seconds": round(frames / rate, 3),
@@ -187,7 +199,8 @@ class Relay:
                 self._cache.sweep()
             except OSError as error:
                 log.error("the cache of audio was not swept", reason=error.strerror)
-            gevent.sleep(SWEEP_SECONDS)
+            self._is_full.wait(SWEEP_SECONDS)
+            self._is_full.clear()
 
 
 def wav_head(size: int, rate: int) -> bytes:

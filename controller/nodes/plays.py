@@ -27,6 +27,7 @@ from controller.nodes.events import JobDone
 # For a file, with the wait for its turn at the relay. The store gives a play PLAY_MS (lib/node_commands.lua).
 PREPARE_SECONDS = 40.0
 STORE_RETRY_SECONDS = 0.5
+STOP_SECONDS = 1.0
 MAX_TRIES = 3
 
 Command = dict[str, Any]
@@ -69,6 +70,7 @@ class Plays:
         self._preparing: set[tuple[str, str]] = set()
         self._sent: dict[str, _Sent] = {}  # by job
         self._greenlets = Group()
+        self._asking: set[Any] = set()  # those of them that wait for a relay
 
     def prepare(self, tag: str, entry: str, asked: Command) -> None:
         """Send the play at that entry once its file is ready. Does nothing if it is being prepared already."""
@@ -91,7 +93,9 @@ class Plays:
         self._sent.clear()
 
     def stop(self) -> None:
-        self._greenlets.kill(block=False)
+        """Give up what is not ready. What is being taken is sent."""
+        gevent.killall(list(self._asking), block=False)
+        self._greenlets.join(timeout=STOP_SECONDS)
 
     def _prepare(self, tag: str, entry: str, asked: Command) -> None:
         try:
@@ -125,7 +129,11 @@ class Plays:
             log.warning("play not sent again", job=job, reason=str(error))
 
     def _outcome(self, asked: Command) -> Outcome:
+        me = gevent.getcurrent()
+        self._asking.add(me)
         try:
             return self._relays.prepare(asked["app"], asked["url"], self._rate(), PREPARE_SECONDS)
         except AudioFailed as failed:
             return failed
+        finally:
+            self._asking.discard(me)

@@ -33,8 +33,10 @@ from tests.e2e.system import DIDS, PREFIX, Receiver, Switchroom
 
 HERTZ = 1000.0
 AUDIBLE = -25.0
+SHORT = "0.2 s wav"
 # name: seconds, samples a second, channels
-FILES = {"1 s wav": (1, 8000, 1, "wav"), "60 s wav": (60, 8000, 1, "wav"), "60 s wav, 44.1 kHz stereo": (60, 44100, 2, "wav"),
+FILES: dict[str, tuple[float, int, int, str]] = {
+    SHORT: (0.2, 8000, 1, "wav"),"1 s wav": (1, 8000, 1, "wav"), "60 s wav": (60, 8000, 1, "wav"), "60 s wav, 44.1 kHz stereo": (60, 44100, 2, "wav"),
          "60 s mp3, 44.1 kHz stereo": (60, 44100, 2, "mp3")}  # fmt: skip
 
 
@@ -57,6 +59,12 @@ class Listener(Phone):
                     return at - since
             gevent.sleep(0.005)
         raise AssertionError("nothing is heard")
+
+    def longest_gap(self) -> int:
+        """Milliseconds of silence between the first and the last sound of what was heard since `packets` was emptied."""
+        loud = [level(decoded(packet), HERTZ) > AUDIBLE for _, packet in self.packets if len(packet) == 160]
+        within = "".join(".#"[each] for each in loud).strip(".")
+        return max(map(len, within.split("#"))) * 20
 
 
 class Side:
@@ -91,6 +99,14 @@ class Side:
         gevent.sleep(COOLDOWNS["conf_play"] / 1000 + 0.2)
         return heard
 
+    def play_all(self, urls: list[str]) -> None:
+        """To their end."""
+        self.phone.packets.clear()
+        operation = self.switchroom.post(f"/api/v1/conferences/{self.room}/play", {"urls": urls}).body["operation_id"]
+        end = self.hooks.wait("conference.play.finished", timeout=120, operation_id=operation)
+        assert end["status"] == "completed", end
+        gevent.sleep(COOLDOWNS["conf_play"] / 1000)
+
 
 def serve(folder: Path) -> None:
     """The origin, in a process of its own. Prints its port."""
@@ -112,7 +128,7 @@ def make(folder: Path) -> dict[str, str]:
     names = {}
     for number, (name, (seconds, rate, channels, kind)) in enumerate(FILES.items()):
         path = folder / f"{number}.{kind}"
-        tone = 0.244 * np.sin(2 * np.pi * HERTZ * np.arange(seconds * rate) / rate)
+        tone = 0.244 * np.sin(2 * np.pi * HERTZ * np.arange(int(seconds * rate)) / rate)
         samples = np.repeat(tone[:, None], channels, 1)
         with soundfile.SoundFile(path, "w", rate, channels, format=kind.upper()) as file:
             for start in range(0, len(samples), 4096):
@@ -151,7 +167,8 @@ def main() -> None:
             side.play(f"{base}/{names['1 s wav']}?warm-up")
         print(f"{'ms from the request to the first sound':44} {'relay':>16} {'direct':>16} {'difference':>11}")
         print(f"{'':44} {'p50   (mean)':>16} {'p50   (mean)':>16} {'of means':>11}")
-        for name, file in names.items():
+        for name in list(names)[1:]:
+            file = names[name]
             found: dict[tuple[str, str], list[float]] = {}
             for number in range(options.rounds):
                 for temperature in ("cold", "cached"):
@@ -163,6 +180,19 @@ def main() -> None:
                 shown = [f"{statistics.median(each):.0f} ({statistics.mean(each):.0f})" for each in (relay, direct)]
                 difference = statistics.mean(relay) - statistics.mean(direct)
                 print(f"{name + ', ' + temperature:44} {shown[0]:>16} {shown[1]:>16} {difference:>+11.1f}", flush=True)
+        gaps: dict[str, list[int]] = {label: [] for label in sides}
+        for number in range(options.rounds):
+            for label, side in sides.items():
+                side.play_all([f"{base}/{names['1 s wav']}?{label}-gap-{number}-{each}" for each in range(3)])
+                gaps[label].append(side.phone.longest_gap())
+        shown = [f"{statistics.median(gaps[label]):.0f} ({max(gaps[label])})" for label in sides]
+        print(f"{'longest gap among 3 files, p50 (max)':44} {shown[0]:>16} {shown[1]:>16}", flush=True)
+        for count in (8, 128):
+            short = {label: f"{base}/{names[SHORT]}?{label}-{count}" for label in sides}
+            for label, side in sides.items():
+                side.play_all([f"{short[label]}-{each}" for each in range(count)])
+            shown = [f"{side.switchroom.memory() / 2**20:.0f}" for side in sides.values()]
+            print(f"{f'MiB of memory after {count} files in a request':44} {shown[0]:>16} {shown[1]:>16}", flush=True)
 
 
 if __name__ == "__main__":

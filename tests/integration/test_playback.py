@@ -71,6 +71,14 @@ def test_urls_go_one_after_the_answer_to_the_other(world: World, room: str) -> N
     )
 
 
+def test_without_a_relay_nothing_new_is_played_and_what_plays_can_be_stopped(world: World, room: str) -> None:
+    world.play(room, A)
+    world.limits["relay_up"] = False
+    assert world.play(room, B, operation="op2")["refused"] == "no_relay"
+    assert world.play(world.create("other").replace("0", "1"), B)["refused"] == "room_not_found"
+    assert world.ask("stop", room_id=room)["status"] == "stopped"
+
+
 def test_urls_stay_what_the_app_sent_and_the_node_gets_those_of_a_relay(world: World, room: str) -> None:
     sent, node_url = "http://media.example/a,b.wav#part", "http://127.0.0.1:8090/audio/a-8000.wav?expires=1"
     world.play(room, sent)

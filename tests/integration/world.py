@@ -43,7 +43,7 @@ class World:
         self.store = store
         self.app_id = app_id
         self.tag = keys.partition_of(app_id)
-        self.limits = {"cooldowns": NO_COOLDOWNS, "quotas": QUOTAS, "node_up": True, **limits}
+        self.limits = {"cooldowns": NO_COOLDOWNS, "quotas": QUOTAS, "node_up": True, "relay_up": True, **limits}
         self.worker = {"node": NODE, "token": 1}
         # Whether whoever runs a step dies right after it.
         self.dies = False
