@@ -27,6 +27,16 @@ def node() -> Iterator[Node]:
     node.close()
 
 
+@pytest.fixture(scope="module")
+def own_node() -> Iterator[Node]:
+    """One that no other module's Switchroom drives."""
+    if REAL not in ("", "boot"):
+        pytest.skip("there is one FreeSWITCH, and others use it")
+    node = open_node()
+    yield node
+    node.close()
+
+
 @pytest.fixture(scope="session")
 def hooks() -> Iterator[Receiver]:
     receiver = Receiver()

@@ -111,6 +111,10 @@ class FreeSwitch:
             self.stop()
             raise
 
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """As a crash does."""
         self._process.kill()

@@ -112,7 +112,7 @@ class Media:
             how = {
                 name: int(value) for name, value in re.findall(r"(hertz|rate|channels)=(\d+)", environ["QUERY_STRING"])
             }
-            kind, data = "audio/wav", _tone(float(found[1]), **how)
+            kind, data = "audio/wav", tone_wav(float(found[1]), **how)
         elif environ["PATH_INFO"] == "/tone.mp3":
             kind, data = "audio/mpeg", (Path(__file__).parent / "tone.mp3").read_bytes()
         else:
@@ -125,7 +125,7 @@ class Media:
         self._server.stop()
 
 
-def _tone(seconds: float, hertz: int = 1000, rate: int = 8000, channels: int = 1) -> bytes:
+def tone_wav(seconds: float, hertz: int = 1000, rate: int = 8000, channels: int = 1) -> bytes:
     """A WAV of 16 bits with 8000 as its amplitude."""
     content = io.BytesIO()
     with wave.open(content, "wb") as sound:
@@ -185,8 +185,9 @@ class Switchroom:
         store: str = "",
         cluster: bool = False,
         requests_per_second: int = 1000,
-        direct: bool = False,
+        **playback: bool | int,
     ) -> None:
+        """`playback`: keys of the configuration's section of that name."""
         self.folder = folder
         self.config = folder / "switchroom.toml"
         lines = ["[server]", 'listen = "127.0.0.1:0"', "[store]", f'data_dir = "{folder}/data"']
@@ -198,9 +199,9 @@ class Switchroom:
             "[webhooks]",
             "allow_private_networks = true",
             "[playback]",
-            "allow_private_networks = true",
-            f"direct = {str(direct).lower()}",
         ]
+        playback = {"allow_private_networks": True, **playback}
+        lines += [f"{name} = {json.dumps(value)}" for name, value in playback.items()]
         lines += ["[limits]", f"requests_per_second = {requests_per_second}"]
         for prefix, node in nodes.items():
             lines += [

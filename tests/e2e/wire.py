@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import gevent
 from gevent import socket
+from gevent.event import Event as Flag
 from gevent.server import StreamServer
 
 from tests.e2e.nodes import Node
@@ -17,6 +20,9 @@ class Wire:
         host, _, port = node.esl.rpartition(":")
         self._node = (host, int(port))
         self._ends: set[socket.socket] = set()
+        self._holds = False
+        self._held: dict[socket.socket, bytes] = {}  # by where it goes
+        self._arrived = Flag()
         self._listen(0)
         self.esl = f"127.0.0.1:{self._server.server_port}"
 
@@ -28,6 +34,23 @@ class Wire:
 
     def mend(self) -> None:
         self._listen(self._server.server_port)
+
+    def hold(self) -> None:
+        """Keep what is sent to the node, until `release`."""
+        self._holds = True
+
+    def wait_held(self, text: bytes, timeout: float = 10.0) -> None:
+        """Until that text is among what is kept. Raises AssertionError."""
+        with gevent.Timeout(timeout, AssertionError(f"nothing with {text!r} was sent")):
+            while not any(text in held for held in self._held.values()):
+                self._arrived.clear()
+                self._arrived.wait()
+
+    def release(self) -> None:
+        self._holds = False
+        while self._held:
+            far, held = self._held.popitem()
+            far.sendall(held)
 
     def _listen(self, port: int) -> None:
         self._server = StreamServer(("127.0.0.1", port), self._join)
@@ -42,17 +65,27 @@ class Wire:
         far.settimeout(None)
         ends = {near, far}
         self._ends |= ends
-        passing = [gevent.spawn(_pass, near, far), gevent.spawn(_pass, far, near)]
+        passing = [gevent.spawn(_pass, near, self._node_end(far)), gevent.spawn(_pass, far, near.sendall)]
         gevent.joinall(passing, count=1)
         for end in ends:
             end.close()
         gevent.killall(passing)
         self._ends -= ends
 
+    def _node_end(self, far: socket.socket) -> Callable[[bytes], None]:
+        def send(data: bytes) -> None:
+            if self._holds:
+                self._held[far] = self._held.get(far, b"") + data
+                self._arrived.set()
+            else:
+                far.sendall(data)
 
-def _pass(source: socket.socket, target: socket.socket) -> None:
+        return send
+
+
+def _pass(source: socket.socket, send: Callable[[bytes], None]) -> None:
     try:
         while data := source.recv(65536):
-            target.sendall(data)
+            send(data)
     except OSError:
         pass
