@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=60, help="end after so many (%(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="or after so many minutes (%(default)s)")
     parser.add_argument("--only", help=f"kinds of faults, with commas between: {', '.join(FAULTS)}")
+    parser.add_argument("--often", help="kinds that come twice for each other one of theirs, nodes or system")
     parser.add_argument("--rate", type=float, default=12.0, help="actions a second (%(default)s)")
     parser.add_argument("--recovery", type=float, default=RECOVERY_SECONDS, help="seconds for it (%(default)s)")
     parser.add_argument("--freeswitch", action="store_true", help="a real FreeSWITCH for one of the two nodes")
@@ -38,8 +39,10 @@ def main() -> int:
     given = parser.parse_args()
     seed = random.randrange(1_000_000) if given.seed is None else given.seed
     folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=given.folder))
-    kinds = [name.strip() for name in given.only.split(",")] if given.only else None
-    if unknown := set(kinds or ()) - set(FAULTS):
+    kinds, often = (
+        [name.strip() for name in names.split(",")] if names else None for names in (given.only, given.often)
+    )
+    if unknown := {*(kinds or ()), *(often or ())} - set(FAULTS):
         parser.error(f"no such kind of fault: {', '.join(unknown)}")
     if not possible(kinds, given.freeswitch, given.cluster):
         parser.error("none of these kinds of faults is possible in such a run")
@@ -53,7 +56,7 @@ def main() -> int:
     if given.bugs:
         return find_bugs(folder, seed)
     run = Run(
-        folder, seed, kinds=kinds, broken=given.broken, real=given.freeswitch, cluster=given.cluster,
+        folder, seed, kinds=kinds, often=often, broken=given.broken, real=given.freeswitch, cluster=given.cluster,
         rate=given.rate, recovery=given.recovery, say=say,
     )  # fmt: skip
     try:

@@ -75,6 +75,69 @@ def _events_twice() -> None:
     EventHandler.apply = twice  # type: ignore[method-assign]
 
 
+def _taken_first() -> None:
+    from collections.abc import Sequence
+
+    from controller.media.client import Prepared
+    from controller.media.reasons import AudioFailed
+    from controller.nodes import node_worker
+    from controller.nodes.events import JobDone
+    from controller.nodes.node_worker import NodeWorker
+
+    take = NodeWorker.take
+    taken: dict[str, Any] = {}
+
+    def take_at_once(self: NodeWorker, tag: str, entries: Sequence[Any]) -> None:
+        take(self, tag, entries)
+        if self._connection is None:
+            return
+        for entry, fields in entries:
+            if entry not in taken and node_worker._read_play(fields):
+                (reply,) = self._lease.run_each([("take", tag, {"entries": [entry]})])
+                (taken[entry],) = reply["commands"]
+
+    def send(self: NodeWorker, _tag: str, entry: str, outcome: Prepared | AudioFailed) -> list[Any]:
+        command = taken.pop(entry)
+        if isinstance(outcome, AudioFailed):
+            self._handler.apply([JobDone(job=command["job"], ok=False, reason=outcome.reason)])
+        elif self._connection:
+            self._send(self._connection, {**command, "url": outcome.url})
+        return []
+
+    NodeWorker.take = take_at_once  # type: ignore[method-assign]
+    NodeWorker._take_play = send  # type: ignore[method-assign]
+
+
+def _failures_forgotten() -> None:
+    from controller.media.client import Prepared
+    from controller.nodes.node_worker import NodeWorker
+
+    take_play = NodeWorker._take_play
+
+    def take_or_not(self: NodeWorker, tag: str, entry: str, outcome: Any) -> Any:
+        return take_play(self, tag, entry, outcome) if isinstance(outcome, Prepared) else []
+
+    NodeWorker._take_play = take_or_not  # type: ignore[method-assign]
+
+
+def _broken_files() -> None:
+    """What came is taken for the whole file, whatever ended it."""
+    from controller.media.origin import Fetched, Origin, Validators
+    from controller.media.reasons import AudioFailed
+
+    fetch = Origin.fetch
+
+    def fetch_or_part(self: Origin, app_id: str, url: str, into: Any, known: Any = None) -> Fetched:
+        try:
+            return fetch(self, app_id, url, into, known)
+        except AudioFailed:
+            if not into.tell():
+                raise
+            return Fetched(True, into.tell(), Validators(), 300.0)
+
+    Origin.fetch = fetch_or_part  # type: ignore[method-assign]
+
+
 BREAKS: dict[str, Break] = {
     "resync off": Break("the node's state is never compared with the store's", LINKS, patch=_no_comparison),
     "audit off": Break("what is missed without a lost link is never found", ("events lost",), patch=_no_audit),
@@ -112,6 +175,21 @@ BREAKS: dict[str, Break] = {
         "a command stays in the stream after it was taken, and is sent anew with the next link",
         LINKS,
         lua={'    redis.call("XDEL", keys.commands(args.node), entry)\n    local succeeded': "    local succeeded"},
+    ),
+    "plays taken first": Break(
+        "a play is taken before its file is ready, and a worker that ends meanwhile takes it along",
+        ("worker killed", "worker frozen", "origin slow"),
+        patch=_taken_first,
+    ),
+    "failed files forgotten": Break(
+        "a file that a relay cannot have is not reported",
+        ("origin endless", "link reset"),
+        patch=_failures_forgotten,
+    ),
+    "parts of files": Break(
+        "a file that is given up is played as far as it came",
+        ("origin endless", "origin slow"),
+        patch=_broken_files,
     ),
     "wrong tenant": Break(
         "now and then a webhook goes to another tenant",

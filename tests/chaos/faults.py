@@ -207,6 +207,18 @@ def overload(scene: Scene) -> None:
     scene.world.ledger.violations += flood.violations
 
 
+# Where files come from
+
+
+def _origin(mood: str) -> Callable[[Scene], None]:
+    def fault(scene: Scene) -> None:
+        scene.world.origin.mood = mood
+        _pause(scene)
+        scene.world.origin.mood = ""
+
+    return fault
+
+
 # Endpoints
 
 
@@ -261,6 +273,10 @@ FAULTS: dict[str, Fault] = {
     "overload": Fault("api", overload, (2, 5)),
     "dispatcher killed": Fault("dispatcher", _killed("dispatcher"), takes=1.5, holds=(0, 5)),
     "dispatcher frozen": Fault("dispatcher", _frozen("dispatcher"), (1, 7)),
+    "relay killed": Fault("relay", _killed("media"), takes=1.5, holds=(0, 6)),
+    "relay frozen": Fault("relay", _frozen("media"), (1, 8)),
+    "origin slow": Fault("origin", _origin("slow"), (2, 9)),
+    "origin endless": Fault("origin", _origin("endless"), (1, 6)),
     "rolling restart": Fault("all", rolling_restart, takes=6.0),
     "everything killed": Fault("all", all_killed, takes=4.0),
     "endpoint fails": Fault("endpoint", _endpoint(500), (1, 3.5)),
@@ -278,7 +294,7 @@ def possible(kinds: list[str] | None, real: bool, cluster: bool) -> list[str]:
 
 
 # What the faults of the part "all" need to themselves.
-NOT_WITH_ALL = {"worker", "api", "dispatcher", "store"}
+NOT_WITH_ALL = {"worker", "api", "dispatcher", "relay", "store"}
 
 
 @dataclass(frozen=True)
@@ -293,25 +309,31 @@ class Planned:
 
 
 class Deck:
-    """All kinds in a random order, again and again."""
+    """All kinds in a random order, again and again; those of `often` twice with each other one."""
 
-    def __init__(self, rng: random.Random, kinds: list[str]) -> None:
-        self._rng, self._kinds = rng, kinds
+    def __init__(self, rng: random.Random, kinds: list[str], often: list[str]) -> None:
+        self._rng = rng
+        self._often = [kind for kind in kinds if kind in often] * 2
+        self._rare = [[kind] for kind in kinds if kind not in often] or [[]]
         self._left: list[str] = []
 
     def draw(self) -> str:
-        self._left = self._left or self._rng.sample(self._kinds, len(self._kinds))
+        if not self._left:
+            hands = [[*self._often, *rare] for rare in self._rng.sample(self._rare, len(self._rare))]
+            self._left = [kind for hand in hands for kind in self._rng.sample(hand, len(hand))]
         return self._left.pop()
 
     def put_back(self, kind: str) -> None:
         self._left.append(kind)
 
 
-def rounds(rng: random.Random, kinds: list[str]) -> Iterator[list[Planned]]:
-    """The endless sequence of a seed. Each kind comes as often as any other of its group, nodes or system."""
+def rounds(rng: random.Random, kinds: list[str], often: list[str] | None = None) -> Iterator[list[Planned]]:
+    """The endless sequence of a seed. Each kind comes as often as any other of its group, nodes or system; but those of
+    `often` come twice for each other one.
+    """
     on_nodes = [kind for kind in kinds if FAULTS[kind].part == "link"]
     others = [kind for kind in kinds if FAULTS[kind].part != "link"]
-    node_deck, other_deck = Deck(rng, on_nodes), Deck(rng, others)
+    node_deck, other_deck = (Deck(rng, group, often or []) for group in (on_nodes, others))
     while True:
         chosen = [*_for_nodes(rng, node_deck, not others)] if on_nodes else []
         chosen += _for_the_rest(rng, other_deck) if others else []

@@ -20,11 +20,11 @@ from gevent.pool import Pool
 from controller.sessions.flags import CHANGES
 from tests.chaos.nodes import Call
 from tests.chaos.parts import Request
-from tests.chaos.world import DIDS, PREFIXES, TENANTS, World
+from tests.chaos.world import DIDS, NOWHERE, PREFIXES, TENANTS, World
 
 CALLS = 3  # places for calls of a tenant on a node
 ROOMS = 4  # places for rooms of a tenant
-# Of sounds, as for `World.sound`. FreeSWITCH is told the kind of the last by a fragment (esl/commands.py).
+# Of sounds: ms until their server sends them, ms that they play, how their URLs end.
 SOUNDS = ((50, 200, ".wav"), (50, 900, ".wav"), (1200, 9000, ".wav"), (50, 15000, ".wav"), (300, 700, ".WAV?key=a/b.c"))
 RETRIES = 3  # of a session command that got no answer, with the same command_uid
 AT_ONCE = 40
@@ -216,11 +216,12 @@ class Load:
         return act
 
     def _sounds(self, action: Action) -> dict[str, Any]:
-        """One to three sounds, now and then one that cannot be fetched."""
+        """One to three sounds, one in two known from before, and now and then one that cannot be fetched."""
         number = int(action.value * 1000)
         sounds = [SOUNDS[(number + at) % len(SOUNDS)] for at in range(1 + number % 3)]
-        urls = [self._world.sound(*sound) for sound in sounds]
-        return {"urls": urls + ["http://127.0.0.1:9/missing.wav"] * (number % 10 == 0)}
+        file = next(self._numbers) if number % 2 else 0
+        urls = [self._world.origin.url(wait, play, file, kind) for wait, play, kind in sounds]
+        return {"urls": urls + [NOWHERE] * (number % 10 == 0)}
 
     def _read(self, action: Action, number: int) -> bool:
         room = self._room(action)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from controller.media.reasons import REASONS
 from controller.sessions.flags import CHANGES, FLAGS
 from tests.chaos.parts import Hook, Request
 
@@ -61,11 +62,14 @@ class History:
 class Ledger:
     """All requests and webhooks of a run. `violations` only grows.
 
-    `stepped_aside` says whether a tenant has webhooks in the retry queue, which come out of their order.
+    `stepped_aside` says whether a tenant has webhooks in the retry queue, which come out of their order. `came_whole`
+    and `may_fail` say of a URL whether its server has sent all of the file, and whether that server was at fault.
     """
 
     def __init__(self) -> None:
         self.stepped_aside: Callable[[str], bool] = lambda _: False
+        self.came_whole: Callable[[str], bool] = lambda _: True
+        self.may_fail: Callable[[str], bool] = lambda _: True
         self.violations: list[str] = []
         self.histories: dict[str, History] = {}
         self.requests: list[Request] = []
@@ -230,10 +234,23 @@ def _play_started(_ledger: Ledger, history: History, data: Data) -> str | None:
     return "started again" if again else None
 
 
-def _play_finished(_ledger: Ledger, history: History, data: Data) -> str | None:
+def _play_finished(ledger: Ledger, history: History, data: Data) -> str | None:
     before = history.plays.get(data["operation_id"])
     history.plays[data["operation_id"]] = "finished"
-    return None if before == "" else f"finished, and was {before or 'not started'}"
+    if before != "":
+        return f"finished, and was {before or 'not started'}"
+    return next((problem for result in data["results"] if (problem := _result(ledger, result))), None)
+
+
+def _result(ledger: Ledger, result: Data) -> str | None:
+    """What is wrong with what became of a URL."""
+    reason = result.get("reason", result["status"])
+    # Of what the node took or may have taken: it is sent only what is there.
+    if reason in ("played", "no_answer") and not ledger.came_whole(result["url"]):
+        return f"{reason}, and its server has not sent it"
+    if reason in REASONS and not ledger.may_fail(result["url"]):
+        return f"{reason}, and its server has sent it whole"
+    return "a file of a relay that the node did not get" if reason == "unplayable" else None
 
 
 def _play_stopped(_ledger: Ledger, history: History, data: Data) -> str | None:

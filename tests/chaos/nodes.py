@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from controller.sessions.flags import FLAGS
 from esl import commands as esl
 from esl.connection import Connection
-from esl.emulator import Channel, Emulator, Sound
+from esl.emulator import Channel, Emulator, HttpMedia
 from esl.emulator.wire import Headers
 from tests.chaos.proxy import Proxy
 from tests.e2e.freeswitch import FreeSwitch, find_binary
@@ -22,8 +22,7 @@ from tests.e2e.nodes import RealNode as SippNode
 
 PASSWORD = "emulated-secret"
 WRONG_PASSWORD = "changed-meanwhile"
-SOUND = re.compile(r"/sound-(\d+)-(\d+)\.wav", re.IGNORECASE)
-PLAY = re.compile(r"conference (\S+) play \{operation_id=([^,]+),url_index=(\d+)")
+PLAYED = re.compile(r"\{operation_id=([^,]+),url_index=(\d+)")
 
 
 @dataclass
@@ -44,7 +43,9 @@ class Call(Protocol):
 
 
 class Node(Protocol):
-    """A node as faults and load see it. `jobs` and `plays` count what it was told, `happened` the events it fired."""
+    """A node as faults and load see it. `jobs` counts the commands it was told, but those to play: such a one is told
+    again when its file did not come. `plays` counts the files that it has taken, `happened` the events it fired.
+    """
 
     prefix: str
     password: str
@@ -63,32 +64,25 @@ class Node(Protocol):
     def close(self) -> None: ...
 
 
-class Sounds:
-    """`/sound-A-B.wav` takes A ms to download and plays for B ms; everything else cannot be fetched."""
-
-    def fetch(self, url: str) -> Sound | None:
-        found = SOUND.search(url)
-        return Sound(int(found[2]) / 1000, download_seconds=int(found[1]) / 1000) if found else None
-
-
 class Counting(Emulator):
     """An emulator that remembers what it was told and what it told."""
 
     def __init__(self, password: str, sip_port: int) -> None:
-        super().__init__(password, media=Sounds(), sip_port=sip_port)
+        super().__init__(password, media=HttpMedia(), sip_port=sip_port)
         self.jobs: Counter[str] = Counter()
         self.plays: Counter[tuple[str, str]] = Counter()
         self.happened: Counter[tuple[str, str, str]] = Counter()
 
     def do_job(self, job_uuid: str, command: str, argument: str) -> None:
-        self.jobs[job_uuid] += 1
-        found = PLAY.match(f"{command} {argument}")
-        if found:
-            self.plays[found[2], found[3]] += 1
+        if argument.split()[1:2] != ["play"]:
+            self.jobs[job_uuid] += 1
         super().do_job(job_uuid, command, argument)
 
     def emit_conference(self, action: str, headers: Headers, source: str | None = None) -> None:
         told = dict(headers)
+        found = PLAYED.match(told.get("File", ""))
+        if action == "play-file" and found and "Error" not in told:
+            self.plays[found[1], found[2]] += 1
         if "Unique-ID" in told:
             self.happened[action, told["Conference-Name"], told["Unique-ID"]] += 1
         super().emit_conference(action, headers, source)

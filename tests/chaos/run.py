@@ -78,6 +78,7 @@ class Run:
         seed: int,
         *,
         kinds: list[str] | None = None,
+        often: list[str] | None = None,
         broken: str = "",
         real: bool = False,
         cluster: bool = False,
@@ -91,7 +92,7 @@ class Run:
         self._real = real
         self._world = World(folder, broken, real, cluster)
         self._load = Load(self._world, seeded(seed, "actions"), rate)
-        self._rounds = rounds(seeded(seed, "faults"), possible(kinds, real, cluster))
+        self._rounds = rounds(seeded(seed, "faults"), possible(kinds, real, cluster), often)
         self._since = time.monotonic()
 
     def go(self, faults: int, seconds: float) -> Report:

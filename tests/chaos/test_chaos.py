@@ -24,6 +24,8 @@ SHORT = [
     "worker killed",
     "store killed",
     "endpoint fails",
+    "relay killed",
+    "origin endless",
     "rolling restart",
 ]
 REPLY = b"Content-Type: command/reply\nReply-Text: +OK\n\n"
@@ -53,6 +55,14 @@ def test_every_kind_of_fault_comes_as_often() -> None:
     counts = [drawn.count(kind) for kind in FAULTS]
     assert min(counts) > 10
     assert max(counts) < 3 * min(counts)
+
+
+def test_what_is_wanted_often_comes_often() -> None:
+    often = ["relay killed", "relay frozen", "origin slow", "origin endless"]
+    sequence = rounds(seeded(1, "faults"), possible(None, real=False, cluster=False), often)
+    drawn = [fault.kind for _ in range(40) for fault in next(sequence)][:100]
+    assert min(drawn.count(kind) for kind in often) >= 10
+    assert len(set(drawn)) > 15
 
 
 def test_a_cluster_fails_over_and_a_single_server_does_not() -> None:

@@ -19,7 +19,7 @@ UNMUTED: Told = ("conference.member.unmuted", {"uuid": SESSION, "muted": False, 
 LEFT: Told = ("conference.member.left", {"uuid": SESSION})
 DESTROYED: Told = ("conference.destroyed", {"name": "standup"})
 STARTED: Told = ("conference.play.started", {"operation_id": "op1"})
-FINISHED: Told = ("conference.play.finished", {"operation_id": "op1"})
+FINISHED: Told = ("conference.play.finished", {"operation_id": "op1", "results": []})
 STOPPED: Told = ("conference.play.stopped", {"operation_id": "op1"})
 STOPPED_NOTHING: Told = ("conference.play.stopped", {"operation_id": ""})
 
@@ -121,3 +121,34 @@ def test_answers_that_must_not_be(status: int) -> None:
     ledger = Ledger()
     ledger.asked(Request("alpha", "GET", "/x", status=status))
     assert "must not be" in ledger.violations[0]
+
+
+WHOLE, HARMED, ABSENT = (f"http://files.example/{name}.wav" for name in ("whole", "harmed", "absent"))
+
+
+@pytest.mark.parametrize(
+    ("url", "result", "what"),
+    [
+        (WHOLE, {"status": "played"}, None),
+        (WHOLE, {"status": "failed", "reason": "no_answer"}, None),
+        (HARMED, {"status": "failed", "reason": "timeout"}, None),
+        (ABSENT, {"status": "failed", "reason": "interrupted"}, None),
+        (ABSENT, {"status": "failed", "reason": "node_unreachable"}, None),
+        (ABSENT, {"status": "played"}, "has not sent it"),
+        (HARMED, {"status": "played"}, "has not sent it"),
+        (ABSENT, {"status": "failed", "reason": "no_answer"}, "has not sent it"),
+        (WHOLE, {"status": "failed", "reason": "timeout"}, "has sent it whole"),
+        (WHOLE, {"status": "failed", "reason": "unplayable"}, "did not get"),
+    ],
+)
+def test_a_file_ends_as_its_server_lets_it(url: str, result: dict[str, str], what: str | None) -> None:
+    ledger = Ledger()
+    ledger.came_whole, ledger.may_fail = WHOLE.__eq__, HARMED.__eq__
+    tell(
+        ledger,
+        CREATED,
+        STARTED,
+        ("conference.play.finished", {"operation_id": "op1", "results": [{"url": url, **result}]}),
+    )
+    assert [what in violation for violation in ledger.violations if what] == [True] * bool(what)
+    assert bool(ledger.violations) == bool(what)

@@ -13,14 +13,17 @@ from controller.ids import SessionIds
 from controller.store import keys
 from tests.chaos.model import History, Ledger, flags_of
 from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth
+from tests.chaos.origin import Origin
 from tests.chaos.parts import Endpoints, Request, Service, key_of, secret_of, wait_until
 from tests.e2e.stores import StoreCluster, StoreServer
-from tests.e2e.system import Media
 
 TENANTS = ("alpha", "beta", "gamma")
 PREFIXES = ("nodeA", "nodeB")
 DIDS = {tenant: f"74771300{number}" for number, tenant in enumerate(TENANTS)}
-ROLES = ("api", "worker", "dispatcher")
+ROLES = ("api", "worker", "dispatcher", "media")
+# Nobody listens there.
+NOWHERE = "http://127.0.0.1:9/missing.wav"
+MAX_FILE_MB = 4
 POLL_SECONDS = 0.25
 # Of a tenant: twice what its load and the comparisons need, and a tenth of what an overload sends.
 REQUESTS_PER_SECOND = 100
@@ -40,7 +43,9 @@ class World:
         self.ledger = Ledger()
         self.endpoints = Endpoints(self.ledger.take, TENANTS)
         self.ledger.stepped_aside = self.endpoints.stepped_aside
-        self.media = Media() if real else None
+        self.origin = Origin()
+        self.ledger.came_whole = lambda url: url in self.origin.whole
+        self.ledger.may_fail = lambda url: url == NOWHERE or url in self.origin.harmed
         self.nodes: dict[str, Node] = {}
         self.services: dict[str, list[Service]] = {role: [] for role in ROLES}
         self.store: StoreServer | StoreCluster = (
@@ -68,8 +73,10 @@ class World:
     def _configure(self) -> None:
         lines = [
             "[server]", 'listen = "127.0.0.1:0"', "[store]", f'url = "{self.store.url}"',
+            f'data_dir = "{self.folder}/data"',
             f"cluster = {str(isinstance(self.store, StoreCluster)).lower()}",
             "[webhooks]", "allow_private_networks = true", "[playback]", "allow_private_networks = true",
+            f"max_file_mb = {MAX_FILE_MB}", "[media]", 'listen = "127.0.0.1:0"',
             "[limits]", f"requests_per_second = {REQUESTS_PER_SECOND}",
         ]  # fmt: skip
         for node in self.nodes.values():
@@ -101,14 +108,7 @@ class World:
         for node in self.nodes.values():
             node.close()
         self.endpoints.close()
-        if self.media:
-            self.media.close()
-
-    def sound(self, download: int, play: int, kind: str = ".wav") -> str:
-        """The URL of a sound that takes so many ms to download, where the node is emulated, and to play."""
-        if self.media:
-            return self.media.url(f"tone/{play / 1000}{kind}")
-        return f"http://127.0.0.1:9/sound-{download}-{play}{kind}"
+        self.origin.close()
 
     # Asking
 

@@ -17,11 +17,16 @@ Response = Callable[[Any], None]
 
 
 class FileServer:
-    """Whatever is not `served` is a 404. `targets`: what was asked for, in its order; `heads`: of the requests."""
+    """Whatever is not `served` gets the response that `otherwise` gives for its target. `targets`: what was asked for, in
+    its order; `heads`: of the requests.
+    """
 
-    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, address: str = "127.0.0.1", port: int = 0, otherwise: Callable[[str], Response] | None = None
+    ) -> None:
         self.heads: list[str] = []
         self._responses: dict[str, Response] = {}
+        self._otherwise = otherwise or (lambda _: status(404))
         self._arrived = Flag()
         self._server = StreamServer((address, port), self._take)
         self._server.start()
@@ -30,7 +35,7 @@ class FileServer:
 
     @property
     def targets(self) -> list[str]:
-        return [head.split(" ")[1] for head in self.heads]
+        return [_target(request) for request in self.heads]
 
     def url(self, target: str) -> str:
         return f"http://{self.authority}{target}"
@@ -54,21 +59,30 @@ class FileServer:
         self._server.stop(timeout=1)
 
     def _take(self, sock: Any, _peer: object) -> None:
-        head = b""
+        request = b""
         with suppress(OSError):
-            while b"\r\n\r\n" not in head:
+            while b"\r\n\r\n" not in request:
                 data = sock.recv(4096)
                 if not data:
                     return
-                head += data
-            self.heads.append(head.decode("latin-1"))
+                request += data
+            self.heads.append(request.decode("latin-1"))
             self._arrived.set()
-            self._responses.get(self.targets[-1].partition("?")[0], status(404))(sock)
+            target = _target(self.heads[-1])
+            response = self._responses.get(target.partition("?")[0]) or self._otherwise(target)
+            response(sock)
+
+
+def _target(request: str) -> str:
+    return request.split(" ")[1]
+
+
+def head(code: int, *headers: str) -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {code} X", "Connection: close", *headers, "", ""]).encode()
 
 
 def status(code: int, *headers: str, body: bytes = b"") -> Response:
-    lines = [f"HTTP/1.1 {code} X", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
-    data = "\r\n".join(lines).encode() + body
+    data = head(code, f"Content-Length: {len(body)}", *headers) + body
 
     def respond(sock: Any) -> None:
         sock.sendall(data)
@@ -108,7 +122,7 @@ def endless(start: bytes, bytes_per_second: int) -> Response:
     """A file that begins so, and goes on with zeros as long as somebody reads it."""
 
     def respond(sock: Any) -> None:
-        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nConnection: close\r\n\r\n" + start)
+        sock.sendall(head(200, "Content-Type: audio/wav") + start)
         while True:
             sock.sendall(bytes(CHUNK))
             gevent.sleep(CHUNK / bytes_per_second)
