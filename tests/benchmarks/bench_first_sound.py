@@ -72,7 +72,7 @@ class Side:
 
     def __init__(self, folder: Path, stack: ExitStack, binary: str, *, direct: bool) -> None:
         folder.mkdir()
-        node = FreeSwitch(folder / "node", binary)
+        node = FreeSwitch(folder / "node", binary, direct="/etc/ssl/certs/ca-certificates.crt" if direct else "")
         stack.callback(node.stop)
         hooks = Receiver()
         stack.callback(hooks.close)

@@ -212,7 +212,7 @@ def link(system: Relayed, face: Face) -> str:
     body, signature = face.question(system.files.serve("/link.wav", file(SOUND)))
     code, said = face.ask("POST", "/prepare", body, Signature=signature)
     assert code == 200
-    return str(orjson.loads(said)["path"])
+    return str(orjson.loads(said)["link"])
 
 
 def test_a_link_leads_to_its_file(face: Face, link: str) -> None:

@@ -199,7 +199,7 @@ def test_rooms_are_of_two_kinds_without_controls_noise_or_sounds() -> None:
 def test_sounds_are_those_of_the_relay_and_come_by_http_bounded_and_in_time() -> None:
     found = params(xml("autoload_configs/http_cache.conf.xml"))
     assert found.pop("location") == "$${cache_dir}/http"
-    bounds = {"max-urls": "100", "connect-timeout": "2", "download-timeout": "10"}
+    bounds = {"max-urls": "200", "connect-timeout": "2", "download-timeout": "10"}
     assert found == {"enable-file-formats": "true", **bounds}
     # WAV, and mono.
     assert params(xml("autoload_configs/sndfile.conf.xml")) == {"allowed-extensions": "wav"}

@@ -3,7 +3,8 @@
 -- How it works. Each request to play is an operation, and a room's operations wait in a list. Their URLs are sent to
 -- the node one at a time, each after the result of the one before: the node fetches a file before it queues it, so two
 -- that are sent at once may come up in either order (trace 15). While a play (`flight`) or a stop (`stopping`) is in
--- flight, nothing is sent. What the node has queued it plays in order, and says of each file when it is done
+-- flight, nothing is sent. Nor is anything while MAX_AHEAD are with the node, which has each on its disk: one plays,
+-- and the next is ready. What the node has queued it plays in order, and says of each file when it is done
 -- (file_done.lua). So when one is done, those queued before it are done too, even if their events were lost.
 --
 -- The head is the file that the node plays now, or next. Volume and pause are about that file alone: they are sent
@@ -18,6 +19,8 @@
 -- of its server's response: "failed:not_found:404". It is absent while the URL is pending. `v<i>` is the volume that
 -- the node was given with it, and `n<i>` the URL that it was given, if that is a relay's.
 -- needs: outbox node_commands
+
+local MAX_AHEAD = 2
 
 -- The state of URL `i`, and why it failed.
 local function url_state(operation, i)
@@ -178,12 +181,16 @@ local function send_pause(room, again)
   change(keys.room(room.id), room, { pause_job = job })
 end
 
--- Sends the next URL when nothing is in flight.
+-- Sends the next URL when nothing is in flight, and the node has less than MAX_AHEAD.
 local function advance(room)
   if room.flight or room.stopping or room.closing then return end
+  local ahead = 0
   for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
-    local following, total, old_urls = unpack(redis.call("HMGET", keys.operation(id), "next", "total", "urls"))
+    local following, total, settled, old_urls =
+      unpack(redis.call("HMGET", keys.operation(id), "next", "total", "settled", "urls"))
     local i = tonumber(following)
+    ahead = ahead + i - tonumber(settled or 0)
+    if ahead >= MAX_AHEAD then return end
     if i < tonumber(total) then
       local state = step("URL", URL.pending, "send")
       if old_urls then read_operation(id) end -- which moves what version 0.1 stored

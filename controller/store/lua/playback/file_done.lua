@@ -12,4 +12,5 @@ log("event", "play-file-done", { app = room.app, room = room.id, operation = ope
 end_urls_before(room, operation.id, args.index)
 end_urls(room, get_operation(operation.id), { args.index }, "finish")
 fix_volume(room)
+advance(room)
 return cjson.encode({ played = true })
