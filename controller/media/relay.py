@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import gevent
 import structlog
 from gevent.event import Event as Flag
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from controller.media.cache import SAMPLE_BYTES, Cache, Entry
 from controller.media.decoders import Decoders
@@ -39,6 +39,7 @@ prepared_total = Counter(
     "Files that plays asked for: cached, fetched, or why they could not be had",
     ["outcome"],
 )
+cache_bytes = Gauge("switchroom_media_cache_bytes", "Bytes that the cache of files has on disk")
 served_bytes = Counter("switchroom_media_served_bytes", "Bytes of sound that nodes were sent")
 
 
@@ -95,7 +96,7 @@ class Relay:
             outcome = job.get(timeout=wait)
             if isinstance(outcome, AudioFailed):
                 raise outcome
-            if outcome is not None:
+            if isinstance(outcome, File):
                 return outcome
             gevent.sleep(wait)
         return None
@@ -197,6 +198,7 @@ class Relay:
         while True:
             try:
                 self._cache.sweep()
+                cache_bytes.set(self._cache.used_bytes)
             except OSError as error:
                 log.error("the cache of audio was not swept", reason=error.strerror)
             self._is_full.wait(SWEEP_SECONDS)
