@@ -19,7 +19,7 @@ from gevent.server import DatagramServer
 
 from tests.e2e.file_server import FileServer, endless, file, redirect
 from tests.e2e.nodes import BootedNode, Node
-from tests.e2e.relayed import Relayed
+from tests.e2e.relayed import UP_SECONDS, Relayed
 from tests.e2e.system import tone_wav
 
 TENANT, INTERNAL = "93.184.216.34", "10.0.0.5"
@@ -40,7 +40,7 @@ def opened(tmp_path: Path, own_node: Node) -> Iterator[Open]:
         system = Relayed(tmp_path, own_node, **playback)
         systems.append(system)
         system.start()
-        system.api.wait_up()
+        system.api.wait_up(timeout=UP_SECONDS)
         return system
 
     yield start

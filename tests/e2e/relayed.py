@@ -21,7 +21,7 @@ from tests.e2e.wire import Wire
 from tests.open_store import opened
 
 CONFERENCES = "/api/v1/conferences"
-PLAY_SECONDS = 50.0
+UP_SECONDS, PLAY_SECONDS = 40.0, 50.0
 _numbers = itertools.count(1)
 _PARAMETERS = re.compile(r"operation_id=([^,}]+),url_index=(\d+)")
 

@@ -23,7 +23,7 @@ from controller.store import keys
 from switchroom import config
 from tests.e2e.file_server import Response, endless, file, held, in_turn, redirect, status
 from tests.e2e.nodes import Node
-from tests.e2e.relayed import Relayed
+from tests.e2e.relayed import UP_SECONDS, Relayed
 from tests.e2e.system import tone_wav
 from tests.open_store import opened
 
@@ -72,7 +72,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, own_node: Node) -> Iterator
         min_bytes_per_second=1024,
     )
     system.start()
-    system.api.wait_up()
+    system.api.wait_up(timeout=UP_SECONDS)
     yield system
     system.close()
 

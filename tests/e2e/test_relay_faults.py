@@ -11,7 +11,7 @@ from gevent.event import Event as Flag
 
 from tests.e2e.file_server import file, held, in_turn
 from tests.e2e.nodes import Node
-from tests.e2e.relayed import Relayed
+from tests.e2e.relayed import UP_SECONDS, Relayed
 from tests.e2e.system import Switchroom, tone_wav
 
 pytestmark = pytest.mark.timeout(120)
@@ -41,7 +41,7 @@ def start_relays(apart: Relayed) -> dict[str, Switchroom]:
 
 def start_worker(apart: Relayed) -> Switchroom:
     worker = apart.start("worker")
-    apart.api.wait_up()
+    apart.api.wait_up(timeout=UP_SECONDS)
     return worker
 
 
