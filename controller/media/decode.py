@@ -58,6 +58,11 @@ REPORT_SECONDS = 0.03
 RATE_OF_SILENCE = 8000
 NICENESS = 10  # calls go before files
 
+# A child's descriptors. 1 and 2 lead nowhere: libsndfile prints what it finds wrong with some files.
+SOURCE = 0
+MESSAGES = 3
+OUTPUT = 4
+
 # From linux/prctl.h.
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
@@ -165,7 +170,7 @@ def warm_up() -> None:
 
 def get_ready(template: int, jobs: socket.socket) -> int:
     """Gives up what a decoder does not need, as long as there is no job yet. Returns the descriptor of `jobs`, which is
-    the only one left.
+    the only one left that leads anywhere.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -173,29 +178,28 @@ def get_ready(template: int, jobs: socket.socket) -> int:
         os._exit(1)  # It had ended before.
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     os.nice(NICENESS)
-    os.dup2(os.open(os.devnull, os.O_RDWR), 2)  # for the C library's last words
-    os.dup2(jobs.fileno(), 3)
-    os.closerange(0, 2)
-    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
-    return 3
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor, opened in ((1, nowhere), (2, nowhere), (MESSAGES, jobs.fileno())):
+        os.dup2(opened, descriptor)
+    os.close(SOURCE)
+    os.closerange(MESSAGES + 1, os.sysconf("SC_OPEN_MAX"))
+    return MESSAGES
 
 
 def confine(job: dict[str, Any], source: int, output: int, messages: int) -> None:
-    """Sets the limits. Then 0 is the file to read, 1 the output, 3 the messages' socket, and there are no other
-    descriptors.
-    """
+    """Sets the limits. Then there are SOURCE, MESSAGES and OUTPUT, and no other descriptors that lead anywhere."""
     # The files are opened anew: at positions of their own, and not to be read and written but one or the other.
     reading = os.open(f"/proc/self/fd/{source}", os.O_RDONLY)
     writing = os.open(f"/proc/self/fd/{output}", os.O_WRONLY)
-    for descriptor, opened in ((3, messages), (0, reading), (1, writing)):
+    for descriptor, opened in ((MESSAGES, messages), (SOURCE, reading), (OUTPUT, writing)):
         os.dup2(opened, descriptor)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(OUTPUT + 1, os.sysconf("SC_OPEN_MAX"))
     for limit, value in (
         (resource.RLIMIT_AS, pages * resource.getpagesize() + job["memory"]),
         (resource.RLIMIT_CPU, job["cpu_seconds"]),
         (resource.RLIMIT_FSIZE, int(job["max_seconds"] * job["rate"]) * 2),
-        (resource.RLIMIT_NOFILE, 4),
+        (resource.RLIMIT_NOFILE, OUTPUT + 1),
         (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_CORE, 0),
     ):
@@ -212,13 +216,13 @@ def run_child(template: int, jobs: socket.socket) -> NoReturn:
             os._exit(0)  # Nobody will come.
         job = json.loads(data)
         confine(job, *descriptors)
-        messages = socket.socket(fileno=3)
+        messages = socket.socket(fileno=MESSAGES)
 
         def report(**message: Any) -> None:
             messages.send(json.dumps(message).encode())
 
         try:
-            decode(0, open(1, "wb"), job["rate"], job["max_seconds"], report)  # noqa: SIM115
+            decode(SOURCE, open(OUTPUT, "wb"), job["rate"], job["max_seconds"], report)  # noqa: SIM115
         except Unplayable as error:
             report(failed=error.reason)
         except OSError as error:

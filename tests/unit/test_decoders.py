@@ -174,6 +174,14 @@ class TestWhatGoesOut:
             decoders.decode("app", source, output, 8000, fail)
         wait_until(lambda: not decoding(template()))
 
+    def test_what_libsndfile_prints_is_not_taken_for_sound(self, decoders: Decoders) -> None:
+        """It prints, to its standard output, when a packet of this format does not begin as it should."""
+        whole = encode(tone(10, 8000), 8000, "SDS")
+        broken = bytearray(whole)
+        for packet in range(21, len(broken), 127):  # behind a header of 21 bytes
+            broken[packet] ^= 1
+        assert (decode(decoders, bytes(broken)).samples == decode(decoders, whole).samples).all()
+
 
 class TestLimits:
     @pytest.mark.parametrize(
@@ -208,7 +216,7 @@ class TestLimits:
         """What a child can still do, asked in a process that has confined itself."""
         script = """
 import json, os, resource, socket, sys
-from controller.media.decode import confine, get_ready
+from controller.media import decode
 job = {"rate": 8000, "max_seconds": 10, "cpu_seconds": 7, "memory": 1 << 26}
 ours, theirs = socket.socketpair()
 jobs, waiting = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -216,18 +224,18 @@ source, output = os.open(sys.argv[1], os.O_RDWR), os.open(sys.argv[2], os.O_RDWR
 socket.send_fds(jobs, [b"job"], [source, output, theirs.fileno()])
 template = os.getpid()
 if os.fork() == 0:
-    waiting = socket.socket(fileno=get_ready(template, waiting))
+    waiting = socket.socket(fileno=decode.get_ready(template, waiting))
     secret = os.open(sys.argv[1], os.O_RDONLY)
-    confine(job, *socket.recv_fds(waiting, 100, 3)[1])
+    decode.confine(job, *socket.recv_fds(waiting, 100, 3)[1])
     said = {}
     for name, attempt in {
         "open": lambda: os.open("/etc/passwd", os.O_RDONLY),
         "connect": lambda: socket.socket(),
-        "write source": lambda: os.write(0, b"x"),
-        "read output": lambda: os.read(1, 1),
+        "write source": lambda: os.write(decode.SOURCE, b"x"),
+        "read output": lambda: os.read(decode.OUTPUT, 1),
         "memory": lambda: bytearray(1 << 27),
-        "long output": lambda: [os.write(1, bytes(100_000)) for _ in range(3)],
-        "raise limits": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (5, 4)),
+        "long output": lambda: [os.write(decode.OUTPUT, bytes(100_000)) for _ in range(3)],
+        "raise limits": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (9, 5)),
     }.items():
         try:
             attempt()
@@ -244,7 +252,7 @@ if os.fork() == 0:
     said["limits"] = [resource.getrlimit(number) for number in (
         resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC, resource.RLIMIT_CORE
     )]
-    os.write(3, json.dumps(said).encode())
+    os.write(decode.MESSAGES, json.dumps(said).encode())
     os._exit(0)
 print(ours.recv(65536).decode())
 """
@@ -262,8 +270,8 @@ print(ours.recv(65536).decode())
             "memory": "MemoryError",
             "long output": "OSError",
             "raise limits": "ValueError",
-            "open files": [0, 1, 2, 3],
-            "limits": [[7, 7], [160_000, 160_000], [4, 4], [0, 0], [0, 0]],
+            "open files": [0, 1, 2, 3, 4],
+            "limits": [[7, 7], [160_000, 160_000], [5, 5], [0, 0], [0, 0]],
         }
 
     def test_nothing_of_the_environment_but_where_to_import_from(self, decoders: Decoders) -> None:
