@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
+import gevent
 import orjson
 
 from controller.media.links import Links
@@ -82,6 +83,8 @@ def _read(head: bytes, file: BinaryIO) -> Iterator[bytes]:
     with file:
         yield head + file.read(CHUNK_BYTES)
         while data := file.read(CHUNK_BYTES):
+            # A node that reads fast would keep all else in this process waiting.
+            gevent.sleep(0)
             yield data
 
 

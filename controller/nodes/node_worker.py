@@ -164,16 +164,16 @@ class NodeWorker:
         if ready:
             self._take(tag, ready, files)
 
-    def _take(self, tag: str, entries: Sequence[str], files: dict[str, Any]) -> list[dict[str, Any]]:
-        """Returns what was taken. `files`: what take.lua needs to know of plays."""
+    def _take(self, tag: str, entries: Sequence[str], files: dict[str, Any]) -> bool:
+        """Returns whether any was there. `files`: what take.lua needs to know of plays."""
         connection = self._connection
         if connection is None:
-            return []
+            return False
         # Checked first: a command that is taken and not sent only fails.
         self._lease.check()
         (reply,) = self._lease.run_each([("take", tag, {"entries": list(entries), "files": files})])
-        taken: list[dict[str, Any]] = reply.get("commands", [])
-        for command in taken:
+        commands: list[dict[str, Any]] = reply.get("commands", [])
+        for command in commands:
             self._handler.remember(command["room"], command["app"])
             try:
                 self._send(connection, command)
@@ -184,14 +184,14 @@ class NodeWorker:
             except EslError as error:
                 # It is not known whether the node got it. It fails when the next link is up.
                 self._log.warning("command not sent", job=command["job"], reason=str(error))
-        return taken
+        return bool(commands)
 
-    def _take_play(self, tag: str, entry: str, outcome: Prepared | AudioFailed) -> list[dict[str, Any]]:
+    def _take_play(self, tag: str, entry: str, outcome: Prepared | AudioFailed) -> bool:
         if isinstance(outcome, Prepared):
             return self._take(tag, [entry], {entry: {"url": outcome.url, "details": outcome.details}})
         failed = {"job": job_id(tag, entry), "ok": False, "reason": outcome.reason, "http_status": outcome.http_status}
-        self._lease.run_each([("take", tag, {"entries": [entry]}), ("job_done", tag, failed)])
-        return []
+        taken, _ = self._lease.run_each([("take", tag, {"entries": [entry]}), ("job_done", tag, failed)])
+        return bool(taken.get("commands"))
 
     def _resend(self, command: dict[str, Any]) -> None:
         connection = self._connection

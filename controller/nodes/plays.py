@@ -20,6 +20,7 @@ import structlog
 from gevent.pool import Group
 
 from controller.errors import Fenced, StoreUnavailable
+from controller.ids import job_id
 from controller.media.client import Prepared, RelayClient
 from controller.media.reasons import AudioFailed
 from controller.nodes.events import JobDone
@@ -38,19 +39,19 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A play that the node has been sent: as the app asked for it, as the node got it, and how often."""
+    """A play that the node has been sent: as the app asked for it, the file's URL for the node, and how often."""
 
     asked: Command
-    given: Command
+    url: str
     tries: int = 1
 
 
 class Plays:
     """The plays of one node, whose rooms are mixed at `rate()` samples a second.
 
-    `take` takes the play at an entry of a partition, sends it or ends it, as its file came out, and returns what was
-    sent; `resend` sends one that was taken before. `end` applies a result in the node's place. Each of them raises
-    Fenced, StoreUnavailable.
+    `take` takes the play at an entry of a partition, and sends it or ends it, as its file came out, and returns
+    whether it was there; `resend` sends one that was taken before. `end` applies a result in the node's place. Each of
+    them raises Fenced, StoreUnavailable.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Plays:
         relays: RelayClient,
         *,
         rate: Callable[[], int],
-        take: Callable[[str, str, Outcome], list[Command]],
+        take: Callable[[str, str, Outcome], bool],
         resend: Callable[[Command], None],
         end: Callable[[JobDone], None],
     ) -> None:
@@ -83,9 +84,9 @@ class Plays:
         sent = self._sent.pop(done.job, None)
         if sent is None or done.reason != "unplayable" or sent.tries >= MAX_TRIES:
             return False
-        log.warning("a node did not get a file from its relay", job=done.job, url=sent.given["url"])
-        self._relays.avoid(sent.given["url"])
-        self._greenlets.spawn(self._try_again, sent)
+        log.warning("a node did not get a file from its relay", job=done.job, app=sent.asked["app"])
+        self._relays.avoid(sent.url)
+        self._greenlets.spawn(self._try_again, done.job, sent)
         return True
 
     def link_lost(self) -> None:
@@ -103,8 +104,12 @@ class Plays:
             give_up_at = time.monotonic() + PREPARE_SECONDS
             while time.monotonic() < give_up_at:
                 try:
-                    for given in self._take(tag, entry, outcome):
-                        self._sent[given["job"]] = _Sent(asked, given)
+                    job = job_id(tag, entry)
+                    if isinstance(outcome, Prepared):
+                        # Noted first: the result may come before this goes on.
+                        self._sent[job] = _Sent(asked, outcome.url)
+                    if not self._take(tag, entry, outcome):
+                        self._sent.pop(job, None)
                     return
                 except StoreUnavailable as error:
                     log.warning("play not taken", reason=str(error))
@@ -114,16 +119,14 @@ class Plays:
         finally:
             self._preparing.discard((tag, entry))
 
-    def _try_again(self, sent: _Sent) -> None:
-        job = sent.given["job"]
+    def _try_again(self, job: str, sent: _Sent) -> None:
         outcome = self._outcome(sent.asked)
         try:
             if isinstance(outcome, AudioFailed):
                 self._end(JobDone(job=job, ok=False, reason=outcome.reason, http_status=outcome.http_status))
                 return
-            given = {**sent.given, "url": outcome.url}
-            self._sent[job] = _Sent(sent.asked, given, sent.tries + 1)
-            self._resend(given)
+            self._sent[job] = _Sent(sent.asked, outcome.url, sent.tries + 1)
+            self._resend({**sent.asked, "job": job, "url": outcome.url})
         except (Fenced, StoreUnavailable) as error:
             # The play fails when its time is over, or by whoever has the node now.
             log.warning("play not sent again", job=job, reason=str(error))
