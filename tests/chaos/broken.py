@@ -24,12 +24,15 @@ LINKS = ("link reset", "node unreachable", "link refused")
 
 @dataclass(frozen=True)
 class Break:
-    """`lua`: texts of scripts and what is put in their place. `patch`: changes classes. `kinds`: faults that show it."""
+    """`lua`: texts of scripts and what is put in their place. `patch`: changes classes. `kinds`: faults that show it.
+    `recovery`: seconds after which it is found that all is not as it must be.
+    """
 
     what: str
     kinds: tuple[str, ...]
     lua: dict[str, str] = field(default_factory=dict)
     patch: Callable[[], None] = lambda: None
+    recovery: float = 45.0
 
 
 def _no_comparison() -> None:
@@ -185,6 +188,7 @@ BREAKS: dict[str, Break] = {
         "a file that a relay cannot have is not reported",
         ("origin endless", "link reset"),
         patch=_failures_forgotten,
+        recovery=40.0,  # After 45 s a play is given up by itself.
     ),
     "parts of files": Break(
         "a file that is given up is played as far as it came",
