@@ -8,7 +8,9 @@ from urllib.parse import quote, urlsplit
 from esl.commands import ascii_name
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_SENT_AS_IT_IS = "/%:@!$&'()*+,;=~"  # in a path, besides letters, digits and `-._` (RFC 3986)
+# In a path and query, besides letters and digits: all of ASCII that can be seen. RFC 3986 allows less, but a URL may be
+# signed as it is.
+_SENT_AS_IT_IS = "".join(map(chr, range(0x21, 0x7F)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +51,5 @@ def parse_url(url: str) -> Target:
     path = quote(parts.path or "/", safe=_SENT_AS_IT_IS)
     # Not `parts.query`: `/a?` is not the same resource as `/a`.
     _, mark, query = url.partition("#")[0].partition("?")
-    query = mark + quote(query, safe=f"{_SENT_AS_IT_IS}?")
+    query = mark + quote(query, safe=_SENT_AS_IT_IS)
     return Target(parts.scheme, host, port, authority if port == default else f"{authority}:{port}", path + query)

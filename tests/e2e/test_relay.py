@@ -165,7 +165,7 @@ def test_the_server_is_asked_whether_a_stale_file_has_changed(system: Relayed, r
         ("/exact.wav?v=1.2/3.4", None),
         ("/exact.wav?X-Signature=0F+%2B=&&=", None),
         ("/exact.wav?", None),
-        ("/exact.wav?${hostname}[a]", "/exact.wav?$%7Bhostname%7D%5Ba%5D"),
+        ("/exact.wav?${hostname}[a]", None),
         ("/exact.wav?\u00e9\U0001f600 x", "/exact.wav?%C3%A9%F0%9F%98%80%20x"),
         ("/exact.wav?a#fragment", "/exact.wav?a"),
     ],
