@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-freeswitch lab-call chaos chaos-bugs lint format package lock audit bench bench-esl \
-	bench-webhooks bench-latency bench-scripts fuzz fuzz-audio clean
+	bench-webhooks bench-latency bench-sound bench-scripts fuzz fuzz-audio clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
