@@ -5,7 +5,8 @@ question starts a job, which goes on by itself, and all that ask for the same me
 looks into the cache, else it fetches; the server of a file that has gone stale is asked whether it is still the same.
 Then it decodes, unless that was done before. How a job ended is remembered for REMEMBER_SECONDS, for whoever asks next.
 
-What is ready is raw PCM in the cache. A node gets it as a WAV, whose head is made when it is asked for.
+A file counts as ready when its decoding is about to end: by then it is known to be audio, and the node is told of it
+meanwhile. What a node gets is raw PCM from the cache, as a WAV whose head is made when it is asked for.
 """
 
 from __future__ import annotations
@@ -20,17 +21,25 @@ from typing import Any, BinaryIO
 
 import gevent
 import structlog
+from gevent.event import AsyncResult
 from gevent.event import Event as Flag
 from prometheus_client import Counter, Gauge
 
 from controller.media.cache import SAMPLE_BYTES, Cache, Entry
-from controller.media.decoders import Decoders
+from controller.media.decoders import Decoders, Progress
 from controller.media.links import TEST_FILE
 from controller.media.origin import Origin
 from controller.media.reasons import AudioFailed
 
 REMEMBER_SECONDS = 5.0
 SWEEP_SECONDS = 10.0
+# Before a file is decoded to its end, as far as can be told.
+READY_SECONDS = 1.0
+# For a file that a node asks for and that is still decoded. The node waits for 10 s (freeswitch-conf/).
+MAX_WAIT_SECONDS = 8.0
+
+# App, URL and rate.
+_Key = tuple[str, str, int]
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +58,19 @@ class File:
 
     name: str
     details: dict[str, Any] = field(default_factory=dict)
+
+
+class _Job:
+    """`outcome`: what is known of a file. It may change: what begins well may end badly."""
+
+    def __init__(self) -> None:
+        self.outcome: AsyncResult[File | AudioFailed | None] = AsyncResult()
+        self.greenlet: gevent.Greenlet[..., None] | None = None
+
+    def tell(self, outcome: File | AudioFailed | None) -> None:
+        if self.outcome.ready():
+            self.outcome = AsyncResult()
+        self.outcome.set(outcome)
 
 
 class Relay:
@@ -71,7 +93,9 @@ class Relay:
         self._remember = remember
         self._clock = clock
         # By app, URL and rate; and the fetches within, by app and URL.
-        self._jobs: dict[tuple[str, str, int], gevent.Greenlet[..., File | AudioFailed | None]] = {}
+        self._jobs: dict[_Key, _Job] = {}
+        # The jobs that decode, by the name that their file will have.
+        self._decoding: dict[str, _Job] = {}
         self._fetches: dict[tuple[str, str], gevent.Greenlet[..., Entry | Exception]] = {}
         self._is_full = Flag()
         self._sweeping: gevent.Greenlet[..., None] | None = None
@@ -80,7 +104,7 @@ class Relay:
         self._sweeping = gevent.spawn(self._sweep)
 
     def stop(self, timeout: float) -> None:
-        running: list[Any] = [*self._jobs.values(), *self._fetches.values(), self._sweeping]
+        running: list[Any] = [*(job.greenlet for job in self._jobs.values()), *self._fetches.values(), self._sweeping]
         gevent.killall(filter(None, running), timeout=timeout)
 
     def prepare(self, app_id: str, url: str, rate: int, wait: float) -> File | None:
@@ -90,10 +114,10 @@ class Relay:
         key = (app_id, url, rate)
         job = self._jobs.get(key)
         if job is None:
-            job = self._jobs[key] = gevent.spawn(self._prepare, *key)
-            job.rawlink(lambda _: gevent.spawn_later(self._remember, self._forget, key, job))
+            job = self._jobs[key] = _Job()
+            job.greenlet = gevent.spawn(self._run, key, job)
         with suppress(gevent.Timeout):
-            outcome = job.get(timeout=wait)
+            outcome = job.outcome.get(timeout=wait)
             if isinstance(outcome, AudioFailed):
                 raise outcome
             if isinstance(outcome, File):
@@ -102,7 +126,11 @@ class Relay:
         return None
 
     def open(self, name: str) -> tuple[bytes, BinaryIO, int] | None:
-        """The head of a prepared file's WAV, its samples, and how many bytes those are; None if it is gone."""
+        """The head of a prepared file's WAV, its samples, and how many bytes those are; None if it is gone. Waits until
+        all of it is decoded.
+        """
+        if (job := self._decoding.get(name)) and job.greenlet:
+            job.greenlet.join(MAX_WAIT_SECONDS)
         version, _, rate = name.rpartition("-")
         if name == TEST_FILE:
             silence = bytes(int(rate) // 10 * SAMPLE_BYTES)
@@ -112,7 +140,7 @@ class Relay:
         except (OSError, ValueError):
             # Gone since it was prepared. Whoever asks next has it prepared anew.
             for key, job in list(self._jobs.items()):
-                if isinstance(job.value, File) and job.value.name == name:
+                if isinstance(job.outcome.value, File) and job.outcome.value.name == name:
                     self._forget(key, job)
             return None
         size = file.seek(0, 2)
@@ -120,39 +148,58 @@ class Relay:
         served_bytes.inc(size)
         return wav_head(size, int(rate)), file, size
 
-    def _forget(self, key: tuple[str, str, int], job: gevent.Greenlet[..., Any]) -> None:
+    def _forget(self, key: _Key, job: _Job) -> None:
         if self._jobs.get(key) is job:
             del self._jobs[key]
 
-    def _prepare(self, app_id: str, url: str, rate: int) -> File | AudioFailed | None:
-        started = time.monotonic()
+    def _run(self, key: _Key, job: _Job) -> None:
         try:
-            entry = self._cache.find(app_id, url)
-            is_cached = entry is not None and entry.fresh_until > self._clock()
-            if entry is None or not is_cached:
-                entry = self._fetched(app_id, url)
-            fetched = time.monotonic()
-            frames = self._decoded(app_id, entry, rate)
+            prepared_total.labels(self._prepare(*key, job)).inc()
         except AudioFailed as failed:
             prepared_total.labels(failed.reason).inc()
-            return failed
+            job.tell(failed)
         except Exception:
             # A full disk, say. It is begun anew when it is asked for again.
-            log.exception("file not prepared", app=app_id)
+            log.exception("file not prepared", app=key[0])
             prepared_total.labels("error").inc()
-            return None
-        prepared_total.labels("cached" if is_cached else "fetched").inc()
+            job.tell(None)
+        finally:
+            gevent.spawn_later(self._remember, self._forget, key, job)
+
+    def _prepare(self, app_id: str, url: str, rate: int, job: _Job) -> str:
+        """Returns how it was had. Raises AudioFailed, OSError."""
+        started = time.monotonic()
+        entry = self._cache.find(app_id, url)
+        is_cached = entry is not None and entry.fresh_until > self._clock()
+        if entry is None or not is_cached:
+            entry = self._fetched(app_id, url)
+        fetched = time.monotonic()
+        name = f"{entry.version}-{rate}"
+        details = {
+            "bytes": entry.size,
+            "cached": is_cached,
+            "fetch_ms": round((fetched - started) * 1000, 1),
+        }
+
+        def is_ready(frames: int) -> None:
+            if not job.outcome.ready():
+                job.tell(File(name, {**details, "seconds": round(frames / rate, 3)}))
+
+        def progress(claimed: int, written: int) -> None:
+            # As long as the rest takes at the speed until here.
+            seconds_left = (claimed - written) * (time.monotonic() - fetched) / max(1, written)
+            if 0 < written <= claimed and seconds_left < READY_SECONDS:
+                is_ready(claimed)
+
+        self._decoding[name] = job
+        try:
+            is_ready(self._decoded(app_id, entry, rate, progress))
+        finally:
+            del self._decoding[name]
         self._cache.touch(entry)
         if self._cache.used_bytes > self._cache.max_bytes:
             self._is_full.set()
-        details = {
-            "bytes": entry.size,
-            "seconds": round(frames / rate, 3),
-            "cached": is_cached,
-            "fetch_ms": round((fetched - started) * 1000, 1),
-            "decode_ms": round((time.monotonic() - fetched) * 1000, 1),
-        }
-        return File(f"{entry.version}-{rate}", details)
+        return "cached" if is_cached else "fetched"
 
     def _fetched(self, app_id: str, url: str) -> Entry:
         """Fetches once for all who want it now. Raises AudioFailed, OSError."""
@@ -181,14 +228,14 @@ class Relay:
         finally:
             path.unlink(missing_ok=True)
 
-    def _decoded(self, app_id: str, entry: Entry, rate: int) -> int:
+    def _decoded(self, app_id: str, entry: Entry, rate: int, progress: Progress) -> int:
         """How many samples the decoded file has. Raises AudioFailed, OSError."""
         if self._cache.pcm(entry, rate):
             return entry.frames[rate]
         path, file = self._cache.new_file()
         try:
             with file, open(self._cache.source(entry), "rb") as source:
-                frames = self._decoders.decode(app_id, source, file, rate, lambda _claimed, _written: None)
+                frames = self._decoders.decode(app_id, source, file, rate, progress)
             self._cache.put_pcm(entry, rate, path, frames)
         finally:
             path.unlink(missing_ok=True)

@@ -76,12 +76,23 @@ def test_a_relay_killed_before_the_node_fetches_from_it(apart: Relayed) -> None:
 
 
 def test_no_relay_lives_for_a_while(apart: Relayed) -> None:
+    relay = apart.start("media")
     start_worker(apart)
     room = apart.room()
+    relay.stop(signal.SIGKILL)
+    # For some seconds it counts as there.
     operation = apart.play(room, apart.files.serve("/a.wav", file(SOUND)))
     assert apart.ends(operation) == []
     apart.start("media")
     apart.finish_once(operation)
+
+
+def test_without_a_relay_a_play_is_refused(apart: Relayed) -> None:
+    start_worker(apart)
+    room = apart.room()
+    refused = apart.api.post(f"/api/v1/conferences/{room}/play", {"urls": ["http://files.example.com/a.wav"]})
+    assert (refused.status, "retry-after" in refused.headers) == (503, True)
+    assert apart.api.post(f"/api/v1/conferences/{room}/stop").status == 202
 
 
 def test_a_worker_killed_while_a_file_is_fetched(apart: Relayed) -> None:

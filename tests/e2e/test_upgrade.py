@@ -89,6 +89,9 @@ class Stage:
 
     def start(self, *roles: str) -> dict[str, App]:
         started = service(self.folder, self.server.url, *roles)
+        # As before there were relays: the node has the sounds that were recorded, and there is no server of them.
+        text = started.config.read_text()
+        started.config.write_text(text.replace("[playback]\n", "[playback]\ndirect = true\n"))
         self.services.append(started)
         started.start()
         return {app_id: App(started, app_id, key) for app_id, key in self.recording["keys"].items()}

@@ -8,10 +8,11 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import gevent
 import pytest
+from gevent.event import AsyncResult
 from gevent.event import Event as Flag
 from gevent.pywsgi import WSGIServer
 from geventhttpclient import HTTPClient
@@ -287,3 +288,49 @@ def test_nothing_is_had_without_a_signature(
         body, signature = Links(b"another key").question({"app_id": "demo", "url": origin.url, "rate": 8000}, 2e9)
         assert http.post("/prepare", body, {"Signature": signature}).status_code == 404
     assert len(origin.asked) == 1
+
+
+class SlowDecoders:
+    """In the place of `Decoders`: says that the end is near, and then waits for the test."""
+
+    def __init__(self, ends: AsyncResult[int | AudioFailed]) -> None:
+        self._ends = ends
+
+    def decode(self, _app: str, _source: Any, output: BinaryIO, rate: int, progress: Callable[[int, int], None]) -> int:
+        output.write(bytes(2 * rate))
+        progress(rate, rate // 2)
+        end = self._ends.get()
+        if isinstance(end, AudioFailed):
+            raise end
+        return end
+
+
+def decoded_slowly(folder: Path, ends: AsyncResult[int | AudioFailed]) -> Relay:
+    return Relay(Cache(folder, 1 << 28), Origin(Network(allow_private=True)), cast(Decoders, SlowDecoders(ends)))
+
+
+def test_a_node_may_ask_for_a_file_that_is_almost_decoded(tmp_path: Path, origin: TenantServer) -> None:
+    ends: AsyncResult[int | AudioFailed] = AsyncResult()
+    relay = decoded_slowly(tmp_path, ends)
+    found = relay.prepare("demo", f"{origin.url}/200", 8000, 10)
+    assert found
+    asking = gevent.spawn(relay.open, found.name)
+    gevent.sleep(0.01)
+    assert not asking.ready()
+    ends.set(8000)
+    head, file, size = asking.get(timeout=10)
+    with file:
+        assert samples(head + file.read()) == (1, 2, 8000, 8000)
+    assert size == 16000
+
+
+def test_a_file_that_fails_at_its_end_is_not_had_and_its_reason_is_told(tmp_path: Path, origin: TenantServer) -> None:
+    ends: AsyncResult[int | AudioFailed] = AsyncResult()
+    relay = decoded_slowly(tmp_path, ends)
+    found = relay.prepare("demo", f"{origin.url}/200", 8000, 10)
+    assert found
+    ends.set(AudioFailed("too_long"))
+    assert relay.open(found.name) is None
+    with pytest.raises(AudioFailed) as failed:
+        relay.prepare("demo", f"{origin.url}/200", 8000, 10)
+    assert failed.value.reason == "too_long"
