@@ -20,6 +20,7 @@ from tests.e2e.stores import StoreCluster, StoreServer
 TENANTS = ("alpha", "beta", "gamma")
 PREFIXES = ("nodeA", "nodeB")
 DIDS = {tenant: f"74771300{number}" for number, tenant in enumerate(TENANTS)}
+FILES_WITH_NODE = 2
 ROLES = ("api", "worker", "dispatcher", "media")
 # Nobody listens there.
 NOWHERE = "http://127.0.0.1:9/missing.wav"
@@ -255,7 +256,11 @@ class View:
         shown, queue = self.rooms[room]["playback_status"], truth.playing.get(room, [])
         expected = ("paused" if queue[0][1] else "playing") if queue else "stopped"
         if truth.exact:
-            same = shown == expected and history.open_plays == {operation for operation, _, _ in queue}
+            on_node = {operation for operation, _, _ in queue}
+            # What the node has no place for waits in the store (lib/playback.lua).
+            waiting = history.open_plays - on_node
+            accounted = on_node <= history.open_plays and (not waiting or len(queue) >= FILES_WITH_NODE)
+            same = shown == expected and accounted
             if queue and queue[0][2] != (volume := self.rooms[room]["playback_volume"]):
                 yield f"{room}: volume {queue[0][2]} on the node, {volume} in the API"
         else:
