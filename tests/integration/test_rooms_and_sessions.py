@@ -264,10 +264,10 @@ def test_delete_that_the_node_does_not_confirm_ends_all_the_same(world: World) -
     world.ask("delete_room", room_id=room)
     assert world.types()[-1] == "conference.destroyed"
     world.overdue()
-    assert sorted((kind, data["reason"]) for kind, data in world.webhooks()) == [
-        ("conference.member.join_failed", "node_unreachable"),
-        ("conference.member.left", "room_destroyed"),
-    ]
+    reasons = {kind: data["reason"] for kind, data in world.webhooks()}
+    # Join and delete may have been asked for in the same millisecond; then either is overdue first.
+    assert reasons.pop("conference.member.join_failed") in ("node_unreachable", "room_destroyed")
+    assert reasons == {"conference.member.left": "room_destroyed"}
     assert {world.session(one)["state"] for one in (session, waiting)} == {"parked"}
 
 
