@@ -91,9 +91,7 @@ class NodeWorker:
         self._handover = False
         self._handler = EventHandler(node.prefix, lease, store, registry, self._send_own)
         self.audit = Audit(node.prefix, lease, ids, self._handler, intervals)
-        self._plays = relays and Plays(
-            relays, rate=lambda: self._rate, take=self._take_play, resend=self._resend, end=self._end_play
-        )
+        self._plays = relays and Plays(relays, rate=lambda: self._rate, take=self._take_play)
         self._link = connect(
             name=node.prefix,
             host=node.host,
@@ -193,17 +191,6 @@ class NodeWorker:
         taken, _ = self._lease.run_each([("take", tag, {"entries": [entry]}), ("job_done", tag, failed)])
         return bool(taken.get("commands"))
 
-    def _resend(self, command: dict[str, Any]) -> None:
-        connection = self._connection
-        try:
-            if connection:
-                self._send(connection, command)
-        except EslError as error:
-            self._log.warning("command not sent", job=command["job"], reason=str(error))
-
-    def _end_play(self, done: JobDone) -> None:
-        self._handler.apply([done])
-
     def _send(self, connection: Connection, command: dict[str, Any]) -> None:
         self._lease.check()
         try:
@@ -235,7 +222,7 @@ class NodeWorker:
         for call in found:
             if isinstance(call, CallIntruded):
                 self._handler.hang_up(call)
-        changes = [event for event in found if not isinstance(event, CallIntruded) and not self._goes_on(event)]
+        changes = [self._judge(event) for event in found if not isinstance(event, CallIntruded)]
         give_up_at = time.monotonic() + MAX_HOLD_SECONDS
         while True:
             try:
@@ -246,8 +233,8 @@ class NodeWorker:
                 self._log.warning("events held", count=len(changes), reason=str(error))
                 gevent.sleep(0.5)
 
-    def _goes_on(self, event: StateEvent) -> bool:
-        return bool(self._plays and isinstance(event, JobDone) and self._plays.goes_on(event))
+    def _judge(self, event: StateEvent) -> StateEvent:
+        return self._plays.judge(event) if self._plays and isinstance(event, JobDone) else event
 
     # Up and down
 

@@ -4,15 +4,15 @@ How it works: a play stays in the node's command stream until a relay has its fi
 sent, so a worker that dies meanwhile loses nothing: the next one finds it there. A stop meanwhile takes it out of the
 stream, and then there is nothing to take. A file that cannot be played fails the play, and the node never hears of it.
 
-A node that does not get a prepared file has lost its relay, or never reached it. The play is prepared again, by another
-relay if there is one, and sent under the same job.
+A node that does not get a prepared file has lost its relay, or never reached it. Then the store puts the play into the
+stream once more (lib/results.lua), and it is prepared by another relay, if there is one.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -29,7 +29,6 @@ from controller.nodes.events import JobDone
 PREPARE_SECONDS = 40.0
 STORE_RETRY_SECONDS = 0.5
 STOP_SECONDS = 1.0
-MAX_TRIES = 3
 
 Command = dict[str, Any]
 Outcome = Prepared | AudioFailed
@@ -37,39 +36,21 @@ Outcome = Prepared | AudioFailed
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A play that the node has been sent: as the app asked for it, the file's URL for the node, and how often."""
-
-    asked: Command
-    url: str
-    tries: int = 1
-
-
 class Plays:
     """The plays of one node, whose rooms are mixed at `rate()` samples a second.
 
-    `take` takes the play at an entry of a partition, and sends it or ends it, as its file came out, and returns
-    whether it was there; `resend` sends one that was taken before. `end` applies a result in the node's place. Each of
-    them raises Fenced, StoreUnavailable.
+    `take` takes the play at an entry of a partition, and sends it or ends it, as its file came out. It returns whether
+    the play was there, and raises Fenced, StoreUnavailable.
     """
 
     def __init__(
-        self,
-        relays: RelayClient,
-        *,
-        rate: Callable[[], int],
-        take: Callable[[str, str, Outcome], bool],
-        resend: Callable[[Command], None],
-        end: Callable[[JobDone], None],
+        self, relays: RelayClient, *, rate: Callable[[], int], take: Callable[[str, str, Outcome], bool]
     ) -> None:
         self._relays = relays
         self._rate = rate
         self._take = take
-        self._resend = resend
-        self._end = end
         self._preparing: set[tuple[str, str]] = set()
-        self._sent: dict[str, _Sent] = {}  # by job
+        self._sent: dict[str, str] = {}  # job: the URL that the node was given
         self._greenlets = Group()
         self._asking: set[Any] = set()  # those of them that wait for a relay
 
@@ -79,15 +60,14 @@ class Plays:
             self._preparing.add((tag, entry))
             self._greenlets.spawn(self._prepare, tag, entry, asked)
 
-    def goes_on(self, done: JobDone) -> bool:
-        """Whether the play whose result this is has not ended: the node did not get the file, and is sent it anew."""
-        sent = self._sent.pop(done.job, None)
-        if sent is None or done.reason != "unplayable" or sent.tries >= MAX_TRIES:
-            return False
-        log.warning("a node did not get a file from its relay", job=done.job, app=sent.asked["app"])
-        self._relays.avoid(sent.url)
-        self._greenlets.spawn(self._try_again, done.job, sent)
-        return True
+    def judge(self, done: JobDone) -> JobDone:
+        """The result of a play, if it is one, as the relay's part in it is known."""
+        url = self._sent.pop(done.job, None)
+        if url is None or done.reason != "unplayable":
+            return done
+        log.warning("a node did not get a file from its relay", job=done.job)
+        self._relays.avoid(url)
+        return replace(done, reason="relay_lost")
 
     def link_lost(self) -> None:
         """What was sent has no result any more."""
@@ -107,7 +87,7 @@ class Plays:
                     job = job_id(tag, entry)
                     if isinstance(outcome, Prepared):
                         # Noted first: the result may come before this goes on.
-                        self._sent[job] = _Sent(asked, outcome.url)
+                        self._sent[job] = outcome.url
                     if not self._take(tag, entry, outcome):
                         self._sent.pop(job, None)
                     return
@@ -118,18 +98,6 @@ class Plays:
             pass  # Another worker has the node, and finds the play in its stream.
         finally:
             self._preparing.discard((tag, entry))
-
-    def _try_again(self, job: str, sent: _Sent) -> None:
-        outcome = self._outcome(sent.asked)
-        try:
-            if isinstance(outcome, AudioFailed):
-                self._end(JobDone(job=job, ok=False, reason=outcome.reason, http_status=outcome.http_status))
-                return
-            self._sent[job] = _Sent(sent.asked, outcome.url, sent.tries + 1)
-            self._resend({**sent.asked, "job": job, "url": outcome.url})
-        except (Fenced, StoreUnavailable) as error:
-            # The play fails when its time is over, or by whoever has the node now.
-            log.warning("play not sent again", job=job, reason=str(error))
 
     def _outcome(self, asked: Command) -> Outcome:
         me = gevent.getcurrent()

@@ -225,8 +225,8 @@ def test_a_file_that_a_node_did_not_get_is_prepared_again_a_few_times(
     for tries in (1, 2, 3):
         assert len(sent(wire, esl.Play)) == tries
         node.happened(result(job(world), lost))
-        settle()
-    assert relays.avoided == [link(A)] * 2
+        take(world, node)
+    assert relays.avoided == [link(A)] * 3
     _, finished = world.webhooks()
     assert finished[1]["results"] == [{"url": A, "status": "failed", "reason": "unplayable"}]
 
@@ -240,9 +240,39 @@ def test_a_file_that_is_gone_when_it_is_prepared_again_fails_with_its_reason(
     relays.is_ready(A)
     relays.has_failed(A, "unreachable")
     node.happened(result(job(world), f"-ERR (play) File: {link(A)} not found.\n"))
-    settle()
+    take(world, node)
     _, finished = world.webhooks()
     assert finished[1]["results"] == [{"url": A, "status": "failed", "reason": "unreachable"}]
+
+
+def test_a_stop_takes_a_play_back_whose_file_is_prepared_again(
+    world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    wire = node.up()
+    world.play(room, A)
+    take(world, node)
+    relays.is_ready(A)
+    node.happened(result(job(world), f"-ERR (play) File: {link(A)} not found.\n"))
+    world.ask("stop", room_id=room)
+    # What is played next does not wait for it.
+    world.play(room, B, operation="op2")
+    take(world, node)
+    relays.is_ready(B)
+    assert [play.url for play in sent(wire, esl.Play)] == [link(A), link(B)]
+
+
+def test_a_play_that_is_prepared_again_and_was_given_up_is_not_sent(
+    world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    wire = node.up()
+    world.play(room, A)
+    take(world, node)
+    relays.is_ready(A)
+    node.happened(result(job(world), f"-ERR (play) File: {link(A)} not found.\n"))
+    world.overdue()
+    assert world.types()[-1] == "conference.play.finished"
+    take(world, node)
+    assert len(sent(wire, esl.Play)) == 1
 
 
 def test_what_a_relay_has_done_is_in_the_event_log_without_the_link(

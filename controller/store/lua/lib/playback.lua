@@ -181,6 +181,14 @@ local function send_pause(room, again)
   change(keys.room(room.id), room, { pause_job = job })
 end
 
+-- Sends URL `i` of operation `id`. `tries`: how often it is sent with this time.
+local function send_play(room, id, i, tries)
+  redis.call("HSET", keys.operation(id), "v" .. i, room.volume)
+  local job = send(room.node, "play", { app = room.app, room = room.id, operation = id, index = i, tries = tries,
+    url = url_of(id, i), volume = tonumber(room.volume) })
+  change(keys.room(room.id), room, { flight = job })
+end
+
 -- Sends the next URL when nothing is in flight, and the node has less than MAX_AHEAD.
 local function advance(room)
   if room.flight or room.stopping or room.closing then return end
@@ -194,11 +202,8 @@ local function advance(room)
     if i < tonumber(total) then
       local state = step("URL", URL.pending, "send")
       if old_urls then read_operation(id) end -- which moves what version 0.1 stored
-      redis.call("HSET", keys.operation(id), "next", i + 1, "u" .. i, state, "v" .. i, room.volume)
-      local job = send(room.node, "play", { app = room.app, room = room.id, operation = id, index = i,
-        url = url_of(id, i), volume = tonumber(room.volume) })
-      change(keys.room(room.id), room, { flight = job })
-      return
+      redis.call("HSET", keys.operation(id), "next", i + 1, "u" .. i, state)
+      return send_play(room, id, i, 1)
     end
   end
 end

@@ -3,7 +3,8 @@
 -- `command` is as it was sent. `result` is { ok, reason, text, http_status, paused }. The reason is no_members (the
 -- node has no such conference), no_member, hangup, unplayable, not_playing, refused (`text` is what the node said),
 -- node_unreachable (it never got the command), no_answer (it is not known whether it did anything), not_confirmed (it
--- took the command, and no event confirmed it), or why a relay could not prepare a file (controller/media/reasons.py).
+-- took the command, and no event confirmed it), relay_lost (it did not get a file that a relay had prepared), or why a
+-- relay could not prepare a file (controller/media/reasons.py).
 -- needs: members playback
 
 -- By the command's op.
@@ -42,6 +43,8 @@ for op, change_to in pairs(CHANGES) do
   end
 end
 
+local MAX_TRIES = 3 -- at a play whose file the node does not get from its relay
+
 -- Reasons for which a play fails that have nothing to do with its file.
 local OF_COMMAND = { refused = true, no_answer = true, node_unreachable = true }
 
@@ -50,6 +53,12 @@ function RESULTS.play(command, job, result)
   if not room or room.flight ~= job then return end
   clear(keys.room(room.id), room, "flight")
   local operation = get_operation(command.operation)
+  if result.reason == "relay_lost" then
+    local tries = command.tries or 1
+    -- Prepared anew, it waits in the stream as it did before: a stop takes it back.
+    if operation and tries < MAX_TRIES then return send_play(room, operation.id, command.index, tries + 1) end
+    result.reason = "unplayable"
+  end
   if result.ok and not operation then
     -- Stopped or interrupted while the node still fetched it: it must not be heard now.
     stop_playback(room)
