@@ -199,7 +199,8 @@ def confine(job: dict[str, Any], source: int, output: int, messages: int) -> Non
         (resource.RLIMIT_AS, pages * resource.getpagesize() + job["memory"]),
         (resource.RLIMIT_CPU, job["cpu_seconds"]),
         (resource.RLIMIT_FSIZE, int(job["max_seconds"] * job["rate"]) * 2),
-        (resource.RLIMIT_NOFILE, OUTPUT + 1),
+        # None may be opened, also not in the place of one that was closed.
+        (resource.RLIMIT_NOFILE, 0),
         (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_CORE, 0),
     ):

@@ -231,11 +231,12 @@ if os.fork() == 0:
     for name, attempt in {
         "open": lambda: os.open("/etc/passwd", os.O_RDONLY),
         "connect": lambda: socket.socket(),
+        "open in the place of another": lambda: (os.close(2), os.open("/etc/passwd", os.O_RDONLY)),
         "write source": lambda: os.write(decode.SOURCE, b"x"),
         "read output": lambda: os.read(decode.OUTPUT, 1),
         "memory": lambda: bytearray(1 << 27),
         "long output": lambda: [os.write(decode.OUTPUT, bytes(100_000)) for _ in range(3)],
-        "raise limits": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (9, 5)),
+        "raise limits": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (9, 0)),
     }.items():
         try:
             attempt()
@@ -265,13 +266,14 @@ print(ours.recv(65536).decode())
         assert said == {
             "open": "OSError",
             "connect": "OSError",
+            "open in the place of another": "OSError",
             "write source": "OSError",
             "read output": "OSError",
             "memory": "MemoryError",
             "long output": "OSError",
             "raise limits": "ValueError",
-            "open files": [0, 1, 2, 3, 4],
-            "limits": [[7, 7], [160_000, 160_000], [5, 5], [0, 0], [0, 0]],
+            "open files": [0, 1, 3, 4],
+            "limits": [[7, 7], [160_000, 160_000], [0, 0], [0, 0], [0, 0]],
         }
 
     def test_nothing_of_the_environment_but_where_to_import_from(self, decoders: Decoders) -> None:
