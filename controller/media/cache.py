@@ -40,6 +40,7 @@ from pydantic import TypeAdapter
 from controller.media.origin import Validators
 
 UNUSED_SECONDS = 600.0  # after which what no link leads to is removed; what is being written or read is younger
+SPARED_SECONDS = 60.0  # for which what was used is kept in any case: a node may be about to fetch it
 UNIT_BYTES = 16384  # each file counts as a multiple of it, so that there are never too many to sweep
 SAMPLE_BYTES = 2
 
@@ -63,19 +64,28 @@ _OURS = re.compile(r"(?P<link>[0-9a-f]{64})|(?P<name>([0-9a-f]{16}-)?[0-9a-f]{32
 
 
 class Cache:
-    """`max_bytes`: what may be left after a sweep. `clock`: epoch seconds.
+    """`max_bytes`: what may be left after a sweep, besides what is not finished and what was used within
+    `spared_seconds`. `clock`: epoch seconds.
 
     An entry's files may be removed at any time, by this process or another. What is open can be read to its end; to
     open what is gone raises FileNotFoundError, and then the entry is absent. Whatever writes raises OSError when the
     disk is full, and what was there before stays.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        max_bytes: int,
+        clock: Callable[[], float] = time.time,
+        *,
+        spared_seconds: float = SPARED_SECONDS,
+    ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.max_bytes = max_bytes
         self.used_bytes = 0  # as the last sweep has found, and what this process has put since
         self._folder = folder
         self._clock = clock
+        self._spared_seconds = spared_seconds
         self._sweeper = ThreadPool(1)
 
     def find(self, app_id: str, url: str) -> Entry | None:
@@ -105,6 +115,7 @@ class Cache:
         """For content that will be put. Whoever does not put it unlinks it; else a sweep does, UNUSED_SECONDS after
         it was last written to.
         """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / f"{secrets.token_hex(16)}.part"
         return path, open(path, "xb", opener=_private)
 
@@ -171,16 +182,19 @@ class Cache:
             # What it leads to may have come since the scan.
             if not link.exists():
                 link.unlink(missing_ok=True)
-        left = sum(files.bytes for files in found.values())
+        # What is not finished is no app's yet, and cannot make room.
+        left = sum(files.bytes for name, files in found.items() if "-" in name)
+        spared = self._clock() - self._spared_seconds
         versions: defaultdict[str, list[str]] = defaultdict(list)  # app -> the least recently used last
         used: Counter[str] = Counter()
         for name in sorted(found, key=lambda name: found[name].used_at, reverse=True):
             app, dash, _ = name.partition("-")
             if dash:
-                versions[app].append(name)
                 used[app] += found[name].bytes
+                if found[name].used_at <= spared:
+                    versions[app].append(name)
         while left > self.max_bytes and any(versions.values()):
-            app = max(used, key=used.__getitem__)
+            app = max((app for app in used if versions[app]), key=used.__getitem__)
             name = versions[app].pop()
             self._remove(found[name], links.get(name))
             left -= found[name].bytes

@@ -8,6 +8,7 @@ left out for a while, and the next one begins anew.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 import gevent
 import orjson
 import structlog
+from gevent.lock import BoundedSemaphore
 from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError
 
@@ -69,6 +71,7 @@ class RelayClient:
         self._clock = clock
         self._wall_clock = wall_clock
         self._connections: dict[str, HTTPClient] = {}
+        self._turns = defaultdict[str, BoundedSemaphore](lambda: BoundedSemaphore(MAX_QUESTIONS))
         self._silent_until: dict[str, float] = {}
 
     def prepare(self, app_id: str, url: str, rate: int, seconds: float) -> Prepared:
@@ -124,7 +127,8 @@ class RelayClient:
 
     def _exchange(self, address: str, fields: dict[str, Any]) -> dict[str, Any]:
         body, signature = self._links.question(fields, self._wall_clock())
-        with gevent.Timeout(ANSWER_SECONDS, TimeoutError("no answer in time")):
+        # Waiting for one's turn to ask says nothing of the relay.
+        with self._turns[address], gevent.Timeout(ANSWER_SECONDS, TimeoutError("no answer in time")):
             response = self._connection(address).post(
                 "/prepare", body=body, headers={"Signature": signature, "Content-Type": "application/json"}
             )

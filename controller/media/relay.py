@@ -66,6 +66,7 @@ class _Job:
     def __init__(self) -> None:
         self.outcome: AsyncResult[File | AudioFailed | None] = AsyncResult()
         self.greenlet: gevent.Greenlet[..., None] | None = None
+        self.asked_at = time.monotonic()
 
     def tell(self, outcome: File | AudioFailed | None) -> None:
         if self.outcome.ready():
@@ -116,6 +117,7 @@ class Relay:
         if job is None:
             job = self._jobs[key] = _Job()
             job.greenlet = gevent.spawn(self._run, key, job)
+        job.asked_at = time.monotonic()
         with suppress(gevent.Timeout):
             outcome = job.outcome.get(timeout=wait)
             if isinstance(outcome, AudioFailed):
@@ -241,6 +243,16 @@ class Relay:
             path.unlink(missing_ok=True)
         return frames
 
+    def _drop_abandoned(self) -> None:
+        """What nobody asks for any more, after a stop, say, does not hold up what is asked for."""
+        abandoned = time.monotonic() - SWEEP_SECONDS
+        for key, job in list(self._jobs.items()):
+            if not job.outcome.ready() and job.asked_at < abandoned and job.greenlet:
+                self._forget(key, job)
+                job.greenlet.kill(block=False)
+        wanted = {key[:2] for key in self._jobs}
+        gevent.killall([fetch for key, fetch in self._fetches.items() if key not in wanted], block=False)
+
     def _sweep(self) -> None:
         while True:
             try:
@@ -248,6 +260,7 @@ class Relay:
                 cache_bytes.set(self._cache.used_bytes)
             except OSError as error:
                 log.error("the cache of audio was not swept", reason=error.strerror)
+            self._drop_abandoned()
             self._is_full.wait(SWEEP_SECONDS)
             self._is_full.clear()
 

@@ -83,7 +83,7 @@ def kill(folder: Path, rounds: int) -> None:
             child = os.fork()
             if not child:
                 random.seed()
-                do_anything(Cache(folder, MAX_BYTES), time.monotonic() + 30)
+                do_anything(Cache(folder, MAX_BYTES, spared_seconds=0), time.monotonic() + 30)
                 os._exit(1)
             children.append(child)
         for child in children:
@@ -95,7 +95,7 @@ def kill(folder: Path, rounds: int) -> None:
 
 
 def fill(folder: Path) -> None:
-    cache = Cache(folder, 1 << 30)
+    cache = Cache(folder, 1 << 30, spared_seconds=0)
     first = put(cache, "a", "first", 10_000)
     problem: OSError | None = None
     for number in range(1000):
@@ -121,7 +121,7 @@ def fill(folder: Path) -> None:
 
 def main(folder: Path, task: str, amount: str = "") -> None:
     if task == "run":
-        do_anything(Cache(folder, MAX_BYTES), time.monotonic() + float(amount))
+        do_anything(Cache(folder, MAX_BYTES, spared_seconds=0), time.monotonic() + float(amount))
     elif task == "kill":
         kill(folder, int(amount))
     else:

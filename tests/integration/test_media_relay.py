@@ -334,3 +334,18 @@ def test_a_file_that_fails_at_its_end_is_not_had_and_its_reason_is_told(tmp_path
     with pytest.raises(AudioFailed) as failed:
         relay.prepare("demo", f"{origin.url}/200", 8000, 10)
     assert failed.value.reason == "too_long"
+
+
+def test_what_nobody_asks_for_any_more_is_dropped(
+    tmp_path: Path, origin: TenantServer, decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It held up what was asked for: an app has so many fetches at a time."""
+    monkeypatch.setattr("controller.media.relay.SWEEP_SECONDS", 0.05)
+    relay = Relay(Cache(tmp_path, 1 << 28), Origin(Network(allow_private=True)), decoders)
+    relay.start()
+    origin.may_answer.clear()
+    with gevent.Timeout(10):
+        while len(origin.asked) < 2:
+            assert relay.prepare("demo", f"{origin.url}/200", 8000, 0.01) is None
+            gevent.sleep(0.3)
+    relay.stop(1)
