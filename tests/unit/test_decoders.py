@@ -85,8 +85,15 @@ def children_of(pid: int) -> list[int]:
 
 
 def decoding(template: int) -> list[int]:
-    """The children that have a job. One more waits for one."""
-    return [child for child in children_of(template) if Path(f"/proc/{child}/fd/0").exists()]
+    """The children that have a job. One more waits for one, and has none of its template's descriptors left soon."""
+    return [child for child in children_of(template) if source_of(child) not in ("", os.devnull)]
+
+
+def source_of(child: int) -> str:
+    try:
+        return os.readlink(f"/proc/{child}/fd/0")
+    except OSError:
+        return ""
 
 
 def template(parent: int | None = None) -> int:
