@@ -86,8 +86,7 @@ class System:
         """Where the API listens, as a URL; None without the role `api`."""
         if self._server is None:
             return None
-        host, port = self._server.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"http://{_join(*self._server.address)}"
 
     def start(self) -> None:
         """Raises CannotStart, EmbeddedStoreError, StoreUnavailable."""
@@ -227,7 +226,7 @@ class System:
                 )
         if address.is_unspecified:
             host = "::1" if address.version == 6 else "127.0.0.1"
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return _join(host, port)
 
     def _links(self, store: Store) -> Links:
         return Links(store.shared_secret(keys.MEDIA_KEY))
@@ -244,6 +243,10 @@ class System:
     def _add(self, part: _Part) -> None:
         part.start()
         self._parts.append(part)
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _split(address: str) -> tuple[str, int]:

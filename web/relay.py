@@ -19,7 +19,7 @@ from controller.media.relay import Relay
 MAX_QUESTION_BYTES = 16 * 1024
 CHUNK_BYTES = 64 * 1024
 # How long a question is held for the file, so that whoever asks need not ask again at once.
-MAX_WAIT_SECONDS = 1.0
+WAIT_SECONDS = 1.0
 
 Start = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -45,14 +45,14 @@ class RelayApp:
         question = self._links.read_question(body, environ.get("HTTP_SIGNATURE", ""), self._clock())
         if question is None:
             return _nothing(start)
-        return _json(start, self.answer(question["app_id"], question["url"], question["rate"], MAX_WAIT_SECONDS))
+        return _json(start, self.answer(question["app_id"], question["url"], question["rate"]))
 
-    def answer(self, app_id: str, url: str, rate: int, wait: float) -> dict[str, Any]:
+    def answer(self, app_id: str, url: str, rate: int) -> dict[str, Any]:
         """What a worker is told that asks for a file: a `link` and `details`, or the `reason` why there is none;
-        nothing if that is not known within `wait` seconds.
+        nothing if that is not known within WAIT_SECONDS.
         """
         try:
-            prepared = self._relay.prepare(app_id, url, rate, wait)
+            prepared = self._relay.prepare(app_id, url, rate, WAIT_SECONDS)
         except AudioFailed as failed:
             return {"reason": failed.reason, "http_status": failed.http_status}
         if prepared is None:

@@ -101,7 +101,7 @@ class Cache:
 
     def pcm(self, entry: Entry, rate: int) -> Path | None:
         """Where the PCM at that rate is, if it was put."""
-        path = self._pcm(entry, rate)
+        path = self.pcm_of(entry.version, rate)
         with suppress(OSError):
             if path.stat().st_size == entry.frames.get(rate, -1) * SAMPLE_BYTES:
                 return path
@@ -138,7 +138,7 @@ class Cache:
 
     def put_pcm(self, entry: Entry, rate: int, path: Path, frames: int) -> Entry:
         """Makes a file from `new_file`, complete and flushed, the entry's PCM at that rate: so many samples."""
-        path.rename(self._pcm(entry, rate))
+        path.rename(self.pcm_of(entry.version, rate))
         entry = replace(entry, frames={**entry.frames, rate: frames})
         self._write(entry)
         self.used_bytes += _counted(frames * SAMPLE_BYTES)
@@ -167,9 +167,6 @@ class Cache:
 
     def _record(self, version: str) -> Path:
         return self._folder / f"{version}.json"
-
-    def _pcm(self, entry: Entry, rate: int) -> Path:
-        return self.pcm_of(entry.version, rate)
 
     # In the sweeper's thread
 

@@ -24,8 +24,7 @@ from controller.media.links import Links
 from controller.media.reasons import AudioFailed
 from controller.media.relays import Relays
 
-# How long a relay waits with its answer for the file, and within how long it must answer.
-WAIT_SECONDS = 1.0
+# Within how long a relay must answer. It waits for the file for a second before it says that it has none yet.
 ANSWER_SECONDS = 3.0
 # After which a relay that did not answer is asked again.
 SILENT_SECONDS = 5.0
@@ -48,7 +47,7 @@ class Prepared:
 class Answers(Protocol):
     """A relay, as it is asked."""
 
-    def answer(self, app_id: str, url: str, rate: int, wait: float) -> dict[str, Any]: ...
+    def answer(self, app_id: str, url: str, rate: int) -> dict[str, Any]: ...
 
 
 class RelayClient:
@@ -110,7 +109,7 @@ class RelayClient:
     def _ask(self, address: str, app_id: str, url: str, rate: int) -> dict[str, Any] | None:
         """The relay's answer; None if there is none."""
         if self._own and address == self._own_address:
-            return self._own.answer(app_id, url, rate, WAIT_SECONDS)
+            return self._own.answer(app_id, url, rate)
         fields = {"app_id": app_id, "url": url, "rate": rate}
         problem = ""
         for _ in range(2):

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import gevent
@@ -208,27 +209,31 @@ class Relay:
         key = (app_id, url)
         fetch = self._fetches.get(key)
         if fetch is None:
-            fetch = self._fetches[key] = gevent.spawn(self._fetch, *key)
-            fetch.rawlink(lambda _: self._fetches.pop(key, None))
+            fetch = self._fetches[key] = gevent.spawn(self._fetch, key)
         outcome = fetch.get()
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    def _fetch(self, app_id: str, url: str) -> Entry | Exception:
-        known = self._cache.find(app_id, url)
-        path, file = self._cache.new_file()
+    def _fetch(self, key: tuple[str, str]) -> Entry | Exception:
+        path: Path | None = None
         try:
+            known = self._cache.find(*key)
+            path, file = self._cache.new_file()
             with file:
-                fetched = self._origin.fetch(app_id, url, file, known.validators if known else None)
+                fetched = self._origin.fetch(*key, file, known.validators if known else None)
             fresh_until = self._clock() + fetched.fresh_seconds
             if known and not fetched.modified:
                 return self._cache.freshen(known, fresh_until)
-            return self._cache.put(app_id, url, path, fetched.bytes, fetched.validators, fresh_until)
+            return self._cache.put(*key, path, fetched.bytes, fetched.validators, fresh_until)
         except (AudioFailed, OSError) as error:
             return error
         finally:
-            path.unlink(missing_ok=True)
+            if path:
+                path.unlink(missing_ok=True)
+            # Unless it was dropped, and another has begun since.
+            if self._fetches.get(key) is gevent.getcurrent():
+                del self._fetches[key]
 
     def _decoded(self, app_id: str, entry: Entry, rate: int, progress: Progress) -> int:
         """How many samples the decoded file has. Raises AudioFailed, OSError."""
@@ -250,8 +255,9 @@ class Relay:
             if not job.outcome.ready() and job.asked_at < abandoned and job.greenlet:
                 self._forget(key, job)
                 job.greenlet.kill(block=False)
-        wanted = {key[:2] for key in self._jobs}
-        gevent.killall([fetch for key, fetch in self._fetches.items() if key not in wanted], block=False)
+        for fetch in self._fetches.keys() - {key[:2] for key in self._jobs}:
+            # Out of the table first: whoever asks now must not wait for one that is about to end.
+            self._fetches.pop(fetch).kill(block=False)
 
     def _sweep(self) -> None:
         while True:

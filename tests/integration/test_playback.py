@@ -8,15 +8,9 @@ import pytest
 
 from controller.store import keys
 from tests.integration.world import IDS, NODE, World
-from tests.open_store import OpenStore
 
 A, B, C = (f"http://media.example/{name}.wav" for name in "abc")
 UNPLAYABLE = {"ok": False, "reason": "unplayable"}
-
-
-@pytest.fixture
-def world(store: OpenStore) -> World:
-    return World(store)
 
 
 @pytest.fixture

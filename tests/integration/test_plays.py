@@ -11,7 +11,6 @@ from gevent.event import AsyncResult
 
 from controller.media.client import Prepared, RelayClient
 from controller.media.reasons import AudioFailed
-from controller.nodes.node_worker import read_rate
 from controller.store import keys
 from controller.store.store import Entry
 from esl import commands as esl
@@ -26,6 +25,10 @@ DETAILS = {"bytes": 16044, "seconds": 1.0, "cached": False}
 
 def link(url: str) -> str:
     return f"http://127.0.0.1:8090/audio/{url[-5]}-8000.wav?expires=1&signature=0"
+
+
+# What a node says that did not get A.
+LOST = f"-ERR (play) File: {link(A)} not found.\n"
 
 
 class Relays:
@@ -62,11 +65,6 @@ def settle() -> None:
 
 
 @pytest.fixture
-def world(store: OpenStore) -> World:
-    return World(store)
-
-
-@pytest.fixture
 def relays() -> Relays:
     return Relays()
 
@@ -97,6 +95,13 @@ def take(world: World, node: DrivenNode) -> None:
 
 def sent(wire: Wire, kind: type) -> list[Any]:
     return [command for command in wire.sent if isinstance(command, kind)]
+
+
+def send(world: World, room: str, node: DrivenNode, relays: Relays) -> None:
+    """Have A played, and its file ready."""
+    world.play(room, A)
+    take(world, node)
+    relays.is_ready(A)
 
 
 def result(job: str, text: str) -> Event:
@@ -218,13 +223,10 @@ def test_a_file_that_a_node_did_not_get_is_prepared_again_a_few_times(
     world: World, room: str, node: DrivenNode, relays: Relays
 ) -> None:
     wire = node.up()
-    world.play(room, A)
-    take(world, node)
-    relays.is_ready(A)
-    lost = f"-ERR (play) File: {link(A)} not found.\n"
+    send(world, room, node, relays)
     for tries in (1, 2, 3):
         assert len(sent(wire, esl.Play)) == tries
-        node.happened(result(job(world), lost))
+        node.happened(result(job(world), LOST))
         take(world, node)
     assert relays.avoided == [link(A)] * 3
     _, finished = world.webhooks()
@@ -235,11 +237,9 @@ def test_a_file_that_is_gone_when_it_is_prepared_again_fails_with_its_reason(
     world: World, room: str, node: DrivenNode, relays: Relays
 ) -> None:
     node.up()
-    world.play(room, A)
-    take(world, node)
-    relays.is_ready(A)
+    send(world, room, node, relays)
     relays.has_failed(A, "unreachable")
-    node.happened(result(job(world), f"-ERR (play) File: {link(A)} not found.\n"))
+    node.happened(result(job(world), LOST))
     take(world, node)
     _, finished = world.webhooks()
     assert finished[1]["results"] == [{"url": A, "status": "failed", "reason": "unreachable"}]
@@ -249,10 +249,8 @@ def test_a_stop_takes_a_play_back_whose_file_is_prepared_again(
     world: World, room: str, node: DrivenNode, relays: Relays
 ) -> None:
     wire = node.up()
-    world.play(room, A)
-    take(world, node)
-    relays.is_ready(A)
-    node.happened(result(job(world), f"-ERR (play) File: {link(A)} not found.\n"))
+    send(world, room, node, relays)
+    node.happened(result(job(world), LOST))
     world.ask("stop", room_id=room)
     # What is played next does not wait for it.
     world.play(room, B, operation="op2")
@@ -265,10 +263,8 @@ def test_a_play_that_is_prepared_again_and_was_given_up_is_not_sent(
     world: World, room: str, node: DrivenNode, relays: Relays
 ) -> None:
     wire = node.up()
-    world.play(room, A)
-    take(world, node)
-    relays.is_ready(A)
-    node.happened(result(job(world), f"-ERR (play) File: {link(A)} not found.\n"))
+    send(world, room, node, relays)
+    node.happened(result(job(world), LOST))
     world.overdue()
     assert world.types()[-1] == "conference.play.finished"
     take(world, node)
@@ -279,9 +275,7 @@ def test_what_a_relay_has_done_is_in_the_event_log_without_the_link(
     world: World, room: str, node: DrivenNode, relays: Relays
 ) -> None:
     node.up()
-    world.play(room, A)
-    take(world, node)
-    relays.is_ready(A)
+    send(world, room, node, relays)
     log = [fields[b"e"].decode() for _, fields in world.store.read(keys.key(world.tag, "log"))]
     (line,) = [line for line in log if '"audio"' in line]
     assert '"bytes":16044' in line
@@ -297,25 +291,3 @@ def test_without_relays_a_node_gets_the_url_itself(world: World, room: str, stor
     playing = "media.example/a%20b.wav"
     node.happened(result(job(world), "+OK (play) Playing file"))
     assert world.tell("playback_lost", room_id=room, playing=playing, resynced=True) == {"goes_on": True}
-
-
-RATES = """<configuration name="conference.conf"><profiles>
-<profile name="default"><param name="rate" value="8000"/><param name="interval" value="20"/></profile>
-<profile name="wideband"><param name="interval" value="20"/>{}</profile>
-<profile name="silent"></profile></profiles></configuration>"""
-
-
-@pytest.mark.parametrize(
-    ("configuration", "profile", "rate"),
-    [
-        (RATES.format('<param name="rate" value="48000"/>'), "default", 8000),
-        (RATES.format('<param name="rate" value="48000"/>'), "wideband", 48000),
-        (RATES.format('<param name="rate" value="auto"/>'), "wideband", 48000),
-        (RATES.format(""), "wideband", 8000),
-        (RATES.format(""), "silent", 8000),
-        (RATES.format(""), "none", 8000),
-        ("-ERR", "default", 8000),
-    ],
-)
-def test_the_rate_of_a_profile(configuration: str, profile: str, rate: int) -> None:
-    assert read_rate(configuration, profile) == rate

@@ -16,11 +16,6 @@ from tests.open_store import OpenStore
 MUTED, DEAF = FLAGS
 
 
-@pytest.fixture
-def world(store: OpenStore) -> World:
-    return World(store)
-
-
 def test_create_tells_and_takes_the_name(world: World) -> None:
     room = world.create("standup")
     assert world.webhooks() == [

@@ -22,16 +22,6 @@ from tests.open_store import OpenStore
 AGAIN = Intervals.again
 
 
-@pytest.fixture
-def world(store: OpenStore) -> World:
-    return World(store)
-
-
-@pytest.fixture
-def node(store: OpenStore) -> DrivenNode:
-    return DrivenNode(store)
-
-
 def counted(what: str) -> float:
     return REGISTRY.get_sample_value(f"switchroom_{what}_total", {"node": NODE}) or 0.0
 

@@ -33,7 +33,7 @@ def test_of_a_profile_that_does_not_say() -> None:
     assert read_rate(silent, "default") == 8000
 
 
-@pytest.mark.parametrize("printed", [PRINTED, "can't find anything\n", ""])
+@pytest.mark.parametrize("printed", [PRINTED, "can't find anything\n", "-ERR", ""])
 def test_of_a_profile_that_is_not_there(printed: str) -> None:
     assert read_rate(printed, "narrow") == 8000
 
