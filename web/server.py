@@ -10,9 +10,12 @@ in another way would disagree on where it ends, and so on whose the next one is 
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import re
 import socket
+import struct
+import sys
 import time
 import uuid
 from collections import Counter, OrderedDict, defaultdict
@@ -54,6 +57,7 @@ _DIGITS = re.compile("[0-9]{1,18}").fullmatch
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n").fullmatch
 _MAX_FIELDS = 100
 _LOGGED_PATH = 256  # characters
+_SO_ATTACH_FILTER = 26  # Linux: asm-generic/socket.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Bounds:
     waited for its client the longest is closed for the new one. If none waits, new ones stay in the kernel's queue of
     `backlog`, and those past their client's share are closed. From nine tenths of `connections` on, each is closed
     after a response.
-    `first`: how long a new connection may take to send anything.
+    `first`: how long a new connection may take to send anything; `last`: the same, from when the server stops.
     `idle`: how long a connection may wait for its next request, and a response for its reader.
     `read`: from a request's first byte to its last.
     `head`: a request's headers.
@@ -78,6 +82,7 @@ class Bounds:
     per_address: int = 250
     backlog: int = 1024
     first: float = 5.0
+    last: float = 1.0
     idle: float = 60.0
     read: float = 10.0
     head: int = 32 * 1024
@@ -214,13 +219,31 @@ class _Server(_WSGIServer):  # type: ignore[misc]
 
     def stop(self, timeout: float | None = None) -> None:
         self.draining = True
-        # Connections that the kernel has accepted already would be reset with the listener.
+        # Connections that the kernel has accepted already would be reset with the listener, also those that come
+        # between the last look and the close. It answers none meanwhile: their clients try again, and are refused.
+        if not self.closed:
+            answer_no_more(self.socket)
         while not self.closed and not self.full() and (waiting := self.do_read()):
             self.do_handle(*waiting)
         self.close()
+        started = time.monotonic()
+        for handler in list(self.idle):
+            if not handler.is_new:
+                handler.expect_no_more()
+        self.pool.join(min(self.bounds.last, timeout or 0))
         for handler in list(self.idle):
             handler.expect_no_more()
-        super().stop(timeout)
+        super().stop(max(0, (timeout or 0) - (time.monotonic() - started)))
+
+
+def answer_no_more(listener: Any) -> None:
+    """Have the kernel drop every SYN that arrives at a listener (Linux: a socket filter; elsewhere nothing)."""
+    # In the kernel's struct sock_filter: load the byte with TCP's flags; if SYN (2) is not set, skip the drop.
+    steps = [(0x30, 0, 0, 13), (0x45, 0, 1, 2), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFF)]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    argument = struct.pack("HL", len(steps), ctypes.addressof(program))
+    if sys.platform == "linux":
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, argument)
 
 
 class _Rejected(Exception):
@@ -320,6 +343,8 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
     headers: _Fields
     wsgi_input: pywsgi.Input
     response_headers: list[tuple[bytes, bytes]]
+    # Nothing has arrived yet. Its client has a request to send, and would not try that again elsewhere.
+    is_new = True
     _deadline: gevent.Timeout | None = None
     _unread = False
 
@@ -368,7 +393,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
     # Reading a request
 
     def read_requestline(self) -> str:
-        if self.server.draining:
+        if self.server.draining and not self.is_new:
             self.expect_no_more()
         # The deadline starts with the request's first byte; until then the connection is idle.
         self.server.waiting.add(self)
@@ -384,6 +409,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             self.server.idle.discard(self)
         if not arrived:
             return ""
+        self.is_new = False
         self.socket.settimeout(self.server.bounds.idle)
         self._deadline = gevent.Timeout.start_new(self.server.bounds.read)
         self.time_start = time.time()

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any
@@ -24,7 +25,7 @@ from switchroom import logs
 from tests.unit.web_fakes import HEADERS, KEY, OTHER_HEADERS, ROOM, SESSION, FakeController
 from web.app import App, create_app
 from web.clients import Proxies
-from web.server import Bounds, Server
+from web.server import Bounds, Server, answer_no_more
 
 PLAY = f"/api/v1/conferences/{ROOM}/play"
 MUTE = f"/api/v1/sessions/{SESSION}/commands/conference/mute"
@@ -624,6 +625,35 @@ def test_stop_answers_a_request_that_has_arrived_but_not_been_read(start: Start)
     server.stop(5)
     assert client.answer()[0] == 200
     assert client.ended()
+
+
+def test_stop_answers_the_first_request_of_a_connection_that_has_just_come(start: Start) -> None:
+    server = start()
+    new, silent = Client(server), Client(server)
+    stopping = gevent.spawn(server.stop, 5)
+    gevent.idle()
+    assert new.ask("GET", "/healthz").answer()[0] == 200
+    assert new.ended()
+    assert silent.ended()
+    stopping.get(timeout=5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a socket filter of Linux")
+def test_stop_resets_no_connection_that_comes_meanwhile() -> None:
+    """The kernel accepts none any more once the filter is there, so that none is in its queue when that is closed."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    early = socket.create_connection(listener.getsockname())
+    answer_no_more(listener)
+    with pytest.raises(TimeoutError):
+        socket.create_connection(listener.getsockname(), timeout=0.2)
+    accepted, _ = listener.accept()
+    accepted.sendall(b"welcome")
+    assert early.recv(7) == b"welcome"
+    late = gevent.spawn(socket.create_connection, listener.getsockname())
+    gevent.idle()
+    listener.close()
+    with pytest.raises(ConnectionRefusedError):
+        late.get(timeout=5)
 
 
 def test_stop_cuts_off_at_its_timeout(start: Start) -> None:
