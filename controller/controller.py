@@ -119,7 +119,8 @@ class Controller:
         if "relay_up" in taken:
             common["relay_up"] = self._relays is None or bool(self._relays.live())
         if command.needs_node:
-            common["node_up"] = self._placement.is_up(node_of(command.target))
+            node = node_of(command.target)
+            common["nodes"] = {node: self._placement.known_of(node)}
         return common
 
     def _page(self, listing: Listing[Any], args: Args) -> Any:
@@ -135,7 +136,12 @@ class Controller:
         return {"rows": rows, "cursor": after}
 
     def _step(self, script: str, args: Args) -> Args:
-        reply = self._store.run(script, keys.partition_of(args["app_id"]), args)
+        tag = keys.partition_of(args["app_id"])
+        reply = self._store.run(script, tag, args)
+        # The room is on another node than its id says, or a session on another than its room.
+        while reply.get("refused") == "unknown_node" and (node := reply["detail"]["node"]) not in args["nodes"]:
+            args["nodes"][node] = self._placement.known_of(node)
+            reply = self._store.run(script, tag, args)
         if "refused" in reply:
             raise self._refusal(reply, args)
         return reply

@@ -44,8 +44,7 @@ REASONS: dict[str, str] = {
     "rate_limited": "Rate limit exceeded. Wait for retry_after_ms, then try again.",
     "name_taken": "Conference name already taken for this application",
     "in_other_room": "Session is already in a different conference room. Use conference/leave first.",
-    "other_node": "Session and conference room are on different media nodes. Their ids must begin with the same five"
-    " characters.",
+    "other_node": "Session and conference room are on different media nodes, and one of them takes no new rooms.",
     "still_joining": "Session is still joining the conference. Wait for conference.member.joined.",
     "leaving": "Session is leaving the conference. Wait for conference.member.left.",
     "command_uid_taken": "command_uid was used for another command within the last minute. Use a new one.",

@@ -46,6 +46,8 @@ PASS_EVENTS = {
     "step_playback": ("PLAYBACK", 1),
     "depart": ("SESSION", 2),
     "end_urls": ("URL", 3),
+    "step_leg": ("LEG", 2),
+    "leg_lost": ("LEG", 2),
 }
 # The fields of the store that keep a state.
 STATE_FIELDS = {"state", "status"}

@@ -84,13 +84,14 @@ def list_rooms(query: RoomPage) -> Returned:
 
 @conferences.serves("GET", "/<room_id>", responses={200: Room}, refuses=_ROOM)
 def get_room(path: RoomPath) -> Returned:
-    """Show a room: its members' number, and what plays."""
+    """Show a room: its members' number, the media nodes on which they are, and what plays."""
     room = execute(GetRoom(app_id=app_id(), room_id=path.room_id))
     return {
         "room_id": room["room_id"],
         "name": room["name"],
         "created_at": str(room["created_at"]),
         "members": room["members"],
+        "nodes": room["nodes"],
         "playback_status": room["playback_status"],
         "playback_volume": room["playback_volume"],
         "playback_urls": room["playback_urls"],
@@ -114,7 +115,13 @@ def list_members(path: RoomPath, query: MemberPage) -> Returned:
             raise Refused("room_not_found") from None
         raise
     members = [
-        {"uuid": row["session_id"], "did": row["did"], "caller_id": row["caller_id"], **flags_of(row)}
+        {
+            "uuid": row["session_id"],
+            "node": row["node"],
+            "did": row["did"],
+            "caller_id": row["caller_id"],
+            **flags_of(row),
+        }
         for row in answer["rows"]
     ]
     cursor = cursors().seal(answer["cursor"], *scope)

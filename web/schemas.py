@@ -24,7 +24,7 @@ from controller.ids import ROOM_ID, SESSION_ID, WEBHOOK_ID
 from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.outbound.target import parse_url
 from controller.sessions.flags import FLAGS, Change
-from controller.store.states import DELIVERY_STATUSES, LISTED_STATUSES, PLAYBACK_STATUSES, SESSION_STATES
+from controller.store.states import DELIVERY_STATUSES, LEG_STATES, LISTED_STATUSES, PLAYBACK_STATUSES, SESSION_STATES
 from controller.times import parse_ms
 from controller.webhooks.endpoint import EndpointStatus, matches
 from controller.webhooks.types import AUDIO, OPERATION, ROOM, SESSION, TYPES, OneOf
@@ -378,11 +378,23 @@ class Waiting(BaseModel):
     urls: list[str]
 
 
+class RoomNode(BaseModel):
+    prefix: Annotated[str, Field(description="The media node's."), _example("acW68")]
+    members: Annotated[int, Field(ge=0), _example(5)]
+    bridge: Annotated[
+        str,
+        OneOf("source", *LEG_STATES),
+        Field(description="`source` for the node that mixes the room, else the state of the bridge leg to it."),
+        _example("source"),
+    ]
+
+
 class Room(BaseModel):
     room_id: RoomId
     name: Annotated[str, _example("weekly-standup")]
     created_at: Annotated[str, Field(pattern="^[0-9]+$", description="Seconds since 1970."), _example("1711036800")]
     members: Annotated[int, Field(ge=0), _example(5)]
+    nodes: Annotated[list[RoomNode], Field(description="The media nodes on which the room is, its source first.")]
     playback_status: Annotated[str, OneOf(*PLAYBACK_STATUSES)]
     playback_volume: Annotated[int, Field(ge=MIN_VOLUME, le=MAX_VOLUME)]
     playback_urls: Annotated[list[str], _example([])]
@@ -394,6 +406,7 @@ class Room(BaseModel):
 
 class Member(BaseModel):
     uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
+    node: Annotated[str, Field(description="The prefix of the media node that has the call."), _example("acW68")]
     did: Annotated[str, Field(description="The number called."), _example("747713001")]
     caller_id: Annotated[str, _example("527121102")]
     muted: bool
@@ -459,6 +472,7 @@ def flags_of(row: Mapping[str, object]) -> dict[str, object]:
 
 class Session(BaseModel):
     uuid: Annotated[str, Field(pattern=f"^{SESSION_ID.pattern}$", description="The session's id."), _example(SESSION)]
+    node: Annotated[str, Field(description="The prefix of the media node that has the call."), _example("acW68")]
     did: Annotated[str, Field(description="The number called."), _example("747713001")]
     caller_id: Annotated[str, _example("527121102")]
     state: State

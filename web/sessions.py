@@ -150,6 +150,7 @@ def _known_form(path: SessionPath) -> str:
 def _session(row: Session) -> dict[str, Any]:
     return {
         "uuid": row["session_id"],
+        "node": row["node"],
         "did": row["did"],
         "caller_id": row["caller_id"],
         "state": row["state"],

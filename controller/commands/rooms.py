@@ -42,6 +42,16 @@ class WaitingPlayback(TypedDict):
     urls: list[str]
 
 
+class RoomNode(TypedDict):
+    """A node on which a room is. `bridge`: `source` for the one that mixes the room, else the state of the leg to it
+    (`states.LEG_STATES`).
+    """
+
+    prefix: str
+    members: int
+    bridge: str
+
+
 class Room(TypedDict):
     """`created_at`: epoch seconds. `playback_status`: one of `states.PLAYBACK`. `playback_queue`: what waits behind the
     current operation, whose id is empty when nothing plays.
@@ -51,6 +61,7 @@ class Room(TypedDict):
     name: str
     created_at: int
     members: int
+    nodes: list[RoomNode]
     playback_status: str
     playback_volume: int
     playback_urls: list[str]

@@ -59,9 +59,10 @@ class SetFlag(SessionCommand[Membership]):
 
 
 class Member(TypedDict):
-    """A member of a room, with its flags (`controller.sessions.flags`) by their names."""
+    """A member of a room, with its flags (`controller.sessions.flags`) by their names. `node`: its prefix."""
 
     session_id: str
+    node: str
     did: str
     caller_id: str
     muted: bool

@@ -33,7 +33,7 @@ from controller.nodes.compare import (
     read_members,
     read_playing,
 )
-from controller.nodes.events import CallIntruded, SessionEvent
+from controller.nodes.events import CallIntruded, LegEvent, SessionEvent
 from controller.nodes.handler import EventHandler
 from controller.nodes.lease import NodeLease
 from controller.store import keys
@@ -46,7 +46,7 @@ from esl.errors import EslError
 MAX_RESYNC_ROUNDS = 3
 
 Row = dict[str, Any]
-Difference = SessionEvent | CallIntruded | PlaybackDrift | str
+Difference = SessionEvent | LegEvent | CallIntruded | PlaybackDrift | str
 
 
 @dataclass(frozen=True)

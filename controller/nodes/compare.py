@@ -15,13 +15,16 @@ from controller.nodes.events import (
     UNKNOWN_CAUSE,
     CallIntruded,
     FlagChanged,
+    LegEvent,
+    LegJoined,
+    LegLeft,
     MemberJoined,
     MemberLeft,
     SessionEnded,
     SessionEvent,
     SessionParked,
 )
-from controller.nodes.translate import MAX_TEXT_LENGTH
+from controller.nodes.translate import LEG_NAME, MAX_TEXT_LENGTH
 from controller.sessions.flags import FLAGS
 from controller.store.states import PlaybackState, SessionState, UrlState
 
@@ -73,7 +76,7 @@ class Plan:
     empty, as there is no such room.
     """
 
-    events: list[SessionEvent] = field(default_factory=list)
+    events: list[SessionEvent | LegEvent] = field(default_factory=list)
     intruders: list[CallIntruded] = field(default_factory=list)
     possible_intruders: list[CallIntruded] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
@@ -99,7 +102,7 @@ def read_members(text: str) -> dict[str, MemberOnNode]:
 
 
 def read_calls(text: str) -> dict[str, Call]:
-    """`show channels as json` as inbound calls, by channel. Raises ValueError.
+    """`show channels as json` as inbound calls without legs, by channel. Raises ValueError.
 
     The list lags behind (trace 09): a call may not be in it yet, or be in it still.
     """
@@ -113,7 +116,7 @@ def read_calls(text: str) -> dict[str, Call]:
             replaces=row["initial_dialplan"] == "inline",
         )
         for row in _list(json.loads(text, strict=False).get("rows", []))
-        if row["direction"] == "inbound"
+        if row["direction"] == "inbound" and not row["name"].startswith(LEG_NAME)
     }
 
 
@@ -132,7 +135,7 @@ def read_playing(text: str) -> str | None:
 def compare(
     ids: SessionIds,
     sessions: Iterable[dict[str, Any]],
-    rooms: Iterable[dict[str, Any]],
+    rooms: Collection[dict[str, Any]],
     members: dict[str, MemberOnNode],
     calls: dict[str, Call],
     exists: Callable[[str], bool],
@@ -155,6 +158,9 @@ def compare(
             plan.events.append(SessionEnded(session_id=session["id"], cause=UNKNOWN_CAUSE, node_lost=restarted))
         else:
             plan.events.extend(_membership_events(session, member))
+    for leg in (leg for room in rooms for leg in room.get("legs", ())):
+        known.add(leg["id"])
+        plan.events.extend(_leg_events(leg, members.get(leg["id"])))
     for channel, call in calls.items():
         if call.replaces:
             if exists(channel):
@@ -206,6 +212,16 @@ def _membership_events(session: dict[str, Any], member: MemberOnNode | None) -> 
             on = flag.name in member.flags
             if session[flag.name] != on:
                 yield FlagChanged(**subject, flag=flag.name, on=on)
+
+
+def _leg_events(leg: dict[str, Any], member: MemberOnNode | None) -> Iterable[LegEvent]:
+    """The same for a leg between nodes."""
+    member_id = leg.get("member_id")
+    if member is not None and member.room_id == leg["room"]:
+        if member.member_id != member_id:
+            yield LegJoined(leg=leg["id"], room_id=leg["room"], member_id=member.member_id)
+    elif member_id is not None:
+        yield LegLeft(leg=leg["id"], room_id=leg["room"])
 
 
 def _intruded(ids: SessionIds, channel: str, call: Call, reason: str) -> CallIntruded:

@@ -79,6 +79,28 @@ class FlagChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LegJoined:
+    """A leg of a room is a member of the room's conference on this node. `leg`: its id, which is its channel's uuid."""
+
+    script: ClassVar[str] = "leg_joined"
+
+    leg: str = field(repr=False)
+    room_id: str
+    member_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegLeft:
+    """It is none any more. `cause`: the hangup cause, "" if it was taken out."""
+
+    script: ClassVar[str] = "leg_left"
+
+    leg: str = field(repr=False)
+    room_id: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileDone:
     """The node is done with URL `index` of an operation: it ended, was stopped, or went with the room."""
 
@@ -123,5 +145,7 @@ class CallIntruded:
 
 
 SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged
-StateEvent = SessionEvent | FileDone | JobDone
+LegEvent = LegJoined | LegLeft
+RoomEvent = FileDone | LegEvent
+StateEvent = SessionEvent | RoomEvent | JobDone
 NodeEvent = StateEvent | CallIntruded

@@ -13,9 +13,10 @@ from controller.metrics import intruders
 from controller.nodes.events import (
     JOINED_UNASKED,
     CallIntruded,
-    FileDone,
     JobDone,
+    LegJoined,
     MemberJoined,
+    RoomEvent,
     SessionEnded,
     SessionEvent,
     SessionParked,
@@ -65,6 +66,8 @@ class EventHandler:
             reason = REJECTIONS.get(reply.get("refused", ""))
             if reason and isinstance(event, SessionParked):
                 self._reject(event, "SWITCH_CONGESTION", reason)
+            elif reply.get("stray") and isinstance(event, LegJoined):
+                self._send(esl.Hangup(event.leg))
 
     def hang_up(self, call: CallIntruded) -> None:
         """Hang an intruder up, and take it out of its room. It is logged and counted only when first seen."""
@@ -102,6 +105,8 @@ class EventHandler:
                 self._reject(event, "UNALLOCATED_NUMBER", "nobody owns the number")
             elif isinstance(event, MemberJoined):
                 self._remove_member(event)
+            elif isinstance(event, LegJoined):
+                self._send(esl.Hangup(event.leg))
             return None
         if isinstance(event, SessionParked):
             args |= {"app_id": app, "quotas": self._registry.quotas_of(app)}
@@ -109,10 +114,10 @@ class EventHandler:
             del args["channel"]
         return event.script, keys.partition_of(app), args
 
-    def _app_of(self, event: SessionEvent | FileDone) -> str | None:
+    def _app_of(self, event: SessionEvent | RoomEvent) -> str | None:
         """The app it is about: remembered, or from the store, or for a new call the owner of the number."""
         kind: Kind
-        if isinstance(event, FileDone):
+        if isinstance(event, RoomEvent):
             kind, identifier = "room", event.room_id
         else:
             kind, identifier = "session", event.session_id

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -81,6 +81,7 @@ class NodeWorker:
         self.node = node
         self._lease = lease
         self._store = store
+        self._registry = registry
         self._ids = ids
         self._log = structlog.get_logger(__name__).bind(node=node.prefix)
         # Set while the link is up and the store is what the node is.
@@ -123,17 +124,19 @@ class NodeWorker:
         with suppress(StoreUnavailable, ScriptFailed):
             self._lease.release(handover=handover)
 
-    def tick(self) -> None:
-        """Renew the lease, and handle what is overdue; every second or so. Raises Fenced, StoreUnavailable."""
+    def tick(self, down: Collection[str] = ()) -> None:
+        """Renew the lease, and handle what is overdue; every second or so. `down`: the nodes that are not reachable.
+        Raises Fenced, StoreUnavailable.
+        """
         self._renew()
-        self._sweep()
+        self._sweep(down)
 
     def _renew(self) -> None:
         self._lease.renew(up=self._connection is not None, load=self._load, core_uuid=self._core_uuid)
 
-    def _sweep(self) -> None:
+    def _sweep(self, down: Collection[str]) -> None:
         """Handle what should have had a result or a confirming event by now, and count sessions and rooms."""
-        replies = self._lease.run_everywhere("overdue")
+        replies = self._lease.run_everywhere("overdue", down=dict.fromkeys(down, True))
         self._load = sum(reply.get("load", 0) for reply in replies)
         if any(reply.get("late") for reply in replies):
             self.audit.node_is_late()
@@ -193,6 +196,8 @@ class NodeWorker:
 
     def _send(self, connection: Connection, command: dict[str, Any]) -> None:
         self._lease.check()
+        if command["op"] == "dial_leg" and (source := self._registry.node(command["source"])):
+            command["target"] = source.bridge_address
         try:
             connection.bgapi(render(command, self.node.profile), job_uuid=command["job"])
         except ValueError as error:

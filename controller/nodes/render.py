@@ -9,7 +9,7 @@ from controller.sessions.flags import CHANGES
 from esl import commands as esl
 
 # By the command's `op`, from the command and the conference profile. Fields: see the `send` calls in the Lua files;
-# take.lua adds `channel` to a join.
+# take.lua adds `channel` to a join, the worker the `target` of a leg that is dialled: its address.
 COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
     "join": lambda command, profile: esl.Join(command["channel"], command["room"], profile),
     "kick": lambda command, _: esl.Kick(command["room"], command["member_id"]),
@@ -17,6 +17,12 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
     "pause": lambda command, _: esl.PausePlay(command["room"]),
     "stop": lambda command, _: esl.StopPlay(command["room"]),
     "volume": lambda command, _: esl.FileVolume(command["room"], command["volume"]),
+    "announce_leg": lambda command, profile: esl.AnnounceLeg(command["leg"], command["room"], profile),
+    "dial_leg": lambda command, profile: esl.DialLeg(
+        command["leg"], command["room"], profile, command["target"], command["node"]
+    ),
+    "withdraw_leg": lambda command, _: esl.WithdrawLeg(command["leg"]),
+    "hang_up_leg": lambda command, _: esl.Hangup(command["leg"]),
     "stop_recording": lambda command, _: esl.StopRecording(command["room"]),
     "play": lambda command, _: esl.Play(
         command["room"],

@@ -19,6 +19,8 @@ from controller.nodes.events import (
     FileDone,
     FlagChanged,
     JobDone,
+    LegJoined,
+    LegLeft,
     MemberJoined,
     MemberLeft,
     NodeEvent,
@@ -43,6 +45,8 @@ FAILURES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 # The result of `pause_play`. With nothing to toggle it is empty (trace 06).
 PAUSED = {"+OK Pause": True, "+OK Resume": False}
+# How the names of channels of the nodes' own SIP profile begin: `sofia/PROFILE/...`.
+LEG_NAME = "sofia/bridge/"
 # Set for an INVITE with a Replaces header, whatever came of it.
 REPLACES = "variable_sip_replaces_call_id"
 
@@ -80,7 +84,7 @@ def _bridged(ids: SessionIds, event: Event) -> NodeEvent | None:
 def _parked(ids: SessionIds, event: Event) -> NodeEvent | None:
     if REPLACES in event:
         return _intruded(ids, event, ASKED_FOR_ANOTHER_CALL)
-    channel = _inbound(event)
+    channel = "" if _is_leg(event) else _inbound(event)
     if not channel:
         return None
     return SessionParked(
@@ -91,22 +95,28 @@ def _parked(ids: SessionIds, event: Event) -> NodeEvent | None:
     )
 
 
-def _ended(ids: SessionIds, event: Event) -> NodeEvent:
+def _ended(ids: SessionIds, event: Event) -> NodeEvent | None:
+    if _is_leg(event):
+        return None  # It has left its conference before.
     return SessionEnded(session_id=_session_id(ids, event), cause=event.get("Hangup-Cause") or UNKNOWN_CAUSE)
 
 
 def _joined(ids: SessionIds, event: Event) -> NodeEvent | None:
+    member_id = event.get("Member-ID", "")
+    if _is_leg(event):
+        return _leg(LegJoined, event, member_id=int(member_id)) if member_id.isdecimal() else None
     flags = tuple(flag.name for flag in FLAGS if event.get(flag.header) == "false")
     return _member(MemberJoined, ids, event, channel=_inbound(event), flags=flags)
 
 
 def _left(ids: SessionIds, event: Event) -> NodeEvent | None:
     # A member whose call has ended leaves with its cause, one that was kicked without (trace 03).
-    return _member(MemberLeft, ids, event, cause=event.get("Hangup-Cause") or "")
+    cause = event.get("Hangup-Cause") or ""
+    return _leg(LegLeft, event, cause=cause) if _is_leg(event) else _member(MemberLeft, ids, event, cause=cause)
 
 
 def _flag_changed(flag: str, on: bool, ids: SessionIds, event: Event) -> NodeEvent | None:
-    return _member(FlagChanged, ids, event, flag=flag, on=on)
+    return None if _is_leg(event) else _member(FlagChanged, ids, event, flag=flag, on=on)
 
 
 def _member(
@@ -116,6 +126,11 @@ def _member(
     if not ROOM_ID.fullmatch(room_id) or not member_id.isdecimal():
         return None
     return kind(session_id=_session_id(ids, event), room_id=room_id, member_id=int(member_id), **fields)
+
+
+def _leg(kind: type[LegJoined | LegLeft], event: Event, **fields: Any) -> NodeEvent | None:
+    room_id = event.get("Conference-Name", "")
+    return kind(leg=event.get("Unique-ID", ""), room_id=room_id, **fields) if ROOM_ID.fullmatch(room_id) else None
 
 
 def _file_done(_ids: SessionIds, event: Event) -> NodeEvent | None:
@@ -140,6 +155,11 @@ def _intruded(ids: SessionIds, event: Event, reason: str) -> NodeEvent | None:
         return None
     address = event.get("Caller-Network-Addr", "")[:MAX_TEXT_LENGTH]
     return CallIntruded(session_id=ids.of(channel), reason=reason, address=address, channel=channel)
+
+
+def _is_leg(event: Event) -> bool:
+    """Whether it is about a leg between nodes, and not about a call."""
+    return event.get("Channel-Name", "").startswith(LEG_NAME)
 
 
 def _inbound(event: Event) -> str:

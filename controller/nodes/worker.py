@@ -103,12 +103,13 @@ class Worker:
 
     def _tick(self) -> None:
         nodes = {node.prefix: node for node in self._registry.nodes()}
+        down = nodes.keys() - self._store.loads(list(nodes)).keys()
         for prefix, held in list(self._held.items()):
             try:
                 if nodes.get(prefix) is None or _address(nodes[prefix]) != _address(held.node):
                     self._let_go(prefix)
                 else:
-                    held.tick()
+                    held.tick(down)
             except Fenced:
                 log.warning("node held by another worker", node=prefix)
                 self._let_go(prefix)

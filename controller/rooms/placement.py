@@ -34,6 +34,11 @@ class Placement:
                 self._up[prefix] = (now, up)
         return up
 
+    def known_of(self, prefix: str) -> dict[str, bool]:
+        """What lib/limits.lua wants to know of a node: whether it is `up`, and `open` for new rooms and legs."""
+        is_open = any(node.prefix == prefix and not node.drained for node in self._registry.nodes())
+        return {"up": self.is_up(prefix), "open": is_open}
+
     def choose(self) -> str | None:
         """The least loaded node that is up and takes new rooms, None without one."""
         open_nodes = [node.prefix for node in self._registry.nodes() if not node.drained]

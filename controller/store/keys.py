@@ -28,6 +28,16 @@ PARTITION: dict[str, str] = {
     "members": "members:%s",
     # set: session ids joining, joined or leaving; as the room
     "present": "present:%s",
+    # set: nodes that have a leg to the room's source (lib/legs.lua); as the room
+    "legs": "legs:%s",
+    # hash: state, id (the uuid of its channel on both nodes), source (the room's when it was dialled), near and far
+    # (its member ids on its own node and on the source), failures (attempts in a row), since (ms, of its state),
+    # reason; of a room and a node; as the leg
+    "leg": "leg:%s:%s",
+    # set: those of `present` that are on a node with a leg; of a room and that node; as the leg
+    "present_on": "present-on:%s:%s",
+    # list: session ids whose join waits for the leg, of a room and a node; until it is up
+    "awaiting_leg": "awaiting-leg:%s:%s",
     # list: operation ids in order of play; as the room
     "operations": "operations:%s",
     # list: operation ids whose end is yet to be emitted; until it is
@@ -52,7 +62,7 @@ PARTITION: dict[str, str] = {
     "ended": "ended:%s",
     # sorted set: session id by `order`, of an app; for good
     "sessions": "sessions:%s",
-    # sets: rooms and sessions of a node in this partition; for good; read by the audit
+    # sets: rooms that have a conference on a node, and its sessions; for good; read by the audit
     "node_rooms": "node-rooms:%s",
     "node_sessions": "node-sessions:%s",
     # counter: gives rooms and sessions their place in lists; for good

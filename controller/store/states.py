@@ -1,4 +1,4 @@
-"""Every state of a session, a room's playback, a URL of a playback and a delivery, and every step between states.
+"""Every state of a session, a room's playback, a URL of a playback, a bridge leg and a delivery, and every step.
 
 A table is `{state: {event: state}}`. A thing begins in the first state of its table; a state without events is final.
 The Lua files get the same tables (see `prelude`) and take every step by them: a step that they lack is an error.
@@ -31,6 +31,12 @@ class UrlState(StrEnum):
     QUEUED = "queued"  # the node plays it, or will
     PLAYED = "played"
     FAILED = "failed"
+
+
+class LegState(StrEnum):
+    DOWN = "down"  # to be dialled when it is due
+    DIALING = "dialing"  # to be up; its two nodes have not both confirmed it
+    UP = "up"
 
 
 class DeliveryState(StrEnum):
@@ -86,6 +92,14 @@ URL: Table = {
     UrlState.FAILED: {},
 }
 
+# `dial`: an attempt begins, with a new id. `joined`: both nodes have the leg as a member. `fail`: the attempt did not
+# get so far. `left`: one of the nodes has the leg no more.
+LEG: Table = {
+    LegState.DOWN: {"dial": LegState.DIALING},
+    LegState.DIALING: {"joined": LegState.UP, "fail": LegState.DOWN, "left": LegState.DOWN},
+    LegState.UP: {"left": LegState.DOWN},
+}
+
 # The event of an attempt has the name of the state that it leads to. `redeliver`: the app asks for another attempt.
 _ATTEMPTED: dict[str, str] = {
     "aside": DeliveryState.ASIDE,
@@ -103,7 +117,7 @@ DELIVERY: Table = {
 }
 
 # By the names that they have in the Lua files.
-TABLES: dict[str, Table] = {"SESSION": SESSION, "PLAYBACK": PLAYBACK, "URL": URL, "DELIVERY": DELIVERY}
+TABLES: dict[str, Table] = {"SESSION": SESSION, "PLAYBACK": PLAYBACK, "URL": URL, "LEG": LEG, "DELIVERY": DELIVERY}
 
 # The status that the API shows for a delivery's state; one that is skipped is not shown.
 DELIVERY_STATUS: dict[str, str] = {
@@ -117,6 +131,7 @@ DELIVERY_STATUS: dict[str, str] = {
 # What the API may show.
 SESSION_STATES = tuple(str(state) for state in SESSION if state != SessionState.ENDED)
 PLAYBACK_STATUSES = tuple(str(state) for state in PLAYBACK)
+LEG_STATES = tuple(str(state) for state in LEG)
 DELIVERY_STATUSES = tuple(dict.fromkeys(DELIVERY_STATUS.values()))
 # A delivery is listed from its first attempt on.
 LISTED_STATUSES = tuple(status for status in DELIVERY_STATUSES if status != DeliveryState.PENDING)

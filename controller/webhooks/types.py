@@ -81,6 +81,7 @@ REASONS = {
     "refused": "The media node refused it; the operator's event log has its message.",
     "no_answer": "The media node did not answer, or the connection to it was lost meanwhile.",
     "node_unreachable": "The command could not be sent to the media node in time.",
+    "bridge_failed": "The media node of the call got no connection to that of the room.",
     "no_member": "The member was out of the room already.",
     "no_members": "Nobody was in the room.",
     "not_playing": "Nothing was playing.",
@@ -186,6 +187,7 @@ class ConferenceMemberJoinFailed(MemberData):
             "refused",
             "no_answer",
             "node_unreachable",
+            "bridge_failed",
         ],
         Field(description="Why."),
     ]

@@ -403,7 +403,7 @@ def test_in_which_order_a_command_to_a_session_is_refused(store: OpenStore) -> N
     world = World(store, cooldowns={**NO_COOLDOWNS, "conference": 60_000})
     room, other, session, stranger = world.create(), world.create("other"), world.park(), world.park(2)
     world.ask("join", session_id=session, room_id=room, command_uid="used")
-    world.limits["node_up"] = False
+    world.nodes[NODE]["up"] = False
 
     def refusal(script: str, subject: str, **more: Any) -> str:
         return str(world.ask(script, session_id=subject, **more)["refused"])
@@ -417,7 +417,7 @@ def test_in_which_order_a_command_to_a_session_is_refused(store: OpenStore) -> N
     assert refusal("join", session, room_id=other) == "rate_limited"
     store.client.delete(keys.key(world.tag, "cooldown", "conference", session))
     assert refusal("join", session, room_id=other) == "node_down"
-    world.limits["node_up"] = True
+    world.nodes[NODE]["up"] = True
     assert refusal("join", session, room_id=other) == "in_other_room"
 
 
@@ -436,7 +436,7 @@ def test_a_repeated_join_is_one_join_whatever_the_cooldown(store: OpenStore) -> 
 def test_a_node_that_is_down(store: OpenStore) -> None:
     world = World(store)
     room, session = world.create(), world.park()
-    world.limits["node_up"] = False
+    world.nodes[NODE]["up"] = False
     assert world.ask("join", session_id=session, room_id=room)["refused"] == "node_down"
     assert world.play(room, "http://h/a.wav")["refused"] == "node_down"
     assert world.room(room)["room_id"] == room

@@ -22,6 +22,7 @@ from tests.open_store import OpenStore
 NODE = "acW68"
 SESSION_KEY = b"a key of thirty-two bytes, or so"
 IDS = SessionIds(NODE, SESSION_KEY)
+NODES = (NODE, "bcX79", "cdY80")
 AN_HOUR_MS = 3_600_000
 NO_COOLDOWNS = dict.fromkeys(COOLDOWNS, 0)
 # By script; a flag's command has the flag's.
@@ -43,7 +44,14 @@ class World:
         self.store = store
         self.app_id = app_id
         self.tag = keys.partition_of(app_id)
-        self.limits = {"cooldowns": NO_COOLDOWNS, "quotas": QUOTAS, "node_up": True, "relay_up": True, **limits}
+        self.nodes = {node: {"up": True, "open": True} for node in NODES}
+        self.limits = {
+            "cooldowns": NO_COOLDOWNS,
+            "quotas": QUOTAS,
+            "nodes": self.nodes,
+            "relay_up": True,
+            **limits,
+        }
         self.worker = {"node": NODE, "token": 1}
         # Whether whoever runs a step dies right after it.
         self.dies = False
@@ -91,19 +99,24 @@ class World:
     def tell(self, script: str, **args: Any) -> dict[str, Any]:
         return self._run(script, {"quotas": QUOTAS, **self.worker}, args)
 
-    def sent(self) -> list[dict[str, Any]]:
+    def sent(self, node: str = NODE) -> list[dict[str, Any]]:
         """Takes all waiting commands, as a worker does."""
-        entries = self.store.client.xrange(keys.key(self.tag, "commands", NODE))
-        answer = self.tell("take", entries=[entry.decode() for entry, _ in entries])
+        entries = self.store.client.xrange(keys.key(self.tag, "commands", node))
+        answer = self.tell("take", node=node, entries=[entry.decode() for entry, _ in entries])
         return list(answer["commands"])
 
     def answer(self, job: str, ok: bool = True, **more: Any) -> None:
         self.tell("job_done", job=job, ok=ok, **more)
 
-    def park(self, number: int = 1) -> str:
-        session = IDS.of(channel(number))
+    def answer_on(self, node: str, command: dict[str, Any], ok: bool = True, **more: Any) -> None:
+        """A command's result, from a node."""
+        self.tell("job_done", node=node, job=command["job"], ok=ok, **more)
+
+    def park(self, number: int = 1, node: str = NODE) -> str:
+        session = SessionIds(node, SESSION_KEY).of(channel(number))
         self.tell(
             "session_parked",
+            node=node,
             app_id=self.app_id,
             session_id=session,
             channel=channel(number),
@@ -125,13 +138,41 @@ class World:
         """By a command or the node's operator; with a `cause` because the call has ended."""
         self.tell("member_left", session_id=session, room_id=room, member_id=member_id, cause=cause)
 
-    def overdue(self) -> None:
-        """As if everything that waits had waited too long."""
-        due = keys.key(self.tag, "due", NODE)
+    def overdue(self, node: str = NODE, down: tuple[str, ...] = ()) -> None:
+        """As if everything that waits on the node had waited too long, while those in `down` are not reachable."""
+        due = keys.key(self.tag, "due", node)
         for item in self.store.client.zrange(due, 0, -1):
             self.store.client.zincrby(due, -AN_HOUR_MS, item)
-        while self.tell("overdue")["more"]:
+        while self.tell("overdue", node=node, down=dict.fromkeys(down, True))["more"]:
             pass
+
+    # What is in the store
+
+    def now(self) -> int:
+        """The store's clock, ms."""
+        seconds, micros = self.store.client.time()
+        return int(seconds * 1000 + micros // 1000)
+
+    def due(self, node: str, item: str) -> int:
+        """When an item is overdue, ms."""
+        return int(self.store.client.zscore(keys.key(self.tag, "due", node), item) or 0)
+
+    def age_legs(self, room: str) -> None:
+        """As if each leg had been in its state for an hour."""
+        for node in NODES:
+            leg = keys.key(self.tag, "leg", room, node)
+            if self.store.client.exists(leg):
+                self.store.client.hincrby(leg, "since", -AN_HOUR_MS)
+
+    def counts(self, room: str) -> dict[str, int]:
+        """How many members are on each node."""
+        return {node["prefix"]: node["members"] for node in self.room(room)["nodes"]}
+
+    def leftovers(self, room: str) -> list[str]:
+        """Keys that are about the room, or name it."""
+        sets = [keys.key(self.tag, "node_rooms", node) for node in NODES]
+        named = [key for key in sets if self.store.client.sismember(key, room)]
+        return [*(key.decode() for key in self.store.client.keys(f"*{room}*")), *named]
 
     def _run(self, script: str, common: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
         """With what the script takes of `common`."""

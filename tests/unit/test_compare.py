@@ -20,7 +20,15 @@ from controller.nodes.compare import (
     read_members,
     read_playing,
 )
-from controller.nodes.events import FlagChanged, MemberJoined, MemberLeft, SessionEnded, SessionParked
+from controller.nodes.events import (
+    FlagChanged,
+    LegJoined,
+    LegLeft,
+    MemberJoined,
+    MemberLeft,
+    SessionEnded,
+    SessionParked,
+)
 from controller.sessions.flags import FLAGS
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440009"
@@ -184,6 +192,32 @@ def test_a_member_that_is_no_session() -> None:
     assert hung_up(plan) == ([], ["joined a room unasked"])
     (member,) = plan.possible_intruders
     assert (member.room_id, member.member_id, member.channel) == (ROOM, 5, "")
+
+
+LEG = {"id": "leg1", "room": ROOM}
+
+
+@pytest.mark.parametrize(
+    ("stored", "there", "expected"),
+    [
+        ({**LEG, "member_id": 7}, MemberOnNode(ROOM, 7, ()), []),
+        ({**LEG, "member_id": 7}, MemberOnNode(ROOM, 8, ()), [LegJoined(leg="leg1", room_id=ROOM, member_id=8)]),
+        ({**LEG, "member_id": 7}, MemberOnNode(OTHER, 7, ()), [LegLeft(leg="leg1", room_id=ROOM)]),
+        ({**LEG, "member_id": 7}, None, [LegLeft(leg="leg1", room_id=ROOM)]),
+        (LEG, MemberOnNode(ROOM, 7, ("muted",)), [LegJoined(leg="leg1", room_id=ROOM, member_id=7)]),
+        (LEG, None, []),
+    ],
+)
+def test_a_leg(stored: dict[str, Any], there: MemberOnNode | None, expected: list[Any]) -> None:
+    rooms = [{"id": ROOM, "closing": False, "legs": [stored]}]
+    plan = compare(IDS, [], rooms, {"leg1": there} if there else {}, {}, lambda _: True)
+    assert plan.events == expected
+    assert hung_up(plan) == ([], [])
+
+
+def test_a_leg_that_the_store_does_not_know_is_to_be_taken_out() -> None:
+    plan = compare(IDS, [], [{"id": ROOM, "closing": False}], {"leg1": MemberOnNode(ROOM, 5, ())}, {}, lambda _: True)
+    assert [member.member_id for member in plan.possible_intruders] == [5]
 
 
 @pytest.mark.parametrize("rooms", [[], [{"id": ROOM, "closing": True}]])

@@ -44,8 +44,8 @@ def literals(pattern: str, text: str = LUA) -> set[str]:
 
 def test_every_refusal_has_its_reason_and_its_status() -> None:
     of_flags = {refusal for flag, on in CHANGES for refusal in flag.change(on).refusals}
-    # A fence refuses a process, not an app.
-    of_scripts = literals(r'\brefus(?:e|al)\("(\w+)"') - {"fenced"}
+    # A fence refuses a process, not an app; with an unknown node a step is run again.
+    of_scripts = literals(r'\brefus(?:e|al)\("(\w+)"') - {"fenced", "unknown_node"}
     elsewhere = literals(r'\bRefused\("(\w+)"', PYTHON) | literals(r'"refused": "(\w+)"', PYTHON)
     assert of_scripts | of_flags | elsewhere == set(REASONS) == set(STATUS)
 
@@ -85,7 +85,7 @@ def test_whatever_is_expected_is_handled_when_it_is_overdue() -> None:
 @pytest.mark.parametrize("kind", COMMAND_CLASSES)
 def test_a_command_and_its_script_need_the_same(kind: type[Command[Any]]) -> None:
     taken = arguments(kind.script)
-    assert kind.needs_node == ("node_up" in taken)
+    assert kind.needs_node == ("nodes" in taken)
     assert (bool(kind.cooldown) or kind is SetFlag) == ("group" in taken)
 
 

@@ -13,6 +13,8 @@ from controller.nodes.events import (
     FileDone,
     FlagChanged,
     JobDone,
+    LegJoined,
+    LegLeft,
     MemberJoined,
     MemberLeft,
     NodeEvent,
@@ -126,6 +128,42 @@ def test_a_caller_who_forges_headers_is_only_a_caller() -> None:
 def test_a_bridge_leg_between_nodes_is_nobodys_call() -> None:
     parked = [one for one in node_events("11_room_across_two_nodes.jsonl") if isinstance(one, SessionParked)]
     assert [one.did for one in parked] == ["747713001"]
+
+
+LEG = {
+    "Channel_Name": "sofia/bridge/bcX79@127.0.0.2",
+    "Conference_Name": "acW68-room-550e8400-e29b-41d4-a716-446655440003",
+}
+
+
+@pytest.mark.parametrize("direction", ["inbound", "outbound"])
+@pytest.mark.parametrize(
+    ("name", "headers", "expected"),
+    [
+        (
+            "CUSTOM",
+            {"Action": "add-member", "Member_ID": "7"},
+            LegJoined(leg="u1", room_id=LEG["Conference_Name"], member_id=7),
+        ),
+        ("CUSTOM", {"Action": "del-member", "Member_ID": "7"}, LegLeft(leg="u1", room_id=LEG["Conference_Name"])),
+        (
+            "CUSTOM",
+            {"Action": "del-member", "Hangup_Cause": "MEDIA_TIMEOUT"},
+            LegLeft(leg="u1", room_id=LEG["Conference_Name"], cause="MEDIA_TIMEOUT"),
+        ),
+        ("CUSTOM", {"Action": "mute-member", "Member_ID": "7"}, None),
+        ("CUSTOM", {"Action": "add-member", "Member_ID": "x"}, None),
+        ("CHANNEL_HANGUP_COMPLETE", {}, None),
+        ("CHANNEL_PARK", {}, None),
+    ],
+)
+def test_a_leg_between_nodes(direction: str, name: str, headers: dict[str, str], expected: NodeEvent | None) -> None:
+    assert translate(IDS, event(name, direction, **LEG, **headers)) == expected
+
+
+def test_a_leg_in_a_conference_that_is_no_room() -> None:
+    seen = event("CUSTOM", Action="add-member", Member_ID="7", **{**LEG, "Conference_Name": "lobby"})
+    assert translate(IDS, seen) is None
 
 
 def test_jobs_of_others_are_not_ours() -> None:

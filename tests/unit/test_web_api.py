@@ -117,7 +117,14 @@ class Endpoint:
 BY_APP = {"app_id": APP}
 IN_ROOM = {**BY_APP, "room_id": ROOM}
 BY_SESSION = {**BY_APP, "session_id": SESSION}
-MEMBER = {"uuid": SESSION, "did": "747713001", "caller_id": "527121102", "muted": True, "deaf": False}
+MEMBER = {
+    "uuid": SESSION,
+    "node": "acW68",
+    "did": "747713001",
+    "caller_id": "527121102",
+    "muted": True,
+    "deaf": False,
+}
 SESSION_ANSWER = {**MEMBER, "state": "joined", "room_id": ROOM, "member_id": 7, "started_at": ISO}
 HOOKS = "https://app.example.com/hooks"
 ISO_MS = "2026-05-06T12:34:56.789Z"
@@ -178,6 +185,7 @@ ENDPOINTS = [
             "name": "weekly-standup",
             "created_at": str(CREATED_AT),
             "members": 1,
+            "nodes": [{"prefix": "acW68", "members": 1, "bridge": "source"}],
             "playback_status": "stopped",
             "playback_volume": 0,
             "playback_urls": [],

@@ -98,6 +98,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
     room_id = getattr(command, "room_id", ROOM)
     session = {
         "session_id": SESSION,
+        "node": "acW68",
         "did": "747713001",
         "caller_id": "527121102",
         "state": "joined",
@@ -107,8 +108,9 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "deaf": False,
         "started_at": CREATED_AT,
     }
-    member = {name: session[name] for name in ("session_id", "did", "caller_id", "muted", "deaf")}
+    member = {name: session[name] for name in ("session_id", "node", "did", "caller_id", "muted", "deaf")}
     room = {"room_id": room_id, "name": "weekly-standup", "created_at": CREATED_AT, "members": 1}
+    nodes = [{"prefix": "acW68", "members": 1, "bridge": "source"}]
     after = getattr(command, "after", 0)
     endpoint = {
         "url": getattr(command, "url", "https://app.example.com/hooks"),
@@ -142,6 +144,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.SetFlag: {"status": _done(command), "room_id": ROOM},
         commands.GetRoom: {
             **room,
+            "nodes": nodes,
             "playback_status": "stopped",
             "playback_volume": 0,
             "playback_urls": [],

@@ -1,7 +1,7 @@
 -- How a room's operations end early, and a deleted room is forgotten. That may take many webhooks, emitted in parts:
 -- the operations wait in `ending`. A process that gets a reply with `ending` (room ids) runs emit_endings.lua for each
 -- room until the replies have none. If the process dies, the node's worker does so later.
--- needs: playback
+-- needs: legs playback
 
 local MAX_EMITTED = 128 -- in a step: each file counts one, and so does each 1,024 bytes of URLs
 local unfinished = {} -- rooms with more to emit
@@ -13,6 +13,7 @@ local function reply(fields)
 end
 
 local function forget_room(room)
+  for _, leg in ipairs(legs_of(room)) do end_leg(room, leg) end
   confirmed(room.node, "close", room.id)
   redis.call("SREM", keys.node_rooms(room.node), room.id)
   redis.call("DEL", keys.room(room.id), keys.members(room.id), keys.present(room.id), keys.operations(room.id))

@@ -1,18 +1,24 @@
 -- What keeps a command to a node back.
--- args: node_up
+-- args: nodes
 -- needs: access cooldowns
 
+-- Refuses while a node is down. Who runs the script says of nodes what it knows, { up, open }. If it did not say it of
+-- this one, it is told to run the script again.
+local function node_down(node)
+  local known = args.nodes[node]
+  if not known then return refusal("unknown_node", { node = node }) end
+  if not known.up then return refuse("node_down") end
+end
+
 -- Refuses while the command's group cools down for `id`, or the node is down.
-local function limited(id)
-  local refused = cooling_down(id)
-  if refused then return refused end
-  if not args.node_up then return refuse("node_down") end
+local function limited(id, node)
+  return cooling_down(id) or node_down(node)
 end
 
 -- The app's own room, unless something keeps a command about it back; else nil and the refusal.
 local function own_room_now(id)
   local room, refused = own_room(id)
-  refused = refused or limited(id)
+  refused = refused or limited(id, room.node)
   if refused then return nil, refused end
   return room
 end

@@ -63,14 +63,16 @@ end
 -- Takes a session out of its room in the store, to a state to which a step led, and emits `type` with `data`.
 local function depart(room, session, state, type, data)
   redis.call("ZREM", keys.members(room.id), session.id)
-  redis.call("SREM", keys.present(room.id), session.id)
+  exit_room(room, session)
   confirmed(session.node, "join", session.id)
   confirmed(session.node, "leave", session.id)
   for _, flag in pairs(FLAGS) do clear(keys.session(session.id), session, flag.name) end
   clear(keys.session(session.id), session, "room", "member_id", "uid", "job")
   set_state(session, state)
   emit_room(room, type, data)
-  if redis.call("ZCARD", keys.members(room.id)) == 0 then end_operations(room, "interrupted") end
+  if redis.call("ZCARD", keys.members(room.id)) == 0 and end_operations(room, "interrupted") > 0 then
+    stop_playback(room)
+  end
   forget_if_over(room)
 end
 
@@ -89,7 +91,7 @@ local function join_failed(room, session, reason, cause)
   local state = step("SESSION", session.state, "join_failed")
   local data = member_data(session)
   data.command_uid, data.reason = session.uid, reason
-  data.cause = reason == "hangup" and cause or nil
+  data.cause = (reason == "hangup" or reason == "bridge_failed") and cause or nil
   depart(room, session, state, "conference.member.join_failed", data)
 end
 

@@ -38,3 +38,16 @@ local function send(node, op, command)
   expect(node, "job", job, patience(op))
   return job
 end
+
+-- Sends the command `op` about a session and its room, which the session's node is to confirm as `kind`. Returns its
+-- job id.
+local function send_about(session, op, kind)
+  -- Behind the deadline to take it: a command that was not taken fails for that reason.
+  expect(session.node, kind, session.id, CONFIRM_MS + 1)
+  return send(session.node, op,
+    { app = session.app, room = session.room, session = session.id, member_id = tonumber(session.member_id) })
+end
+
+local function send_join(session)
+  change(keys.session(session.id), session, { job = send_about(session, "join", "join") })
+end

@@ -220,7 +220,7 @@ local function send_stop(room)
   change(keys.room(room.id), room, { stopping = send(room.node, "stop", { app = room.app, room = room.id }) })
 end
 
--- Stops what may be heard in the room. Without members that is nothing.
+-- Stops what may be heard in the room. Without members that is nothing, nor without a leg.
 local function stop_playback(room)
-  if redis.call("ZCARD", keys.members(room.id)) > 0 then send_stop(room) end
+  if redis.call("EXISTS", keys.members(room.id), keys.legs(room.id)) > 0 then send_stop(room) end
 end

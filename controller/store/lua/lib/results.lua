@@ -5,7 +5,7 @@
 -- node_unreachable (it never got the command), no_answer (it is not known whether it did anything), not_confirmed (it
 -- took the command, and no event confirmed it), relay_lost (it did not get a file that a relay had prepared), or why a
 -- relay could not prepare a file (controller/media/reasons.py).
--- needs: members playback
+-- needs: leg_changes members playback
 
 -- By the command's op.
 local RESULTS = {}
@@ -116,9 +116,32 @@ function RESULTS.volume(command, _, result)
   fix_volume(room)
 end
 
+-- The room and leg of a command about one, unless the leg has been dialled anew since.
+local function leg_of(command)
+  local room = get_room(command.room)
+  local leg = room and get_leg(room, command.node)
+  if leg and leg.id == command.leg and leg.state == LEG.dialing then return room, leg end
+end
+
+function RESULTS.announce_leg(command, _, result)
+  local room, leg = leg_of(command)
+  if not leg then return end
+  if not result.ok then return leg_lost(room, leg, "fail", result.reason) end
+  send(leg.node, "dial_leg", { app = room.app, room = room.id, leg = leg.id, node = leg.node, source = room.node })
+end
+
+function RESULTS.dial_leg(command, _, result)
+  local room, leg = leg_of(command)
+  -- The node says why as `-ERR USER_BUSY`.
+  local cause = string.match(result.text or "", "^%-ERR ([%u%d_]+)$")
+  if leg and not result.ok then leg_lost(room, leg, "fail", cause or result.reason) end
+end
+
 -- Sent when a room is deleted. If they fail, overdue.lua takes the members out, and playback and recording end then.
 local function ignore() end
 RESULTS.stop_recording, RESULTS.kick_all = ignore, ignore
+-- Sent when a leg ends. One that is left is found by the comparison.
+RESULTS.hang_up_leg, RESULTS.withdraw_leg = ignore, ignore
 
 local function apply_result(command, job, result)
   log("answer", command.op, { app = command.app, room = command.room, session = command.session,

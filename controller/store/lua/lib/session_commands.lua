@@ -1,6 +1,6 @@
 -- What the commands of a session share: how they begin, and how they are accepted.
 -- args: app_id command session_id room_id? command_uid?
--- needs: access limits node_commands
+-- needs: access limits
 
 local ANSWER_SECONDS = 60 -- for which a repeated command_uid gets the first answer
 
@@ -22,19 +22,11 @@ local function own_member()
   local first = first_answer()
   if first then return nil, first end
   if not session.room then return nil, refuse("not_in_room") end
-  refused = limited(session.id)
+  refused = limited(session.id, session.node)
   if refused then return nil, refused end
   if session.state == SESSION.joining then return nil, refuse("still_joining") end
   if session.state == SESSION.leaving then return nil, refuse("leaving") end
   return session
-end
-
--- Sends the command `op` about the session's room, which the node is to confirm as `kind`. Returns its job id.
-local function send_about(session, op, kind)
-  -- Behind the deadline to take it: a command that was not taken fails for that reason.
-  expect(session.node, kind, session.id, CONFIRM_MS + 1)
-  return send(session.node, op,
-    { app = session.app, room = session.room, session = session.id, member_id = tonumber(session.member_id) })
 end
 
 -- Answers a command that is accepted.

@@ -40,7 +40,8 @@ end
 -- What the API shows of a session in any list. Raises an error for one that is broken, as the next does.
 local function describe_member(session)
   return with_flags(session,
-    { session_id = session.id, did = text_in(session, "did"), caller_id = text_in(session, "caller_id") })
+    { session_id = session.id, node = text_in(session, "node"), did = text_in(session, "did"),
+      caller_id = text_in(session, "caller_id") })
 end
 
 -- A session as the API shows it.

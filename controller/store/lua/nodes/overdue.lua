@@ -1,7 +1,8 @@
 -- Handles what should have had a result or a confirmation by now. Replies { load, late, more }: how many sessions and
--- rooms there are, whether something is late, so that its event may be lost, and whether more is overdue.
--- args: node
--- needs: node_fence records results
+-- rooms there are, whether something is late, so that its event may be lost, and whether more is overdue. `down`: the
+-- nodes that are not reachable, as the keys of a table.
+-- args: node down?
+-- needs: node_fence move records results
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
 
@@ -61,6 +62,12 @@ function OVERDUE.close(id)
   else
     forget_if_over(room)
   end
+end
+
+function OVERDUE.leg(id)
+  local room = get_room(id)
+  local leg = room and get_leg(room, args.node)
+  if leg then tend_leg(room, leg, args.down or {}) end
 end
 
 function OVERDUE.ending(id)

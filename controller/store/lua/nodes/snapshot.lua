@@ -1,8 +1,8 @@
 -- What the store has of a node in this partition, for the comparison with the node itself: a part of its sessions or
 -- rooms (`what`). `cursor`: "0" at first, and again in the last reply. `head` of a room: the file that it plays now or
--- next. The ids of those that cannot be read are in `broken`.
+-- next; `legs`: those of the room on this node. The ids of those that cannot be read are in `broken`.
 -- args: node what cursor
--- needs: node_fence playback records sessions
+-- needs: legs node_fence playback records sessions
 -- lists: rows
 
 local PART = 100
@@ -30,11 +30,29 @@ function READ.sessions(id)
     member_id = session.member_id and number_in(session, "member_id", 10) })
 end
 
+-- The legs that a room has on this node: all if it is their source, else its own.
+local function describe_legs(room)
+  local legs = {}
+  for _, leg in ipairs(legs_of(room)) do
+    local side = args.node == room.node and leg.far or args.node == leg.node and leg.near
+    if side and leg.state ~= LEG.down then
+      legs[#legs + 1] = { id = name_in(leg, "id"), room = room.id, member_id = tonumber(side) }
+    end
+  end
+  return as_list(legs)
+end
+
 function READ.rooms(id)
   local room = get_room(id)
-  return room and { id = name_in(room, "id"), app = text_in(room, "app"), closing = room.closing ~= nil,
-    operation = text_in(room, "operation"), stopping = room.stopping ~= nil,
-    occupied = redis.call("ZCARD", keys.members(id)) > 0, head = describe_head(room) }
+  if not room then return nil end
+  local described = { id = name_in(room, "id"), app = text_in(room, "app"), closing = room.closing ~= nil,
+    occupied = redis.call("EXISTS", keys.members(id)) == 1, operation = "", stopping = false,
+    legs = describe_legs(room) }
+  if room.node == args.node then
+    described.operation, described.stopping = text_in(room, "operation"), room.stopping ~= nil
+    described.head = describe_head(room)
+  end
+  return described
 end
 
 local rows = {}

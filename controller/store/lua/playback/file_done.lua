@@ -1,11 +1,11 @@
 -- The node is done with a file. For a file of an operation that is over, this changes nothing.
--- args: room_id operation_id index
+-- args: node room_id operation_id index
 -- needs: node_fence playback
 
 if fenced() then return refusal("fenced") end
 local room = get_room(args.room_id)
 local operation = room and get_operation(args.operation_id)
-if not operation or operation.room ~= room.id then return cjson.encode({ unknown = true }) end
+if not operation or operation.room ~= room.id or room.node ~= args.node then return cjson.encode({ unknown = true }) end
 local state = url_state(operation, args.index)
 if state ~= URL.sent and state ~= URL.queued then return cjson.encode({ known = true }) end
 log("event", "play-file-done", { app = room.app, room = room.id, operation = operation.id, index = args.index })

@@ -1,11 +1,16 @@
 -- Events about a room's files may be lost. `playing`: the URL that the node plays now, without its scheme; absent when
 -- it plays none.
--- args: room_id playing?
+-- args: node room_id playing?
 -- needs: node_fence playback endings
 
 if fenced() then return refusal("fenced") end
 local room = get_room(args.room_id)
 if not room then return cjson.encode({ unknown = true }) end
+if room.node ~= args.node then
+  -- The room has moved, and its files are played elsewhere.
+  if args.playing then send(args.node, "stop", { app = room.app, room = room.id }) end
+  return cjson.encode({ idle = true })
+end
 if room.operation == "" and not room.stopping then
   -- A play that counts as failed reached the node after all, and must not be heard now.
   if args.playing then send_stop(room) end

@@ -1,6 +1,6 @@
 -- A room of the app. The URLs of its operations are read afterwards, by a command each, since there may be many.
 -- args: room_id
--- needs: access
+-- needs: access legs
 -- lists: operations
 
 local room, refused = own_room(args.room_id)
@@ -11,6 +11,7 @@ return cjson.encode({
   name = room.name,
   created_at = tonumber(room.created_at),
   members = redis.call("ZCARD", keys.members(room.id)),
+  nodes = describe_nodes(room),
   playback_status = room.status,
   playback_volume = tonumber(room.volume),
   operations = as_list(operations),

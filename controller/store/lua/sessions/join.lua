@@ -1,6 +1,14 @@
--- Puts a session into a room. The node confirms it with add-member.
--- args: session_id room_id command_uid?
+-- Puts a session into a room. The node confirms it with add-member. If the room is on another node, the session waits
+-- until there is a leg between them.
+-- args: nodes session_id room_id command_uid?
 -- needs: session_commands quotas members
+
+-- Refuses a new leg between two nodes, unless both are up and take new rooms.
+local function no_leg_from(node, source)
+  local refused = node_down(source)
+  if refused then return refused end
+  if not (args.nodes[node].open and args.nodes[source].open) then return refuse("other_node") end
+end
 
 local session, refused = own_session(args.session_id)
 if refused then return refused end
@@ -12,17 +20,24 @@ if first then return first end
 local REPEATED = { [SESSION.joining] = "joining", [SESSION.joined] = "already_joined" }
 local repeated = session.room == room.id and REPEATED[session.state]
 if repeated then return accept(session, repeated) end
-refused = limited(session.id)
+refused = limited(session.id, session.node)
 if refused then return refused end
 if session.room and session.room ~= room.id then return refuse("in_other_room", { room_id = session.room }) end
 if session.room then return refuse("leaving") end
-if session.node ~= room.node then return refuse("other_node") end
-refused = exceeded("webhook_bytes", 0)
+local needs_leg = session.node ~= room.node
+local leg = needs_leg and get_leg(room, session.node)
+refused = needs_leg and not leg and no_leg_from(session.node, room.node) or exceeded("webhook_bytes", 0)
 if refused then return refused end
 
 local fields = { room = room.id, uid = args.command_uid }
 for name, flag in pairs(FLAGS) do fields[name] = flag.joins and 1 or 0 end
 step_session(session, "join", fields)
-redis.call("SADD", keys.present(room.id), session.id)
-change(keys.session(session.id), session, { job = send_about(session, "join", "join") })
+enter_room(room, session)
+if not needs_leg or leg and leg.state == LEG.up then
+  send_join(session)
+else
+  expect(session.node, "join", session.id, LEG_MS + CONFIRM_MS)
+  redis.call("RPUSH", keys.awaiting_leg(room.id, session.node), session.id)
+  if not leg then begin_leg(room, session) end
+end
 return accept_new(session, "joining")

@@ -23,7 +23,8 @@ end
 local state = step("SESSION", session.state, "joined")
 local uid = session.uid
 confirmed(session.node, "join", session.id)
-redis.call("SADD", keys.present(room.id), session.id)
+enter_room(room, session)
+if session.node ~= room.node and not get_leg(room, session.node) then begin_leg(room, session) end
 redis.call("ZADD", keys.members(room.id), redis.call("HINCRBY", keys.room(room.id), "members_seen", 1), session.id)
 clear(keys.session(session.id), session, "uid", "job")
 local fields = { room = room.id, member_id = args.member_id }

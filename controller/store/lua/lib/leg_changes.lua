@@ -1,0 +1,62 @@
+-- What becomes of a leg, and what follows for the sessions that wait for it.
+-- needs: legs members
+
+-- Whether nobody is left in the conference on the source: no session of its own, and no leg.
+local function is_source_empty(room)
+  local elsewhere = 0
+  for _, leg in ipairs(legs_of(room)) do
+    if leg.far ~= "" then return false end
+    elsewhere = elsewhere + members_on(room, leg.node)
+  end
+  return redis.call("ZCARD", keys.members(room.id)) == elsewhere
+end
+
+-- Ends the joins that wait for a leg.
+local function fail_awaiting(room, leg, reason, cause)
+  for _, id in ipairs(redis.call("LRANGE", keys.awaiting_leg(room.id, leg.node), 0, -1)) do
+    local session = get_session(id)
+    if session and session.room == room.id and session.state == SESSION.joining then
+      join_failed(room, session, reason, cause)
+    end
+  end
+  redis.call("DEL", keys.awaiting_leg(room.id, leg.node))
+end
+
+-- A leg did not come up, or has gone. It is dialled again later, if anybody needs it.
+local function leg_lost(room, leg, event, reason)
+  local lost_source = leg.far ~= ""
+  local failures = event == "fail" and leg.failures + 1 or 0
+  local since = leg.state == LEG.up and NOW or leg.since
+  step_leg(room, leg, event, { near = "", far = "", failures = failures, since = since, reason = reason })
+  if event == "fail" then
+    withdraw_leg(room, leg)
+    fail_awaiting(room, leg, "bridge_failed", reason)
+  end
+  if redis.call("EXISTS", keys.present_on(room.id, leg.node)) == 0 then
+    end_leg(room, leg)
+  else
+    hang_up_leg(room, leg)
+    local wait = failures == 0 and 0 or math.min(FIRST_RETRY_MS * 2 ^ (failures - 1), MAX_RETRY_MS)
+    expect(leg.node, "leg", room.id, wait)
+  end
+  if lost_source and is_source_empty(room) then end_operations(room, "interrupted") end
+end
+
+-- Both sides have the leg.
+local function leg_is_up(room, leg)
+  step_leg(room, leg, "joined", { failures = 0, since = NOW, reason = "" })
+  confirmed(leg.node, "leg", room.id)
+  for _, id in ipairs(redis.call("LRANGE", keys.awaiting_leg(room.id, leg.node), 0, -1)) do
+    local session = get_session(id)
+    if session and session.room == room.id and session.state == SESSION.joining then send_join(session) end
+  end
+  redis.call("DEL", keys.awaiting_leg(room.id, leg.node))
+  if redis.call("EXISTS", keys.present_on(room.id, leg.node)) == 0 then expect(leg.node, "leg", room.id, UNUSED_MS) end
+end
+
+-- The leg with an id.
+local function find_leg(room, id)
+  for _, leg in ipairs(legs_of(room)) do
+    if leg.id == id then return leg end
+  end
+end

@@ -1,0 +1,131 @@
+-- The legs of a room that spans nodes: their records.
+--
+-- How it works. A room has one source node (`node` of its record): all of the room is mixed there, and its files are
+-- played there. Another node on which sessions are in the room has a conference of the same name, and one leg joins
+-- that to the source's: a call between the two nodes that is a member on both sides. Sessions of a node are mixed
+-- there, and only the leg crosses, whatever their number.
+--
+-- A leg is dialled in three steps, each after the result of the one before: the source is told the id of the leg that
+-- may come (`announce_leg`), the node dials it (`dial_leg`), and each side says by an event that it has the leg as a
+-- member. Then it is up, and the sessions that wait for it join. An id is used once, and only the two nodes know it: it
+-- is the uuid of the leg's channel on both.
+--
+-- A leg that breaks is dialled anew, with a new id, later after each attempt that failed. Meanwhile the node's sessions
+-- stay in its conference, and hear each other. A leg that no session needs any more goes after a while, or with its
+-- room. If the source is gone, the room moves (lib/move.lua).
+-- needs: node_commands
+
+local LEG_MS = 10000 -- within which a leg must be up from when it is dialled
+local UNUSED_MS = 5000 -- for which a leg stays without sessions
+local FIRST_RETRY_MS, MAX_RETRY_MS = 1000, 30000 -- before a leg is dialled again: the double after each failure
+
+-- The leg of a node to its room's source, if there is one.
+local function get_leg(room, node)
+  local leg = get(keys.leg(room.id, node))
+  if leg then leg.node = node end
+  return leg
+end
+
+-- All legs of a room.
+local function legs_of(room)
+  local legs = {}
+  for _, node in ipairs(redis.call("SMEMBERS", keys.legs(room.id))) do legs[#legs + 1] = get_leg(room, node) end
+  return legs
+end
+
+local function change_leg(room, leg, fields)
+  change(keys.leg(room.id, leg.node), leg, fields)
+end
+
+local function step_leg(room, leg, event, fields)
+  fields.state = step("LEG", leg.state, event)
+  change_leg(room, leg, fields)
+  log("state", "leg." .. fields.state, { app = room.app, room = room.id, node = leg.node, source = room.node,
+    reason = fields.reason })
+end
+
+-- An id that nobody can guess who does not know the `secret`.
+local function new_leg_id(room, node, secret)
+  local digest = redis.sha1hex(table.concat({ secret, room.id, node, NOW_US }, " "))
+  return string.format("%s-%s-4%s-8%s-%s", string.sub(digest, 1, 8), string.sub(digest, 9, 12),
+    string.sub(digest, 13, 15), string.sub(digest, 16, 18), string.sub(digest, 19, 30))
+end
+
+-- Dials a leg; `secret` is a uuid that only nodes know.
+local function dial_leg(room, leg, secret)
+  step_leg(room, leg, "dial", { id = new_leg_id(room, leg.node, secret), source = room.node })
+  send(room.node, "announce_leg", { app = room.app, room = room.id, leg = leg.id, node = leg.node })
+  expect(leg.node, "leg", room.id, LEG_MS)
+end
+
+-- Makes the record of a leg that is not dialled yet.
+local function add_leg(room, node)
+  local leg = { node = node }
+  redis.call("SADD", keys.legs(room.id), node)
+  redis.call("SADD", keys.node_rooms(node), room.id)
+  change_leg(room, leg, { state = LEG.down, id = "", near = "", far = "", failures = 0, since = NOW })
+  return leg
+end
+
+-- Dials the first leg of a session's node.
+local function begin_leg(room, session)
+  local leg = add_leg(room, session.node)
+  dial_leg(room, leg, session.channel)
+  return leg
+end
+
+local function hang_up_leg(room, leg)
+  if leg.id ~= "" then send(leg.node, "hang_up_leg", { app = room.app, room = room.id, leg = leg.id }) end
+end
+
+-- Has the source forget the id of a leg that did not come.
+local function withdraw_leg(room, leg)
+  send(leg.source, "withdraw_leg", { app = room.app, room = room.id, leg = leg.id })
+end
+
+-- Ends a leg: its node needs none any more.
+local function end_leg(room, leg)
+  hang_up_leg(room, leg)
+  confirmed(leg.node, "leg", room.id)
+  redis.call("SREM", keys.legs(room.id), leg.node)
+  redis.call("SREM", keys.node_rooms(leg.node), room.id)
+  redis.call("DEL", keys.leg(room.id, leg.node), keys.awaiting_leg(room.id, leg.node),
+    keys.present_on(room.id, leg.node))
+  log("state", "leg.ended", { app = room.app, room = room.id, node = leg.node, source = room.node })
+end
+
+-- Adds a session to those that are in a room or about to be. Those of other nodes than the source are also listed by
+-- node, as each has a leg for them.
+local function enter_room(room, session)
+  redis.call("SADD", keys.present(room.id), session.id)
+  if session.node ~= room.node then redis.call("SADD", keys.present_on(room.id, session.node), session.id) end
+end
+
+local function exit_room(room, session)
+  redis.call("SREM", keys.present(room.id), session.id)
+  if session.node == room.node then return end
+  redis.call("SREM", keys.present_on(room.id, session.node), session.id)
+  redis.call("LREM", keys.awaiting_leg(room.id, session.node), 0, session.id)
+  if redis.call("EXISTS", keys.present_on(room.id, session.node)) == 0 and get_leg(room, session.node) then
+    expect(session.node, "leg", room.id, UNUSED_MS)
+  end
+end
+
+-- How many members a room has on a node other than its source.
+local function members_on(room, node)
+  return redis.call("ZINTERCARD", 2, keys.members(room.id), keys.present_on(room.id, node))
+end
+
+-- The nodes of a room as the API shows them, the source first.
+local function describe_nodes(room)
+  local nodes, elsewhere = {}, 0
+  for _, leg in ipairs(legs_of(room)) do
+    local members = members_on(room, leg.node)
+    elsewhere = elsewhere + members
+    nodes[#nodes + 1] = { prefix = leg.node, members = members, bridge = leg.state }
+  end
+  table.sort(nodes, function(one, other) return one.prefix < other.prefix end)
+  local members = redis.call("ZCARD", keys.members(room.id)) - elsewhere
+  table.insert(nodes, 1, { prefix = room.node, members = members, bridge = "source" })
+  return nodes
+end

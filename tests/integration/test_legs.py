@@ -1,0 +1,336 @@
+"""A room on several nodes, by the store's steps: its legs, the sessions that wait for them, and its move to another node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.store import keys
+from tests.integration.world import NODE, NODES, World
+
+_, OTHER, THIRD = NODES
+
+
+def ops(commands: list[dict[str, Any]]) -> list[str]:
+    return [command["op"] for command in commands]
+
+
+def dialled(world: World, node: str = OTHER, source: str = NODE) -> str:
+    """Has the source told of the leg and the node dial it. Returns its id."""
+    announced = world.sent(source)
+    assert ops(announced) == ["announce_leg"]
+    world.answer_on(source, announced[0])
+    (dial,) = world.sent(node)
+    assert (dial["op"], dial["source"], dial["leg"]) == ("dial_leg", source, announced[0]["leg"])
+    world.answer_on(node, dial)
+    return str(dial["leg"])
+
+
+def leg_up(world: World, room: str, node: str = OTHER, source: str = NODE) -> str:
+    """A leg that both nodes have as a member."""
+    leg = dialled(world, node, source)
+    world.tell("leg_joined", node=source, leg=leg, room_id=room, member_id=90)
+    world.tell("leg_joined", node=node, leg=leg, room_id=room, member_id=91)
+    return leg
+
+
+def member(world: World, room: str, number: int, node: str = OTHER) -> str:
+    """A member of the room on a node that has a leg already."""
+    session = world.park(number, node)
+    world.ask("join", session_id=session, room_id=room)
+    for command in world.sent(node):
+        world.answer_on(node, command)
+    world.tell("member_joined", node=node, session_id=session, room_id=room, member_id=number, flags=["muted"])
+    return session
+
+
+def bridges(world: World, room: str) -> dict[str, str]:
+    return {node["prefix"]: node["bridge"] for node in world.room(room)["nodes"]}
+
+
+@pytest.fixture
+def room(world: World) -> str:
+    room = world.create()
+    world.webhooks()
+    return room
+
+
+@pytest.fixture
+def spanning(world: World, room: str) -> str:
+    """A room with member 1 on its source, and member 2 on the other node."""
+    world.joined(room, 1)
+    session = world.park(2, OTHER)
+    world.ask("join", session_id=session, room_id=room)
+    leg_up(world, room)
+    for command in world.sent(OTHER):
+        world.answer_on(OTHER, command)
+    world.tell("member_joined", node=OTHER, session_id=session, room_id=room, member_id=2, flags=["muted"])
+    world.webhooks()
+    return room
+
+
+def test_the_leg_is_up_before_the_session_joins(world: World, room: str) -> None:
+    session = world.park(1, OTHER)
+    world.webhooks()
+    assert world.ask("join", session_id=session, room_id=room)["status"] == "joining"
+    leg = dialled(world)
+    assert bridges(world, room) == {NODE: "source", OTHER: "dialing"}
+    world.tell("leg_joined", node=NODE, leg=leg, room_id=room, member_id=90)
+    assert world.sent(OTHER) == []
+    world.tell("leg_joined", node=OTHER, leg=leg, room_id=room, member_id=91)
+    assert bridges(world, room) == {NODE: "source", OTHER: "up"}
+    assert ops(world.sent(OTHER)) == ["join"]
+    world.tell("member_joined", node=OTHER, session_id=session, room_id=room, member_id=1, flags=["muted"])
+    assert world.types() == ["conference.member.joined"]
+    assert world.room(room)["members"] == 1
+    assert world.room(room)["nodes"] == [
+        {"prefix": NODE, "members": 0, "bridge": "source"},
+        {"prefix": OTHER, "members": 1, "bridge": "up"},
+    ]
+    assert [row["node"] for row in world.ask("list_members", room_id=room, after=0, limit=10)["rows"]] == [OTHER]
+
+
+def test_two_joins_from_a_new_node_make_one_leg(world: World, room: str) -> None:
+    sessions = [world.park(number, OTHER) for number in (1, 2)]
+    for session in sessions:
+        world.ask("join", session_id=session, room_id=room)
+    leg_up(world, room)
+    assert [command["session"] for command in world.sent(OTHER)] == sessions
+
+
+@pytest.mark.parametrize("fault", ["source", "node", "silent", "left"])
+def test_joins_fail_with_a_leg_that_does_not_come_up(world: World, room: str, fault: str) -> None:
+    session = world.park(1, OTHER)
+    world.webhooks()
+    world.ask("join", session_id=session, room_id=room, command_uid="u1")
+    if fault == "source":
+        world.answer_on(NODE, world.sent()[0], ok=False, reason="refused", text="-ERR no")
+    elif fault == "node":
+        world.answer_on(NODE, world.sent()[0])
+        world.answer_on(OTHER, world.sent(OTHER)[0], ok=False, reason="refused", text="-ERR NO_ANSWER")
+    elif fault == "silent":
+        dialled(world)
+        world.overdue(OTHER)
+    else:
+        leg = dialled(world)
+        world.tell("leg_joined", node=OTHER, leg=leg, room_id=room, member_id=91)
+        world.tell("leg_left", node=OTHER, leg=leg, room_id=room, cause="MEDIA_TIMEOUT")
+    (failed,) = world.webhooks()
+    assert failed[0] == "conference.member.join_failed"
+    cause = {"source": "refused", "node": "NO_ANSWER", "silent": "no_answer", "left": "MEDIA_TIMEOUT"}[fault]
+    assert (failed[1]["reason"], failed[1]["cause"], failed[1]["command_uid"]) == ("bridge_failed", cause, "u1")
+    assert world.session(session)["state"] == "parked"
+    # Nobody needs it any more: neither node keeps anything of it.
+    assert bridges(world, room) == {NODE: "source"}
+    assert ops(world.sent(OTHER)) == ["hang_up_leg"]
+    assert ops(world.sent()) == ["withdraw_leg"]
+
+
+def test_a_new_leg_needs_both_nodes(world: World, room: str) -> None:
+    session = world.park(1, OTHER)
+    world.nodes[NODE]["up"] = False
+    assert world.ask("join", session_id=session, room_id=room)["refused"] == "node_down"
+    world.nodes[NODE] = {"up": True, "open": False}
+    assert world.ask("join", session_id=session, room_id=room)["refused"] == "other_node"
+    world.nodes[NODE]["open"], world.nodes[OTHER]["open"] = True, False
+    assert world.ask("join", session_id=session, room_id=room)["refused"] == "other_node"
+    del world.nodes[NODE]
+    refused = world.ask("join", session_id=session, room_id=room)
+    assert (refused["refused"], refused["detail"]) == ("unknown_node", {"node": NODE})
+    assert world.sent() == world.sent(OTHER) == []
+
+
+def test_a_leg_without_sessions_goes_after_a_while(world: World, spanning: str) -> None:
+    (session,) = [row["session_id"] for row in world.ask("list_sessions", after=0, limit=10, room=spanning)["rows"]][1:]
+    world.left(session, spanning, 2)
+    world.tell("overdue", node=OTHER)
+    assert bridges(world, spanning)[OTHER] == "up"
+    world.overdue(OTHER)
+    assert ops(world.sent(OTHER)) == ["hang_up_leg"]
+    assert bridges(world, spanning) == {NODE: "source"}
+    assert world.room(spanning)["members"] == 1
+
+
+def test_a_session_that_comes_meanwhile_keeps_the_leg(world: World, spanning: str) -> None:
+    (session,) = [row["session_id"] for row in world.ask("list_sessions", after=0, limit=10, room=spanning)["rows"]][1:]
+    world.left(session, spanning, 2)
+    member(world, spanning, 3)
+    world.overdue(OTHER)
+    assert world.sent(OTHER) == []
+    assert bridges(world, spanning)[OTHER] == "up"
+
+
+def test_a_leg_that_breaks_is_dialled_again_and_its_members_stay(world: World, spanning: str) -> None:
+    leg = next(row for row in world.tell("snapshot", what="rooms", cursor="0")["rows"])["legs"][0]["id"]
+    world.tell("leg_left", node=NODE, leg=leg, room_id=spanning, cause="MEDIA_TIMEOUT")
+    world.tell("leg_left", node=OTHER, leg=leg, room_id=spanning, cause="MEDIA_TIMEOUT")
+    assert bridges(world, spanning)[OTHER] == "down"
+    assert world.room(spanning)["members"] == 2
+    assert world.types() == []
+    assert ops(world.sent(OTHER)) == ["hang_up_leg"]
+    world.overdue(OTHER)
+    again = leg_up(world, spanning)
+    assert again != leg
+    assert bridges(world, spanning)[OTHER] == "up"
+
+
+def test_late_events_of_an_old_leg_change_nothing(world: World, spanning: str) -> None:
+    old = next(row for row in world.tell("snapshot", what="rooms", cursor="0")["rows"])["legs"][0]["id"]
+    world.tell("leg_left", node=NODE, leg=old, room_id=spanning, cause="MEDIA_TIMEOUT")
+    world.sent(OTHER)
+    world.overdue(OTHER)
+    leg_up(world, spanning)
+    assert world.tell("leg_left", node=OTHER, leg=old, room_id=spanning, cause="") == {"known": True}
+    assert world.tell("leg_joined", node=OTHER, leg=old, room_id=spanning, member_id=99) == {"stray": True}
+    assert bridges(world, spanning)[OTHER] == "up"
+
+
+def test_each_attempt_waits_longer(world: World, spanning: str) -> None:
+    leg = next(row for row in world.tell("snapshot", what="rooms", cursor="0")["rows"])["legs"][0]["id"]
+    world.tell("leg_left", node=NODE, leg=leg, room_id=spanning, cause="MEDIA_TIMEOUT")
+    world.sent(OTHER)
+    waits = []
+    for _ in range(7):
+        world.overdue(OTHER)
+        (announced,) = [command for command in world.sent() if command["op"] == "announce_leg"]
+        before = world.now()
+        world.answer_on(NODE, announced, ok=False, reason="refused")
+        waits.append(round((world.due(OTHER, f"leg:{spanning}") - before) / 1000))
+        world.sent(OTHER)
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_commands_go_to_the_members_node_and_the_rooms_source(world: World, spanning: str) -> None:
+    session = [row["session_id"] for row in world.ask("list_sessions", after=0, limit=10, room=spanning)["rows"]][1]
+    world.ask("leave", session_id=session)
+    assert [(command["op"], command["member_id"]) for command in world.sent(OTHER)] == [("kick", 2)]
+    world.play(spanning, "http://a.example/1.wav")
+    assert ops(world.sent()) == ["play"]
+    assert world.sent(OTHER) == []
+
+
+def test_deleting_a_room_ends_it_on_every_node(world: World, spanning: str) -> None:
+    world.ask("delete_room", room_id=spanning)
+    assert ops(world.sent()) == ["stop", "stop_recording", "kick_all"]
+    assert ops(world.sent(OTHER)) == ["kick_all"]
+    for number, node in ((1, NODE), (2, OTHER)):
+        session = [row["session_id"] for row in world.ask("list_sessions", after=0, limit=10)["rows"]][number - 1]
+        world.tell("member_left", node=node, session_id=session, room_id=spanning, member_id=number, cause="")
+    assert world.types() == ["conference.destroyed", *["conference.member.left"] * 2]
+    assert ops(world.sent(OTHER)) == ["hang_up_leg"]
+    assert world.leftovers(spanning) == []
+
+
+def test_a_join_that_waits_for_a_leg_fails_with_its_room(world: World, room: str) -> None:
+    session = world.park(1, OTHER)
+    world.ask("join", session_id=session, room_id=room)
+    world.webhooks()
+    world.ask("delete_room", room_id=room)
+    assert [(kind, data.get("reason")) for kind, data in world.webhooks()] == [
+        ("conference.destroyed", None),
+        ("conference.member.join_failed", "room_destroyed"),
+    ]
+    assert world.leftovers(room) == []
+
+
+def test_a_leg_of_a_deleted_room_is_not_dialled_again(world: World, spanning: str) -> None:
+    world.ask("delete_room", room_id=spanning)
+    (row,) = world.tell("snapshot", node=OTHER, what="rooms", cursor="0")["rows"]
+    world.tell("leg_left", node=OTHER, leg=row["legs"][0]["id"], room_id=spanning, cause="")
+    world.sent()
+    world.tell("overdue", node=OTHER)
+    assert world.sent() == []
+
+
+def test_playback_is_over_when_the_last_member_leaves_and_is_stopped_where_legs_keep_the_room(
+    world: World, spanning: str
+) -> None:
+    world.play(spanning, "http://a.example/1.wav")
+    world.answer(world.sent()[0]["job"])
+    world.webhooks()
+    for number, node in ((1, NODE), (2, OTHER)):
+        session = [row["session_id"] for row in world.ask("list_sessions", after=0, limit=10)["rows"]][number - 1]
+        world.tell("member_left", node=node, session_id=session, room_id=spanning, member_id=number, cause="")
+    assert world.types() == [*["conference.member.left"] * 2, "conference.play.finished"]
+    assert ops(world.sent()) == ["stop"]
+
+
+def test_playback_is_interrupted_when_the_source_has_nobody_left(world: World, room: str) -> None:
+    session = world.park(1, OTHER)
+    world.ask("join", session_id=session, room_id=room)
+    leg = leg_up(world, room)
+    world.sent(OTHER)
+    world.tell("member_joined", node=OTHER, session_id=session, room_id=room, member_id=1, flags=["muted"])
+    world.play(room, "http://a.example/1.wav")
+    world.answer(world.sent()[0]["job"])
+    world.webhooks()
+    world.tell("leg_left", node=NODE, leg=leg, room_id=room, cause="MEDIA_TIMEOUT")
+    (finished,) = world.webhooks()
+    assert (finished[0], finished[1]["status"]) == ("conference.play.finished", "interrupted")
+
+
+class TestMove:
+    """The source is gone."""
+
+    def test_to_the_node_with_most_members(self, world: World, spanning: str) -> None:
+        world.play(spanning, "http://a.example/1.wav")
+        third = world.park(3, THIRD)
+        world.ask("join", session_id=third, room_id=spanning)
+        (_, announced) = world.sent()
+        world.answer_on(NODE, announced)
+        (dial,) = world.sent(THIRD)
+        for node, member_id in ((NODE, 92), (THIRD, 93)):
+            world.tell("leg_joined", node=node, leg=dial["leg"], room_id=spanning, member_id=member_id)
+        world.tell("member_joined", node=THIRD, session_id=third, room_id=spanning, member_id=3, flags=["muted"])
+        member(world, spanning, 4, THIRD)
+        world.sent(OTHER)
+        world.webhooks()
+        self.lose(world, spanning, OTHER, THIRD)
+        world.age_legs(spanning)
+        world.overdue(OTHER, down=(NODE,))
+        (finished,) = world.webhooks()
+        assert (finished[0], finished[1]["status"]) == ("conference.play.finished", "interrupted")
+        assert bridges(world, spanning) == {THIRD: "source", OTHER: "dialing", NODE: "down"}
+        assert world.room(spanning)["members"] == 4
+        assert world.counts(spanning) == {THIRD: 2, OTHER: 1, NODE: 1}
+        world.sent(OTHER)
+        announced = [command for command in world.sent(THIRD) if command["op"] == "announce_leg"]
+        assert [command["node"] for command in announced] == [OTHER]
+        # The old source gets a leg like any other node when it is back.
+        world.overdue(NODE, down=(NODE,))
+        assert bridges(world, spanning)[NODE] == "down"
+        world.overdue(NODE)
+        assert bridges(world, spanning)[NODE] == "dialing"
+        assert world.play(spanning, "http://a.example/2.wav", operation="op2")["status"] == "in_progress"
+        assert "play" in ops(world.sent(THIRD))
+
+    def test_not_while_the_source_is_up_or_has_just_gone(self, world: World, spanning: str) -> None:
+        self.lose(world, spanning, OTHER)
+        world.overdue(OTHER, down=(NODE,))
+        assert bridges(world, spanning) == {NODE: "source", OTHER: "down"}
+        world.age_legs(spanning)
+        world.overdue(OTHER)
+        assert bridges(world, spanning) == {NODE: "source", OTHER: "dialing"}
+
+    def test_what_the_old_source_still_plays_is_stopped(self, world: World, spanning: str) -> None:
+        self.lose(world, spanning, OTHER)
+        world.age_legs(spanning)
+        world.overdue(OTHER, down=(NODE,))
+        world.sent()
+        world.tell("playback_lost", node=NODE, room_id=spanning, playing="a.example/1.wav")
+        assert ops(world.sent()) == ["stop"]
+
+    @staticmethod
+    def lose(world: World, room: str, *nodes: str) -> None:
+        for node in nodes:
+            (row,) = world.tell("snapshot", node=node, what="rooms", cursor="0")["rows"]
+            world.tell("leg_left", node=node, leg=row["legs"][0]["id"], room_id=room, cause="MEDIA_TIMEOUT")
+
+
+def test_the_snapshot_of_a_node_has_its_legs(world: World, spanning: str) -> None:
+    (on_source,) = world.tell("snapshot", what="rooms", cursor="0")["rows"]
+    (elsewhere,) = world.tell("snapshot", node=OTHER, what="rooms", cursor="0")["rows"]
+    assert on_source["legs"][0]["id"] == elsewhere["legs"][0]["id"]
+    assert (on_source["legs"][0]["member_id"], elsewhere["legs"][0]["member_id"]) == (90, 91)
+    assert keys.partition_of(world.app_id) == world.tag
