@@ -11,7 +11,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import orjson
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 # Reload at most this often; a key rotated elsewhere is honoured that much later at the latest.
 CACHE_SECONDS = 1.0
+# Of the SIP profile `bridge` in freeswitch-conf/.
+BRIDGE_PORT = 5090
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +54,21 @@ class App:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A FreeSWITCH instance. `esl` and `sip` are `host:port`; a drained node gets no new rooms."""
+    """A FreeSWITCH instance. `esl`, `sip` and `bridge` are `host:port`; a drained node gets no new rooms.
+
+    `bridge`: where other nodes reach its bridge profile, "" for BRIDGE_PORT of the host of `esl`. `weight`: its share
+    of new rooms beside that of other nodes. `capacity`: how many members it takes, 0 for any number. `region`: a label.
+    """
 
     prefix: str
     esl: str
     password: str
     sip: str = ""
+    bridge: str = ""
     profile: str = "default"
+    weight: int = 1
+    capacity: int = 0
+    region: str = ""
     drained: bool = False
     source: str = "cli"
 
@@ -69,6 +79,11 @@ class Node:
     @property
     def port(self) -> int:
         return int(self.esl.rpartition(":")[2])
+
+    @property
+    def bridge_address(self) -> str:
+        """`bridge`, or what stands for it."""
+        return self.bridge or f"{self.esl.rpartition(':')[0]}:{BRIDGE_PORT}"
 
 
 def hash_key(salt: str, api_key: str) -> str:
@@ -221,7 +236,7 @@ class Registry:
     ) -> int:
         """Both by table, `apps` and `nodes`. Returns how many entries were removed."""
         texts = {
-            table: {name: orjson.dumps(asdict(entry)).decode() for name, entry in entries.items()}
+            table: {name: orjson.dumps(_record(entry)).decode() for name, entry in entries.items()}
             for table, entries in (put or {}).items()
         }
         answer = self._store.run("registry", keys.REGISTRY, {"put": texts, "gone": gone or {}})
@@ -242,6 +257,16 @@ def _is_gone(old: App | Node, wanted: Mapping[str, App | Node]) -> bool:
     return old.source == "file" and (old.id if isinstance(old, App) else old.prefix) not in wanted
 
 
+def _record(entry: App | Node) -> dict[str, Any]:
+    """What the store gets. Of a node, without its defaults: a process of an older version, which may still run beside
+    this one, cannot read a node with a field that it does not know.
+    """
+    record = asdict(entry)
+    if isinstance(entry, Node):
+        return {field.name: record[field.name] for field in fields(entry) if record[field.name] != field.default}
+    return record
+
+
 def _app(raw: bytes) -> App:
-    fields = orjson.loads(raw)
-    return App(**{**fields, "dids": tuple(fields["dids"])})
+    record = orjson.loads(raw)
+    return App(**{**record, "dids": tuple(record["dids"])})

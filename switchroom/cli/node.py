@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import click
 
-from controller.registry import Registry
+from controller.registry import BRIDGE_PORT, Registry
 from controller.rooms.placement import Placement
 from switchroom.cli.base import Context, Group, as_json_option, changeable, existing, print_table
 from switchroom.config import NodeConfig, check
 from switchroom.store import open_store
 
-COLUMNS = ("prefix", "state", "rooms", "calls", "drained", "esl", "sip", "profile", "source")
+COLUMNS = (
+    *("prefix", "state", "rooms", "calls", "drained", "region", "weight", "capacity"),
+    *("esl", "sip", "bridge", "profile", "source"),
+)
 
 
 @click.group(cls=Group)
@@ -30,13 +34,28 @@ def node() -> None:
     envvar="SWITCHROOM_NODE_PASSWORD",
     help="Of its Event Socket. Asked for if not given; a command line can be read by others.",
 )
-@click.option("--sip", help="host:port for SIP between nodes; not used yet.")
+@click.option("--sip", help="host:port where it takes calls; only shown by `node list`.")
+@click.option(
+    "--bridge",
+    help=f"host:port under which other nodes reach its SIP profile `bridge`.  [default: port {BRIDGE_PORT} of HOST]",
+)
 @click.option("--profile", default="default", show_default=True, help="The conference profile that rooms use.")
+@click.option("--weight", type=int, default=1, show_default=True, help="Its share of new rooms, 1 to 100.")
+@click.option(
+    "--capacity",
+    type=int,
+    default=0,
+    show_default=True,
+    help="How many members it takes before it gets no new rooms; 0: any number.",
+)
+@click.option("--region", help="A label; a room prefers nodes of the region of its callers.")
 @click.pass_obj
-def add(context: Context, *, prefix: str, esl: str, password: str, sip: str | None, profile: str) -> None:
-    """Add a node, or change one: PREFIX is its 5 letters and digits, HOST:PORT its Event Socket."""
-    values = {"prefix": prefix, "esl": esl, "password": password, "sip": sip, "profile": profile}
-    entry = check(NodeConfig, values)
+def add(context: Context, *, prefix: str, **values: Any) -> None:
+    """Add a node, or change one: PREFIX is its 5 letters and digits, HOST:PORT its Event Socket.
+
+    What is not given gets its default.
+    """
+    entry = check(NodeConfig, {"prefix": prefix, **values})
     with context.registry(create=True) as registry:
         known = registry.node(prefix)
         if known:
@@ -57,7 +76,7 @@ def list_nodes(context: Context, as_json: bool) -> None:
         for entry in sorted(registry.nodes(), key=lambda node: node.prefix):
             rooms, calls = placement.load(entry.prefix)
             state = "up" if placement.is_up(entry.prefix) else "down"
-            known = {**asdict(entry), "state": state, "rooms": rooms, "calls": calls}
+            known = {**asdict(entry), "bridge": entry.bridge_address, "state": state, "rooms": rooms, "calls": calls}
             rows.append({name: known[name] for name in COLUMNS})
     print_table(COLUMNS, rows, as_json)
 

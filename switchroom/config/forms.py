@@ -97,14 +97,15 @@ def _secretly(check: Callable[[str], str]) -> Callable[[SecretStr], SecretStr]:
     return checked
 
 
-AppId = Annotated[
-    str, AfterValidator(_form(_NAME, "must be 1 to 64 letters, digits, - and _, a letter or digit first"))
-]
+_LABEL = _form(_NAME, "must be 1 to 64 letters, digits, - and _, a letter or digit first")
+AppId = Annotated[str, AfterValidator(_LABEL)]
 Prefix = Annotated[str, AfterValidator(_form(NODE_PREFIX.pattern, "must be exactly 5 letters and digits"))]
 Did = Annotated[str, AfterValidator(_form(r"\+?[A-Za-z0-9*#._-]{1,64}", "must be a number as it is dialled"))]
 Listen = Annotated[str, AfterValidator(_address(0, "127.0.0.1:8080"))]
 Esl = Annotated[str, AfterValidator(_address(1, "127.0.0.1:8021"))]
 Sip = Annotated[str, AfterValidator(_address(1, "127.0.0.1:5060"))]
+Bridge = Annotated[str, AfterValidator(_address(1, "127.0.0.1:5090"))]
+Region = Annotated[str, AfterValidator(_LABEL)]
 WebhookUrl = Annotated[str, AfterValidator(_url(("http", "https")))]
 Profile = Annotated[str, AfterValidator(_form(_NAME, "must be the name of a conference profile"))]
 Password = Annotated[SecretStr, AfterValidator(_secretly(_form(r"[^\x00-\x1f\x7f]+", "must not be empty")))]

@@ -15,11 +15,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from controller.registry import App, Node, new_app
+from controller.registry import BRIDGE_PORT, App, Node, new_app
 from controller.store.store import each_host
 from switchroom.config.forms import (
     ApiKey,
     AppId,
+    Bridge,
     Did,
     Esl,
     Listen,
@@ -28,6 +29,7 @@ from switchroom.config.forms import (
     Prefix,
     Profile,
     Quotas,
+    Region,
     Sip,
     StoreUrl,
     WebhookSecret,
@@ -86,8 +88,22 @@ class NodeConfig(Section):
     prefix: Prefix = Field(description="the node's own 5 letters and digits, with which its room ids begin")
     esl: Esl = Field(description="host:port of the node's Event Socket")
     password: Password = Field(description="the password of its Event Socket")
-    sip: Sip | None = Field(default=None, description="host:port for SIP between nodes; not used yet")
+    sip: Sip | None = Field(default=None, description="host:port where it takes calls; only shown by `node list`")
+    bridge: Bridge | None = Field(
+        default=None,
+        description="host:port under which other nodes reach its SIP profile `bridge`;"
+        f" absent, port {BRIDGE_PORT} of the host of esl",
+    )
     profile: Profile = Field(default="default", description="the conference profile that rooms use")
+    weight: int = Field(
+        default=1, ge=1, le=100, description="its share of new rooms: one of weight 2 gets twice as many as one of 1"
+    )
+    capacity: int = Field(
+        default=0, ge=0, le=100_000, description="how many members it takes before it gets no new rooms; 0: any number"
+    )
+    region: Region | None = Field(
+        default=None, description="a label; a room prefers nodes of the region of its callers"
+    )
 
     def to_node(self, source: str) -> Node:
         return Node(
@@ -95,7 +111,11 @@ class NodeConfig(Section):
             esl=self.esl,
             password=self.password.get_secret_value(),
             sip=self.sip or "",
+            bridge=self.bridge or "",
             profile=self.profile,
+            weight=self.weight,
+            capacity=self.capacity,
+            region=self.region or "",
             source=source,
         )
 

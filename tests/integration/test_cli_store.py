@@ -110,8 +110,12 @@ def test_the_life_of_a_node(switchroom: Switchroom, config: Config) -> None:
             "rooms": 0,
             "calls": 0,
             "drained": False,
+            "region": "",
+            "weight": 1,
+            "capacity": 0,
             "esl": "[::1]:8021",
             "sip": "[::1]:5060",
+            "bridge": "[::1]:5090",
             "profile": "default",
             "source": "cli",
         }
@@ -124,6 +128,25 @@ def test_the_life_of_a_node(switchroom: Switchroom, config: Config) -> None:
     assert [node["drained"] for node in said(switchroom("node", "list", "--json"))] == [False]
     assert switchroom("node", "remove", "acW68").exit_code == 0
     assert switchroom("node", "drain", "acW68").stderr == "Error: node acW68 not found\n"
+
+
+def test_how_a_node_gets_rooms(switchroom: Switchroom) -> None:
+    options = {"--bridge": "10.0.0.5:5091", "--weight": "3", "--capacity": "500", "--region": "eu"}
+    arguments = ["acW68", "127.0.0.1:8021", "--password", "x", *(word for option in options.items() for word in option)]
+    assert switchroom("node", "add", *arguments).exit_code == 0
+    (node,) = said(switchroom("node", "list", "--json"))
+    assert [str(node[option.removeprefix("--")]) for option in options] == list(options.values())
+
+
+def test_the_version_before_can_read_a_node_with_nothing_new(switchroom: Switchroom, config: Config) -> None:
+    """Processes of both run side by side while they are replaced one by one."""
+    known_before = {"prefix", "esl", "password", "sip", "profile", "drained", "source"}
+    switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "x")
+    switchroom("node", "drain", "acW68")
+    with opened(config) as store:
+        _, (record,) = store.registry_entries()
+    assert json.loads(record).keys() <= known_before
+    assert said(switchroom("node", "list", "--json"))[0]["drained"]
 
 
 def test_what_is_on_a_node(switchroom: Switchroom, config: Config) -> None:

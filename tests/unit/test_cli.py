@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from switchroom.cli.main import cli
 
+NODE_ADD = ["node", "add", "acW68", "127.0.0.1:8021", "--password", "p"]
+
 
 @pytest.fixture
 def switchroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
@@ -62,6 +64,12 @@ def test_a_mistake_in_the_file_is_one_clear_line(switchroom, tmp_path: Path, how
         (["app", "add", "a", "--did", "a b"], "dids: must be a number"),
         (["node", "add", "x", "127.0.0.1:8021", "--password", "p"], "prefix: must be exactly 5"),
         (["node", "add", "acW68", "127.0.0.1", "--password", "p"], "esl: must be host:port"),
+        ([*NODE_ADD, "--bridge", "127.0.0.1"], "bridge: must be host:port"),
+        ([*NODE_ADD, "--weight", "0"], "weight: must be"),
+        ([*NODE_ADD, "--weight", "101"], "weight: must be"),
+        ([*NODE_ADD, "--weight", "half"], "is not a valid integer"),
+        ([*NODE_ADD, "--capacity", "-1"], "capacity: must be"),
+        ([*NODE_ADD, "--region", "EU west"], "region: must be 1 to 64 letters"),
         (["tail", "--since", "yesterday"], "neither a time"),
         (["webhooks", "list", "demo", "--since", "yesterday"], "neither a time"),
         (["webhooks", "list", "demo", "--status", "held"], "is not one of"),

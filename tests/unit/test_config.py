@@ -31,7 +31,11 @@ prefix = "acW68"
 esl = "127.0.0.1:8021"
 password = "esl-password"
 sip = "127.0.0.1:5060"
+bridge = "10.0.0.5:5091"
 profile = "wideband"
+weight = 3
+capacity = 500
+region = "eu-west"
 
 [[nodes]]
 prefix = "Zz999"
@@ -93,7 +97,9 @@ def test_everything_can_be_set(file: Path) -> None:
         "wideband",
         "file",
     )
+    assert (first.bridge_address, first.weight, first.capacity, first.region) == ("10.0.0.5:5091", 3, 500, "eu-west")
     assert (second.host, second.port, second.profile) == ("2001:db8::1", 8021, "default")
+    assert (second.bridge_address, second.weight, second.capacity, second.region) == ("[2001:db8::1]:5090", 1, 0, "")
     (app,) = config.to_apps()
     assert app.key_matches("the-api-key-of-demo")
     assert (app.dids, app.webhook_secret, app.source) == (("747713001", "747713002"), SECRET, "file")
@@ -186,8 +192,8 @@ def test_all_mistakes_are_told_at_once_and_what_the_keys_are_for(file: Path) -> 
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ('"Zz999"', '"acW68"', 19, "node acW68 already exists"),
-        ('"747713002"', '"747713001"', 28, "number 747713001 already exists"),
+        ('"Zz999"', '"acW68"', 23, "node acW68 already exists"),
+        ('"747713002"', '"747713001"', 32, "number 747713001 already exists"),
     ],
 )
 def test_what_must_be_unique_is(file: Path, old: str, new: str, line: int, words: str) -> None:
