@@ -1,0 +1,235 @@
+"""One room on several nodes: against emulated nodes, or real FreeSWITCH nodes that dial each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from esl.commands import Hangup
+from tests.e2e.nodes import REAL, Call, Node, open_node
+from tests.e2e.system import DIDS, Media, Receiver, Switchroom
+
+CONFERENCES = "/api/v1/conferences"
+PREFIXES = ("acW68", "bcX79", "cdY80")
+
+pytestmark = pytest.mark.skipif(REAL not in ("", "boot"), reason="needs several nodes of its own")
+
+
+class Site:
+    """Three nodes and one Switchroom that drives them."""
+
+    def __init__(self, folder: Path, hooks: Receiver) -> None:
+        self.hooks = hooks
+        self.nodes: dict[str, Node] = {prefix: open_node(prefix) for prefix in PREFIXES}
+        self.service = Switchroom(folder, self.nodes, hooks.url)
+        self.numbers = itertools.count(1)
+        self.calls: list[Call] = []
+
+    def start(self) -> None:
+        self.service.start()
+        for prefix in self.nodes:
+            self.service.wait_up(prefix)
+
+    def close(self) -> None:
+        for call in self.calls:
+            call.hang_up()
+        self.service.stop()
+        for node in self.nodes.values():
+            node.close()
+
+    def call(self, prefix: str) -> str:
+        """A call that waits on that node. -> its session."""
+        caller_id = f"5281{next(self.numbers):05d}"
+        self.calls.append(self.nodes[prefix].call(DIDS["alpha"], caller_id))
+        return str(self.hooks.wait("session.started", caller_id=caller_id)["uuid"])
+
+    def room(self) -> tuple[str, list[str]]:
+        """A new room. -> its id and the prefixes of the nodes, its source first."""
+        answer = self.service.post(CONFERENCES, {"name": f"bridged-{next(self.numbers)}"})
+        room = str(answer.body["room_id"])
+        source = room.partition("-")[0]
+        return room, [source, *(prefix for prefix in PREFIXES if prefix != source)]
+
+    def command(self, session: str, what: str, **body: str) -> int:
+        return self.service.post(f"/api/v1/sessions/{session}/commands/conference/{what}", body or None).status
+
+    def join(self, session: str, room: str) -> dict[str, Any]:
+        assert self.command(session, "join", room_id=room) == 202
+        return self.hooks.wait("conference.member.joined", uuid=session, room_id=room)
+
+    def bridges(self, room: str) -> dict[str, str]:
+        nodes = self.service.get(f"{CONFERENCES}/{room}").body["nodes"]
+        return {node["prefix"]: node["bridge"] for node in nodes}
+
+    def counts(self, room: str) -> dict[str, int]:
+        nodes = self.service.get(f"{CONFERENCES}/{room}").body["nodes"]
+        return {node["prefix"]: node["members"] for node in nodes}
+
+    def members(self, room: str) -> dict[str, str]:
+        """The node of each session."""
+        listed = self.service.get(f"{CONFERENCES}/{room}/members").body["members"]
+        return {member["uuid"]: member["node"] for member in listed}
+
+    def size(self, prefix: str, room: str) -> int:
+        """Members of the conference on the node, legs among them."""
+        said = self.nodes[prefix].command(f"conference {room} list count").strip()
+        return int(said) if said.isdecimal() else 0
+
+    def legs(self, prefix: str) -> list[str]:
+        return self.nodes[prefix].legs()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, hooks: Receiver) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("bridged"), hooks)
+    try:
+        site.start()
+        yield site
+    finally:
+        site.close()
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Waits until it holds. Raises AssertionError."""
+    with gevent.Timeout(seconds, AssertionError("it does not come about")):
+        while not condition():
+            gevent.sleep(0.05)
+
+
+def test_a_call_of_another_node_joins_by_one_leg(site: Site) -> None:
+    room, (source, other, _) = site.room()
+    first = site.call(source)
+    others = [site.call(other) for _ in range(3)]
+    site.join(first, room)
+    for session in others:
+        site.join(session, room)
+    assert site.bridges(room) == {source: "source", other: "up"}
+    assert site.counts(room) == {source: 1, other: 3}
+    assert site.members(room) == {first: source, **dict.fromkeys(others, other)}
+    assert (site.size(source, room), site.size(other, room)) == (2, 4)
+    for what, webhook in (("unmute", "unmuted"), ("deaf", "deaf"), ("leave", "left")):
+        assert site.command(others[0], what) == 202
+        site.hooks.wait(f"conference.member.{webhook}", uuid=others[0], room_id=room)
+    assert site.counts(room) == {source: 1, other: 2}
+    assert site.service.request("DELETE", f"{CONFERENCES}/{room}").status == 200
+    for session in (first, *others[1:]):
+        assert site.hooks.wait("conference.member.left", uuid=session, room_id=room)["reason"] == "room_destroyed"
+    until(lambda: not any(room in site.nodes[prefix].rooms() for prefix in (source, other)))
+    hooks = site.hooks.of(room_id=room)
+    assert [hook["data"]["sequence"] for hook in hooks] == list(range(1, len(hooks) + 1))
+    assert site.hooks.problems == []
+
+
+def test_two_calls_at_once_from_a_new_node_make_one_leg(site: Site) -> None:
+    room, (source, other, _) = site.room()
+    sessions = [site.call(other) for _ in range(4)]
+    asked = [gevent.spawn(site.join, session, room) for session in sessions]
+    gevent.joinall(asked, timeout=15, raise_error=True)
+    assert (site.size(source, room), site.size(other, room)) == (1, 5)
+    assert site.counts(room) == {source: 0, other: 4}
+    site.service.request("DELETE", f"{CONFERENCES}/{room}")
+
+
+def test_a_room_whose_members_are_all_elsewhere_plays(site: Site, media: Media) -> None:
+    room, (source, other, third) = site.room()
+    for prefix in (other, third):
+        site.join(site.call(prefix), room)
+    assert site.bridges(room) == {source: "source", other: "up", third: "up"}
+    urls = [media.tone(1, "bridged"), media.tone(1, "bridged-2")]
+    operation = site.service.post(f"{CONFERENCES}/{room}/play", {"urls": urls}).body["operation_id"]
+    finished = site.hooks.wait("conference.play.finished", operation_id=operation)
+    assert finished["results"] == [{"url": url, "status": "played"} for url in urls]
+    site.service.request("DELETE", f"{CONFERENCES}/{room}")
+
+
+def test_a_leg_goes_with_the_last_member_of_its_node(site: Site) -> None:
+    room, (source, other, _) = site.room()
+    session = site.call(other)
+    site.join(session, room)
+    site.command(session, "leave")
+    site.hooks.wait("conference.member.left", uuid=session, room_id=room)
+    until(lambda: site.bridges(room) == {source: "source"}, 15)
+    until(lambda: not any(room in site.nodes[prefix].rooms() for prefix in (source, other)))
+    site.service.request("DELETE", f"{CONFERENCES}/{room}")
+
+
+@pytest.mark.parametrize("end", ["source", "other"])
+def test_a_leg_that_is_cut_is_made_again(site: Site, end: str) -> None:
+    room, (source, other, _) = site.room()
+    sessions = [site.call(prefix) for prefix in (source, other)]
+    for session in sessions:
+        site.join(session, room)
+    (leg,) = site.legs(other)
+    site.nodes[source if end == "source" else other].command(Hangup(leg))
+    until(lambda: site.legs(other) not in ([], [leg]))
+    until(lambda: site.bridges(room) == {source: "source", other: "up"})
+    assert site.members(room) == {sessions[0]: source, sessions[1]: other}
+    assert (site.size(source, room), site.size(other, room)) == (2, 2)
+    assert "conference.member.left" not in site.hooks.types(room_id=room)
+    site.service.request("DELETE", f"{CONFERENCES}/{room}")
+    until(lambda: site.legs(other) == [] == site.legs(source))
+
+
+def test_a_call_that_nobody_announced_gets_no_leg(site: Site) -> None:
+    room, (source, other, _) = site.room()
+    site.join(site.call(source), room)
+    target = site.nodes[source].bridge
+    said = site.nodes[other].command(
+        "originate {origination_uuid=11111111-2222-4333-8444-555555555555,originate_timeout=3}"
+        f"sofia/bridge/{room}@{target};transport=tcp &conference({room}@default)"
+    )
+    assert said.startswith("-ERR")
+    assert site.size(source, room) == 1
+    site.service.request("DELETE", f"{CONFERENCES}/{room}")
+
+
+def test_a_node_that_restarts_loses_its_members_and_its_leg(site: Site) -> None:
+    room, (source, other, _) = site.room()
+    sessions = [site.call(prefix) for prefix in (source, other)]
+    for session in sessions:
+        site.join(session, room)
+    site.nodes[other].crash()
+    left = site.hooks.wait("conference.member.left", 30, uuid=sessions[1], room_id=room)
+    assert left["reason"] == "node_lost"
+    until(lambda: site.bridges(room) == {source: "source"}, 20)
+    until(lambda: site.size(source, room) == 1)
+    again = site.call(other)
+    site.join(again, room)
+    assert site.bridges(room) == {source: "source", other: "up"}
+    site.service.request("DELETE", f"{CONFERENCES}/{room}")
+
+
+def test_a_room_outlives_its_source(site: Site, media: Media) -> None:
+    room, (source, other, third) = site.room()
+    sessions = {site.call(prefix): prefix for prefix in (source, other, third, third)}
+    for session in sessions:
+        site.join(session, room)
+    operation = site.service.post(f"{CONFERENCES}/{room}/play", {"urls": [media.tone(60, "lost")]}).body["operation_id"]
+    until(lambda: site.service.get(f"{CONFERENCES}/{room}").body["playback_status"] == "playing")
+    site.nodes[source].die()
+    try:
+        finished = site.hooks.wait("conference.play.finished", 40, operation_id=operation)
+        assert finished["status"] == "interrupted"
+        until(lambda: site.bridges(room) == {third: "source", other: "up", source: "down"}, 30)
+        assert (site.size(third, room), site.size(other, room)) == (3, 2)
+        lost, *living = sessions
+        assert site.command(lost, "unmute") == 503
+        for session in living:
+            assert site.command(session, "unmute") == 202
+            site.hooks.wait("conference.member.unmuted", uuid=session, room_id=room)
+        urls = [media.tone(1, "moved")]
+        operation = site.service.post(f"{CONFERENCES}/{room}/play", {"urls": urls}).body["operation_id"]
+        assert site.hooks.wait("conference.play.finished", operation_id=operation)["status"] == "completed"
+    finally:
+        site.nodes[source].revive()
+    assert site.hooks.wait("conference.member.left", 40, uuid=lost, room_id=room)["reason"] == "node_lost"
+    until(lambda: site.bridges(room) == {third: "source", other: "up"}, 20)
+    again = site.call(source)
+    site.join(again, room)
+    assert site.bridges(room)[source] == "up"
+    site.service.request("DELETE", f"{CONFERENCES}/{room}")
