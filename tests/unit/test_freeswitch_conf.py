@@ -97,8 +97,9 @@ def test_every_variable_is_documented_with_its_default() -> None:
         for name, value in instructions("set")
         if name.startswith("switchroom_")
     }
-    assert defaults.pop("EXTERNAL_IP") == "$${switchroom_sip_ip}"
-    assert told.pop("EXTERNAL_IP") == ""
+    for name in ("EXTERNAL_IP", "BRIDGE_IP"):
+        assert defaults.pop(name) == "$${switchroom_sip_ip}"
+        assert told.pop(name) == ""
     assert told.pop("ESL_PASSWORD") == ""
     assert told == defaults
 
@@ -124,7 +125,7 @@ def test_nothing_but_the_password_takes_a_shell() -> None:
 def test_defaults_are_loopback() -> None:
     defaults = dict(instructions("set"))
     assert {defaults[f"switchroom_{name}_ip"] for name in ("esl", "sip")} == {"127.0.0.1"}
-    assert {defaults[f"switchroom_{name}"] for name in ("controllers", "trunks")} == {"127.0.0.0/8"}
+    assert {defaults[f"switchroom_{name}"] for name in ("controllers", "trunks", "peers")} == {"127.0.0.0/8"}
 
 
 def test_the_password_that_everyone_knows_is_nowhere() -> None:
@@ -153,13 +154,17 @@ def test_callers_are_answered_and_parked() -> None:
         assert not re.search(expression, number)
 
 
-def test_there_is_one_way_in() -> None:
-    assert [path.name for path in (CONF / "sip_profiles").iterdir()] == ["public.xml"]
-    assert [path.name for path in (CONF / "dialplan").iterdir()] == ["public.xml"]
-    root = xml("sip_profiles/public.xml")
+def test_callers_and_nodes_have_a_way_in_each() -> None:
+    assert {path.name for path in (CONF / "sip_profiles").iterdir()} == {"public.xml", "bridge.xml"}
+    assert {path.name for path in (CONF / "dialplan").iterdir()} == {"public.xml", "bridge.xml"}
+
+
+@pytest.mark.parametrize(("name", "allowed"), [("public", "trunks"), ("bridge", "peers")])
+def test_a_way_in_is_for_those_listed(name: str, allowed: str) -> None:
+    root = xml(f"sip_profiles/{name}.xml")
     found = params(root)
-    assert root.attrib["name"] == "public"
-    assert (found["context"], found["apply-inbound-acl"]) == ("public", "trunks")
+    assert root.attrib["name"] == found["context"] == xml(f"dialplan/{name}.xml").attrib["name"] == name
+    assert found["apply-inbound-acl"] == allowed
     # With presence a Call-Info header alone leads into another call.
     closed = {"disable-register": "true", "disable-transfer": "true", "manage-presence": "false", "auth-calls": "false"}
     assert closed.items() <= found.items()
@@ -172,6 +177,30 @@ def test_callers_come_by_tcp_or_tls_unless_told_otherwise() -> None:
     assert (defaults["switchroom_sip_transport"], defaults["switchroom_sip_tls"]) == ("tcp", "false")
 
 
+def test_a_leg_needs_an_announcement_and_is_looked_at_no_further() -> None:
+    assert params(xml("sip_profiles/bridge.xml"))["bind-params"] == "transport=tcp"
+    (extension,) = xml("dialplan/bridge.xml").iter("extension")
+    first, second = extension.iter("condition")
+    # FreeSWITCH runs what a variable holds, and this one is the Call-ID: its form is judged without looking it up.
+    assert first.attrib["field"] == "uuid"
+    leg = "0d929670-46f9-4d22-a818-d6d9b118db11"
+    assert re.search(first.attrib["expression"], leg)
+    for other in (leg.upper(), leg + "x", " " + leg, "${x}", leg[:-1] + "}", ""):
+        assert not re.search(first.attrib["expression"], other)
+    said = {value for element in extension.iter() for value in element.attrib.values() if "${" in value}
+    assert said == {"${switchroom_leg_${uuid}}", "switchroom_leg_${uuid}="}
+    assert second.attrib["field"] == "${switchroom_leg_${uuid}}"
+    room = re.search(second.attrib["expression"], "acW68-room-1@default")
+    assert room
+    assert room.groups() == ("acW68-room-1", "default")
+    for other in ("", "room", "room@", "@default", "room@default+flags{moderator}", "a b@default", "${x}@default"):
+        assert not re.search(second.attrib["expression"], other)
+    done = [(action.attrib["application"], action.attrib["data"]) for action in second if "data" in action.attrib]
+    assert done[0] == ("set_global", "switchroom_leg_${uuid}=")
+    assert second[0].attrib["inline"] == "true", "used up before anything else happens"
+    assert done[-1] == ("conference", "$1@$2+flags{nomoh}")
+
+
 def test_callers_do_not_take_over_each_other_s_calls() -> None:
     assert GUARDS.items() <= dict(instructions("set")).items()
     assert not GUARDS.keys() & dict(instructions("env-set")).keys()
@@ -179,7 +208,7 @@ def test_callers_do_not_take_over_each_other_s_calls() -> None:
 
 def test_lists_deny_whom_they_do_not_name() -> None:
     lists = {one.attrib["name"]: one for one in xml("autoload_configs/acl.conf.xml").iter("list")}
-    assert lists.keys() == {"controllers", "trunks"}
+    assert lists.keys() == {"controllers", "trunks", "peers"}
     assert {one.attrib["default"] for one in lists.values()} == {"deny"}
     assert params(xml("autoload_configs/event_socket.conf.xml"))["apply-inbound-acl"] == "controllers"
 

@@ -26,6 +26,7 @@ NODE = {
     "LAB_PASSWORD": "0123456789abcdef",
     "LAB_CONTROLLER": "192.168.56.10",
     "LAB_TRUNKS": "192.168.56.1/32,10.0.2.2/32",
+    "LAB_PEERS": "192.168.56.11/32,192.168.56.12/32",
     "LAB_RELAYS": "192.168.56.10:8090,192.168.56.10:8091",
 }
 CONTROLLER = {
@@ -88,6 +89,7 @@ def test_a_node_is_told_what_it_reads() -> None:
     assert told.keys() <= known
     assert told["SWITCHROOM_NODE_ESL_PASSWORD"] == NODE["LAB_PASSWORD"]
     assert told["SWITCHROOM_NODE_CONTROLLERS"] == "192.168.56.10/32"
+    assert told["SWITCHROOM_NODE_PEERS"] == NODE["LAB_PEERS"]
 
 
 def test_the_controller_gets_a_configuration_that_it_accepts(tmp_path: Path) -> None:
@@ -106,7 +108,7 @@ def test_the_controller_gets_a_configuration_that_it_accepts(tmp_path: Path) -> 
     assert f'"LAB_RELAYS" => "#{{CONTROLLER}}:{port}"' in (ROOT / "Vagrantfile").read_text()
 
 
-ADDRESSES = {name: NODE[name] for name in ("LAB_TRUNKS", "LAB_CONTROLLER", "LAB_RELAYS")}
+ADDRESSES = {name: NODE[name] for name in ("LAB_TRUNKS", "LAB_CONTROLLER", "LAB_PEERS", "LAB_RELAYS")}
 SETTINGS = {name: value for name, value in NODE.items() if name != "LAB_RELAYS"}
 
 
@@ -194,7 +196,7 @@ from() { nsenter --target $outside --net "$@"; }
 ip link set lo up
 ip address add 192.168.56.11/24 dev near
 ip link set near up
-for host in 1 10 99; do from ip address add 192.168.56.$host/24 dev far; done
+for host in 1 10 12 99; do from ip address add 192.168.56.$host/24 dev far; done
 from ip address add 9.9.9.9/32 dev far
 from ip link set lo up
 from ip link set far up
@@ -202,15 +204,15 @@ ip address add 169.254.169.254/32 dev lo
 ip route add 9.9.9.9/32 dev near
 nft --file "$1"
 served() { exec {ready}< <("$@"); read -ru "$ready"; }
-served "$2" "$3" serve 192.168.56.11 tcp 5060 8021 22 udp 5060 20000
+served "$2" "$3" serve 192.168.56.11 tcp 5060 5090 8021 22 udp 5060 5090 20000
 served "$2" "$3" serve 127.0.0.1 tcp 8021
 served "$2" "$3" serve 169.254.169.254 tcp 80
-for host in 192.168.56.{1,10,99} 9.9.9.9; do
-    served from "$2" "$3" serve $host tcp 80 443 5060 6379 53 8090 8091 udp 53 20000
+for host in 192.168.56.{1,10,12,99} 9.9.9.9; do
+    served from "$2" "$3" serve $host tcp 80 443 5060 5090 6379 53 8090 8091 udp 53 20000
 done
-for host in 1 10 99; do from "$2" "$3" try 192.168.56.$host 192.168.56.11 tcp 5060 8021 22 udp 5060 20000; done
-for host in 192.168.56.{1,10,99} 9.9.9.9 127.0.0.1 169.254.169.254; do
-    "$2" "$3" try 0.0.0.0 $host tcp 80 443 5060 6379 53 8090 8091 8021 udp 53 20000
+for host in 1 10 12 99; do from "$2" "$3" try 192.168.56.$host 192.168.56.11 tcp 5060 5090 8021 22 udp 5060 5090 20000; done
+for host in 192.168.56.{1,10,12,99} 9.9.9.9 127.0.0.1 169.254.169.254; do
+    "$2" "$3" try 0.0.0.0 $host tcp 80 443 5060 5090 6379 53 8090 8091 8021 udp 53 20000
 done
 """
 ENDS = """
@@ -258,10 +260,11 @@ while socks:
 """
 
 
-TRUNK, RELAY, STRANGER, INTERNET = "192.168.56.1", "192.168.56.10", "192.168.56.99", "9.9.9.9"
+TRUNK, RELAY, PEER, STRANGER, INTERNET = "192.168.56.1", "192.168.56.10", "192.168.56.12", "192.168.56.99", "9.9.9.9"
+NEAR = (TRUNK, RELAY, PEER, STRANGER)
 NEEDED_WITHOUT_RELAY = {
-    *(f"0.0.0.0 {INTERNET} tcp {port}" for port in (80, 443, 5060, 6379, 53, 8090, 8091)),
-    *(f"0.0.0.0 {host} tcp 53" for host in (TRUNK, RELAY, STRANGER)),
+    *(f"0.0.0.0 {INTERNET} tcp {port}" for port in (80, 443, 5060, 5090, 6379, 53, 8090, 8091)),
+    *(f"0.0.0.0 {host} tcp 53" for host in NEAR),
 }
 
 
@@ -290,15 +293,17 @@ def test_the_firewall_lets_through_what_a_node_needs_and_no_more(tmp_path: Path,
     assert said.returncode == 0, said.stderr
     node = NODE["NODE_ADDRESS"]
     came_in = {
-        *(f"{host} {node} tcp 22" for host in (TRUNK, RELAY, STRANGER)),
-        *(f"{host} {node} udp 20000" for host in (TRUNK, RELAY, STRANGER)),
+        *(f"{host} {node} tcp 22" for host in NEAR),
+        *(f"{host} {node} udp 20000" for host in NEAR),
         f"{TRUNK} {node} tcp 5060",
+        f"{PEER} {node} tcp 5090",
         f"{RELAY} {node} tcp 8021",
     }
     went_out = {
         f"0.0.0.0 {TRUNK} tcp 5060",
+        f"0.0.0.0 {PEER} tcp 5090",
         *(f"0.0.0.0 {RELAY} tcp {port}" for port in (8090, 8091)),
-        *(f"0.0.0.0 {host} udp {port}" for host in (TRUNK, RELAY, STRANGER, INTERNET) for port in (53, 20000)),
+        *(f"0.0.0.0 {host} udp {port}" for host in (*NEAR, INTERNET) for port in (53, 20000)),
     }
     assert set(said.stdout.splitlines()) == came_in | went_out | (NEEDED_WITHOUT_RELAY if direct else set())
 
