@@ -50,7 +50,7 @@ def node() -> None:
 )
 @click.option("--region", help="A label; a room prefers nodes of the region of its callers.")
 @click.pass_obj
-def add(context: Context, *, prefix: str, **values: Any) -> None:
+def add(context: Context, /, *, prefix: str, **values: Any) -> None:
     """Add a node, or change one: PREFIX is its 5 letters and digits, HOST:PORT its Event Socket.
 
     What is not given gets its default.
