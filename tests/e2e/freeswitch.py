@@ -60,7 +60,7 @@ class FreeSwitch:
         `variables` are those of `vars.xml`, without their prefix; None leaves one unset.
         """
         self.folder = folder
-        esl, sip = _free_ports(2)
+        esl, sip, bridge = _free_ports(3)
         # Nodes that run at the same time keep out of each other's ports.
         rtp = 24000 + (os.getpid() * 7 + next(_nodes)) % 16 * 500
         settings: dict[str, str | None] = {
@@ -70,12 +70,13 @@ class FreeSwitch:
             "SIP_PORT": str(sip),
             "SIP_TLS_PORT": str(sip),
             "SIP_TRANSPORT": "udp,tcp",
+            "BRIDGE_PORT": str(bridge),
             "RTP_START": str(rtp),
             "RTP_END": str(rtp + 498),
             "CODECS": "PCMU",
         } | variables
         self.password = settings["ESL_PASSWORD"] or ""
-        self.esl, self.sip = f"127.0.0.1:{esl}", f"127.0.0.1:{sip}"
+        self.esl, self.sip, self.bridge = (f"127.0.0.1:{port}" for port in (esl, sip, bridge))
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
         if settings.get("SIP_TLS") == "true":
@@ -94,7 +95,7 @@ class FreeSwitch:
         }
         if late:
             self._environment |= {"LD_PRELOAD": str(find_faketime()), "FAKETIME": f"-{late}s"}
-        self._ports = (esl, sip)
+        self._ports = (esl, sip, bridge)
         self.start()
 
     def start(self) -> None:

@@ -20,7 +20,7 @@ from typing import Protocol
 import gevent
 import pytest
 
-from esl.commands import Command, JsonList, ShowChannels
+from esl.commands import LEG_NAME, Command, JsonList, ShowChannels
 from esl.connection import Connection
 from esl.emulator import Emulator
 from tests.e2e.freeswitch import FreeSwitch, find_binary
@@ -44,6 +44,8 @@ class Node(Protocol):
     esl: str
     password: str
     sip: str
+    # Where its bridge profile listens, host:port.
+    bridge: str
 
     def call(self, did: str, caller_id: str, **headers: str) -> Call:
         """With more headers in its INVITE, `_` for `-`."""
@@ -57,8 +59,16 @@ class Node(Protocol):
     def command(self, command: Command | str) -> str:
         """What the Event Socket's `api` answers."""
 
+    def legs(self) -> list[str]:
+        """The uuids of the legs that it has to other nodes."""
+
     def crash(self) -> None:
         """End without a word, and start anew."""
+
+    def die(self) -> None:
+        """The first half of that; `revive` is the other."""
+
+    def revive(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -70,6 +80,7 @@ class EmulatedNode:
         self.emulator.start()
         self.esl = "{}:{}".format(*self.emulator.address)
         self.sip = "127.0.0.1:5060"
+        self.bridge = self.emulator.bridge
 
     def call(self, did: str, caller_id: str, **headers: str) -> EmulatedCall:
         return EmulatedCall(self.emulator, did, caller_id, _named(headers))
@@ -85,8 +96,17 @@ class EmulatedNode:
         name, _, argument = (command if isinstance(command, str) else command.render()).partition(" ")
         return self.emulator.execute(name, argument)
 
+    def legs(self) -> list[str]:
+        return [call.uuid for call in self.emulator.channels.values() if call.name.startswith(LEG_NAME)]
+
     def crash(self) -> None:
         self.emulator.restart()
+
+    def die(self) -> None:
+        self.emulator.die()
+
+    def revive(self) -> None:
+        self.emulator.start()
 
     def close(self) -> None:
         self.emulator.stop()
@@ -108,6 +128,7 @@ class EmulatedCall:
 class RealNode:
     def __init__(self, settings: str) -> None:
         self.esl, self.password, self.sip = settings.split(",")
+        self.bridge = ""
         self._folder = Path(tempfile.mkdtemp(prefix="switchroom-sipp-"))
         # Half a second of a quiet tone in u-law, sent over and over.
         audio = self._folder / "tone.ulaw"
@@ -138,6 +159,10 @@ class RealNode:
                         return str(row["uuid"])
                 gevent.sleep(0.05)
 
+    def legs(self) -> list[str]:
+        rows = json.loads(self.command(ShowChannels()), strict=False).get("rows", [])
+        return [str(row["uuid"]) for row in rows if row["name"].startswith(LEG_NAME)]
+
     def command(self, command: Command | str) -> str:
         host, _, port = self.esl.rpartition(":")
         connection = Connection(host, int(port), self.password, on_event=lambda _: None)
@@ -148,7 +173,13 @@ class RealNode:
             connection.close()
 
     def crash(self) -> None:
+        self.die()
+        self.revive()
+
+    def die(self) -> None:
         pytest.skip("whoever started that FreeSWITCH may need it")
+
+    def revive(self) -> None: ...
 
     def close(self) -> None:
         for call in self._calls:
@@ -157,15 +188,18 @@ class RealNode:
 
 
 class BootedNode(RealNode):
-    def __init__(self) -> None:
+    def __init__(self, prefix: str) -> None:
         binary = find_binary()
         assert binary, "no freeswitch: neither on the PATH nor in FREESWITCH_BIN"
         self._home = Path(tempfile.mkdtemp(prefix="switchroom-freeswitch-"))
-        self.freeswitch = FreeSwitch(self._home, binary, PREFIX=PREFIX)
+        self.freeswitch = FreeSwitch(self._home, binary, PREFIX=prefix)
         super().__init__(f"{self.freeswitch.esl},{self.freeswitch.password},{self.freeswitch.sip}")
+        self.bridge = self.freeswitch.bridge
 
-    def crash(self) -> None:
+    def die(self) -> None:
         self.freeswitch.kill()
+
+    def revive(self) -> None:
         self.freeswitch.start()
 
     def close(self) -> None:
@@ -216,8 +250,8 @@ def _named(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def open_node() -> Node:
+def open_node(prefix: str = PREFIX) -> Node:
     if not REAL:
         return EmulatedNode()
     assert shutil.which("sipp"), "no sipp on the PATH (Debian and Ubuntu: apt install sip-tester)"
-    return BootedNode() if REAL == "boot" else RealNode(REAL)
+    return BootedNode(prefix) if REAL == "boot" else RealNode(REAL)
