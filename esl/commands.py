@@ -30,6 +30,19 @@ MEMBER_VERBS = frozenset({"mute", "unmute", "deaf", "undeaf"})
 """What `MemberCommand` can do to a member."""
 
 
+LEG_VARIABLE = "switchroom_leg_"
+"""How the global variables begin that announce legs; the leg's uuid follows."""
+
+LEG_NAME = "sofia/bridge/"
+"""How the names of legs' channels begin, on both nodes (19)."""
+
+DIAL_SECONDS = 5
+"""How long a node waits for another one to answer."""
+
+MEDIA_TIMEOUT = 3000
+"""Milliseconds without a packet after which a node hangs up a leg: the other node counts as dead (21)."""
+
+
 class Command(Protocol):
     """Whatever can be sent by `api` or `bgapi`."""
 
@@ -136,6 +149,62 @@ class StopRecording:
 
     def render(self) -> str:
         return _in_room(self.room, "recording", "stop", "all")
+
+
+# -- legs: a room's calls between nodes, let in by `freeswitch-conf/dialplan/bridge.xml`
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceLeg:
+    """Let in the call whose uuid is `leg`, once, into that room. Prints `+OK` (19)."""
+
+    leg: str
+    room: str
+    profile: str
+
+    def render(self) -> str:
+        room, profile = _room(self.room), _name("profile", self.profile)
+        return _line("global_setvar", f"{LEG_VARIABLE}{_leg(self.leg)}={room}@{profile}")
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawLeg:
+    """Let the call not in any more, if it has not come. Prints `+OK`."""
+
+    leg: str
+
+    def render(self) -> str:
+        return _line("global_setvar", f"{LEG_VARIABLE}{_leg(self.leg)}=")
+
+
+@dataclass(frozen=True, slots=True)
+class DialLeg:
+    """Join this node's conference of a room with that of the node at `target`, where the leg has been announced.
+
+    `target` is that node's `host:port`, `prefix` this node's, as which the leg calls. Prints `+OK LEG` once it is
+    answered (19), or `-ERR CAUSE`: NO_ROUTE_DESTINATION if it was not announced (20), NORMAL_TEMPORARY_FAILURE if
+    nobody is there, NO_ANSWER after DIAL_SECONDS.
+    """
+
+    leg: str
+    room: str
+    profile: str
+    target: str
+    prefix: str
+
+    def render(self) -> str:
+        leg, room, profile = _leg(self.leg), _room(self.room), _name("profile", self.profile)
+        variables = {
+            "origination_uuid": leg,
+            "origination_caller_id_number": _name("prefix", self.prefix),
+            "originate_timeout": DIAL_SECONDS,
+            # As the dialplan of the other node has it.
+            "media_timeout": MEDIA_TIMEOUT,
+            "conference_join_energy_level": 0,
+        }
+        given = ",".join(f"{name}={value}" for name, value in variables.items())
+        dialled = f"sofia/bridge/{room}@{_target(self.target)};transport=tcp"
+        return _line("originate", f"{{{given}}}{dialled}", f"&conference({room}@{profile}+flags{{nomoh}})")
 
 
 # -- playback
@@ -349,6 +418,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _VALUE = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
 _CAUSE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_LEG = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MEMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INTEGER = re.compile(r"-?[0-9]{1,4}")
 
@@ -362,6 +432,7 @@ _UNSAFE = re.compile(r"(?:%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9%/?:;&=+*().,!$~_-])+")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?!.{{254}}){_LABEL}(?:\.{_LABEL})*\.?")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # between labels (RFC 3490, 3.1)
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
 
 # Whatever the command, a line with "mod_event_socket" and "reload" or "unload" anywhere in it makes the Event
@@ -413,6 +484,20 @@ def _channel(channel: str) -> str:
     if not _NAME.fullmatch(channel):
         raise ValueError("not a channel's uuid")
     return channel
+
+
+def _leg(leg: str) -> str:
+    """Not quoted either: it lets a call in."""
+    if not _LEG.fullmatch(leg):
+        raise ValueError("not a leg's uuid")
+    return leg
+
+
+def _target(target: str) -> str:
+    host, _, port = target.rpartition(":")
+    if not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or int(port) > 65535:
+        raise ValueError(f"not a node's host:port: {target!r}")
+    return target
 
 
 def _member(member: int | str) -> str:

@@ -10,8 +10,10 @@ from esl import commands
 from esl.commands import (
     MAX_URL_LENGTH,
     MEMBER_VERBS,
+    AnnounceLeg,
     ChannelExists,
     CoreUuid,
+    DialLeg,
     Epoch,
     FetchFile,
     FileVolume,
@@ -32,6 +34,7 @@ from esl.commands import (
     Status,
     StopPlay,
     StopRecording,
+    WithdrawLeg,
     ascii_name,
     clean_url,
     parse_file,
@@ -78,6 +81,13 @@ RENDERED = {
     StopPlay(ROOM): f"conference {ROOM} stop all",
     FileVolume(ROOM, -50): f"conference {ROOM} file-vol -50",
     FileVolume(ROOM, "3"): f"conference {ROOM} file-vol 3",
+    AnnounceLeg(UUID, ROOM, "default"): f"global_setvar switchroom_leg_{UUID}={ROOM}@default",
+    WithdrawLeg(UUID): f"global_setvar switchroom_leg_{UUID}=",
+    DialLeg(UUID, ROOM, "default", "127.0.0.1:5090", "bcX79"): (
+        f"originate {{origination_uuid={UUID},origination_caller_id_number=bcX79,originate_timeout=5,"
+        f"media_timeout=3000,conference_join_energy_level=0}}sofia/bridge/{ROOM}@127.0.0.1:5090;transport=tcp "
+        f"&conference({ROOM}@default+flags{{nomoh}})"
+    ),
     StopRecording(ROOM): f"conference {ROOM} recording stop all",
     Hangup(UUID): f"uuid_kill {UUID} NORMAL_CLEARING",
     Hangup(UUID, "UNALLOCATED_NUMBER"): f"uuid_kill {UUID} UNALLOCATED_NUMBER",
@@ -180,6 +190,17 @@ def test_names_are_refused_rather_than_escaped(text):
         ChannelExists(text),
         ModuleExists(text),
         LocateConfiguration(text),
+        AnnounceLeg(text, ROOM, "default"),
+        AnnounceLeg(UUID, text, "default"),
+        AnnounceLeg(UUID, ROOM, text),
+        WithdrawLeg(text),
+        DialLeg(text, ROOM, "default", "h:5090", "bcX79"),
+        DialLeg(UUID, text, "default", "h:5090", "bcX79"),
+        DialLeg(UUID, ROOM, text, "h:5090", "bcX79"),
+        DialLeg(UUID, ROOM, "default", text, "bcX79"),
+        DialLeg(UUID, ROOM, "default", f"{text}:5090", "bcX79"),
+        DialLeg(UUID, ROOM, "default", f"h:{text}", "bcX79"),
+        DialLeg(UUID, ROOM, "default", "h:5090", text),
     ):
         with pytest.raises(ValueError, match=r"^not a "):
             command.render()
@@ -187,7 +208,8 @@ def test_names_are_refused_rather_than_escaped(text):
 
 def test_a_channel_that_is_refused_is_not_quoted():
     """The refusal is a webhook's reason, and a channel's uuid takes the call over."""
-    for command in (Join("a@b", ROOM, "default"), Hangup("a@b"), ChannelExists("a@b")):
+    channels = (Join("a@b", ROOM, "default"), Hangup("a@b"), ChannelExists("a@b"))
+    for command in (*channels, AnnounceLeg("a@b", ROOM, "default"), WithdrawLeg("a@b")):
         with pytest.raises(ValueError, match="uuid") as refused:
             command.render()
         assert "a@b" not in str(refused.value)
@@ -200,6 +222,21 @@ def test_a_member_is_a_number(member):
     for command in (Kick(ROOM, member), MemberCommand(ROOM, member, "mute")):
         with pytest.raises(ValueError, match="not a member id"):
             command.render()
+
+
+@pytest.mark.parametrize("leg", [UUID.upper(), UUID[:-1], UUID + "0", UUID.replace("-", ""), UUID + "\n"])
+def test_a_leg_is_a_uuid_as_the_dialplan_takes_it(leg):
+    for command in (WithdrawLeg(leg), AnnounceLeg(leg, ROOM, "default"), DialLeg(leg, ROOM, "default", "h:1", "bcX79")):
+        with pytest.raises(ValueError, match="not a leg's uuid"):
+            command.render()
+
+
+@pytest.mark.parametrize(
+    "target", ["h", "h:", ":5090", "h:0", "h:65536", "[::1]:5090", "h:5090;transport=udp", "h:5 0"]
+)
+def test_a_leg_is_dialled_to_a_host_and_a_port(target):
+    with pytest.raises(ValueError, match="not a node's host:port"):
+        DialLeg(UUID, ROOM, "default", target, "bcX79").render()
 
 
 @pytest.mark.parametrize("verb", ["", "kick", "hup", "MUTE", "mute 1", "mute\n"])
@@ -259,6 +296,9 @@ ANY_COMMAND = st.one_of(
     st.tuples(st.builds(StopRecording, TEXT), st.just(5)),
     st.tuples(st.builds(Hangup, TEXT, TEXT), st.just(3)),
     st.tuples(st.builds(ChannelExists, TEXT), st.just(2)),
+    st.tuples(st.builds(AnnounceLeg, st.one_of(st.just(UUID), TEXT), NAMES, TEXT), st.just(2)),
+    st.tuples(st.builds(WithdrawLeg, TEXT), st.just(2)),
+    st.tuples(st.builds(DialLeg, st.just(UUID), NAMES, NAMES, TEXT.map("{}:5090".format), TEXT), st.just(3)),
     st.tuples(st.builds(JsonList, TEXT), st.just(3)),
     st.tuples(st.builds(ModuleExists, TEXT), st.just(2)),
     st.tuples(st.builds(LocateConfiguration, TEXT), st.just(5)),
