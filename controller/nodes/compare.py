@@ -24,9 +24,10 @@ from controller.nodes.events import (
     SessionEvent,
     SessionParked,
 )
-from controller.nodes.translate import LEG_NAME, MAX_TEXT_LENGTH
+from controller.nodes.translate import MAX_TEXT_LENGTH
 from controller.sessions.flags import FLAGS
 from controller.store.states import PlaybackState, SessionState, UrlState
+from esl.commands import LEG_NAME
 
 # The applications that a session's call runs, by `show channels`, and those that it runs before.
 SESSION_APPLICATIONS = frozenset({"park", "conference"})

@@ -28,7 +28,7 @@ from controller.nodes.events import (
     SessionParked,
 )
 from controller.sessions.flags import CHANGES, FLAGS
-from esl.commands import parse_file
+from esl.commands import LEG_NAME, parse_file
 from esl.event import Event
 from esl.link import Subscription
 
@@ -45,8 +45,6 @@ FAILURES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 # The result of `pause_play`. With nothing to toggle it is empty (trace 06).
 PAUSED = {"+OK Pause": True, "+OK Resume": False}
-# How the names of channels of the nodes' own SIP profile begin: `sofia/PROFILE/...`.
-LEG_NAME = "sofia/bridge/"
 # Set for an INVITE with a Replaces header, whatever came of it.
 REPLACES = "variable_sip_replaces_call_id"
 

@@ -36,7 +36,7 @@ class UrlState(StrEnum):
 class LegState(StrEnum):
     DOWN = "down"  # to be dialled when it is due
     DIALING = "dialing"  # to be up; its two nodes have not both confirmed it
-    UP = "up"
+    CONNECTED = "connected"
 
 
 class DeliveryState(StrEnum):
@@ -96,8 +96,8 @@ URL: Table = {
 # get so far. `left`: one of the nodes has the leg no more.
 LEG: Table = {
     LegState.DOWN: {"dial": LegState.DIALING},
-    LegState.DIALING: {"joined": LegState.UP, "fail": LegState.DOWN, "left": LegState.DOWN},
-    LegState.UP: {"left": LegState.DOWN},
+    LegState.DIALING: {"joined": LegState.CONNECTED, "fail": LegState.DOWN, "left": LegState.DOWN},
+    LegState.CONNECTED: {"left": LegState.DOWN},
 }
 
 # The event of an attempt has the name of the state that it leads to. `redeliver`: the app asks for another attempt.

@@ -131,6 +131,7 @@ class Scene:
                 "application": "conference",
                 "initial_dest": DID,
                 "initial_dialplan": "XML",
+                "name": "sofia/public/5271@127.0.0.1",
                 "cid_num": "1",
                 "ip_addr": "192.0.2.7",
             }

@@ -108,7 +108,7 @@ def test_a_call_of_another_node_joins_by_one_leg(site: Site) -> None:
     site.join(first, room)
     for session in others:
         site.join(session, room)
-    assert site.bridges(room) == {source: "source", other: "up"}
+    assert site.bridges(room) == {source: "source", other: "connected"}
     assert site.counts(room) == {source: 1, other: 3}
     assert site.members(room) == {first: source, **dict.fromkeys(others, other)}
     assert (site.size(source, room), site.size(other, room)) == (2, 4)
@@ -139,7 +139,7 @@ def test_a_room_whose_members_are_all_elsewhere_plays(site: Site, media: Media) 
     room, (source, other, third) = site.room()
     for prefix in (other, third):
         site.join(site.call(prefix), room)
-    assert site.bridges(room) == {source: "source", other: "up", third: "up"}
+    assert site.bridges(room) == {source: "source", other: "connected", third: "connected"}
     urls = [media.tone(1, "bridged"), media.tone(1, "bridged-2")]
     operation = site.service.post(f"{CONFERENCES}/{room}/play", {"urls": urls}).body["operation_id"]
     finished = site.hooks.wait("conference.play.finished", operation_id=operation)
@@ -167,7 +167,7 @@ def test_a_leg_that_is_cut_is_made_again(site: Site, end: str) -> None:
     (leg,) = site.legs(other)
     site.nodes[source if end == "source" else other].command(Hangup(leg))
     until(lambda: site.legs(other) not in ([], [leg]))
-    until(lambda: site.bridges(room) == {source: "source", other: "up"})
+    until(lambda: site.bridges(room) == {source: "source", other: "connected"})
     assert site.members(room) == {sessions[0]: source, sessions[1]: other}
     assert (site.size(source, room), site.size(other, room)) == (2, 2)
     assert "conference.member.left" not in site.hooks.types(room_id=room)
@@ -200,7 +200,7 @@ def test_a_node_that_restarts_loses_its_members_and_its_leg(site: Site) -> None:
     until(lambda: site.size(source, room) == 1)
     again = site.call(other)
     site.join(again, room)
-    assert site.bridges(room) == {source: "source", other: "up"}
+    assert site.bridges(room) == {source: "source", other: "connected"}
     site.service.request("DELETE", f"{CONFERENCES}/{room}")
 
 
@@ -215,7 +215,7 @@ def test_a_room_outlives_its_source(site: Site, media: Media) -> None:
     try:
         finished = site.hooks.wait("conference.play.finished", 40, operation_id=operation)
         assert finished["status"] == "interrupted"
-        until(lambda: site.bridges(room) == {third: "source", other: "up", source: "down"}, 30)
+        until(lambda: site.bridges(room) == {third: "source", other: "connected", source: "down"}, 30)
         assert (site.size(third, room), site.size(other, room)) == (3, 2)
         lost, *living = sessions
         assert site.command(lost, "unmute") == 503
@@ -228,8 +228,8 @@ def test_a_room_outlives_its_source(site: Site, media: Media) -> None:
     finally:
         site.nodes[source].revive()
     assert site.hooks.wait("conference.member.left", 40, uuid=lost, room_id=room)["reason"] == "node_lost"
-    until(lambda: site.bridges(room) == {third: "source", other: "up"}, 20)
+    until(lambda: site.bridges(room) == {third: "source", other: "connected"}, 20)
     again = site.call(source)
     site.join(again, room)
-    assert site.bridges(room)[source] == "up"
+    assert site.bridges(room)[source] == "connected"
     site.service.request("DELETE", f"{CONFERENCES}/{room}")

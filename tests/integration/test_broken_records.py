@@ -43,6 +43,7 @@ def call(number: int) -> dict[str, str]:
         "ip_addr": "192.0.2.7",
         "application": "conference",
         "initial_dialplan": "XML",
+        "name": "sofia/public/5271@127.0.0.1",
     }
 
 

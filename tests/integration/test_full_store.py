@@ -45,6 +45,7 @@ class Memory:
 
 def parked(channel: str) -> dict[str, str]:
     caller = {"initial_dest": "747713001", "cid_num": "5271", "ip_addr": "127.0.0.1", "initial_dialplan": "XML"}
+    caller |= {"name": "sofia/public/5271@127.0.0.1"}
     return {"uuid": channel, "direction": "inbound", "application": "park", **caller}
 
 

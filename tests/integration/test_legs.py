@@ -79,14 +79,14 @@ def test_the_leg_is_up_before_the_session_joins(world: World, room: str) -> None
     world.tell("leg_joined", node=NODE, leg=leg, room_id=room, member_id=90)
     assert world.sent(OTHER) == []
     world.tell("leg_joined", node=OTHER, leg=leg, room_id=room, member_id=91)
-    assert bridges(world, room) == {NODE: "source", OTHER: "up"}
+    assert bridges(world, room) == {NODE: "source", OTHER: "connected"}
     assert ops(world.sent(OTHER)) == ["join"]
     world.tell("member_joined", node=OTHER, session_id=session, room_id=room, member_id=1, flags=["muted"])
     assert world.types() == ["conference.member.joined"]
     assert world.room(room)["members"] == 1
     assert world.room(room)["nodes"] == [
         {"prefix": NODE, "members": 0, "bridge": "source"},
-        {"prefix": OTHER, "members": 1, "bridge": "up"},
+        {"prefix": OTHER, "members": 1, "bridge": "connected"},
     ]
     assert [row["node"] for row in world.ask("list_members", room_id=room, after=0, limit=10)["rows"]] == [OTHER]
 
@@ -145,7 +145,7 @@ def test_a_leg_without_sessions_goes_after_a_while(world: World, spanning: str) 
     (session,) = [row["session_id"] for row in world.ask("list_sessions", after=0, limit=10, room=spanning)["rows"]][1:]
     world.left(session, spanning, 2)
     world.tell("overdue", node=OTHER)
-    assert bridges(world, spanning)[OTHER] == "up"
+    assert bridges(world, spanning)[OTHER] == "connected"
     world.overdue(OTHER)
     assert ops(world.sent(OTHER)) == ["hang_up_leg"]
     assert bridges(world, spanning) == {NODE: "source"}
@@ -158,7 +158,7 @@ def test_a_session_that_comes_meanwhile_keeps_the_leg(world: World, spanning: st
     member(world, spanning, 3)
     world.overdue(OTHER)
     assert world.sent(OTHER) == []
-    assert bridges(world, spanning)[OTHER] == "up"
+    assert bridges(world, spanning)[OTHER] == "connected"
 
 
 def test_a_leg_that_breaks_is_dialled_again_and_its_members_stay(world: World, spanning: str) -> None:
@@ -172,7 +172,7 @@ def test_a_leg_that_breaks_is_dialled_again_and_its_members_stay(world: World, s
     world.overdue(OTHER)
     again = leg_up(world, spanning)
     assert again != leg
-    assert bridges(world, spanning)[OTHER] == "up"
+    assert bridges(world, spanning)[OTHER] == "connected"
 
 
 def test_late_events_of_an_old_leg_change_nothing(world: World, spanning: str) -> None:
@@ -183,7 +183,7 @@ def test_late_events_of_an_old_leg_change_nothing(world: World, spanning: str) -
     leg_up(world, spanning)
     assert world.tell("leg_left", node=OTHER, leg=old, room_id=spanning, cause="") == {"known": True}
     assert world.tell("leg_joined", node=OTHER, leg=old, room_id=spanning, member_id=99) == {"stray": True}
-    assert bridges(world, spanning)[OTHER] == "up"
+    assert bridges(world, spanning)[OTHER] == "connected"
 
 
 def test_each_attempt_waits_longer(world: World, spanning: str) -> None:

@@ -37,7 +37,7 @@ def test_every_state_is_in_its_table_and_can_be_reached(name: str) -> None:
 
 
 def test_every_state_has_its_row() -> None:
-    kinds = (states.SessionState, states.PlaybackState, states.UrlState, states.DeliveryState)
+    kinds = (states.SessionState, states.PlaybackState, states.UrlState, states.LegState, states.DeliveryState)
     assert [list(table) for table in TABLES.values()] == [[str(state) for state in kind] for kind in kinds]
 
 

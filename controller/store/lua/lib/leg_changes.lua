@@ -26,7 +26,7 @@ end
 local function leg_lost(room, leg, event, reason)
   local lost_source = leg.far ~= ""
   local failures = event == "fail" and leg.failures + 1 or 0
-  local since = leg.state == LEG.up and NOW or leg.since
+  local since = leg.state == LEG.connected and NOW or leg.since
   step_leg(room, leg, event, { near = "", far = "", failures = failures, since = since, reason = reason })
   if event == "fail" then
     withdraw_leg(room, leg)

@@ -33,7 +33,7 @@ local fields = { room = room.id, uid = args.command_uid }
 for name, flag in pairs(FLAGS) do fields[name] = flag.joins and 1 or 0 end
 step_session(session, "join", fields)
 enter_room(room, session)
-if not needs_leg or leg and leg.state == LEG.up then
+if not needs_leg or leg and leg.state == LEG.connected then
   send_join(session)
 else
   expect(session.node, "join", session.id, LEG_MS + CONFIRM_MS)
