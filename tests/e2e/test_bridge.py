@@ -112,7 +112,7 @@ def test_a_call_of_another_node_joins_by_one_leg(site: Site) -> None:
     assert site.counts(room) == {source: 1, other: 3}
     assert site.members(room) == {first: source, **dict.fromkeys(others, other)}
     assert (site.size(source, room), site.size(other, room)) == (2, 4)
-    for what, webhook in (("unmute", "unmuted"), ("deaf", "deaf"), ("leave", "left")):
+    for what, webhook in (("unmute", "unmuted"), ("deaf", "deafened"), ("leave", "left")):
         assert site.command(others[0], what) == 202
         site.hooks.wait(f"conference.member.{webhook}", uuid=others[0], room_id=room)
     assert site.counts(room) == {source: 1, other: 2}
