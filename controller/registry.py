@@ -57,7 +57,7 @@ class Node:
     """A FreeSWITCH instance. `esl`, `sip` and `bridge` are `host:port`; a drained node gets no new rooms.
 
     `bridge`: where other nodes reach its bridge profile, "" for BRIDGE_PORT of the host of `esl`. `weight`: its share
-    of new rooms beside that of other nodes. `capacity`: how many members it takes, 0 for any number. `region`: a label.
+    of new rooms beside that of other nodes. `capacity`: with so many calls it is full, 0 for never. `region`: a label.
     """
 
     prefix: str

@@ -25,7 +25,7 @@ class CreateRoom(Command[RoomId]):
     logged_as: ClassVar[str] = "create"
 
     def prepare(self, parts: Parts) -> Args:
-        node = parts.placement.choose()
+        node = parts.placement.choose(self.app_id)
         return {"node": node, "room_id": new_room_id(node) if node else None}
 
 

@@ -42,13 +42,14 @@ class NodeLease:
         token = _ask(store, prefix, owner)
         return None if token is None else cls(store, prefix, owner, Lease(token, LEASE_SECONDS, asked_at))
 
-    def renew(self, *, up: bool, load: int, core_uuid: str) -> None:
-        """Keep the lease, and publish whether the node is reachable, and how many sessions and rooms it has.
+    def renew(self, *, up: bool, load: int, calls: int, core_uuid: str) -> None:
+        """Keep the lease, and publish whether the node is reachable, and how much is on it: its sessions and rooms
+        (`load`), and its sessions alone (`calls`).
 
         Raises Fenced if another worker holds the node, or has held it.
         """
         asked_at = time.monotonic()
-        token = _ask(self._store, self._prefix, self._owner, up=up, load=load, core_uuid=core_uuid)
+        token = _ask(self._store, self._prefix, self._owner, up=up, load=load, calls=calls, core_uuid=core_uuid)
         if token == self._lease.token + 1:
             # It lapsed while the store was away, and nobody else took it: nothing was missed.
             self._lease.token = token

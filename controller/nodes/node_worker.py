@@ -88,7 +88,7 @@ class NodeWorker:
         self._connection: Connection | None = None
         self._core_uuid = ""
         self._rate = DEFAULT_RATE
-        self._load = 0
+        self._load = self._calls = 0
         self._handover = False
         self._handler = EventHandler(node.prefix, lease, store, registry, self._send_own)
         self.audit = Audit(node.prefix, lease, ids, self._handler, intervals)
@@ -132,12 +132,14 @@ class NodeWorker:
         self._sweep(down)
 
     def _renew(self) -> None:
-        self._lease.renew(up=self._connection is not None, load=self._load, core_uuid=self._core_uuid)
+        up = self._connection is not None
+        self._lease.renew(up=up, load=self._load, calls=self._calls, core_uuid=self._core_uuid)
 
     def _sweep(self, down: Collection[str]) -> None:
         """Handle what should have had a result or a confirming event by now, and count sessions and rooms."""
         replies = self._lease.run_everywhere("overdue", down=dict.fromkeys(down, True))
         self._load = sum(reply.get("load", 0) for reply in replies)
+        self._calls = sum(reply.get("calls", 0) for reply in replies)
         if any(reply.get("late") for reply in replies):
             self.audit.node_is_late()
 

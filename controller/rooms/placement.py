@@ -1,13 +1,20 @@
-"""Which nodes are reachable, and which of them gets the next room."""
+"""Which nodes are reachable, and which of them gets the next room.
+
+How it works: a room is best where its callers are, since callers of another node need a leg. Nobody says for whom a
+room is made, but most are made for calls that have just come in, and those are parked until they join. So of the nodes
+that take new rooms, the one where most of the app's calls wait gets it. If they wait on none of these, a node of the
+region where most wait gets it. Among nodes that are alike in this, the one with the least load for its weight gets it.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
-from controller.registry import Registry
-from controller.store.store import Store
+from controller.registry import Node, Registry
+from controller.store import keys
+from controller.store.store import Load, Store
 
 # For how long a result of `is_up` is used.
 FRESH_SECONDS = 0.1
@@ -39,15 +46,18 @@ class Placement:
         is_open = any(node.prefix == prefix and not node.drained for node in self._registry.nodes())
         return {"up": self.is_up(prefix), "open": is_open}
 
-    def choose(self) -> str | None:
-        """The least loaded node that is up and takes new rooms, None without one."""
-        open_nodes = [node.prefix for node in self._registry.nodes() if not node.drained]
-        counted = self._store.loads(open_nodes)
-        loads = {prefix: (load + self._given[prefix, at], at) for prefix, (load, at) in counted.items()}
-        if not loads:
+    def choose(self, app_id: str) -> str | None:
+        """The node for a new room of the app, None without one."""
+        nodes = self._registry.nodes()
+        counted = self._store.loads([node.prefix for node in nodes])
+        loads = {
+            prefix: count._replace(load=count.load + self._given[prefix, count.at]) for prefix, count in counted.items()
+        }
+        waiting = self._store.run("waiting", keys.partition_of(app_id), {"app_id": app_id})["waiting"]
+        chosen = choose_node(nodes, loads, waiting)
+        if chosen is None:
             return None
-        chosen = min(loads, key=lambda prefix: loads[prefix])
-        at = loads[chosen][1]
+        at = loads[chosen].at
         for old in [key for key in self._given if key[0] == chosen and key[1] != at]:
             del self._given[old]
         self._given[chosen, at] += 1
@@ -59,3 +69,25 @@ class Placement:
 
     def state(self) -> dict[str, bool]:
         return {node.prefix: self.is_up(node.prefix) for node in self._registry.nodes()}
+
+
+def choose_node(nodes: Collection[Node], loads: Mapping[str, Load], waiting: Mapping[str, int]) -> str | None:
+    """The prefix of the node for a new room, None if no node takes one. `loads`: of those that are up. `waiting`: how
+    many of the app's calls wait on each node; also on one that takes no rooms itself.
+    """
+    in_region: Counter[str] = Counter()
+    for node in nodes:
+        if node.region:
+            in_region[node.region] += waiting.get(node.prefix, 0)
+
+    def takes_rooms(node: Node) -> bool:
+        load = loads.get(node.prefix)
+        return load is not None and not node.drained and not 0 < node.capacity <= load.calls
+
+    def rank(node: Node) -> tuple[int, int, float, str]:
+        """By the load that it would have, so that of two empty nodes the one with more weight comes first."""
+        load = (loads[node.prefix].load + 1) / node.weight
+        return -waiting.get(node.prefix, 0), -in_region[node.region], load, node.prefix
+
+    takers = [node for node in nodes if takes_rooms(node)]
+    return min(takers, key=rank).prefix if takers else None

@@ -125,7 +125,8 @@ NODE: dict[str, str] = {
     "token": "token",
     # string: the node's Core-UUID at its last comparison, which a restart changes; for good; owner: the worker
     "core": "core",
-    # hash with expiry: load (sessions and rooms), at (ms); there while the link is up; owner: the worker
+    # hash with expiry: load (sessions and rooms), calls (sessions), at (ms); there while the link is up; owner: the
+    # worker
     "live": "live",
 }
 

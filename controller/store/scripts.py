@@ -29,7 +29,8 @@ RUNS_WHEN_FULL = {
     "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease relays release workers",
     "counts requests": "admit",
-    "reads": "get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms list_sessions",
+    "reads": "get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms list_sessions"
+    " waiting",
     "says where webhooks go": "set_endpoint",
     "is run by the operator": "registry",
 }

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import gevent
@@ -32,6 +32,15 @@ Entry = tuple[str, Fields]
 BEGINNING = "0-0"  # the position before the first entry
 
 Kind = Literal["room", "session"]
+
+
+class Load(NamedTuple):
+    """What a node had when it was last counted (`at`, ms): sessions and rooms, and sessions alone (`calls`)."""
+
+    load: int
+    calls: int
+    at: int
+
 
 # The errors of a store that is not available. The cluster's own are not RedisErrors.
 AWAY = (RedisError, RedisClusterException, OSError)
@@ -216,13 +225,16 @@ class Store:
         with self._guard():
             return bool(self._client.exists(keys.key(keys.node_tag(prefix), "live")))
 
-    def loads(self, prefixes: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Of each node that is reachable: its sessions and rooms when last counted, and when that was (ms)."""
+    def loads(self, prefixes: Sequence[str]) -> dict[str, Load]:
+        """Of each node that is reachable."""
         found = self._pipe(
-            lambda pipe: [pipe.hmget(keys.key(keys.node_tag(prefix), "live"), "load", "at") for prefix in prefixes]
+            lambda pipe: [pipe.hmget(keys.key(keys.node_tag(prefix), "live"), *Load._fields) for prefix in prefixes]
         )
+        # A worker of an older version does not say how many calls there are.
         return {
-            prefix: (int(load), int(at)) for prefix, (load, at) in zip(prefixes, found, strict=True) if at is not None
+            prefix: Load(int(load), int(calls or 0), int(at))
+            for prefix, (load, calls, at) in zip(prefixes, found, strict=True)
+            if at is not None
         }
 
     def count_on(self, prefix: str) -> tuple[int, int]:

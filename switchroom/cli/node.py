@@ -46,7 +46,7 @@ def node() -> None:
     type=int,
     default=0,
     show_default=True,
-    help="How many members it takes before it gets no new rooms; 0: any number.",
+    help="With so many calls it is full and gets no new rooms; 0: never.",
 )
 @click.option("--region", help="A label; a room prefers nodes of the region of its callers.")
 @click.pass_obj

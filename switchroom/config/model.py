@@ -99,7 +99,7 @@ class NodeConfig(Section):
         default=1, ge=1, le=100, description="its share of new rooms: one of weight 2 gets twice as many as one of 1"
     )
     capacity: int = Field(
-        default=0, ge=0, le=100_000, description="how many members it takes before it gets no new rooms; 0: any number"
+        default=0, ge=0, le=100_000, description="with so many calls it is full and gets no new rooms; 0: never"
     )
     region: Region | None = Field(
         default=None, description="a label; a room prefers nodes of the region of its callers"

@@ -10,7 +10,7 @@ from controller.store import keys
 from tests.integration.world import NODE
 from tests.open_store import OpenStore
 
-STATE = {"up": True, "load": 7, "core_uuid": "c0ffee"}
+STATE = {"up": True, "load": 7, "calls": 4, "core_uuid": "c0ffee"}
 LEASE = keys.key(keys.node_tag(NODE), "lease")
 
 
@@ -31,7 +31,8 @@ def test_a_node_has_one_holder(store: OpenStore) -> None:
 def test_a_node_that_is_handed_over_goes_on_to_count_as_reachable(store: OpenStore, handover: bool) -> None:
     lease = take(store, "first")
     lease.renew(**STATE)
-    assert store.loads([NODE])[NODE][0] == 7
+    load, calls, _ = store.loads([NODE])[NODE]
+    assert (load, calls) == (7, 4)
     lease.release(handover=handover)
     assert store.is_reachable(NODE) is handover
 

@@ -1,6 +1,6 @@
--- Handles what should have had a result or a confirmation by now. Replies { load, late, more }: how many sessions and
--- rooms there are, whether something is late, so that its event may be lost, and whether more is overdue. `down`: the
--- nodes that are not reachable, as the keys of a table.
+-- Handles what should have had a result or a confirmation by now. Replies { load, calls, late, more }: how many
+-- sessions and rooms there are, how many are sessions, whether something is late, so that its event may be lost, and
+-- whether more is overdue. `down`: the nodes that are not reachable, as the keys of a table.
 -- args: node down?
 -- needs: node_fence move records results
 
@@ -86,6 +86,7 @@ for _, item in ipairs(items) do
   redis.call("ZREM", keys.due(args.node), item)
   try(item, handle, item)
 end
+local calls = redis.call("SCARD", keys.node_sessions(args.node))
 return reply({ broken = as_list(broken), more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0,
   late = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW + CONFIRM_MS - LATE_MS) > 0,
-  load = redis.call("SCARD", keys.node_sessions(args.node)) + redis.call("SCARD", keys.node_rooms(args.node)) })
+  load = calls + redis.call("SCARD", keys.node_rooms(args.node)), calls = calls })
