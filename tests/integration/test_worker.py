@@ -201,7 +201,13 @@ def in_room(room: str) -> dict[str, Any]:
 
 def row(application: str, **fields: str) -> dict[str, str]:
     usual = {"uuid": EVE, "direction": "inbound", "initial_dest": "747713001", "cid_num": "527", "ip_addr": "192.0.2.7"}
-    return {**usual, "application": application, "initial_dialplan": "XML", "name": "sofia/public/527@192.0.2.7", **fields}
+    return {
+        **usual,
+        "application": application,
+        "initial_dialplan": "XML",
+        "name": "sofia/public/527@192.0.2.7",
+        **fields,
+    }
 
 
 def test_a_call_that_asks_for_another_is_hung_up_before_the_store_is_asked(
