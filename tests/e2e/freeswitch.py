@@ -70,13 +70,16 @@ class FreeSwitch:
             "SIP_PORT": str(sip),
             "SIP_TLS_PORT": str(sip),
             "SIP_TRANSPORT": "udp,tcp",
+            "BRIDGE_IP": "127.0.0.1",
             "BRIDGE_PORT": str(bridge),
             "RTP_START": str(rtp),
             "RTP_END": str(rtp + 498),
             "CODECS": "PCMU",
         } | variables
         self.password = settings["ESL_PASSWORD"] or ""
-        self.esl, self.sip, self.bridge = (f"127.0.0.1:{port}" for port in (esl, sip, bridge))
+        self.esl, self.sip = f"127.0.0.1:{esl}", f"127.0.0.1:{sip}"
+        # Where other nodes call it.
+        self.bridge = f"{settings['BRIDGE_IP']}:{bridge}"
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
         if settings.get("SIP_TLS") == "true":
@@ -95,7 +98,7 @@ class FreeSwitch:
         }
         if late:
             self._environment |= {"LD_PRELOAD": str(find_faketime()), "FAKETIME": f"-{late}s"}
-        self._ports = (esl, sip, bridge)
+        self._ports = (esl, sip)
         self.start()
 
     def start(self) -> None:
