@@ -203,8 +203,24 @@ class DialLeg:
             "conference_join_energy_level": 0,
         }
         given = ",".join(f"{name}={value}" for name, value in variables.items())
-        dialled = f"sofia/bridge/{room}@{_target(self.target)};transport=tcp"
-        return _line("originate", f"{{{given}}}{dialled}", f"&conference({room}@{profile}+flags{{nomoh}})")
+        called = _bridge(room, self.target)
+        return _line("originate", f"{{{given}}}{called}", f"&conference({room}@{profile}+flags{{nomoh}})")
+
+
+@dataclass(frozen=True, slots=True)
+class CallBridge:
+    """Call the bridge profile of the node at `target` (`host:port`) as a leg does, but for no room that is announced.
+
+    Prints `-ERR CAUSE`, as seen on 1.11.1: NO_ROUTE_DESTINATION if that profile would let a leg in, CALL_REJECTED if it
+    lets nothing in from this node, NORMAL_TEMPORARY_FAILURE if nobody is there, NO_ANSWER after DIAL_SECONDS, and
+    INVALID_PROFILE if this node has no bridge profile itself. `+OK` if somebody else takes the call, which is hung up.
+    """
+
+    target: str
+
+    def render(self) -> str:
+        called = _bridge("doctor", self.target)
+        return _line("originate", f"{{originate_timeout={DIAL_SECONDS}}}{called}", "&hangup()")
 
 
 # -- playback
@@ -498,6 +514,10 @@ def _target(target: str) -> str:
     if not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or int(port) > 65535:
         raise ValueError(f"not a node's host:port: {target!r}")
     return target
+
+
+def _bridge(user: str, target: str) -> str:
+    return f"{LEG_NAME}{user}@{_target(target)};transport=tcp"
 
 
 def _member(member: int | str) -> str:

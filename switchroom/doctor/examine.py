@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from controller.registry import App, Node, Registry
 from controller.store import keys
 from controller.store.store import Store
 from switchroom.config import Config, shown_file
+from switchroom.doctor.bridge import examine_bridges
 from switchroom.doctor.finding import Finding
 from switchroom.doctor.node import examine_node
 from switchroom.doctor.store import examine_place, examine_store
@@ -50,14 +51,30 @@ def examine(config: Config, file: Path | None) -> Iterator[Finding]:
         except (StoreUnavailable, EmbeddedStoreError) as error:
             yield Finding("store", "reachable", str(error), "start the store, or correct [store] url or data_dir")
     yield from _examine_entries(config, list(nodes.values()), list(apps.values()))
-    examined = [
-        gevent.spawn(examine_node, node, None if config.playback.direct else test_files) for node in nodes.values()
-    ]
+    yield from _examine_nodes(list(nodes.values()), None if config.playback.direct else test_files)
+
+
+def _examine_nodes(nodes: Sequence[Node], test_files: Sequence[str] | None) -> Iterator[Finding]:
+    """Each by itself, and then whether those that are there get through to each other."""
+    reached = []
+    for node, findings in _for_each(nodes, lambda node: examine_node(node, test_files)):
+        yield from findings
+        if any(finding.check == "reachable" and finding.ok for finding in findings):
+            reached.append(node)
+    if len(reached) > 1:
+        for _, findings in _for_each(reached, lambda node: examine_bridges(node, reached)):
+            yield from findings
+
+
+def _for_each(
+    nodes: Sequence[Node], examine_one: Callable[[Node], list[Finding]]
+) -> Iterator[tuple[Node, list[Finding]]]:
+    """What is found at each node, at all of them at once."""
+    examined = [gevent.spawn(examine_one, node) for node in nodes]
     gevent.joinall(examined, timeout=NODE_SECONDS)
-    for node, findings in zip(nodes.values(), examined, strict=True):
-        yield from findings.value or [
-            Finding(f"node {node.prefix}", "examined", "no answer in time", "see whether it is overloaded")
-        ]
+    for node, findings in zip(nodes, examined, strict=True):
+        late = Finding(f"node {node.prefix}", "examined", "no answer in time", "see whether it is overloaded")
+        yield node, findings.value or [late]
     gevent.killall(examined, block=False)
 
 

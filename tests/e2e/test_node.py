@@ -366,21 +366,31 @@ class Doctor:
         """The faults that it finds, by check, with something of the node's entry changed. `relay`: what an audio relay that
         runs says is its address, "" for the one that it has.
         """
-        node = self._boot(without, late, CERTIFICATES if direct else "")
-        entry = {"prefix": PREFIX, "esl": node.esl, "password": node.password, "sip": node.sip} | changed
+        entry = _entry(self._boot(without, late, CERTIFICATES if direct else "")) | changed
+        self._configure(entry, direct=direct, relay=relay)
+        with nullcontext() if relay is None else self._relay():
+            findings = self._run()
+        return {finding["check"]: finding for finding in findings if not finding["ok"]}
+
+    def bridges(self, *entries: dict[str, str]) -> list[dict[str, str]]:
+        """What it finds about calls between nodes, by their entries."""
+        self._configure(*entries)
+        return [finding for finding in self._run() if finding["check"] == "bridge"]
+
+    def _configure(self, *entries: dict[str, str], direct: bool = False, relay: str | None = None) -> None:
         lines = ["[store]", f'data_dir = "{self._folder}/data"', "[playback]", f"direct = {str(direct).lower()}"]
         lines += ["[media]", 'listen = "127.0.0.1:0"'] + [f'advertise = "{relay}"'] * bool(relay)
-        lines += ["[[apps]]", 'id = "demo"', 'api_key = "0123456789abcdef"', "[[nodes]]"]
-        lines += [f'{name} = "{value}"' for name, value in entry.items()]
+        lines += ["[[apps]]", 'id = "demo"', 'api_key = "0123456789abcdef"']
+        for entry in entries:
+            lines += ["[[nodes]]", *(f'{name} = "{value}"' for name, value in entry.items())]
         self._file.write_text("\n".join(lines))
-        with nullcontext() if relay is None else self._relay():
-            run = subprocess.run(
-                self._command("doctor", "--json"), capture_output=True, text=True, timeout=50, check=False
-            )
+
+    def _run(self) -> list[dict[str, str]]:
+        run = subprocess.run(self._command("doctor", "--json"), capture_output=True, text=True, timeout=50, check=False)
         assert run.returncode in (0, 1), run.stderr
-        faults = {finding["check"]: finding for finding in json.loads(run.stdout) if not finding["ok"]}
-        assert run.returncode == bool(faults)
-        return faults
+        findings: list[dict[str, str]] = json.loads(run.stdout)
+        assert run.returncode == any(not finding["ok"] for finding in findings)
+        return findings
 
     @contextmanager
     def _relay(self) -> Iterator[None]:
@@ -394,6 +404,10 @@ class Doctor:
 
     def _command(self, name: str, *options: str) -> list[str]:
         return [sys.executable, "-m", "switchroom", name, "--config", str(self._file), *options]
+
+
+def _entry(node: FreeSwitch, prefix: str = PREFIX) -> dict[str, str]:
+    return {"prefix": prefix, "esl": node.esl, "password": node.password, "sip": node.sip, "bridge": node.bridge}
 
 
 @pytest.fixture
@@ -461,3 +475,37 @@ def test_the_doctor_finds_a_module_missing_where_nodes_fetch_by_themselves(docto
     found = doctor(without="mod_shout", direct=True)
     assert list(found) == ["direct", "playback"]
     assert "mod_shout" in found["playback"]["advice"]
+
+
+OTHER = "bcX79"
+
+
+def test_the_doctor_has_nodes_call_each_other(doctor: Doctor, boot: Boot) -> None:
+    found = doctor.bridges(_entry(boot()), _entry(boot(PREFIX=OTHER), OTHER))
+    assert [(finding["subject"], finding["detail"], finding["ok"]) for finding in found] == [
+        (f"node {PREFIX}", f"gets through to {OTHER}", True),
+        (f"node {OTHER}", f"gets through to {PREFIX}", True),
+    ]
+
+
+def test_the_doctor_finds_a_node_that_lets_no_other_in(doctor: Doctor, boot: Boot) -> None:
+    first, second = doctor.bridges(_entry(boot()), _entry(boot(PREFIX=OTHER, PEERS="10.9.9.9/32"), OTHER))
+    assert f"SWITCHROOM_NODE_PEERS of {OTHER}" in first["advice"]
+    assert second["ok"]
+
+
+@pytest.mark.parametrize(
+    ("bridge", "detail"),
+    [
+        ("127.0.0.1:1", f"no connection to {OTHER} at 127.0.0.1:1"),
+        # Its Event Socket and its port for callers.
+        ("esl", f"no answer from {OTHER} at"),
+        ("sip", f"is not the profile `bridge` of {OTHER}"),
+    ],
+)
+def test_the_doctor_finds_a_bridge_that_is_none(doctor: Doctor, boot: Boot, bridge: str, detail: str) -> None:
+    other = _entry(boot(PREFIX=OTHER), OTHER)
+    first, second = doctor.bridges(_entry(boot()), other | {"bridge": other.get(bridge, bridge)})
+    assert detail in first["detail"]
+    assert first["advice"]
+    assert second["ok"]

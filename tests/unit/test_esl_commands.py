@@ -11,6 +11,7 @@ from esl.commands import (
     MAX_URL_LENGTH,
     MEMBER_VERBS,
     AnnounceLeg,
+    CallBridge,
     ChannelExists,
     CoreUuid,
     DialLeg,
@@ -87,6 +88,9 @@ RENDERED = {
         f"originate {{origination_uuid={UUID},origination_caller_id_number=bcX79,originate_timeout=5,"
         f"media_timeout=3000,conference_join_energy_level=0}}sofia/bridge/{ROOM}@127.0.0.1:5090;transport=tcp "
         f"&conference({ROOM}@default+flags{{nomoh}})"
+    ),
+    CallBridge("10.0.0.5:5090"): (
+        "originate {originate_timeout=5}sofia/bridge/doctor@10.0.0.5:5090;transport=tcp &hangup()"
     ),
     StopRecording(ROOM): f"conference {ROOM} recording stop all",
     Hangup(UUID): f"uuid_kill {UUID} NORMAL_CLEARING",
@@ -201,6 +205,7 @@ def test_names_are_refused_rather_than_escaped(text):
         DialLeg(UUID, ROOM, "default", f"{text}:5090", "bcX79"),
         DialLeg(UUID, ROOM, "default", f"h:{text}", "bcX79"),
         DialLeg(UUID, ROOM, "default", "h:5090", text),
+        CallBridge(f"{text}:5090"),
     ):
         with pytest.raises(ValueError, match=r"^not a "):
             command.render()
@@ -235,8 +240,9 @@ def test_a_leg_is_a_uuid_as_the_dialplan_takes_it(leg):
     "target", ["h", "h:", ":5090", "h:0", "h:65536", "[::1]:5090", "h:5090;transport=udp", "h:5 0"]
 )
 def test_a_leg_is_dialled_to_a_host_and_a_port(target):
-    with pytest.raises(ValueError, match="not a node's host:port"):
-        DialLeg(UUID, ROOM, "default", target, "bcX79").render()
+    for command in (DialLeg(UUID, ROOM, "default", target, "bcX79"), CallBridge(target)):
+        with pytest.raises(ValueError, match="not a node's host:port"):
+            command.render()
 
 
 @pytest.mark.parametrize("verb", ["", "kick", "hup", "MUTE", "mute 1", "mute\n"])
