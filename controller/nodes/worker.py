@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from typing import Any
 
@@ -35,6 +35,8 @@ from controller.store.store import BEGINNING, Entry, Store
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
+# After which a node that nobody reaches counts as down: it may just be changing hands.
+DOWN_SECONDS = 5.0
 # How long a read of the command streams waits for the first. Less than the reader's timeout.
 WAIT_SECONDS = 0.5
 # Before the next read, when there is no node, or when a read failed.
@@ -70,6 +72,8 @@ class Worker:
         self._held: dict[str, NodeWorker] = {}
         # Nodes that nobody held at the last tick.
         self._free: set[str] = set()
+        # Since when a node has been reached by no worker, on the monotonic clock.
+        self._unreached_since: dict[str, float] = {}
         self._stopping = Flag()
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
@@ -103,7 +107,7 @@ class Worker:
 
     def _tick(self) -> None:
         nodes = {node.prefix: node for node in self._registry.nodes()}
-        down = nodes.keys() - self._store.loads(list(nodes)).keys()
+        down = self._find_down(nodes.keys())
         for prefix, held in list(self._held.items()):
             try:
                 if nodes.get(prefix) is None or _address(nodes[prefix]) != _address(held.node):
@@ -122,6 +126,13 @@ class Worker:
             self._let_go(next(iter(self._held)), handover=True)
         else:
             self._take_free(nodes, others)
+
+    def _find_down(self, nodes: Set[str]) -> set[str]:
+        """Those of the nodes that nobody has reached for a while."""
+        now = time.monotonic()
+        unreached = nodes - self._store.loads(list(nodes)).keys()
+        self._unreached_since = {prefix: self._unreached_since.get(prefix, now) for prefix in unreached}
+        return {prefix for prefix, since in self._unreached_since.items() if now - since >= DOWN_SECONDS}
 
     def _others(self, **leaving: bool) -> list[int]:
         """How many nodes each other worker holds."""

@@ -84,7 +84,7 @@ def test_a_link_that_comes_up_finds_a_leg_whose_event_was_missed(world: World, n
     leg = dial(world, node, room)
     world.tell("leg_joined", node=SOURCE, leg=leg, room_id=room, member_id=90)
     node.link.down()
-    flags = {flag: True for flag in ("can_speak", "can_hear", "hold")}
+    flags = dict.fromkeys(("can_speak", "can_hear", "hold"), True)
     there = {"conference_name": room, "members": [{"uuid": leg, "id": "91", "flags": flags}]}
     row = {"uuid": channel(1), "direction": "inbound", "initial_dest": "747713001", "cid_num": "1", "ip_addr": "::1"}
     row |= {"application": "park", "initial_dialplan": "XML", "name": "sofia/public/1"}
