@@ -115,8 +115,8 @@ def _originate(node: Node, argument: str) -> str:
     given = split(rest)
     if len(given) < 2:
         return "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n"
-    leg = legs.originate(node, given[0], variables, given[1])
-    return f"+OK {leg.uuid}\n" if leg else "-ERR CHAN_NOT_IMPLEMENTED\n"
+    made = legs.originate(node, given[0], variables, given[1])
+    return f"-ERR {made}\n" if isinstance(made, str) else f"+OK {made.uuid}\n"
 
 
 # Lists

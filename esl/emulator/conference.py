@@ -69,6 +69,7 @@ class Member:
         self.has_talked = False
         self.volume_in = 0
         self.volume_out = 0
+        self.energy_level = atoi(channel.variables.get("conference_join_energy_level", str(ENERGY_LEVEL)))
         self.energy = 0
         self._voice: Timer | None = None
 
@@ -101,7 +102,7 @@ class Member:
             ("Member-ID", str(self.id)),
             ("Member-Type", "member"),
             ("Member-Ghost", "false"),
-            ("Energy-Level", str(ENERGY_LEVEL)),
+            ("Energy-Level", str(self.energy_level)),
             ("Current-Energy", str(self.energy)),
         ]
 

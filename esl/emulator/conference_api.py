@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from esl.emulator import sip
-from esl.emulator.conference import ENERGY_LEVEL, RATE, TICK, VOLUMES, Conference, Member, Recording
+from esl.emulator.conference import RATE, TICK, VOLUMES, Conference, Member, Recording
 from esl.emulator.conference_help import HELP, SYNTAX
-from esl.emulator.legs import OutboundCall
+from esl.emulator.legs import DIALLED, OutboundCall
 from esl.emulator.node import Node
 from esl.emulator.wire import atoi, split, split_params
 
@@ -266,7 +265,7 @@ def _listed(member: Member, delimiter: str) -> str:
     profile = member.channel.profile
     row = [member.id, member.channel.name, member.uuid, profile.name, profile.number]
     listed = "|".join(word for word, true in words.items() if true)
-    return delimiter.join(map(str, [*row, listed, member.volume_in, member.volume_out, ENERGY_LEVEL])) + "\n"
+    return delimiter.join(map(str, [*row, listed, member.volume_in, member.volume_out, member.energy_level])) + "\n"
 
 
 def _list(conference: Conference, given: list[str]) -> str:
@@ -336,7 +335,7 @@ def _member_as_json(member: Member, now: int) -> dict[str, Any]:
         "caller_id_number": profile.number,
         "join_time": now - int(member.joined),
         "last_talking": now - int(member.last_talking) if member.has_talked else 0,
-        "energy": ENERGY_LEVEL,
+        "energy": member.energy_level,
         "volume_in": member.volume_in,
         "volume_out": member.volume_out,
         "output-volume": member.volume_out,
@@ -420,9 +419,6 @@ NODE_COMMANDS: dict[str, Callable[[Node, list[str]], str]] = {
 # One room on two nodes
 
 
-TARGET = re.compile(r"sofia/[^/]+/(?P<user>[^@]+)@(?P<ip>[^:;]+)(?::(?P<port>\d+))?")
-
-
 def _bgdial(node: Node, room: str, given: list[str]) -> str:
     """`bgdial {variables}sofia/PROFILE/USER@HOST:PORT NUMBER NAME`: a call out which, once answered, joins the room."""
     if not given:
@@ -436,22 +432,30 @@ def _bgdial(node: Node, room: str, given: list[str]) -> str:
 
 
 def _dial(node: Node, room: str, variables: dict[str, str], dial: str, caller: tuple[str, str], job_uuid: str) -> None:
-    target = TARGET.match(dial)
+    target = DIALLED.match(dial)
     if target is None:
         _dialled(node, room, job_uuid, "CHAN_NOT_IMPLEMENTED", [])
         return
     address = sip.Address(target["ip"], int(target["port"] or "5060"))
-    call = OutboundCall(node, target["user"], address, caller, variables, job_uuid)
+    name, number = caller
+    given: sip.Variables = [
+        ("conference_bgdial_jobid", job_uuid),
+        *variables.items(),
+        ("origination_caller_id_name", name),
+        ("origination_caller_id_number", number),
+    ]
+    call = OutboundCall(node, sip.INTERNAL, target["user"], address, caller, given)
 
     def fail() -> None:
-        _dialled(node, room, job_uuid, "NORMAL_TEMPORARY_FAILURE", [])
-        call.end("NORMAL_TEMPORARY_FAILURE")
+        _dialled(node, room, job_uuid, cause, [])
+        call.end(cause)
 
     def join() -> None:
         _dialled(node, room, job_uuid, "SUCCESS", [("Peer-UUID", call.uuid)])
         call.take_over("conference", room)
 
-    if not call.dial():
+    cause = call.dial()
+    if cause:
         call.later(TICK, fail)
         return
     call.later(TICK, call.answer)

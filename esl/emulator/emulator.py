@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 
 from esl.emulator import api, sip
 from esl.emulator.channel import Channel
@@ -12,6 +13,9 @@ from esl.emulator.node import Node
 from esl.emulator.server import Server, Session
 
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "127.0.0.1"}  # noqa: S104
+
+
+_bridge_ports = count(sip.BRIDGE_PORT)
 
 
 class Emulator(Node):
@@ -31,9 +35,12 @@ class Emulator(Node):
         media: Media | None = None,
         profile: str = "default",
         sip_port: int = 5060,
+        bridge_port: int = 0,
     ) -> None:
-        sip_address = sip.Address(ANY_ADDRESS.get(host, host), sip_port)
-        super().__init__(clock or Clock(), media or HttpMedia(), profile, sip_address)
+        """`sip_port` and `bridge_port` (0: one of its own) are where other nodes of this process call it."""
+        ip = ANY_ADDRESS.get(host, host)
+        bridge = sip.Address(ip, bridge_port or next(_bridge_ports))
+        super().__init__(clock or Clock(), media or HttpMedia(), profile, sip.Address(ip, sip_port), bridge)
         self.password = password
         self._server = Server(self, host, port)
         self.listeners = self._server.sessions
@@ -57,6 +64,11 @@ class Emulator(Node):
     def address(self) -> tuple[str, int]:
         """Host and port of the Event Socket."""
         return self._server.address
+
+    @property
+    def bridge(self) -> str:
+        """`host:port` at which other nodes' legs reach it."""
+        return str(self.addresses[sip.BRIDGE.name])
 
     @property
     def connections(self) -> list[Session]:

@@ -1,8 +1,13 @@
-"""The kinds of calls: a SIP call in, a SIP call out to another emulated node, and the two legs of a loopback."""
+"""The kinds of calls: a SIP call in, a SIP call out to another emulated node, and the two legs of a loopback.
+
+A call between two emulated nodes is a channel on each, `far` of each other, and carries packets as long as both nodes
+are reachable. A node that has none for as long as the variable `media_timeout` says hangs up (21).
+"""
 
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -10,9 +15,16 @@ from typing import Protocol
 from esl.emulator import channel, sip
 from esl.emulator.channel import ACK_DELAY, CODECS, SESSION_LAG, CallerProfile, Channel
 from esl.emulator.media import generated
+from esl.emulator.wire import atoi
 
 READ_AHEAD = 32768  # samples by which the node reads a generated tone
 SAMPLES_PER_SECOND = 8000
+LEG_ACK_DELAY = 0.005  # seconds to the ACK of another node, which comes when the leg has joined (19)
+FRAME = 0.020  # seconds from an answer or a refusal to what `originate` makes of it
+TIMEOUT_LAG = 0.04  # seconds by which a media timeout is late (21)
+LEG_BYE_DELAY = 0.02  # seconds until the other node has done as a BYE says (19)
+
+DIALLED = re.compile(r"sofia/(?P<profile>[^/]+)/(?P<user>[^@]+)@(?P<ip>[^:;]+)(?::(?P<port>\d+))?(?:;transport=\w+)?")
 
 
 def _first_variables(call: Channel) -> sip.Variables:
@@ -30,13 +42,17 @@ class Host(channel.Host, Protocol):
     """What a SIP call asks of its node."""
 
     ipv4: str
-    sip_address: sip.Address
+    reachable: bool
+
+    def address_of(self, profile: sip.Profile) -> sip.Address: ...
 
     def local_media(self) -> sip.LocalMedia: ...
 
     def peer(self, address: sip.Address) -> Host | None: ...
 
     def receive(self, invite: sip.Invite, far: OutboundCall) -> InboundCall: ...
+
+    def announced(self, leg: str) -> str: ...
 
 
 class SipCall(Channel):
@@ -47,13 +63,43 @@ class SipCall(Channel):
     local: sip.LocalMedia
     far: SipCall | None = None
 
+    @property
+    def address(self) -> sip.Address:
+        """The node's own end."""
+        return self.node.address_of(self.invite.profile)
+
+    @property
+    def connected(self) -> bool:
+        """Whether packets cross between the two ends."""
+        far = self.far
+        if far is None or far.node.channels.get(far.uuid) is not far:
+            return False
+        return self.node.reachable and far.node.reachable
+
+    def starve(self) -> None:
+        """One of the two nodes has gone: notice it, unless it comes back in time."""
+        timeout = atoi(self.variables.get("media_timeout", ""))
+        if timeout:
+            self.later(timeout / 1000 + TIMEOUT_LAG, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self.connected:
+            self.end("MEDIA_TIMEOUT")
+
     def hears(self, audible: bool) -> None:
         if self.far:
             self.far.sound(audible)
 
     def hang_up_far_end(self) -> None:
-        if self.far and not self.ended_from_outside:
-            self.far.end(self.hangup_cause or "", received=True)
+        if self.far and self.answered and self.connected and not self.ended_from_outside:
+            self.far.hang_up(self.hangup_cause or "")
+
+    def hang_up(self, cause: str) -> None:
+        """The other node hangs up."""
+        if self.invite.profile is sip.INTERNAL:
+            self.end(cause, received=True)
+        else:
+            self.later(LEG_BYE_DELAY, lambda: self.end(cause, received=True))
 
     def farewell(self) -> sip.Variables:
         return sip.bye_received(self.invite, self.hangup_cause or "") if self.ended_from_outside else []
@@ -66,23 +112,44 @@ class InboundCall(SipCall):
     """A SIP call that has come in."""
 
     def __init__(self, node: Host, invite: sip.Invite, far: OutboundCall | None = None) -> None:
-        name = f"sofia/internal/{invite.from_uri}"
+        name = f"sofia/{invite.profile.name}/{invite.from_uri}"
+        leg = invite.profile is sip.BRIDGE
+        caller_name = invite.user if leg else ""
         profile = CallerProfile(
             direction="inbound",
             destination=invite.to,
             source="mod_sofia",
             username=invite.user,
             dialplan="XML",
-            name=invite.display,
+            name=invite.display or caller_name,
             number=invite.user,
-            orig_name=invite.display,
+            orig_name=invite.display or caller_name,
             orig_number=invite.user,
             network_addr=invite.source.ip,
+            context=invite.profile.context,
         )
-        super().__init__(node, name, profile, "PCMU")
+        # Of a leg, the Call-ID is the channel's uuid as well.
+        super().__init__(node, name, profile, invite.profile.codec, invite.call_id if leg else None)
         self.invite, self.far = invite, far
         self.local = node.local_media()
-        self.set(*_first_variables(self), *sip.received(invite, node.sip_address, str(self.created), name))
+        self.set(*_first_variables(self), *sip.received(invite, self.address, str(self.created), name))
+
+    def route(self) -> None:
+        if self.invite.profile is sip.BRIDGE:
+            self.let_in(self.node.announced(self.uuid))
+        else:
+            super().route()
+
+    def let_in(self, announced: str) -> None:
+        """As `freeswitch-conf/dialplan/bridge.xml` has it: into the room that is announced, `ROOM@PROFILE`."""
+        if not announced:
+            self.set(("call_uuid", self.uuid))
+            self.end("NO_ROUTE_DESTINATION")
+            return
+        room, _, profile = announced.partition("@")
+        self.set(("DP_MATCH", f"ARRAY::{announced}|:{room}|:{profile}"))
+        settings = [("set", "media_timeout=3000"), ("set", "conference_join_energy_level=0")]
+        self.execute([*settings, ("answer", ""), ("conference", f"{announced}+flags{{nomoh}}")])
 
     def answer(self) -> None:
         self.set(*sip.answered(self.invite, self.local))
@@ -92,7 +159,7 @@ class InboundCall(SipCall):
         if self.invite.ack == "answered":
             self.acknowledge()
         elif self.invite.ack == "later":
-            self.later(ACK_DELAY, self.acknowledge)
+            self.later(ACK_DELAY if self.invite.profile is sip.INTERNAL else LEG_ACK_DELAY, self.acknowledge)
 
     def before_park(self) -> None:
         if self.invite.ack == "parking":
@@ -100,22 +167,27 @@ class InboundCall(SipCall):
 
     def acknowledge(self) -> None:
         """The caller's ACK arrives."""
-        self.set(*sip.acknowledged(self.invite, self.node.sip_address, self.local))
+        self.set(*sip.acknowledged(self.invite, self.address, self.local))
+
+    def closing(self) -> sip.Variables:
+        return super().closing() if self.answered else [("sip_hangup_disposition", "send_refuse")]
 
 
 class OutboundCall(SipCall):
-    """A SIP call that the node makes, as `bgdial` does. It reaches other emulated nodes of this process only."""
+    """A SIP call that the node makes. It reaches other emulated nodes of this process only."""
 
     def __init__(
         self,
         node: Host,
+        sip_profile: sip.Profile,
         user: str,
         target: sip.Address,
         caller: tuple[str, str],
-        variables: Mapping[str, str],
-        job_uuid: str,
+        variables: sip.Variables,
     ) -> None:
+        """`caller`: name and number. `variables`: what the call is given, in that order."""
         name, number = caller
+        given = {key: value for key, value in variables if value is not None}
         profile = CallerProfile(
             direction="outbound",
             destination=user,
@@ -128,41 +200,49 @@ class OutboundCall(SipCall):
             callee_number=user,
             context="default",
         )
-        channel_name = f"sofia/internal/{user}@{target}"
-        super().__init__(node, channel_name, profile, "PCMU", variables.get("origination_uuid"))
+        channel_name = f"sofia/{sip_profile.name}/{user}@{target}"
+        super().__init__(node, channel_name, profile, sip_profile.codec, given.get("origination_uuid"))
         self.has_media = False
         self.target = target
         self.local = node.local_media()
+        leg = sip_profile is sip.BRIDGE
+        address = node.address_of(sip_profile)
         self.invite = sip.Invite(
             to=user,
             user=number,
             display=name,
-            source=node.sip_address,
-            headers={key[6:]: value for key, value in variables.items() if key.startswith("sip_h_")},
+            source=address,
+            headers={key[6:]: value for key, value in given.items() if key.startswith("sip_h_")},
+            call_id=self.uuid if leg else str(uuid.uuid4()),
             media_port=self.local.port,
-            sdp=self.local.sdp(dtmf_events=True, mode=""),
+            sdp=self.local.sdp(*sip_profile.codecs, dtmf_events=True, mode=""),
             cseq=str(sip.number(9)),
             from_freeswitch=True,
+            profile=sip_profile,
+            connection_port=30000 + sip.number(4) if leg else 0,
         )
         self.set(
             *_first_variables(self),
-            *sip.dialled(self.invite, node.sip_address, target, channel_name),
-            ("conference_bgdial_jobid", job_uuid),
-            *variables.items(),
-            ("origination_caller_id_name", name),
-            ("origination_caller_id_number", number),
-            *sip.offered(self.invite, node.sip_address, target, self.local),
+            *sip.dialled(self.invite, address, target, channel_name),
+            *variables,
+            *sip.offered(self.invite, address, target, self.local),
         )
 
-    def dial(self) -> bool:
-        """Send the INVITE: whether somebody is there to take it."""
+    def dial(self) -> str:
+        """Send the INVITE. The cause if it is refused, or nobody is there to take it; else nothing."""
         self.create()
-        remote = self.node.peer(self.target)
-        if remote is None:
-            self.set(*sip.refused(self.invite, self.node.sip_address))
-            return False
-        self.far = remote.receive(self.invite, self)
-        return True
+        remote = self.node.peer(self.target) if self.node.reachable else None
+        taken = remote and self.invite.call_id not in remote.channels
+        if remote and taken:
+            self.far = remote.receive(self.invite, self)
+            if self.far.hangup_cause is None:
+                return ""
+        cause = self.far.hangup_cause or "" if self.far else "NORMAL_TEMPORARY_FAILURE"
+        if self.far:
+            self.profile = replace(self.profile, network_addr=self.target.ip)
+        self.set(*sip.refused(self.invite, self.address, self.target if remote else None, cause))
+        self.far = None
+        return cause
 
     def answer(self) -> None:
         """The far end has answered."""
@@ -173,9 +253,7 @@ class OutboundCall(SipCall):
         self.running = self.requested = "CS_CONSUME_MEDIA"
         user = self.profile.destination
         self.profile = replace(self.profile, callee_name=user, network_addr=self.target.ip)
-        self.set(
-            *sip.accepted(self.invite, self.node.sip_address, self.target, self.local, remote.local, remote.node.ipv4)
-        )
+        self.set(*sip.accepted(self.invite, self.address, self.target, self.local, remote.local, remote.node.ipv4))
         super().answer()
 
     def closing(self) -> sip.Variables:
@@ -259,13 +337,21 @@ class LoopbackLeg(Channel):
         return [("is_loopback", "1")]
 
 
-def originate(node: channel.Host, dial: str, variables: Mapping[str, str], application: str) -> Channel | None:
-    """`originate {...}loopback/NUMBER[/CONTEXT] &APP(DATA)`: its a leg; None for other endpoints."""
+def originate(node: Host, dial: str, variables: Mapping[str, str], application: str) -> Channel | str:
+    """`originate {...}ENDPOINT/... &APP(DATA)`: the channel, or the cause why there is none.
+
+    ENDPOINT: `loopback/NUMBER[/CONTEXT]`, whose a leg it is, or `sofia/bridge/USER@HOST:PORT`, which takes its while.
+    """
+    app = re.match(r"&(\w+)(?:\(([^)]*))?", application)
+    if app is None:
+        return "CHAN_NOT_IMPLEMENTED"
+    dialled = DIALLED.fullmatch(dial)
+    if dialled and dialled["profile"] == sip.BRIDGE.name:
+        return _dial(node, dialled, variables, app)
     endpoint, _, rest = dial.partition("/")
     number, _, context = rest.partition("/")
-    app = re.match(r"&(\w+)(?:\(([^)]*))?", application)
-    if endpoint != "loopback" or not number or app is None:
-        return None
+    if endpoint != "loopback" or not number:
+        return "CHAN_NOT_IMPLEMENTED"
     a = LoopbackLeg(node, "a", number, context or "default", variables)
     b = LoopbackLeg(
         node,
@@ -282,3 +368,21 @@ def originate(node: channel.Host, dial: str, variables: Mapping[str, str], appli
     b.route()
     a.run(app[1], app[2] or "")
     return a
+
+
+def _dial(node: Host, dialled: re.Match[str], variables: Mapping[str, str], app: re.Match[str]) -> Channel | str:
+    if variables.get("origination_uuid") in node.channels:
+        return "DESTINATION_OUT_OF_ORDER"
+    target = sip.Address(dialled["ip"], int(dialled["port"] or sip.BRIDGE_PORT))
+    caller = (variables.get("origination_caller_id_name", ""), variables.get("origination_caller_id_number", ""))
+    call = OutboundCall(node, sip.BRIDGE, dialled["user"], target, caller, list(variables.items()))
+    cause = call.dial()
+    if not cause:
+        call.answer()
+    node.clock.sleep(FRAME)
+    if cause:
+        call.end(cause)
+    if call.hangup_cause:
+        return call.hangup_cause
+    call.take_over(app[1], app[2] or "")
+    return call

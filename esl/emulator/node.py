@@ -16,7 +16,7 @@ from esl.emulator import sip
 from esl.emulator.channel import Channel
 from esl.emulator.clock import AnyClock
 from esl.emulator.conference import Conference
-from esl.emulator.legs import InboundCall, OutboundCall
+from esl.emulator.legs import InboundCall, OutboundCall, SipCall
 from esl.emulator.listing import channel_row
 from esl.emulator.media import Media, Sound
 from esl.emulator.sources import FIRED_AT
@@ -48,6 +48,10 @@ DIALPLAN = (
     (re.compile(r"^(.*)$"), "park"),
 )
 
+# What lets another node's leg in: the global variable of an announcement, and its value.
+LEG = re.compile(r"switchroom_leg_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ANNOUNCED = re.compile(r"\w[\w.-]*@\w[\w.-]*", re.ASCII)
+
 _reachable: WeakValueDictionary[sip.Address, Node] = WeakValueDictionary()
 
 
@@ -62,13 +66,16 @@ class Listener(Protocol):
 class Node:
     """The calls of a node by UUID, its conferences by name, and what both need.
 
-    Nodes of one process reach each other at `sip_address`, as the bridge legs of a room on two nodes do.
+    `addresses` are those of its SIP profiles by name. Nodes of one process reach each other there.
     """
 
-    def __init__(self, clock: AnyClock, media: Media, profile: str, sip_address: sip.Address) -> None:
+    def __init__(
+        self, clock: AnyClock, media: Media, profile: str, sip_address: sip.Address, bridge_address: sip.Address
+    ) -> None:
         self.clock = clock
         self.media = media
-        self.sip_address = sip_address
+        self.addresses = {sip.INTERNAL.name: sip_address, sip.BRIDGE.name: bridge_address}
+        self.reachable = False
         self.profiles = {profile}
         self.default_profile = profile
         self.modules: set[str] = set(MODULES.split())
@@ -100,6 +107,7 @@ class Node:
             channel.forget()
         for conference in self.conferences.values():
             conference.abandon()
+        self.variables = {name: value for name, value in self.variables.items() if not LEG.match(name)}
         self._boot()
 
     @property
@@ -183,11 +191,20 @@ class Node:
 
     def accept_calls(self) -> None:
         """Be reachable for other emulated nodes."""
-        _reachable[self.sip_address] = self
+        self.reachable = True
+        for address in self.addresses.values():
+            _reachable[address] = self
 
     def refuse_calls(self) -> None:
-        if _reachable.get(self.sip_address) is self:
-            del _reachable[self.sip_address]
+        """Be cut off from other emulated nodes: calls between them break unless it is reachable again in time."""
+        self.reachable = False
+        for address in self.addresses.values():
+            if _reachable.get(address) is self:
+                del _reachable[address]
+        for call in self.channels.values():
+            if isinstance(call, SipCall) and call.far:
+                call.starve()
+                call.far.starve()
 
     def receive(self, invite: sip.Invite, far: OutboundCall | None = None) -> InboundCall:
         """An INVITE comes in, from outside or from another emulated node."""
@@ -212,6 +229,16 @@ class Node:
         """The emulated node that takes SIP calls at an address."""
         return _reachable.get(address)
 
+    def address_of(self, profile: sip.Profile) -> sip.Address:
+        return self.addresses[profile.name]
+
+    def announced(self, leg: str) -> str:
+        """The `ROOM@PROFILE` for which a leg is announced, once; empty for what is not, or not in that form."""
+        name = f"switchroom_leg_{leg}"
+        if not LEG.fullmatch(name) or not ANNOUNCED.fullmatch(self.variables.get(name, "")):
+            return ""
+        return self.variables.pop(name)
+
     def dialplan(self, number: str) -> tuple[tuple[str, str], list[tuple[str, str]]]:
         """What a number matched, and the applications for it."""
         for pattern, app in DIALPLAN:
@@ -226,7 +253,7 @@ class Node:
         return self.sessions_so_far
 
     def local_media(self) -> sip.LocalMedia:
-        return sip.LocalMedia(self.sip_address.ip, next(self._media_ports))
+        return sip.LocalMedia(self.addresses[sip.INTERNAL.name].ip, next(self._media_ports))
 
     def add_channel(self, channel: Channel) -> None:
         self.channels[channel.uuid] = channel

@@ -1,4 +1,4 @@
-"""What a SIP call leaves in a channel's variables, stage by stage, in the node's order (traces 02, 11, 13).
+"""What a SIP call leaves in a channel's variables, stage by stage, in the node's order (traces 02, 11, 13, 19).
 
 Every function returns the variables that a stage sets, by their names without the `variable_` of the events.
 A value of None means that the call brought no such thing: the variable is not set.
@@ -12,7 +12,12 @@ from typing import Literal
 Variables = list[tuple[str, str | None]]
 
 USER_AGENT = "FreeSWITCH-mod_sofia/1.11.1-release+git~20260526T204126Z~c2c59645f6~64bit"
-ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, REGISTER, REFER, NOTIFY"
+
+BRIDGE_PORT = 5090
+
+# By codec: the payload type, and what the node calls it.
+PAYLOADS = {"PCMU": "0", "L16": "102"}
+MODULES = {"PCMU": "CORE_PCM_MODULE.PCMU@8000h@20i@64000b", "L16": "CORE_PCM_MODULE.L16@8000h@20i"}
 
 # Q.850 numbers of the causes a call can end with; an unknown cause is taken for NORMAL_CLEARING.
 CAUSES = {
@@ -59,6 +64,45 @@ class Address:
         return f"{self.ip}:{self.port}"
 
 
+@dataclass(frozen=True)
+class Profile:
+    """A SIP profile of the node. Two emulated nodes agree on the first of its codecs."""
+
+    name: str
+    transport: Literal["udp", "tcp"]
+    codecs: tuple[str, ...]
+    context: str
+    allow: str
+    timer: str | None = None
+
+    @property
+    def codec(self) -> str:
+        return self.codecs[0]
+
+    @property
+    def uri_parameters(self) -> str:
+        """Behind a URI in which the profile names its transport."""
+        return ";transport=tcp" if self.transport == "tcp" else ""
+
+
+# Of callers, and of the nodes for each other: the names of the recorded nodes (11) and of `freeswitch-conf/` (19).
+INTERNAL = Profile(
+    "internal",
+    "udp",
+    ("PCMU",),
+    "public",
+    "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, REGISTER, REFER, NOTIFY",
+)
+BRIDGE = Profile(
+    "bridge",
+    "tcp",
+    ("L16", "PCMU"),
+    "bridge",
+    "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, NOTIFY",
+    "soft",
+)
+
+
 @dataclass
 class Invite:
     """An INVITE, and what else of the call's signalling the caller decides."""
@@ -77,6 +121,12 @@ class Invite:
     sdp: str | None = None
     ack: Literal["answered", "parking", "later"] = "later"  # the ACK races with the dialplan (13; 05, 12; 02)
     from_freeswitch: bool = False  # the caller is another node, whose headers look different (trace 11)
+    profile: Profile = INTERNAL  # where it comes in
+    connection_port: int = 0  # of the caller's end, if it comes by TCP
+
+    @property
+    def network_port(self) -> str:
+        return str(self.connection_port or self.source.port)
 
     @property
     def from_uri(self) -> str:
@@ -97,12 +147,21 @@ class Invite:
         return "rfc2833" if self.from_freeswitch else "info"
 
     def via(self, branch: str) -> str:
+        if self.connection_port:
+            return f"SIP/2.0/TCP {self.source};branch={branch};rport={self.connection_port}"
         sent_by = f"{self.source.ip};rport={self.source.port}" if self.from_freeswitch else str(self.source)
         return f"SIP/2.0/UDP {sent_by};branch={branch}"
 
-    def full_from(self) -> str:
+    @property
+    def party(self) -> str:
         display = f'"{self.display}" ' if self.display else ""
-        return f"{display}<sip:{self.from_uri}>;tag={self.from_tag}"
+        return f"{display}<sip:{self.from_uri}>"
+
+    def full_from(self) -> str:
+        return f"{self.party};tag={self.from_tag}"
+
+    def full_to(self, target: Address, tag: str = "") -> str:
+        return f"<sip:{self.to}@{target}{self.profile.uri_parameters}>" + (f";tag={tag}" if tag else "")
 
     def offer(self) -> str:
         """The SDP of the caller: its own, or a plain PCMU offer."""
@@ -130,9 +189,15 @@ class LocalMedia:
     session: int = field(default_factory=lambda: number(10))
     to_tag: str = field(default_factory=tag)
 
-    def sdp(self, *, dtmf_events: bool, mode: str = "a=sendrecv\r\n", origin: str | None = None) -> str:
-        payloads = "0 101 13" if dtmf_events else "0"
-        maps = ["a=rtpmap:0 PCMU/8000"]
+    def sdp(
+        self,
+        *codecs: str,
+        dtmf_events: bool,
+        mode: str = "a=sendrecv\r\n",
+        origin: str | None = None,
+    ) -> str:
+        payloads = " ".join([*(PAYLOADS[codec] for codec in codecs), *(["101 13"] if dtmf_events else [])])
+        maps = [f"a=rtpmap:{PAYLOADS[codec]} {codec}/8000" for codec in codecs]
         if dtmf_events:
             maps += ["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=rtpmap:13 CN/8000"]
         lines = [
@@ -148,29 +213,30 @@ class LocalMedia:
         return "".join(line + "\r\n" for line in lines) + mode
 
 
-def _codecs(rate: str = "8000") -> Variables:
+def _codecs(codec: str, rate: str = "8000") -> Variables:
     return [
-        ("rtp_audio_recv_pt", "0"),
-        ("rtp_use_codec_name", "PCMU"),
+        ("rtp_audio_recv_pt", PAYLOADS[codec]),
+        ("rtp_use_codec_name", codec),
         ("rtp_use_codec_rate", rate),
         ("rtp_use_codec_ptime", "20"),
         ("rtp_use_codec_channels", "1"),
-        ("rtp_last_audio_codec_string", f"PCMU@{rate}h@20i@1c"),
-        ("read_codec", "PCMU"),
-        ("original_read_codec", "PCMU"),
+        ("rtp_last_audio_codec_string", f"{codec}@{rate}h@20i@1c"),
+        ("read_codec", codec),
+        ("original_read_codec", codec),
         ("read_rate", rate),
         ("original_read_rate", rate),
-        ("write_codec", "PCMU"),
+        ("write_codec", codec),
         ("write_rate", rate),
     ]
 
 
 def received(invite: Invite, node: Address, stamp: str, channel_name: str) -> Variables:
     """An INVITE has come in."""
-    source, port = invite.source, str(invite.source.port)
+    source, port, profile = invite.source, str(invite.source.port), invite.profile
     number, target = str(node.port), f"{invite.to}@{node}"
     contact = "mod_sofia" if invite.from_freeswitch else invite.user
-    peer = invite.from_freeswitch
+    peer, by_tcp = invite.from_freeswitch, bool(invite.connection_port)
+    parameters = profile.uri_parameters[1:] or None
     return [
         ("sip_from_user", invite.user),
         ("sip_from_port", None if peer else port),
@@ -182,56 +248,58 @@ def received(invite: Invite, node: Address, stamp: str, channel_name: str) -> Va
         ("sip_call_id", invite.call_id),
         ("sip_local_network_addr", node.ip),
         ("sip_network_ip", source.ip),
-        ("sip_network_port", port),
+        ("sip_network_port", invite.network_port),
         ("sip_invite_stamp", stamp),
         ("sip_received_ip", source.ip),
-        ("sip_received_port", port),
-        ("sip_via_protocol", "udp"),
+        ("sip_received_port", invite.network_port),
+        ("sip_via_protocol", profile.transport),
         ("sip_from_user_stripped", invite.user),
         ("sip_from_tag", invite.from_tag),
-        ("sofia_profile_name", "internal"),
+        ("sofia_profile_name", profile.name),
         ("sofia_profile_url", f"sip:mod_sofia@{node}"),
-        ("recovery_profile_name", "internal"),
-        (
-            "sip_Remote-Party-ID",
-            f'"{invite.display}" <sip:{invite.from_uri}>;party=calling;screen=yes;privacy=off' if peer else None,
-        ),
+        ("recovery_profile_name", profile.name),
+        ("sip_Remote-Party-ID", f"{invite.party};party=calling;screen=yes;privacy=off" if peer else None),
         ("sip_cid_type", "rpid" if peer else None),
         ("sip_full_via", invite.via(invite.branch)),
+        ("sip_recover_via", invite.via(invite.branch) if by_tcp else None),
         ("sip_from_display", invite.display or None),
         ("sip_full_from", invite.full_from()),
-        ("sip_full_to", f"<sip:{target}>"),
-        ("sip_allow", ALLOW if peer else None),
+        ("sip_full_to", invite.full_to(node)),
+        ("sip_allow", profile.allow if peer else None),
+        ("sip_req_params", parameters),
         ("sip_req_user", invite.to),
         ("sip_req_port", number),
         ("sip_req_uri", target),
         ("sip_req_host", node.ip),
+        ("sip_to_params", parameters),
         ("sip_to_user", invite.to),
         ("sip_to_port", number),
         ("sip_to_uri", target),
         ("sip_to_host", node.ip),
+        ("sip_contact_params", parameters),
         ("sip_contact_user", contact),
         ("sip_contact_port", port),
         ("sip_contact_uri", f"{contact}@{source}"),
         ("sip_contact_host", source.ip),
         ("sip_user_agent", USER_AGENT if peer else None),
         ("sip_via_host", source.ip),
-        ("sip_via_rport" if peer else "sip_via_port", port),
+        ("sip_via_port", port if by_tcp or not peer else None),
+        ("sip_via_rport", invite.network_port if peer else None),
         ("max_forwards", "70"),
         ("sip_call_info", invite.headers.get("Call-Info")),
         ("sip_replaces_call_id", invite.replaces or None),
         *((f"sip_replaces_{name}", value) for name, value in invite.replaces_parameters.items()),
         *((f"sip_h_{name}", value) for name, value in invite.headers.items() if name.startswith("X-")),
         ("switch_r_sdp", invite.offer()),
-        ("ep_codec_string", "CORE_PCM_MODULE.PCMU@8000h@20i@64000b"),
-        ("rtp_use_codec_string", "PCMU"),
+        ("ep_codec_string", ",".join(MODULES[codec] for codec in profile.codecs)),
+        ("rtp_use_codec_string", ",".join(profile.codecs)),
         ("remote_video_media_flow", "inactive"),
         ("remote_text_media_flow", "inactive"),
         ("remote_audio_media_flow", "sendrecv"),
         ("audio_media_flow", "sendrecv"),
         ("remote_media_ip", source.ip),
         ("remote_media_port", str(invite.media_port)),
-        *_codecs(),
+        *_codecs(profile.codec),
         ("dtmf_type", invite.dtmf),
         ("endpoint_disposition", "RECEIVED"),
     ]
@@ -241,11 +309,12 @@ def answered(invite: Invite, local: LocalMedia) -> Variables:
     """The node has answered the call."""
     events = "101" if invite.from_freeswitch else None
     return [
-        ("rtp_local_sdp_str", local.sdp(dtmf_events=invite.from_freeswitch)),
+        ("rtp_local_sdp_str", local.sdp(invite.profile.codec, dtmf_events=invite.from_freeswitch)),
         ("local_media_ip", local.ip),
         ("local_media_port", str(local.port)),
         ("advertised_media_ip", local.ip),
-        ("rtp_use_pt", "0"),
+        ("rtp_use_timer_name", invite.profile.timer),
+        ("rtp_use_pt", PAYLOADS[invite.profile.codec]),
         ("rtp_use_ssrc", str(local.ssrc)),
         ("rtp_2833_send_payload", events),
         ("rtp_2833_recv_payload", events),
@@ -262,9 +331,10 @@ def acknowledged(invite: Invite, node: Address, local: LocalMedia) -> Variables:
         ("sip_cseq", invite.cseq),
         ("sip_call_id", invite.call_id),
         ("sip_full_via", invite.via(invite.ack_branch)),
+        ("sip_recover_via", invite.via(invite.ack_branch) if invite.connection_port else None),
         ("sip_from_display", invite.display or None),
         ("sip_full_from", invite.full_from()),
-        ("sip_full_to", f"<sip:{invite.to}@{node}>;tag={local.to_tag}"),
+        ("sip_full_to", invite.full_to(node, local.to_tag)),
     ]
 
 
@@ -286,30 +356,31 @@ def dialled(invite: Invite, node: Address, target: Address, channel_name: str) -
     """The node has sent an INVITE. What `originate` was given goes between the two halves: see `offered`."""
     return [
         ("sip_local_network_addr", node.ip),
-        ("sip_profile_name", "internal"),
+        ("sip_profile_name", invite.profile.name),
         ("video_media_flow", "disabled"),
         ("text_media_flow", "disabled"),
         ("channel_name", channel_name),
-        ("sip_destination_url", f"sip:{invite.to}@{target}"),
+        ("sip_destination_url", f"sip:{invite.to}@{target}{invite.profile.uri_parameters}"),
     ]
 
 
 def offered(invite: Invite, node: Address, target: Address, local: LocalMedia) -> Variables:
+    profile = invite.profile
     return [
         ("originate_early_media", "true"),
         ("originate_endpoint", "sofia"),
-        ("rtp_use_codec_string", "PCMU"),
+        ("rtp_use_codec_string", ",".join(profile.codecs)),
         ("local_media_ip", local.ip),
         ("local_media_port", str(local.port)),
         ("advertised_media_ip", local.ip),
         ("audio_media_flow", "sendrecv"),
-        ("rtp_local_sdp_str", local.sdp(dtmf_events=True)),
-        ("sip_outgoing_contact_uri", f"<sip:mod_sofia@{node}>"),
-        ("sip_req_uri", f"{invite.to}@{target}"),
+        ("rtp_local_sdp_str", local.sdp(*profile.codecs, dtmf_events=True)),
+        ("sip_outgoing_contact_uri", f"<sip:mod_sofia@{node}{profile.uri_parameters}>"),
+        ("sip_req_uri", f"{invite.to}@{target}{profile.uri_parameters}"),
         ("sip_to_host", str(target)),
         ("sip_from_host", node.ip),
-        ("sofia_profile_name", "internal"),
-        ("recovery_profile_name", "internal"),
+        ("sofia_profile_name", profile.name),
+        ("recovery_profile_name", profile.name),
         ("sofia_profile_url", f"sip:mod_sofia@{node}"),
     ]
 
@@ -318,7 +389,8 @@ def accepted(
     invite: Invite, node: Address, target: Address, local: LocalMedia, remote: LocalMedia, origin: str
 ) -> Variables:
     """The node's INVITE was answered by another node; `origin` is the address in the `o=` line of its SDP."""
-    uri = f"{invite.to}@{target}"
+    uri, profile = f"{invite.to}@{target}", invite.profile
+    parameters = profile.uri_parameters[1:] or None
     return [
         ("sip_local_network_addr", node.ip),
         ("sip_reply_host", target.ip),
@@ -326,21 +398,22 @@ def accepted(
         ("sip_network_ip", target.ip),
         ("sip_network_port", str(target.port)),
         ("sip_user_agent", USER_AGENT),
-        ("sip_allow", ALLOW),
-        ("sip_recover_contact", f"<sip:{uri};transport=udp>"),
+        ("sip_allow", profile.allow),
+        ("sip_recover_contact", f"<sip:{uri};transport={profile.transport}>"),
         ("sip_full_via", invite.via(invite.branch)),
         ("sip_recover_via", invite.via(invite.branch)),
         ("sip_from_display", invite.display or None),
         ("sip_full_from", invite.full_from()),
-        ("sip_full_to", f"<sip:{uri}>;tag={remote.to_tag}"),
+        ("sip_full_to", invite.full_to(target, remote.to_tag)),
         ("sip_from_user", invite.user),
         ("sip_from_uri", invite.from_uri),
         ("sip_from_host", node.ip),
+        ("sip_to_params", parameters),
         ("sip_to_user", invite.to),
         ("sip_to_port", str(target.port)),
         ("sip_to_uri", uri),
         ("sip_to_host", target.ip),
-        ("sip_contact_params", "transport=udp"),
+        ("sip_contact_params", f"transport={profile.transport}"),
         ("sip_contact_user", invite.to),
         ("sip_contact_port", str(target.port)),
         ("sip_contact_uri", uri),
@@ -349,18 +422,19 @@ def accepted(
         ("sip_from_tag", invite.from_tag),
         ("sip_cseq", invite.cseq),
         ("sip_call_id", invite.call_id),
-        ("switch_r_sdp", remote.sdp(dtmf_events=True, mode="", origin=origin)),
-        ("ep_codec_string", "CORE_PCM_MODULE.PCMU@8000h@20i@64000b"),
-        ("rtp_use_codec_string", "PCMU"),
+        ("switch_r_sdp", remote.sdp(profile.codec, dtmf_events=True, mode="", origin=origin)),
+        ("ep_codec_string", MODULES[profile.codec]),
+        ("rtp_use_codec_string", ",".join(profile.codecs)),
         ("remote_video_media_flow", "inactive"),
         ("remote_text_media_flow", "inactive"),
         ("remote_audio_media_flow", "sendrecv"),
-        *_codecs(),
+        *_codecs(profile.codec),
         ("dtmf_type", "rfc2833"),
         ("local_media_ip", local.ip),
         ("local_media_port", str(local.port)),
         ("advertised_media_ip", local.ip),
-        ("rtp_use_pt", "0"),
+        ("rtp_use_timer_name", profile.timer),
+        ("rtp_use_pt", PAYLOADS[profile.codec]),
         ("rtp_use_ssrc", str(local.ssrc)),
         ("rtp_2833_send_payload", "101"),
         ("rtp_2833_recv_payload", "101"),
@@ -369,19 +443,26 @@ def accepted(
     ]
 
 
-def refused(invite: Invite, node: Address) -> Variables:
-    """Nobody is there: the transport itself failed, which sofia reports as a 503."""
+REFUSALS = {"NO_ROUTE_DESTINATION": ("404", "Not Found"), "NORMAL_TEMPORARY_FAILURE": ("503", "Service Unavailable")}
+
+
+def refused(invite: Invite, node: Address, target: Address | None, cause: str) -> Variables:
+    """The node at `target` does not take the call, or nobody is there: None, which sofia reports as a 503."""
+    status, phrase = REFUSALS[cause]
     return [
         ("sip_call_id", invite.call_id),
         ("sip_local_network_addr", node.ip),
-        ("sip_reply_port", "0"),
-        ("sip_network_port", "0"),
+        ("sip_reply_host", target.ip if target else None),
+        ("sip_reply_port", str(target.port) if target else "0"),
+        ("sip_network_ip", target.ip if target else None),
+        ("sip_network_port", str(target.port) if target else "0"),
         ("sip_hangup_disposition", "recv_refuse"),
-        ("sip_invite_failure_status", "503"),
-        ("sip_invite_failure_phrase", "Service Unavailable"),
-        ("sip_term_status", "503"),
-        ("proto_specific_hangup_cause", "sip:503"),
-        ("sip_term_cause", str(CAUSES["NORMAL_TEMPORARY_FAILURE"])),
+        ("sip_invite_failure_status", status),
+        ("sip_invite_failure_phrase", phrase),
+        ("sip_reason", f'Q.850;cause={CAUSES[cause]};text="{cause}"' if target else None),
+        ("sip_term_status", status),
+        ("proto_specific_hangup_cause", f"sip:{status}"),
+        ("sip_term_cause", str(CAUSES[cause])),
     ]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
 
+import gevent
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -577,6 +578,121 @@ def test_a_bridge_leg_takes_both_calls_down(clock: ManualClock) -> None:
         far.stop()
 
 
+# Legs: what `freeswitch-conf/` makes of a call between nodes
+
+LEG = "7d444840-9dc0-41d1-9245-5ffdce74fad1"
+
+
+class Pair:
+    """Two nodes, of which the second dials the first for the same room."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.source, self.second = (Emulator(password="x", clock=clock) for _ in range(2))
+        for one in (self.source, self.second):
+            one.start()
+
+    def announce(self, leg: str = LEG, value: str = "room@default") -> None:
+        assert self.source.execute("global_setvar", f"switchroom_leg_{leg}={value}") == "+OK"
+
+    def dial(self, leg: str = LEG, target: str = "") -> str:
+        """What the second node prints, and the members have joined."""
+        given = f"{{origination_uuid={leg},media_timeout=3000,conference_join_energy_level=0}}"
+        dialled = f"sofia/bridge/room@{target or self.source.bridge};transport=tcp"
+        printed = gevent.spawn(self.second.execute, "originate", f"{given}{dialled} &conference(room@default)")
+        self.clock.advance(0)  # lets it begin
+        self.clock.advance(0.1)
+        return str(printed.get(timeout=5))
+
+    @property
+    def states(self) -> list[str]:
+        """Of the leg, on the source and on the second node."""
+        return [one.channels[LEG].state if LEG in one.channels else "gone" for one in (self.source, self.second)]
+
+
+@pytest.fixture
+def pair(clock: ManualClock) -> Iterator[Pair]:
+    made = Pair(clock)
+    yield made
+    made.source.stop()
+    made.second.stop()
+
+
+def test_an_announced_leg_is_a_member_on_both_nodes_under_one_uuid(pair: Pair) -> None:
+    pair.announce()
+    assert pair.dial() == f"+OK {LEG}\n"
+    assert pair.states == ["conference", "conference"]
+    for one in (pair.source, pair.second):
+        call = one.channels[LEG]
+        assert (call.name.startswith("sofia/bridge/"), call.conference) == (True, "room")
+        assert '"energy":\t0' in one.execute("conference", "room json_list")
+    assert pair.source.execute("global_getvar", f"switchroom_leg_{LEG}") == ""
+
+
+@pytest.mark.parametrize("value", ["", "room", "room@", "@default", "a b@default", "room@default+flags{moderator}"])
+def test_a_leg_that_is_not_announced_as_it_should_be_is_refused(pair: Pair, value: str) -> None:
+    pair.announce(value=value)
+    assert pair.dial() == "-ERR NO_ROUTE_DESTINATION\n"
+    assert pair.states == ["gone", "gone"]
+
+
+def test_an_announcement_serves_once(pair: Pair) -> None:
+    pair.announce()
+    pair.dial()
+    assert pair.dial() == "-ERR DESTINATION_OUT_OF_ORDER\n", "while it is up"
+    pair.second.execute("uuid_kill", LEG)
+    pair.clock.advance(0.1)
+    assert pair.states == ["gone", "gone"]
+    assert pair.dial() == "-ERR NO_ROUTE_DESTINATION\n"
+
+
+def test_nobody_is_there(pair: Pair) -> None:
+    pair.announce()
+    assert pair.dial(target="127.0.0.1:9") == "-ERR NORMAL_TEMPORARY_FAILURE\n"
+    pair.source.stop()
+    assert pair.dial() == "-ERR NORMAL_TEMPORARY_FAILURE\n"
+
+
+def test_whoever_empties_the_room_ends_the_leg(pair: Pair) -> None:
+    pair.announce()
+    pair.dial()
+    pair.source.execute("conference", "room kick all")
+    pair.clock.advance(0.2)
+    assert pair.states == ["gone", "gone"]
+    assert pair.source.conferences == pair.second.conferences == {}
+
+
+@pytest.mark.parametrize("gone", ["source", "second"])
+def test_a_leg_ends_when_the_other_node_has_been_gone_for_three_seconds(pair: Pair, gone: str) -> None:
+    pair.announce()
+    pair.dial()
+    lost, left = (pair.source, pair.second) if gone == "source" else (pair.second, pair.source)
+    lost.restart()
+    pair.clock.advance(2.9)
+    assert left.channels[LEG].state == "conference"
+    assert lost.channels == {}
+    pair.clock.advance(0.2)
+    assert left.channels == {}
+    assert left.conferences == {}
+
+
+def test_a_leg_lives_through_a_short_cut_and_ends_on_both_nodes_in_a_long_one(pair: Pair) -> None:
+    pair.announce()
+    pair.dial()
+    for seconds, state in ((1, "conference"), (4, "gone")):
+        pair.source.refuse_calls()
+        pair.clock.advance(seconds)
+        pair.source.accept_calls()
+        pair.clock.advance(4)
+        assert pair.states == [state, state]
+
+
+def test_a_node_forgets_its_announcements_when_it_starts_anew(pair: Pair) -> None:
+    pair.announce()
+    pair.source.restart()
+    assert pair.dial() == "-ERR NO_ROUTE_DESTINATION\n"
+
+
 # The node's own commands
 
 
@@ -766,14 +882,18 @@ def test_a_manual_clock_runs_what_is_due_in_order() -> None:
 # By hand
 
 
-def test_a_node_run_by_hand() -> None:
-    command = [sys.executable, "-m", "esl.emulator", "--port", "0", "--password", "p", "--call", "747713001:527121102"]
+def test_nodes_run_by_hand() -> None:
+    nodes = ["--port", "0", "--port", "0", "--password", "p", "--call", "747713001:527121102"]
+    command = [sys.executable, "-m", "esl.emulator", *nodes]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        port = int(process.stdout.readline().rpartition(":")[2])
+        said = [re.fullmatch(r"Event Socket on .*:(\d+), legs at (.*)\n", process.stdout.readline()) for _ in range(2)]
+        ports, bridges = zip(*(one.groups() for one in said if one), strict=True)
+        assert len(set(bridges)) == 2
         assert process.stdout.readline().endswith(" from 527121102 to 747713001\n")
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            assert connection.recv(100) == b"Content-Type: auth/request\n\n"
+        for port in ports:
+            with socket.create_connection(("127.0.0.1", int(port)), timeout=5) as connection:
+                assert connection.recv(100) == b"Content-Type: auth/request\n\n"
         process.terminate()
         assert process.wait(10) == 0
 
