@@ -271,6 +271,23 @@ def test_nodes_that_do_not_get_through_to_each_other(
     assert advice in found["node acW68", "bridge"].advice
 
 
+def test_nodes_call_each_other(running: dict[str, Any], node: Emulator) -> None:
+    second = Emulator(password=PASSWORD)
+    second.start()
+    try:
+        entry = {"prefix": "bcX79", "esl": "{}:{}".format(*second.address), "password": PASSWORD}
+        running["nodes"][0]["bridge"] = node.bridge
+        values = running | {"nodes": [*running["nodes"], entry | {"bridge": second.bridge}]}
+        assert faults(values) == {}
+        # Another port than the one at which the second node takes calls.
+        values["nodes"][1]["bridge"] = "127.0.0.1:1"
+        found = faults(values)
+    finally:
+        second.stop()
+    assert list(found) == [("node acW68", "bridge")]
+    assert found["node acW68", "bridge"].detail == "no connection to bcX79 at 127.0.0.1:1"
+
+
 def test_a_node_whose_bridge_cannot_be_called(running: dict[str, Any]) -> None:
     """There are no legs by IPv6. One emulator stands for both nodes."""
     nodes = [running["nodes"][0], {**running["nodes"][0], "prefix": "bcX79", "bridge": "[::1]:5090"}]
