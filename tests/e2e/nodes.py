@@ -103,7 +103,8 @@ class EmulatedNode:
         self.emulator.restart()
 
     def die(self) -> None:
-        self.emulator.die()
+        self.emulator.stop()
+        self.emulator.reboot()
 
     def revive(self) -> None:
         self.emulator.start()
