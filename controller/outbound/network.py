@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -87,8 +88,12 @@ class Network:
     def look_up(self, app_id: str, host: str, port: int) -> AsyncResult[list[str]]:
         """Returns once a thread of the app's share has begun; how long that may take is up to the caller. The
         result's `get` gives the addresses, or raises OSError. Callers that ask for the same name at the same time
-        share the result, so a dead name holds one thread.
+        share the result, so a dead name holds one thread. What is an address already needs none.
         """
+        with suppress(socket.gaierror):
+            known: AsyncResult[list[str]] = AsyncResult()
+            known.set(_addresses(host, port, socket.AI_NUMERICHOST))
+            return known
         key = (app_id, host, port)
         share = self._shares[app_id]
         if key in self._looking_up:
@@ -125,7 +130,7 @@ class Network:
         return sock
 
 
-def _addresses(host: str, port: int) -> list[str]:
+def _addresses(host: str, port: int, flags: int = 0) -> list[str]:
     # As bytes: a text would be encoded once more.
-    found = _getaddrinfo(host.encode("ascii"), port, 0, socket.SOCK_STREAM)
+    found = _getaddrinfo(host.encode("ascii"), port, 0, socket.SOCK_STREAM, 0, flags)
     return list(dict.fromkeys(str(info[4][0]) for info in found))

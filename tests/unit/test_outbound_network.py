@@ -45,6 +45,16 @@ def test_a_name_without_an_address(found: list[str] | None) -> None:
         Network(resolve=resolve).connect("app", parse_url("http://app.example/"))
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "192.0.2.1"])
+def test_an_address_is_not_looked_up(address: str) -> None:
+    def resolve(host: str, port: int) -> list[str]:
+        raise AssertionError(host)
+
+    found = Network(resolve=resolve).look_up("app", address, 80)
+    assert found.ready()
+    assert found.get() == [address]
+
+
 def test_who_looks_the_same_up_at_the_same_time_shares_one_thread() -> None:
     # One that threads wait for, and not greenlets.
     silence = monkey.get_original("threading", "Lock")()
