@@ -2,10 +2,13 @@
 
 How it works. `decoders.py` starts this program once, as the template. It imports the libraries, which takes 0.2 s, and
 then forks a child for each file. So a child begins with the libraries and nothing else, decodes one file, and nothing
-of that file is left when the next one comes. One child always waits for the next job, so no job waits for a fork.
+of that file is left when the next one comes. A few children wait for jobs, so that few jobs wait for a fork. Another is
+forked when one has ended, and not when it gets its job: a fork would take the processor from it.
 
-A job comes as one message on the template's socket: a JSON object, with three descriptors. They are the file to read,
-the file to write, and a socket for messages about the job. Before the child reads a byte, it closes all other
+A job comes as one message on the template's socket: a JSON object with `rate`, the limits, and the `size` that the file
+to read has or will have, with three descriptors. They are the file to read, the file to write, and a socket for
+messages about the job. The file to read may still be written to: the decoder reads what is there, and waits for what is
+not. Before the child reads a byte, it closes all other
 descriptors and sets limits for itself: on memory, CPU time, the size of what it writes, and new descriptors and
 processes. The template kills it when its time is over, or when nobody listens to the job's socket any more.
 
@@ -28,7 +31,9 @@ This program imports nothing of the project: it must stay small, and free of gev
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
+import io
 import json
 import math
 import os
@@ -38,6 +43,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,8 +60,12 @@ MIN_RATE = 1000  # of a file
 MAX_RATE = 768_000
 UNKNOWN_FRAMES = 0x7FFF_FFFF_FFFF_FFFF  # libsndfile's SF_COUNT_MAX: a file that does not say how long it is
 BLOCK_SAMPLES = 32768  # of all channels together; 4 s of one at 8 kHz
+BUFFER_BYTES = 65536
 REPORT_SECONDS = 0.03
+POLL_SECONDS = 0.002
 RATE_OF_SILENCE = 8000
+FLOATS = ("FLOAT", "DOUBLE")  # kinds of samples that may be any number
+SPARES = 2  # children that wait for jobs
 NICENESS = 10  # calls go before files
 
 # A child's descriptors. 1 and 2 lead nowhere: libsndfile prints what it finds wrong with some files.
@@ -87,18 +97,46 @@ class Sound(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
+class Source(io.RawIOBase):
+    """The file at a descriptor, of which more may come until it has `size` bytes. To read what has not come, waits."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        position = offset + (0, self._position, self._size)[whence]
+        if position < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._position = position
+        return position
+
+    def readinto(self, buffer: Any) -> int:
+        while not (count := os.preadv(self._descriptor, [buffer], self._position)) and self._position < self._size:
+            time.sleep(POLL_SECONDS)
+        self._position += count
+        return count
+
+
 # One file
 
 
-def decode(source: int, output: BinaryIO, rate: int, max_seconds: float, report: Callable[..., None]) -> None:
-    """Writes the file at the descriptor `source` as raw mono 16-bit little-endian PCM at `rate`, and calls
+def decode(source: io.RawIOBase, output: BinaryIO, rate: int, max_seconds: float, report: Callable[..., None]) -> None:
+    """Writes the file `source` as raw mono 16-bit little-endian PCM at `rate`, and calls
     `report(name=number)` as it goes. Channels are mixed by their mean. Memory does not grow with the file.
 
     A file that breaks off is played as far as it goes. One that says that it is longer than `max_seconds` is too long,
     whether that is true or not. Raises Unplayable, and OSError when the output can't be written.
     """
     try:
-        sound = Sound(source)
+        sound = Sound(io.BufferedReader(source, BUFFER_BYTES))
     except soundfile.SoundFileError as error:
         raise Unplayable("not_audio") from error
     if not MIN_RATE <= sound.samplerate <= MAX_RATE:
@@ -148,20 +186,22 @@ def _mono(sound: Sound) -> Iterator[Samples]:
             return  # It breaks off.
         if not len(samples):
             return
-        # Files of floats hold what they like. Clipped first, no sum is infinite.
-        samples.clip(-1, 1, out=samples)
+        if sound.subtype in FLOATS:
+            samples.clip(-1, 1, out=samples)  # so that no sum is infinite
         mono = samples[:, 0] if sound.channels == 1 else samples @ weights
-        yield np.nan_to_num(mono, copy=False)
+        if not np.isfinite(mono.sum()):
+            np.nan_to_num(mono, copy=False, posinf=1, neginf=-1)
+        yield mono
 
 
 def warm_up() -> None:
     """What the libraries do for the first time takes longer, so it is done before the first fork, with silence."""
     sound = os.memfd_create("silence")
     soundfile.write(sound, np.zeros(RATE_OF_SILENCE, np.int16), RATE_OF_SILENCE, format="WAV", closefd=False)
+    size = os.fstat(sound).st_size
     for rate in (RATE_OF_SILENCE, 2 * RATE_OF_SILENCE):
-        os.lseek(sound, 0, os.SEEK_SET)
         with open(os.memfd_create("decoded"), "wb") as output:
-            decode(os.dup(sound), output, rate, 1.0, lambda **_: None)
+            decode(Source(sound, size), output, rate, 1.0, lambda **_: None)
     os.close(sound)
 
 
@@ -212,6 +252,7 @@ def run_child(template: int, jobs: socket.socket) -> NoReturn:
     code = 1
     try:
         waiting = socket.socket(fileno=get_ready(template, jobs))
+        warm_up()  # so that it has its own copies of the pages that it writes to
         data, descriptors, _, _ = socket.recv_fds(waiting, 4096, 3)
         if not data:
             os._exit(0)  # Nobody will come.
@@ -223,11 +264,13 @@ def run_child(template: int, jobs: socket.socket) -> NoReturn:
             messages.send(json.dumps(message).encode())
 
         try:
-            decode(SOURCE, open(OUTPUT, "wb"), job["rate"], job["max_seconds"], report)  # noqa: SIM115
+            decode(Source(SOURCE, job["size"]), open(OUTPUT, "wb"), job["rate"], job["max_seconds"], report)  # noqa: SIM115
         except Unplayable as error:
             report(failed=error.reason)
         except OSError as error:
             report(errno=error.errno)
+        # To end takes a few milliseconds, which whoever reads that it is done may need.
+        os.sched_yield()
         code = 0
     finally:
         os._exit(code)
@@ -254,7 +297,7 @@ class Template:
 
     def __init__(self, jobs: socket.socket) -> None:
         self._jobs = jobs
-        self._spare: Spare  # from `run` on
+        self._spares: deque[Spare] = deque()
         self._children: dict[int, Child] = {}
         self._selector = selectors.PollSelector()  # epoll would be shared with the children
 
@@ -270,7 +313,8 @@ class Template:
             signal.signal(number, signal.SIG_IGN)
         warm_up()
         gc.freeze()
-        self._spare = self._fork()
+        for _ in range(SPARES):
+            self._fork()
         self._selector.register(ended, selectors.EVENT_READ, lambda: ended.recv(4096))
         self._selector.register(self._jobs, selectors.EVENT_READ, self._take)
         while self._jobs.fileno() >= 0:
@@ -286,15 +330,14 @@ class Template:
         first = min((child.deadline for child in self._children.values()), default=math.inf)
         return None if first == math.inf else max(0.0, first - time.monotonic())
 
-    def _fork(self) -> Spare:
-        """Has a child ready for the next job, which then need not wait for it."""
+    def _fork(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         template = os.getpid()
         pid = os.fork()
         if pid == 0:
             run_child(template, theirs)
         theirs.close()
-        return Spare(pid, ours)
+        self._spares.append(Spare(pid, ours))
 
     def _take(self) -> None:
         data, descriptors, _, _ = socket.recv_fds(self._jobs, 4096, 3)
@@ -309,19 +352,16 @@ class Template:
         self._children[pid] = child
         # Nobody sends anything that way. What there is to read is the end, when nobody listens any more.
         self._selector.register(child.messages, selectors.EVENT_READ, partial(self._abandon, pid))
-        self._spare = self._fork()
 
     def _hand_over(self, data: bytes, descriptors: list[int]) -> int:
-        """Gives a job to the child that waits for one. Returns its pid."""
+        """Gives a job to a child that waits for one. Returns its pid."""
         while True:
-            spare = self._spare
-            with spare.jobs:
-                try:
-                    socket.send_fds(spare.jobs, [data], descriptors)
-                except OSError:  # It has died.
-                    self._spare = self._fork()
-                else:
-                    return spare.pid
+            if not self._spares:
+                self._fork()
+            spare = self._spares.popleft()
+            with spare.jobs, suppress(OSError):  # It has died.
+                socket.send_fds(spare.jobs, [data], descriptors)
+                return spare.pid
 
     def _abandon(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
@@ -332,19 +372,23 @@ class Template:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
-            child = self._children.pop(pid, None)
-            if child is None:
-                continue  # It had no job. Whoever has one for it will see.
-            message = {
-                "ended": os.waitstatus_to_exitcode(status),
-                "cpu": usage.ru_utime + usage.ru_stime,
-                "max_rss": usage.ru_maxrss,
-            }
-            with suppress(KeyError):  # It was abandoned.
-                self._selector.unregister(child.messages)
-            # Nobody listens, or reads so slowly that the child's own messages fill the socket.
-            with suppress(OSError), child.messages:
-                child.messages.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
+            # Without a job it has died, and whoever has a job for it will see.
+            if child := self._children.pop(pid, None):
+                self._tell_end(child, status, usage)
+            if len(self._spares) < SPARES:
+                self._fork()
+
+    def _tell_end(self, child: Child, status: int, usage: resource.struct_rusage) -> None:
+        message = {
+            "ended": os.waitstatus_to_exitcode(status),
+            "cpu": usage.ru_utime + usage.ru_stime,
+            "max_rss": usage.ru_maxrss,
+        }
+        with suppress(KeyError):  # It was abandoned.
+            self._selector.unregister(child.messages)
+        # Nobody listens, or reads so slowly that the child's own messages fill the socket.
+        with suppress(OSError), child.messages:
+            child.messages.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
 
 
 if __name__ == "__main__":

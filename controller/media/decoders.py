@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import gevent
 import orjson
@@ -91,9 +91,19 @@ class Decoders:
         if template is not None:
             template.stop(timeout)
 
-    def decode(self, app_id: str, source: BinaryIO | int, output: BinaryIO | int, rate: int, progress: Progress) -> int:
+    def decode(
+        self,
+        app_id: str,
+        source: BinaryIO | int,
+        output: BinaryIO | int,
+        rate: int,
+        progress: Progress,
+        *,
+        size: int | None = None,
+    ) -> int:
         """Writes the file `source` to the empty file `output`, as raw mono 16-bit little-endian PCM at `rate`. Both are
-        real files; where they stand does not matter, and is left as it is. Returns the number of frames.
+        real files; where they stand does not matter, and is left as it is. Returns the number of frames. `size`: the
+        bytes that `source` will have, if more are written to it meanwhile.
 
         Only the calling greenlet waits. Apps take turns. What `progress` was told can be read from the output at once;
         its numbers never fall.
@@ -101,7 +111,9 @@ class Decoders:
         Raises AudioFailed: not_audio, too_long, or timeout when no process could be had for the file in time; and
         OSError when the output can't be written.
         """
-        job = Job(_descriptor(source), _descriptor(output), rate, self._limits, progress)
+        source, output = _descriptor(source), _descriptor(output)
+        size = os.fstat(source).st_size if size is None else size
+        job = Job(source, output, {"rate": rate, "size": size, **asdict(self._limits)}, progress)
         with ExitStack() as turn:
             with QUEUED.track_inprogress(), gevent.Timeout(self._limits.seconds, AudioFailed("timeout")):
                 turn.enter_context(self._turns.turn(app_id))
@@ -123,7 +135,9 @@ class Decoders:
         raise AudioFailed(REASONS_OF_OUTCOMES[job.outcome])
 
     def _attempt(self, job: Job) -> None:
-        """Has one child decode the file. The job is "lost" when the template ends before it, or does not respond."""
+        """Has one child decode the file, and returns when it has said how that went: it takes a while to end. The job
+        is "lost" when the template ends before it, or does not respond.
+        """
         job.outcome = "lost"
         ours, theirs = gsocket.socketpair(gsocket.AF_UNIX, gsocket.SOCK_SEQPACKET)
         with ours:
@@ -131,7 +145,7 @@ class Decoders:
                 template = self._submit(job, theirs.fileno())
             try:
                 with gevent.Timeout(self._limits.seconds + GRACE_SECONDS, Unresponsive):
-                    while data := ours.recv(MAX_MESSAGE_BYTES):
+                    while job.outcome == "lost" and (data := ours.recv(MAX_MESSAGE_BYTES)):
                         job.note(data)
             except Unresponsive:
                 template.kill()
@@ -151,19 +165,20 @@ class Decoders:
 
 
 class Job:
-    """One file. `outcome`: as it is counted. `written`: frames that can be read from the output."""
+    """One file. `terms`: what a child is told of it (decode.py). `outcome`: as it is counted. `written`: frames that
+    can be read from the output.
+    """
 
-    def __init__(self, source: int, output: int, rate: int, limits: DecodeLimits, progress: Progress) -> None:
+    def __init__(self, source: int, output: int, terms: dict[str, Any], progress: Progress) -> None:
         self.files = (source, output)
-        self.message = orjson.dumps({"rate": rate, **asdict(limits)})
+        self.message = orjson.dumps(terms)
         self.outcome = "lost"
         self.written = 0
         self.errno = 0
-        self.usage: dict[str, float] = {}  # exit code, CPU seconds and memory of the child
-        self._max_frames = limits.max_seconds * rate
+        self.usage: dict[str, float] = {}  # exit code, CPU seconds and memory of a child that was killed
+        self._max_frames = terms["max_seconds"] * terms["rate"]
         self._progress = progress
         self._claimed = 0
-        self._said = "killed"
 
     def note(self, data: bytes) -> None:
         """A message about it has come."""
@@ -175,13 +190,13 @@ class Job:
                 self.written = self._measured()
                 self._progress(self._claimed, self.written)
             case {"done": int(frames)} if frames == self._measured():
-                self._said, self.written = "done", frames
+                self.outcome, self.written = "done", frames
             case {"failed": "not_audio" | "too_long" as reason}:
-                self._said = reason
+                self.outcome = reason
             case {"errno": int(errno)}:
-                self._said, self.errno = "unwritten", errno
+                self.outcome, self.errno = "unwritten", errno
             case {"ended": int(code), "cpu": float(cpu), "max_rss": int(max_rss)}:
-                self.outcome = self._said if code == 0 else "killed"
+                self.outcome = "killed"
                 self.usage = {"exit": code, "cpu": cpu, "max_rss": max_rss}
 
     def _measured(self) -> int:

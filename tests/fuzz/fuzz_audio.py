@@ -12,6 +12,7 @@ monkey.patch_all()
 
 import argparse
 import os
+import resource
 import signal
 import struct
 import sys
@@ -168,12 +169,12 @@ class Run:
         workers = [gevent.spawn(self._work, f"app-{number}") for number in range(WORKERS)]
         gevent.joinall(workers, raise_error=True)
         self._decoders.stop(5)
+        self.max_rss = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 
     def _note(self, _logger: Any, _name: str, event: MutableMapping[str, Any]) -> Any:
         if event["event"] == "audio decoded":
             assert event["outcome"] not in ("lost", "unwritten"), event
             self.outcomes[event["outcome"]] += 1
-            self.max_rss = max(self.max_rss, event["max_rss"])
             if event["outcome"] == "killed":
                 exit_code = event["exit"]
                 self.signals[signal.Signals(-exit_code).name if exit_code < 0 else f"exit {exit_code}"] += 1
