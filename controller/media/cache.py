@@ -119,9 +119,22 @@ class Cache:
         path = self._folder / f"{secrets.token_hex(16)}.part"
         return path, open(path, "xb", opener=_private)
 
-    def put(self, app_id: str, url: str, path: Path, size: int, validators: Validators, fresh_until: float) -> Entry:
+    def new_version(self, app_id: str) -> str:
+        """For a version that will be put."""
+        return f"{_hash(app_id)[:16]}-{secrets.token_hex(16)}"
+
+    def put(
+        self,
+        app_id: str,
+        url: str,
+        path: Path,
+        size: int,
+        validators: Validators,
+        fresh_until: float,
+        version: str | None = None,
+    ) -> Entry:
         """Makes a file from `new_file`, complete and flushed, the source of a new version."""
-        entry = Entry(f"{_hash(app_id)[:16]}-{secrets.token_hex(16)}", size, validators, fresh_until)
+        entry = Entry(version or self.new_version(app_id), size, validators, fresh_until)
         self._write(entry)
         path.rename(self.source(entry))
         link = self._folder / f"{secrets.token_hex(16)}.part"

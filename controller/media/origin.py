@@ -55,6 +55,10 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+Progress = Callable[[int, int], None]
+"""Is given how many bytes the server says the body has, 0 if it doesn't say, and how many were written."""
+
+
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
     """Of one fetch. `seconds`: from the look-up of the name to the last byte. `min_bytes_per_second`: of a body, over
@@ -101,7 +105,14 @@ class Origin:
         self._clock = clock
         self._turns = Turns(MAX_FETCHES, MAX_FETCHES_OF_APP)
 
-    def fetch(self, app_id: str, url: str, into: BinaryIO, known: Validators | None = None) -> Fetched:
+    def fetch(
+        self,
+        app_id: str,
+        url: str,
+        into: BinaryIO,
+        known: Validators | None = None,
+        progress: Progress = lambda _claimed, _written: None,
+    ) -> Fetched:
         """Writes the body to `into`, which is neither flushed nor closed. With `known` the server may say that there is
         nothing new.
 
@@ -111,7 +122,7 @@ class Origin:
             started, outcome = time.monotonic(), "aborted"
             try:
                 with gevent.Timeout(self._limits.seconds, AudioFailed("timeout")):
-                    fetched = self._follow(app_id, url, into, known or Validators())
+                    fetched = self._follow(app_id, url, into, known or Validators(), progress)
                 outcome = "fetched" if fetched.modified else "unchanged"
                 return fetched
             except AudioFailed as failed:
@@ -121,7 +132,7 @@ class Origin:
                 FETCHES.labels(outcome).inc()
                 FETCH_SECONDS.observe(time.monotonic() - started)
 
-    def _follow(self, app_id: str, url: str, into: BinaryIO, known: Validators) -> Fetched:
+    def _follow(self, app_id: str, url: str, into: BinaryIO, known: Validators, progress: Progress) -> Fetched:
         for _ in range(self._limits.max_redirects + 1):
             with _reasons():
                 target = _parse(url)
@@ -129,7 +140,7 @@ class Origin:
             with closing(sock):
                 response = self._ask(sock, target, known)
                 if response.status not in _REDIRECTS:
-                    return self._receive(sock, response, into, known)
+                    return self._receive(sock, response, into, known, progress)
             with _reasons():
                 url = urljoin(url, response.location)
         raise AudioFailed("unreachable")
@@ -148,7 +159,9 @@ class Origin:
                 response.feed(data)
         return response
 
-    def _receive(self, sock: Any, response: _Response, into: BinaryIO, known: Validators) -> Fetched:
+    def _receive(
+        self, sock: Any, response: _Response, into: BinaryIO, known: Validators, progress: Progress
+    ) -> Fetched:
         if response.status >= 400:
             raise AudioFailed("not_found", response.status)
         fresh_seconds = fresh_for(response.fields, self._clock())
@@ -157,8 +170,11 @@ class Origin:
         if response.status != 200:
             # Not a whole file: nothing (204), a part (206), or what was not asked for.
             raise AudioFailed("unreachable")
-        if int(response.fields.get("content-length", 0)) > self._limits.max_bytes:
+        claimed = int(response.fields.get("content-length", 0))
+        if claimed > self._limits.max_bytes:
             raise AudioFailed("too_large")
+        # Chunks end the body, whatever else the head says.
+        expected = 0 if "transfer-encoding" in response.fields else claimed
         received = 0
         for data in self._body(sock, response):
             received += len(data)
@@ -166,6 +182,7 @@ class Origin:
                 raise AudioFailed("too_large")
             into.write(data)
             FETCHED_BYTES.inc(len(data))
+            progress(expected, received)
             # What comes fast would keep all else in this process waiting.
             gevent.sleep(0)
         return Fetched(True, received, response.validators, fresh_seconds)

@@ -5,8 +5,9 @@ question starts a job, which goes on by itself, and all that ask for the same me
 looks into the cache, else it fetches; the server of a file that has gone stale is asked whether it is still the same.
 Then it decodes, unless that was done before. How a job ended is remembered for REMEMBER_SECONDS, for whoever asks next.
 
-A file counts as ready when its decoding is about to end: by then it is known to be audio, and the node is told of it
-meanwhile. What a node gets is raw PCM from the cache, as a WAV whose head is made when it is asked for.
+Each step begins when the one before is about to end. So a file is decoded while the last of it is fetched, and it
+counts as ready while the last of it is decoded: by then it is known to be audio, and the node is told of it meanwhile.
+What a node gets is raw PCM from the cache, as a WAV whose head is made when it is asked for.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from __future__ import annotations
 import io
 import struct
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import gevent
 import structlog
@@ -34,8 +35,8 @@ from controller.media.reasons import AudioFailed
 
 REMEMBER_SECONDS = 5.0
 SWEEP_SECONDS = 10.0
-# Before a file is decoded to its end, as far as can be told.
-READY_SECONDS = 1.0
+# Before its end, as far as can be told: then a fetch or a decoding is about to end.
+LAST_SECONDS = 1.0
 # For a file that a node asks for and that is still decoded. The node waits for 10 s (freeswitch-conf/).
 MAX_WAIT_SECONDS = 8.0
 
@@ -70,9 +71,66 @@ class _Job:
         self.asked_at = time.monotonic()
 
     def tell(self, outcome: File | AudioFailed | None) -> None:
+        self.take_back()
+        self.outcome.set(outcome)
+
+    def take_back(self) -> None:
         if self.outcome.ready():
             self.outcome = AsyncResult()
-        self.outcome.set(outcome)
+
+
+class _Fetch:
+    """A fetch for all who want the file now. Once it `is_readable`, because it is about to end or has ended, it is of
+    a `version`, of `size` bytes, and at `path`.
+    """
+
+    def __init__(self) -> None:
+        self.is_readable = Flag()
+        self._entry: AsyncResult[Entry] = AsyncResult()
+        self.greenlet: gevent.Greenlet[..., None] | None = None
+        self.version = ""
+        self.size = 0
+        self.path = Path()
+        self._readers: set[Any] = set()
+
+    def begin_reading(self, version: str, size: int, path: Path) -> None:
+        self.version, self.size, self.path = version, size, path
+        self.is_readable.set()
+
+    def wait_readable(self) -> None:
+        """Raises the error that has ended the fetch before."""
+        self.is_readable.wait()
+        if self.has_ended:
+            self.entry()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._entry.ready()
+
+    def entry(self) -> Entry:
+        """What came of it. Raises the AudioFailed or OSError that ended it."""
+        return cast(Entry, self._entry.get())
+
+    def end(self, entry: Entry, path: Path) -> None:
+        self.begin_reading(entry.version, entry.size, path)
+        self._entry.set(entry)
+
+    def fail(self, error: Exception) -> None:
+        self._entry.set_exception(error)
+        self.is_readable.set()
+        for reader in self._readers:
+            reader.kill(error, block=False)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within the block, the error that ends the fetch is raised as soon as there is one."""
+        me = gevent.getcurrent()
+        self._readers.add(me)
+        try:
+            self.wait_readable()
+            yield
+        finally:
+            self._readers.discard(me)
 
 
 class Relay:
@@ -98,7 +156,7 @@ class Relay:
         self._jobs: dict[_Key, _Job] = {}
         # The jobs that decode, by the name that their file will have.
         self._decoding: dict[str, _Job] = {}
-        self._fetches: dict[tuple[str, str], gevent.Greenlet[..., Entry | Exception]] = {}
+        self._fetches: dict[tuple[str, str], _Fetch] = {}
         self._is_full = Flag()
         self._sweeping: gevent.Greenlet[..., None] | None = None
 
@@ -106,8 +164,9 @@ class Relay:
         self._sweeping = gevent.spawn(self._sweep)
 
     def stop(self, timeout: float) -> None:
-        running: list[Any] = [*(job.greenlet for job in self._jobs.values()), *self._fetches.values(), self._sweeping]
-        gevent.killall(filter(None, running), timeout=timeout)
+        begun: list[_Job | _Fetch] = [*self._jobs.values(), *self._fetches.values()]
+        running: list[Any] = [each.greenlet for each in begun]
+        gevent.killall(filter(None, [*running, self._sweeping]), timeout=timeout)
 
     def prepare(self, app_id: str, url: str, rate: int, wait: float) -> File | None:
         """The file of an app's URL, as mono PCM at `rate`; None if it is not ready within `wait` seconds. Raises
@@ -134,6 +193,9 @@ class Relay:
         """
         if (job := self._decoding.get(name)) and job.greenlet:
             job.greenlet.join(MAX_WAIT_SECONDS)
+            if not job.greenlet.ready():
+                # It was not about to end after all.
+                job.take_back()
         version, _, rate = name.rpartition("-")
         if name == TEST_FILE:
             silence = bytes(int(rate) // 10 * SAMPLE_BYTES)
@@ -173,15 +235,18 @@ class Relay:
         """Returns how it was had. Raises AudioFailed, OSError."""
         started = time.monotonic()
         entry = self._cache.find(app_id, url)
-        is_cached = entry is not None and entry.fresh_until > self._clock()
-        if entry is None or not is_cached:
-            entry = self._fetched(app_id, url)
-        fetched = time.monotonic()
-        name = f"{entry.version}-{rate}"
+        if is_cached := entry is not None and entry.fresh_until > self._clock():
+            fetch = _Fetch()
+            fetch.end(entry, self._cache.source(entry))
+        else:
+            fetch = self._join_fetch(app_id, url)
+        fetch.wait_readable()
+        begun = time.monotonic()
+        name = f"{fetch.version}-{rate}"
         details = {
-            "bytes": entry.size,
+            "bytes": fetch.size,
             "cached": is_cached,
-            "fetch_ms": round((fetched - started) * 1000, 1),
+            "fetch_ms": round((begun - started) * 1000, 1),
         }
 
         def is_ready(frames: int) -> None:
@@ -189,61 +254,69 @@ class Relay:
                 job.tell(File(name, {**details, "seconds": round(frames / rate, 3)}))
 
         def progress(claimed: int, written: int) -> None:
-            # As long as the rest takes at the speed until here.
-            seconds_left = (claimed - written) * (time.monotonic() - fetched) / max(1, written)
-            if 0 < written <= claimed and seconds_left < READY_SECONDS:
+            nonlocal begun
+            if not written:
+                begun = time.monotonic()
+            elif _is_about_to_end(claimed, written, begun):
                 is_ready(claimed)
 
         self._decoding[name] = job
         try:
-            is_ready(self._decoded(app_id, entry, rate, progress))
+            is_ready(self._decoded(app_id, fetch, rate, progress))
         finally:
             del self._decoding[name]
-        self._cache.touch(entry)
+        self._cache.touch(fetch.entry())
         if self._cache.used_bytes > self._cache.max_bytes:
             self._is_full.set()
         return "cached" if is_cached else "fetched"
 
-    def _fetched(self, app_id: str, url: str) -> Entry:
-        """Fetches once for all who want it now. Raises AudioFailed, OSError."""
+    def _join_fetch(self, app_id: str, url: str) -> _Fetch:
+        """One fetch is for all who want the file now."""
         key = (app_id, url)
         fetch = self._fetches.get(key)
         if fetch is None:
-            fetch = self._fetches[key] = gevent.spawn(self._fetch, key)
-        outcome = fetch.get()
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+            fetch = self._fetches[key] = _Fetch()
+            fetch.greenlet = gevent.spawn(self._fetch, key, fetch)
+        return fetch
 
-    def _fetch(self, key: tuple[str, str]) -> Entry | Exception:
+    def _fetch(self, key: tuple[str, str], fetch: _Fetch) -> None:
         path: Path | None = None
         try:
             known = self._cache.find(*key)
             path, file = self._cache.new_file()
+            version = self._cache.new_version(key[0])
+            begun = time.monotonic()
+
+            def progress(claimed: int, written: int) -> None:
+                if path and not fetch.is_readable.is_set() and _is_about_to_end(claimed, written, begun):
+                    fetch.begin_reading(version, claimed, path)
+
             with file:
-                fetched = self._origin.fetch(*key, file, known.validators if known else None)
+                fetched = self._origin.fetch(*key, file, known.validators if known else None, progress)
             fresh_until = self._clock() + fetched.fresh_seconds
             if known and not fetched.modified:
-                return self._cache.freshen(known, fresh_until)
-            return self._cache.put(*key, path, fetched.bytes, fetched.validators, fresh_until)
+                entry = self._cache.freshen(known, fresh_until)
+            else:
+                entry = self._cache.put(*key, path, fetched.bytes, fetched.validators, fresh_until, version)
+            fetch.end(entry, self._cache.source(entry))
         except (AudioFailed, OSError) as error:
-            return error
+            fetch.fail(error)
         finally:
             if path:
                 path.unlink(missing_ok=True)
             # Unless it was dropped, and another has begun since.
-            if self._fetches.get(key) is gevent.getcurrent():
+            if self._fetches.get(key) is fetch:
                 del self._fetches[key]
 
-    def _decoded(self, app_id: str, entry: Entry, rate: int, progress: Progress) -> int:
+    def _decoded(self, app_id: str, fetch: _Fetch, rate: int, progress: Progress) -> int:
         """How many samples the decoded file has. Raises AudioFailed, OSError."""
-        if self._cache.pcm(entry, rate):
+        if fetch.has_ended and self._cache.pcm(entry := fetch.entry(), rate):
             return entry.frames[rate]
         path, file = self._cache.new_file()
         try:
-            with file, open(self._cache.source(entry), "rb") as source:
-                frames = self._decoders.decode(app_id, source, file, rate, progress)
-            self._cache.put_pcm(entry, rate, path, frames)
+            with fetch.reading(), file, open(fetch.path, "rb") as source:
+                frames = self._decoders.decode(app_id, source, file, rate, progress, size=fetch.size)
+            self._cache.put_pcm(fetch.entry(), rate, path, frames)
         finally:
             path.unlink(missing_ok=True)
         return frames
@@ -257,7 +330,8 @@ class Relay:
                 job.greenlet.kill(block=False)
         for fetch in self._fetches.keys() - {key[:2] for key in self._jobs}:
             # Out of the table first: whoever asks now must not wait for one that is about to end.
-            self._fetches.pop(fetch).kill(block=False)
+            if greenlet := self._fetches.pop(fetch).greenlet:
+                greenlet.kill(block=False)
 
     def _sweep(self) -> None:
         while True:
@@ -269,6 +343,14 @@ class Relay:
             self._drop_abandoned()
             self._is_full.wait(SWEEP_SECONDS)
             self._is_full.clear()
+
+
+def _is_about_to_end(claimed: int, written: int, since: float) -> bool:
+    """Whether the rest takes less than LAST_SECONDS at the speed until here. `claimed`: all that there is; 0 if that
+    is not known.
+    """
+    seconds_left = (claimed - written) * (time.monotonic() - since) / max(1, written)
+    return 0 < written <= claimed and seconds_left < LAST_SECONDS
 
 
 def wav_head(size: int, rate: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -23,7 +23,7 @@ from controller.media.decoders import DecodeLimits, Decoders
 from controller.media.links import Links
 from controller.media.origin import FetchLimits, Origin
 from controller.media.reasons import AudioFailed
-from controller.media.relay import Relay
+from controller.media.relay import File, Relay
 from controller.media.relays import LIVE_SECONDS, RelayPresence, Relays
 from controller.outbound.network import Network
 from controller.store import keys
@@ -46,29 +46,44 @@ def tone(seconds: float = 1.0, rate: int = 8000) -> bytes:
 
 
 class TenantServer:
-    """A tenant's server: `/200...` is a tone, with more headers as `headers` says; other statuses as asked for."""
+    """A tenant's server: `/200...` is a tone, with more headers as `headers` says; other statuses as asked for. With
+    `/200/halves` it sends the rest when `may_end` is set, and breaks the connection if `breaks`.
+    """
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.headers: list[tuple[str, str]] = []
         self.may_answer = Flag()
         self.may_answer.set()
+        self.may_end = Flag()
+        self.breaks = False
         self.body = tone()
         self._server = WSGIServer(("127.0.0.1", 0), self._serve, log=None)
         self._server.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self.asked.append(environ)
         self.may_answer.wait()
         status = environ["PATH_INFO"][1:4]
         if environ.get("HTTP_IF_NONE_MATCH") == '"1"':
             status = "304"
+        if environ["PATH_INFO"] == "/200/halves":
+            return self._halves(start_response)
         start_response(f"{status} X", [*self.headers])
         return [self.body] if status == "200" else []
 
+    def _halves(self, start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 X", [("Content-Length", str(len(self.body)))])
+        half = len(self.body) // 2
+        yield self.body[:half]
+        self.may_end.wait()
+        if not self.breaks:
+            yield self.body[half:]
+
     def stop(self) -> None:
         self.may_answer.set()
+        self.may_end.set()
         self._server.stop(1)
 
 
@@ -296,7 +311,9 @@ class SlowDecoders:
     def __init__(self, ends: AsyncResult[int | AudioFailed]) -> None:
         self._ends = ends
 
-    def decode(self, _app: str, _source: Any, output: BinaryIO, rate: int, progress: Callable[[int, int], None]) -> int:
+    def decode(
+        self, _app: str, _source: Any, output: BinaryIO, rate: int, progress: Callable[[int, int], None], size: int
+    ) -> int:
         output.write(bytes(2 * rate))
         progress(rate, rate // 2)
         end = self._ends.get()
@@ -334,6 +351,57 @@ def test_a_file_that_fails_at_its_end_is_not_had_and_its_reason_is_told(tmp_path
     with pytest.raises(AudioFailed) as failed:
         relay.prepare("demo", f"{origin.url}/200", 8000, 10)
     assert failed.value.reason == "too_long"
+
+
+@pytest.fixture
+def fetching(tmp_path: Path, origin: TenantServer, decoders: Decoders) -> tuple[Relay, str, File]:
+    """A relay that has the first half of a long file and counts it as ready, the file's URL, and what it was told."""
+    origin.body = tone(30)
+    relay = Relay(Cache(tmp_path, 1 << 28), Origin(Network(allow_private=True)), decoders)
+    url = f"{origin.url}/200/halves"
+    found = relay.prepare("demo", url, 8000, 10)
+    assert found
+    return relay, url, found
+
+
+def test_a_file_is_decoded_while_the_last_of_it_is_fetched(
+    fetching: tuple[Relay, str, File], origin: TenantServer
+) -> None:
+    relay, url, found = fetching
+    assert found.details["seconds"] == 30
+    asking = gevent.spawn(relay.open, found.name)
+    origin.may_end.set()
+    head, file, _ = asking.get(timeout=10)
+    with file:
+        assert samples(head + file.read()) == (1, 2, 8000, 240_000)
+    assert relay.prepare("demo", url, 8000, 10) == found
+    assert len(origin.asked) == 1
+
+
+def test_a_fetch_that_fails_while_the_file_is_decoded_is_told(
+    fetching: tuple[Relay, str, File], origin: TenantServer
+) -> None:
+    relay, url, found = fetching
+    asking = gevent.spawn(relay.open, found.name)
+    gevent.sleep(0.01)
+    origin.breaks = True
+    origin.may_end.set()
+    assert asking.get(timeout=10) is None
+    with pytest.raises(AudioFailed) as failed:
+        relay.prepare("demo", url, 8000, 10)
+    assert failed.value.reason == "unreachable"
+
+
+def test_a_file_that_stalls_is_not_ready_any_more(
+    fetching: tuple[Relay, str, File], origin: TenantServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay, url, found = fetching
+    monkeypatch.setattr("controller.media.relay.MAX_WAIT_SECONDS", 0.05)
+    assert relay.open(found.name) is None
+    assert relay.prepare("demo", url, 8000, 0.05) is None
+    origin.may_end.set()
+    assert relay.prepare("demo", url, 8000, 10) == found
+    assert len(origin.asked) == 1
 
 
 def test_what_nobody_asks_for_any_more_is_dropped(
