@@ -45,19 +45,21 @@ class RelayApp:
         question = self._links.read_question(body, environ.get("HTTP_SIGNATURE", ""), self._clock())
         if question is None:
             return _nothing(start)
-        return _json(start, self.answer(question["app_id"], question["url"], question["rate"]))
+        return _json(start, self.answer(question["app_id"], question["url"], question["rate"], question["start"]))
 
-    def answer(self, app_id: str, url: str, rate: int) -> dict[str, Any]:
-        """What a worker is told that asks for a file: a `link` and `details`, or the `reason` why there is none;
-        nothing if that is not known within WAIT_SECONDS.
+    def answer(self, app_id: str, url: str, rate: int, start: int) -> dict[str, Any]:
+        """What a worker is told that asks for a file from frame `start` on: a `link`, `details` and `rest`, the frame
+        up to which that file goes if it is not all, or the `reason` why there is none; nothing if that is not known
+        within WAIT_SECONDS.
         """
         try:
-            prepared = self._relay.prepare(app_id, url, rate, WAIT_SECONDS)
+            prepared = self._relay.prepare(app_id, url, rate, WAIT_SECONDS, start)
         except AudioFailed as failed:
             return {"reason": failed.reason, "http_status": failed.http_status}
         if prepared is None:
             return {}
-        return {"link": self._links.link(prepared.name, self._clock()), "details": prepared.details}
+        link = self._links.link(prepared.name, self._clock())
+        return {"link": link, "details": prepared.details, "rest": prepared.rest}
 
     def _file(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         found = self._links.read_link(environ["PATH_INFO"], environ["QUERY_STRING"], self._clock())
@@ -76,16 +78,17 @@ class RelayApp:
         if environ["REQUEST_METHOD"] == "HEAD":
             file.close()
             return []
-        return _read(head, file)
+        return _read(head, file, size)
 
 
-def _read(head: bytes, file: BinaryIO) -> Iterator[bytes]:
+def _read(head: bytes, file: BinaryIO, size: int) -> Iterator[bytes]:
     with file:
-        yield head + file.read(CHUNK_BYTES)
-        while data := file.read(CHUNK_BYTES):
+        while data := file.read(min(CHUNK_BYTES, size)):
+            size -= len(data)
+            yield head + data
+            head = b""
             # A node that reads fast would keep all else in this process waiting.
             gevent.sleep(0)
-            yield data
 
 
 def _json(start: Start, fields: dict[str, Any]) -> list[bytes]:

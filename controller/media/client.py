@@ -38,16 +38,19 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A file that a node can play at `url`. `details`: what the event log tells of it."""
+    """A file that a node can play at `url`. `details`: what the event log tells of it. `rest`: the frame up to which it
+    goes, 0 if it is all that there is.
+    """
 
     url: str
     details: dict[str, Any]
+    rest: int = 0
 
 
 class Answers(Protocol):
     """A relay, as it is asked."""
 
-    def answer(self, app_id: str, url: str, rate: int) -> dict[str, Any]: ...
+    def answer(self, app_id: str, url: str, rate: int, start: int) -> dict[str, Any]: ...
 
 
 class RelayClient:
@@ -73,9 +76,9 @@ class RelayClient:
         self._turns = defaultdict[str, BoundedSemaphore](lambda: BoundedSemaphore(MAX_QUESTIONS))
         self._silent_until: dict[str, float] = {}
 
-    def prepare(self, app_id: str, url: str, rate: int, seconds: float) -> Prepared:
+    def prepare(self, app_id: str, url: str, rate: int, seconds: float, start: int = 0) -> Prepared:
         """Have a relay fetch and decode a tenant's `url`, for rooms mixed at `rate` samples a second. Waits `seconds`
-        at most. Raises AudioFailed: `timeout` also if no relay answered.
+        at most. `start`: the frame to begin with. Raises AudioFailed: `timeout` also if no relay answered.
         """
         give_up_at = self._clock() + seconds
         while self._clock() < give_up_at:
@@ -83,13 +86,13 @@ class RelayClient:
             if address is None:
                 gevent.sleep(PAUSE_SECONDS)
                 continue
-            answer = self._ask(address, app_id, url, rate)
+            answer = self._ask(address, app_id, url, rate, start)
             if answer is None:
                 self._silent_until[address] = self._clock() + SILENT_SECONDS
             elif reason := answer.get("reason"):
                 raise AudioFailed(reason, answer.get("http_status"))
             elif link := answer.get("link"):
-                return Prepared(f"http://{address}{link}", answer["details"])
+                return Prepared(f"http://{address}{link}", answer["details"], answer["rest"])
         raise AudioFailed("timeout")
 
     def avoid(self, url: str) -> None:
@@ -106,11 +109,11 @@ class RelayClient:
         heard = [address for address in choice if self._silent_until.get(address, 0.0) <= now]
         return next(iter(heard), None)
 
-    def _ask(self, address: str, app_id: str, url: str, rate: int) -> dict[str, Any] | None:
+    def _ask(self, address: str, app_id: str, url: str, rate: int, start: int) -> dict[str, Any] | None:
         """The relay's answer; None if there is none."""
         if self._own and address == self._own_address:
-            return self._own.answer(app_id, url, rate)
-        fields = {"app_id": app_id, "url": url, "rate": rate}
+            return self._own.answer(app_id, url, rate, start)
+        fields = {"app_id": app_id, "url": url, "rate": rate, "start": start}
         problem = ""
         for _ in range(2):
             # The second time over a new connection: the relay may have closed one that was kept.

@@ -15,7 +15,9 @@ processes. The template kills it when its time is over, or when nobody listens t
 Messages about a job are JSON objects with one name each:
 
     {"frames": N}     first: how long the file says it is, in frames of the output; 0 if it doesn't say
-    {"written": N}    so many frames can be read from the output; from the first block on, every 30 ms at most
+    {"written": N, "pause": P}
+                      so many frames can be read from the output; from the first block on, every 30 ms at most, and as
+                      soon as there is a pause. P: the frame in the middle of the last one; 0 if there was none yet
     {"done": N}       that was all
     {"failed": R}     R is "not_audio" or "too_long"
     {"errno": E}      the output could not be written
@@ -64,6 +66,9 @@ BUFFER_BYTES = 65536
 REPORT_SECONDS = 0.03
 POLL_SECONDS = 0.002
 RATE_OF_SILENCE = 8000
+QUIET = 64  # samples up to it, of 32767, are not heard: -54 dB
+PAUSE_SECONDS = 0.04  # of quiet, which is always found if it lasts half as long again
+FIRST_SECONDS = 1.0  # in which no pause is looked for
 FLOATS = ("FLOAT", "DOUBLE")  # kinds of samples that may be any number
 SPARES = 2  # children that wait for jobs
 NICENESS = 10  # calls go before files
@@ -125,12 +130,35 @@ class Source(io.RawIOBase):
         return count
 
 
+class Pauses:
+    """Looks for pauses in sound at `rate` as it comes. `last`: the frame in the middle of the last one; 0 at first."""
+
+    def __init__(self, rate: int) -> None:
+        self.last = 0
+        self._half = int(rate * PAUSE_SECONDS / 2)
+        self._first = int(rate * FIRST_SECONDS)
+        self._left = np.empty(0, np.int16)
+        self._passed = 0
+
+    def look(self, pcm: NDArray[np.int16]) -> None:
+        pcm = np.concatenate((self._left, pcm))
+        halves = pcm[: len(pcm) // self._half * self._half].reshape(-1, self._half)
+        quiet = np.asarray(((halves >= -QUIET) & (halves <= QUIET)).all(axis=1))
+        # Two quiet halves are a pause. The last one may be the first of the next.
+        found = np.flatnonzero(quiet[:-1] & quiet[1:])
+        if len(found) and (frame := self._passed + (int(found[-1]) + 1) * self._half) >= self._first:
+            self.last = frame
+        done = max(0, len(halves) - 1) * self._half
+        self._passed += done
+        self._left = pcm[done:]
+
+
 # One file
 
 
 def decode(source: io.RawIOBase, output: BinaryIO, rate: int, max_seconds: float, report: Callable[..., None]) -> None:
-    """Writes the file `source` as raw mono 16-bit little-endian PCM at `rate`, and calls
-    `report(name=number)` as it goes. Channels are mixed by their mean. Memory does not grow with the file.
+    """Writes the file `source` as raw mono 16-bit little-endian PCM at `rate`, and calls `report(name=number)` as it
+    goes. Channels are mixed by their mean. Memory does not grow with the file.
 
     A file that breaks off is played as far as it goes. One that says that it is longer than `max_seconds` is too long,
     whether that is true or not. Raises Unplayable, and OSError when the output can't be written.
@@ -146,15 +174,18 @@ def decode(source: io.RawIOBase, output: BinaryIO, rate: int, max_seconds: float
     if claimed > max_frames:
         raise Unplayable("too_long")
     report(frames=claimed)
-    written, reported = 0, 0.0
+    written, reported, pauses = 0, 0.0, Pauses(rate)
     for samples in _resampled(sound, rate):
         written += len(samples)
         if written > max_frames:
             raise Unplayable("too_long")
-        output.write((samples * 32768).round().clip(-32768, 32767).astype("<i2").tobytes())
-        if written and time.monotonic() - reported >= REPORT_SECONDS:
+        pcm = (samples * 32768).round().clip(-32768, 32767).astype("<i2")
+        output.write(pcm.tobytes())
+        had_none = not pauses.last
+        pauses.look(pcm)
+        if written and (time.monotonic() - reported >= REPORT_SECONDS or (had_none and pauses.last)):
             output.flush()
-            report(written=written)
+            report(written=written, pause=pauses.last)
             reported = time.monotonic()
     if not written:
         raise Unplayable("not_audio")

@@ -8,16 +8,21 @@ Then it decodes, unless that was done before. How a job ended is remembered for 
 Each step begins when the one before is about to end. So a file is decoded while the last of it is fetched, and it
 counts as ready while the last of it is decoded: by then it is known to be audio, and the node is told of it meanwhile.
 What a node gets is raw PCM from the cache, as a WAV whose head is made when it is asked for.
+
+A file that takes longer to decode is ready up to the last pause in what is decoded, if the node plays that for longer
+than the rest takes. The rest is asked for by itself. Nobody hears the 20 ms that a node pauses between two files if
+there is a pause anyway; a file without one is never cut.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -39,6 +44,15 @@ SWEEP_SECONDS = 10.0
 LAST_SECONDS = 1.0
 # For a file that a node asks for and that is still decoded. The node waits for 10 s (freeswitch-conf/).
 MAX_WAIT_SECONDS = 8.0
+# A file is not cut if it has less than this left to decode (a node needs as long to ask for it), or if it is about to
+# end and had no pause in so many seconds of sound.
+MIN_LEFT_SECONDS = 0.01
+MAX_PAUSELESS_SECONDS = 4.0
+# For how many times longer than the rest takes a part must play.
+MARGIN = 2.0
+
+# VERSION-RATE, and of a part -START-END, in frames; without END to the end.
+_NAME = re.compile("([0-9a-f]+-[0-9a-f]+)-([0-9]+)(?:-([0-9]+)-([0-9]*))?")
 
 # App, URL and rate.
 _Key = tuple[str, str, int]
@@ -56,9 +70,12 @@ served_bytes = Counter("switchroom_media_served_bytes", "Bytes of sound that nod
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that nodes can play. `details`: what became of it, for the event log."""
+    """A file that nodes can play. `details`: what became of it, for the event log. `rest`: the frame up to which it
+    goes, 0 if it is all that there is.
+    """
 
     name: str
+    rest: int = 0
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -69,6 +86,7 @@ class _Job:
         self.outcome: AsyncResult[File | AudioFailed | None] = AsyncResult()
         self.greenlet: gevent.Greenlet[..., None] | None = None
         self.asked_at = time.monotonic()
+        self.pcm: Path | None = None  # as far as it is decoded
 
     def tell(self, outcome: File | AudioFailed | None) -> None:
         self.take_back()
@@ -168,9 +186,9 @@ class Relay:
         running: list[Any] = [each.greenlet for each in begun]
         gevent.killall(filter(None, [*running, self._sweeping]), timeout=timeout)
 
-    def prepare(self, app_id: str, url: str, rate: int, wait: float) -> File | None:
-        """The file of an app's URL, as mono PCM at `rate`; None if it is not ready within `wait` seconds. Raises
-        AudioFailed.
+    def prepare(self, app_id: str, url: str, rate: int, wait: float, start: int = 0) -> File | None:
+        """The file of an app's URL, as mono PCM at `rate`, from frame `start` on; None if it is not ready within `wait`
+        seconds. Raises AudioFailed.
         """
         key = (app_id, url, rate)
         job = self._jobs.get(key)
@@ -179,39 +197,51 @@ class Relay:
             job.greenlet = gevent.spawn(self._run, key, job)
         job.asked_at = time.monotonic()
         with suppress(gevent.Timeout):
+            if start and job.greenlet:
+                job.greenlet.get(timeout=wait)
             outcome = job.outcome.get(timeout=wait)
             if isinstance(outcome, AudioFailed):
                 raise outcome
             if isinstance(outcome, File):
-                return outcome
+                return replace(outcome, name=f"{outcome.name}-{start}-") if start else outcome
             gevent.sleep(wait)
         return None
 
     def open(self, name: str) -> tuple[bytes, BinaryIO, int] | None:
-        """The head of a prepared file's WAV, its samples, and how many bytes those are; None if it is gone. Waits until
-        all of it is decoded.
+        """The head of a prepared file's WAV, its samples, which others may follow, and how many bytes it has; None if
+        it is gone. Waits until all of it is decoded.
         """
-        if (job := self._decoding.get(name)) and job.greenlet:
+        if name == TEST_FILE:
+            rate = int(name.rpartition("-")[2])
+            silence = bytes(rate // 10 * SAMPLE_BYTES)
+            return wav_head(len(silence), rate), io.BytesIO(silence), len(silence)
+        parts = _NAME.fullmatch(name)
+        if parts is None:
+            return None
+        version, rate, start, end = parts[1], int(parts[2]), int(parts[3] or 0), int(parts[4] or 0)
+        job = self._decoding.get(f"{version}-{rate}")
+        if job and job.greenlet and not end:
             job.greenlet.join(MAX_WAIT_SECONDS)
             if not job.greenlet.ready():
                 # It was not about to end after all.
                 job.take_back()
-        version, _, rate = name.rpartition("-")
-        if name == TEST_FILE:
-            silence = bytes(int(rate) // 10 * SAMPLE_BYTES)
-            return wav_head(len(silence), int(rate)), io.BytesIO(silence), len(silence)
+        path = job.pcm if job and job.pcm and end else self._cache.pcm_of(version, rate)
         try:
-            file = open(self._cache.pcm_of(version, int(rate)), "rb")  # noqa: SIM115 (whoever sends it closes it)
-        except (OSError, ValueError):
+            file = open(path, "rb")  # noqa: SIM115 (whoever sends it closes it)
+        except OSError:
             # Gone since it was prepared. Whoever asks next has it prepared anew.
             for key, job in list(self._jobs.items()):
-                if isinstance(job.outcome.value, File) and job.outcome.value.name == name:
+                if isinstance(job.outcome.value, File) and job.outcome.value.name.startswith(f"{version}-{rate}"):
                     self._forget(key, job)
             return None
-        size = file.seek(0, 2)
-        file.seek(0)
+        last = file.seek(0, 2)
+        size = max(0, min(end * SAMPLE_BYTES or last, last) - start * SAMPLE_BYTES)
+        if not size:
+            file.close()
+            return None
+        file.seek(start * SAMPLE_BYTES)
         served_bytes.inc(size)
-        return wav_head(size, int(rate)), file, size
+        return wav_head(size, rate), file, size
 
     def _forget(self, key: _Key, job: _Job) -> None:
         if self._jobs.get(key) is job:
@@ -249,22 +279,26 @@ class Relay:
             "fetch_ms": round((begun - started) * 1000, 1),
         }
 
-        def is_ready(frames: int) -> None:
-            if not job.outcome.ready():
-                job.tell(File(name, {**details, "seconds": round(frames / rate, 3)}))
+        def tell(frames: int, rest: int = 0) -> None:
+            about = {**details, "seconds": round(frames / rate, 3)}
+            job.tell(File(f"{name}-0-{rest}" if rest else name, rest, about))
 
-        def progress(claimed: int, written: int) -> None:
-            nonlocal begun
-            if not written:
-                begun = time.monotonic()
-            elif _is_about_to_end(claimed, written, begun):
-                is_ready(claimed)
+        def progress(claimed: int, written: int, pause: int) -> None:
+            if job.outcome.ready() or not 0 < written <= claimed:
+                return
+            left = _seconds_left(claimed, written, begun)
+            if pause and MIN_LEFT_SECONDS < left < pause / rate / MARGIN:
+                tell(claimed, pause)
+            elif left < MIN_LEFT_SECONDS or (left < LAST_SECONDS and written > MAX_PAUSELESS_SECONDS * rate):
+                tell(claimed)
 
         self._decoding[name] = job
         try:
-            is_ready(self._decoded(app_id, fetch, rate, progress))
+            tell(self._decoded(app_id, fetch, rate, job, progress))
         finally:
-            del self._decoding[name]
+            # Unless it was dropped, and another has begun since.
+            if self._decoding.get(name) is job:
+                del self._decoding[name]
         self._cache.touch(fetch.entry())
         if self._cache.used_bytes > self._cache.max_bytes:
             self._is_full.set()
@@ -288,7 +322,9 @@ class Relay:
             begun = time.monotonic()
 
             def progress(claimed: int, written: int) -> None:
-                if path and not fetch.is_readable.is_set() and _is_about_to_end(claimed, written, begun):
+                if not path or fetch.is_readable.is_set() or written > claimed:
+                    return
+                if _seconds_left(claimed, written, begun) < LAST_SECONDS:
                     fetch.begin_reading(version, claimed, path)
 
             with file:
@@ -308,16 +344,18 @@ class Relay:
             if self._fetches.get(key) is fetch:
                 del self._fetches[key]
 
-    def _decoded(self, app_id: str, fetch: _Fetch, rate: int, progress: Progress) -> int:
+    def _decoded(self, app_id: str, fetch: _Fetch, rate: int, job: _Job, progress: Progress) -> int:
         """How many samples the decoded file has. Raises AudioFailed, OSError."""
         if fetch.has_ended and self._cache.pcm(entry := fetch.entry(), rate):
             return entry.frames[rate]
         path, file = self._cache.new_file()
+        job.pcm = path
         try:
             with fetch.reading(), file, open(fetch.path, "rb") as source:
                 frames = self._decoders.decode(app_id, source, file, rate, progress, size=fetch.size)
             self._cache.put_pcm(fetch.entry(), rate, path, frames)
         finally:
+            job.pcm = None
             path.unlink(missing_ok=True)
         return frames
 
@@ -345,12 +383,9 @@ class Relay:
             self._is_full.clear()
 
 
-def _is_about_to_end(claimed: int, written: int, since: float) -> bool:
-    """Whether the rest takes less than LAST_SECONDS at the speed until here. `claimed`: all that there is; 0 if that
-    is not known.
-    """
-    seconds_left = (claimed - written) * (time.monotonic() - since) / max(1, written)
-    return 0 < written <= claimed and seconds_left < LAST_SECONDS
+def _seconds_left(claimed: int, written: int, since: float) -> float:
+    """For how long the rest takes at the speed until here, and rather too much: there was a start, too."""
+    return (claimed - written) * (time.monotonic() - since) / written
 
 
 def wav_head(size: int, rate: int) -> bytes:

@@ -191,7 +191,8 @@ class NodeWorker:
 
     def _take_play(self, tag: str, entry: str, outcome: Prepared | AudioFailed) -> bool:
         if isinstance(outcome, Prepared):
-            return self._take(tag, [entry], {entry: {"url": outcome.url, "details": outcome.details}})
+            file = {"url": outcome.url, "details": outcome.details, "rest": outcome.rest}
+            return self._take(tag, [entry], {entry: file})
         failed = {"job": job_id(tag, entry), "ok": False, "reason": outcome.reason, "http_status": outcome.http_status}
         taken, _ = self._lease.run_each([("take", tag, {"entries": [entry]}), ("job_done", tag, failed)])
         return bool(taken.get("commands"))

@@ -43,10 +43,10 @@ PARTITION: dict[str, str] = {
     # list: operation ids whose end is yet to be emitted; until it is
     "ending": "ending:%s",
     # hash: app, room, total, bytes (of `urls`), next (index to send), settled, u<i> (state of URL i), v<i> (volume it
-    # was sent with), n<i> (a relay's URL of it), ending (stopped or interrupted, until that is emitted); from play to
-    # its finished or stopped
+    # was sent with), n<i> (a relay's URL of it), r<i> (the frame where its rest begins), ending (stopped or
+    # interrupted, until that is emitted); from play to its finished or stopped
     "operation": "operation:%s",
-    # list: an operation's URLs, each a JSON string as the app sent it
+    # list: an operation's URLs, each a JSON string as the app sent it; a number is the rest of the URL before it
     "urls": "urls:%s",
     # list: as a node gets them, if that differs; stored before there were relays
     "node_urls": "node-urls:%s",

@@ -205,7 +205,8 @@ class Store:
         """The URLs of each playback operation; an empty list for one that is over."""
         tag = keys.partition_of(app_id)
         found = self._pipe(lambda pipe: [pipe.lrange(keys.key(tag, "urls", each), 0, -1) for each in operations])
-        return [[orjson.loads(url) for url in urls] for urls in found]
+        # A number stands for the rest of the URL before it (lib/playback.lua).
+        return [[url for each in urls if isinstance(url := orjson.loads(each), str)] for urls in found]
 
     # Nodes
 

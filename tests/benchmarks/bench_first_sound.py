@@ -34,10 +34,12 @@ from tests.e2e.system import DIDS, PREFIX, Receiver, Switchroom
 HERTZ = 1000.0
 AUDIBLE = -25.0
 SHORT = "0.2 s wav"
-# name: seconds, samples a second, channels
+PAUSES = ", pauses"  # a fifth of a second in every two
+# name: seconds, samples a second, channels, kind
 FILES: dict[str, tuple[float, int, int, str]] = {
     SHORT: (0.2, 8000, 1, "wav"),"1 s wav": (1, 8000, 1, "wav"), "60 s wav": (60, 8000, 1, "wav"), "60 s wav, 44.1 kHz stereo": (60, 44100, 2, "wav"),
-         "60 s mp3, 44.1 kHz stereo": (60, 44100, 2, "mp3")}  # fmt: skip
+         "60 s mp3, 44.1 kHz stereo": (60, 44100, 2, "mp3"),
+         "60 s wav, 44.1 kHz stereo" + PAUSES: (60, 44100, 2, "wav"), "60 s mp3, 44.1 kHz stereo" + PAUSES: (60, 44100, 2, "mp3")}  # fmt: skip
 
 
 class Listener(Phone):
@@ -129,6 +131,8 @@ def make(folder: Path) -> dict[str, str]:
     for number, (name, (seconds, rate, channels, kind)) in enumerate(FILES.items()):
         path = folder / f"{number}.{kind}"
         tone = 0.244 * np.sin(2 * np.pi * HERTZ * np.arange(int(seconds * rate)) / rate)
+        if name.endswith(PAUSES):
+            tone[np.arange(len(tone)) % (2 * rate) >= int(1.8 * rate)] = 0
         samples = np.repeat(tone[:, None], channels, 1)
         with soundfile.SoundFile(path, "w", rate, channels, format=kind.upper()) as file:
             for start in range(0, len(samples), 4096):

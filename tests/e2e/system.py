@@ -139,6 +139,15 @@ def tone_wav(seconds: float, hertz: int = 1000, rate: int = 8000, channels: int 
     return content.getvalue()
 
 
+def wav_with_pause() -> bytes:
+    """Six seconds of the same, with a pause from 1.5 s to 1.8 s."""
+    rate, frame = 44100, 4
+    content = bytearray(tone_wav(6, rate=rate, channels=2))
+    start, end = (len(content) - 6 * rate * frame + int(seconds * rate) * frame for seconds in (1.5, 1.8))
+    content[start:end] = bytes(end - start)
+    return bytes(content)
+
+
 class Answer:
     def __init__(self, status: int, headers: dict[str, str], text: bytes) -> None:
         self.status = status

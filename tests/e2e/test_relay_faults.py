@@ -6,18 +6,23 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import gevent
 import pytest
 from gevent.event import Event as Flag
 
-from tests.e2e.file_server import file, held, in_turn
+from tests.e2e.file_server import Response, file, held, in_turn, interrupted
 from tests.e2e.nodes import Node
-from tests.e2e.relayed import UP_SECONDS, Relayed
-from tests.e2e.system import Switchroom, tone_wav
+from tests.e2e.relayed import UP_SECONDS, Heard, Relayed
+from tests.e2e.system import Switchroom, tone_wav, wav_with_pause
 
 pytestmark = pytest.mark.timeout(120)
 
 SOUND = tone_wav(0.2)
 NEVER = Flag()
+
+
+LONG = wav_with_pause()
+HALF = len(LONG) // 2
 
 
 @pytest.fixture
@@ -133,3 +138,83 @@ def test_a_stop_while_a_file_is_fetched(apart: Relayed) -> None:
         assert heard.plays() == [(following, 0), (last, 0)]
     assert apart.ends(stopped) == ["conference.play.stopped"]
     assert apart.files.count("/stopped.wav") == 1
+
+
+# A long file is played up to its pause while the rest is fetched. It is played to its end, and the app hears of one file.
+
+
+def play_first_part(apart: Relayed, heard: Heard, room: str, *responses: Response) -> str:
+    """Returns the operation once the node has the first part of what is served."""
+    operation = apart.play(room, apart.files.serve("/long.wav", in_turn(*responses)))
+    with gevent.Timeout(20, AssertionError("the first part is not played")):
+        while heard.plays() != [(operation, 0)]:
+            gevent.sleep(0.05)
+    assert apart.ends(operation) == []
+    return operation
+
+
+def test_the_rest_of_a_file_follows_its_first_part(apart: Relayed) -> None:
+    release = Flag()
+    apart.start("media")
+    start_worker(apart)
+    room = apart.room()
+    with apart.heard() as heard:
+        operation = play_first_part(apart, heard, room, interrupted(LONG, HALF, release))
+        release.set()
+        apart.finish_once(operation)
+        assert heard.plays() == [(operation, 0), (operation, 1)]
+
+
+def test_a_relay_killed_before_it_has_the_rest_of_a_file(apart: Relayed) -> None:
+    relays = start_relays(apart)
+    start_worker(apart)
+    room = apart.room()
+    with apart.heard() as heard:
+        operation = play_first_part(apart, heard, room, interrupted(LONG, HALF, NEVER), file(LONG))
+        relays[apart.relay_of(apart.files.url("/long.wav"))].stop(signal.SIGKILL)
+        apart.finish_once(operation)
+        assert heard.plays() == [(operation, 0), (operation, 1)]
+
+
+def test_a_worker_killed_between_the_parts_of_a_file(apart: Relayed) -> None:
+    release = Flag()
+    apart.start("media")
+    worker = start_worker(apart)
+    room = apart.room()
+    with apart.heard() as heard:
+        operation = play_first_part(apart, heard, room, interrupted(LONG, HALF, release))
+        worker.stop(signal.SIGKILL)
+        release.set()
+        start_worker(apart)
+        apart.finish_once(operation)
+        assert heard.plays() == [(operation, 0), (operation, 1)]
+
+
+def test_a_rest_that_does_not_come_fails_the_file_and_tells_why(apart: Relayed) -> None:
+    release = Flag()
+    apart.start("media")
+    start_worker(apart)
+    room = apart.room()
+    with apart.heard() as heard:
+        operation = play_first_part(apart, heard, room, interrupted(LONG, HALF, release, breaks=True))
+        release.set()
+        (result,) = apart.finished(operation)["results"]
+        assert (result["status"], result["reason"]) == ("failed", "unreachable")
+        assert heard.plays() == [(operation, 0)]
+
+
+def test_a_stop_between_the_parts_of_a_file(apart: Relayed) -> None:
+    release = Flag()
+    apart.start("media")
+    start_worker(apart)
+    room = apart.room()
+    good = apart.files.serve("/good.wav", file(SOUND))
+    with apart.heard() as heard:
+        stopped = play_first_part(apart, heard, room, interrupted(LONG, HALF, release))
+        apart.stop_playback(room)
+        apart.hooks.wait("conference.play.stopped", operation_id=stopped)
+        release.set()
+        following = apart.play(room, good)
+        apart.finish_once(following)
+        assert heard.plays() == [(stopped, 0), (following, 0)]
+    assert apart.ends(stopped) == ["conference.play.stopped"]

@@ -189,7 +189,7 @@ class Run:
                 os.write(source, data)
                 began = time.perf_counter()
                 try:
-                    frames = self._decoders.decode(app_id, source, output, rate, lambda claimed, written: None)
+                    frames = self._decoders.decode(app_id, source, output, rate, lambda *_: None)
                 except AudioFailed as error:
                     self.reasons.add(error.reason)
                     if self._keep and self.outcomes["killed"] > killed:

@@ -306,24 +306,87 @@ def test_nothing_is_had_without_a_signature(
 
 
 class SlowDecoders:
-    """In the place of `Decoders`: says that the end is near, and then waits for the test."""
+    """In the place of `Decoders`: says that the end is near, or of a file of 50 s that it has a pause after 1.9 s, and
+    then waits for the test.
+    """
 
-    def __init__(self, ends: AsyncResult[int | AudioFailed]) -> None:
+    def __init__(self, ends: AsyncResult[int | AudioFailed], *, has_pause: bool) -> None:
         self._ends = ends
+        self._has_pause = has_pause
 
     def decode(
-        self, _app: str, _source: Any, output: BinaryIO, rate: int, progress: Callable[[int, int], None], size: int
+        self, _app: str, _source: Any, output: BinaryIO, rate: int, progress: Callable[[int, int, int], None], size: int
     ) -> int:
-        output.write(bytes(2 * rate))
-        progress(rate, rate // 2)
+        if self._has_pause:
+            gevent.sleep(0.005)
+            output.write(b"\1\0" * 2 * rate)
+            output.flush()
+            progress(50 * rate, 2 * rate, int(1.9 * rate))
+        else:
+            output.write(bytes(2 * rate))
+            progress(rate, rate // 2, 0)
         end = self._ends.get()
         if isinstance(end, AudioFailed):
             raise end
+        if self._has_pause:
+            output.write(b"\2\0" * 48 * rate)
         return end
 
 
-def decoded_slowly(folder: Path, ends: AsyncResult[int | AudioFailed]) -> Relay:
-    return Relay(Cache(folder, 1 << 28), Origin(Network(allow_private=True)), cast(Decoders, SlowDecoders(ends)))
+def decoded_slowly(folder: Path, ends: AsyncResult[int | AudioFailed], *, has_pause: bool = False) -> Relay:
+    decoders = cast(Decoders, SlowDecoders(ends, has_pause=has_pause))
+    return Relay(Cache(folder, 1 << 28), Origin(Network(allow_private=True)), decoders)
+
+
+def sound_of(relay: Relay, name: str) -> bytes:
+    found = relay.open(name)
+    assert found
+    head, file, size = found
+    with file:
+        return head + file.read(size)
+
+
+def test_a_long_file_is_ready_up_to_a_pause_before_the_rest_is(tmp_path: Path, origin: TenantServer) -> None:
+    ends: AsyncResult[int | AudioFailed] = AsyncResult()
+    relay = decoded_slowly(tmp_path, ends, has_pause=True)
+    url = f"{origin.url}/200"
+    first = relay.prepare("demo", url, 8000, 10)
+    assert first
+    assert (first.rest, first.details["seconds"]) == (15_200, 50)
+    assert samples(sound_of(relay, first.name)) == (1, 2, 8000, 15_200)
+    assert relay.prepare("demo", url, 8000, 0.01, first.rest) is None
+    ends.set(400_000)
+    rest = relay.prepare("demo", url, 8000, 10, first.rest)
+    assert rest
+    assert rest.rest == 0
+    assert samples(sound_of(relay, rest.name)) == (1, 2, 8000, 400_000 - 15_200)
+    # Nothing is lost between them, and who asks now gets it whole.
+    whole = relay.prepare("demo", url, 8000, 10)
+    assert whole
+    assert whole.rest == 0
+    parts = [sound_of(relay, each.name)[44:] for each in (first, rest)]
+    assert b"".join(parts) == sound_of(relay, whole.name)[44:]
+
+
+def test_a_rest_that_cannot_be_decoded_is_told(tmp_path: Path, origin: TenantServer) -> None:
+    ends: AsyncResult[int | AudioFailed] = AsyncResult()
+    relay = decoded_slowly(tmp_path, ends, has_pause=True)
+    first = relay.prepare("demo", f"{origin.url}/200", 8000, 10)
+    assert first
+    ends.set(AudioFailed("not_audio"))
+    with pytest.raises(AudioFailed) as failed:
+        relay.prepare("demo", f"{origin.url}/200", 8000, 10, first.rest)
+    assert failed.value.reason == "not_audio"
+
+
+def test_another_relay_has_the_rest_as_well(
+    start: Callable[[], RunningRelay], client: RelayClient, origin: TenantServer
+) -> None:
+    start()
+    rest = client.prepare("demo", f"{origin.url}/200", 8000, 10, start=6000)
+    assert samples(download(rest.url)[1]) == (1, 2, 8000, 2000)
+    nothing = client.prepare("demo", f"{origin.url}/200", 8000, 10, start=8000)
+    assert download(nothing.url) == (404, b"")
 
 
 def test_a_node_may_ask_for_a_file_that_is_almost_decoded(tmp_path: Path, origin: TenantServer) -> None:

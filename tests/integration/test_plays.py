@@ -35,16 +35,17 @@ class Relays:
     """In the place of a client of relays: each question waits for what the test says of its URL."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, int]] = []
+        self.asked: list[tuple[str, str, int, int]] = []
         self.avoided: list[str] = []
+        self.rest = 0
         self._outcomes: dict[str, AsyncResult[Any]] = {}
 
-    def prepare(self, app_id: str, url: str, rate: int, seconds: float) -> Prepared:
-        self.asked.append((app_id, url, rate))
+    def prepare(self, app_id: str, url: str, rate: int, seconds: float, start: int = 0) -> Prepared:
+        self.asked.append((app_id, url, rate, start))
         outcome = self._outcomes.setdefault(url, AsyncResult()).get(timeout=seconds)
         if isinstance(outcome, AudioFailed):
             raise outcome
-        return Prepared(link(url), DETAILS)
+        return Prepared(link(url), DETAILS, 0 if start else self.rest)
 
     def avoid(self, url: str) -> None:
         self.avoided.append(url)
@@ -119,7 +120,7 @@ def test_a_play_waits_in_its_stream_until_its_file_is_ready(
     wire = node.up()
     world.play(room, A)
     take(world, node)
-    assert relays.asked == [("demo", A, 8000)]
+    assert relays.asked == [("demo", A, 8000, 0)]
     assert len(waiting(world)) == 1
     assert sent(wire, esl.Play) == []
     # To read it again changes nothing.
@@ -269,6 +270,17 @@ def test_a_play_that_is_prepared_again_and_was_given_up_is_not_sent(
     assert world.types()[-1] == "conference.play.finished"
     take(world, node)
     assert len(sent(wire, esl.Play)) == 1
+
+
+def test_the_rest_of_a_file_is_a_play_of_its_own(world: World, room: str, node: DrivenNode, relays: Relays) -> None:
+    wire = node.up()
+    relays.rest = 16000
+    send(world, room, node, relays)
+    node.happened(result(job(world), "+OK\n"))
+    assert len(waiting(world)) == 1
+    take(world, node)
+    assert relays.asked == [("demo", A, 8000, 0), ("demo", A, 8000, 16000)]
+    assert [play.params["url_index"] for play in sent(wire, esl.Play)] == [0, 1]
 
 
 def test_what_a_relay_has_done_is_in_the_event_log_without_the_link(

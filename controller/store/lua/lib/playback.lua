@@ -18,6 +18,11 @@
 -- steps need one URL or none. `u<i>` of the hash is the state of URL i, "failed" with the reason and maybe the status
 -- of its server's response: "failed:not_found:404". It is absent while the URL is pending. `v<i>` is the volume that
 -- the node was given with it, and `n<i>` the URL that it was given, if that is a relay's.
+--
+-- A relay may have a long file ready up to a pause before it has the rest. `r<i>` is the frame where the rest begins, 0
+-- if there is none. When the node has taken the first part, the rest becomes an entry of `urls` of its own, behind that
+-- of its URL: the frame, a number. So it is sent, played and ended like a URL, and is none only in what apps are told.
+-- Nothing behind it was sent before, so no other index changes that anyone knows.
 -- needs: outbox node_commands
 
 local MAX_AHEAD = 2
@@ -44,14 +49,21 @@ local function move_urls(id, operation)
   use(operation.app, "url_bytes", operation.bytes)
 end
 
--- URL `i` of an operation as the app sent it.
+-- URL `i` of an operation as the app sent it, and the frame to begin with.
 local function url_of(id, i)
-  return cjson.decode("[" .. redis.call("LINDEX", keys.urls(id), i) .. "]")[1]
+  local url = cjson.decode("[" .. redis.call("LINDEX", keys.urls(id), i) .. "]")[1]
+  if type(url) == "number" then return url_of(id, i - 1), url end
+  return url, 0
 end
 
 -- The same as a node got it. Before there were relays, a list had it where that differed.
 local function node_url(operation, i)
   return operation["n" .. i] or redis.call("LINDEX", keys.node_urls(operation.id), i) or url_of(operation.id, i)
+end
+
+-- Whether entry `i` is the rest of the URL before it.
+local function is_rest(id, i)
+  return tonumber(redis.call("LINDEX", keys.urls(id), i) or "") ~= nil
 end
 
 -- An operation, also one that is over and waits for its webhook.
@@ -93,15 +105,29 @@ local function remove_operation(room, operation)
   end
 end
 
+-- What became of each URL of an operation: a list of { url, state, why }.
+local function outcomes(operation)
+  local found = {}
+  for i, url in ipairs(redis.call("LRANGE", keys.urls(operation.id), 0, -1)) do
+    local state, why = url_state(operation, i - 1)
+    if not OVER[state] then state, why = step("URL", state, "fail"), "interrupted" end
+    local last = found[#found]
+    if not tonumber(url) then
+      found[#found + 1] = { url = url, state = state, why = why }
+    elseif last.state == URL.played then
+      last.state, last.why = state, why
+    end
+  end
+  return found
+end
+
 -- Emits the end of an operation: `interrupted`, or what became of its URLs.
 local function emit_finished(room, operation, status)
   local results, played = {}, 0
-  for i, url in ipairs(redis.call("LRANGE", keys.urls(operation.id), 0, -1)) do
-    local state, why = url_state(operation, i - 1)
-    if state == URL.played then played = played + 1 end
-    if not OVER[state] then state, why = step("URL", state, "fail"), "interrupted" end
-    local reason, http_status = string.match(why, "^([%a_]*):?(%d*)$")
-    results[i] = '{"url":' .. url .. ',"status":"' .. state .. '"'
+  for i, outcome in ipairs(outcomes(operation)) do
+    if outcome.state == URL.played then played = played + 1 end
+    local reason, http_status = string.match(outcome.why, "^([%a_]*):?(%d*)$")
+    results[i] = '{"url":' .. outcome.url .. ',"status":"' .. outcome.state .. '"'
       .. (reason ~= "" and ',"reason":"' .. reason .. '"' or "")
       .. (http_status ~= "" and ',"http_status":' .. http_status or "") .. "}"
   end
@@ -150,6 +176,14 @@ end
 local function url_queued(operation, i)
   local state = step("URL", url_state(operation, i), "queue")
   change(keys.operation(operation.id), operation, { ["u" .. i] = state })
+  local rest, urls = tonumber(operation["r" .. i] or 0), keys.urls(operation.id)
+  if rest > 0 then
+    local url = redis.call("LINDEX", urls, i)
+    redis.call("LSET", urls, i, "")
+    redis.call("LINSERT", urls, "AFTER", "", rest)
+    redis.call("LSET", urls, i, url)
+    change(keys.operation(operation.id), operation, { total = operation.total + 1, ["r" .. i] = 0 })
+  end
 end
 
 -- The URL that the node plays now or next: the first that was sent and is not over. Returns operation, index, state.
@@ -184,8 +218,9 @@ end
 -- Sends URL `i` of operation `id`. `tries`: how often it is sent with this time.
 local function send_play(room, id, i, tries)
   redis.call("HSET", keys.operation(id), "v" .. i, room.volume)
+  local url, start = url_of(id, i)
   local job = send(room.node, "play", { app = room.app, room = room.id, operation = id, index = i, tries = tries,
-    url = url_of(id, i), volume = tonumber(room.volume) })
+    url = url, start = start, volume = tonumber(room.volume) })
   change(keys.room(room.id), room, { flight = job })
 end
 

@@ -1,6 +1,6 @@
 -- A worker takes commands from the stream (`entries`) to send them: from here on they count as sent, and are sent once.
 -- Those that cannot be read are dropped. `files`: of plays, by their entry, what an audio relay has prepared: the `url`
--- for the node, and the `details` that the event log tells.
+-- for the node, the `details` that the event log tells, and `rest`, if the file is not all of it.
 -- args: node entries files?
 -- needs: node_fence node_commands records sessions
 -- lists: commands
@@ -19,7 +19,9 @@ local function take(entry, raw)
   if file then
     command.url = file.url
     local operation = keys.operation(text_in(command, "operation"))
-    if redis.call("EXISTS", operation) == 1 then redis.call("HSET", operation, "n" .. command.index, file.url) end
+    if redis.call("EXISTS", operation) == 1 then
+      redis.call("HSET", operation, "n" .. command.index, file.url, "r" .. command.index, file.rest or 0)
+    end
     local details = file.details
     if details then
       details.app, details.room, details.operation, details.index =

@@ -35,6 +35,13 @@ for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
     end
   end
 end
+local operation, i, state = head(room)
+if not args.playing and not room.stopping and state == URL.queued and is_rest(operation.id, i + 1)
+  and url_state(operation, i + 1) == URL.sent then
+  -- The first part is over, and the rest is on its way.
+  end_urls(room, operation, { i }, "finish")
+  return cjson.encode({ goes_on = true })
+end
 -- No URL is queued. One that was only sent waits for its job.
 if not queued and not room.stopping then return cjson.encode({ waits = true }) end
 
