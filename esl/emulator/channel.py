@@ -472,7 +472,10 @@ class Channel:
         self.forget()
         self.ended = self.node.micros()
         self.running, self.requested, self.call_state = "CS_REPORTING", "CS_REPORTING", "HANGUP"
-        self.set(("hangup_cause", cause), ("hangup_cause_q850", str(sip.CAUSES[cause])))
+        number = sip.CAUSES[cause]
+        # Q.850 goes up to 127; a cause of FreeSWITCH's own counts as a normal one there (21).
+        q850 = number if number < 128 else sip.CAUSES["NORMAL_CLEARING"]
+        self.set(("hangup_cause", cause), ("hangup_cause_q850", str(q850)))
         self.set(*self._record(), *self.closing())
         self.emit("CHANNEL_HANGUP_COMPLETE", ("Hangup-Cause", cause))
         yield

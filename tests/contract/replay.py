@@ -71,6 +71,13 @@ class Frame:
         """The first value of an event's header, unescaped."""
         return next((unquote(value) for name, value in self.event if name == header), None)
 
+    @property
+    def order(self) -> str:
+        """Of what is told in one order, as below: `reply`, `event` or `originate`."""
+        if not self.is_event:
+            return "reply"
+        return "originate" if self.get("Job-Command") == "originate" else "event"
+
     def __str__(self) -> str:
         if not self.is_event:
             return repr(self.raw[:120])
@@ -117,6 +124,16 @@ class Stimulus:
     act: Callable[["Replay"], None]
 
 
+def killed(name: str) -> list[Stimulus]:
+    """The nodes whose process was killed, as the trace notes."""
+    rows = map(json.loads, (TRACES / name).read_text().splitlines())
+    return [Stimulus(row["t"], _killing(row["node"])) for row in rows if row.get("note") == "killed"]
+
+
+def _killing(node: str) -> Callable[["Replay"], None]:
+    return lambda replay: replay.nodes[node].stop()
+
+
 def stimuli(steps: list[Step]) -> list[Stimulus]:
     """The calls that came in from SIP phones, and their hanging up.
 
@@ -146,7 +163,7 @@ def stimuli(steps: list[Step]) -> list[Stimulus]:
             before = events[events.index(over) - 1]
             fell = before.frame.get("New-ID") == "none" and before.node == over.node
             found.append(Stimulus(when(before if fell else over), _hanging_up(uuid or "")))
-    return sorted(found, key=lambda stimulus: stimulus.t)
+    return found
 
 
 def invite(events: list[Step]) -> Invite:
@@ -230,6 +247,11 @@ def some(expected: str, actual: str) -> bool:
     return number(expected, actual) and (expected == "0") == (actual == "0")
 
 
+def any_of(*values: str) -> Compare:
+    """Whichever of the values."""
+    return lambda expected, actual: {expected, actual} <= set(values)
+
+
 def near(tolerance: float) -> Compare:
     """Numbers that differ by so much at most."""
 
@@ -250,7 +272,10 @@ def masked(pattern: str) -> Compare:
 
 @dataclass(frozen=True)
 class Rule:
-    """Headers, by `fnmatch` patterns, whose values are compared in another way than for equality; and why."""
+    """Headers, by `fnmatch` patterns, whose values are compared in another way than for equality; and why.
+
+    `traces`: in which, by patterns as well.
+    """
 
     names: str
     compare: Compare
@@ -258,16 +283,34 @@ class Rule:
     traces: str = "*"
 
 
+def belongs(trace: str, patterns: str) -> bool:
+    return any(fnmatchcase(trace, pattern) for pattern in patterns.split())
+
+
 MICROS = near(TIME_TOLERANCE * 1e6)
+
+# Traces of legs. Two nodes take their turns in making one, of 20 ms each: the same moment is up to so many seconds off.
+LEGS = "19_* 2?_*"
+LEG_TOLERANCE = 0.1
+ACROSS_NODES = f"11_* {LEGS}"
 
 # The only differences that are let through. The first rule that fits a header counts. Besides, every UUID of the trace
 # has to stand for one UUID of the emulator throughout, and the other way round.
 NORMALISED = (
     Rule("Event-Sequence", number, "counts all events, also of the kinds that the emulator does not fire"),
+    Rule(
+        "Event-Date-Timestamp Caller-*-Time variable_*_uepoch variable_sip_invite_stamp variable_uduration variable_*usec",
+        near(2 * LEG_TOLERANCE * 1e6),
+        "moments, and their differences",
+        LEGS,
+    ),
+    Rule("variable_mduration variable_*msec", near(2 * LEG_TOLERANCE * 1e3), "differences of moments", LEGS),
+    Rule("Event-Date-*", masked(r"\d\d%3A\d\d%3A\d\d"), "the same moment in words", LEGS),
     Rule("Event-Date-Timestamp", MICROS, "the same moment, give or take the cached time of the node"),
     Rule("Caller-*-Time variable_*_uepoch variable_sip_invite_stamp", MICROS, "moments"),
     Rule("variable_uduration variable_*usec", near(2 * TIME_TOLERANCE * 1e6), "differences of moments"),
     Rule("variable_mduration variable_*msec", near(2 * TIME_TOLERANCE * 1e3), "differences of moments"),
+    Rule("Talking Current-Energy", any_of("true", "false", "0", "1"), "noise in silence passes as sound", LEGS),
     Rule("Current-Energy", some, "loudness; the emulator carries no audio"),
     Rule("variable_rtp_audio_*", number, "counters of RTP packets; the emulator sends none"),
     Rule("variable_rtp_use_ssrc variable_local_media_port variable_sip_cseq", number, "the node's own choice"),
@@ -281,23 +324,45 @@ NORMALISED = (
     Rule(
         "variable_switch_r_sdp variable_remote_media_port variable_sip_from_tag"
         " variable_sip_full_via variable_sip_recover_via variable_sip_full_from",
-        masked(r"FreeSWITCH%20\d{10}%20\d{10}|audio%20\d{5}|^\d{5}$|branch%3D[\w-]+|tag%3D\w+|^\w{13}$"),
+        masked(r"FreeSWITCH%20\d{10}%20\d{10}|audio%20\d{5}|^\d{5}$|branch%3D[\w-]+|tag%3D\w+|^\w{13}$|rport%3D\d+$"),
         "the same choices of the other node, as the caller",
-        traces="11_*",
+        traces=ACROSS_NODES,
+    ),
+    Rule(
+        "variable_sip_network_port variable_sip_received_port variable_sip_via_rport",
+        number,
+        "the other node's end of the TCP connection",
+        traces=LEGS,
+    ),
+    Rule(
+        "variable_sip_user_agent",
+        masked(r"release.*64bit$"),
+        "how the node was built",
+        traces=LEGS,
     ),
 )
+
+# What the ACK of another node sets in a leg's variables. It races with the dialplan that answered, and comes before the
+# conference, behind it or in between: compared wherever it stands.
+ACKNOWLEDGED = {
+    f"variable_sip_{name}"
+    for name in "to_tag from_tag cseq call_id full_via recover_via full_from full_to".split()  # noqa: SIM905
+}
 
 # The same for texts: what is cut out of replies, results and listings on both sides before they are compared.
 TEXTS = {r"UP 0 years.*": "how long the node has been up"}
 
 
-# What is received in two orders, each compared with the trace's; between the two only this is checked: a command is
+# What is received in three orders, each compared with the trace's; between them only this is checked: a command is
 # answered before the next is sent, and a job's reply comes before its result.
 #   replies | events | why the trace's order between them is not asked for
 #   all     | all    | The node's listener thread sends events when it looks for them, every 20 ms or after a command. An
 #           |        | event that has happened may so be read before or after the reply to a command sent meanwhile: of
 #           |        | the same `floor-change`, 20 ms after a join, 03 reads it behind a reply, 13 without one. The
 #           |        | emulator sends an event at once.
+#   results | events | The job of an `originate` and the call that it has made are two threads: 19 tells of the result
+#   of an   |        | before the call's `add-member`, and 22 behind. Of a refused call it comes before CHANNEL_DESTROY
+#   originate        | or behind (20).
 
 
 @dataclass
@@ -307,6 +372,10 @@ class Comparison:
     trace: str
     uuids: dict[str, str] = field(default_factory=dict)
     needed: set[str] = field(default_factory=set)
+
+    @property
+    def legs(self) -> bool:
+        return belongs(self.trace, LEGS)
 
     def differences(self, expected: Frame, actual: Frame) -> list[str]:
         """What of `actual` is not as `expected`, in words; nothing if all is well."""
@@ -319,6 +388,8 @@ class Comparison:
         return found + self._headers(*strip) + self._text("body", expected.body, actual.body)
 
     def _headers(self, expected: list[tuple[str, str]], actual: list[tuple[str, str]]) -> list[str]:
+        if self.legs:
+            expected, actual = (sorted(side, key=lambda pair: pair[0] in ACKNOWLEDGED) for side in (expected, actual))
         names, got = ([name for name, _ in side] for side in (expected, actual))
         if names != got:
             missing = [name for name in names if name not in got]
@@ -338,7 +409,7 @@ class Comparison:
         same = self._same_text(expected, actual)
         for rule in NORMALISED:
             pattern = next((pattern for pattern in rule.names.split() if fnmatchcase(name, pattern)), None)
-            if pattern and fnmatchcase(self.trace, rule.traces):
+            if pattern and belongs(self.trace, rule.traces):
                 if not same:
                     self.needed.add(pattern)
                 return rule.compare(expected, actual)
@@ -370,26 +441,36 @@ class Comparison:
 
 
 class Connection:
-    """A client's connection to the emulator that keeps replies and events apart, each in their order."""
+    """A client's connection to the emulator that keeps replies, events and results of `originate` in their orders."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._socket = socket.create_connection(address, timeout=PATIENCE)
         self._data = b""
         self._frames = 0
-        self.replies: deque[Frame] = deque()
-        self.events: deque[Frame] = deque()
+        self._orders: dict[str, deque[Frame]] = {order: deque() for order in ("reply", "event", "originate")}
         self.arrival: dict[str, int] = {}  # number of the frame that brought a job's reply, by the job's UUID
 
     def send(self, text: str) -> None:
         """Send a command, and see that it is done before time moves on: each gets a reply at once."""
-        waiting = len(self.replies)
+        replies = self._orders["reply"]
+        waiting = len(replies)
         self._socket.sendall(text.encode())
-        while len(self.replies) == waiting and self._receive():
+        while len(replies) == waiting and self._receive():
             pass
 
-    def next(self, *, event: bool) -> Frame | None:
-        """The next frame of its kind; None if the node closes the connection or says nothing for so long."""
-        queue = self.events if event else self.replies
+    def has(self, order: str) -> bool:
+        """Whether a frame of that order is there, or comes without time moving on."""
+        self._socket.settimeout(CACHED_TIME)
+        try:
+            while not self._orders[order] and self._receive():
+                pass
+        finally:
+            self._socket.settimeout(PATIENCE)
+        return bool(self._orders[order])
+
+    def next(self, order: str) -> Frame | None:
+        """The next frame of that order; None if the node closes the connection or says nothing for so long."""
+        queue = self._orders[order]
         while not queue:
             if not self._receive():
                 return None
@@ -400,12 +481,12 @@ class Connection:
         while self._receive():
             pass
         self._socket.close()
-        return [*self.replies, *self.events]
+        return [frame for queue in self._orders.values() for frame in queue]
 
     def _receive(self) -> bool:
         try:
             data = self._socket.recv(65536)
-        except TimeoutError:
+        except (TimeoutError, ConnectionResetError):  # it says nothing, or was killed
             return False
         self._data += data
         while frame := self._cut():
@@ -415,7 +496,7 @@ class Connection:
                 assert job in self.arrival, "a job's result came before the reply that names the job"
             elif job:
                 self.arrival[job] = self._frames
-            (self.events if frame.is_event else self.replies).append(frame)
+            self._orders[frame.order].append(frame)
         return bool(data)
 
     def _cut(self) -> Frame | None:
@@ -441,11 +522,11 @@ class Replay:
         self.calls: dict[str, Channel] = {}
         self.nodes = {node: self._node(node) for node in sorted({step.node for step in self.steps})}
         self.connections: dict[str, Connection] = {}
-        self._stimuli = deque(stimuli(self.steps))
+        self._stimuli = deque(sorted(stimuli(self.steps) + killed(name), key=lambda stimulus: stimulus.t))
 
     def _node(self, name: str) -> Emulator:
         """A node that has lived through what the recorded one had before the trace began."""
-        node = Emulator(password=PASSWORD, host=HOSTS[name], clock=self.clock, media=StaticMedia(SOUNDS))
+        node = Emulator(PASSWORD, HOSTS[name], clock=self.clock, media=StaticMedia(SOUNDS), bridge_port=5090)
         node.hostname = "vm"
         node.variables.clear()
         node.sounds = "/opt/switch-abcd/sounds"
@@ -483,7 +564,12 @@ class Replay:
             return []
         if step.frame.raw == "Content-Type: auth/request\n\n":
             self.connections[step.node] = Connection(self.nodes[step.node].address)
-        actual = self.connections[step.node].next(event=step.frame.is_event)
+        late = self.start + step.t + LEG_TOLERANCE
+        while (
+            self.comparison.legs and self.clock.now() < late and not self.connections[step.node].has(step.frame.order)
+        ):
+            self.clock.advance(CACHED_TIME)
+        actual = self.connections[step.node].next(step.frame.order)
         if actual is None:
             return ["the node did not say it"]
         return self.comparison.differences(step.frame, actual)

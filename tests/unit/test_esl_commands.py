@@ -157,6 +157,10 @@ def test_the_recorded_commands_are_rendered_to_the_letter():
         assert f"api {Join(uuid, room, 'default').render()}\\n" in sent
     for command in (PausePlay(ROOM[:-1] + "6"), StopPlay(ROOM[:-1] + "6"), FileVolume(ROOM[:-1] + "6", 3)):
         assert f"bgapi {command.render()}\\n" in sent
+    leg, room = "7d444840-9dc0-41d1-9245-5ffdce74fad3", ROOM[:-2] + "20"
+    dial = DialLeg(leg, room, "default", "127.0.0.1:5090", "bcX79")
+    for command in (AnnounceLeg(leg, room, "default"), WithdrawLeg(leg), dial):
+        assert f"bgapi {command.render()}\\n" in sent
 
 
 HOSTILE = [
