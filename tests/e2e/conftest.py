@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.nodes import PREFIX, REAL, Call, Node, open_node
+from tests.e2e.site import Site
 from tests.e2e.system import DIDS, Media, Receiver, Switchroom
 
 _numbers = itertools.count(1)
@@ -59,6 +60,17 @@ def room_service(tmp_path_factory: pytest.TempPathFactory, node: Node, hooks: Re
     system.wait_up()
     yield system
     assert system.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, hooks: Receiver) -> Iterator[Site]:
+    """Three nodes that no other module's Switchroom drives."""
+    site = Site(tmp_path_factory.mktemp("bridged"), hooks)
+    try:
+        site.start()
+        yield site
+    finally:
+        site.close()
 
 
 @pytest.fixture

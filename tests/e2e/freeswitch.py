@@ -52,32 +52,35 @@ class FreeSwitch:
         without: str = "",
         late: int = 0,
         direct: str = "",
+        address: str = "127.0.0.1",
         **variables: str | None,
     ) -> None:
         """`without` a module, or that many seconds `late` (see `find_faketime`). `direct`: as docs/freeswitch.md says
-        of nodes that fetch by themselves, with that file of certificates.
+        of nodes that fetch by themselves, with that file of certificates. All of it is at `address`.
 
         `variables` are those of `vars.xml`, without their prefix; None leaves one unset.
         """
         self.folder = folder
-        esl, sip, bridge = _free_ports(3)
+        esl, sip, bridge = _free_ports(3, address)
         # Nodes that run at the same time keep out of each other's ports.
         rtp = 24000 + (os.getpid() * 7 + next(_nodes)) % 16 * 500
         settings: dict[str, str | None] = {
+            "ESL_IP": address,
             "ESL_PORT": str(esl),
             "ESL_PASSWORD": "tests-only-0123456789",
             # One of the two is used. SIPp and phones here speak UDP.
+            "SIP_IP": address,
             "SIP_PORT": str(sip),
             "SIP_TLS_PORT": str(sip),
             "SIP_TRANSPORT": "udp,tcp",
-            "BRIDGE_IP": "127.0.0.1",
+            "BRIDGE_IP": address,
             "BRIDGE_PORT": str(bridge),
             "RTP_START": str(rtp),
             "RTP_END": str(rtp + 498),
             "CODECS": "PCMU",
         } | variables
         self.password = settings["ESL_PASSWORD"] or ""
-        self.esl, self.sip = f"127.0.0.1:{esl}", f"127.0.0.1:{sip}"
+        self.esl, self.sip = f"{address}:{esl}", f"{address}:{sip}"
         # Where other nodes call it.
         self.bridge = f"{settings['BRIDGE_IP']}:{bridge}"
         for name in FOLDERS:
@@ -98,7 +101,7 @@ class FreeSwitch:
         }
         if late:
             self._environment |= {"LD_PRELOAD": str(find_faketime()), "FAKETIME": f"-{late}s"}
-        self._ports = (esl, sip)
+        self._listening = [(address, port) for port in (esl, sip)]
         self.start()
 
     def start(self) -> None:
@@ -142,7 +145,7 @@ class FreeSwitch:
     def _wait_up(self) -> None:
         """SIP listens on TCP too, so a connection tells for both."""
         until = time.monotonic() + BOOT_SECONDS
-        while not all(map(_listens, self._ports)):
+        while not all(map(_listens, self._listening)):
             assert self._process.poll() is None, f"freeswitch has ended:\n{self.log()[-3000:]}"
             assert time.monotonic() < until, f"freeswitch is not up:\n{self.log()[-3000:]}"
             time.sleep(0.05)
@@ -176,22 +179,22 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     return key, certificate
 
 
-def _listens(port: int) -> bool:
+def _listens(address: tuple[str, int]) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex(address) == 0
 
 
-def _free_ports(count: int) -> list[int]:
+def _free_ports(count: int, address: str) -> list[int]:
     """All different. Taken for TCP and UDP at the same time."""
     found: list[int] = []
     held: list[socket.socket] = []
     while len(found) < count:
         tcp, udp = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         held += [tcp, udp]
-        tcp.bind(("127.0.0.1", 0))
+        tcp.bind((address, 0))
         port = tcp.getsockname()[1]
         try:
-            udp.bind(("127.0.0.1", port))
+            udp.bind((address, port))
         except OSError:
             continue
         found.append(port)

@@ -189,11 +189,11 @@ class RealNode:
 
 
 class BootedNode(RealNode):
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, address: str) -> None:
         binary = find_binary()
         assert binary, "no freeswitch: neither on the PATH nor in FREESWITCH_BIN"
         self._home = Path(tempfile.mkdtemp(prefix="switchroom-freeswitch-"))
-        self.freeswitch = FreeSwitch(self._home, binary, PREFIX=prefix)
+        self.freeswitch = FreeSwitch(self._home, binary, address=address, PREFIX=prefix)
         super().__init__(f"{self.freeswitch.esl},{self.freeswitch.password},{self.freeswitch.sip}")
         self.bridge = self.freeswitch.bridge
 
@@ -251,8 +251,9 @@ def _named(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def open_node(prefix: str = PREFIX) -> Node:
+def open_node(prefix: str = PREFIX, address: str = "127.0.0.1") -> Node:
+    """At that address of loopback, if it is a FreeSWITCH of its own."""
     if not REAL:
         return EmulatedNode()
     assert shutil.which("sipp"), "no sipp on the PATH (Debian and Ubuntu: apt install sip-tester)"
-    return BootedNode(prefix) if REAL == "boot" else RealNode(REAL)
+    return BootedNode(prefix, address) if REAL == "boot" else RealNode(REAL)

@@ -2,103 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import gevent
 import pytest
 
 from esl.commands import Hangup
-from tests.e2e.nodes import REAL, Call, Node, open_node
-from tests.e2e.system import DIDS, Media, Receiver, Switchroom
-
-CONFERENCES = "/api/v1/conferences"
-PREFIXES = ("acW68", "bcX79", "cdY80")
+from tests.e2e.nodes import REAL
+from tests.e2e.site import CONFERENCES, Site, until
+from tests.e2e.system import Media
 
 pytestmark = pytest.mark.skipif(REAL not in ("", "boot"), reason="needs several nodes of its own")
-
-
-class Site:
-    """Three nodes and one Switchroom that drives them."""
-
-    def __init__(self, folder: Path, hooks: Receiver) -> None:
-        self.hooks = hooks
-        self.nodes: dict[str, Node] = {prefix: open_node(prefix) for prefix in PREFIXES}
-        self.service = Switchroom(folder, self.nodes, hooks.url)
-        self.numbers = itertools.count(1)
-        self.calls: list[Call] = []
-
-    def start(self) -> None:
-        self.service.start()
-        for prefix in self.nodes:
-            self.service.wait_up(prefix)
-
-    def close(self) -> None:
-        for call in self.calls:
-            call.hang_up()
-        self.service.stop()
-        for node in self.nodes.values():
-            node.close()
-
-    def call(self, prefix: str) -> str:
-        """A call that waits on that node. -> its session."""
-        caller_id = f"5281{next(self.numbers):05d}"
-        self.calls.append(self.nodes[prefix].call(DIDS["alpha"], caller_id))
-        return str(self.hooks.wait("session.started", caller_id=caller_id)["uuid"])
-
-    def room(self) -> tuple[str, list[str]]:
-        """A new room. -> its id and the prefixes of the nodes, its source first."""
-        answer = self.service.post(CONFERENCES, {"name": f"bridged-{next(self.numbers)}"})
-        room = str(answer.body["room_id"])
-        source = room.partition("-")[0]
-        return room, [source, *(prefix for prefix in PREFIXES if prefix != source)]
-
-    def command(self, session: str, what: str, **body: str) -> int:
-        return self.service.post(f"/api/v1/sessions/{session}/commands/conference/{what}", body or None).status
-
-    def join(self, session: str, room: str) -> dict[str, Any]:
-        assert self.command(session, "join", room_id=room) == 202
-        return self.hooks.wait("conference.member.joined", uuid=session, room_id=room)
-
-    def bridges(self, room: str) -> dict[str, str]:
-        nodes = self.service.get(f"{CONFERENCES}/{room}").body["nodes"]
-        return {node["prefix"]: node["bridge"] for node in nodes}
-
-    def counts(self, room: str) -> dict[str, int]:
-        nodes = self.service.get(f"{CONFERENCES}/{room}").body["nodes"]
-        return {node["prefix"]: node["members"] for node in nodes}
-
-    def members(self, room: str) -> dict[str, str]:
-        """The node of each session."""
-        listed = self.service.get(f"{CONFERENCES}/{room}/members").body["members"]
-        return {member["uuid"]: member["node"] for member in listed}
-
-    def size(self, prefix: str, room: str) -> int:
-        """Members of the conference on the node, legs among them."""
-        said = self.nodes[prefix].command(f"conference {room} list count").strip()
-        return int(said) if said.isdecimal() else 0
-
-    def legs(self, prefix: str) -> list[str]:
-        return self.nodes[prefix].legs()
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, hooks: Receiver) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("bridged"), hooks)
-    try:
-        site.start()
-        yield site
-    finally:
-        site.close()
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Waits until it holds. Raises AssertionError."""
-    with gevent.Timeout(seconds, AssertionError("it does not come about")):
-        while not condition():
-            gevent.sleep(0.05)
 
 
 def test_a_call_of_another_node_joins_by_one_leg(site: Site) -> None:
@@ -164,6 +76,7 @@ def test_a_leg_that_is_cut_is_made_again(site: Site, end: str) -> None:
     sessions = [site.call(prefix) for prefix in (source, other)]
     for session in sessions:
         site.join(session, room)
+    until(lambda: site.legs(other))  # which lags behind
     (leg,) = site.legs(other)
     site.nodes[source if end == "source" else other].command(Hangup(leg))
     until(lambda: site.legs(other) not in ([], [leg]))
