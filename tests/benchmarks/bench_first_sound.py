@@ -28,7 +28,7 @@ from gevent.pywsgi import WSGIServer
 
 from controller.limits import COOLDOWNS
 from tests.e2e.freeswitch import FreeSwitch, find_binary
-from tests.e2e.phone import HEADER, Phone, decoded, level
+from tests.e2e.phone import Phone, decoded, level
 from tests.e2e.system import DIDS, PREFIX, Receiver, Switchroom
 
 HERTZ = 1000.0
@@ -43,25 +43,6 @@ FILES: dict[str, tuple[float, int, int, str]] = {
 
 
 class Listener(Phone):
-    """Knows when each packet came."""
-
-    def _hear(self) -> None:
-        self.packets: list[tuple[float, bytes]] = []
-        while True:
-            packet = self._rtp.recv(2048)
-            self.packets.append((time.monotonic(), packet[HEADER.size :]))
-
-    def first_sound(self, since: float, timeout: float = 10.0) -> float:
-        """Seconds from `since` until a packet with the tone in it."""
-        self.packets.clear()
-        until = time.monotonic() + timeout
-        while time.monotonic() < until:
-            for at, packet in list(self.packets):
-                if at >= since and len(packet) == 160 and level(decoded(packet), HERTZ) > AUDIBLE:
-                    return at - since
-            gevent.sleep(0.005)
-        raise AssertionError("nothing is heard")
-
     def longest_gap(self) -> int:
         """Milliseconds of silence between the first and the last sound of what was heard since `packets` was emptied."""
         loud = [level(decoded(packet), HERTZ) > AUDIBLE for _, packet in self.packets if len(packet) == 160]
@@ -95,7 +76,7 @@ class Side:
         path = f"/api/v1/conferences/{self.room}"
         started = time.monotonic()
         operation = self.switchroom.post(f"{path}/play", {"urls": [url]}).body["operation_id"]
-        heard = self.phone.first_sound(started)
+        heard = self.phone.first_sound(HERTZ, started)
         self.switchroom.post(f"{path}/stop")
         self.hooks.wait("conference.play.stopped", operation_id=operation)
         gevent.sleep(COOLDOWNS["conf_play"] / 1000 + 0.2)

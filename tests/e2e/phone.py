@@ -51,8 +51,10 @@ class Phone:
         self._call_id, self._tag = uuid.uuid4().hex, uuid.uuid4().hex[:8]
         self._to = f"<sip:{number}@{sip}>"
         self._target = f"sip:{number}@{sip}"
-        self._audio = coded_tone(tone, level)
-        self._heard: list[bytes] = []
+        self._level = level
+        self.say(tone)
+        # What has arrived: when (time.monotonic), and the payload.
+        self.packets: list[tuple[float, bytes]] = []
         self._keys: list[str] = []
         self._answers: list[int] = []
         self._ended = Flag()
@@ -83,6 +85,10 @@ class Phone:
 
     # The sound
 
+    def say(self, tone: float) -> None:
+        """From now on; 0 for silence."""
+        self._audio = coded_tone(tone, self._level)
+
     def press(self, key: str) -> None:
         """For a tenth of a second. Returns when it has been released."""
         self._keys.append(key)
@@ -91,9 +97,9 @@ class Phone:
 
     def hear(self, seconds: float) -> list[int]:
         """The samples of what arrives from now on. What does not arrive is silence."""
-        since = len(self._heard)
+        since = len(self.packets)
         gevent.sleep(seconds)
-        samples = decoded(b"".join(self._heard[since:]))
+        samples = decoded(b"".join(payload for _, payload in self.packets[since:]))
         return samples + [0] * (int(seconds * RATE) - len(samples))
 
     def level(self, frequency: float, seconds: float = 0.5) -> float:
@@ -115,6 +121,18 @@ class Phone:
         while not above <= (heard := self.level(frequency, 0.2)) <= below:
             assert time.monotonic() < until, f"{frequency} Hz is at {heard:.1f} dB, wanted {above}..{below}"
         return heard
+
+    def first_sound(self, frequency: float, since: float, above: float = -25.0, timeout: float = 10.0) -> float:
+        """Seconds from `since` (time.monotonic) until a packet with the tone in it. Raises AssertionError."""
+        seen = 0
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            for at, payload in self.packets[seen:]:
+                seen += 1
+                if at >= since and level(decoded(payload), frequency) > above:
+                    return at - since
+            gevent.sleep(0.005)
+        raise AssertionError(f"nothing is heard of {frequency} Hz")
 
     # Plumbing
 
@@ -205,7 +223,7 @@ class Phone:
             packet = self._rtp.recv(2048)
             version, kind, *_ = HEADER.unpack_from(packet)
             if version >> 6 == 2 and kind & 0x7F == 0:
-                self._heard.append(packet[HEADER.size :])
+                self.packets.append((time.monotonic(), packet[HEADER.size :]))
 
     def _close(self) -> None:
         gevent.killall(self._tasks)
