@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -126,6 +127,12 @@ class FreeSwitch:
         """As a crash does."""
         self._process.kill()
         self._process.wait(5)
+
+    def signal(self, number: int) -> None:
+        """Returns when a process that is killed by it is gone."""
+        self._process.send_signal(number)
+        if number == signal.SIGKILL:
+            self._process.wait(5)
 
     def log(self) -> str:
         path = self.folder / "log" / "freeswitch.log"
