@@ -4,6 +4,7 @@ worker, the dispatcher and the audio relay.
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import secrets
@@ -44,6 +45,9 @@ ROLES = ("api", "worker", "dispatcher", "media")
 DRAIN_SECONDS = 10.0
 MAX_RELAY_CONNECTIONS = 1000
 MIN_STOP_SECONDS = 0.5  # for one part, however late it is
+# To decode a file, for each second that it may play: twice what stereo Opus takes, the dearest of the usual kinds.
+CPU_SECONDS_PER_SECOND = 0.025
+MIN_CPU_SECONDS = 5
 # Open files besides the API's connections: the store's, the nodes', webhooks', logs, modules.
 OTHER_FILES = 600
 
@@ -195,7 +199,8 @@ class System:
             seconds=playback.fetch_seconds,
             min_bytes_per_second=playback.min_bytes_per_second,
         )
-        decoders = Decoders(DecodeLimits(max_seconds=playback.max_seconds))
+        cpu_seconds = max(MIN_CPU_SECONDS, math.ceil(playback.max_seconds * CPU_SECONDS_PER_SECOND))
+        decoders = Decoders(DecodeLimits(max_seconds=playback.max_seconds, cpu_seconds=cpu_seconds))
         cache = Cache(config.store.data_dir / "audio", config.media.cache_mb << 20)
         self._add(decoders)
         relay = Relay(cache, Origin(network, limits), decoders)

@@ -59,7 +59,13 @@ import soxr
 from numpy.typing import NDArray
 
 MIN_RATE = 1000  # of a file
-MAX_RATE = 768_000
+MAX_RATE = 192_000
+# Samples a second, of all channels together: stereo at 48 kHz. A file that has more may be shorter in proportion. So
+# none takes much longer to decode than stereo Opus of the greatest length, where a sample takes 0.12 microseconds.
+MAX_SAMPLE_RATE = 96_000
+# Codecs that are made for 8 kHz take up to 0.62 microseconds for a sample.
+TELEPHONY = ("G72", "GSM", "NMS")  # as the names of their subtypes begin
+TELEPHONY_WEIGHT = 6
 UNKNOWN_FRAMES = 0x7FFF_FFFF_FFFF_FFFF  # libsndfile's SF_COUNT_MAX: a file that does not say how long it is
 BLOCK_SAMPLES = 32768  # of all channels together; 4 s of one at 8 kHz
 BUFFER_BYTES = 65536
@@ -161,7 +167,8 @@ def decode(source: io.RawIOBase, output: BinaryIO, rate: int, max_seconds: float
     goes. Channels are mixed by their mean. Memory does not grow with the file.
 
     A file that breaks off is played as far as it goes. One that says that it is longer than `max_seconds` is too long,
-    whether that is true or not. Raises Unplayable, and OSError when the output can't be written.
+    whether that is true or not, and so is one with more samples than MAX_SAMPLE_RATE in that time. Raises Unplayable,
+    and OSError when the output can't be written.
     """
     try:
         sound = Sound(io.BufferedReader(source, BUFFER_BYTES))
@@ -169,7 +176,7 @@ def decode(source: io.RawIOBase, output: BinaryIO, rate: int, max_seconds: float
         raise Unplayable("not_audio") from error
     if not MIN_RATE <= sound.samplerate <= MAX_RATE:
         raise Unplayable("not_audio")
-    max_frames = int(max_seconds * rate)
+    max_frames = int(max_seconds * rate * min(1.0, MAX_SAMPLE_RATE / _sample_rate(sound)))
     claimed = 0 if sound.frames == UNKNOWN_FRAMES else round(sound.frames * rate / sound.samplerate)
     if claimed > max_frames:
         raise Unplayable("too_long")
@@ -192,6 +199,11 @@ def decode(source: io.RawIOBase, output: BinaryIO, rate: int, max_seconds: float
     # A child before this one may have been lost on the way; it wrote the same.
     output.truncate()
     report(done=written)
+
+
+def _sample_rate(sound: Sound) -> int:
+    weight = TELEPHONY_WEIGHT if sound.subtype.startswith(TELEPHONY) else 1
+    return int(sound.samplerate) * int(sound.channels) * weight
 
 
 def _resampled(sound: Sound, rate: int) -> Iterator[Samples]:

@@ -7,7 +7,7 @@ REASONS: dict[str, str] = {
     "not_found": "Its server responded with an error, a status of 400 or above: see `http_status`.",
     "not_audio": "It cannot be decoded as audio.",
     "too_large": "It has more bytes than are allowed.",
-    "too_long": "It plays for longer than is allowed.",
+    "too_long": "It plays for longer than is allowed, or has more samples than stereo at 48 kHz has in that time.",
     "timeout": "It did not come in time, or too slowly.",
     "forbidden_address": "Its URL, or a redirect, leads to an address that is not public.",
     "unreachable": "Its server could not be reached, or did not send a file as HTTP has it.",

@@ -76,6 +76,7 @@ LIES: dict[str, tuple[bytes, int | str]] = {
     "WAV, 65535 channels": (put(WAV, 22, "<H", 65535), "not_audio"),
     "WAV, rate 0": (put(WAV, 24, "<I", 0), "not_audio"),
     "WAV, rate 1": (put(WAV, 24, "<I", 1), "not_audio"),
+    "WAV, rate 192,001": (put(WAV, 24, "<I", 192_001), "not_audio"),
     "WAV, rate 2 GHz": (put(WAV, 24, "<I", 2**31 - 1), "not_audio"),
     "WAV, rate 4 GHz": (put(WAV, 24, "<I", 4_000_000_000), "not_audio"),
     "WAV, data without end": (put(WAV, 40, "<I", 0xFFFFFFFF), WHOLE),

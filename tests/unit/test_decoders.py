@@ -263,6 +263,35 @@ class TestLimits:
         with running(max_seconds=2) as decoders:
             assert decode(decoders, encode(tone(2, 44100), 44100)).frames == 16000
 
+    @pytest.mark.parametrize(
+        ("form", "rate", "channels", "seconds"),
+        [
+            (("WAV", "PCM_16"), 96_000, 1, 2.0),
+            (("WAV", "PCM_16"), 192_000, 1, 1.0),
+            (("FLAC", "PCM_16"), 192_000, 8, 0.125),
+            (("OGG", "OPUS"), 48_000, 4, 1.0),
+            (("AU", "G721_32"), 48_000, 1, 2 / 3),
+            (("WAV", "GSM610"), 8_000, 1, 2.0),
+        ],
+    )
+    def test_a_file_with_many_samples_a_second_may_be_shorter_in_proportion(
+        self, form: tuple[str, str], rate: int, channels: int, seconds: float
+    ) -> None:
+        with running(max_seconds=2) as decoders:
+            longest = decode(decoders, encode(tone(seconds - 0.02, rate, channels), rate, *form))
+            assert longest.frames == pytest.approx((seconds - 0.02) * 8000, abs=161)  # GSM has blocks of 20 ms
+            with pytest.raises(AudioFailed) as failed:
+                decode(decoders, encode(tone(seconds + 0.1, rate, channels), rate, *form))
+        assert failed.value.reason == "too_long"
+
+    def test_a_file_that_does_not_say_how_many_samples_it_has_is_found_out(self) -> None:
+        flac = bytearray(encode(tone(1, 192_000, 8), 192_000, "FLAC"))
+        flac[21] &= 0xF0
+        flac[22:26] = bytes(4)
+        with running(max_seconds=2) as decoders, pytest.raises(AudioFailed) as failed:
+            decode(decoders, bytes(flac))
+        assert failed.value.reason == "too_long"
+
     def test_confined_to_its_descriptors(self) -> None:
         """What a child can still do, asked in a process that has confined itself."""
         script = """
