@@ -107,13 +107,8 @@ class Phone:
         return level(self.hear(seconds), frequency)
 
     def voice_level(self, frequency: float) -> float:
-        """Of another caller's tone, in a second that begins now: the median of fifths of it. When a voice comes late, a
-        room fills in 20 ms of silence. The tone goes on in another phase then, and over the whole second its parts
-        would cancel each other out.
-        """
-        heard = self.hear(1.0)
-        fifth = len(heard) // 5
-        return median(level(heard[at : at + fifth], frequency) for at in range(0, 5 * fifth, fifth))
+        """Of another caller's tone, in a second that begins now."""
+        return voice_level(self.hear(1.0), frequency)
 
     def wait_level(self, frequency: float, above: float = SILENCE, below: float = 0.0, timeout: float = 8.0) -> float:
         """Until a tone is that loud for a fifth of a second. Raises AssertionError."""
@@ -240,6 +235,14 @@ def level(samples: list[int], frequency: float) -> float:
     power = before * before + last * last - coefficient * before * last
     amplitude = 2 * math.sqrt(max(power, 0.0)) / len(samples)
     return max(SILENCE, 20 * math.log10(amplitude / 32768)) if amplitude else SILENCE
+
+
+def voice_level(samples: list[int], frequency: float) -> float:
+    """The median of fifths. When a voice comes late, a room fills in 20 ms of silence. The tone goes on in another phase
+    then, and over the whole of it its parts would cancel each other out.
+    """
+    fifth = len(samples) // 5
+    return median(level(samples[at : at + fifth], frequency) for at in range(0, 5 * fifth, fifth))
 
 
 def _bound(host: str) -> socket.socket:

@@ -10,7 +10,7 @@ import gevent
 import pytest
 
 from tests.e2e.nodes import REAL
-from tests.e2e.phone import RATE, Phone, level
+from tests.e2e.phone import Phone, voice_level
 from tests.e2e.site import CONFERENCES, Site, new_caller_id, until
 from tests.e2e.system import DIDS, Media
 
@@ -56,20 +56,11 @@ def phone(site: Site, room: tuple[str, list[str]]) -> Iterator[PhoneIn]:
         one.hang_up()
 
 
-def levels(phones: list[Phone], *frequencies: float, seconds: float = 1.5) -> list[list[float]]:
-    """What each of them hears of each frequency, all in the same time: the median of its tenths of a second, as a tone
-    with a gap in it, from a busy machine, looks weaker than it is.
-    """
-    listening = [gevent.spawn(one.hear, seconds) for one in phones]
+def levels(phones: list[Phone], *frequencies: float) -> list[list[float]]:
+    """What each of them hears of each frequency, all in the same second."""
+    listening = [gevent.spawn(one.hear, 1.0) for one in phones]
     gevent.joinall(listening, raise_error=True)
-    return [[_median_level(each.value, frequency) for frequency in frequencies] for each in listening]
-
-
-def _median_level(samples: list[int], frequency: float) -> float:
-    """All frequencies here have whole periods in a tenth of a second, so that none looks like another."""
-    tenth = RATE // 10
-    parts = [samples[at : at + tenth] for at in range(0, len(samples) - tenth + 1, tenth)]
-    return statistics.median(level(part, frequency) for part in parts)
+    return [[voice_level(each.value, frequency) for frequency in frequencies] for each in listening]
 
 
 def set_flag(site: Site, session: str, command: str, webhook: str) -> None:
