@@ -321,6 +321,16 @@ class TestMove:
         world.tell("playback_lost", node=NODE, room_id=spanning, playing="a.example/1.wav")
         assert ops(world.sent()) == ["stop"]
 
+    def test_a_join_that_waits_for_the_new_sources_leg_goes_on(self, world: World, spanning: str) -> None:
+        self.lose(world, spanning, OTHER)
+        session = world.park(3, OTHER)
+        assert world.ask("join", session_id=session, room_id=spanning)["status"] == "joining"
+        world.sent(OTHER)
+        world.age_legs(spanning)
+        world.overdue(OTHER, down=(NODE,), kind="leg")
+        assert bridges(world, spanning)[OTHER] == "source"
+        assert [command.get("session") for command in world.sent(OTHER) if command["op"] == "join"] == [session]
+
     @staticmethod
     def lose(world: World, room: str, *nodes: str) -> None:
         for node in nodes:

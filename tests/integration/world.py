@@ -138,11 +138,14 @@ class World:
         """By a command or the node's operator; with a `cause` because the call has ended."""
         self.tell("member_left", session_id=session, room_id=room, member_id=member_id, cause=cause)
 
-    def overdue(self, node: str = NODE, down: tuple[str, ...] = ()) -> None:
-        """As if everything that waits on the node had waited too long, while those in `down` are not reachable."""
+    def overdue(self, node: str = NODE, down: tuple[str, ...] = (), kind: str = "") -> None:
+        """As if everything that waits on the node, or all of a kind, had waited too long, while those in `down` are not
+        reachable.
+        """
         due = keys.key(self.tag, "due", node)
         for item in self.store.client.zrange(due, 0, -1):
-            self.store.client.zincrby(due, -AN_HOUR_MS, item)
+            if item.startswith(kind.encode()):
+                self.store.client.zincrby(due, -AN_HOUR_MS, item)
         while self.tell("overdue", node=node, down=dict.fromkeys(down, True))["more"]:
             pass
 

@@ -11,15 +11,19 @@ local function is_source_empty(room)
   return redis.call("ZCARD", keys.members(room.id)) == elsewhere
 end
 
+-- Calls `action` with each session whose join waits for a leg. None does any more then.
+local function each_awaiting(room, leg, action)
+  local ids = redis.call("LRANGE", keys.awaiting_leg(room.id, leg.node), 0, -1)
+  redis.call("DEL", keys.awaiting_leg(room.id, leg.node))
+  for _, id in ipairs(ids) do
+    local session = get_session(id)
+    if session and session.room == room.id and session.state == SESSION.joining then action(session) end
+  end
+end
+
 -- Ends the joins that wait for a leg.
 local function fail_awaiting(room, leg, reason, cause)
-  for _, id in ipairs(redis.call("LRANGE", keys.awaiting_leg(room.id, leg.node), 0, -1)) do
-    local session = get_session(id)
-    if session and session.room == room.id and session.state == SESSION.joining then
-      join_failed(room, session, reason, cause)
-    end
-  end
-  redis.call("DEL", keys.awaiting_leg(room.id, leg.node))
+  each_awaiting(room, leg, function(session) join_failed(room, session, reason, cause) end)
 end
 
 -- A leg did not come up, or has gone. It is dialled again later, if anybody needs it.
@@ -46,11 +50,7 @@ end
 local function leg_is_up(room, leg)
   step_leg(room, leg, "joined", { failures = 0, since = NOW, reason = "" })
   confirmed(leg.node, "leg", room.id)
-  for _, id in ipairs(redis.call("LRANGE", keys.awaiting_leg(room.id, leg.node), 0, -1)) do
-    local session = get_session(id)
-    if session and session.room == room.id and session.state == SESSION.joining then send_join(session) end
-  end
-  redis.call("DEL", keys.awaiting_leg(room.id, leg.node))
+  each_awaiting(room, leg, send_join)
   if redis.call("EXISTS", keys.present_on(room.id, leg.node)) == 0 then expect(leg.node, "leg", room.id, UNUSED_MS) end
 end
 

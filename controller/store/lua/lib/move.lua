@@ -25,6 +25,7 @@ local function move_room(room, down)
   for _, each in ipairs(legs_of(room)) do others[#others + 1] = keys.present_on(room.id, each.node) end
   redis.call("SDIFFSTORE", keys.present_on(room.id, old), keys.present(room.id), unpack(others))
   local secret = leg.id
+  each_awaiting(room, leg, send_join)
   end_leg(room, leg)
   redis.call("SADD", keys.node_rooms(leg.node), room.id)
   change(keys.room(room.id), room, { node = leg.node })
