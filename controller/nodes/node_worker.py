@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -124,20 +124,20 @@ class NodeWorker:
         with suppress(StoreUnavailable, ScriptFailed):
             self._lease.release(handover=handover)
 
-    def tick(self, down: Collection[str] = ()) -> None:
-        """Renew the lease, and handle what is overdue; every second or so. `down`: the nodes that are not reachable.
-        Raises Fenced, StoreUnavailable.
+    def tick(self, up: Mapping[str, bool]) -> None:
+        """Renew the lease, and handle what is overdue; every second or so. `up`: the nodes that are reachable, each
+        with whether it takes new rooms. Raises Fenced, StoreUnavailable.
         """
         self._renew()
-        self._sweep(down)
+        self._sweep(up)
 
     def _renew(self) -> None:
         up = self._connection is not None
         self._lease.renew(up=up, load=self._load, calls=self._calls, core_uuid=self._core_uuid)
 
-    def _sweep(self, down: Collection[str]) -> None:
+    def _sweep(self, up: Mapping[str, bool]) -> None:
         """Handle what should have had a result or a confirming event by now, and count sessions and rooms."""
-        replies = self._lease.run_everywhere("overdue", down=dict.fromkeys(down, True))
+        replies = self._lease.run_everywhere("overdue", up=up)
         self._load = sum(reply.get("load", 0) for reply in replies)
         self._calls = sum(reply.get("calls", 0) for reply in replies)
         if any(reply.get("late") for reply in replies):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -107,13 +107,13 @@ class Worker:
 
     def _tick(self) -> None:
         nodes = {node.prefix: node for node in self._registry.nodes()}
-        down = self._find_down(nodes.keys())
+        up = self._find_up(nodes)
         for prefix, held in list(self._held.items()):
             try:
                 if nodes.get(prefix) is None or _address(nodes[prefix]) != _address(held.node):
                     self._let_go(prefix)
                 else:
-                    held.tick(down)
+                    held.tick(up)
             except Fenced:
                 log.warning("node held by another worker", node=prefix)
                 self._let_go(prefix)
@@ -127,12 +127,16 @@ class Worker:
         else:
             self._take_free(nodes, others)
 
-    def _find_down(self, nodes: Set[str]) -> set[str]:
-        """Those of the nodes that nobody has reached for a while."""
+    def _find_up(self, nodes: Mapping[str, Node]) -> dict[str, bool]:
+        """Whether each of the nodes takes new rooms, without those that nobody has reached for a while."""
         now = time.monotonic()
-        unreached = nodes - self._store.loads(list(nodes)).keys()
+        unreached = nodes.keys() - self._store.loads(list(nodes)).keys()
         self._unreached_since = {prefix: self._unreached_since.get(prefix, now) for prefix in unreached}
-        return {prefix for prefix, since in self._unreached_since.items() if now - since >= DOWN_SECONDS}
+        return {
+            prefix: not node.drained
+            for prefix, node in nodes.items()
+            if now - self._unreached_since.get(prefix, now) < DOWN_SECONDS
+        }
 
     def _others(self, **leaving: bool) -> list[int]:
         """How many nodes each other worker holds."""

@@ -157,7 +157,7 @@ def test_what_is_overdue_with_garbage_is_handled(world: World, node: DrivenNode,
     world.store.client.hset(key(world, "sent"), "p00-0-00", "no JSON")
     world.webhooks()
     late(world)
-    node.worker.tick()
+    node.worker.tick({})
     assert world.types() == ["conference.member.join_failed"]
     assert world.store.client.zcard(key(world, "due")) == 0
 
@@ -170,7 +170,7 @@ def test_a_deleted_room_is_forgotten_when_a_member_cannot_be_taken_out(world: Wo
     world.ask("delete_room", room_id=room)
     world.webhooks()
     late(world)
-    node.worker.tick()
+    node.worker.tick({})
     assert [(kind, data["uuid"]) for kind, data in world.webhooks()] == [("conference.member.left", sound)]
     assert not world.store.client.exists(key(world, "room", room), key(world, "present", room))
     assert world.session(elsewhere)["room_id"] == other
@@ -184,8 +184,8 @@ def test_a_partition_that_cannot_be_swept_holds_up_no_other(world: World, node: 
     world.webhooks()
     late(world)
     node.up(call(1))
-    node.worker.tick()
-    node.worker.tick()
+    node.worker.tick({})
+    node.worker.tick({})
     assert world.types() == ["conference.member.join_failed"]
     # The room and the session of the partition that is sound.
     assert world.store.loads([NODE])[NODE][0] == 2
@@ -211,7 +211,7 @@ def test_an_end_of_playback_that_is_broken_keeps_no_command_back(world: World, n
     world.webhooks()
     assert world.store.client.exists(key(world, "ending", room))
     late(world)
-    node.worker.tick()
+    node.worker.tick({})
     assert [data["operation_id"] for _, data in world.webhooks()] == ["op3"]
 
 

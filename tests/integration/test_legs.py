@@ -331,6 +331,24 @@ class TestMove:
         assert bridges(world, spanning)[OTHER] == "source"
         assert [command.get("session") for command in world.sent(OTHER) if command["op"] == "join"] == [session]
 
+    def test_away_from_a_node_that_was_removed(self, world: World, spanning: str) -> None:
+        self.lose(world, spanning, OTHER)
+        world.age_legs(spanning)
+        del world.nodes[NODE]
+        world.overdue(OTHER)
+        assert bridges(world, spanning) == {OTHER: "source", NODE: "down"}
+
+    def test_rather_to_a_node_that_takes_new_rooms(self, world: World, spanning: str) -> None:
+        member(world, spanning, 3)
+        third = world.park(4, THIRD)
+        world.ask("join", session_id=third, room_id=spanning)
+        leg_up(world, spanning, THIRD)
+        self.lose(world, spanning, OTHER, THIRD)
+        world.age_legs(spanning)
+        world.nodes[OTHER]["open"] = False
+        world.overdue(OTHER, down=(NODE,), kind="leg")
+        assert bridges(world, spanning)[THIRD] == "source"
+
     @staticmethod
     def lose(world: World, room: str, *nodes: str) -> None:
         for node in nodes:

@@ -115,12 +115,12 @@ def late(world: World) -> None:
 
 
 def test_the_audit_looks_when_the_node_is_late(world: World, node: DrivenNode) -> None:
-    node.worker.tick()
+    node.worker.tick({})
     ask_to_join(world)
-    node.worker.tick()
+    node.worker.tick({})
     assert not node.audit.is_due_soon
     late(world)
-    node.worker.tick()
+    node.worker.tick({})
     assert node.audit.is_due_soon
 
 
@@ -133,7 +133,7 @@ def test_what_was_found_is_looked_at_again_in_its_time(world: World, node: Drive
     audit.stop()
     ask_to_join(world)
     late(world)
-    node.worker.tick()
+    node.worker.tick({})
     assert not audit.is_due_soon
 
 

@@ -97,7 +97,8 @@ class World:
     # As the worker
 
     def tell(self, script: str, **args: Any) -> dict[str, Any]:
-        return self._run(script, {"quotas": QUOTAS, **self.worker}, args)
+        up = {prefix: known["open"] for prefix, known in self.nodes.items() if known["up"]}
+        return self._run(script, {"quotas": QUOTAS, "up": up, **self.worker}, args)
 
     def sent(self, node: str = NODE) -> list[dict[str, Any]]:
         """Takes all waiting commands, as a worker does."""
@@ -142,11 +143,12 @@ class World:
         """As if everything that waits on the node, or all of a kind, had waited too long, while those in `down` are not
         reachable.
         """
+        up = {prefix: known["open"] for prefix, known in self.nodes.items() if prefix not in down}
         due = keys.key(self.tag, "due", node)
         for item in self.store.client.zrange(due, 0, -1):
             if item.startswith(kind.encode()):
                 self.store.client.zincrby(due, -AN_HOUR_MS, item)
-        while self.tell("overdue", node=node, down=dict.fromkeys(down, True))["more"]:
+        while self.tell("overdue", node=node, up=up)["more"]:
             pass
 
     # What is in the store

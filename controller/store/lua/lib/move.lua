@@ -1,22 +1,33 @@
--- How a room moves to another node when its source is gone.
+-- How a room moves to another node when its source is gone. `up`: the nodes that are reachable, each with whether it
+-- takes new rooms. A node that is not named is down, or was removed.
+-- args: up
 -- needs: leg_changes
 
 local MOVE_MS = 10000 -- after which a room leaves a source that is down
 
--- The node with most sessions of those that have a leg and are not `down`.
-local function best_node(room, down)
-  local best, most
+local function is_up(node) return args.up[node] ~= nil end
+
+-- The leg of the node that is best as the source: of those that are up, one that takes new rooms if there is any, and
+-- of these the one with most sessions.
+local function best_leg(room)
+  local found = {}
   for _, leg in ipairs(legs_of(room)) do
-    local count = redis.call("SCARD", keys.present_on(room.id, leg.node))
-    local better = not best or count > most or (count == most and leg.node < best.node)
-    if not down[leg.node] and better then best, most = leg, count end
+    if is_up(leg.node) then
+      found[#found + 1] = { leg = leg, is_open = args.up[leg.node],
+        count = redis.call("SCARD", keys.present_on(room.id, leg.node)) }
+    end
   end
-  return best
+  table.sort(found, function(one, other)
+    if one.is_open ~= other.is_open then return one.is_open end
+    if one.count ~= other.count then return one.count > other.count end
+    return one.leg.node < other.leg.node
+  end)
+  return found[1] and found[1].leg
 end
 
 -- Makes another node the room's source, and gives each of the rest a leg to it. What the old source played is over.
-local function move_room(room, down)
-  local old, leg = room.node, best_node(room, down)
+local function move_room(room)
+  local old, leg = room.node, best_leg(room)
   if not leg then return false end
   end_operations(room, "interrupted")
   clear(keys.room(room.id), room, "flight", "stopping", "pause_job")
@@ -51,15 +62,15 @@ local function move_room(room, down)
   return true
 end
 
--- What is to be done about a leg on `node` that waits, did not come up in time, or that nobody needs. `down`: the nodes
--- that are.
-local function tend_leg(room, leg, down)
+-- What is to be done about a leg that waits, did not come up in time, or that nobody needs.
+local function tend_leg(room, leg)
   if redis.call("EXISTS", keys.present_on(room.id, leg.node)) == 0 then
     return end_leg(room, leg)
   end
   if leg.state == LEG.dialing then return leg_lost(room, leg, "fail", "no_answer") end
   if leg.state ~= LEG.down or room.closing then return end
-  if down[room.node] and NOW - leg.since >= MOVE_MS and move_room(room, down) then return end
-  if down[room.node] or down[leg.node] then return expect(leg.node, "leg", room.id, FIRST_RETRY_MS) end
+  local is_source_up = is_up(room.node)
+  if not is_source_up and NOW - leg.since >= MOVE_MS and move_room(room) then return end
+  if not (is_source_up and is_up(leg.node)) then return expect(leg.node, "leg", room.id, FIRST_RETRY_MS) end
   dial_leg(room, leg, leg.id)
 end

@@ -1,7 +1,7 @@
 -- Handles what should have had a result or a confirmation by now. Replies { load, calls, late, more }: how many
 -- sessions and rooms there are, how many are sessions, whether something is late, so that its event may be lost, and
--- whether more is overdue. `down`: the nodes that are not reachable, as the keys of a table.
--- args: node down?
+-- whether more is overdue.
+-- args: node
 -- needs: node_fence move records results
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
@@ -67,7 +67,7 @@ end
 function OVERDUE.leg(id)
   local room = get_room(id)
   local leg = room and get_leg(room, args.node)
-  if leg then tend_leg(room, leg, args.down or {}) end
+  if leg then tend_leg(room, leg) end
 end
 
 function OVERDUE.ending(id)
