@@ -152,6 +152,18 @@ def test_a_leg_without_sessions_goes_after_a_while(world: World, spanning: str) 
     assert world.room(spanning)["members"] == 1
 
 
+def test_only_a_leg_that_is_dialled_can_be_late(world: World, spanning: str) -> None:
+    (session,) = [row["session_id"] for row in world.ask("list_sessions", after=0, limit=10, room=spanning)["rows"]][1:]
+    world.left(session, spanning, 2)
+    assert world.due(OTHER, f"leg:{spanning}")
+    assert not world.tell("overdue", node=OTHER)["late"]
+    third = world.park(3, THIRD)
+    world.ask("join", session_id=third, room_id=spanning)
+    leg_due = keys.key(world.tag, "due", THIRD)
+    world.store.client.zadd(leg_due, {f"leg:{spanning}": world.now() + 7000})
+    assert world.tell("overdue", node=THIRD)["late"]
+
+
 def test_a_session_that_comes_meanwhile_keeps_the_leg(world: World, spanning: str) -> None:
     (session,) = [row["session_id"] for row in world.ask("list_sessions", after=0, limit=10, room=spanning)["rows"]][1:]
     world.left(session, spanning, 2)

@@ -5,6 +5,7 @@
 -- needs: node_fence move records results
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
+local MAX_LOOKED_AT = 100 -- at a time, of what may be late
 
 if fenced() then return refusal("fenced") end
 
@@ -86,7 +87,21 @@ for _, item in ipairs(items) do
   redis.call("ZREM", keys.due(args.node), item)
   try(item, handle, item)
 end
+
+-- Whether the node should have confirmed it. Not so a leg that waits to be dialled, or to go.
+local function is_to_confirm(item)
+  local room = string.match(item, "^leg:(.+)$")
+  return not room or redis.call("HGET", keys.leg(room, args.node), "state") == LEG.dialing
+end
+
+local function is_late()
+  local latest = NOW + CONFIRM_MS - LATE_MS
+  for _, item in ipairs(redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", latest, "LIMIT", 0, MAX_LOOKED_AT)) do
+    if is_to_confirm(item) then return true end
+  end
+  return false
+end
+
 local calls = redis.call("SCARD", keys.node_sessions(args.node))
 return reply({ broken = as_list(broken), more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0,
-  late = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW + CONFIRM_MS - LATE_MS) > 0,
-  load = calls + redis.call("SCARD", keys.node_rooms(args.node)), calls = calls })
+  late = is_late(), calls = calls, load = calls + redis.call("SCARD", keys.node_rooms(args.node)) })
