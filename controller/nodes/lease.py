@@ -9,6 +9,7 @@ new holder raises the fence in all partitions before it does anything else.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -93,11 +94,14 @@ class NodeLease:
                 replies.append(reply)
         return replies
 
-    def run_everywhere(self, script: str, **args: Any) -> list[Reply]:
-        """As `run_each`: a step in every partition, and again where it says that there is `more`. Returns all."""
+    def run_everywhere(self, script: str, *, seconds: float = math.inf, **args: Any) -> list[Reply]:
+        """As `run_each`: a step in every partition, and again where it says that there is `more`, unless it has taken
+        so many `seconds` by then. Returns all.
+        """
         replies: list[Reply] = []
         tags: Sequence[str] = keys.TAGS
-        while tags:
+        give_up_at = time.monotonic() + seconds
+        while tags and (not replies or time.monotonic() < give_up_at):
             found = self.run_each((script, tag, args) for tag in tags)
             replies += found
             tags = [tag for tag, reply in zip(tags, found, strict=True) if reply.get("more")]

@@ -4,6 +4,7 @@
 -- needs: leg_changes
 
 local MOVE_MS = 10000 -- after which a room leaves a source that is down
+local RECHECK_MS = 5000 -- before a leg is looked at again while one of its nodes is down
 
 local function is_up(node) return args.up[node] ~= nil end
 
@@ -71,6 +72,6 @@ local function tend_leg(room, leg)
   if leg.state ~= LEG.down or room.closing then return end
   local is_source_up = is_up(room.node)
   if not is_source_up and NOW - leg.since >= MOVE_MS and move_room(room) then return end
-  if not (is_source_up and is_up(leg.node)) then return expect(leg.node, "leg", room.id, FIRST_RETRY_MS) end
+  if not (is_source_up and is_up(leg.node)) then return expect(leg.node, "leg", room.id, RECHECK_MS) end
   dial_leg(room, leg, leg.id)
 end
