@@ -200,7 +200,9 @@ def test_late_events_of_an_old_leg_change_nothing(world: World, spanning: str) -
 
 def test_each_attempt_waits_longer(world: World, spanning: str) -> None:
     leg = next(row for row in world.tell("snapshot", what="rooms", cursor="0")["rows"])["legs"][0]["id"]
+    world.age_legs(spanning)
     world.tell("leg_left", node=NODE, leg=leg, room_id=spanning, cause="MEDIA_TIMEOUT")
+    assert world.due(OTHER, f"leg:{spanning}") <= world.now()
     world.sent(OTHER)
     waits = []
     for _ in range(7):
@@ -211,6 +213,19 @@ def test_each_attempt_waits_longer(world: World, spanning: str) -> None:
         waits.append(round((world.due(OTHER, f"leg:{spanning}") - before) / 1000))
         world.sent(OTHER)
     assert waits == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_leg_that_breaks_as_soon_as_it_is_up_is_dialled_later_each_time(world: World, spanning: str) -> None:
+    waits = []
+    for _ in range(4):
+        (row,) = world.tell("snapshot", node=OTHER, what="rooms", cursor="0")["rows"]
+        before = world.now()
+        world.tell("leg_left", node=OTHER, leg=row["legs"][0]["id"], room_id=spanning, cause="MEDIA_TIMEOUT")
+        waits.append(round((world.due(OTHER, f"leg:{spanning}") - before) / 1000))
+        world.sent(OTHER)
+        world.overdue(OTHER)
+        leg_up(world, spanning)
+    assert waits == [1, 2, 4, 8]
 
 
 def test_commands_go_to_the_members_node_and_the_rooms_source(world: World, spanning: str) -> None:

@@ -29,8 +29,9 @@ end
 -- A leg did not come up, or has gone. It is dialled again later, if anybody needs it.
 local function leg_lost(room, leg, event, reason)
   local lost_source = leg.far ~= ""
-  local failures = event == "fail" and leg.failures + 1 or 0
-  local since = leg.state == LEG.connected and NOW or leg.since
+  local was_up = leg.state == LEG.connected
+  local failures = was_up and NOW - leg.since >= STEADY_MS and 0 or leg.failures + 1
+  local since = was_up and NOW or leg.since
   step_leg(room, leg, event, { near = "", far = "", failures = failures, since = since, reason = reason })
   if event == "fail" then
     withdraw_leg(room, leg)
@@ -48,7 +49,7 @@ end
 
 -- Both sides have the leg.
 local function leg_is_up(room, leg)
-  step_leg(room, leg, "joined", { failures = 0, since = NOW, reason = "" })
+  step_leg(room, leg, "joined", { since = NOW, reason = "" })
   confirmed(leg.node, "leg", room.id)
   each_awaiting(room, leg, send_join)
   if redis.call("EXISTS", keys.present_on(room.id, leg.node)) == 0 then expect(leg.node, "leg", room.id, UNUSED_MS) end

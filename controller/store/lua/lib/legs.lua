@@ -10,12 +10,13 @@
 -- member. Then it is up, and the sessions that wait for it join. An id is used once, and only the two nodes know it: it
 -- is the uuid of the leg's channel on both.
 --
--- A leg that breaks is dialled anew, with a new id, later after each attempt that failed. Meanwhile the node's sessions
--- stay in its conference, and hear each other. A leg that no session needs any more goes after a while, or with its
--- room. If the source is gone, the room moves (lib/move.lua).
+-- A leg that breaks is dialled anew, with a new id, later after each attempt that failed or did not last. Meanwhile the
+-- node's sessions stay in its conference, and hear each other. A leg that no session needs any more goes after a while,
+-- or with its room. If the source is gone, the room moves (lib/move.lua).
 -- needs: node_commands
 
 local LEG_MS = 10000 -- within which a leg must be up from when it is dialled
+local STEADY_MS = 10000 -- for which a leg has been up if it is dialled again at once when it breaks
 local UNUSED_MS = 5000 -- for which a leg stays without sessions
 local FIRST_RETRY_MS, MAX_RETRY_MS = 1000, 30000 -- before a leg is dialled again: the double after each failure
 
