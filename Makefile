@@ -40,7 +40,7 @@ $(STAMP): setup.cfg pyproject.toml requirements-build.txt requirements-dev.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## Run the main job on an emulated node, and go on serving
+demo: setup ## Run the main job on two emulated nodes, and go on serving
 	@mkdir -p build
 	@$(BIN)/switchroom demo --env-file build/demo.env $(ARGS)
 

@@ -19,6 +19,6 @@ from switchroom.demo.run import run
     help="While it serves: its base, key, tone and config as shell variables, for the tour in README.md.",
 )
 def demo(once: bool, env_file: Path | None) -> None:
-    """Show the main job on an emulated node, and go on serving. Needs no configuration."""
+    """Show the main job on two emulated nodes, and go on serving. Needs no configuration."""
     if not run(once, env_file, stop_signal()):
         raise click.exceptions.Exit(1)

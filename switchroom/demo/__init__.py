@@ -1,1 +1,1 @@
-"""The demo: the main job on an emulated node, shown step by step."""
+"""The demo: the main job on two emulated nodes, shown step by step."""

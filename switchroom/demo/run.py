@@ -1,6 +1,6 @@
-"""`switchroom demo`: the whole system on an emulated node, walked through its main job, and then serving.
+"""`switchroom demo`: the whole system on two emulated nodes, walked through its main job, and then serving.
 
-Everything but the media node is what `switchroom serve` runs. Whatever differs from what is expected ends the walk.
+Everything but the media nodes is what `switchroom serve` runs. Whatever differs from what is expected ends the walk.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ from esl.emulator import Emulator
 from switchroom.config import load
 from switchroom.demo.endpoint import Differed, Endpoint
 from switchroom.demo.story import Story
-from switchroom.demo.walk import API, APP_ID, DID, TONES, Walk
+from switchroom.demo.walk import API, APP_ID, CALLERS, DID, TONES, Walk
 from switchroom.logs import escaped
 from switchroom.processes import CannotStart, System
 
-PREFIX = "demo1"
 USUAL_PORT = 8080
 
 EMULATED = (
-    "The media node here is emulated, so nobody hears anything. For real calls, put a FreeSWITCH under [[nodes]] "
+    "The media nodes here are emulated, so nobody hears anything. For real calls, put a FreeSWITCH under [[nodes]] "
     "in switchroom.toml (see README.md) and run: switchroom serve"
 )
 
@@ -52,17 +51,18 @@ def run(once: bool, env_file: Path | None, stop: Flag) -> bool:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="switchroom-demo-")))
         endpoint = Endpoint(story, secret)
         stack.callback(endpoint.stop)
-        node = Emulator(password=secrets.token_urlsafe(24))
-        node.start()
-        stack.callback(node.stop)
+        nodes = {prefix: Emulator(password=secrets.token_urlsafe(24)) for prefix in CALLERS}
+        for node in nodes.values():
+            node.start()
+            stack.callback(node.stop)
         config_file = folder / "switchroom.toml"
-        config_file.write_text(_configuration(api_key, secret, endpoint, node, once))
+        config_file.write_text(_configuration(api_key, secret, endpoint, nodes, once))
         system = System(load(config_file, {}))
         system.start()
         stack.callback(system.stop)
         ended = Flag()
         # In a greenlet, so that a Ctrl-C ends it.
-        walking = gevent.spawn(_walk, Walk(story, system.address or "", api_key, endpoint), node)
+        walking = gevent.spawn(_walk, Walk(story, system.address or "", api_key, endpoint), nodes)
         walking.rawlink(lambda _: ended.set())
         stop.rawlink(lambda _: ended.set())
         ended.wait()
@@ -85,16 +85,16 @@ def run(once: bool, env_file: Path | None, stop: Flag) -> bool:
     return not difference
 
 
-def _walk(walk: Walk, node: Emulator) -> str:
+def _walk(walk: Walk, nodes: Mapping[str, Emulator]) -> str:
     """Returns what differed, or nothing."""
     try:
-        walk.run(node)
+        walk.run(nodes)
     except Differed as difference:
         return str(difference)
     return ""
 
 
-def _configuration(api_key: str, secret: str, endpoint: Endpoint, node: Emulator, once: bool) -> str:
+def _configuration(api_key: str, secret: str, endpoint: Endpoint, nodes: Mapping[str, Emulator], once: bool) -> str:
     """The file of which everything is made, and which other commands can read."""
     return f"""\
 [server]
@@ -105,12 +105,7 @@ data_dir = "data"
 
 [media]
 listen = "127.0.0.1:0"
-
-[[nodes]]
-prefix = "{PREFIX}"
-esl = "{node.address[0]}:{node.address[1]}"
-password = "{node.password}"
-
+{"".join(_node(prefix, node) for prefix, node in nodes.items())}
 [[apps]]
 id = "{APP_ID}"
 api_key = "{api_key}"
@@ -124,6 +119,16 @@ allow_private_networks = true
 
 [playback]
 allow_private_networks = true
+"""
+
+
+def _node(prefix: str, node: Emulator) -> str:
+    return f"""
+[[nodes]]
+prefix = "{prefix}"
+esl = "{node.address[0]}:{node.address[1]}"
+password = "{node.password}"
+bridge = "{node.bridge}"
 """
 
 

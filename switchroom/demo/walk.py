@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,16 +14,22 @@ import gevent
 
 from controller.limits import Limits
 from controller.store.states import PlaybackState
+from esl.commands import LEG_NAME
 from esl.emulator import Emulator
 from switchroom.demo.endpoint import Data, Differed, Endpoint
 from switchroom.demo.story import Story
 
 APP_ID = "demo"
 DID = "747713001"
-CALLERS = (("527121101", "Alice"), ("527121102", "Bob"), ("527121103", "Carol"))
+# By the prefix of the node on which they call.
+CALLERS = {
+    "demo1": (("527121101", "Alice"), ("527121102", "Bob"), ("527121103", "Carol")),
+    "demo2": (("527121104", "Dave"),),
+}
 TONES = (3, 2)  # seconds
 API = "/api/v1"
 READY_SECONDS = 15.0
+SOUND_SECONDS = 2.0  # in which a file that plays must reach every node
 # The cooldown began when the store accepted the command, which is not quite when we asked.
 COOLDOWN_MARGIN = 0.05
 
@@ -43,12 +49,14 @@ class Walk:
         # When the cooldown of a group is over, for the room or session that it counts for.
         self._ready_at: dict[tuple[str, str], float] = {}
 
-    def run(self, node: Emulator) -> None:
-        self._story.title("Three callers dial the app's number")
-        self._await_node()
-        sessions = [self._call(node, number, name) for number, name in CALLERS]
+    def run(self, nodes: Mapping[str, Emulator]) -> None:
+        """`nodes` by their prefixes, as CALLERS has them."""
+        first, second = nodes
+        self._story.title(f"Three callers dial the app's number; the calls come in on the node {first}")
+        self._await_nodes()
+        sessions = [self._call(nodes[first], number, name) for number, name in CALLERS[first]]
 
-        self._story.title("The app creates a room")
+        self._story.title(f"The app creates a room; it is put on {first}, where the callers wait")
         created: Expected = ("conference.created", {"name": "weekly-standup"})
         room = self._ask("POST", "/conferences", {"name": "weekly-standup"}, 201, created)["room_id"]
         path = f"/conferences/{room}"
@@ -57,7 +65,21 @@ class Walk:
         for session in sessions:
             joined: Expected = ("conference.member.joined", {"uuid": session, "muted": True})
             self._session_command(session, "join", "conference", joined, {"room_id": room})
-        self._check(len(self._ask("GET", f"{path}/members", None, 200)["members"]) == 3, "three members")
+
+        self._story.title(f"A fourth calls on the node {second} and joins the same room; {second} calls {first} for it")
+        (caller,) = CALLERS[second]
+        sessions.append(self._call(nodes[second], *caller))
+        joined = ("conference.member.joined", {"uuid": sessions[3], "muted": True})
+        self._session_command(sessions[3], "join", "conference", joined, {"room_id": room})
+        nodes_of_room = [
+            {"prefix": first, "bridge": "source", "members": 3},
+            {"prefix": second, "bridge": "connected", "members": 1},
+        ]
+        self._check(self._ask("GET", path, None, 200)["nodes"] == nodes_of_room, f"nodes {json.dumps(nodes_of_room)}")
+        members = self._ask("GET", f"{path}/members", None, 200)["members"]
+        node_of = {member["uuid"]: member["node"] for member in members}
+        expected = {**dict.fromkeys(sessions[:3], first), sessions[3]: second}
+        self._check(node_of == expected, f"three members on {first} and one on {second}")
 
         self._story.title("The first may speak")
         unmuted: Expected = ("conference.member.unmuted", {"uuid": sessions[0], "command_uid": "let-alice-speak"})
@@ -67,6 +89,8 @@ class Walk:
         urls = [self._endpoint.tone(seconds) for seconds in TONES]
         started: Expected = ("conference.play.started", {"urls": urls})
         operation = self._room_command(room, "play", "conf_play", started, {"urls": urls})["operation_id"]
+        for prefix, node in nodes.items():
+            self._hear(prefix, node, room)
         playback = {"operation_id": operation}
         self._room_command(
             room, "volume", "conference_control", ("conference.play.volume_changed", {"volume": 2}), {"volume": 2}
@@ -95,6 +119,19 @@ class Walk:
         self._story.line("call", "yellow", f"{name} ({number}) calls {DID}")
         node.call(to=DID, caller_id_number=number, caller_id_name=name)
         return str(self._await("session.started", {"caller_id": number, "did": DID})["uuid"])
+
+    def _hear(self, prefix: str, node: Emulator, room: str) -> None:
+        """Wait until the node has the file that plays: its own conference plays it, or a leg brings it."""
+        conference = node.conferences[room]
+        members = conference.members.values()
+        legs = [member for member in members if member.channel.name.startswith(LEG_NAME)]
+        try:
+            node.wait_for(lambda: conference.playing or any(leg.flags.talking for leg in legs), SOUND_SECONDS)
+        except TimeoutError:
+            raise Differed(f"expected the file to reach {prefix} within {SOUND_SECONDS:.0f} s") from None
+        names = ", ".join(member.channel.profile.name for member in members if member not in legs)
+        what = "plays the file" if conference.playing else "gets the file by its call to the other node, and sends it"
+        self._story.line("sound", "blue", f"{prefix} {what} to {names}")
 
     def _session_command(
         self, session: str, verb: str, group: str, then: Expected, body: dict[str, Any] | None = None
@@ -138,12 +175,16 @@ class Walk:
         yield
         self._ready_at[group, scope] = time.monotonic() + Limits().cooldowns[group] / 1000 + COOLDOWN_MARGIN
 
-    def _await_node(self) -> None:
+    def _await_nodes(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while self._request("GET", "/readyz", None)[0] != 200:
+        while not self._are_up():
             if time.monotonic() > deadline:
-                raise Differed(f"the node was not reachable within {READY_SECONDS:.0f} s")
+                raise Differed(f"the nodes were not reachable within {READY_SECONDS:.0f} s")
             gevent.sleep(0.05)
+
+    def _are_up(self) -> bool:
+        status, ready = self._request("GET", "/readyz", None)
+        return status == 200 and all(ready["nodes"].values())
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, Any]:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=10)
