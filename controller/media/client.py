@@ -2,7 +2,7 @@
 
 How it works: a relay that is asked for a file begins to fetch it, and says within a second whether it is ready. So it
 is asked again and again. The relay that a file belongs to (`Relays.choose`) is asked first. One that does not answer is
-left out for a while, and the next one begins anew.
+avoided for a while, and the next one begins anew, as it does when a relay cannot store the file.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from controller.media.relays import Relays
 
 # Within how long a relay must answer. It waits for the file for a second before it says that it has none yet.
 ANSWER_SECONDS = 3.0
-# After which a relay that did not answer is asked again.
-SILENT_SECONDS = 5.0
+# For which a relay is avoided.
+AVOID_SECONDS = 5.0
 # At a time, at one relay.
 MAX_QUESTIONS = 512
-# Between two questions while no relay answers.
+# Between two questions while all relays are avoided.
 PAUSE_SECONDS = 0.25
 
 log = structlog.get_logger(__name__)
@@ -38,10 +38,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A file that a node can play at `url`. `details`: what the event log tells of it. `rest`: the frame up to which it
-    goes, 0 if it is all that there is.
+    """A file that a node can play at `url`. `relay`: the address of the one that has it. `details`: what the event log
+    tells of it. `rest`: the frame up to which it goes, 0 if it is all that there is.
     """
 
+    relay: str
     url: str
     details: dict[str, Any]
     rest: int = 0
@@ -74,40 +75,46 @@ class RelayClient:
         self._wall_clock = wall_clock
         self._connections: dict[str, HTTPClient] = {}
         self._turns = defaultdict[str, BoundedSemaphore](lambda: BoundedSemaphore(MAX_QUESTIONS))
-        self._silent_until: dict[str, float] = {}
+        self._avoided_until: dict[str, float] = {}
 
     def prepare(self, app_id: str, url: str, rate: int, seconds: float, start: int = 0) -> Prepared:
         """Have a relay fetch and decode a tenant's `url`, for rooms mixed at `rate` samples a second. Waits `seconds`
         at most. `start`: the frame to begin with. Raises AudioFailed: `timeout` also if no relay answered.
         """
         give_up_at = self._clock() + seconds
+        failed: set[str] = set()
         while self._clock() < give_up_at:
-            address = self._choose(app_id, url)
-            if address is None:
+            relay = self._choose(app_id, url, failed)
+            if relay is None:
+                if failed:
+                    raise AudioFailed("relay_failed")
                 gevent.sleep(PAUSE_SECONDS)
                 continue
-            answer = self._ask(address, app_id, url, rate, start)
+            answer = self._ask(relay, app_id, url, rate, start)
             if answer is None:
-                self._silent_until[address] = self._clock() + SILENT_SECONDS
-            elif reason := answer.get("reason"):
+                self.avoid(relay)
+            elif (reason := answer.get("reason")) == "relay_failed":
+                failed.add(relay)
+            elif reason:
                 raise AudioFailed(reason, answer.get("http_status"))
             elif link := answer.get("link"):
-                return Prepared(f"http://{address}{link}", answer["details"], answer["rest"])
+                return Prepared(relay, f"http://{relay}{link}", answer["details"], answer["rest"])
         raise AudioFailed("timeout")
 
-    def avoid(self, url: str) -> None:
-        """Leave the relay of a prepared `url` out for a while: a node did not get the file."""
-        self._silent_until[url.removeprefix("http://").partition("/")[0]] = self._clock() + SILENT_SECONDS
+    def avoid(self, relay: str) -> None:
+        """Ask others for a while: it did not answer, or a node did not get a file from it."""
+        self._avoided_until[relay] = self._clock() + AVOID_SECONDS
 
     def close(self) -> None:
         for connection in self._connections.values():
             connection.close()
 
-    def _choose(self, app_id: str, url: str) -> str | None:
+    def _choose(self, app_id: str, url: str, failed: set[str]) -> str | None:
         now = self._clock()
-        choice = self._relays.choose(app_id, url)
-        heard = [address for address in choice if self._silent_until.get(address, 0.0) <= now]
-        return next(iter(heard), None)
+        for relay in self._relays.choose(app_id, url):
+            if relay not in failed and self._avoided_until.get(relay, 0.0) <= now:
+                return relay
+        return None
 
     def _ask(self, address: str, app_id: str, url: str, rate: int, start: int) -> dict[str, Any] | None:
         """The relay's answer; None if there is none."""

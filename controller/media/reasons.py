@@ -11,6 +11,7 @@ REASONS: dict[str, str] = {
     "timeout": "It did not come in time, or too slowly.",
     "forbidden_address": "Its URL, or a redirect, leads to an address that is not public.",
     "unreachable": "Its server could not be reached, or did not send a file as HTTP has it.",
+    "relay_failed": "Switchroom could not store it, for lack of space, say. The file is not at fault: try again later.",
 }
 
 

@@ -21,7 +21,7 @@ import re
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -40,6 +40,8 @@ from controller.media.reasons import AudioFailed
 
 REMEMBER_SECONDS = 5.0
 SWEEP_SECONDS = 10.0
+# For which an error of the disk counts as lasting after it was met.
+FAILING_SECONDS = 60.0
 # Before its end, as far as can be told: then a fetch or a decoding is about to end.
 LAST_SECONDS = 1.0
 # For a file that a node asks for and that is still decoded. The node waits for 10 s (freeswitch-conf/).
@@ -83,12 +85,12 @@ class _Job:
     """`outcome`: what is known of a file. It may change: what begins well may end badly."""
 
     def __init__(self) -> None:
-        self.outcome: AsyncResult[File | AudioFailed | None] = AsyncResult()
+        self.outcome: AsyncResult[File | AudioFailed] = AsyncResult()
         self.greenlet: gevent.Greenlet[..., None] | None = None
         self.asked_at = time.monotonic()
         self.pcm: Path | None = None  # as far as it is decoded
 
-    def tell(self, outcome: File | AudioFailed | None) -> None:
+    def tell(self, outcome: File | AudioFailed) -> None:
         self.take_back()
         self.outcome.set(outcome)
 
@@ -175,6 +177,7 @@ class Relay:
         # The jobs that decode, by the name that their file will have.
         self._decoding: dict[str, _Job] = {}
         self._fetches: dict[tuple[str, str], _Fetch] = {}
+        self._failing_until: dict[int | None, float] = {}  # by the error's number
         self._is_full = Flag()
         self._sweeping: gevent.Greenlet[..., None] | None = None
 
@@ -196,16 +199,14 @@ class Relay:
             job = self._jobs[key] = _Job()
             job.greenlet = gevent.spawn(self._run, key, job)
         job.asked_at = time.monotonic()
-        with suppress(gevent.Timeout):
-            if start and job.greenlet:
-                job.greenlet.get(timeout=wait)
-            outcome = job.outcome.get(timeout=wait)
-            if isinstance(outcome, AudioFailed):
-                raise outcome
-            if isinstance(outcome, File):
-                return replace(outcome, name=f"{outcome.name}-{start}-") if start else outcome
-            gevent.sleep(wait)
-        return None
+        if start and job.greenlet:
+            job.greenlet.join(wait)
+            if not job.greenlet.ready():
+                return None
+        outcome = job.outcome.wait(wait)
+        if isinstance(outcome, AudioFailed):
+            raise outcome
+        return replace(outcome, name=f"{outcome.name}-{start}-") if outcome and start else outcome
 
     def open(self, name: str) -> tuple[bytes, BinaryIO, int] | None:
         """The head of a prepared file's WAV, its samples, which others may follow, and how many bytes it has; None if
@@ -251,15 +252,26 @@ class Relay:
         try:
             prepared_total.labels(self._prepare(*key, job)).inc()
         except AudioFailed as failed:
-            prepared_total.labels(failed.reason).inc()
-            job.tell(failed)
+            self._fail(job, failed)
+        except OSError as error:
+            self._log_failure(error)
+            self._fail(job, AudioFailed("relay_failed"))
         except Exception:
-            # A full disk, say. It is begun anew when it is asked for again.
             log.exception("file not prepared", app=key[0])
-            prepared_total.labels("error").inc()
-            job.tell(None)
+            self._fail(job, AudioFailed("relay_failed"))
         finally:
             gevent.spawn_later(self._remember, self._forget, key, job)
+
+    def _fail(self, job: _Job, failed: AudioFailed) -> None:
+        prepared_total.labels(failed.reason).inc()
+        job.tell(failed)
+
+    def _log_failure(self, error: OSError) -> None:
+        """Once as long as it lasts: each file that is asked for fails alike."""
+        now = time.monotonic()
+        if self._failing_until.get(error.errno, 0.0) <= now:
+            log.error("the audio relay cannot store files", reason=error.strerror or str(error))
+        self._failing_until[error.errno] = now + FAILING_SECONDS
 
     def _prepare(self, app_id: str, url: str, rate: int, job: _Job) -> str:
         """Returns how it was had. Raises AudioFailed, OSError."""

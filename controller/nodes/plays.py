@@ -53,7 +53,7 @@ class Plays:
         self._rate = rate
         self._take = take
         self._preparing: set[tuple[str, str]] = set()
-        self._sent: dict[str, str] = {}  # job: the URL that the node was given
+        self._sent: dict[str, str] = {}  # job: the relay that has its file
         self._greenlets = Group()
         self._asking: set[Any] = set()  # those of them that wait for a relay
 
@@ -65,11 +65,11 @@ class Plays:
 
     def judge(self, done: JobDone) -> JobDone:
         """The result of a play, if it is one, as the relay's part in it is known."""
-        url = self._sent.pop(done.job, None)
-        if url is None or done.reason != "unplayable":
+        relay = self._sent.pop(done.job, None)
+        if relay is None or done.reason != "unplayable":
             return done
         log.warning("a node did not get a file from its relay", job=done.job)
-        self._relays.avoid(url)
+        self._relays.avoid(relay)
         return replace(done, reason="relay_lost")
 
     def link_lost(self) -> None:
@@ -90,7 +90,7 @@ class Plays:
                     job = job_id(tag, entry)
                     if isinstance(outcome, Prepared):
                         # Noted first: the result may come before this goes on.
-                        self._sent[job] = outcome.url
+                        self._sent[job] = outcome.relay
                     if not self._take(tag, entry, outcome):
                         self._sent.pop(job, None)
                     return

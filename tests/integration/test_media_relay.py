@@ -16,6 +16,8 @@ from gevent.event import AsyncResult
 from gevent.event import Event as Flag
 from gevent.pywsgi import WSGIServer
 from geventhttpclient import HTTPClient
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from controller.media.cache import Cache
 from controller.media.client import RelayClient
@@ -87,10 +89,19 @@ class TenantServer:
         self._server.stop(1)
 
 
+class FullDisk(Cache):
+    """A cache on one."""
+
+    def new_file(self) -> tuple[Path, BinaryIO]:
+        path, file = super().new_file()
+        file.close()
+        return path, open("/dev/full", "wb")
+
+
 class RunningRelay:
-    def __init__(self, folder: Path, decoders: Decoders) -> None:
+    def __init__(self, folder: Path, decoders: Decoders, kind: type[Cache]) -> None:
         self.folder = folder
-        self.relay = Relay(Cache(folder, 1 << 28), Origin(Network(allow_private=True), LIMITS), decoders)
+        self.relay = Relay(kind(folder, 1 << 28), Origin(Network(allow_private=True), LIMITS), decoders)
         self.relay.start()
         self.server = Server(RelayApp(self.relay, Links(KEY)), "127.0.0.1", 0)
         self.server.start()
@@ -117,11 +128,11 @@ def origin() -> Iterator[TenantServer]:
 
 
 @pytest.fixture
-def start(tmp_path: Path, decoders: Decoders, store: OpenStore) -> Iterator[Callable[[], RunningRelay]]:
+def start(tmp_path: Path, decoders: Decoders, store: OpenStore) -> Iterator[Callable[..., RunningRelay]]:
     running: list[RunningRelay] = []
 
-    def start() -> RunningRelay:
-        relay = RunningRelay(tmp_path / str(len(running)), decoders)
+    def start(kind: type[Cache] = Cache) -> RunningRelay:
+        relay = RunningRelay(tmp_path / str(len(running)), decoders, kind)
         running.append(relay)
         publish(store, relay.address)
         return relay
@@ -267,6 +278,41 @@ def test_without_a_relay_a_file_is_not_there_in_time(client: RelayClient) -> Non
     with pytest.raises(AudioFailed) as failed:
         client.prepare("demo", "http://127.0.0.1:9/a.wav", 8000, 0.5)
     assert failed.value.reason == "timeout"
+
+
+def test_a_full_disk_is_told_to_the_operator_once_and_not_put_down_to_the_file(
+    start: Callable[..., RunningRelay], client: RelayClient, origin: TenantServer
+) -> None:
+    start(FullDisk)
+    counted = {"outcome": "relay_failed"}
+    before = REGISTRY.get_sample_value("switchroom_media_prepared_total", counted) or 0.0
+    with capture_logs() as logged:
+        for number in (1, 1, 2):
+            with pytest.raises(AudioFailed) as failed:
+                client.prepare("demo", f"{origin.url}/200?{number}", 8000, 10)
+            assert failed.value.reason == "relay_failed"
+    assert len(origin.asked) == 2, "each file is fetched once"
+    assert [line for line in logged if line["log_level"] == "error"] == [
+        {"event": "the audio relay cannot store files", "reason": "No space left on device", "log_level": "error"}
+    ]
+    assert REGISTRY.get_sample_value("switchroom_media_prepared_total", counted) == before + 2
+
+
+def test_when_the_disk_of_one_relay_is_full_another_prepares_the_file(
+    start: Callable[..., RunningRelay], store: OpenStore, client: RelayClient, origin: TenantServer
+) -> None:
+    full, relay = start(FullDisk), start()
+    first = {number: Relays(store).choose("demo", f"{origin.url}/200?{number}")[0] for number in range(20)}
+    assert set(first.values()) == {full.address, relay.address}
+    for number in first:
+        assert client.prepare("demo", f"{origin.url}/200?{number}", 8000, 10).relay == relay.address
+
+
+def test_a_caller_s_own_timeout_is_its_own(tmp_path: Path, origin: TenantServer, decoders: Decoders) -> None:
+    origin.may_answer.clear()
+    relay = Relay(Cache(tmp_path, 1 << 28), Origin(Network(allow_private=True)), decoders)
+    with pytest.raises(gevent.Timeout), gevent.Timeout(0.05):
+        relay.prepare("demo", f"{origin.url}/200", 8000, 10)
 
 
 def test_a_relay_lives_while_it_says_so(store: OpenStore) -> None:

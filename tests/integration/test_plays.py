@@ -20,11 +20,12 @@ from tests.integration.world import NODE, World
 from tests.open_store import OpenStore
 
 A, B = "http://media.example/a.wav", "http://media.example/b.wav"
+RELAY = "127.0.0.1:8090"
 DETAILS = {"bytes": 16044, "seconds": 1.0, "cached": False}
 
 
 def link(url: str) -> str:
-    return f"http://127.0.0.1:8090/audio/{url[-5]}-8000.wav?expires=1&signature=0"
+    return f"http://{RELAY}/audio/{url[-5]}-8000.wav?expires=1&signature=0"
 
 
 # What a node says that did not get A.
@@ -45,10 +46,10 @@ class Relays:
         outcome = self._outcomes.setdefault(url, AsyncResult()).get(timeout=seconds)
         if isinstance(outcome, AudioFailed):
             raise outcome
-        return Prepared(link(url), DETAILS, 0 if start else self.rest)
+        return Prepared(RELAY, link(url), DETAILS, 0 if start else self.rest)
 
-    def avoid(self, url: str) -> None:
-        self.avoided.append(url)
+    def avoid(self, relay: str) -> None:
+        self.avoided.append(relay)
 
     def is_ready(self, url: str) -> None:
         self._outcomes.setdefault(url, AsyncResult()).set(None)
@@ -160,7 +161,7 @@ def test_a_file_that_cannot_be_had_fails_with_its_reason_and_the_next_one_plays(
 
 
 @pytest.mark.parametrize(
-    "reason", ["not_audio", "too_large", "too_long", "timeout", "forbidden_address", "unreachable"]
+    "reason", ["not_audio", "too_large", "too_long", "timeout", "forbidden_address", "unreachable", "relay_failed"]
 )
 def test_a_reason_of_the_file_is_no_failure_of_the_command(
     reason: str, world: World, room: str, node: DrivenNode, relays: Relays
@@ -229,7 +230,7 @@ def test_a_file_that_a_node_did_not_get_is_prepared_again_a_few_times(
         assert len(sent(wire, esl.Play)) == tries
         node.happened(result(job(world), LOST))
         take(world, node)
-    assert relays.avoided == [link(A)] * 3
+    assert relays.avoided == [RELAY] * 3
     _, finished = world.webhooks()
     assert finished[1]["results"] == [{"url": A, "status": "failed", "reason": "unplayable"}]
 

@@ -45,7 +45,7 @@ end
 
 local MAX_TRIES = 3 -- at a play whose file the node does not get from its relay
 
--- Reasons for which a play fails that have nothing to do with its file.
+-- Reasons for which the node did not carry a play out.
 local OF_COMMAND = { refused = true, no_answer = true, node_unreachable = true }
 
 function RESULTS.play(command, job, result)
