@@ -37,16 +37,16 @@ MAX_MESSAGE_BYTES = 4096
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 DECODES = Counter(
-    "switchroom_audio_decodes",
+    "switchroom_media_decodes",
     "Files decoded, by how that ended: done, not_audio, too_long, killed (by a limit or a crash), unwritten, lost",
     ["outcome"],
 )
 SECONDS = Histogram(
-    "switchroom_audio_decode_seconds",
+    "switchroom_media_decode_seconds",
     "From the start of a file's decoding to its end",
     buckets=(0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 120),
 )
-QUEUED = Gauge("switchroom_audio_decodes_queued", "Files that wait to be decoded")
+QUEUED = Gauge("switchroom_media_decodes_queued", "Files that wait to be decoded")
 
 # Outcome -> the reason that tenants get.
 REASONS_OF_OUTCOMES = {"not_audio": "not_audio", "killed": "not_audio", "too_long": "too_long", "lost": "timeout"}

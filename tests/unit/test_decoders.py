@@ -117,7 +117,7 @@ def is_gone(pid: int) -> bool:
 
 
 def counted(outcome: str) -> float:
-    return REGISTRY.get_sample_value("switchroom_audio_decodes_total", {"outcome": outcome}) or 0.0
+    return REGISTRY.get_sample_value("switchroom_media_decodes_total", {"outcome": outcome}) or 0.0
 
 
 class TestWhatGoesOut:
@@ -478,7 +478,7 @@ class TestTurns:
 
     def test_a_file_whose_turn_does_not_come_in_time_fails(self) -> None:
         def queued() -> float | None:
-            return REGISTRY.get_sample_value("switchroom_audio_decodes_queued")
+            return REGISTRY.get_sample_value("switchroom_media_decodes_queued")
 
         with running(processes=1, seconds=2) as decoders:
             slow = Slow(decoders)
