@@ -5,6 +5,7 @@ Secrets are `SecretStr`, so that none shows in a log or on a terminal.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from controller.limits import MEBIBYTE
 from controller.registry import BRIDGE_PORT, App, Node, new_app
 from controller.store.store import each_host
 from switchroom.config.forms import (
@@ -37,6 +39,8 @@ from switchroom.config.forms import (
 )
 
 DEFAULT_DATA_DIR = "data"
+# Of what is decoded, at most: 16 bits, and no room of FreeSWITCH is mixed at more than 48 kHz (mod_conference.c).
+DECODED_BYTES_PER_SECOND = 2 * 48_000
 FAULT = "fault"  # the type of an error that is found here and not by pydantic
 
 
@@ -248,6 +252,15 @@ class Config(Section):
             raise _fault_at(("store", "cluster"), "needs a url: the embedded store is no cluster")
         if url and not self.store.cluster and len(each_host(url.get_secret_value())) > 1:
             raise _fault_at(("store", "url"), "several hosts are a cluster's: set cluster = true")
+        needed_mb = self.playback.max_file_mb + math.ceil(
+            self.playback.max_seconds * DECODED_BYTES_PER_SECOND / MEBIBYTE
+        )
+        if not self.playback.direct and self.media.cache_mb < needed_mb:
+            raise _fault_at(
+                ("media", "cache_mb"),
+                f"must be at least {needed_mb} to hold one file of [playback] max_file_mb and max_seconds, and what is"
+                " decoded of it",
+            )
 
     def to_nodes(self) -> list[Node]:
         return [node.to_node("file") for node in self.nodes]

@@ -147,6 +147,9 @@ def test_a_data_dir_is_relative_to_its_file(file: Path) -> None:
         ('[store]\nurl = "redis://a:1,b:2"\n', 2, "several hosts are a cluster's: set cluster = true"),
         ("[store]\nmax_memory_mb = 127\n", 2, "must be at least 128"),
         ("[store]\ncluster = true\n", 2, "the embedded store is no cluster"),
+        ("[media]\ncache_mb = 228\n", 2, "must be at least 229 to hold one file of [playback] max_file_mb and max_seconds"),
+        ("[media]\ncache_mb = 80\n[playback]\nmax_seconds = 180\n", 2, "must be at least 81 to hold one file"),
+        ("[media]\n[playback]\nmax_file_mb = 860\n", 1, "must be at least 1025 to hold one file"),
         ("server = 4\n", 1, "must be a table"),
         ("nodes = 4\n", 1, "must be a list"),
         ('[[nodes]]\nprefix = "abcd"\nesl = "a:1"\npassword = "x"\n', 2, "exactly 5 letters and digits"),
@@ -181,6 +184,10 @@ def test_a_mistake_is_told_with_its_line(file: Path, text: str, line: int, words
     (told,) = mistakes(file, text)
     assert f"switchroom.toml, line {line}: " in told
     assert words in told
+
+
+def test_without_the_relay_its_cache_may_be_small(file: Path) -> None:
+    assert read(file, "[playback]\ndirect = true\n[media]\ncache_mb = 16\n").media.cache_mb == 16
 
 
 def test_all_mistakes_are_told_at_once_and_what_the_keys_are_for(file: Path) -> None:
