@@ -147,7 +147,11 @@ def test_a_data_dir_is_relative_to_its_file(file: Path) -> None:
         ('[store]\nurl = "redis://a:1,b:2"\n', 2, "several hosts are a cluster's: set cluster = true"),
         ("[store]\nmax_memory_mb = 127\n", 2, "must be at least 128"),
         ("[store]\ncluster = true\n", 2, "the embedded store is no cluster"),
-        ("[media]\ncache_mb = 228\n", 2, "must be at least 229 to hold one file of [playback] max_file_mb and max_seconds"),
+        (
+            "[media]\ncache_mb = 228\n",
+            2,
+            "must be at least 229 to hold one file of [playback] max_file_mb and max_seconds",
+        ),
         ("[media]\ncache_mb = 80\n[playback]\nmax_seconds = 180\n", 2, "must be at least 81 to hold one file"),
         ("[media]\n[playback]\nmax_file_mb = 860\n", 1, "must be at least 1025 to hold one file"),
         ("server = 4\n", 1, "must be a table"),
