@@ -68,9 +68,9 @@ class Walk:
 
         self._story.title(f"A fourth calls on the node {second} and joins the same room; {second} calls {first} for it")
         (caller,) = CALLERS[second]
-        sessions.append(self._call(nodes[second], *caller))
-        joined = ("conference.member.joined", {"uuid": sessions[3], "muted": True})
-        self._session_command(sessions[3], "join", "conference", joined, {"room_id": room})
+        fourth = self._call(nodes[second], *caller)
+        joined = ("conference.member.joined", {"uuid": fourth, "muted": True})
+        self._session_command(fourth, "join", "conference", joined, {"room_id": room})
         nodes_of_room = [
             {"prefix": first, "bridge": "source", "members": 3},
             {"prefix": second, "bridge": "connected", "members": 1},
@@ -78,7 +78,7 @@ class Walk:
         self._check(self._ask("GET", path, None, 200)["nodes"] == nodes_of_room, f"nodes {json.dumps(nodes_of_room)}")
         members = self._ask("GET", f"{path}/members", None, 200)["members"]
         node_of = {member["uuid"]: member["node"] for member in members}
-        expected = {**dict.fromkeys(sessions[:3], first), sessions[3]: second}
+        expected = {**dict.fromkeys(sessions, first), fourth: second}
         self._check(node_of == expected, f"three members on {first} and one on {second}")
 
         self._story.title("The first may speak")
@@ -90,7 +90,7 @@ class Walk:
         started: Expected = ("conference.play.started", {"urls": urls})
         operation = self._room_command(room, "play", "conf_play", started, {"urls": urls})["operation_id"]
         for prefix, node in nodes.items():
-            self._hear(prefix, node, room)
+            self._await_sound(prefix, node, room)
         playback = {"operation_id": operation}
         self._room_command(
             room, "volume", "conference_control", ("conference.play.volume_changed", {"volume": 2}), {"volume": 2}
@@ -109,7 +109,7 @@ class Walk:
         self._session_command(sessions[0], "leave", "conference", ("conference.member.left", {"uuid": sessions[0]}))
         self._ask("DELETE", path, None, 200)
         self._await("conference.destroyed", {"room_id": room})
-        for session in sessions[1:]:
+        for session in (*sessions[1:], fourth):
             self._await("conference.member.left", {"uuid": session, "reason": "room_destroyed"})
         self._endpoint.expect_no_more()
 
@@ -120,7 +120,7 @@ class Walk:
         node.call(to=DID, caller_id_number=number, caller_id_name=name)
         return str(self._await("session.started", {"caller_id": number, "did": DID})["uuid"])
 
-    def _hear(self, prefix: str, node: Emulator, room: str) -> None:
+    def _await_sound(self, prefix: str, node: Emulator, room: str) -> None:
         """Wait until the node has the file that plays: its own conference plays it, or a leg brings it."""
         conference = node.conferences[room]
         members = conference.members.values()

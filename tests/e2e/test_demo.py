@@ -131,6 +131,7 @@ def test_the_tour_can_be_pasted_as_a_whole(clone: Path) -> None:
         strict=True,
     ):
         assert holds in answer
+    assert '{"prefix":"demo2","bridge":"connected","members":1}' in answers[4]
     assert re.findall("command +([a-z]+)", tour.stdout)[-5:] == ["create", "join", "unmute", "play", "delete"]
 
 
