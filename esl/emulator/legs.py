@@ -232,16 +232,16 @@ class OutboundCall(SipCall):
         """Send the INVITE. The cause if it is refused, or nobody is there to take it; else nothing."""
         self.create()
         remote = self.node.peer(self.target) if self.node.reachable else None
-        taken = remote and self.invite.call_id not in remote.channels
-        if remote and taken:
-            self.far = remote.receive(self.invite, self)
-            if self.far.hangup_cause is None:
+        cause = "NORMAL_TEMPORARY_FAILURE"
+        # A node that has a channel of that uuid takes no other.
+        if remote and self.invite.call_id not in remote.channels:
+            far = remote.receive(self.invite, self)
+            if far.hangup_cause is None:
+                self.far = far
                 return ""
-        cause = self.far.hangup_cause or "" if self.far else "NORMAL_TEMPORARY_FAILURE"
-        if self.far:
+            cause = far.hangup_cause
             self.profile = replace(self.profile, network_addr=self.target.ip)
         self.set(*sip.refused(self.invite, self.address, self.target if remote else None, cause))
-        self.far = None
         return cause
 
     def answer(self) -> None:
