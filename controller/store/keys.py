@@ -32,7 +32,7 @@ PARTITION: dict[str, str] = {
     "legs": "legs:%s",
     # hash: state, id (the uuid of its channel on both nodes), source (the room's when it was dialled), near and far
     # (its member ids on its own node and on the source), failures (attempts in a row that failed or did not
-    # last), since (ms: when it came up, or went down), reason; of a room and a node; as the leg
+    # last), since (ms: when it came up or went down last), reason (why it went down); of a room and a node; as the leg
     "leg": "leg:%s:%s",
     # set: those of `present` that are on a node with a leg; of a room and that node; as the leg
     "present_on": "present-on:%s:%s",

@@ -173,6 +173,17 @@ def test_a_session_that_comes_meanwhile_keeps_the_leg(world: World, spanning: st
     assert bridges(world, spanning)[OTHER] == "connected"
 
 
+def test_a_join_that_waits_in_vain_for_a_leg_says_so(world: World, spanning: str) -> None:
+    (row,) = world.tell("snapshot", node=OTHER, what="rooms", cursor="0")["rows"]
+    world.tell("leg_left", node=OTHER, leg=row["legs"][0]["id"], room_id=spanning, cause="MEDIA_TIMEOUT")
+    world.ask("join", session_id=world.park(3, OTHER), room_id=spanning)
+    world.webhooks()
+    world.overdue(OTHER, kind="join")
+    (failed,) = world.webhooks()
+    assert failed[0] == "conference.member.join_failed"
+    assert (failed[1]["reason"], failed[1]["cause"]) == ("bridge_failed", "MEDIA_TIMEOUT")
+
+
 def test_a_leg_that_breaks_is_dialled_again_and_its_members_stay(world: World, spanning: str) -> None:
     leg = next(row for row in world.tell("snapshot", what="rooms", cursor="0")["rows"])["legs"][0]["id"]
     world.tell("leg_left", node=NODE, leg=leg, room_id=spanning, cause="MEDIA_TIMEOUT")
@@ -295,6 +306,19 @@ def test_playback_is_interrupted_when_the_source_has_nobody_left(world: World, r
     world.tell("leg_left", node=NODE, leg=leg, room_id=room, cause="MEDIA_TIMEOUT")
     (finished,) = world.webhooks()
     assert (finished[0], finished[1]["status"]) == ("conference.play.finished", "interrupted")
+    # The source may have its end of the leg for some seconds more, and the next leg comes before.
+    assert ops(world.sent()) == ["stop"]
+
+
+def test_playback_is_interrupted_when_the_last_member_leaves_a_source_without_legs(world: World, spanning: str) -> None:
+    world.play(spanning, "http://a.example/1.wav")
+    world.answer(world.sent()[0]["job"])
+    (row,) = world.tell("snapshot", node=OTHER, what="rooms", cursor="0")["rows"]
+    world.tell("leg_left", node=OTHER, leg=row["legs"][0]["id"], room_id=spanning, cause="MEDIA_TIMEOUT")
+    world.webhooks()
+    (session,) = [row["session_id"] for row in world.ask("list_sessions", after=0, limit=10)["rows"]][:1]
+    world.left(session, spanning, 1)
+    assert world.types() == ["conference.member.left", "conference.play.finished"]
 
 
 class TestMove:

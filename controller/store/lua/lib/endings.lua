@@ -60,3 +60,9 @@ local function end_operations(room, how)
   emit_endings(room)
   return #ids
 end
+
+-- Ends the operations of a room that nobody hears any more, and stops what its source may play nevertheless: a leg may
+-- still be there, or come.
+local function interrupt(room)
+  if end_operations(room, "interrupted") > 0 then stop_playback(room) end
+end

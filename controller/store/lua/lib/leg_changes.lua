@@ -1,16 +1,6 @@
 -- What becomes of a leg, and what follows for the sessions that wait for it.
 -- needs: legs members
 
--- Whether nobody is left in the conference on the source: no session of its own, and no leg.
-local function is_source_empty(room)
-  local elsewhere = 0
-  for _, leg in ipairs(legs_of(room)) do
-    if leg.far ~= "" then return false end
-    elsewhere = elsewhere + members_on(room, leg.node)
-  end
-  return redis.call("ZCARD", keys.members(room.id)) == elsewhere
-end
-
 -- Calls `action` with each session whose join waits for a leg. None does any more then.
 local function each_awaiting(room, leg, action)
   local ids = redis.call("LRANGE", keys.awaiting_leg(room.id, leg.node), 0, -1)
@@ -44,12 +34,12 @@ local function leg_lost(room, leg, event, reason)
     local wait = failures == 0 and 0 or math.min(FIRST_RETRY_MS * 2 ^ (failures - 1), MAX_RETRY_MS)
     expect(leg.node, "leg", room.id, wait)
   end
-  if lost_source and is_source_empty(room) then end_operations(room, "interrupted") end
+  if lost_source and is_source_empty(room) then interrupt(room) end
 end
 
 -- Both sides have the leg.
 local function leg_is_up(room, leg)
-  step_leg(room, leg, "joined", { since = NOW, reason = "" })
+  step_leg(room, leg, "joined", { since = NOW })
   confirmed(leg.node, "leg", room.id)
   each_awaiting(room, leg, send_join)
   if redis.call("EXISTS", keys.present_on(room.id, leg.node)) == 0 then expect(leg.node, "leg", room.id, UNUSED_MS) end

@@ -117,6 +117,16 @@ local function members_on(room, node)
   return redis.call("ZINTERCARD", 2, keys.members(room.id), keys.present_on(room.id, node))
 end
 
+-- Whether nobody is left in the conference on the source: no leg, and no session of its own.
+local function is_source_empty(room)
+  local legs, elsewhere = legs_of(room), 0
+  for _, leg in ipairs(legs) do
+    if leg.far ~= "" then return false end
+  end
+  for _, leg in ipairs(legs) do elsewhere = elsewhere + members_on(room, leg.node) end
+  return redis.call("ZCARD", keys.members(room.id)) == elsewhere
+end
+
 -- The nodes of a room as the API shows them, the source first.
 local function describe_nodes(room)
   local nodes, elsewhere = {}, 0

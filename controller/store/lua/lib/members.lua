@@ -70,9 +70,8 @@ local function depart(room, session, state, type, data)
   clear(keys.session(session.id), session, "room", "member_id", "uid", "job")
   set_state(session, state)
   emit_room(room, type, data)
-  if redis.call("ZCARD", keys.members(room.id)) == 0 and end_operations(room, "interrupted") > 0 then
-    stop_playback(room)
-  end
+  local was_on_source = session.node == room.node
+  if redis.call("ZCARD", keys.members(room.id)) == 0 or was_on_source and is_source_empty(room) then interrupt(room) end
   forget_if_over(room)
 end
 

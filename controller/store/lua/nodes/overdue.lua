@@ -29,7 +29,11 @@ end
 
 function OVERDUE.join(id)
   local session = get_session(id)
-  if session and session.state == SESSION.joining then take_out(session, "not_confirmed") end
+  if not session or session.state ~= SESSION.joining then return end
+  -- Without a job it still waits for the leg.
+  local room = get_room(session.room)
+  local leg = room and not session.job and get_leg(room, session.node)
+  if leg then take_out(session, "bridge_failed", leg.reason) else take_out(session, "not_confirmed") end
 end
 
 function OVERDUE.leave(id)
