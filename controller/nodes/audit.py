@@ -30,6 +30,7 @@ from controller.nodes.compare import (
     compare,
     compare_playback,
     read_calls,
+    read_legs,
     read_members,
     read_playing,
 )
@@ -108,7 +109,8 @@ class Audit:
             changes += len(plan.events)
             if not plan.events:
                 break
-        busy = [room for room in rooms if room["operation"] or room["stopping"]]
+        # A node that was the source of a room may still play what the room played before it moved.
+        busy = [room for room in rooms if room["operation"] or room["stopping"] or not room["is_source"]]
         self._lease.run_each(_playback_step(room, _playing(connection, room)) for room in busy)
         # The results of the commands that were sent over the connection before will not come any more.
         heard_ms = max(reply.get("heard_ms", 0) for reply in self._lease.run_everywhere("jobs_lost", resynced=True))
@@ -173,9 +175,12 @@ class Audit:
                 pause = self._intervals.usual
 
     def _compare(self, connection: Connection, restarted: bool = False) -> tuple[Plan, list[Row]]:
-        """What differs, and the node's rooms in the store. Hangs up calls that can be no session."""
+        """What differs, and the node's rooms in the store. Hangs up calls that can be no session, and
+        legs that are over.
+        """
         members = read_members(connection.api(esl.JsonList()))
-        calls = read_calls(connection.api(esl.ShowChannels()))
+        channels = connection.api(esl.ShowChannels())
+        calls, legs = read_calls(channels), read_legs(channels)
         sessions, broken_sessions = self._snapshot("sessions")
         rooms, broken_rooms = self._snapshot("rooms")
         self._ids.keep((session["channel"], session["id"]) for session in sessions)
@@ -186,9 +191,11 @@ class Audit:
             return connection.api(esl.ChannelExists(channel)).strip() == "true"
 
         broken = broken_sessions | broken_rooms
-        plan = compare(self._ids, sessions, rooms, members, calls, exists, restarted, broken)
+        plan = compare(self._ids, sessions, rooms, members, calls, exists, restarted, broken, legs)
         for call in plan.intruders:
             self._handler.hang_up(call)
+        for leg in plan.stray_legs:
+            self._handler.hang_up_leg(leg)
         return plan, rooms
 
     def _snapshot(self, what: str) -> tuple[list[Row], set[str]]:

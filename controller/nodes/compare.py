@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,13 +73,15 @@ class Plan:
     """What is to be done about the differences.
 
     `events`: applied to the store, they make it what the node is. `intruders`: calls to hang up at once.
-    `possible_intruders`: to hang up if they are found again, since a call may be on its way. `orphans`: conferences to
-    empty, as there is no such room.
+    `possible_intruders`: to hang up if they are found again, since a call may be on its way. `stray_legs`: to hang up
+    at once; the room may have another leg, and two between the same nodes are a loop of sound. `orphans`: conferences
+    to empty, as there is no such room.
     """
 
     events: list[SessionEvent | LegEvent] = field(default_factory=list)
     intruders: list[CallIntruded] = field(default_factory=list)
     possible_intruders: list[CallIntruded] = field(default_factory=list)
+    stray_legs: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
 
 
@@ -121,6 +123,12 @@ def read_calls(text: str) -> dict[str, Call]:
     }
 
 
+def read_legs(text: str) -> set[str]:
+    """`show channels as json` as the ids of the legs between nodes. Raises ValueError."""
+    rows = _list(json.loads(text, strict=False).get("rows", []))
+    return {row["uuid"] for row in rows if row["name"].startswith(LEG_NAME)}
+
+
 def read_playing(text: str) -> str | None:
     """`conference ROOM play_status` as the URL that plays, without its scheme. Shape: trace 06.
 
@@ -142,8 +150,10 @@ def compare(
     exists: Callable[[str], bool],
     restarted: bool = False,
     broken: Collection[str] = (),
+    legs: Set[str] = frozenset(),
 ) -> Plan:
-    """`sessions`, `rooms`: rows of snapshot.lua. `members`, `calls`: what the node says, by channel.
+    """`sessions`, `rooms`: rows of snapshot.lua, read after the rest: a leg has its record before it is dialled.
+    `members`, `calls`: what the node says, by channel. `legs`: those that it has.
 
     `exists` asks the node whether a channel is still there. `restarted`: the node is another process than the one that
     the store knows, so calls that are gone were lost with the old one. `broken`: ids of sessions and rooms whose
@@ -175,7 +185,9 @@ def compare(
                 SessionParked(session_id=session_id, channel=channel, did=call.did, caller_id=call.caller_id)
             )
             plan.events.extend(_membership_events({"id": session_id}, members.get(channel)))
-    for channel in members.keys() - known - calls.keys():
+    in_rooms = {leg for leg in legs if leg in members and members[leg].room_id not in broken}
+    plan.stray_legs = sorted(in_rooms - known)
+    for channel in members.keys() - known - calls.keys() - legs:
         room_id, member_id = members[channel].room_id, members[channel].member_id
         plan.possible_intruders.append(
             CallIntruded(session_id=ids.of(channel), reason=JOINED_UNASKED, room_id=room_id, member_id=member_id)

@@ -67,7 +67,7 @@ class EventHandler:
             if reason and isinstance(event, SessionParked):
                 self._reject(event, "SWITCH_CONGESTION", reason)
             elif reply.get("stray") and isinstance(event, LegJoined):
-                self._send(esl.Hangup(event.leg))
+                self.hang_up_leg(event.leg)
 
     def hang_up(self, call: CallIntruded) -> None:
         """Hang an intruder up, and take it out of its room. It is logged and counted only when first seen."""
@@ -79,6 +79,9 @@ class EventHandler:
             self._send(esl.Kick(call.room_id, call.member_id))
         if call.channel:
             self._send(esl.Hangup(call.channel, "CALL_REJECTED"))
+
+    def hang_up_leg(self, leg: str) -> None:
+        self._send(esl.Hangup(leg))
 
     def empty(self, conferences: Iterable[str]) -> None:
         """Take everybody out of conferences that are no room."""
@@ -106,7 +109,7 @@ class EventHandler:
             elif isinstance(event, MemberJoined):
                 self._remove_member(event)
             elif isinstance(event, LegJoined):
-                self._send(esl.Hangup(event.leg))
+                self.hang_up_leg(event.leg)
             return None
         if isinstance(event, SessionParked):
             args |= {"app_id": app, "quotas": self._registry.quotas_of(app)}

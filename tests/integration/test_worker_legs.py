@@ -9,11 +9,20 @@ import pytest
 from controller.registry import Node, Registry
 from controller.store import keys
 from esl import commands as esl
-from tests.integration.fake_link import DrivenNode, event
+from tests.integration.fake_link import DrivenNode, Wire, event
 from tests.integration.world import NODE, NODES, World, channel
 
 _, SOURCE, _ = NODES
+CALL = {
+    "uuid": channel(1), "direction": "inbound", "initial_dest": "747713001", "cid_num": "1", "ip_addr": "::1",
+    "application": "park", "initial_dialplan": "XML", "name": "sofia/public/1",
+}  # fmt: skip
 LEG_NAME = f"sofia/bridge/{NODE}@127.0.0.1"
+
+
+def in_room(room: str, uuid: str) -> dict[str, Any]:
+    flags = dict.fromkeys(("can_speak", "can_hear", "hold"), True)
+    return {"conference_name": room, "members": [{"uuid": uuid, "id": "91", "flags": flags}]}
 
 
 @pytest.fixture
@@ -73,9 +82,7 @@ def test_a_link_that_comes_up_finds_a_leg_that_is_gone(world: World, node: Drive
     node.happened(joined(leg, room))
     world.tell("leg_joined", node=SOURCE, leg=leg, room_id=room, member_id=90)
     node.link.down()
-    row = {"uuid": channel(1), "direction": "inbound", "initial_dest": "747713001", "cid_num": "1", "ip_addr": "::1"}
-    row |= {"application": "park", "initial_dialplan": "XML", "name": "sofia/public/1"}
-    node.up(row)
+    node.up(CALL)
     assert world.room(room)["nodes"][1]["bridge"] == "down"
 
 
@@ -84,9 +91,34 @@ def test_a_link_that_comes_up_finds_a_leg_whose_event_was_missed(world: World, n
     leg = dial(world, node, room)
     world.tell("leg_joined", node=SOURCE, leg=leg, room_id=room, member_id=90)
     node.link.down()
-    flags = dict.fromkeys(("can_speak", "can_hear", "hold"), True)
-    there = {"conference_name": room, "members": [{"uuid": leg, "id": "91", "flags": flags}]}
-    row = {"uuid": channel(1), "direction": "inbound", "initial_dest": "747713001", "cid_num": "1", "ip_addr": "::1"}
-    row |= {"application": "park", "initial_dialplan": "XML", "name": "sofia/public/1"}
-    node.up(row, members=[there])
+    node.up(CALL, members=[in_room(room, leg)])
     assert world.room(room)["nodes"][1]["bridge"] == "connected"
+
+
+def test_a_link_that_comes_up_ends_a_leg_that_is_over(world: World, node: DrivenNode, room: str) -> None:
+    node.up()
+    leg = dial(world, node, room)
+    node.happened(joined(leg, room))
+    world.tell("leg_joined", node=SOURCE, leg=leg, room_id=room, member_id=90)
+    node.link.down()
+    world.tell("leg_left", node=SOURCE, leg=leg, room_id=room, cause="MEDIA_TIMEOUT")
+    # The command that hangs it up is too old by the time.
+    world.overdue(kind="job")
+    wire = node.up(
+        {"uuid": leg, "direction": "outbound", "name": f"sofia/bridge/{room}@192.0.2.9"}, members=[in_room(room, leg)]
+    )
+    assert wire.sent == [esl.Hangup(leg)]
+
+
+def test_a_link_that_comes_up_stops_what_the_node_plays_for_a_room_that_has_moved(
+    world: World, node: DrivenNode, room: str
+) -> None:
+    node.up()
+    leg = dial(world, node, room)
+    node.happened(joined(leg, room))
+    world.tell("leg_joined", node=SOURCE, leg=leg, room_id=room, member_id=90)
+    node.link.down()
+    wire = Wire(CALL)
+    wire.answers["PlayStatus"] = "+OK 1/2 media.example/old.wav"
+    node.link.up(wire)
+    assert esl.StopPlay(room) in wire.sent

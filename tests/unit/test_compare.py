@@ -17,6 +17,7 @@ from controller.nodes.compare import (
     compare,
     compare_playback,
     read_calls,
+    read_legs,
     read_members,
     read_playing,
 )
@@ -215,9 +216,22 @@ def test_a_leg(stored: dict[str, Any], there: MemberOnNode | None, expected: lis
     assert hung_up(plan) == ([], [])
 
 
-def test_a_leg_that_the_store_does_not_know_is_to_be_taken_out() -> None:
-    plan = compare(IDS, [], [{"id": ROOM, "closing": False}], {"leg1": MemberOnNode(ROOM, 5, ())}, {}, lambda _: True)
-    assert [member.member_id for member in plan.possible_intruders] == [5]
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_leg_that_the_store_does_not_know_is_over(broken: bool) -> None:
+    rooms = [] if broken else [{"id": ROOM, "closing": False}]
+    members = {"leg1": MemberOnNode(ROOM, 5, ())}
+    plan = compare(
+        IDS, [], rooms, members, {}, lambda _: True, broken={ROOM} if broken else (), legs={"leg1", "dialled"}
+    )
+    assert plan.stray_legs == ([] if broken else ["leg1"])
+    assert hung_up(plan) == ([], [])
+
+
+def test_legs_of_a_list() -> None:
+    names = {"u1": "sofia/bridge/bcX79@127.0.0.1", "u2": "sofia/public/sofia/bridge@192.0.2.1"}
+    rows = [{"uuid": uuid, "name": name} for uuid, name in names.items()]
+    assert read_legs(json.dumps({"row_count": 2, "rows": rows})) == {"u1"}
+    assert read_legs(json.dumps({"row_count": 0})) == set()
 
 
 @pytest.mark.parametrize("rooms", [[], [{"id": ROOM, "closing": True}]])
