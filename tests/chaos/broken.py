@@ -195,6 +195,11 @@ BREAKS: dict[str, Break] = {
         ("origin endless", "origin slow"),
         patch=_broken_files,
     ),
+    "legs never dialled again": Break(
+        "a leg that breaks stays so",
+        ("leg cut", "nodes apart", "source killed briefly"),
+        lua={'    expect(leg.node, "leg", room.id, wait)': ""},
+    ),
     "wrong tenant": Break(
         "now and then a webhook goes to another tenant",
         ("link reset",),

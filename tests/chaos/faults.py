@@ -18,7 +18,7 @@ from tests.chaos.flood import Flood
 from tests.chaos.load import Load
 from tests.chaos.nodes import EmulatedNode, Node
 from tests.chaos.parts import Service
-from tests.chaos.world import TENANTS, World
+from tests.chaos.world import PREFIXES, TENANTS, World
 from tests.e2e.stores import StoreCluster, StoreServer
 
 
@@ -112,6 +112,35 @@ def wrong_password(scene: Scene) -> None:
     scene.node.change_password(wrong=True)
     _pause(scene)
     scene.node.change_password(wrong=False)
+
+
+def killed(scene: Scene) -> None:
+    """Long enough for its rooms to move to other nodes, or not quite."""
+    scene.node.die()
+    scene.load.forget_calls(scene.node.prefix)
+    _pause(scene)
+    scene.node.revive()
+
+
+# Legs
+
+
+def leg_cut(scene: Scene) -> None:
+    """One of those that there are, on either of its nodes."""
+    nodes = [node for node in scene.world.nodes.values() if isinstance(node, EmulatedNode)]
+    legs = [(node, leg) for node in nodes for leg in node.legs]
+    if legs:
+        node, leg = legs[int(scene.chance * len(legs))]
+        node.cut(leg)
+        scene.load.counts["legs cut"] += 1
+
+
+def nodes_apart(scene: Scene) -> None:
+    """No leg of the node gets through, and the Event Socket does."""
+    assert isinstance(scene.node, EmulatedNode)
+    scene.node.part()
+    _pause(scene)
+    scene.node.reunite()
 
 
 # The store
@@ -235,7 +264,8 @@ def _endpoint(mood: int) -> Callable[[Scene], None]:
 class Fault:
     """`part`: what it is about. `holds`: the least and the most seconds that it lasts; `takes`: about how many more.
 
-    `usual`: it is among those of a run that names none.
+    `usual`: it is among those of a run that names none. `busiest`: it is about the node that most rooms have as their
+    source, and no other node has a fault meanwhile.
     """
 
     part: str
@@ -247,6 +277,7 @@ class Fault:
     single: bool = True  # whether a store that is one server can
     cluster: bool = True  # whether one that is a cluster can
     usual: bool = True
+    busiest: bool = False
 
 
 FAULTS: dict[str, Fault] = {
@@ -261,6 +292,10 @@ FAULTS: dict[str, Fault] = {
     "node restarts": Fault("link", node_restarts),
     "node unreachable": Fault("link", node_unreachable, (0.5, 4), real=False),
     "wrong password": Fault("link", wrong_password, (0.5, 3), real=False),
+    "nodes apart": Fault("link", nodes_apart, (1, 12), real=False),
+    "source killed": Fault("link", killed, (15, 25), busiest=True),
+    "source killed briefly": Fault("link", killed, (0.5, 14), busiest=True),
+    "leg cut": Fault("leg", leg_cut),
     "store frozen": Fault("store", store_frozen, (0.5, 6), cluster=False),
     "store slow": Fault("store", store_slow, (1, 4), cluster=False),
     "store killed": Fault("store", store_killed, (0.2, 4), takes=0.2, cluster=False),
@@ -346,10 +381,10 @@ def rounds(rng: random.Random, kinds: list[str], often: list[str] | None = None)
 
 
 def _for_nodes(rng: random.Random, deck: Deck, both: bool) -> list[tuple[str, int]]:
-    """One kind for one node, or one for each."""
-    chosen = [(deck.draw(), node) for node in rng.sample([0, 1], 2 if both else rng.choice([1, 2]))]
-    if len(chosen) == 2 and any(FAULTS[kind].audited for kind, _ in chosen):
-        # It takes its time, and only shows that the rest does not where there is a node without.
+    """One kind for one node, or one each for two."""
+    chosen = [(deck.draw(), node) for node in rng.sample(range(len(PREFIXES)), 2 if both else rng.choice([1, 2]))]
+    if len(chosen) == 2 and any(FAULTS[kind].audited or FAULTS[kind].busiest for kind, _ in chosen):
+        # What is found by the audit takes its time, and only shows that the rest does not where there is a node without.
         deck.put_back(chosen.pop()[0])
     return chosen
 

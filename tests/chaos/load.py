@@ -129,13 +129,12 @@ class Load:
             return None
         return room
 
-    def _room_on(self, action: Action) -> str | None:
-        """From the drawn place on, the first room on the action's node."""
+    def _room_for(self, action: Action) -> str | None:
+        """From the drawn place on, the first room that a call on the action's node can be in."""
         places = [self._rooms[action.tenant, (action.room + n) % ROOMS] for n in range(ROOMS)]
         rooms = (self._world.ledger.rooms_by_name.get(place.key) for place in places)
-        return next(
-            (r for r in rooms if r and r.startswith(action.prefix) and not self._world.ledger.histories[r].ended), None
-        )
+        living = (room for room in rooms if room and not self._world.ledger.histories[room].ended)
+        return next((room for room in living if self._world.can_meet(action.prefix, room)), None)
 
     # Calls
 
@@ -189,7 +188,7 @@ class Load:
         rivals = RIVALS.get(verb, (verb,))
 
         def act(action: Action, number: int) -> bool:
-            session, room = self._session(action), self._room_on(action)
+            session, room = self._session(action), self._room_for(action)
             if not session or (verb == "join" and not room) or self._world.ledger.waiting(session, rivals):
                 return False
             body = {"command_uid": f"{verb}-{number}"} | ({"room_id": room} if verb == "join" else {})

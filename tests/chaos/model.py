@@ -64,12 +64,14 @@ class Ledger:
 
     `stepped_aside` says whether a tenant has webhooks in the retry queue, which come out of their order. `came_whole`
     and `may_fail` say of a URL whether its server has sent all of the file, and whether that server was at fault.
+    `is_leg` says whether an id of a session would be that of a leg.
     """
 
     def __init__(self) -> None:
         self.stepped_aside: Callable[[str], bool] = lambda _: False
         self.came_whole: Callable[[str], bool] = lambda _: True
         self.may_fail: Callable[[str], bool] = lambda _: True
+        self.is_leg: Callable[[str], bool] = lambda _: False
         self.violations: list[str] = []
         self.histories: dict[str, History] = {}
         self.requests: list[Request] = []
@@ -97,6 +99,8 @@ class Ledger:
         sequence = hook.data["sequence"]
         if history.tenant != hook.tenant:
             self._wrong(f"about what is {history.tenant}'s", hook)
+        if self.is_leg(hook.data.get("uuid", "")):
+            self._wrong("about a leg", hook)
         if sequence <= history.last or sequence in history.early:
             self._wrong(f"sequence {sequence} already exists (at {history.last})", hook)
             return

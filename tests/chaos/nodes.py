@@ -7,15 +7,18 @@ import re
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from controller.sessions.flags import FLAGS
 from esl import commands as esl
+from esl.commands import LEG_NAME
 from esl.connection import Connection
 from esl.emulator import Channel, Emulator, HttpMedia
 from esl.emulator.wire import Headers
+from tests.chaos.legs import LegEnd
 from tests.chaos.proxy import Proxy
 from tests.e2e.freeswitch import FreeSwitch, find_binary
 from tests.e2e.nodes import RealNode as SippNode
@@ -27,7 +30,8 @@ PLAYED = re.compile(r"\{operation_id=([^,]+),url_index=(\d+)")
 
 @dataclass
 class Truth:
-    """What a node is at a moment. `members`: by room and channel, the flags that are on. `playing`: by room, the `(operation, paused, volume)` of each file queued.
+    """What a node is at a moment. `calls`, `members`: without legs, which are in `legs`, by their uuid. `members`: by room
+    and channel, the flags that are on. `playing`: by room, the `(operation, paused, volume)` of each file queued.
 
     Without `exact`, all that is known of the files is whether there are any.
     """
@@ -35,6 +39,7 @@ class Truth:
     calls: set[str]
     members: dict[str, dict[str, frozenset[str]]]
     playing: dict[str, list[tuple[str, bool, int]]]
+    legs: dict[str, LegEnd]
     exact: bool = True
 
 
@@ -45,10 +50,12 @@ class Call(Protocol):
 class Node(Protocol):
     """A node as faults and load see it. `jobs` counts the commands it was told, but those to play: such a one is told
     again when its file did not come. `plays` counts the files that it has taken, `happened` the events it fired.
+    `bridge` is where other nodes call it, host:port.
     """
 
     prefix: str
     password: str
+    bridge: str
     proxy: Proxy
     jobs: Counter[str]
     plays: Counter[tuple[str, str]]
@@ -61,6 +68,11 @@ class Node(Protocol):
 
     def restart(self) -> None: ...
 
+    def die(self) -> None:
+        """The first half of that; `revive` is the other."""
+
+    def revive(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -72,6 +84,7 @@ class Counting(Emulator):
         self.jobs: Counter[str] = Counter()
         self.plays: Counter[tuple[str, str]] = Counter()
         self.happened: Counter[tuple[str, str, str]] = Counter()
+        self.legs: set[str] = set()
 
     def do_job(self, job_uuid: str, command: str, argument: str) -> None:
         if argument.split()[1:2] != ["play"]:
@@ -85,6 +98,8 @@ class Counting(Emulator):
             self.plays[found[1], found[2]] += 1
         if "Unique-ID" in told:
             self.happened[action, told["Conference-Name"], told["Unique-ID"]] += 1
+        if told.get("Channel-Name", "").startswith(LEG_NAME):
+            self.legs.add(told["Unique-ID"])
         super().emit_conference(action, headers, source)
 
 
@@ -105,23 +120,55 @@ class EmulatedNode:
         self.emulator.start()
         self.proxy = Proxy(self.emulator.address)
         self.jobs, self.plays, self.happened = self.emulator.jobs, self.emulator.plays, self.emulator.happened
+        self.bridge = self.emulator.bridge
+        self._up = True
 
-    def call(self, did: str, caller_id: str) -> EmulatedCall:
-        return EmulatedCall(self.emulator.call(to=did, caller_id_number=caller_id))
+    def call(self, did: str, caller_id: str) -> EmulatedCall | None:
+        return EmulatedCall(self.emulator.call(to=did, caller_id_number=caller_id)) if self._up else None
+
+    @property
+    def legs(self) -> list[str]:
+        """The uuids of those that it has now."""
+        return [call.uuid for call in self.emulator.channels.values() if call.name.startswith(LEG_NAME)]
+
+    def cut(self, leg: str) -> None:
+        self.emulator.execute("uuid_kill", leg)
 
     def truth(self) -> Truth:
-        rooms = self.emulator.conferences
+        rooms, legs = self.emulator.conferences, set(self.legs)
+        listed = _members(_listed(self.emulator.execute("conference", "json_list")))
         return Truth(
-            set(self.emulator.channels),
-            _members(_listed(self.emulator.execute("conference", "json_list"))),
+            set(self.emulator.channels) - legs,
+            _without(listed, legs),
             {
                 name: [(file.params.get("operation_id", ""), file.paused, file.volume) for file in room.queue]
                 for name, room in rooms.items()
+            },
+            {
+                leg: LegEnd(_where(listed, leg), self.emulator.channels[leg].profile.direction == "outbound")
+                for leg in legs
             },
         )
 
     def restart(self) -> None:
         self.emulator.restart()
+
+    def die(self) -> None:
+        self._up = False
+        self.stop()
+        self.proxy.reset()
+        self.emulator.reboot()
+
+    def revive(self) -> None:
+        self.start()
+        self._up = True
+
+    def part(self) -> None:
+        """No call to or from another node gets through."""
+        self.emulator.refuse_calls()
+
+    def reunite(self) -> None:
+        self.emulator.accept_calls()
 
     def stop(self) -> None:
         self.proxy.refuse()
@@ -159,6 +206,7 @@ class RealNode:
         self.happened: Counter[tuple[str, str, str]] = Counter()
         self._boot()
         self.password = self._process.password
+        self.bridge = self._process.bridge
         self.proxy = Proxy(_address(self._process.esl))
 
     def _boot(self) -> None:
@@ -178,20 +226,29 @@ class RealNode:
         try:
             rooms = _listed(connection.api(esl.JsonList()))
             rows = _listed(json.loads(connection.api(esl.ShowChannels()), strict=False).get("rows", []))
-            members = _members(rooms)
+            listed = _members(rooms)
+            legs = {row["uuid"]: row["direction"] == "outbound" for row in rows if row["name"].startswith(LEG_NAME)}
+            members = _without(listed, legs)
             statuses = {room: connection.api(esl.PlayStatus(room)) for room in members}
             playing = {room: [("", False, 0)] for room, status in statuses.items() if status.startswith("+OK")}
-            calls = {row["uuid"] for row in rows if row["direction"] == "inbound"}
-            return Truth(calls, members, playing, exact=False)
+            calls = {row["uuid"] for row in rows if row["direction"] == "inbound"} - legs.keys()
+            ends = {leg: LegEnd(_where(listed, leg), dialled) for leg, dialled in legs.items()}
+            return Truth(calls, members, playing, ends, exact=False)
         finally:
             connection.close()
 
     def restart(self) -> None:
         """Killed, with its calls, and booted anew."""
+        self.die()
+        self.revive()
+
+    def die(self) -> None:
         self._up = False
         self._process.kill()
         self._callers.close()
         shutil.rmtree(self._home, ignore_errors=True)
+
+    def revive(self) -> None:
         self._boot()
         self.proxy.target = _address(self._process.esl)
 
@@ -206,7 +263,21 @@ def _address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _members(rooms: list[Any]) -> dict[str, dict[str, frozenset[str]]]:
+Members = dict[str, dict[str, frozenset[str]]]
+
+
+def _without(listed: Members, legs: Collection[str]) -> Members:
+    return {
+        room: {channel: flags for channel, flags in there.items() if channel not in legs}
+        for room, there in listed.items()
+    }
+
+
+def _where(listed: Members, leg: str) -> str:
+    return next((room for room, there in listed.items() if leg in there), "")
+
+
+def _members(rooms: list[Any]) -> Members:
     return {
         room["conference_name"]: {
             member["uuid"]: frozenset(flag.name for flag in FLAGS if not member["flags"][flag.ability])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gevent
@@ -48,6 +48,8 @@ class Report:
     requests: int = 0
     slowest_503: float = 0.0
     seconds: float = 0.0
+    spanning: int = 0
+    moved: int = 0
 
     @property
     def faults(self) -> int:
@@ -64,7 +66,8 @@ class Report:
             )
         lines.append(
             f"{self.faults} faults in {self.seconds:.0f} s; {self.requests} requests, {self.hooks} webhooks "
-            f"({self.repeats} repeated); the slowest 503 took {self.slowest_503:.1f} s; actions {dict(self.actions)}"
+            f"({self.repeats} repeated); {self.spanning} rooms with legs, {self.moved} that have moved; "
+            f"the slowest 503 took {self.slowest_503:.1f} s; actions {dict(self.actions)}"
         )
         return lines
 
@@ -110,6 +113,7 @@ class Run:
             report.actions = self._load.counts
             report.hooks, report.repeats = self._world.ledger.hooks, self._world.endpoints.repeats
             report.requests = len(self._world.ledger.requests)
+            report.spanning, report.moved = len(self._world.spanning), len(self._world.moved)
             report.slowest_503 = self._world.ledger.slowest_503
             report.seconds = time.monotonic() - self._since
 
@@ -120,19 +124,25 @@ class Run:
         gevent.joinall(running, raise_error=True)
         self._load.pause()
         agreed, done = self._quieten()
-        self._note([(fault, greenlet.value) for fault, greenlet in zip(planned, running, strict=True)], agreed, done)
+        self._note([greenlet.value for greenlet in running], agreed, done)
 
-    def _inject(self, planned: Planned) -> float:
-        """-> when it had healed."""
+    def _inject(self, planned: Planned) -> tuple[Planned, float]:
+        """-> on which node it was, and when it had healed."""
         gevent.sleep(planned.after)
-        fault, prefix = FAULTS[planned.kind], PREFIXES[planned.node]
+        fault = FAULTS[planned.kind]
+        if fault.busiest:
+            planned = replace(planned, node=PREFIXES.index(self._world.busiest()))
+        prefix = PREFIXES[planned.node]
         self._say(f"{planned.kind} ({prefix if fault.part == 'link' else '-'}, {planned.hold:.1f} s)")
         fault.do(Scene(self._world, self._load, self._world.nodes[prefix], planned.hold, planned.chance))
-        return time.monotonic()
+        return planned, time.monotonic()
 
     def _quieten(self) -> tuple[dict[str, float], float]:
-        """Wait until all agree and all webhooks have come. -> since when each node agrees, and when the rest did."""
+        """Wait until all agree, all webhooks have come, and legs that nobody uses have gone. -> since when each node agrees,
+        and when the webhooks were there.
+        """
         world, since = self._world, time.monotonic()
+        delivered = 0.0
         agreed: dict[str, float] = {}
         explain = since + PATIENCE_SECONDS
         while True:
@@ -144,13 +154,15 @@ class Run:
                 else:
                     agreed.setdefault(prefix, now)
             late = world.missing() if not problems else []
+            delivered = 0.0 if problems or late else delivered or now
+            late += world.unused
             wrong = world.ledger.violations + world.endpoints.problems + world.done_twice()
             if wrong or now - since > self._recovery:
                 prefix = "at that time" if wrong else f"not within {self._recovery:.0f} s"
                 self.report.violations = wrong + [f"{prefix}: {problem}" for problem in problems + late]
                 self.report.excerpts = world.ledger.excerpt(" ".join(self.report.violations))
             if not (problems or late) or self.report.violations:
-                return {prefix: agreed.get(prefix, now) for prefix in PREFIXES}, now
+                return {prefix: agreed.get(prefix, now) for prefix in PREFIXES}, delivered or now
             if now > explain:
                 self._say(f"    still: {'; '.join((problems + late)[:3])}")
                 explain = float("inf")

@@ -98,6 +98,13 @@ def test_another_tenant_s_webhook() -> None:
     assert "sent to beta" in ledger.violations[0]
 
 
+def test_nothing_is_told_about_a_leg() -> None:
+    ledger = Ledger()
+    ledger.is_leg = SESSION.__eq__
+    tell(ledger, CREATED, JOINED_UNASKED)
+    assert "about a leg" in ledger.violations[0]
+
+
 def test_an_accepted_command_waits_for_its_outcome() -> None:
     ledger = Ledger()
     path = f"/api/v1/sessions/{SESSION}/commands/conference/join"

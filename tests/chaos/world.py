@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import gevent
 
 from controller.ids import SessionIds
 from controller.store import keys
+from tests.chaos.legs import unused_legs, wrong_legs
 from tests.chaos.model import History, Ledger, flags_of
 from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth
 from tests.chaos.origin import Origin
@@ -18,7 +20,7 @@ from tests.chaos.parts import Endpoints, Request, Service, key_of, secret_of, wa
 from tests.e2e.stores import StoreCluster, StoreServer
 
 TENANTS = ("alpha", "beta", "gamma")
-PREFIXES = ("nodeA", "nodeB")
+PREFIXES = ("nodeA", "nodeB", "nodeC")
 DIDS = {tenant: f"74771300{number}" for number, tenant in enumerate(TENANTS)}
 FILES_WITH_NODE = 2
 ROLES = ("api", "worker", "dispatcher", "media")
@@ -54,8 +56,16 @@ class World:
         )
         # Processes that were asked to end, and have a successor: they answer what they took.
         self.leaving: set[str] = set()
+        # The rooms that have been on several nodes, and those that another node than the one of their id was the source of.
+        self.spanning: set[str] = set()
+        self.moved: set[str] = set()
+        # What their ids would be if they were sessions, by their uuids.
+        self._legs: dict[str, set[str]] = {}
+        # Of the last comparison.
+        self.unused: list[str] = []
         self._number = 0
         self._broken = broken
+        self._real = real
         try:
             self.store.start()
             self.store.client.set(keys.SESSION_KEY, SESSION_KEY)
@@ -63,6 +73,7 @@ class World:
                 self.nodes[prefix] = (
                     RealNode(prefix, folder) if real and number == 0 else EmulatedNode(prefix, 5060 + number)
                 )
+            self.ledger.is_leg = self._is_leg
             self._configure()
             starting = [gevent.spawn(self.add, role) for role in ROLES for _ in range(2)]
             gevent.joinall(starting, raise_error=True)
@@ -87,6 +98,7 @@ class World:
                 f'prefix = "{node.prefix}"',
                 f'esl = "{host}:{port}"',
                 f'password = "{node.password}"',
+                f'bridge = "{node.bridge}"',
             ]
         for tenant in TENANTS:
             lines += ["[[apps]]", f'id = "{tenant}"', f'api_key = "{key_of(tenant)}"', f'dids = ["{DIDS[tenant]}"]']
@@ -131,6 +143,27 @@ class World:
         request.send(self.services["api"][0])
         return bool(request.status == 200 and all(request.answer["nodes"].values()))
 
+    def can_meet(self, prefix: str, room: str) -> bool:
+        """Whether calls of a node can be in a room. Emulated nodes and a real one do not call each other."""
+        return not self._real or (prefix == PREFIXES[0]) == room.startswith(PREFIXES[0])
+
+    def busiest(self) -> str:
+        """The node that is the source of most rooms with legs."""
+        taken = Counter(
+            prefix
+            for prefix, node in self.nodes.items()
+            if isinstance(node, EmulatedNode)
+            for room in {end.room for end in node.truth().legs.values() if not end.dialled}
+        )
+        return max(PREFIXES, key=lambda prefix: (taken[prefix], prefix))
+
+    def _is_leg(self, session: str) -> bool:
+        for node in self.nodes.values():
+            if isinstance(node, EmulatedNode):
+                for leg in node.emulator.legs - self._legs.keys():
+                    self._legs[leg] = {ids.of(leg) for ids in IDS.values()}
+        return any(session in there for there in self._legs.values())
+
     # Comparing
 
     def differences(self) -> list[str]:
@@ -144,17 +177,23 @@ class World:
         calls = {IDS[prefix].of(channel) for prefix, node in truth.items() for channel in node.calls}
         shown = {session for view in views.values() for session in view.sessions}
         found += [f"session {session}: node and API differ" for session in sorted(calls ^ shown)]
-        members = {
-            room: {IDS[prefix].of(channel): flags for channel, flags in there.items()}
-            for prefix, node in truth.items()
-            for room, there in node.members.items()
-            if there
-        }
+        members: Members = defaultdict(dict)
+        for prefix, node in truth.items():
+            for room, there in node.members.items():
+                for channel, flags in there.items():
+                    members[room][IDS[prefix].of(channel)] = (prefix, flags)
         found += [
             f"room {room} is on a node only" for room in members if not any(room in v.rooms for v in views.values())
         ]
+        sources = {room: view.source(room) for view in views.values() for room in view.rooms}
+        occupied = {room: {prefix for prefix, _ in there.values()} for room, there in members.items()}
+        legs = {prefix: node.legs for prefix, node in truth.items()}
+        found += wrong_legs(legs, sources, occupied)
+        self.unused = unused_legs(legs, occupied)
         for view in views.values():
             found += view.differences(members, truth, self.ledger.of(view.tenant))
+        self.spanning |= {end.room for there in legs.values() for end in there.values()}
+        self.moved |= {room for room, source in sources.items() if not room.startswith(source)}
         return found
 
     def missing(self) -> list[str]:
@@ -173,9 +212,10 @@ class World:
     def done_twice(self) -> list[str]:
         """What was carried out more often than it was asked."""
         found = []
+        plays: Counter[tuple[str, str]] = Counter()
         for node in self.nodes.values():
             found += [f"job {job} was carried out {count} times" for job, count in node.jobs.items() if count > 1]
-            found += [f"played {count} times: {play}" for play, count in node.plays.items() if count > 1]
+            plays += node.plays
             if not node.happened:
                 continue
             joins = {
@@ -184,13 +224,16 @@ class World:
                 if action == "add-member"
             }
             for room, history in self.ledger.histories.items():
-                if room.startswith(node.prefix):
-                    found += [
-                        f"{session} joined {room} {count} times by its webhooks, not so on the node"
-                        for session, count in history.joins.items()
-                        if count > joins.get((room, session), 0)
-                    ]
-        return found
+                found += [
+                    f"{session} joined {room} {count} times by its webhooks, not so on the node"
+                    for session, count in history.joins.items()
+                    if session.startswith(node.prefix) and count > joins.get((room, session), 0)
+                ]
+        return found + [f"played {count} times: {play}" for play, count in plays.items() if count > 1]
+
+
+# Of each room and session: on which node it is, and the flags that are on.
+Members = dict[str, dict[str, tuple[str, frozenset[str]]]]
 
 
 class Unanswered(Exception):
@@ -212,11 +255,14 @@ class View:
         }
         self.members = {
             room: {
-                member["uuid"]: flags_of(member)
+                member["uuid"]: (str(member["node"]), flags_of(member))
                 for member in self._get(f"/conferences/{room}/members?limit=1000")["members"]
             }
             for room in self.rooms
         }
+
+    def source(self, room: str) -> str:
+        return str(self.rooms[room]["nodes"][0]["prefix"])
 
     def _get(self, path: str) -> Any:
         request = self._world.ask(self.tenant, "GET", path)
@@ -224,10 +270,8 @@ class View:
             raise Unanswered(f"no answer: {request}")
         return request.answer
 
-    def differences(
-        self, members: dict[str, dict[str, frozenset[str]]], truth: dict[str, Truth], histories: dict[str, History]
-    ) -> list[str]:
-        found = []
+    def differences(self, members: Members, truth: dict[str, Truth], histories: dict[str, History]) -> list[str]:
+        found: list[str] = []
         alive = {identifier for identifier, history in histories.items() if history.alive}
         shown = {*self.sessions, *self.rooms}
         found += [f"{identifier}: webhooks and API differ" for identifier in sorted(alive ^ shown)]
@@ -235,10 +279,11 @@ class View:
             there, by_webhooks = members.get(room, {}), histories[room].members if room in histories else {}
             if there != self.members[room]:
                 found.append(f"members of {room}: node {there}, API {self.members[room]}")
-            if by_webhooks != self.members[room]:
+            if by_webhooks != {session: flags for session, (_, flags) in self.members[room].items()}:
                 found.append(f"members of {room}: webhooks {by_webhooks}, API {self.members[room]}")
+            found += self._nodes(room, there, truth)
             if room in histories:
-                found += self._playback(room, histories[room], truth[room[:5]])
+                found += self._playback(room, histories[room], truth[self.source(room)])
         found += [
             f"{room} is destroyed and has by webhooks {history.members} {history.open_plays}"
             for room, history in histories.items()
@@ -246,11 +291,31 @@ class View:
         ]
         for session, shown_as in self.sessions.items():
             where = next((room for room, there in members.items() if session in there), "")
-            expected = ("joined", where, members[where][session]) if where else ("parked", "", frozenset())
+            expected = ("joined", where, members[where][session][1]) if where else ("parked", "", frozenset())
             seen = (shown_as["state"], shown_as["room_id"], flags_of(shown_as))
             if seen != expected:
                 found.append(f"session {session}: {expected} on the node, {seen} in the API")
         return found
+
+    def _nodes(self, room: str, there: dict[str, tuple[str, frozenset[str]]], truth: dict[str, Truth]) -> Iterable[str]:
+        source, counts = self.source(room), Counter(prefix for prefix, _ in there.values())
+        dialled = {
+            prefix for prefix, node in truth.items() for end in node.legs.values() if end.dialled and end.room == room
+        }
+        expected = [
+            {"prefix": prefix, "members": counts[prefix], "bridge": "source" if prefix == source else "connected"}
+            for prefix in [source, *sorted((counts.keys() | dialled) - {source})]
+        ]
+        shown = self.rooms[room]["nodes"]
+        leaving = [node for node in shown if node["bridge"] == "down" and not node["members"]]
+        self._world.unused += [f"{node['prefix']} is still shown for {room}" for node in leaving]
+        if expected != [node for node in shown if node not in leaving]:
+            yield f"nodes of {room}: {expected}, in the API {shown}"
+        yield from (
+            f"{room} plays on {prefix}: {node.playing[room]}, and its source is {source}"
+            for prefix, node in truth.items()
+            if prefix != source and node.playing.get(room)
+        )
 
     def _playback(self, room: str, history: History, truth: Truth) -> Iterable[str]:
         shown, queue = self.rooms[room]["playback_status"], truth.playing.get(room, [])
