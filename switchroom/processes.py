@@ -19,7 +19,7 @@ import structlog
 
 from controller.controller import Controller
 from controller.limits import Limits
-from controller.media.client import Answers, RelayClient
+from controller.media.client import Answers, Direct, RelayClient
 from controller.media.links import Links
 from controller.media.relays import RelayPresence, Relays
 from controller.nodes.worker import Worker
@@ -83,6 +83,7 @@ class System:
         self._opened = ExitStack()
         self._parts: list[_Part] = []
         self._server: Server | None = None
+        self._relays: Relays | None = None  # None with `direct`
         self._relay: tuple[str, Answers] | None = None
 
     @property
@@ -126,8 +127,10 @@ class System:
             self._listen(MetricsServer(*_split(config.metrics.listen)), config.metrics.listen, "[metrics] listen")
         if "dispatcher" in self.roles:
             self._add(self._dispatcher(store, url))
-        if "media" in self.roles and not config.playback.direct:
-            self._start_relay(store)
+        if not config.playback.direct:
+            self._relays = Relays(store)
+            if "media" in self.roles:
+                self._start_relay(store)
         if "worker" in self.roles:
             self._add(self._worker(store, url))
         if "api" in self.roles:
@@ -150,9 +153,7 @@ class System:
             reader=self._reader(url),
             owner=self._owner,
             session_key=store.shared_secret(keys.SESSION_KEY),
-            relays=None
-            if self._config.playback.direct
-            else RelayClient(Relays(store), self._links(store), self._relay),
+            relays=RelayClient(self._relays, self._links(store), self._relay) if self._relays else Direct(),
             audit_seconds=self._config.worker.audit_seconds,
         )
 
@@ -170,7 +171,7 @@ class System:
             Limits(requests_per_second=config.limits.requests_per_second),
             allow_private_webhooks=config.webhooks.allow_private_networks,
             allow_private_playback=config.playback.allow_private_networks,
-            relays=None if config.playback.direct else Relays(store),
+            relays=self._relays,
         )
         app = create_app(controller, settings=WebSettings(cursor_key=store.shared_secret(keys.CURSOR_KEY)))
         host, port = _split(config.server.listen)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from geventhttpclient.response import HTTPParseError
 from controller.media.links import Links
 from controller.media.reasons import AudioFailed
 from controller.media.relays import Relays
+from esl.commands import clean_url
 
 # Within how long a relay must answer. It waits for the file for a second before it says that it has none yet.
 ANSWER_SECONDS = 3.0
@@ -38,14 +40,34 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A file that a node can play at `url`. `relay`: the address of the one that has it. `details`: what the event log
-    tells of it. `rest`: the frame up to which it goes, 0 if it is all that there is.
+    """A file that a node can play at `url`. `relay`: the address of the one that has it, empty if none has. `details`:
+    what the event log tells of it. `rest`: the frame up to which it goes, 0 if it is all that there is.
     """
 
     relay: str
     url: str
     details: dict[str, Any]
     rest: int = 0
+
+
+class Preparer(Protocol):
+    """Has files prepared for nodes: a RelayClient, or Direct."""
+
+    def prepare(self, app_id: str, url: str, rate: int, seconds: float, start: int, /) -> Prepared: ...
+
+    def avoid(self, relay: str, /) -> None: ...
+
+
+class Direct:
+    """Where nodes fetch the URLs of apps by themselves, there is nothing to prepare, and no relay."""
+
+    def prepare(self, _app_id: str, url: str, *_: int | float) -> Prepared:
+        with suppress(ValueError):  # The node is not sent such a URL.
+            url = clean_url(url)
+        return Prepared("", url, {})
+
+    def avoid(self, _relay: str) -> None:
+        pass
 
 
 class Answers(Protocol):

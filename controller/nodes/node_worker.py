@@ -32,7 +32,7 @@ import structlog
 
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.ids import SessionIds, job_id
-from controller.media.client import Prepared, RelayClient
+from controller.media.client import Prepared, Preparer
 from controller.media.reasons import AudioFailed
 from controller.nodes.audit import Audit, Intervals
 from controller.nodes.events import CallIntruded, JobDone, StateEvent
@@ -45,7 +45,6 @@ from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.store import Entry, Fields, Store
 from esl import commands as esl
-from esl.commands import clean_url
 from esl.connection import Connection
 from esl.errors import EslError
 from esl.event import Event
@@ -65,7 +64,7 @@ MAX_TAKEN = 50
 
 class NodeWorker:
     """Drives one node, from `start` to `stop`. `ids` are those of the node, `connect` makes its link. `relays` prepare
-    what is played; without them the node fetches the URLs of apps by itself.
+    what is played.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class NodeWorker:
         ids: SessionIds,
         *,
         intervals: Intervals,
-        relays: RelayClient | None = None,
+        relays: Preparer,
         connect: Callable[..., Link] = Link,
     ) -> None:
         self.node = node
@@ -94,7 +93,7 @@ class NodeWorker:
         self._handover = False
         self._handler = EventHandler(node.prefix, lease, store, registry, self._send_own)
         self.audit = Audit(node.prefix, lease, ids, self._handler, intervals)
-        self._plays = relays and Plays(relays, rate=lambda: self._rate, take=self._take_play)
+        self._plays = Plays(relays, rate=lambda: self._rate, take=self._take_play)
         self._link = connect(
             name=node.prefix,
             host=node.host,
@@ -118,8 +117,7 @@ class NodeWorker:
         With `handover` the node goes on to count as reachable: another worker is about to take it.
         """
         self._handover = handover
-        if self._plays:
-            self._plays.stop()
+        self._plays.stop()
         self._link.stop()
         self.audit.stop()
         # If that fails the lease lapses by itself.
@@ -156,18 +154,13 @@ class NodeWorker:
         if self._connection is None:
             return
         ready: list[str] = []
-        files: dict[str, Any] = {}
         for entry, fields in entries:
-            play = _read_play(fields)
-            if play and self._plays:
+            if play := _read_play(fields):
                 self._plays.prepare(tag, entry, play)
-                continue
-            if play:
-                with suppress(ValueError):  # The node is not sent such a URL.
-                    files[entry] = {"url": clean_url(play["url"])}
-            ready.append(entry)
+            else:
+                ready.append(entry)
         if ready:
-            self._take(tag, ready, files)
+            self._take(tag, ready, {})
 
     def _take(self, tag: str, entries: Sequence[str], files: dict[str, Any]) -> bool:
         """Returns whether any was there. `files`: what take.lua needs to know of plays."""
@@ -244,14 +237,13 @@ class NodeWorker:
                 gevent.sleep(0.5)
 
     def _judge(self, event: StateEvent) -> StateEvent:
-        return self._plays.judge(event) if self._plays and isinstance(event, JobDone) else event
+        return self._plays.judge(event) if isinstance(event, JobDone) else event
 
     # Up and down
 
     def _on_up(self, connection: Connection) -> None:
         self._core_uuid = connection.api(esl.CoreUuid()).strip()
-        if self._plays:
-            self._rate = read_rate(connection.api(esl.LocateConfiguration("conference.conf")), self.node.profile)
+        self._rate = read_rate(connection.api(esl.LocateConfiguration("conference.conf")), self.node.profile)
         restarted = self._store.core_uuid(self.node.prefix) not in (None, self._core_uuid)
         self._handler.forget_intruders()
         changes = self.audit.resync(connection, restarted=restarted)
@@ -263,8 +255,7 @@ class NodeWorker:
     def _on_down(self, reason: str) -> None:
         self._connection = None
         self.audit.link_lost()
-        if self._plays:
-            self._plays.link_lost()
+        self._plays.link_lost()
         self._log.warning("node down", reason=reason)
         if self._handover:
             return

@@ -24,7 +24,7 @@ from gevent.pool import Group
 
 from controller.errors import Fenced, StoreUnavailable
 from controller.ids import job_id
-from controller.media.client import Prepared, RelayClient
+from controller.media.client import Prepared, Preparer
 from controller.media.reasons import AudioFailed
 from controller.nodes.events import JobDone
 
@@ -46,9 +46,7 @@ class Plays:
     the play was there, and raises Fenced, StoreUnavailable.
     """
 
-    def __init__(
-        self, relays: RelayClient, *, rate: Callable[[], int], take: Callable[[str, str, Outcome], bool]
-    ) -> None:
+    def __init__(self, relays: Preparer, *, rate: Callable[[], int], take: Callable[[str, str, Outcome], bool]) -> None:
         self._relays = relays
         self._rate = rate
         self._take = take
@@ -66,7 +64,7 @@ class Plays:
     def judge(self, done: JobDone) -> JobDone:
         """The result of a play, if it is one, as the relay's part in it is known."""
         relay = self._sent.pop(done.job, None)
-        if relay is None or done.reason != "unplayable":
+        if not relay or done.reason != "unplayable":
             return done
         log.warning("a node did not get a file from its relay", job=done.job)
         self._relays.avoid(relay)

@@ -23,7 +23,7 @@ from gevent.event import Event as Flag
 
 from controller.errors import Fenced, StoreUnavailable
 from controller.ids import SessionIds
-from controller.media.client import RelayClient
+from controller.media.client import Preparer
 from controller.nodes.audit import Intervals
 from controller.nodes.lease import NodeLease
 from controller.nodes.node_worker import MAX_TAKEN, NodeWorker
@@ -47,8 +47,7 @@ RETRY_SECONDS = 0.5
 class Worker:
     """Holds its share of the nodes. `reader` is a store for blocking reads: its timeout must exceed WAIT_SECONDS.
 
-    `session_key` is the same for all workers of a store (see `SessionIds`). Without `relays` nodes fetch what they play
-    by themselves.
+    `session_key` is the same for all workers of a store (see `SessionIds`). `relays` prepare what nodes play.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class Worker:
         reader: Store,
         owner: str,
         session_key: bytes,
-        relays: RelayClient | None = None,
+        relays: Preparer,
         audit_seconds: float = Intervals.usual,
     ) -> None:
         self._store = store

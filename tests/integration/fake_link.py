@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+import gevent
+
 from controller.ids import SessionIds
-from controller.media.client import RelayClient
+from controller.media.client import Direct, Preparer
 from controller.nodes.audit import Intervals
 from controller.nodes.lease import NodeLease
 from controller.nodes.node_worker import NodeWorker
@@ -79,7 +81,7 @@ class FakeLink:
 class DrivenNode:
     """The worker of a node, its link, and its lease, which a test may let lapse."""
 
-    def __init__(self, store: Store, token: int = 1, relays: RelayClient | None = None) -> None:
+    def __init__(self, store: Store, token: int = 1, relays: Preparer | None = None) -> None:
         node = Node(prefix=NODE, esl="127.0.0.1:9", password="x")
         self._lease = Lease(token, VALID_SECONDS, time.monotonic())
         self.worker = NodeWorker(
@@ -89,7 +91,7 @@ class DrivenNode:
             Registry(store),
             SessionIds(NODE, SESSION_KEY),
             intervals=Intervals(soon=0.01),
-            relays=relays,
+            relays=relays or Direct(),
             connect=self._connect,
         )
         self.audit = self.worker.audit
@@ -112,6 +114,12 @@ class DrivenNode:
 
     def renew_lease(self) -> None:
         self._lease.renewed(time.monotonic())
+
+
+def settle() -> None:
+    """Let what has become possible happen: greenlets that wait for nothing else but the store."""
+    for _ in range(20):
+        gevent.sleep(0.002)
 
 
 def event(name: str, channel: str, **headers: str) -> Event:

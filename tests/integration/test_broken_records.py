@@ -10,6 +10,7 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
+from controller.media.client import Direct
 from controller.nodes.lease import NodeLease
 from controller.nodes.node_worker import NodeWorker
 from controller.nodes.worker import Worker
@@ -280,7 +281,7 @@ def worker(store: OpenStore, server_url: str, monkeypatch: pytest.MonkeyPatch) -
         registry = Registry(store)
         for prefix in (NODE, OTHER):
             registry.put_node(Node(prefix=prefix, esl="127.0.0.1:9", password="x"))
-        worker = Worker(cluster, registry, reader=cluster, owner="owner", session_key=SESSION_KEY)
+        worker = Worker(cluster, registry, reader=cluster, owner="owner", session_key=SESSION_KEY, relays=Direct())
         yield worker
         worker.stop()
 

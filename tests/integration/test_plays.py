@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
-import gevent
 import pytest
 from gevent.event import AsyncResult
 
-from controller.media.client import Prepared, RelayClient
+from controller.media.client import Prepared
 from controller.media.reasons import AudioFailed
 from controller.store import keys
 from controller.store.store import Entry
 from esl import commands as esl
 from esl.event import Event
-from tests.integration.fake_link import DrivenNode, Wire
+from tests.integration.fake_link import DrivenNode, Wire, settle
 from tests.integration.world import NODE, World
 from tests.open_store import OpenStore
 
@@ -60,12 +59,6 @@ class Relays:
         settle()
 
 
-def settle() -> None:
-    """Let what has become possible happen: greenlets that wait for nothing else but the store."""
-    for _ in range(20):
-        gevent.sleep(0.002)
-
-
 @pytest.fixture
 def relays() -> Relays:
     return Relays()
@@ -73,7 +66,7 @@ def relays() -> Relays:
 
 @pytest.fixture
 def node(store: OpenStore, relays: Relays) -> Iterator[DrivenNode]:
-    node = DrivenNode(store, relays=cast(RelayClient, relays))
+    node = DrivenNode(store, relays=relays)
     yield node
     node.worker.stop()
 
@@ -200,7 +193,7 @@ def test_a_play_outlives_its_worker(
     node.worker.stop()
     relays.is_ready(A)
     assert len(waiting(world)) == 1
-    after = DrivenNode(store, token=2, relays=cast(RelayClient, relays))
+    after = DrivenNode(store, token=2, relays=relays)
     wire = after.up()
     settle()
     assert [play.url for play in sent(wire, esl.Play)] == [link(A)]

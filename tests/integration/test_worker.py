@@ -15,7 +15,7 @@ from controller.store import keys
 from controller.store.store import Entry
 from esl import commands as esl
 from esl.event import Event
-from tests.integration.fake_link import DrivenNode, Wire, event
+from tests.integration.fake_link import DrivenNode, Wire, event, settle
 from tests.integration.world import NODE, World, channel
 from tests.open_store import OpenStore
 
@@ -73,6 +73,7 @@ def test_a_command_that_cannot_be_sent_fails_and_holds_up_no_other(world: World,
     world.ask("join", session_id=world.park(), room_id=room)
     world.webhooks()
     node.worker.take(world.tag, waiting(world))
+    settle()
     assert [type(command) for command in wire.sent] == [esl.Join]
     assert world.types() == ["conference.command.failed", "conference.play.finished"]
 
@@ -143,6 +144,7 @@ def test_the_audit_watches_for_a_play_that_counts_as_failed(world: World, node: 
     assert node.audit.compare_once() > AGAIN
     world.play(world.create(), "https://media.example/a.wav")
     node.worker.take(world.tag, waiting(world))
+    settle()
     assert len(wire.sent) == 1
     node.link.up(wire)
     assert node.audit.compare_once() == AGAIN

@@ -1,6 +1,6 @@
 -- A worker takes commands from the stream (`entries`) to send them: from here on they count as sent, and are sent once.
--- Those that cannot be read are dropped. `files`: of plays, by their entry, what an audio relay has prepared: the `url`
--- for the node, the `details` that the event log tells, and `rest`, if the file is not all of it.
+-- Those that cannot be read are dropped. `files`: of plays, by their entry: the `url` for the node, and of what an audio
+-- relay has prepared the `details` that the event log tells, and `rest`, if the file is not all of it.
 -- args: node entries files?
 -- needs: node_fence node_commands records sessions
 -- lists: commands
@@ -23,7 +23,7 @@ local function take(entry, raw)
       redis.call("HSET", operation, "n" .. command.index, file.url, "r" .. command.index, file.rest or 0)
     end
     local details = file.details
-    if details then
+    if details and next(details) then
       details.app, details.room, details.operation, details.index =
         command.app, command.room, command.operation, command.index
       log("audio", "prepared", details)
