@@ -56,8 +56,9 @@ conferences = Resource("conferences", "Rooms and what plays in them.", url_prefi
 def create_room(body: NewRoom) -> Returned:
     """Create a room.
 
-    The room is placed on the least loaded media node. When the name is taken, `detail.room_id` of the 409 is
-    the room that has it. Webhook: `conference.created`."""
+    The room is placed on the media node where most of your calls wait, else on the least loaded one. Calls of
+    any node can join it. When the name is taken, `detail.room_id` of the 409 is the room that has it. Webhook:
+    `conference.created`."""
     answer = execute(CreateRoom(app_id=app_id(), name=body.name))
     return {"room_id": answer["room_id"]}, 201
 
