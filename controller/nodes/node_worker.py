@@ -179,8 +179,8 @@ class NodeWorker:
                 # The lease has lapsed since. The holder of the next link handles what was taken.
                 connection.close()
                 raise
-            except EslError as error:
-                # It is not known whether the node got it. It fails when the next link is up.
+            except (EslError, StoreUnavailable) as error:
+                # It is not known whether the node got it. It fails when the next link is up, or has no result in time.
                 self._log.warning("command not sent", job=command["job"], reason=str(error))
         return bool(commands)
 

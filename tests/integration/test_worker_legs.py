@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.errors import StoreUnavailable
 from controller.registry import Node, Registry
 from controller.store import keys
 from esl import commands as esl
@@ -122,3 +123,20 @@ def test_a_link_that_comes_up_stops_what_the_node_plays_for_a_room_that_has_move
     wire.answers["PlayStatus"] = "+OK 1/2 media.example/old.wav"
     node.link.up(wire)
     assert esl.StopPlay(room) in wire.sent
+
+
+def test_a_leg_whose_source_cannot_be_looked_up_holds_up_no_other_command(
+    world: World, node: DrivenNode, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> bytes | None:
+        raise StoreUnavailable
+
+    wire = node.up()
+    near = world.create()
+    world.ask("join", session_id=world.park(), room_id=room)
+    (announced,) = world.sent(SOURCE)
+    world.answer_on(SOURCE, announced)
+    world.ask("join", session_id=world.park(2), room_id=near)
+    monkeypatch.setattr(world.store, "registry_version", away)
+    node.worker.take(world.tag, world.store.read(keys.key(world.tag, "commands", NODE)))
+    assert wire.sent == [esl.Join(channel(2), near, "default")]
