@@ -52,31 +52,24 @@ local function new_leg_id(room, node, secret)
     string.sub(digest, 13, 15), string.sub(digest, 16, 18), string.sub(digest, 19, 30))
 end
 
--- Dials a leg; `secret` is a uuid that only nodes know.
-local function dial_leg(room, leg, secret)
-  step_leg(room, leg, "dial", { id = new_leg_id(room, leg.node, secret), source = room.node })
+local function dial_leg(room, leg)
+  step_leg(room, leg, "dial", { id = new_leg_id(room, leg.node, leg.id), source = room.node })
   send(room.node, "announce_leg", { app = room.app, room = room.id, leg = leg.id, node = leg.node })
   expect(leg.node, "leg", room.id, LEG_MS)
 end
 
--- Makes the record of a leg that is not dialled yet.
-local function add_leg(room, node)
+-- Makes the record of a leg that is not dialled yet. `secret`: a uuid that only nodes know.
+local function add_leg(room, node, secret)
   local leg = { node = node }
   redis.call("SADD", keys.legs(room.id), node)
   redis.call("SADD", keys.node_rooms(node), room.id)
-  change_leg(room, leg, { state = LEG.down, id = "", near = "", far = "", failures = 0, since = NOW })
-  return leg
-end
-
--- Dials the first leg of a session's node.
-local function begin_leg(room, session)
-  local leg = add_leg(room, session.node)
-  dial_leg(room, leg, session.channel)
+  change_leg(room, leg, { state = LEG.down, id = new_leg_id(room, node, secret), near = "", far = "",
+    failures = 0, since = NOW })
   return leg
 end
 
 local function hang_up_leg(room, leg)
-  if leg.id ~= "" then send(leg.node, "hang_up_leg", { app = room.app, room = room.id, leg = leg.id }) end
+  if leg.source then send(leg.node, "hang_up_leg", { app = room.app, room = room.id, leg = leg.id }) end
 end
 
 -- Has the source forget the id of a leg that did not come.

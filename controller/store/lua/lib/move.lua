@@ -52,12 +52,12 @@ local function move_room(room)
       hang_up_leg(room, each)
       step_leg(room, each, "left", { near = "", far = "", since = NOW })
     end
-    dial_leg(room, each, each.id)
+    dial_leg(room, each)
   end
   if redis.call("EXISTS", keys.present_on(room.id, old)) == 0 then
     redis.call("SREM", keys.node_rooms(old), room.id)
   else
-    change_leg(room, add_leg(room, old), { id = secret })
+    add_leg(room, old, secret)
     expect(old, "leg", room.id, 0)
   end
   return true
@@ -73,5 +73,5 @@ local function tend_leg(room, leg)
   local is_source_up = is_up(room.node)
   if not is_source_up and NOW - leg.since >= MOVE_MS and move_room(room) then return end
   if not (is_source_up and is_up(leg.node)) then return expect(leg.node, "leg", room.id, RECHECK_MS) end
-  dial_leg(room, leg, leg.id)
+  dial_leg(room, leg)
 end

@@ -38,6 +38,6 @@ if not needs_leg or leg and leg.state == LEG.connected then
 else
   expect(session.node, "join", session.id, LEG_MS + CONFIRM_MS)
   redis.call("RPUSH", keys.awaiting_leg(room.id, session.node), session.id)
-  if not leg then begin_leg(room, session) end
+  if not leg then dial_leg(room, add_leg(room, session.node, session.channel)) end
 end
 return accept_new(session, "joining")

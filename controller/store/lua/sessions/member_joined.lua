@@ -24,7 +24,9 @@ local state = step("SESSION", session.state, "joined")
 local uid = session.uid
 confirmed(session.node, "join", session.id)
 enter_room(room, session)
-if session.node ~= room.node and not get_leg(room, session.node) then begin_leg(room, session) end
+if session.node ~= room.node and not get_leg(room, session.node) then
+  dial_leg(room, add_leg(room, session.node, session.channel))
+end
 redis.call("ZADD", keys.members(room.id), redis.call("HINCRBY", keys.room(room.id), "members_seen", 1), session.id)
 clear(keys.session(session.id), session, "uid", "job")
 local fields = { room = room.id, member_id = args.member_id }
