@@ -127,10 +127,8 @@ def test_joins_fail_with_a_leg_that_does_not_come_up(world: World, room: str, fa
     assert ops(world.sent()) == ["withdraw_leg"]
 
 
-def test_a_new_leg_needs_both_nodes(world: World, room: str) -> None:
+def test_a_new_leg_needs_nodes_that_take_rooms(world: World, room: str) -> None:
     session = world.park(1, OTHER)
-    world.nodes[NODE]["up"] = False
-    assert world.ask("join", session_id=session, room_id=room)["refused"] == "node_down"
     world.nodes[NODE] = {"up": True, "open": False}
     assert world.ask("join", session_id=session, room_id=room)["refused"] == "other_node"
     world.nodes[NODE]["open"], world.nodes[OTHER]["open"] = True, False
@@ -398,6 +396,32 @@ class TestMove:
         world.age_legs(spanning)
         world.nodes[OTHER]["open"] = False
         world.overdue(OTHER, down=(NODE,), kind="leg")
+        assert bridges(world, spanning)[THIRD] == "source"
+
+    @pytest.mark.parametrize("removed", [False, True])
+    def test_to_the_node_of_a_session_that_joins_meanwhile(self, world: World, room: str, removed: bool) -> None:
+        """Nobody else is on another node, and without the move the room would be of no use until the source is back."""
+        world.joined(room, 1)
+        session = world.park(2, OTHER)
+        world.nodes[NODE] = {"up": False, "open": not removed}
+        assert world.ask("join", session_id=session, room_id=room)["status"] == "joining"
+        assert (world.sent(), world.sent(OTHER)) == ([], [])
+        world.tell("overdue", node=OTHER)
+        assert bridges(world, room) == {NODE: "source", OTHER: "down"}
+        world.age_legs(room)
+        world.overdue(OTHER, down=(NODE,), kind="leg")
+        assert bridges(world, room) == {OTHER: "source", NODE: "down"}
+        assert ops(world.sent(OTHER)) == ["join"]
+        assert world.counts(room) == {OTHER: 0, NODE: 1}
+
+    def test_not_while_another_node_has_its_leg_to_the_source(self, world: World, spanning: str) -> None:
+        world.nodes[NODE]["up"] = False
+        world.ask("join", session_id=world.park(3, THIRD), room_id=spanning)
+        world.age_legs(spanning)
+        world.overdue(THIRD, down=(NODE,), kind="leg")
+        assert bridges(world, spanning) == {NODE: "source", OTHER: "connected", THIRD: "down"}
+        # Of a node that is down itself nobody knows.
+        world.overdue(THIRD, down=(NODE, OTHER), kind="leg")
         assert bridges(world, spanning)[THIRD] == "source"
 
     @staticmethod

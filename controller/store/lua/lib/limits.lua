@@ -2,12 +2,16 @@
 -- args: nodes
 -- needs: access cooldowns
 
--- Refuses while a node is down. Who runs the script says of nodes what it knows, { up, open }. If it did not say it of
--- this one, it is told to run the script again.
+-- Who runs the script says of nodes what it knows, { up, open }. If it did not say it of this one, it is told to run
+-- the script again.
+local function node_unknown(node)
+  if not args.nodes[node] then return refusal("unknown_node", { node = node }) end
+end
+
 local function node_down(node)
-  local known = args.nodes[node]
-  if not known then return refusal("unknown_node", { node = node }) end
-  if not known.up then return refuse("node_down") end
+  local unknown = node_unknown(node)
+  if unknown then return unknown end
+  if not args.nodes[node].up then return refuse("node_down") end
 end
 
 -- Refuses while the command's group cools down for `id`, or the node is down.

@@ -26,9 +26,17 @@ local function best_leg(room)
   return found[1] and found[1].leg
 end
 
+-- Whether a node that is up has its leg to the source: then the source is there, and only the controller has lost it.
+local function is_source_there(room)
+  for _, leg in ipairs(legs_of(room)) do
+    if leg.state == LEG.connected and is_up(leg.node) then return true end
+  end
+  return false
+end
+
 -- Makes another node the room's source, and gives each of the rest a leg to it. What the old source played is over.
 local function move_room(room)
-  local old, leg = room.node, best_leg(room)
+  local old, leg = room.node, not is_source_there(room) and best_leg(room)
   if not leg then return false end
   end_operations(room, "interrupted")
   clear(keys.room(room.id), room, "flight", "stopping", "pause_job")

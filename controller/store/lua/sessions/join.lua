@@ -3,11 +3,13 @@
 -- args: nodes session_id room_id command_uid?
 -- needs: session_commands quotas members
 
--- Refuses a new leg between two nodes, unless both are up and take new rooms.
+-- Refuses a new leg between two nodes, unless both take new rooms. A source that is down may be gone for good: then the
+-- room moves to the session's node (lib/move.lua), and it does not matter what the source takes.
 local function no_leg_from(node, source)
-  local refused = node_down(source)
-  if refused then return refused end
-  if not (args.nodes[node].open and args.nodes[source].open) then return refuse("other_node") end
+  local unknown = node_unknown(source)
+  if unknown then return unknown end
+  local is_taken = args.nodes[source].open or not args.nodes[source].up
+  if not (args.nodes[node].open and is_taken) then return refuse("other_node") end
 end
 
 local session, refused = own_session(args.session_id)
@@ -38,6 +40,9 @@ if not needs_leg or leg and leg.state == LEG.connected then
 else
   expect(session.node, "join", session.id, LEG_MS + CONFIRM_MS)
   redis.call("RPUSH", keys.awaiting_leg(room.id, session.node), session.id)
-  if not leg then dial_leg(room, add_leg(room, session.node, session.channel)) end
+  if not leg then
+    leg = add_leg(room, session.node, session.channel)
+    if args.nodes[room.node].up then dial_leg(room, leg) else expect(leg.node, "leg", room.id, 0) end
+  end
 end
 return accept_new(session, "joining")
