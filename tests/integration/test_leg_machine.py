@@ -28,6 +28,8 @@ class Node:
         self.prefix = prefix
         self.ids = SessionIds(prefix, SESSION_KEY)
         self.is_up = True
+        # Whether the controller reaches it.
+        self.is_linked = True
         self.calls: set[str] = set()
         self.announced: dict[str, str] = {}
         self.conferences: defaultdict[str, dict[str, int]] = defaultdict(dict)
@@ -97,7 +99,7 @@ class Machine:
         return self.random.choice([node for node in self.nodes.values() if node.is_up])
 
     def happens(self, node: Node, tell: Callable[[], Any]) -> None:
-        if node.is_up:
+        if node.is_linked:
             node.events.append(tell)
 
     def remove(self, node: Node, member: str, cause: str = "") -> None:
@@ -130,6 +132,8 @@ class Machine:
 
     def take(self) -> None:
         node = self.node()
+        if not node.is_linked:
+            return
         node.commands += self.world.sent(node.prefix)
 
     def carry_out(self) -> None:
@@ -209,7 +213,7 @@ class Machine:
         """With its calls, and what it was told; at most one at a time."""
         if all(node.is_up for node in self.nodes.values()):
             node = self.node()
-            node.is_up = False
+            node.is_up = node.is_linked = False
             legs = {member for members in node.conferences.values() for member in members} - node.calls
             for other in self.nodes.values():
                 for leg in legs:
@@ -222,15 +226,23 @@ class Machine:
                 emptied.clear()
             self.world.nodes[node.prefix]["up"] = False
 
+    def unlink(self) -> None:
+        """The controller loses a node, which goes on."""
+        node = self.node()
+        node.is_linked = False
+        node.events.clear()
+        self.world.nodes[node.prefix]["up"] = False
+
     def revive(self) -> None:
         for node in self.nodes.values():
-            if not node.is_up:
-                node.is_up = True
+            if not node.is_linked:
+                restarted = not node.is_up
+                node.is_up = node.is_linked = True
                 self.world.nodes[node.prefix]["up"] = True
-                self.resync(node, restarted=True)
+                self.resync(node, restarted)
 
     def time_passes(self) -> None:
-        down = tuple(node.prefix for node in self.nodes.values() if not node.is_up)
+        down = tuple(node.prefix for node in self.nodes.values() if not node.is_linked)
         for room in self.rooms:
             self.world.age_legs(room)
         for prefix in NODES:
@@ -250,7 +262,8 @@ class Machine:
         }
         calls = {call: Call("747713001", "x") for call in node.calls}
         exists = node.calls.__contains__
-        plan = compare(node.ids, rows["sessions"], rows["rooms"], members, calls, exists, restarted)
+        legs = members.keys() - node.calls
+        plan = compare(node.ids, rows["sessions"], rows["rooms"], members, calls, exists, restarted, legs=legs)
         for event in plan.events:
             args = {
                 name: getattr(event, name) for name in event.__dataclass_fields__ if name not in ("script", "channel")
@@ -261,10 +274,9 @@ class Machine:
                 self.joined(args.pop("leg"), {"node": node.prefix, **args})
             else:
                 self.world.tell(event.script, node=node.prefix, resynced=True, **args)
-        for stray in plan.possible_intruders:
-            for member, member_id in list(node.conferences[stray.room_id].items()):
-                if member_id == stray.member_id:
-                    self.remove(node, member)
+        assert plan.possible_intruders == []
+        for leg in plan.stray_legs:
+            self.remove(node, leg)
         for room in plan.orphans:
             self.do_kick_all(node, {"room": room})
         self.world.tell("jobs_lost", node=node.prefix)
@@ -325,7 +337,7 @@ class Machine:
 
 STEPS = {
     "create": 1, "delete": 1, "call": 4, "join": 8, "leave": 3, "hang_up": 1, "take": 10, "carry_out": 14, "tell": 14,
-    "refuse": 1, "cut": 2, "lose_event": 1, "die": 1, "revive": 1, "time_passes": 2,
+    "refuse": 1, "cut": 2, "lose_event": 1, "die": 1, "unlink": 1, "revive": 1, "time_passes": 2,
 }  # fmt: skip
 
 
