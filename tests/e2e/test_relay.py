@@ -197,7 +197,7 @@ class Face:
             connection.close()
 
     def question(self, url: str, age: float = 0.0) -> tuple[bytes, str]:
-        return self.links.question({"app_id": "alpha", "url": url, "rate": 8000}, time.time() - age)
+        return self.links.question({"app_id": "alpha", "url": url, "rate": 8000, "start": 0}, time.time() - age)
 
 
 @pytest.fixture(scope="module")

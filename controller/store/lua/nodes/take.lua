@@ -1,6 +1,6 @@
 -- A worker takes commands from the stream (`entries`) to send them: from here on they count as sent, and are sent once.
--- Those that cannot be read are dropped. `files`: of plays, by their entry: the `url` for the node, and of what an audio
--- relay has prepared the `details` that the event log tells, and `rest`, if the file is not all of it.
+-- Those that cannot be read are dropped. `files`: of plays, by their entry: the `url` for the node, and of what a relay
+-- has prepared the `details` that the event log tells, and `rest`, if the file is not all of it.
 -- args: node entries files?
 -- needs: node_fence node_commands records sessions
 -- lists: commands
