@@ -109,8 +109,7 @@ class Audit:
             changes += len(plan.events)
             if not plan.events:
                 break
-        # A node that was the source of a room may still play what the room played before it moved.
-        busy = [room for room in rooms if room["operation"] or room["stopping"] or not room["is_source"]]
+        busy = [room for room in rooms if room["operation"] or room["stopping"]]
         self._lease.run_each(_playback_step(room, _playing(connection, room)) for room in busy)
         # The results of the commands that were sent over the connection before will not come any more.
         heard_ms = max(reply.get("heard_ms", 0) for reply in self._lease.run_everywhere("jobs_lost", resynced=True))

@@ -224,6 +224,21 @@ def test_each_attempt_waits_longer(world: World, spanning: str) -> None:
     assert waits == [1, 2, 4, 8, 16, 30, 30]
 
 
+def test_what_a_worker_of_an_older_version_does_to_a_leg_is_made_good(world: World, room: str) -> None:
+    session = world.park(1, OTHER)
+    world.ask("join", session_id=session, room_id=room)
+    # It knows of no legs: it drops what it cannot handle, and takes the session out of what it knows.
+    world.store.client.delete(keys.key(world.tag, "due", OTHER))
+    world.store.client.srem(keys.key(world.tag, "present", room), session)
+    again = world.park(2, OTHER)
+    world.ask("join", session_id=again, room_id=room)
+    assert world.due(OTHER, f"leg:{room}")
+    world.tell("session_ended", node=OTHER, session_id=again, cause="NORMAL_CLEARING")
+    world.overdue(OTHER, kind="leg")
+    assert bridges(world, room) == {NODE: "source"}
+    assert "withdraw_leg" in ops(world.sent())
+
+
 def test_a_leg_that_breaks_as_soon_as_it_is_up_is_dialled_later_each_time(world: World, spanning: str) -> None:
     waits = []
     for _ in range(4):
@@ -361,6 +376,15 @@ class TestMove:
         world.age_legs(spanning)
         world.overdue(OTHER)
         assert bridges(world, spanning) == {NODE: "source", OTHER: "dialing"}
+
+    def test_the_old_source_stops_playing_before_it_has_a_leg(self, world: World, spanning: str) -> None:
+        self.lose(world, spanning, OTHER)
+        world.age_legs(spanning)
+        world.overdue(OTHER, down=(NODE,), kind="leg")
+        world.sent()
+        world.overdue(NODE, kind="leg")
+        assert ops(world.sent()) == ["stop"]
+        assert ops(world.sent(OTHER))[-1] == "announce_leg"
 
     def test_what_the_old_source_still_plays_is_stopped(self, world: World, spanning: str) -> None:
         self.lose(world, spanning, OTHER)

@@ -10,7 +10,7 @@ from controller.errors import StoreUnavailable
 from controller.registry import Node, Registry
 from controller.store import keys
 from esl import commands as esl
-from tests.integration.fake_link import DrivenNode, Wire, event
+from tests.integration.fake_link import DrivenNode, event
 from tests.integration.world import NODE, NODES, World, channel
 
 _, SOURCE, _ = NODES
@@ -109,20 +109,6 @@ def test_a_link_that_comes_up_ends_a_leg_that_is_over(world: World, node: Driven
         {"uuid": leg, "direction": "outbound", "name": f"sofia/bridge/{room}@192.0.2.9"}, members=[in_room(room, leg)]
     )
     assert wire.sent == [esl.Hangup(leg)]
-
-
-def test_a_link_that_comes_up_stops_what_the_node_plays_for_a_room_that_has_moved(
-    world: World, node: DrivenNode, room: str
-) -> None:
-    node.up()
-    leg = dial(world, node, room)
-    node.happened(joined(leg, room))
-    world.tell("leg_joined", node=SOURCE, leg=leg, room_id=room, member_id=90)
-    node.link.down()
-    wire = Wire(CALL)
-    wire.answers["PlayStatus"] = "+OK 1/2 media.example/old.wav"
-    node.link.up(wire)
-    assert esl.StopPlay(room) in wire.sent
 
 
 def test_a_leg_whose_source_cannot_be_looked_up_holds_up_no_other_command(

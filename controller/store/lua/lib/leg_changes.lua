@@ -27,12 +27,12 @@ local function leg_lost(room, leg, event, reason)
     withdraw_leg(room, leg)
     fail_awaiting(room, leg, "bridge_failed", reason)
   end
-  if redis.call("EXISTS", keys.present_on(room.id, leg.node)) == 0 then
-    end_leg(room, leg)
-  else
+  if is_needed(room, leg) then
     hang_up_leg(room, leg)
     local wait = failures == 0 and 0 or math.min(FIRST_RETRY_MS * 2 ^ (failures - 1), MAX_RETRY_MS)
     expect(leg.node, "leg", room.id, wait)
+  else
+    end_leg(room, leg)
   end
   if lost_source and is_source_empty(room) then interrupt(room) end
 end
@@ -42,7 +42,7 @@ local function leg_is_up(room, leg)
   step_leg(room, leg, "joined", { since = NOW })
   confirmed(leg.node, "leg", room.id)
   each_awaiting(room, leg, send_join)
-  if redis.call("EXISTS", keys.present_on(room.id, leg.node)) == 0 then expect(leg.node, "leg", room.id, UNUSED_MS) end
+  if not is_needed(room, leg) then expect(leg.node, "leg", room.id, UNUSED_MS) end
 end
 
 -- The leg with an id.

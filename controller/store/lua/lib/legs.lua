@@ -68,6 +68,12 @@ local function add_leg(room, node, secret)
   return leg
 end
 
+-- Has a leg that is not up looked at in a moment, unless it will be anyway. A worker of an older version may have
+-- forgotten it.
+local function ensure_tended(room, leg)
+  redis.call("ZADD", keys.due(leg.node), "NX", NOW, "leg:" .. room.id)
+end
+
 local function hang_up_leg(room, leg)
   if leg.source then send(leg.node, "hang_up_leg", { app = room.app, room = room.id, leg = leg.id }) end
 end
@@ -77,9 +83,16 @@ local function withdraw_leg(room, leg)
   send(leg.source, "withdraw_leg", { app = room.app, room = room.id, leg = leg.id })
 end
 
+-- Whether any session is in the room, or about to be, on a leg's node. Those that an older version has taken out are
+-- still listed by node.
+local function is_needed(room, leg)
+  return redis.call("SINTERCARD", 2, keys.present_on(room.id, leg.node), keys.present(room.id), "LIMIT", 1) == 1
+end
+
 -- Ends a leg: its node needs none any more.
 local function end_leg(room, leg)
   hang_up_leg(room, leg)
+  if leg.state == LEG.dialing then withdraw_leg(room, leg) end
   confirmed(leg.node, "leg", room.id)
   redis.call("SREM", keys.legs(room.id), leg.node)
   redis.call("SREM", keys.node_rooms(leg.node), room.id)
@@ -100,9 +113,8 @@ local function exit_room(room, session)
   if session.node == room.node then return end
   redis.call("SREM", keys.present_on(room.id, session.node), session.id)
   redis.call("LREM", keys.awaiting_leg(room.id, session.node), 0, session.id)
-  if redis.call("EXISTS", keys.present_on(room.id, session.node)) == 0 and get_leg(room, session.node) then
-    expect(session.node, "leg", room.id, UNUSED_MS)
-  end
+  local leg = get_leg(room, session.node)
+  if leg and not is_needed(room, leg) then expect(leg.node, "leg", room.id, UNUSED_MS) end
 end
 
 -- How many members a room has on a node other than its source.

@@ -73,13 +73,13 @@ end
 
 -- What is to be done about a leg that waits, did not come up in time, or that nobody needs.
 local function tend_leg(room, leg)
-  if redis.call("EXISTS", keys.present_on(room.id, leg.node)) == 0 then
-    return end_leg(room, leg)
-  end
+  if not is_needed(room, leg) then return end_leg(room, leg) end
   if leg.state == LEG.dialing then return leg_lost(room, leg, "fail", "no_answer") end
   if leg.state ~= LEG.down or room.closing then return end
   local is_source_up = is_up(room.node)
   if not is_source_up and NOW - leg.since >= MOVE_MS and move_room(room) then return end
   if not (is_source_up and is_up(leg.node)) then return expect(leg.node, "leg", room.id, RECHECK_MS) end
+  -- One that was the source may play on, and is heard everywhere once it has its first leg.
+  if not leg.source then send(leg.node, "stop", { app = room.app, room = room.id }) end
   dial_leg(room, leg)
 end

@@ -47,8 +47,8 @@ function READ.rooms(id)
   if not room then return nil end
   local described = { id = name_in(room, "id"), app = text_in(room, "app"), closing = room.closing ~= nil,
     occupied = redis.call("EXISTS", keys.members(id)) == 1, operation = "", stopping = false,
-    is_source = room.node == args.node, legs = describe_legs(room) }
-  if described.is_source then
+    legs = describe_legs(room) }
+  if room.node == args.node then
     described.operation, described.stopping = text_in(room, "operation"), room.stopping ~= nil
     described.head = describe_head(room)
   end

@@ -42,7 +42,8 @@ else
   redis.call("RPUSH", keys.awaiting_leg(room.id, session.node), session.id)
   if not leg then
     leg = add_leg(room, session.node, session.channel)
-    if args.nodes[room.node].up then dial_leg(room, leg) else expect(leg.node, "leg", room.id, 0) end
+    if args.nodes[room.node].up then dial_leg(room, leg) end
   end
+  ensure_tended(room, leg)
 end
 return accept_new(session, "joining")
