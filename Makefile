@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-freeswitch lab-call chaos chaos-bugs lint format package lock audit bench bench-esl \
-	bench-webhooks bench-latency bench-sound bench-scripts fuzz fuzz-audio clean
+	bench-webhooks bench-latency bench-sound bench-scripts bench-span fuzz fuzz-audio clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ bench-latency: setup ## From a node's event to its webhook, in milliseconds
 
 bench-sound: setup ## From a request to play to its first sound, on a real FreeSWITCH (on PATH or FREESWITCH_BIN)
 	@$(BIN)/python -m tests.benchmarks.bench_first_sound $(ARGS)
+
+bench-span: setup ## CPU and memory of a room on three nodes and on one, on a real FreeSWITCH, with SIPp
+	@$(BIN)/python -m tests.benchmarks.bench_span $(ARGS)
 
 bench-scripts: setup ## How long each step holds the store, at its worst
 	@$(BIN)/python -m tests.benchmarks.bench_scripts $(ARGS)

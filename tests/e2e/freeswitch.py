@@ -123,6 +123,10 @@ class FreeSwitch:
     def runs(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def kill(self) -> None:
         """As a crash does."""
         self._process.kill()
