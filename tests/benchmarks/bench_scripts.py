@@ -1,4 +1,5 @@
-"""How long each step holds the store, at its worst: a thousand members, a hundred waiting playbacks of 128 long URLs.
+"""How long each step holds the store, at its worst: a thousand members, two thousand on a hundred nodes, a hundred waiting
+playbacks of 128 long URLs.
 
     python -m tests.benchmarks.bench_scripts
 
@@ -8,6 +9,7 @@ A step is atomic: nobody else is served meanwhile.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +20,15 @@ from controller.controller import STEP_ROWS
 from controller.limits import QUOTAS
 from controller.nodes.node_worker import MAX_TAKEN
 from controller.sessions.flags import FLAGS
+from controller.store import keys
 from switchroom.embedded import EmbeddedStore
-from tests.integration.world import World
+from tests.integration.test_legs import leg_up, member
+from tests.integration.world import NODE, NODES, World
 from tests.open_store import OpenStore
 
 MEMBERS = 1000
+ALL_NODES = [*NODES, *(f"n{number:04}" for number in range(len(NODES), 100))]
+SPANNING = 20  # members on each of them
 PLAYBACKS = 100
 FILES = 128
 TARGET_US = 5000
@@ -122,12 +128,45 @@ def node_lost(world: World) -> Callable[[], object]:
     return run
 
 
+def spanning(world: World) -> Callable[[], object]:
+    world.limits["nodes"] = {node: {"up": True, "open": True} for node in ALL_NODES}
+    room = world.create("spanning")
+    numbers = itertools.count(1)
+    world.joined(room, next(numbers))
+    for node in ALL_NODES[1:]:
+        session = world.park(next(numbers), node)
+        world.ask("join", session_id=session, room_id=room)
+        leg_up(world, room, node)
+        (command,) = world.sent(node)
+        world.answer_on(node, command)
+        world.tell("member_joined", node=node, session_id=session, room_id=room, member_id=1, flags=["muted"])
+    for node in ALL_NODES:
+        for number in itertools.islice(numbers, SPANNING - 1):
+            session = member(world, room, number, node)
+    last, other = ALL_NODES[-1], ALL_NODES[1]
+
+    def run() -> None:
+        world.ask("get_room", room_id=room)
+        world.ask("list_members", room_id=room, limit=STEP_ROWS, after=0)
+        world.ask("leave", session_id=session)
+        world.tell("member_left", node=last, session_id=session, room_id=room, member_id=number, cause="")
+        world.tell("snapshot", what="rooms", cursor="0")
+        leg = world.store.client.hget(keys.key(world.tag, "leg", room, other), "id")
+        world.tell("leg_left", node=other, leg=leg.decode(), room_id=room, cause="")
+        world.age_legs(room)
+        world.overdue(other, down=(NODE,))
+        world.ask("delete_room", room_id=room)
+
+    return run
+
+
 SCENARIOS: dict[str, Callable[[World], Callable[[], Any]]] = {
     "a room with 100 playbacks is deleted": delete_playing,
     "a room with 100 playbacks is stopped": stop_playing,
     "files end in a room with 100 playbacks": files_end,
     "playbacks of 128 URLs of 2,048 characters": long_urls,
     "1,000 members and sessions are listed": look_up,
+    "2,000 members on 100 nodes: one leaves, the source is lost, the room is deleted": spanning,
     "1,000 members are unmuted, the link is lost, the room is deleted": node_lost,
 }
 
