@@ -208,8 +208,13 @@ def be_the_others(rate: int, seconds: float) -> None:
 # This process
 
 
-def measure(rate: int, seconds: float) -> list[float]:
-    """-> latencies in seconds."""
+def store_cpu(store: OpenStore) -> float:
+    used = store.client.info("cpu")
+    return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+
+def measure(rate: int, seconds: float) -> tuple[list[float], float, float]:
+    """-> latencies in seconds; CPU seconds for each event, those of the warm-up included: of this process, of the store."""
     command = [sys.executable, "-m", "tests.benchmarks.bench_event_to_webhook", "--others", f"--rate={rate}"]
     with (
         ValkeyServer(config={"save": "", "appendonly": "yes", "appendfsync": "everysec"}) as server,
@@ -226,17 +231,20 @@ def measure(rate: int, seconds: float) -> list[float]:
         registry.put_node(Node(prefix=NODE, esl=f"127.0.0.1:{esl_port}", password="ClueCon"))
         worker = Worker(store, registry, reader=reader, owner="bench", session_key=SESSION_KEY, relays=Direct())
         dispatcher = Dispatcher(store, registry, owner="bench", reader=reader, allow_private_networks=True)
+        before, store_before = time.process_time(), store_cpu(reader)
         worker.start()
         dispatcher.start()
         try:
             found: list[float] = json.loads(others.stdout.readline())
+            events = ROOMS + 2 * MEMBERS + int((WARM_UP_SECONDS + seconds) * rate)
+            cpu = (time.process_time() - before) / events, (store_cpu(reader) - store_before) / events
         finally:
             worker.stop()
             dispatcher.stop()
             others.terminate()
             with suppress(redis.RedisError):
                 store.close()
-    return found
+    return found, *cpu
 
 
 def main() -> None:
@@ -250,7 +258,8 @@ def main() -> None:
     if options.others:
         be_the_others(options.rate, options.seconds)
         return
-    latencies = sorted(measure(options.rate, options.seconds))
+    found, cpu, of_store = measure(options.rate, options.seconds)
+    latencies = sorted(found)
     print(f"{len(latencies)} events at {options.rate} a second, milliseconds to the arrival of the POST:")
     over = False
     for percentile in (50, 90, 99, 100):
@@ -258,6 +267,7 @@ def main() -> None:
         limit = LIMITS.get(percentile)
         over |= limit is not None and took > limit
         print(f"p{percentile:<4} {took:8.2f}" + (f"   (at most {limit:g})" if limit else ""))
+    print(f"microseconds of CPU an event: {cpu * 1e6:.0f} of worker and dispatcher, {of_store * 1e6:.0f} of the store")
     sys.exit(int(options.strict and over))
 
 
