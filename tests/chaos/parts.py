@@ -24,7 +24,7 @@ from standardwebhooks.webhooks import Webhook
 from tests.e2e.system import port_when_ready, resident
 
 ENTRY = "tests.chaos.broken"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 ANSWER_SECONDS = 6.0  # how long a tenant waits for an answer of the API
 PROJECT = Path(__file__).parents[2]

@@ -75,8 +75,9 @@ class World:
                 )
             self.ledger.is_leg = self._is_leg
             self._configure()
-            starting = [gevent.spawn(self.add, role) for role in ROLES for _ in range(2)]
-            gevent.joinall(starting, raise_error=True)
+            # Not all at once: a process that gets no time takes its store for one that does not answer.
+            for _ in range(2):
+                gevent.joinall([gevent.spawn(self.add, role) for role in ROLES], raise_error=True)
             wait_until("all nodes are up", self._all_up, 30)
         except BaseException:
             self.close()
