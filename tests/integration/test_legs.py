@@ -118,8 +118,8 @@ def test_joins_fail_with_a_leg_that_does_not_come_up(world: World, room: str, fa
         world.tell("leg_left", node=OTHER, leg=leg, room_id=room, cause="MEDIA_TIMEOUT")
     (failed,) = world.webhooks()
     assert failed[0] == "conference.member.join_failed"
-    cause = {"source": "refused", "node": "NO_ANSWER", "silent": "no_answer", "left": "MEDIA_TIMEOUT"}[fault]
-    assert (failed[1]["reason"], failed[1]["cause"], failed[1]["command_uid"]) == ("bridge_failed", cause, "u1")
+    cause = {"node": "NO_ANSWER", "left": "MEDIA_TIMEOUT"}.get(fault)
+    assert (failed[1]["reason"], failed[1].get("cause"), failed[1]["command_uid"]) == ("bridge_failed", cause, "u1")
     assert world.session(session)["state"] == "parked"
     # Nobody needs it any more: neither node keeps anything of it.
     assert bridges(world, room) == {NODE: "source"}

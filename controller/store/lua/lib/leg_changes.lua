@@ -25,7 +25,8 @@ local function leg_lost(room, leg, event, reason)
   step_leg(room, leg, event, { near = "", far = "", failures = failures, since = since, reason = reason })
   if event == "fail" then
     withdraw_leg(room, leg)
-    fail_awaiting(room, leg, "bridge_failed", reason)
+    -- A hangup cause, as the node names it, or a word of ours, which stands in the event log.
+    fail_awaiting(room, leg, "bridge_failed", string.match(reason, "^[%u%d_]+$"))
   end
   if is_needed(room, leg) then
     hang_up_leg(room, leg)
