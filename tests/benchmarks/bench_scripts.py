@@ -129,7 +129,7 @@ def node_lost(world: World) -> Callable[[], object]:
 
 
 def spanning(world: World) -> Callable[[], object]:
-    world.limits["nodes"] = {node: {"up": True, "open": True} for node in ALL_NODES}
+    world.nodes.update({node: {"up": True, "open": True} for node in ALL_NODES})
     room = world.create("spanning")
     numbers = itertools.count(1)
     world.joined(room, next(numbers))
@@ -151,10 +151,12 @@ def spanning(world: World) -> Callable[[], object]:
         world.ask("leave", session_id=session)
         world.tell("member_left", node=last, session_id=session, room_id=room, member_id=number, cause="")
         world.tell("snapshot", what="rooms", cursor="0")
-        leg = world.store.client.hget(keys.key(world.tag, "leg", room, other), "id")
-        world.tell("leg_left", node=other, leg=leg.decode(), room_id=room, cause="")
+        for node in ALL_NODES[1:]:
+            leg = world.store.client.hget(keys.key(world.tag, "leg", room, node), "id")
+            world.tell("leg_left", node=node, leg=leg.decode(), room_id=room, cause="")
         world.age_legs(room)
         world.overdue(other, down=(NODE,))
+        assert world.room(room)["nodes"][0]["prefix"] == other
         world.ask("delete_room", room_id=room)
 
     return run
