@@ -130,9 +130,9 @@ def _broken_files() -> None:
 
     fetch = Origin.fetch
 
-    def fetch_or_part(self: Origin, app_id: str, url: str, into: Any, known: Any = None) -> Fetched:
+    def fetch_or_part(self: Origin, app_id: str, url: str, into: Any, *more: Any) -> Fetched:
         try:
-            return fetch(self, app_id, url, into, known)
+            return fetch(self, app_id, url, into, *more)
         except AudioFailed:
             if not into.tell():
                 raise
