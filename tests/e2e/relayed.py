@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from controller.media.relays import Relays
+from controller.store import keys
 from esl.connection import Connection
 from esl.event import Event
 from switchroom import config
@@ -69,6 +72,15 @@ class Relayed:
         """The address of the relay that is asked first for that URL of alpha's."""
         with opened(config.load(self.api.config, {})) as store:
             return Relays(store).choose("alpha", url)[0]
+
+    def has_result(self, operation: str) -> bool:
+        """Whether the store has the node's result for one of the operation's plays."""
+        tag = keys.partition_of("alpha")
+        with opened(config.load(self.api.config, {})) as store:
+            lines = [orjson.loads(fields[b"e"]) for _, fields in store.read(keys.key(tag, "log"))]
+        return any(
+            (line["kind"], line["type"], line.get("operation")) == ("answer", "play", operation) for line in lines
+        )
 
     # What tenants do
 

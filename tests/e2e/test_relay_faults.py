@@ -144,10 +144,10 @@ def test_a_stop_while_a_file_is_fetched(apart: Relayed) -> None:
 
 
 def play_first_part(apart: Relayed, heard: Heard, room: str, *responses: Response) -> str:
-    """Returns the operation once the node has the first part of what is served."""
+    """Returns the operation once the node has the first part of what is served, and the store knows."""
     operation = apart.play(room, apart.files.serve("/long.wav", in_turn(*responses)))
     with gevent.Timeout(20, AssertionError("the first part is not played")):
-        while heard.plays() != [(operation, 0)]:
+        while heard.plays() != [(operation, 0)] or not apart.has_result(operation):
             gevent.sleep(0.05)
     assert apart.ends(operation) == []
     return operation
