@@ -294,7 +294,7 @@ FAULTS: dict[str, Fault] = {
     "wrong password": Fault("link", wrong_password, (0.5, 3), real=False),
     "nodes apart": Fault("link", nodes_apart, (1, 12), real=False),
     "source killed": Fault("link", killed, (15, 25), busiest=True),
-    "source killed briefly": Fault("link", killed, (0.5, 14), busiest=True),
+    "source killed briefly": Fault("link", killed, (1, 16), busiest=True),
     "leg cut": Fault("leg", leg_cut),
     "store frozen": Fault("store", store_frozen, (0.5, 6), cluster=False),
     "store slow": Fault("store", store_slow, (1, 4), cluster=False),
