@@ -49,6 +49,15 @@ def joined(leg: str, room: str, name: str = LEG_NAME) -> Any:
     return event("CUSTOM", leg, **headers)
 
 
+def connect(world: World, node: DrivenNode, room: str) -> str:
+    """Has both nodes say that they have the leg. Returns its id."""
+    node.up()
+    leg = dial(world, node, room)
+    node.happened(joined(leg, room))
+    world.tell("leg_joined", node=SOURCE, leg=leg, room_id=room, member_id=90)
+    return leg
+
+
 def test_a_leg_is_dialled_at_the_sources_address(world: World, node: DrivenNode, room: str) -> None:
     wire = node.up()
     leg = dial(world, node, room)
@@ -78,10 +87,7 @@ def test_a_leg_that_nobody_waits_for_is_hung_up(world: World, node: DrivenNode, 
 
 
 def test_a_link_that_comes_up_finds_a_leg_that_is_gone(world: World, node: DrivenNode, room: str) -> None:
-    node.up()
-    leg = dial(world, node, room)
-    node.happened(joined(leg, room))
-    world.tell("leg_joined", node=SOURCE, leg=leg, room_id=room, member_id=90)
+    connect(world, node, room)
     node.link.down()
     node.up(CALL)
     assert world.room(room)["nodes"][1]["bridge"] == "down"
@@ -97,10 +103,7 @@ def test_a_link_that_comes_up_finds_a_leg_whose_event_was_missed(world: World, n
 
 
 def test_a_link_that_comes_up_ends_a_leg_that_is_over(world: World, node: DrivenNode, room: str) -> None:
-    node.up()
-    leg = dial(world, node, room)
-    node.happened(joined(leg, room))
-    world.tell("leg_joined", node=SOURCE, leg=leg, room_id=room, member_id=90)
+    leg = connect(world, node, room)
     node.link.down()
     world.tell("leg_left", node=SOURCE, leg=leg, room_id=room, cause="MEDIA_TIMEOUT")
     # The command that hangs it up is too old by the time.
