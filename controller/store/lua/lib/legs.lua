@@ -117,31 +117,34 @@ local function exit_room(room, session)
   if leg and not is_needed(room, leg) then expect(leg.node, "leg", room.id, UNUSED_MS) end
 end
 
--- How many members a room has on a node other than its source.
-local function members_on(room, node)
-  return redis.call("ZINTERCARD", 2, keys.members(room.id), keys.present_on(room.id, node))
+-- How many members a room has on each of its nodes, whose `legs` these are.
+local function count_by_node(room, legs)
+  local counts, on_source = {}, redis.call("ZCARD", keys.members(room.id))
+  for _, leg in ipairs(legs) do
+    counts[leg.node] = redis.call("ZINTERCARD", 2, keys.members(room.id), keys.present_on(room.id, leg.node))
+    on_source = on_source - counts[leg.node]
+  end
+  counts[room.node] = on_source
+  return counts
 end
 
 -- Whether nobody is left in the conference on the source: no leg, and no session of its own.
 local function is_source_empty(room)
-  local legs, elsewhere = legs_of(room), 0
+  local legs = legs_of(room)
   for _, leg in ipairs(legs) do
     if leg.far ~= "" then return false end
   end
-  for _, leg in ipairs(legs) do elsewhere = elsewhere + members_on(room, leg.node) end
-  return redis.call("ZCARD", keys.members(room.id)) == elsewhere
+  return count_by_node(room, legs)[room.node] == 0
 end
 
 -- The nodes of a room as the API shows them, the source first.
 local function describe_nodes(room)
-  local nodes, elsewhere = {}, 0
-  for _, leg in ipairs(legs_of(room)) do
-    local members = members_on(room, leg.node)
-    elsewhere = elsewhere + members
-    nodes[#nodes + 1] = { prefix = leg.node, members = members, bridge = leg.state }
+  local legs, nodes = legs_of(room), {}
+  local counts = count_by_node(room, legs)
+  table.sort(legs, function(one, other) return one.node < other.node end)
+  nodes[1] = { prefix = room.node, members = counts[room.node], bridge = "source" }
+  for _, leg in ipairs(legs) do
+    nodes[#nodes + 1] = { prefix = leg.node, members = counts[leg.node], bridge = leg.state }
   end
-  table.sort(nodes, function(one, other) return one.prefix < other.prefix end)
-  local members = redis.call("ZCARD", keys.members(room.id)) - elsewhere
-  table.insert(nodes, 1, { prefix = room.node, members = members, bridge = "source" })
   return nodes
 end
