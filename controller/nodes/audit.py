@@ -15,7 +15,6 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import gevent
 import structlog
@@ -36,7 +35,7 @@ from controller.nodes.compare import (
 )
 from controller.nodes.events import CallIntruded, LegEvent, SessionEvent
 from controller.nodes.handler import EventHandler
-from controller.nodes.lease import NodeLease
+from controller.nodes.lease import NodeLease, Row
 from controller.store import keys
 from controller.store.store import Step
 from esl import commands as esl
@@ -46,7 +45,6 @@ from esl.errors import EslError
 # A node may change faster than it is compared. The audit finds what is left.
 MAX_RESYNC_ROUNDS = 3
 
-Row = dict[str, Any]
 Difference = SessionEvent | LegEvent | CallIntruded | PlaybackDrift | str
 
 
@@ -180,8 +178,8 @@ class Audit:
         members = read_members(connection.api(esl.JsonList()))
         channels = connection.api(esl.ShowChannels())
         calls, legs = read_calls(channels), read_legs(channels)
-        sessions, broken_sessions = self._snapshot("sessions")
-        rooms, broken_rooms = self._snapshot("rooms")
+        sessions, broken_sessions = self._lease.snapshot("sessions")
+        rooms, broken_rooms = self._lease.snapshot("rooms")
         self._ids.keep((session["channel"], session["id"]) for session in sessions)
         for row in (*sessions, *rooms):
             self._handler.remember(row["id"], row["app"])
@@ -196,21 +194,6 @@ class Audit:
         for leg in plan.stray_legs:
             self._handler.hang_up_leg(leg)
         return plan, rooms
-
-    def _snapshot(self, what: str) -> tuple[list[Row], set[str]]:
-        """The node's `sessions` or `rooms` in the store, read in parts, and the ids of those that are broken."""
-        rows: dict[str, Row] = {}
-        broken: set[str] = set()
-        cursors = dict.fromkeys(keys.TAGS, "0")
-        while cursors:
-            replies = self._lease.read(
-                ("snapshot", tag, {"what": what, "cursor": cursor}) for tag, cursor in cursors.items()
-            )
-            found = dict(zip(cursors, replies, strict=True))
-            rows |= {row["id"]: row for reply in replies for row in reply["rows"]}
-            broken |= {record for reply in replies for record, _ in reply.get("broken", ())}
-            cursors = {tag: reply["cursor"] for tag, reply in found.items() if reply["cursor"] != "0"}
-        return list(rows.values()), broken
 
 
 def _playing(connection: Connection, room: Row) -> str | None:

@@ -23,6 +23,8 @@ from controller.store.store import Reply, Step, Store, emit_endings
 
 log = structlog.get_logger(__name__)
 
+Row = dict[str, Any]
+
 # For how long a node counts as reachable after its worker has said so.
 REACHABLE_SECONDS = 6.0
 
@@ -106,6 +108,19 @@ class NodeLease:
             replies += found
             tags = [tag for tag, reply in zip(tags, found, strict=True) if reply.get("more")]
         return replies
+
+    def snapshot(self, what: str) -> tuple[list[Row], set[str]]:
+        """The node's `sessions` or `rooms` in the store, read in parts, and the ids of those that are broken."""
+        rows: dict[str, Row] = {}
+        broken: set[str] = set()
+        cursors = dict.fromkeys(keys.TAGS, "0")
+        while cursors:
+            replies = self.read(("snapshot", tag, {"what": what, "cursor": cursor}) for tag, cursor in cursors.items())
+            found = dict(zip(cursors, replies, strict=True))
+            rows |= {row["id"]: row for reply in replies for row in reply["rows"]}
+            broken |= {record for reply in replies for record, _ in reply.get("broken", ())}
+            cursors = {tag: reply["cursor"] for tag, reply in found.items() if reply["cursor"] != "0"}
+        return list(rows.values()), broken
 
     def _as_holder(self, steps: Iterable[Step]) -> list[Step]:
         node = {"node": self._prefix, "token": self._lease.token}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from dataclasses import asdict, replace
 from typing import Any
 
 import click
 
+from controller.errors import Fenced
+from controller.nodes.removal import end_sessions
 from controller.registry import BRIDGE_PORT, Registry
 from controller.rooms.placement import Placement
+from controller.store.store import Store
 from switchroom.cli.base import Context, Group, as_json_option, changeable, existing, print_table
 from switchroom.config import NodeConfig, check
 from switchroom.store import open_store
@@ -94,10 +99,26 @@ def drain(context: Context, prefix: str, undo: bool) -> None:
 
 @node.command()
 @click.argument("prefix")
+@click.option("--force", is_flag=True, help="Also if there are calls on it: their sessions end as `node_lost`.")
 @click.pass_obj
-def remove(context: Context, prefix: str) -> None:
-    """Remove a node; drain it first to keep its rooms until they end."""
-    with context.registry() as registry:
-        changeable(registry.node(prefix), f"node {prefix}")
+def remove(context: Context, prefix: str, force: bool) -> None:
+    """Remove a node, which must have no calls; drain it first, and wait until they end."""
+    with open_store(context.config(), create=False) as (store, _):
+        registry = Registry(store)
+        _, calls = Placement(store, registry).load(prefix)
+        known = registry.node(prefix)
+        # One that is gone from the file may have left calls behind.
+        if known or not (force and calls):
+            changeable(known, f"node {prefix}")
+        if calls and not force:
+            raise click.ClickException(f"node {prefix} has calls ({calls}); drain it and wait, or use --force")
         registry.remove_node(prefix)
-    click.echo(f"node {prefix} removed")
+        ended = _end_sessions(store, prefix) if calls else 0
+    click.echo(f"node {prefix} removed" + (f"; sessions ended: {ended}" if ended else ""))
+
+
+def _end_sessions(store: Store, prefix: str) -> int:
+    try:
+        return end_sessions(store, prefix, owner=f"cli-{os.getpid()}-{secrets.token_hex(4)}")
+    except Fenced:
+        raise click.ClickException(f"a worker still holds node {prefix}; run this again once it does not") from None

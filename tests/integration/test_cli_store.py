@@ -161,6 +161,39 @@ def test_what_is_on_a_node(switchroom: Switchroom, config: Config) -> None:
     assert (node["state"], node["rooms"], node["calls"]) == ("up", 2, 1)
 
 
+def test_a_node_with_calls_is_removed_by_force_only(switchroom: Switchroom, config: Config) -> None:
+    switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "x")
+    with opened(config) as store:
+        world = World(store, "demo")
+        room = world.create()
+        world.joined(room, 1)
+        World(store, "second").park(2)
+    refused = switchroom("node", "remove", "acW68")
+    assert refused.exit_code == 1
+    assert "node acW68 has calls (2)" in refused.stderr
+    assert switchroom("node", "remove", "acW68", "--force").stdout == "node acW68 removed; sessions ended: 2\n"
+    with opened(config) as store:
+        world = World(store, "demo")
+        assert [(kind, body.get("reason")) for kind, body in world.webhooks()[-2:]] == [
+            ("conference.member.left", "node_lost"),
+            ("session.ended", None),
+        ]
+        # Nothing is left that would wait for the node.
+        world.ask("delete_room", room_id=room)
+        assert store.count_on("acW68") == (0, 0)
+        assert store.held(["acW68"]) == set()
+
+
+def test_calls_of_a_node_that_is_gone_already_end_by_force(switchroom: Switchroom, config: Config) -> None:
+    switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "x")
+    with opened(config) as store:
+        World(store, "demo").park(1)
+        Registry(store).remove_node("acW68")
+    assert switchroom("node", "remove", "acW68").stderr == "Error: node acW68 not found\n"
+    assert switchroom("node", "remove", "acW68", "--force").exit_code == 0
+    assert switchroom("node", "remove", "acW68", "--force").stderr == "Error: node acW68 not found\n"
+
+
 READING = (
     *("app list", "app rotate-key demo", "app remove demo"),
     *("node list", "node drain acW68", "node remove acW68"),
