@@ -125,6 +125,20 @@ def test_the_audit_looks_when_the_node_is_late(world: World, node: DrivenNode) -
     assert node.audit.is_due_soon
 
 
+def test_a_node_is_counted_once_however_much_is_overdue(world: World, node: DrivenNode) -> None:
+    node.up()
+    room = world.create()
+    for number in range(25):
+        world.ask("join", session_id=world.park(number), room_id=room)
+    due = keys.key(world.tag, "due", NODE)
+    for item, _ in world.store.client.zscan_iter(due):
+        world.store.client.zincrby(due, -3_600_000, item)
+    node.worker.tick({})
+    node.worker.tick({})  # publishes what the first has counted
+    load, calls, _ = world.store.loads([NODE])[NODE]
+    assert (load, calls) == (26, 25)
+
+
 def test_what_was_found_is_looked_at_again_in_its_time(world: World, node: DrivenNode, audit: Audit) -> None:
     wire = Watched(members=[in_room(f"{NODE}-room-00000000-0000-4000-8000-000000000000")])
     node.link.up(wire)
