@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import gevent
@@ -20,13 +21,16 @@ class Stage:
     """A Switchroom of its own with its own node, with one member in one room."""
 
     def __init__(self, folder: Path) -> None:
-        self.hooks = Receiver()
-        self.media = Media()
-        self.node = open_node()
-        self.wire = Wire(self.node)
-        self.service = Switchroom(folder, {PREFIX: self.wire}, self.hooks.url)
-        self.service.start()
-        self.service.wait_up()
+        with ExitStack() as opened:
+            self.media = opened.enter_context(closing(Media()))
+            self.hooks = opened.enter_context(closing(Receiver()))
+            self.node = opened.enter_context(closing(open_node()))
+            self.wire = Wire(self.node)
+            opened.callback(self.wire.cut)
+            self.service = opened.enter_context(closing(Switchroom(folder, {PREFIX: self.wire}, self.hooks.url)))
+            self.service.start()
+            self.service.wait_up()
+            self.close = opened.pop_all().close
 
     def member(self, caller_id: str = "5271") -> tuple[str, str]:
         self.call = self.node.call(DIDS["alpha"], caller_id)
@@ -37,13 +41,6 @@ class Stage:
         with gevent.Timeout(10):
             while self.service.get("/readyz").status != 503:
                 gevent.sleep(0.05)
-
-    def close(self) -> None:
-        self.service.close()
-        self.wire.cut()
-        self.node.close()
-        self.hooks.close()
-        self.media.close()
 
 
 @pytest.fixture
