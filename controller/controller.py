@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, TypedDict, TypeVar, cast
 
-from controller.commands.base import Args, Command, Listing, Parts
+from controller.commands.base import ORIGIN, Args, Command, Listing, Parts
 from controller.errors import Refused, StoreUnavailable
 from controller.ids import node_of
 from controller.limits import Limits
@@ -111,7 +111,7 @@ class Controller:
         if not command.verb:
             return {}
         taken = arguments(command.script)
-        common: Args = {"command": command.verb}
+        common: Args = {"command": command.verb, **{name: getattr(command, name) or None for name in ORIGIN}}
         if "group" in taken:
             common |= {"group": command.group, "cooldown_ms": self._limits.cooldowns[command.group]}
         if "quotas" in taken:

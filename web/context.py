@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from flask import Flask, current_app, request
@@ -19,6 +20,10 @@ _KEY = "switchroom"
 # Where a request's own facts are kept: in its WSGI environment, so that the server's access log has them too.
 APP_ID = "switchroom.app_id"
 REQUEST_ID = "switchroom.request_id"
+ACTOR = "switchroom.actor"  # who asks, if not the app itself
+
+# W3C Trace Context, version 00: trace and parent are not all zeros.
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 
 
 class Tenant(Protocol):
@@ -62,6 +67,10 @@ def failures() -> Failures:
 
 
 def execute(command: Command[Answer]) -> Answer:
+    """Carries the command out on behalf of whoever sent the request."""
+    actor, trace = request.environ.get(ACTOR, ""), traceparent()
+    if actor or trace:
+        command = replace(command, actor=actor, trace=trace)
     return _context().controller.execute(command)
 
 
@@ -74,6 +83,12 @@ def app_id() -> str:
 def request_id() -> str:
     found: str = request.environ[REQUEST_ID]
     return found
+
+
+def traceparent() -> str:
+    """The request's trace (W3C Trace Context); empty without a valid one."""
+    given: str = request.environ.get("HTTP_TRACEPARENT", "")
+    return given if _TRACEPARENT(given) else ""
 
 
 def _context() -> Context:

@@ -15,6 +15,9 @@ Row = TypeVar("Row")
 
 Args = dict[str, Any]
 
+# The fields of a command that say where it comes from. Queries do not need them.
+ORIGIN = ("actor", "trace")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Generic[Answer]):
@@ -22,9 +25,14 @@ class Command(Generic[Answer]):
 
     A subclass names the type of its answer, and says by its class variables how it is carried out. The caller (the REST
     API) has checked the forms and ranges of its values.
+
+    `actor`: who sent it, if not the app itself. `trace`: the W3C traceparent of its request. The event log has both
+    with the command and with what follows from it, and its webhooks carry the trace. Either may be empty.
     """
 
     app_id: str
+    actor: str = ""
+    trace: str = ""
 
     # The Lua file that carries it out, in one atomic step.
     script: ClassVar[str]
@@ -53,7 +61,7 @@ class Command(Generic[Answer]):
 
     def arguments(self) -> Args:
         """Its own fields, as the script gets them."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ORIGIN}
 
     def prepare(self, parts: Parts) -> Args:
         """The script's other arguments. Raises Refused."""

@@ -32,7 +32,10 @@ class Play(RoomCommand[Playback]):
     def prepare(self, parts: Parts) -> Args:
         urls = [orjson.dumps(url).decode() for url in self.urls]
         # With commas between, as the store counts them.
-        may_play = MayPlay(app_id=self.app_id, room_id=self.room_id, url_bytes=len(",".join(urls).encode()))
+        url_bytes = len(",".join(urls).encode())
+        may_play = MayPlay(
+            app_id=self.app_id, actor=self.actor, trace=self.trace, room_id=self.room_id, url_bytes=url_bytes
+        )
         parts.playback.check(self.app_id, self.urls, lambda: parts.execute(may_play))
         return {"operation_id": new_operation_id(), "urls": urls}
 

@@ -73,7 +73,7 @@ class SendTest(Command[TestOutcome]):
     cooldown: ClassVar[str] = "webhook_test"
 
     def answer(self, parts: Parts, args: Args, reply: Args) -> TestOutcome:
-        return parts.webhooks.send_test(self.app_id, reply.get("record", {}), reply["at"])
+        return parts.webhooks.send_test(self.app_id, reply.get("record", {}), reply["at"], self.trace)
 
 
 class Delivery(TypedDict):

@@ -44,7 +44,8 @@ PARTITION: dict[str, str] = {
     "ending": "ending:%s",
     # hash: app, room, total, bytes (of `urls`), next (index to send), settled, u<i> (state of URL i), v<i> (volume it
     # was sent with), n<i> (a relay's URL of it), r<i> (the frame where its rest begins), ending (stopped or
-    # interrupted, until that is emitted); from play to its finished or stopped
+    # interrupted, until that is emitted), actor and trace (of the command that played or ended it, if known); from play
+    # to its finished or stopped
     "operation": "operation:%s",
     # list: an operation's URLs, each a JSON string as the app sent it; a number is the rest of the URL before it
     "urls": "urls:%s",
@@ -54,9 +55,9 @@ PARTITION: dict[str, str] = {
     "rooms": "rooms:%s",
     # hash: room name -> room id, of an app; for good
     "names": "names:%s",
-    # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, started_at (s), seq, uid and
-    # job (of a join or leave that is pending), each flag by its name (1 or 0), and for each command to change one
-    # that the node has yet to confirm, pending_<command>_job and pending_<command>_uid; from park to hangup
+    # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, started_at (s), seq; uid, job,
+    # actor and trace (of a join or leave that is pending), each flag by its name (1 or 0), and for each command to
+    # change one that the node has yet to confirm, the same four as pending_<command>_job and so on; from park to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",
@@ -84,8 +85,8 @@ PARTITION: dict[str, str] = {
     "due": "due:%s",
     # string: highest fencing token seen from a worker of a node; for good
     "fence": "fence:%s",
-    # stream: webhooks to deliver: app, type, lane (the ordering key: a room's or session's id), at (ms), data (JSON);
-    # until delivered
+    # stream: webhooks to deliver: app, type, lane (the ordering key: a room's or session's id), at (ms), data (JSON),
+    # trace (of the command that caused it, if known); until delivered
     "outbox": "outbox",
     # stream, capped: the event log, one JSON object in field `e`
     "log": "log",
@@ -98,7 +99,7 @@ PARTITION: dict[str, str] = {
     "held": "held",
     # hash: status (held, aside, delivered, failed), attempts, earlier (attempts before it was last sent again), next
     # (ms), a<n> (JSON of attempt n, the last ones: at, status, error, latency_ms, answer); once it left the outbox also
-    # app, type, lane, at, data; from its first attempt until lib/deliveries.lua's KEPT is over
+    # app, type, lane, at, data, trace; from its first attempt until lib/deliveries.lua's KEPT is over
     "delivery": "delivery:%s",
     # sorted set: entry id by age (position), of an app and a status (retrying, delivered, failed); as its `delivery`s
     "deliveries": "deliveries:%s:%s",

@@ -84,8 +84,10 @@ class WebhookApi:
             raise Refused("webhook_not_found")
         return found[1]
 
-    def send_test(self, app_id: str, record: Mapping[str, str], at: int) -> TestOutcome:
-        """Sends a `webhook.test`, without the outbox, and waits for its outcome, 15 s at the most. `at`: epoch ms."""
+    def send_test(self, app_id: str, record: Mapping[str, str], at: int, trace: str = "") -> TestOutcome:
+        """Sends a `webhook.test`, without the outbox, and waits for its outcome, 15 s at the most. `at`: epoch ms;
+        `trace`: its traceparent.
+        """
         endpoint = self.endpoint(app_id, record)
         if not endpoint.url:
             raise Refused("no_endpoint")
@@ -97,7 +99,7 @@ class WebhookApi:
         sender = Sender(app_id, self._network, timeout=TEST_SECONDS, clock=self._clock)
         started = time.monotonic()
         try:
-            attempt = sender.post(message, body, endpoint)
+            attempt = sender.post(message, body, endpoint, trace)
         finally:
             sender.close()
         return TestOutcome(

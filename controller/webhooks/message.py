@@ -14,7 +14,8 @@ from controller.times import iso_ms
 class Webhook:
     """An entry of the outbox. `at`: epoch ms of the state change; `attempts`: made so far; `wait`: seconds until the
     next may be made, 0 for at once; `in_retry_queue`: it has left the outbox, and is sent out of order; `earlier`: how
-    many of the attempts were made before the app asked for it to be sent again.
+    many of the attempts were made before the app asked for it to be sent again; `trace`: the traceparent of
+    the request that caused it, empty if none is known.
     """
 
     entry: str
@@ -27,13 +28,15 @@ class Webhook:
     wait: float = 0.0
     in_retry_queue: bool = False
     earlier: int = 0
+    trace: str = ""
 
     @classmethod
     def from_entry(cls, entry: str, fields: Mapping[bytes, bytes]) -> Webhook | None:
         """None for an entry that is no webhook."""
         try:
             app_id, type_, ordering_key = (fields[name].decode() for name in (b"app", b"type", b"lane"))
-            return cls(entry, app_id, type_, ordering_key, int(fields[b"at"]), fields[b"data"])
+            at, trace = int(fields[b"at"]), fields.get(b"trace", b"").decode()
+            return cls(entry, app_id, type_, ordering_key, at, fields[b"data"], trace=trace)
         except (KeyError, ValueError):
             return None
 

@@ -110,7 +110,9 @@ class RetryQueue:
 
 
 def _webhook(
-    entry: str, app_id: str, type_: str, ordering_key: str, at: int, data: str, attempts: int, earlier: int
+    entry: str, app_id: str, type_: str, ordering_key: str, at: int, data: str, attempts: int, earlier: int, trace: str
 ) -> Webhook:
     body = data.encode()
-    return Webhook(entry, app_id, type_, ordering_key, at, body, attempts, in_retry_queue=True, earlier=earlier)
+    return Webhook(
+        entry, app_id, type_, ordering_key, at, body, attempts, in_retry_queue=True, earlier=earlier, trace=trace
+    )

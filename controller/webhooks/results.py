@@ -127,6 +127,7 @@ class Results:
             "room" if is_room_id(webhook.ordering_key) else "session": webhook.ordering_key,
             "webhook": webhook_id(self._tag, webhook.entry),
             "outcome": outcome.state,
+            **({"trace": webhook.trace} if webhook.trace else {}),
         }
         row: dict[str, Any] = {
             "id": webhook.entry,

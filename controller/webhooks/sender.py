@@ -50,10 +50,10 @@ class Sender:
             return Attempt(skipped="the app does not want this type")
         if endpoint.disabled:
             return Attempt(withheld=f"the endpoint is disabled: {endpoint.disabled}")
-        return self.post(webhook_id(self._tag, webhook.entry), webhook.body, endpoint)
+        return self.post(webhook_id(self._tag, webhook.entry), webhook.body, endpoint, webhook.trace)
 
-    def post(self, message_id: str, body: bytes, endpoint: Endpoint) -> Attempt:
-        """One request, whatever the endpoint's state."""
+    def post(self, message_id: str, body: bytes, endpoint: Endpoint, trace: str = "") -> Attempt:
+        """One request, whatever the endpoint's state. `trace`: its traceparent."""
         now = self._clock()
         try:
             connections = self._connect(endpoint.url, endpoint.secrets(now))
@@ -62,6 +62,8 @@ class Sender:
                 "webhook-timestamp": str(int(now)),
                 "webhook-signature": sign(self._keys, message_id, int(now), body),
             }
+            if trace:
+                headers["traceparent"] = trace
             response = connections.post(headers, body, self._timeout)
         except AttemptFailed as error:
             return Attempt(error=str(error), mark=endpoint.mark)

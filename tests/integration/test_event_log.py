@@ -22,6 +22,7 @@ from tests.open_store import OpenStore
 NOWHERE = f"{NODE}-room-00000000-0000-4000-8000-999999999999"
 MUTED, *_ = FLAGS
 NOBODY = f"{NODE}-00000000-0000-4000-9000-999999999999"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 class Office:
@@ -103,6 +104,23 @@ def test_what_a_worker_is_refused_is_not_in_the_log(office: Office) -> None:
     with pytest.raises(Fenced):
         office.world.tell("session_ended", session_id=NOBODY, cause="X")
     assert office.log("refused") == []
+
+
+def test_a_command_says_who_sent_it_with_which_trace(office: Office) -> None:
+    origin = {"actor": "operator:ann", "trace": TRACE}
+    office.ask(commands.CreateRoom, name="standup", **origin)
+    assert office.refused(commands.CreateRoom, name="standup", **origin) == "name_taken"
+    # Refused before the names in its URLs are looked up, which asks in another way.
+    assert (
+        office.refused(commands.Play, room_id=NOWHERE, urls=("http://a.example/a.wav",), **origin) == "room_not_found"
+    )
+    found = [*office.log("command"), *office.log("webhook"), *office.log("refused")]
+    assert len(found) == 4
+    assert all(line.items() >= origin.items() for line in found)
+
+
+def test_a_query_takes_both_and_needs_neither(office: Office) -> None:
+    assert office.ask(commands.ListRooms, limit=1, actor="operator:ann", trace=TRACE)["rows"] == []
 
 
 def test_a_command_has_one_name_whether_accepted_or_refused(office: Office) -> None:

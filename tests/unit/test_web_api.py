@@ -36,7 +36,7 @@ from tests.unit.web_fakes import (
     WEBHOOK,
     FakeController,
 )
-from web import errors
+from web import context, errors
 from web.app import App, create_app
 from web.clients import FREE
 
@@ -1459,3 +1459,38 @@ def test_apps_do_not_share_anything() -> None:
     cursor = clients[0].get(ROOMS, headers=HEADERS).get_json()["cursor"]
     assert (len(first.asked), len(second.asked)) == (1, 0)
     assert assert_error(clients[1].get(ROOMS, headers=HEADERS, query_string={"cursor": cursor}), 400) == NO_CURSOR
+
+
+TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (f"00-{TRACE_ID}-{PARENT_ID}-01", True),
+        (f"00-{TRACE_ID}-{PARENT_ID}-00", True),
+        (f"00-{TRACE_ID.upper()}-{PARENT_ID}-01", False),
+        (f"00-{'0' * 32}-{PARENT_ID}-01", False),
+        (f"00-{TRACE_ID}-{'0' * 16}-01", False),
+        (f"01-{TRACE_ID}-{PARENT_ID}-01", False),
+        (f"ff-{TRACE_ID}-{PARENT_ID}-01", False),
+        (f"00-{TRACE_ID}-{PARENT_ID}-01-more", False),
+        (f"00-{TRACE_ID}-{PARENT_ID}", False),
+        (f"00-{TRACE_ID}-{PARENT_ID}-01,00-{TRACE_ID}-{PARENT_ID}-01", False),
+        ("", False),
+    ],
+)
+def test_a_valid_traceparent_goes_with_the_command(
+    given: str, kept: bool, client: FlaskClient, controller: FakeController
+) -> None:
+    response = client.post(ROOMS, headers={**HEADERS, "traceparent": given}, json={"name": "standup"})
+    assert response.status_code == 201
+    (command,) = controller.asked
+    assert command.trace == (given if kept else "")
+    assert command.actor == ""
+
+
+def test_a_command_says_who_sent_it_if_not_the_app(client: FlaskClient, controller: FakeController) -> None:
+    environ = {context.ACTOR: "operator:ann"}
+    client.post(ROOMS, headers=HEADERS, json={"name": "standup"}, environ_overrides=environ)
+    assert controller.asked == [commands.CreateRoom(app_id=APP, actor="operator:ann", name="standup")]

@@ -12,7 +12,7 @@ from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.webhooks.message import Webhook
 from controller.webhooks.reader import RetryQueue
 
-ROW = ["7-0", "demo", "conference.created", "r", 1000, '{"sequence":1}', 3, 2]
+ROW = ["7-0", "demo", "conference.created", "r", 1000, '{"sequence":1}', 3, 2, ""]
 
 
 class Store:

@@ -1,4 +1,6 @@
--- What every script has: its arguments, the clock, states, records, the event log, and what apps use.
+-- What every script has: its arguments, the clock, states, records, the event log, and what apps use. `actor`, `trace`:
+-- who sent the command that the script carries out, and the W3C traceparent of its request, as far as known.
+-- args: actor? trace?
 
 local args = cjson.decode(ARGV[1])
 local clock = redis.call("TIME")
@@ -48,9 +50,21 @@ local function get_room(id)
   return room
 end
 
+-- On whose behalf the script acts: the `actor` and `trace` of the command from which follows what it does.
+local origin = { actor = args.actor, trace = args.trace }
+
+-- From here on the script acts on behalf of whoever `record` names: a command, or a session or operation that waits for
+-- what follows from one. Returns the origin before, to go back to.
+local function act_for(record)
+  local before = origin
+  origin = { actor = record.actor or nil, trace = record.trace or nil }
+  return before
+end
+
 -- Adds a line to the event log. `fields` may hold app, room, session, operation and more.
 local function log(kind, type, fields)
   fields.at, fields.kind, fields.type = NOW, kind, type
+  fields.actor, fields.trace = origin.actor, fields.trace or origin.trace
   redis.call("XADD", keys.log(), "MAXLEN", "~", MAX_LOG_ENTRIES, "*", "e", cjson.encode(fields))
 end
 

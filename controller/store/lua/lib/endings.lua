@@ -31,11 +31,13 @@ local function emit_endings(room)
     local id = redis.call("LPOP", keys.ending(room.id))
     if not id then break end
     local operation = read_operation(id)
+    local before = act_for(operation)
     if operation.ending == "stopped" then
       emit_room(room, "conference.play.stopped", { operation_id = id })
     else
       emit_finished(room, operation, operation.ending)
     end
+    act_for(before)
     left = left - operation.total - operation.bytes / 1024
     forget_operation(room.app, id, operation.bytes)
   end
@@ -54,7 +56,12 @@ local function end_operations(room, how)
   if #ids == 0 then return 0 end
   take_back(room)
   step_playback(room, "finish", "")
-  for _, id in ipairs(ids) do redis.call("HSET", keys.operation(id), "ending", how) end
+  for _, id in ipairs(ids) do
+    local key = keys.operation(id)
+    -- What is emitted follows from what ends it, if that is known, else from the play.
+    if next(origin) then redis.call("HDEL", key, "actor", "trace") end
+    change(key, {}, { ending = how, actor = origin.actor, trace = origin.trace })
+  end
   redis.call("RPUSH", keys.ending(room.id), unpack(ids))
   redis.call("DEL", keys.operations(room.id))
   emit_endings(room)

@@ -9,7 +9,13 @@ end
 -- Forgets a pending command to change a flag: the node has confirmed or refused it, or the member is out.
 local function forget_pending(session, change_to)
   confirmed(session.node, change_to.command, session.id)
-  clear(keys.session(session.id), session, change_to.pending_job, change_to.pending_uid)
+  clear(keys.session(session.id), session, change_to.pending_job, change_to.pending_uid, change_to.pending_actor,
+    change_to.pending_trace)
+end
+
+-- On whose behalf a flag is to be changed.
+local function pending_origin(session, change_to)
+  return { actor = session[change_to.pending_actor], trace = session[change_to.pending_trace] }
 end
 
 -- The reason why a member is out. `cause`: the hangup cause if the call has ended.
@@ -42,8 +48,10 @@ end
 -- Ends a pending command to change a flag: the node did not carry it out, or no longer can.
 local function flag_failed(room, session, change_to, reason)
   local uid = session[change_to.pending_uid]
+  local before = act_for(pending_origin(session, change_to))
   forget_pending(session, change_to)
   emit_command_failed(room, session, change_to.command, uid, reason)
+  act_for(before)
 end
 
 -- Ends a member's pending commands to change flags, in the order in which they were accepted: all, or those up to
@@ -62,17 +70,19 @@ end
 
 -- Takes a session out of its room in the store, to a state to which a step led, and emits `type` with `data`.
 local function depart(room, session, state, type, data)
+  local before = act_for(session)
   redis.call("ZREM", keys.members(room.id), session.id)
   exit_room(room, session)
   confirmed(session.node, "join", session.id)
   confirmed(session.node, "leave", session.id)
   for _, flag in pairs(FLAGS) do clear(keys.session(session.id), session, flag.name) end
-  clear(keys.session(session.id), session, "room", "member_id", "uid", "job")
+  clear(keys.session(session.id), session, "room", "member_id", "uid", "job", "actor", "trace")
   set_state(session, state)
   emit_room(room, type, data)
   local was_on_source = session.node == room.node
   if redis.call("ZCARD", keys.members(room.id)) == 0 or was_on_source and is_source_empty(room) then interrupt(room) end
   forget_if_over(room)
+  act_for(before)
 end
 
 -- A member is out of its room. `cause`: the hangup cause.
@@ -101,7 +111,7 @@ local function take_out(session, reason, cause)
   if not room then
     -- It should be there as long as anybody is in it. Without it there is nothing to emit.
     step_session(session, session.state == SESSION.joining and "join_failed" or "left")
-    clear(keys.session(session.id), session, "room", "member_id", "uid", "job")
+    clear(keys.session(session.id), session, "room", "member_id", "uid", "job", "actor", "trace")
   elseif session.state == SESSION.joining then
     join_failed(room, session, reason, cause)
   else

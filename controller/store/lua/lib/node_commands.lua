@@ -32,7 +32,7 @@ end
 
 -- Hands a command to the node's worker. Returns its job id.
 local function send(node, op, command)
-  command.op = op
+  command.op, command.actor, command.trace = op, origin.actor, origin.trace
   local entry = redis.call("XADD", keys.commands(node), "*", "c", cjson.encode(command))
   local job = job_id(entry)
   expect(node, "job", job, patience(op))
@@ -49,5 +49,7 @@ local function send_about(session, op, kind)
 end
 
 local function send_join(session)
+  local before = act_for(session)
   change(keys.session(session.id), session, { job = send_about(session, "join", "join") })
+  act_for(before)
 end

@@ -12,7 +12,7 @@ local function emit(record, ordering_key, type, data, more)
   local text = cjson.encode(data)
   if more then text = string.sub(text, 1, -2) .. "," .. more .. "}" end
   local entry = redis.call("XADD", keys.outbox(), "*", "app", data.app_id, "type", type, "lane", ordering_key,
-    "at", NOW, "data", text)
+    "at", NOW, "data", text, unpack(origin.trace and { "trace", origin.trace } or {}))
   use(data.app_id, "webhook_bytes", #text + WEBHOOK_BYTES)
   log("webhook", type, { app = data.app_id, room = data.room_id, session = data.uuid,
     operation = data.operation_id, sequence = data.sequence, webhook = webhook_id(entry) })

@@ -150,6 +150,7 @@ local function end_urls(room, operation, indices, event, why)
     end
   end
   if #changes == 0 then return end
+  local before = act_for(operation)
   redis.call("HSET", keys.operation(operation.id), unpack(changes))
   operation.settled = redis.call("HINCRBY", keys.operation(operation.id), "settled", #changes / 2)
   log("state", "url." .. state, { app = room.app, room = room.id, operation = operation.id,
@@ -158,6 +159,7 @@ local function end_urls(room, operation, indices, event, why)
     emit_finished(room, operation)
     remove_operation(room, operation)
   end
+  act_for(before)
 end
 
 -- Ends the URLs that were queued before URL `index` of operation `last`: the node plays files in the order it got them.
@@ -229,8 +231,8 @@ local function advance(room)
   if room.flight or room.stopping or room.closing then return end
   local ahead = 0
   for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
-    local following, total, settled, old_urls =
-      unpack(redis.call("HMGET", keys.operation(id), "next", "total", "settled", "urls"))
+    local following, total, settled, old_urls, actor, trace =
+      unpack(redis.call("HMGET", keys.operation(id), "next", "total", "settled", "urls", "actor", "trace"))
     local i = tonumber(following)
     ahead = ahead + i - tonumber(settled or 0)
     if ahead >= MAX_AHEAD then return end
@@ -238,7 +240,10 @@ local function advance(room)
       local state = step("URL", URL.pending, "send")
       if old_urls then read_operation(id) end -- which moves what version 0.1 stored
       redis.call("HSET", keys.operation(id), "next", i + 1, "u" .. i, state)
-      return send_play(room, id, i, 1)
+      local before = act_for({ actor = actor, trace = trace })
+      send_play(room, id, i, 1)
+      act_for(before)
+      return
     end
   end
 end

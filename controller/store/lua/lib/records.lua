@@ -5,7 +5,9 @@ local broken = {}
 
 -- Calls `action` with what follows it. Returns whether it succeeded, and what it returned.
 local function try(id, action, ...)
+  local before = origin
   local succeeded, found = pcall(action, ...)
+  act_for(before)
   if not succeeded then broken[#broken + 1] = { id, type(found) == "table" and found.err or tostring(found) } end
   return succeeded, found
 end

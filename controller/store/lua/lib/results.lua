@@ -29,7 +29,7 @@ function RESULTS.kick(command, job, result)
   confirmed(session.node, "leave", session.id)
   local uid = session.uid
   step_session(session, "leave_failed")
-  clear(keys.session(session.id), session, "uid", "job")
+  clear(keys.session(session.id), session, "uid", "job", "actor", "trace")
   emit_command_failed(room, session, "leave", uid, result.reason)
 end
 
@@ -144,6 +144,7 @@ RESULTS.stop_recording, RESULTS.kick_all = ignore, ignore
 RESULTS.hang_up_leg, RESULTS.withdraw_leg = ignore, ignore
 
 local function apply_result(command, job, result)
+  act_for(command)
   log("answer", command.op, { app = command.app, room = command.room, session = command.session,
     operation = command.operation, job = job, ok = result.ok, reason = result.reason, text = result.text,
     http_status = result.http_status })

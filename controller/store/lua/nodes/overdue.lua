@@ -39,6 +39,7 @@ end
 function OVERDUE.leave(id)
   local session = get_session(id)
   if session and session.state == SESSION.leaving then
+    act_for(session)
     RESULTS.kick({ session = id, room = session.room }, session.job, { ok = false, reason = "not_confirmed" })
   end
 end

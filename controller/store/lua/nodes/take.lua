@@ -13,6 +13,7 @@ local function take(entry, raw)
   local session = command.op == "join" and get_session(text_in(command, "session"))
   redis.call("HSET", keys.sent(args.node), job, raw)
   expect(args.node, "job", job, patience(command.op))
+  act_for(command)
   log("sent", command.op, { app = command.app, room = command.room, session = command.session,
     operation = command.operation, job = job })
   local file = args.files and args.files[entry]

@@ -8,6 +8,7 @@ local operation = room and get_operation(args.operation_id)
 if not operation or operation.room ~= room.id or room.node ~= args.node then return cjson.encode({ unknown = true }) end
 local state = url_state(operation, args.index)
 if state ~= URL.sent and state ~= URL.queued then return cjson.encode({ known = true }) end
+act_for(operation)
 log("event", "play-file-done", { app = room.app, room = room.id, operation = operation.id, index = args.index })
 end_urls_before(room, operation.id, args.index)
 end_urls(room, get_operation(operation.id), { args.index }, "finish")

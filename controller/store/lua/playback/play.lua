@@ -12,6 +12,7 @@ if room.operation == "" then step_playback(room, "play", args.operation_id) end
 start_cooldown(room.id)
 redis.call("HSET", keys.operation(args.operation_id), "app", room.app, "room", room.id, "total", #args.urls,
   "bytes", bytes, "next", 0, "settled", 0)
+change(keys.operation(args.operation_id), {}, { actor = origin.actor, trace = origin.trace })
 redis.call("RPUSH", keys.urls(args.operation_id), unpack(args.urls))
 redis.call("RPUSH", keys.operations(room.id), args.operation_id)
 use(room.app, "operations", 1)

@@ -9,8 +9,9 @@ local room = is_member and get_room(session.room)
 if not room then return cjson.encode({ unknown = true }) end
 local flag = FLAGS[args.flag]
 local changed_to = args.on and flag.on or flag.off
-log("event", changed_to.action, { app = session.app, room = room.id, session = session.id })
 local confirms = session[changed_to.pending_job] ~= nil
+if confirms then act_for(pending_origin(session, changed_to)) end
+log("event", changed_to.action, { app = session.app, room = room.id, session = session.id })
 if has_flag(session, flag) == args.on and not confirms then return cjson.encode({ known = true }) end
 
 change(keys.session(session.id), session, { [flag.name] = args.on and 1 or 0 })

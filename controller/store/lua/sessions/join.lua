@@ -31,7 +31,7 @@ local leg = needs_leg and get_leg(room, session.node)
 refused = needs_leg and not leg and no_leg_from(session.node, room.node) or exceeded("webhook_bytes", 0)
 if refused then return refused end
 
-local fields = { room = room.id, uid = args.command_uid }
+local fields = { room = room.id, uid = args.command_uid, actor = origin.actor, trace = origin.trace }
 for name, flag in pairs(FLAGS) do fields[name] = flag.joins and 1 or 0 end
 step_session(session, "join", fields)
 enter_room(room, session)

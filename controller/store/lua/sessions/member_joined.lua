@@ -6,9 +6,10 @@ if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
 if not session then return cjson.encode({ unknown = true }) end
 local room = get_room(args.room_id)
-log("event", "add-member", { app = session.app, room = args.room_id, session = session.id, member_id = args.member_id })
 local same_room = session.room == args.room_id
 local is_joining = session.state == SESSION.joining
+if same_room then act_for(session) end
+log("event", "add-member", { app = session.app, room = args.room_id, session = session.id, member_id = args.member_id })
 if same_room and not is_joining and session.member_id == tostring(args.member_id) then
   return cjson.encode({ known = true })
 end
@@ -28,7 +29,7 @@ if session.node ~= room.node and not get_leg(room, session.node) then
   dial_leg(room, add_leg(room, session.node, session.channel))
 end
 redis.call("ZADD", keys.members(room.id), redis.call("HINCRBY", keys.room(room.id), "members_seen", 1), session.id)
-clear(keys.session(session.id), session, "uid", "job")
+clear(keys.session(session.id), session, "uid", "job", "actor", "trace")
 local fields = { room = room.id, member_id = args.member_id }
 for name in pairs(FLAGS) do fields[name] = 0 end
 for _, name in ipairs(args.flags) do fields[name] = 1 end

@@ -5,9 +5,10 @@
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
 if not session then return cjson.encode({ unknown = true }) end
+local is_member = session.room == args.room_id and session.member_id == tostring(args.member_id)
+if is_member then act_for(session) end
 log("event", "del-member", { app = session.app, room = args.room_id, session = session.id, member_id = args.member_id })
 -- The end of another membership than the one that the store has changes nothing.
-local is_member = session.room == args.room_id and session.member_id == tostring(args.member_id)
 if not is_member then return cjson.encode({ known = true }) end
 take_out(session, why_left(session, args.cause), args.cause)
 return reply({ left = true })

@@ -16,5 +16,6 @@ local refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
 
 local job = send_about(session, change_to.command, change_to.command)
-change(keys.session(session.id), session, { [change_to.pending_job] = job, [change_to.pending_uid] = args.command_uid })
+change(keys.session(session.id), session, { [change_to.pending_job] = job, [change_to.pending_uid] = args.command_uid,
+  [change_to.pending_actor] = origin.actor, [change_to.pending_trace] = origin.trace })
 return accept_new(session, change_to.done)

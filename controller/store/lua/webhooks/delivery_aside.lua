@@ -35,13 +35,13 @@ for i = 1, #ranges, 2 do
   if not try(app, redeliver, app, ranges[i + 1]) then redis.call("HDEL", keys.redeliveries(), app) end
 end
 
-local FIELDS = { "type", "lane", "at", "data", "attempts", "earlier" }
+local FIELDS = { "type", "lane", "at", "data", "attempts", "earlier", "trace" }
 
 local function read(app, id)
   local record = read_record(id, FIELDS)
   local attempts = count_in(record.attempts)
   return { id, app, text_in(record, "type"), text_in(record, "lane"), number_in(record, "at", 14),
-    text_in(record, "data"), attempts, math.min(count_in(record.earlier), attempts) }
+    text_in(record, "data"), attempts, math.min(count_in(record.earlier), attempts), record.trace or "" }
 end
 
 -- Takes a webhook that cannot be read out of the retry queue. What there is of it stays for as long as of a failed one.
