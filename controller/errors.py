@@ -58,6 +58,7 @@ REASONS: dict[str, str] = {
     "endpoint_disabled": "The webhook endpoint is disabled. Enable it by setting it anew.",
     "redelivery_under_way": "Webhooks of a time range are being sent again already. Wait until all are on their way.",
     "url_refused": "The URL leads to no public address",
+    "too_many_streams": "This server has too many event streams open. Try again in a few seconds.",
     "node_down": "The media node is not reachable. Try again in a few seconds.",
     "no_relay": "No audio relay is available. Try again in a few seconds.",
     "no_node": "No media node is available. Try again in a few seconds.",

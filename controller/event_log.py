@@ -37,7 +37,7 @@ class Log:
 
     def past(self, since: int) -> Iterator[Entry]:
         """What was logged from `since` (epoch milliseconds) until now, in order. Raises StoreUnavailable."""
-        yield from heapq.merge(*(self._stream(tag, since) for tag in keys.TAGS), key=_time_of)
+        yield from heapq.merge(*(self._stream(tag, since) for tag in keys.TAGS), key=time_of)
 
     def skip(self) -> None:
         """Leave out what was logged until now. Raises StoreUnavailable."""
@@ -59,7 +59,7 @@ class Log:
                         entries += arrived.get(timeout=MERGE_SECONDS)
                     except Empty:
                         with_more = False
-                yield from sorted(entries, key=_time_of)
+                yield from sorted(entries, key=time_of)
         finally:
             gevent.killall(readers)
 
@@ -71,7 +71,7 @@ class Log:
             page = self._store.read(stream, f"({self._last[stream]}", count=PAGE)
             for position, fields in page:
                 self._last[stream] = position
-                yield from _parsed(fields)
+                yield from parsed(fields)
             if len(page) < PAGE:
                 return
 
@@ -92,12 +92,12 @@ class Log:
             entries = []
             for stream, page in found.items():
                 self._last[stream] = page[-1][0]
-                entries += [entry for _, fields in page for entry in _parsed(fields)]
+                entries += [entry for _, fields in page for entry in parsed(fields)]
             if entries:
                 arrived.put(entries)
 
 
-def _parsed(fields: Mapping[bytes, bytes]) -> Iterator[Entry]:
+def parsed(fields: Mapping[bytes, bytes]) -> Iterator[Entry]:
     try:
         entry = orjson.loads(fields[b"e"])
     except (KeyError, orjson.JSONDecodeError):
@@ -106,6 +106,6 @@ def _parsed(fields: Mapping[bytes, bytes]) -> Iterator[Entry]:
         yield entry
 
 
-def _time_of(entry: Entry) -> float:
+def time_of(entry: Entry) -> float:
     at = entry.get("at")
     return at if isinstance(at, int | float) else 0

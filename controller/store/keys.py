@@ -88,8 +88,12 @@ PARTITION: dict[str, str] = {
     # stream: webhooks to deliver: app, type, lane (the ordering key: a room's or session's id), at (ms), data (JSON),
     # trace (of the command that caused it, if known); until delivered
     "outbox": "outbox",
-    # stream, capped: the event log, one JSON object in field `e`
+    # stream, capped: the event log, one JSON object in field `e`; of a webhook also its data, in field `d`, or in field
+    # `l` its entry in `large`
     "log": "log",
+    # stream, capped by bytes: data of webhooks that is too large for the event log, in field `d`; and counter of them
+    "large": "large",
+    "large_bytes": "large-bytes",
     # Delivery of webhooks; owner of all of these: the dispatcher that holds the partition.
     # hash: owner, token (the fence), until (ms): the lease of a partition's deliveries; for good
     "dispatcher": "dispatcher",

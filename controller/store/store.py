@@ -172,6 +172,16 @@ class Store:
             found = self._client.xrevrange(stream, count=1)
         return found[0][0].decode() if found else BEGINNING
 
+    def has_all_behind(self, stream: str, position: str) -> bool:
+        """Whether nothing was trimmed behind an entry: then the entry itself is still there, too."""
+        with self._guard():
+            if position != BEGINNING:
+                return bool(self._client.xrange(stream, position, position))
+            if not self._client.exists(stream):
+                return True
+            found = self._client.xinfo_stream(stream)
+            return bool(found["entries-added"] == found["length"])
+
     @property
     def followed_together(self) -> list[list[str]]:
         """The partitions in groups, of which one `follow` can have streams. On a cluster each is a group of its own."""

@@ -61,11 +61,12 @@ local function act_for(record)
   return before
 end
 
--- Adds a line to the event log. `fields` may hold app, room, session, operation and more.
-local function log(kind, type, fields)
+-- Adds a line to the event log. `fields` may hold app, room, session, operation and more. What follows them are more
+-- fields of the entry, beside the line.
+local function log(kind, type, fields, ...)
   fields.at, fields.kind, fields.type = NOW, kind, type
   fields.actor, fields.trace = origin.actor, fields.trace or origin.trace
-  redis.call("XADD", keys.log(), "MAXLEN", "~", MAX_LOG_ENTRIES, "*", "e", cjson.encode(fields))
+  redis.call("XADD", keys.log(), "MAXLEN", "~", MAX_LOG_ENTRIES, "*", "e", cjson.encode(fields), ...)
 end
 
 -- Counts what an app uses of a quota.

@@ -1,6 +1,31 @@
 -- How webhooks are emitted: into the outbox, from which a dispatcher delivers them.
 -- args: resynced?
 
+local MAX_LOGGED_BYTES = 4096 -- of a webhook's data that is kept with its line in the event log
+local MAX_LARGE_BYTES = 8388608 -- of all larger ones of a partition: the oldest are dropped first
+
+-- Keeps data that is too large for the event log, apart from it. Returns its entry.
+local function keep_large(data)
+  local entry = redis.call("XADD", keys.large(), "*", "d", data)
+  local bytes = redis.call("INCRBY", keys.large_bytes(), #data)
+  while bytes > MAX_LARGE_BYTES do
+    local oldest = redis.call("XRANGE", keys.large(), "-", "+", "COUNT", 1)[1]
+    if not oldest then
+      redis.call("DEL", keys.large_bytes())
+      break
+    end
+    redis.call("XDEL", keys.large(), oldest[1])
+    bytes = redis.call("DECRBY", keys.large_bytes(), #oldest[2][2])
+  end
+  return entry
+end
+
+-- The field of the event log's entry from which streams of events have a webhook's data.
+local function logged_data(data)
+  if #data > MAX_LOGGED_BYTES then return "l", keep_large(data) end
+  return "d", data
+end
+
 -- The id of a webhook, from its entry of the outbox.
 local function webhook_id(entry) return "msg_" .. string.sub(tag, 2, -2) .. "-" .. entry end
 
@@ -15,7 +40,7 @@ local function emit(record, ordering_key, type, data, more)
     "at", NOW, "data", text, unpack(origin.trace and { "trace", origin.trace } or {}))
   use(data.app_id, "webhook_bytes", #text + WEBHOOK_BYTES)
   log("webhook", type, { app = data.app_id, room = data.room_id, session = data.uuid,
-    operation = data.operation_id, sequence = data.sequence, webhook = webhook_id(entry) })
+    operation = data.operation_id, sequence = data.sequence, webhook = webhook_id(entry) }, logged_data(text))
 end
 
 -- Emits a webhook of a room, in the room's order.
