@@ -19,6 +19,7 @@ import structlog
 
 from controller.controller import Controller
 from controller.limits import Limits
+from controller.live import Feed
 from controller.media.client import Answers, Direct, RelayClient
 from controller.media.links import Links
 from controller.media.relays import RelayPresence, Relays
@@ -134,7 +135,7 @@ class System:
         if "worker" in self.roles:
             self._add(self._worker(store, url))
         if "api" in self.roles:
-            self._server = self._api_server(store)
+            self._server = self._api_server(store, url)
             self._listen(self._server, config.server.listen, "[server] listen")
 
     def _dispatcher(self, store: Store, url: str) -> Dispatcher:
@@ -157,7 +158,7 @@ class System:
             audit_seconds=self._config.worker.audit_seconds,
         )
 
-    def _api_server(self, store: Store) -> Server:
+    def _api_server(self, store: Store, url: str) -> Server:
         # Not above: most commands never need it, and their start would take half as long again.
         from web.app import WebSettings, create_app  # noqa: PLC0415
         from web.clients import Proxies  # noqa: PLC0415
@@ -173,14 +174,21 @@ class System:
             allow_private_playback=config.playback.allow_private_networks,
             relays=self._relays,
         )
-        app = create_app(controller, settings=WebSettings(cursor_key=store.shared_secret(keys.CURSOR_KEY)))
+        feed = Feed(store, self._reader(url), self.registry)
+        self._opened.callback(feed.stop)
+        app = create_app(controller, feed, settings=WebSettings(cursor_key=store.shared_secret(keys.CURSOR_KEY)))
         host, port = _split(config.server.listen)
         return Server(
             app,
             host,
             port,
             body_limit=app.body_limit,
-            bounds=Bounds(connections=config.server.connections, per_address=config.server.connections_per_address),
+            bounds=Bounds(
+                connections=config.server.connections,
+                per_address=config.server.connections_per_address,
+                # The other half is left to requests.
+                streams=config.server.connections // 2,
+            ),
             proxies=Proxies(config.server.trusted_proxies),
         )
 

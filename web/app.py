@@ -20,8 +20,9 @@ from controller.errors import StoreUnavailable
 from web import auth, bodies, context, errors, openapi
 from web.clients import Failures
 from web.conferences import conferences
-from web.context import Context, Controller
+from web.context import Context, Controller, Streams
 from web.cursor import Cursors
+from web.events import events
 from web.health import health
 from web.schemas import Error
 from web.sessions import sessions
@@ -78,8 +79,8 @@ class App(OpenAPI):
         return response
 
 
-def create_app(controller: Controller, *, settings: WebSettings | None = None) -> App:
-    """The REST API over `controller`, as a WSGI application."""
+def create_app(controller: Controller, streams: Streams, *, settings: WebSettings | None = None) -> App:
+    """The REST API over `controller`, and the event streams, as a WSGI application."""
     settings = settings or WebSettings()
     app = App(
         __name__,
@@ -92,12 +93,12 @@ def create_app(controller: Controller, *, settings: WebSettings | None = None) -
     )
     # A path is taken as it stands: `//` and a trailing `/` are other paths, not redirects.
     app.url_map.merge_slashes = False
-    context.install(app, Context(controller, Cursors(settings.cursor_key), Failures()))
+    context.install(app, Context(controller, streams, Cursors(settings.cursor_key), Failures()))
     app.before_request(partial(_admit, app))
     app.after_request(_finish)
     errors.install(app)
     app.body_limits = {}
-    for resource in (conferences, sessions, webhooks):
+    for resource in (conferences, sessions, webhooks, events):
         app.register_api(resource)
         app.body_limits |= resource.body_limits
     app.register_api(health)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
-from flask import request
+from flask import current_app, request
 from flask_openapi3.types import SecuritySchemesDict
 
+from controller.errors import StoreUnavailable
 from web import context
 from web.context import Tenant
 from web.problems import Unauthenticated
@@ -45,6 +47,23 @@ def authenticate(environ: dict[str, Any]) -> None:
         raise Unauthenticated(context.failures().count(request.remote_addr or ""))
     environ[context.APP_ID] = found.id
     context.controller().admit(found.id, request.content_length or 0)
+
+
+def remains(app_id: str) -> Callable[[], bool]:
+    """Whether the current request would still be let in as the app's, for a response that goes on for long. For any
+    context; while the store is away, nobody is shut out.
+    """
+    environ, app = request.environ, current_app._get_current_object()  # type: ignore[attr-defined]
+
+    def is_valid() -> bool:
+        with app.app_context():
+            try:
+                found = tenant(environ)
+            except StoreUnavailable:
+                return True
+            return found is not None and found.id == app_id
+
+    return is_valid
 
 
 def tenant(environ: dict[str, Any]) -> Tenant | None:

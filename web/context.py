@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -10,6 +11,7 @@ from flask import Flask, current_app, request
 
 from controller.commands import Command
 from controller.controller import Health
+from controller.live import Filter, Subscription
 from web.clients import Failures
 from web.cursor import Cursors
 
@@ -20,6 +22,8 @@ _KEY = "switchroom"
 # Where a request's own facts are kept: in its WSGI environment, so that the server's access log has them too.
 APP_ID = "switchroom.app_id"
 REQUEST_ID = "switchroom.request_id"
+# Where the server puts the connection.
+CONNECTION = "switchroom.connection"
 ACTOR = "switchroom.actor"  # who asks, if not the app itself
 
 # W3C Trace Context, version 00: trace and parent are not all zeros.
@@ -43,9 +47,38 @@ class Controller(Protocol):
     def health(self) -> Health: ...
 
 
+class Streams(Protocol):
+    """The part of `controller.live.Feed` that the API needs."""
+
+    def open(
+        self, app_id: str | None, wanted: Filter, last_event_id: str, cut_off: Callable[[], None]
+    ) -> Subscription: ...
+
+
+class Connection(Protocol):
+    """What the server lets a response without end do with its connection."""
+
+    def cut_off(self) -> None:
+        """End it, even while it is being written to."""
+
+    def begin_stream(self, end: Callable[[], None]) -> bool:
+        """The response has no end of its own: `end` is called when the server stops. False if there are too many."""
+
+
+class _NoConnection:
+    """In place of the connection, where no server is."""
+
+    def cut_off(self) -> None:
+        pass
+
+    def begin_stream(self, end: Callable[[], None]) -> bool:  # noqa: ARG002
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     controller: Controller
+    streams: Streams
     cursors: Cursors
     failures: Failures
 
@@ -56,6 +89,16 @@ def install(app: Flask, context: Context) -> None:
 
 def controller() -> Controller:
     return _context().controller
+
+
+def streams() -> Streams:
+    return _context().streams
+
+
+def connection() -> Connection:
+    """That of the current request."""
+    found: Connection = request.environ.get(CONNECTION, _NoConnection())
+    return found
 
 
 def cursors() -> Cursors:

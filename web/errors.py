@@ -45,6 +45,7 @@ STATUS: dict[str, int] = {
     "endpoint_disabled": 409,
     "redelivery_under_way": 409,
     "rate_limited": 429,
+    "too_many_streams": 503,
     "node_down": 503,
     "no_node": 503,
     "no_relay": 503,

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import orjson
-from flask import request
+from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from flask_openapi3.types import ResponseDict
@@ -21,11 +21,11 @@ from pydantic import BaseModel, ValidationError
 
 from web import auth, bodies, errors
 from web.problems import Invalid
-from web.schemas import Query
+from web.schemas import LAST_EVENT_ID, Query
 
 # What a view returns: the body, and its status.
 Returned = tuple[dict[str, Any], int]
-View = TypeVar("View", bound=Callable[..., Returned])
+View = TypeVar("View", bound=Callable[..., Returned | Response])
 
 # In place of pydantic's texts, which change between versions. `{}` are the error's own figures.
 _PROBLEMS = {
@@ -68,23 +68,24 @@ class Resource(APIBlueprint):
         method: str,
         rule: str,
         *,
-        responses: dict[int, type[BaseModel]],
+        responses: Mapping[int, type[BaseModel] | dict[str, Any]],
         refuses: tuple[str, ...] = (),
         cooldown: str | None = None,
         details: dict[str, dict[str, Any]] | None = None,
     ) -> Callable[[View], View]:
-        """Register a view. `responses`: its successes by status; `refuses`: the controller's reasons for refusing it.
+        """Register a view. `responses`: its successes by status, each a form of JSON or OpenAPI's own
+        description; `refuses`: the controller's reasons for refusing it.
 
         `cooldown`: the group of its rate limit. `details`: the example's detail, by reason.
         """
 
         def register(view: View) -> View:
             hints = get_type_hints(view)
-            path, query, body = (hints.get(part) for part in ("path", "query", "body"))
+            path, query, body, header = (hints.get(part) for part in ("path", "query", "body", "header"))
             max_bytes = bodies.largest(body) if body else bodies.SMALL
             self.body_limits[f"{self.name}.{view.__name__}"] = max_bytes
             examples = [
-                (400, "invalid", errors.invalid(_example_problems(path, query, body))),
+                (400, "invalid", errors.invalid(_example_problems(path, query, body, header))),
                 (401, "unauthenticated", errors.body(errors.TITLES[401])),
                 (413, "too_large", errors.too_large(max_bytes)),
                 (429, "failures", errors.body(errors.TITLES[429], {"retry_after_ms": 64_000})),
@@ -101,12 +102,12 @@ class Resource(APIBlueprint):
         return register
 
     @staticmethod
-    def create_view_func(func: Callable[..., Returned], *parts: Any, **_options: Any) -> Callable[..., Returned]:
+    def create_view_func(func: View, *parts: Any, **_options: Any) -> View:
         """The function that flask-openapi3 registers for a view: it reads the view's arguments."""
-        _header, _cookie, path, query, _form, body, _raw = parts
+        header, _cookie, path, query, _form, body, _raw = parts
 
         @wraps(func)
-        def view(**values: Any) -> Returned:
+        def view(**values: Any) -> Returned | Response:
             arguments = {}
             if path:
                 arguments["path"] = _check(path, values)
@@ -115,20 +116,25 @@ class Resource(APIBlueprint):
                 arguments["query"] = parameters
             if body:
                 arguments["body"] = _body(body)
-            returned: Returned = func(**arguments)
-            return returned
+            if header:
+                arguments["header"] = _check(header, _headers(header))
+            return func(**arguments)
 
-        return view
+        return cast(View, view)
 
 
 def _example_problems(
-    path: type[BaseModel] | None, query: type[BaseModel] | None, body: type[BaseModel] | None
+    path: type[BaseModel] | None,
+    query: type[BaseModel] | None,
+    body: type[BaseModel] | None,
+    header: type[BaseModel] | None,
 ) -> list[tuple[str, str]]:
     """The problems of a request that such a view refuses: a missing field, or an invalid id, limit or parameter."""
     tries: list[tuple[type[BaseModel] | None, dict[str, Any]]] = [
         (body, {}),
         (path, {"room_id": "weekly-standup", "uuid": "", "webhook_id": ""}),
         (body, {"command_uid": ""}),
+        (header, {LAST_EVENT_ID: "1"}),
         (query, {"limit": "0"}),
         (Query, {"page": "2"}),
     ]
@@ -169,6 +175,12 @@ def _query() -> dict[str, str]:
     if twice:
         raise Invalid(twice[:_MAX_PROBLEMS])
     return {name: values[0] for name, values in given.items()}
+
+
+def _headers(model: type[BaseModel]) -> dict[str, str]:
+    """Those that the model names. An empty one is none."""
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    return {name: value for name in names if (value := request.headers.get(name))}
 
 
 def _body(model: type[BaseModel]) -> BaseModel:

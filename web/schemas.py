@@ -16,12 +16,15 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
     create_model,
 )
 from pydantic_core import CoreSchema, core_schema
 
 from controller.ids import ROOM_ID, SESSION_ID, WEBHOOK_ID
 from controller.limits import MAX_VOLUME, MIN_VOLUME
+from controller.live import EVENT_ID, KINDS_OF_APP, WEBHOOK
 from controller.outbound.target import parse_url
 from controller.sessions.flags import FLAGS, Change
 from controller.store.states import DELIVERY_STATUSES, LEG_STATES, LISTED_STATUSES, PLAYBACK_STATUSES, SESSION_STATES
@@ -41,6 +44,8 @@ MAX_DELIVERIES = 200
 MAX_URLS = 128
 MAX_BEYOND_ASCII = 512
 MAX_TYPES = 32
+MAX_STREAM_ROOMS = 32
+LAST_EVENT_ID = "Last-Event-ID"
 
 _HOST = re.compile(r"[^/?#]*//([^/?#:]*)").match
 
@@ -281,6 +286,80 @@ class DeliveryPage(Page):
     room_id: Annotated[RoomId, Field(default=None, description="Only of this room.")]
     since: Annotated[Moment, Field(default=None, description="Only what happened then or later.")]
     until: Annotated[Moment, Field(default=None, description="Only what happened before then.")]
+
+
+def _each(text: str, form: TypeAdapter[str], most: int) -> str:
+    """A list with commas between. Raises ValueError."""
+    parts = text.split(",")
+    if len(parts) > most:
+        raise ValueError(f"must have at most {most} entries")
+    for part in parts:
+        try:
+            form.validate_python(part)
+        except ValidationError as error:
+            raise ValueError(str(error.errors()[0]["ctx"]["error"])) from None
+    return text
+
+
+def _list_of(form: Any, most: int) -> AfterValidator:
+    adapter = TypeAdapter(form)
+    return AfterValidator(lambda text: _each(text, adapter, most))
+
+
+def _known_event(pattern: str) -> str:
+    if not any(matches(pattern, type_) for type_ in (*TYPES, *LOG_TYPES)) and not pattern.startswith(
+        tuple(f"{type_}." for type_ in LOG_TYPES)
+    ):
+        raise ValueError("matches no type of event; /docs lists those of webhooks, and log.* are the others")
+    return pattern
+
+
+# What the lines of the event log are as events, but for those of webhooks.
+LOG_TYPES = tuple(f"log.{kind}" for kind in sorted(KINDS_OF_APP - {WEBHOOK}))
+EventPattern = Annotated[
+    str,
+    _Form(
+        r"(\*|[a-z_]+(\.[a-z_]+)*(\.\*)?)",
+        64,
+        "must be types of events with commas between, such as session.ended, conference.play.* or log.refused",
+    ),
+    AfterValidator(_known_event),
+]
+
+
+class EventQuery(Query):
+    room: Annotated[
+        str,
+        Field(default="", description="Only of this room, or these, with commas between."),
+        _list_of(RoomId, MAX_STREAM_ROOMS),
+        _example(ROOM),
+    ]
+    type: Annotated[
+        str,
+        Field(
+            default="",
+            description="Only of these types, with commas between. A beginning with `.*` stands for all below it.",
+        ),
+        _list_of(EventPattern, MAX_TYPES),
+        _example("conference.member.*,log.refused"),
+    ]
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        return tuple(self.room.split(",")) if self.room else ()
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        return tuple(self.type.split(",")) if self.type else ()
+
+
+class EventHeaders(BaseModel):
+    last_event_id: Annotated[
+        str,
+        _Form(EVENT_ID.pattern, 40, "must be the id of an event"),
+        Field(default="", alias=LAST_EVENT_ID, description="Behind which event to go on; without it, from now on."),
+        _example("p07-1795374235886-3"),
+    ]
 
 
 class WebhookPath(BaseModel):

@@ -57,6 +57,7 @@ _DIGITS = re.compile("[0-9]{1,18}").fullmatch
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n").fullmatch
 _MAX_FIELDS = 100
 _LOGGED_PATH = 256  # characters
+_STREAM_BUFFER = 64 * 1024  # bytes; Linux takes twice as many
 _SO_ATTACH_FILTER = 26  # Linux: asm-generic/socket.h
 
 
@@ -74,6 +75,7 @@ class Bounds:
     `head`: a request's headers.
     `body`: a larger body is read only as far as the application allows, and only `large` of them at a time,
     `large_of_app` of one app: the next waits until one has been answered, within its `read`.
+    `streams`: responses without end, in all.
     `linger`, `lingered`: for so many seconds or bytes an unread body is still received, so that the client gets to
     read the response.
     """
@@ -89,6 +91,7 @@ class Bounds:
     body: int = bodies.SMALL
     large: int = 16
     large_of_app: int = 4
+    streams: int = 500
     linger: float = 2.0
     lingered: int = 1024 * 1024
 
@@ -175,6 +178,8 @@ class _Server(_WSGIServer):  # type: ignore[misc]
         self.draining = False
         self.idle: set[_Handler] = set()
         self.waiting = _Waiting()
+        # What ends the response without end that a connection is giving.
+        self.streams: dict[_Handler, Callable[[], None]] = {}
         self._open: Counter[str] = Counter()
         super().__init__(
             listener,
@@ -227,10 +232,15 @@ class _Server(_WSGIServer):  # type: ignore[misc]
             self.do_handle(*waiting)
         self.close()
         started = time.monotonic()
+        for end in list(self.streams.values()):
+            end()
         for handler in list(self.idle):
             if not handler.is_new:
                 handler.expect_no_more()
         self.pool.join(min(self.bounds.last, timeout or 0))
+        # Their readers do not read.
+        for handler in list(self.streams):
+            handler.cut_off()
         for handler in list(self.idle):
             handler.expect_no_more()
         super().stop(max(0, (timeout or 0) - (time.monotonic() - started)))
@@ -363,6 +373,15 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
+    def begin_stream(self, end: Callable[[], None]) -> bool:
+        """See `context.Connection`."""
+        if self.server.draining or len(self.server.streams) >= self.server.bounds.streams:
+            return False
+        self.server.streams[self] = end
+        # What waits for a slow reader waits where it is counted, and not in the kernel.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _STREAM_BUFFER)
+        return True
+
     def expect_no_more(self) -> None:
         """Requests that have arrived already are still read; after them the connection ends."""
         with suppress(OSError):
@@ -450,6 +469,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
+        environ[context.CONNECTION] = self
         environ["REMOTE_ADDR"] = self.server.proxies.client(
             str(self.client_address[0]), environ.get("HTTP_X_FORWARDED_FOR", "")
         )
@@ -510,11 +530,17 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             self._read_body(held)
             self._end_deadline()
             self.server.waiting.discard(self)
-            super().handle_one_response()
+            try:
+                super().handle_one_response()
+            finally:
+                self.server.streams.pop(self, None)
 
     def _sendall(self, data: bytes) -> None:
         self.server.waiting.add(self)
         super()._sendall(data)
+        # A stream waits for its reader only while it writes.
+        if self in self.server.streams:
+            self.server.waiting.discard(self)
 
     def finalize_headers(self) -> None:
         if not self.server.keeps_connections:

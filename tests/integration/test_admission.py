@@ -19,6 +19,7 @@ from controller.store import keys
 from tests.clock import Clock
 from tests.integration.world import NO_COOLDOWNS, NODE, World
 from tests.open_store import OpenStore
+from tests.unit.web_fakes import FakeStreams
 from web.app import create_app
 
 KEY = "key-of-demo-0123"
@@ -47,7 +48,7 @@ def registry(store: OpenStore, clock: Clock) -> Registry:
 @pytest.fixture
 def client(store: OpenStore, registry: Registry) -> FlaskClient:
     controller = Controller(store, registry, Placement(store, registry), Limits(requests_per_second=RATE))
-    return create_app(controller).test_client()
+    return create_app(controller, FakeStreams()).test_client()
 
 
 def calls(store: OpenStore) -> Counter[str]:

@@ -35,6 +35,7 @@ from tests.unit.web_fakes import (
     SESSION,
     WEBHOOK,
     FakeController,
+    FakeStreams,
 )
 from web import context, errors
 from web.app import App, create_app
@@ -54,7 +55,7 @@ NO_CURSOR = {
 
 
 _controller = FakeController()
-_app = create_app(_controller)
+_app = create_app(_controller, FakeStreams())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1455,7 +1456,7 @@ def test_no_answer_is_sniffed_and_none_of_the_api_is_kept(path: str, client: Fla
 def test_apps_do_not_share_anything() -> None:
     """The factory takes everything from its arguments."""
     first, second = FakeController(), FakeController()
-    clients = [create_app(controller).test_client() for controller in (first, second)]
+    clients = [create_app(controller, FakeStreams()).test_client() for controller in (first, second)]
     cursor = clients[0].get(ROOMS, headers=HEADERS).get_json()["cursor"]
     assert (len(first.asked), len(second.asked)) == (1, 0)
     assert assert_error(clients[1].get(ROOMS, headers=HEADERS, query_string={"cursor": cursor}), 400) == NO_CURSOR

@@ -12,11 +12,11 @@ from werkzeug.test import EnvironBuilder, TestResponse
 
 from controller import commands
 from controller.commands import Command
-from tests.unit.web_fakes import HEADERS, MISSING_ROOM, ROOM, SESSION, WEBHOOK, FakeController
+from tests.unit.web_fakes import HEADERS, MISSING_ROOM, ROOM, SESSION, WEBHOOK, FakeController, FakeStreams
 from web.app import create_app
 
 _controller = FakeController()
-_app = create_app(_controller)
+_app = create_app(_controller, FakeStreams())
 
 ROOM_FORM = re.compile(
     r"[A-Za-z0-9]{5}-room-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII

@@ -31,12 +31,12 @@ from controller.controller import Limits
 from controller.errors import Refused
 from controller.webhooks.types import DATA
 from tests import webhook_data
-from tests.unit.web_fakes import HEADERS, ROOM, SESSION, WEBHOOK, FakeController
+from tests.unit.web_fakes import HEADERS, ROOM, SESSION, WEBHOOK, FakeController, FakeStreams
 from web import errors, openapi, schemas
 from web.app import create_app
 
 _controller = FakeController()
-_app = create_app(_controller)
+_app = create_app(_controller, FakeStreams())
 DOCUMENT: dict[str, Any] = json.loads(_app.test_client().get("/openapi.json").data)
 OPERATIONS = [
     (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()

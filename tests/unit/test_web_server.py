@@ -22,7 +22,7 @@ from structlog.testing import capture_logs
 from controller.commands import Play
 from controller.errors import StoreUnavailable
 from switchroom import logs
-from tests.unit.web_fakes import HEADERS, KEY, OTHER_HEADERS, ROOM, SESSION, FakeController
+from tests.unit.web_fakes import HEADERS, KEY, OTHER_HEADERS, ROOM, SESSION, FakeController, FakeStreams
 from web.app import App, create_app
 from web.clients import Proxies
 from web.server import Bounds, Server, answer_no_more
@@ -39,7 +39,7 @@ def start() -> Iterator[Start]:
     servers: list[Server] = []
 
     def start_one(app: Flask | None = None, proxies: Proxies | None = None, **bounds: Any) -> Server:
-        app = app or create_app(FakeController())
+        app = app or create_app(FakeController(), FakeStreams())
         body_limit = app.body_limit if isinstance(app, App) else None
         server = Server(app, "127.0.0.1", 0, body_limit=body_limit, bounds=Bounds(**bounds), proxies=proxies)
         server.start()
@@ -771,7 +771,7 @@ SENT["in chunks"] = lambda body: f"Transfer-Encoding: chunked\r\n\r\n{chunked(bo
 def test_server_and_application_agree_on_how_large_a_body_may_be(
     start: Start, endpoint: str, method: str, path: str, body: str, status: int, sent: Callable[[str], str]
 ) -> None:
-    app = create_app(FakeController())
+    app = create_app(FakeController(), FakeStreams())
     most = app.body_limits[endpoint]
     head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Type: application/json\r\n"
     client = Client(start(app)).send(head + sent(body.ljust(most)))
@@ -792,7 +792,7 @@ def test_the_large_body_of_nobody_is_not_read(start: Start) -> None:
 def test_a_large_body_is_read_while_the_store_is_away_and_then_answered(start: Start) -> None:
     controller = FakeController()
     controller.authentication_failure = StoreUnavailable("down")
-    client = Client(start(create_app(controller))).ask("POST", PLAY, "{}".ljust(20_000))
+    client = Client(start(create_app(controller, FakeStreams()))).ask("POST", PLAY, "{}".ljust(20_000))
     assert_envelope(client.answer(), 503)
     controller.authentication_failure = None
     assert client.ask("GET", "/healthz").answer()[0] == 200
@@ -800,7 +800,7 @@ def test_a_large_body_is_read_while_the_store_is_away_and_then_answered(start: S
 
 def test_large_bodies_wait_for_their_turn_and_small_ones_do_not(start: Start) -> None:
     controller = FakeController()
-    server = start(create_app(controller), large=1)
+    server = start(create_app(controller, FakeStreams()), large=1)
     bodies = [f'{{"urls": ["https://cdn.example.com/{name}.wav"]}}' for name in ("first", "second", "small")]
     first, second, small = (Client(server) for _ in bodies)
     head = f"POST {PLAY} HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Type: application/json\r\nContent-Length: 20000\r\n\r\n"
@@ -834,7 +834,7 @@ def test_large_bodies_of_one_app_wait_for_its_own_only(start: Start) -> None:
 
 def test_a_large_body_counts_once(start: Start) -> None:
     controller = FakeController()
-    client = Client(start(create_app(controller)))
+    client = Client(start(create_app(controller, FakeStreams())))
     client.ask("POST", PLAY, '{"urls": ["https://cdn.example.com/a.wav"]}'.ljust(20_000))
     assert client.answer()[0] == 202
     assert controller.admitted == ["demo"]
@@ -843,4 +843,4 @@ def test_a_large_body_counts_once(start: Start) -> None:
 def test_address_in_use_is_said(start: Start) -> None:
     host, port = start().address
     with pytest.raises(OSError, match="in use"):
-        Server(create_app(FakeController()), host, port).start()
+        Server(create_app(FakeController(), FakeStreams()), host, port).start()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from controller import commands
 from controller.commands import Command
 from controller.errors import Refused
+from controller.live import Filter, Item, LiveEvent, Notice
 
 APP = "demo"
 OTHER_APP = "other"
@@ -24,6 +26,7 @@ FOREIGN_SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1aff"
 MISSING_SESSION = "acW68-00000000-0000-0000-0000-000000000000"
 WEBHOOK = "msg_p07-1795374235886-0"
 FOREIGN_WEBHOOK = "msg_p09-1795374235886-0"
+EVENT = "p07-1795374235886-3"
 OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 
 CREATED_AT = 1778070896  # 2026-05-06T12:34:56Z
@@ -92,6 +95,50 @@ class FakeController:
                 raise Refused(f"{kind}_forbidden")
             if given != mine:
                 raise Refused(f"{kind}_not_found")
+
+
+class FakeSubscription:
+    """Gives its batches and ends."""
+
+    id = EVENT
+
+    def __init__(self, batches: list[list[Item]]) -> None:
+        self.is_closed = False
+        self._batches = batches
+
+    def batches(self) -> Iterator[list[Item]]:
+        yield from self._batches
+
+    def passed(self, event: LiveEvent) -> str:
+        return event.id
+
+    def body_of(self, item: Item) -> bytes:
+        return item.body
+
+    def end(self) -> None:
+        self._batches = []
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeStreams:
+    """Streams that give what they are told to. `failure`, when set, is raised in place of one."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str | None, Filter, str]] = []
+        self.opened: list[FakeSubscription] = []
+        self.batches: list[list[Item]] = [[Notice("webhook.test", {"app_id": APP})]]
+        self.failure: Exception | None = None
+
+    def open(
+        self, app_id: str | None, wanted: Filter, last_event_id: str, cut_off: Callable[[], None]
+    ) -> FakeSubscription:
+        self.asked.append((app_id, wanted, last_event_id))
+        if self.failure:
+            raise self.failure
+        self.opened.append(FakeSubscription(self.batches))
+        return self.opened[-1]
 
 
 def usual_answer(command: Command) -> dict[str, Any]:

@@ -1,0 +1,99 @@
+"""Server-sent events: the application's webhooks and the lines of its event log, as they happen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from flask import Response
+
+from controller.errors import Refused, StoreUnavailable
+from controller.live import Filter, Item, LiveEvent, Subscription
+from web import auth, context
+from web.auth import API_PREFIX
+from web.context import app_id
+from web.problems import Invalid
+from web.resource import Resource
+from web.schemas import LAST_EVENT_ID, EventHeaders, EventQuery
+
+MEDIA_TYPE = "text/event-stream"
+# After which a reader comes back whose stream has ended.
+RETRY_MS = 2000
+# How often it is looked at whether the reader may still read; at a quiet stream when it says where it is.
+CHECK_SECONDS = 10.0
+
+_EXAMPLE = """\
+id: p07-1795374235886-3
+event: conference.member.joined
+data: {"type":"conference.member.joined","timestamp":"2026-11-22T19:03:55.886Z","data":{},"webhook_id":"msg_..."}
+
+"""
+
+events = Resource("events", "What happens, as it happens.", url_prefix=f"{API_PREFIX}/events")
+
+
+@events.serves(
+    "GET",
+    "",
+    responses={
+        200: {
+            "description": "Server-sent events, without end.",
+            "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EXAMPLE}},
+        }
+    },
+    refuses=("room_forbidden", "quota_exceeded", "too_many_streams"),
+    details={"quota_exceeded": {"quota": "streams", "limit": 100, "used": 100}},
+)
+def stream_events(query: EventQuery, header: EventHeaders) -> Response:
+    """Follow what happens, as server-sent events.
+
+    Each webhook comes as an event of its type, whose data is the webhook's body with its `webhook_id`; any other line
+    of the event log about the application as `log.command`, `log.refused`, `log.state` or `log.delivery`.
+    `stream.gap` says that some may be missing, since they are not kept any longer."""
+    wanted = Filter(rooms=query.rooms, types=query.types)
+    owner = app_id()
+    return stream(
+        lambda cut_off: context.streams().open(owner, wanted, header.last_event_id, cut_off), auth.remains(owner)
+    )
+
+
+def stream(open_: Callable[[Callable[[], None]], Subscription], may_read: Callable[[], bool]) -> Response:
+    """The response that gives the events of a subscription to whoever sent the current request.
+
+    `open_`: opens the subscription, with what cuts the reader off. `may_read`: whether the reader still may; asked
+    every few seconds outside of the request's context, and the stream ends if not. Raises Invalid for an id of an event
+    that `open_` does not know (ValueError), Refused, StoreUnavailable.
+    """
+    connection = context.connection()
+    try:
+        subscription = open_(connection.cut_off)
+    except ValueError as error:
+        raise Invalid([(LAST_EVENT_ID, str(error))]) from None
+    if not connection.begin_stream(subscription.end):
+        subscription.close()
+        raise Refused("too_many_streams")
+    response = Response(_frames(subscription, may_read), content_type=MEDIA_TYPE)
+    response.headers["X-Accel-Buffering"] = "no"  # for proxies
+    response.call_on_close(subscription.close)
+    return response
+
+
+def _frames(subscription: Subscription, may_read: Callable[[], bool]) -> Iterator[bytes]:
+    # An id without data is no event: it is where the reader resumes if nothing comes.
+    yield f"retry: {RETRY_MS}\nid: {subscription.id}\n\n".encode()
+    checked_at = time.monotonic()
+    try:
+        for batch in subscription.batches():
+            if time.monotonic() - checked_at > CHECK_SECONDS:
+                checked_at = time.monotonic()
+                if not may_read():
+                    return
+            yield b"".join([_frame(subscription, item) for item in batch]) or f"id: {subscription.id}\n\n".encode()
+    except StoreUnavailable:
+        # The reader comes back and is told.
+        return
+
+
+def _frame(subscription: Subscription, item: Item) -> bytes:
+    id_line = f"id: {subscription.passed(item)}\n" if isinstance(item, LiveEvent) else ""
+    return b"%sevent: %s\ndata: %s\n\n" % (id_line.encode(), item.name.encode(), subscription.body_of(item))
