@@ -1,9 +1,9 @@
 """What a room on three nodes costs, beside the same room on one.
 
-    python -m tests.benchmarks.bench_span [--members 300] [--rounds 5] [--seconds 10]
+    python -m tests.benchmarks.bench_span [--members 300] [--sending 300] [--rounds 5] [--seconds 10]
 
-Needs a real FreeSWITCH (on PATH, or FREESWITCH_BIN) and SIPp. Every member sends sound all the time, and a few are not
-muted. The nodes are processes of this machine, at addresses of their own; so are SIPp, Switchroom and one listener for
+Needs a real FreeSWITCH (on PATH, or FREESWITCH_BIN) and SIPp. Every member sends sound all the time, or as many as
+`--sending` says: the rest send nothing, as phones that suppress silence do. A few are not muted. The nodes are processes of this machine, at addresses of their own; so are SIPp, Switchroom and one listener for
 each node, who tells how many packets came, and how late. A row is the round in which least else ran on the machine.
 
 The last two rooms tell what it takes to mix one more member who speaks, which is what a leg is to the source.
@@ -17,6 +17,7 @@ monkey.patch_all()
 import argparse
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,7 @@ SPEAKERS = 5
 TONES = (300.0, 400.0, 500.0)  # Hz: of each node's callers
 AUDIBLE = -40.0  # dB
 CALLS_PER_SECOND = "20"
+SOUND = re.compile("<nop>.*rtp_stream.*</nop>")
 TICKS = os.sysconf("SC_CLK_TCK")
 PACKETS_PER_SECOND = RATE / FRAME
 LATE_SECONDS = 0.06  # since the packet before: two packets late
@@ -50,6 +52,7 @@ class Layout:
     nodes: int
     members: int
     speakers: int
+    sending: int
 
 
 @dataclass(frozen=True)
@@ -114,22 +117,28 @@ class Room:
         self.room = self.switchroom.post(CONFERENCES, {"name": "bench"}).body["room_id"]
         self.callers: list[subprocess.Popen[bytes]] = []
         for number, node in enumerate(self.nodes.values()):
-            self._call(stack, folder, number, node, layout.members // layout.nodes - 1)
+            callers, sending = layout.members // layout.nodes - 1, layout.sending // layout.nodes - 1
+            (folder / f"{number}.ulaw").write_bytes(coded_tone(TONES[number], -30.0))
+            scenario = (
+                SCENARIO.read_text().replace("[audio]", str(folder / f"{number}.ulaw")).replace("[headers]\n", "")
+            )
+            self._call(stack, folder, f"{number}-sending", scenario, node, sending)
+            self._call(stack, folder, f"{number}-silent", SOUND.sub("", scenario), node, callers - sending)
         self.listeners: list[Phone] = []
         for number, node in enumerate(self.nodes.values()):
             self.listeners.append(Phone(node.sip, DIDS["alpha"], f"listener-{number}"))
             stack.callback(self.listeners[-1].hang_up)
         self._join(layout)
 
-    def _call(self, stack: ExitStack, folder: Path, number: int, node: FreeSwitch, count: int) -> None:
-        (folder / f"{number}.ulaw").write_bytes(coded_tone(TONES[number], -30.0))
-        scenario = SCENARIO.read_text().replace("[audio]", str(folder / f"{number}.ulaw")).replace("[headers]\n", "")
-        (folder / f"{number}.xml").write_text(scenario)
+    def _call(self, stack: ExitStack, folder: Path, name: str, scenario: str, node: FreeSwitch, count: int) -> None:
+        if not count:
+            return
+        (folder / f"{name}.xml").write_text(scenario)
         process = subprocess.Popen(
             [
-                "sipp", node.sip, "-sf", f"{number}.xml", "-m", str(count), "-l", str(count), "-r", CALLS_PER_SECOND,
+                "sipp", node.sip, "-sf", f"{name}.xml", "-m", str(count), "-l", str(count), "-r", CALLS_PER_SECOND,
                 "-nostdin", "-i", "127.0.0.1", "-mi", "127.0.0.1",
-                "-key", "did", DIDS["alpha"], "-key", "caller", f"caller-{number}",
+                "-key", "did", DIDS["alpha"], "-key", "caller", f"caller-{name}",
             ],
             cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
@@ -144,7 +153,8 @@ class Room:
                 gevent.sleep(0.2)
                 started = [hook for hook in self.hooks.received if hook["type"] == "session.started"]
                 sessions = [hook["data"]["uuid"] for hook in started]
-        speakers = sessions[:: layout.members // layout.speakers][: layout.speakers]
+        audible = [hook["data"]["uuid"] for hook in started if "sending" in hook["data"]["caller_id"]]
+        speakers = audible[:: max(1, len(audible) // layout.speakers)][: layout.speakers]
 
         def join(session: str) -> None:
             command = f"/api/v1/sessions/{session}/commands/conference"
@@ -202,6 +212,7 @@ def shown(values: list[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=300)
+    parser.add_argument("--sending", type=int)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
@@ -210,19 +221,23 @@ def main() -> None:
         sys.exit("no FreeSWITCH: put it on PATH, or name it in FREESWITCH_BIN")
     if not shutil.which("sipp"):
         sys.exit("no sipp on the PATH (Debian and Ubuntu: apt install sip-tester)")
-    few = options.members // 3
+    sending = options.sending or options.members
+    few = sending // 3
     for layout in (
-        Layout("on one node", 1, options.members, SPEAKERS),
-        Layout("on three nodes", 3, options.members, SPEAKERS),
-        Layout("on one node", 1, few, SPEAKERS),
-        Layout("on one node", 1, few, few),
+        Layout("on one node", 1, options.members, SPEAKERS, sending),
+        Layout("on three nodes", 3, options.members, SPEAKERS, sending),
+        Layout("on one node", 1, few, SPEAKERS, few),
+        Layout("on one node", 1, few, few, few),
     ):
         with ExitStack() as stack:
             room = Room(stack, binary, layout)
             room.check()
             rounds = [room.measure(options.seconds) for _ in range(options.rounds)]
             quiet = min(rounds, key=lambda one: one.others)
-            print(f"{layout.members} members {layout.title}, {layout.speakers} of them not muted, {room.legs} legs")
+            print(
+                f"{layout.members} members {layout.title}, {layout.sending} of them send sound,"
+                f" {layout.speakers} are not muted, {room.legs} legs"
+            )
             grown = [(now - idle) / 2**20 for now, idle in zip(room.memory(), room.idle, strict=True)]
             print(f"  CPU seconds a minute of nodes  {shown(quiet.nodes)} = {sum(quiet.nodes):.1f}")
             print(f"  of their busiest threads       {shown(quiet.mixers)}")
