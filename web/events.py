@@ -9,6 +9,7 @@ from flask import Response
 
 from controller.errors import Refused, StoreUnavailable
 from controller.live import Filter, Item, LiveEvent, Subscription
+from controller.webhooks.types import ROOM
 from web import auth, context
 from web.auth import API_PREFIX
 from web.context import app_id
@@ -22,12 +23,22 @@ RETRY_MS = 2000
 # How often it is looked at whether the reader may still read; at a quiet stream when it says where it is.
 CHECK_SECONDS = 10.0
 
-_EXAMPLE = """\
-id: p07-1795374235886-3
-event: conference.member.joined
-data: {"type":"conference.member.joined","timestamp":"2026-11-22T19:03:55.886Z","data":{},"webhook_id":"msg_..."}
-
-"""
+# OpenAPI 3.1 has no form for a stream: this is the form of one event, as the next version has it.
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string", "examples": ["p07-1795374235886-3"]},
+        "event": {"type": "string", "examples": ["conference.created"]},
+        "data": {"type": "string", "description": "JSON: `type`, `timestamp`, `data`, and of a webhook `webhook_id`."},
+    },
+}
+_EXAMPLE = {
+    "id": "p07-1795374235886-3",
+    "event": "conference.created",
+    "data": '{"type":"conference.created","timestamp":"2026-11-22T19:03:55.886Z","data":{"app_id":"demo","room_id":"'
+    f'{ROOM}","sequence":1,"name":"weekly-standup"}},"webhook_id":"msg_p07-1795374235886-0"}}',
+}
 
 events = Resource("events", "What happens, as it happens.", url_prefix=f"{API_PREFIX}/events")
 
@@ -38,7 +49,7 @@ events = Resource("events", "What happens, as it happens.", url_prefix=f"{API_PR
     responses={
         200: {
             "description": "Server-sent events, without end.",
-            "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EXAMPLE}},
+            "content": {MEDIA_TYPE: {"schema": _EVENT, "example": _EXAMPLE}},
         }
     },
     refuses=("room_forbidden", "quota_exceeded", "too_many_streams"),

@@ -178,9 +178,9 @@ def _query() -> dict[str, str]:
 
 
 def _headers(model: type[BaseModel]) -> dict[str, str]:
-    """Those that the model names. An empty one is none."""
+    """Those that the model names."""
     names = [field.alias or name for name, field in model.model_fields.items()]
-    return {name: value for name in names if (value := request.headers.get(name))}
+    return {name: value for name in names if (value := request.headers.get(name)) is not None}
 
 
 def _body(model: type[BaseModel]) -> BaseModel:

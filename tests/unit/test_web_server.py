@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 import pytest
 import structlog
-from flask import Flask, request
+from flask import Flask, Response, request
 from gevent import pywsgi
 from gevent.event import Event as Flag
 from structlog.testing import capture_logs
@@ -25,6 +25,7 @@ from switchroom import logs
 from tests.unit.web_fakes import HEADERS, KEY, OTHER_HEADERS, ROOM, SESSION, FakeController, FakeStreams
 from web.app import App, create_app
 from web.clients import Proxies
+from web.context import CONNECTION
 from web.server import Bounds, Server, answer_no_more
 
 PLAY = f"/api/v1/conferences/{ROOM}/play"
@@ -844,3 +845,105 @@ def test_address_in_use_is_said(start: Start) -> None:
     host, port = start().address
     with pytest.raises(OSError, match="in use"):
         Server(create_app(FakeController(), FakeStreams()), host, port).start()
+
+
+# Responses without end
+
+
+class Endless:
+    """Gives a byte now and then, until it is ended. `size`: bytes that it gives at first, all at once."""
+
+    def __init__(self, size: int = 1) -> None:
+        self.ended = 0
+        self.closed = Flag()
+        self.news = Flag()
+        self._size = size
+
+    def app(self) -> Flask:
+        app = Flask("endless")
+
+        @app.get("/")
+        def stream() -> Response:
+            connection = request.environ[CONNECTION]
+            if not connection.begin_stream(self.end):
+                return Response(status=503)
+            response = Response(self.give())
+            response.call_on_close(self.closed.set)
+            return response
+
+        return app
+
+    def give(self) -> Iterator[bytes]:
+        yield b"x" * self._size
+        while not self.ended:
+            self.news.wait()
+            self.news.clear()
+            yield b"x"
+
+    def end(self) -> None:
+        self.ended += 1
+        self.news.set()
+
+
+ASK = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def read_head(client: Client) -> int:
+    status = client.status_line()
+    while client.file.readline().strip():
+        pass
+    return status
+
+
+def test_a_stop_ends_streams_at_once(start: Start) -> None:
+    endless = Endless()
+    server = start(endless.app())
+    client = Client(server).send(ASK)
+    assert read_head(client) == 200
+    with gevent.Timeout(0.9):  # less than Bounds.last
+        server.stop(10)
+    assert client.file.read().endswith(b"0\r\n\r\n")
+    assert endless.ended == 1
+
+
+def test_a_stop_cuts_off_the_stream_of_a_reader_that_does_not_read(start: Start) -> None:
+    endless = Endless(size=50_000_000)
+    server = start(endless.app(), last=0.2)
+    client = Client(server).send(ASK)
+    assert read_head(client) == 200
+    with gevent.Timeout(5):
+        server.stop(10)
+    assert endless.closed.wait(0)
+
+
+def test_no_more_streams_than_there_may_be(start: Start) -> None:
+    endless = Endless()
+    server = start(endless.app(), streams=1)
+    first, second = (Client(server).send(ASK) for _ in range(2))
+    assert sorted((read_head(first), read_head(second))) == [200, 503]
+
+
+def test_the_place_of_a_stream_is_free_again_when_it_has_ended(start: Start) -> None:
+    endless = Endless()
+    server = start(endless.app(), streams=1)
+    client = Client(server).send(ASK)
+    read_head(client)
+    client.socket.shutdown(socket.SHUT_RDWR)
+    while not endless.closed.is_set():
+        endless.news.set()
+        gevent.sleep(0.01)
+    with gevent.Timeout(5):
+        while read_head(Client(server).send(ASK)) != 200:
+            pass
+
+
+def test_a_quiet_stream_is_not_closed_for_a_new_connection(start: Start) -> None:
+    endless = Endless()
+    server = start(endless.app(), connections=3, per_address=2)
+    streaming = Client(server).send(ASK)
+    read_head(streaming)
+    waiting = Client(server, "127.0.0.1")
+    newcomer = Client(server).send(ASK)
+    assert read_head(newcomer) == 200
+    assert waiting.ended()
+    assert not endless.closed.is_set()
