@@ -1,0 +1,85 @@
+// Charts of values over time, by uPlot, in the colours of the page.
+
+import uPlot from "./vendor/uplot-1.6.32.js";
+import { html, useEffect, useRef } from "./html.js";
+
+const HEIGHT = 150;
+const HEIGHT_OF_AXIS = 26;
+
+/** `at`: epoch seconds. `series`: each `{label, values, color, format, fill}`, a color being the name of a CSS variable. Values
+ * that are not known are null, and leave a gap. */
+export function Chart({ label, at, series, format }) {
+  const frame = useRef(null);
+  const plot = useRef(null);
+  const data = [at, ...series.map((one) => one.values)];
+
+  useEffect(() => {
+    const make = () => {
+      plot.current?.destroy();
+      plot.current = new uPlot(options(frame.current, series, format), data, frame.current);
+    };
+    make();
+    const observer = new ResizeObserver(() => {
+      const width = frame.current?.clientWidth;
+      if (width && plot.current && width !== plot.current.width) plot.current.setSize({ width, height: HEIGHT });
+    });
+    observer.observe(frame.current);
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    scheme.addEventListener("change", make);
+    window.addEventListener("themechange", make);
+    return () => {
+      observer.disconnect();
+      scheme.removeEventListener("change", make);
+      window.removeEventListener("themechange", make);
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, []);
+
+  useEffect(() => {
+    plot.current?.setData(data);
+  }, [at, ...series.map((one) => one.values)]);
+
+  return html`<div class="chart" role="img" aria-label=${`${label}. ${spoken(series, format)}`} ref=${frame}></div>`;
+}
+
+function options(frame, series, format) {
+  const style = getComputedStyle(frame);
+  const color = (name) => style.getPropertyValue(`--${name}`).trim();
+  const axis = {
+    stroke: color("faint"),
+    font: `11px ${style.fontFamily}`,
+    grid: { stroke: color("line-soft"), width: 1 },
+    ticks: { show: false },
+  };
+  return {
+    width: frame.clientWidth,
+    height: HEIGHT,
+    padding: [8, 4, 0, 0],
+    cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
+    legend: { live: true, markers: { width: 0 } },
+    scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.15 : 1] } },
+    axes: [
+      { ...axis, size: HEIGHT_OF_AXIS, space: 70, values: (_, ticks) => ticks.map((tick) => hourAndMinute(tick)), grid: { show: false } },
+      { ...axis, size: 48, space: 34, values: (_, ticks) => ticks.map(format) },
+    ],
+    series: [
+      { label: "Time", value: (_, at) => (at ? hourAndMinute(at) : "") },
+      ...series.map((one) => ({
+        label: one.label,
+        stroke: color(one.color),
+        width: 1.75,
+        fill: one.fill ? `color-mix(in srgb, ${color(one.color)} 14%, transparent)` : undefined,
+        points: { show: false },
+        value: (_, value) => (value === null || value === undefined ? "" : format(value)),
+      })),
+    ],
+  };
+}
+
+const hourAndMinute = (at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+function spoken(series, format) {
+  const last = (values) => values.findLast((value) => value !== null && value !== undefined);
+  return series.map((one) => `${one.label}: ${last(one.values) === undefined ? "not known" : format(last(one.values))}`).join(", ");
+}

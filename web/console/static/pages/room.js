@@ -1,0 +1,155 @@
+import { API, call } from "../api.js";
+import { plural } from "../format.js";
+import { html, useEffect, useState } from "../html.js";
+import { useCommands, useFeed, useLoad, useReloadSoon, useStream, useTitle } from "../hooks.js";
+import { failedCommand, isWebhook, streamOf } from "../live.js";
+import { go, link } from "../router.js";
+import { Badge, Button, Card, Confirm, Empty, Field, Id, Loaded, PageHead, Time } from "../ui.js";
+import { Icon } from "../icons.js";
+import { TONES } from "../words.js";
+import { LogList } from "./log.js";
+import { memberCommand, Members } from "./members.js";
+
+const MAX_MEMBERS = 1000;
+
+export function Room({ me, parts: [app, id] }) {
+  const may = me.role === "operate";
+  const [ask, setAsk] = useState(null);
+  const [speaking, setSpeaking] = useState(new Set());
+  const commands = useCommands();
+  const found = useLoad(async (signal) => {
+    const get = (path, query) => call("GET", `${API}${path}`, { app, query, signal });
+    const [room, { members }, { sessions }] = await Promise.all([
+      get(`/conferences/${id}`), get(`/conferences/${id}/members`, { limit: MAX_MEMBERS }), get("/sessions", { state: "parked", limit: 50 }),
+    ]);
+    return { room, members, waiting: sessions };
+  }, [app, id]);
+  const soon = useReloadSoon(found.reload);
+  const feed = useFeed();
+  useStream(streamOf(me, { app, room: id }), (event) => {
+    if (event.type === "speaking") {
+      setSpeaking((before) => spokenBy(event.data.data, before));
+      return;
+    }
+    feed.emit(event);
+    commands.seen(event);
+    soon();
+  });
+  useTitle(found.data?.room.name || "Room");
+
+  const gone = found.error?.status === 404;
+  const room = found.data?.room;
+  const removal = {
+    title: `Delete ${room?.name}?`, verb: "Delete the room",
+    text: `${plural(found.data?.members.length ?? 0, "member")} will be taken out; their calls go on. This cannot be undone.`,
+    act: async () => {
+      if (await commands.run({ key: "delete", what: "Delete", method: "DELETE", app, path: `${API}/conferences/${id}`, settled: `${room.name} is deleted.` })) go("rooms");
+    },
+  };
+  const act = (member, verb) => {
+    if (verb !== "leave") return commands.run(memberCommand(app, member, verb));
+    return setAsk({
+      title: `Take ${member.caller_id || "the caller"} out?`, verb: "Take out",
+      text: "The call goes on: the caller waits outside and can be joined to a room again.",
+      act: () => commands.run(memberCommand(app, member, "leave")),
+    });
+  };
+
+  return html`<${PageHead} title=${room?.name || "Room"} trail=${[["Rooms", "#/rooms"]]} below=${html`
+        <${Id} value=${id} /><span>App ${app}</span>${room && html`<span>Created <${Time} at=${room.created_at} /></span>`}`}>
+      ${may && room && !gone && html`<${Button} icon="trash" tone="danger-text" onClick=${() => setAsk(removal)}>Delete<//>`}
+    <//>
+    ${gone ? html`<${Card}><${Empty} icon="rooms" title="This room is gone">It was deleted, or never was. <a href="#/rooms">See all rooms</a><//><//>`
+      : html`<${Loaded} of=${found} rows=${6}>${({ members, waiting }) => html`<div class="room-columns">
+        <div>
+          <${Card} title="Members" icon="rooms" note=${plural(room.members, "member")} flush>
+            <${Members} me=${me} app=${app} nodes=${room.nodes} members=${members} speaking=${speaking} pending=${commands.pending} act=${may ? act : null} />
+          <//>
+          ${may && waiting.length > 0 && html`<${Waiting} app=${app} room=${id} waiting=${waiting} commands=${commands} />`}
+        </div>
+        <${Playback} app=${app} id=${id} room=${room} may=${may} commands=${commands} />
+      </div>`}<//>`}
+    <${Card} title="Timeline" icon="clock" flush actions=${html`<a href=${link("log", { app, room: id })}>Open in the event log</a>`}>
+      <${LogList} feed=${feed} query=${{ app, room: id }} limit=${40} names=${found.data?.members} /><//>
+    <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />`;
+}
+
+/** Who speaks after an event that says so: either all who do, or one who began or ended. */
+function spokenBy(data, before) {
+  if (Array.isArray(data.sessions)) return new Set(data.sessions);
+  const after = new Set(before);
+  if (data.speaking) after.add(data.uuid);
+  else after.delete(data.uuid);
+  return after;
+}
+
+function Waiting({ app, room, waiting, commands }) {
+  const join = (session) => commands.run({
+    key: `${session.uuid} join`, what: `Join ${session.caller_id}`, app, path: `${API}/sessions/${session.uuid}/commands/conference/join`, body: { room_id: room },
+    confirmedBy: (event) => isWebhook(event, "conference.member.joined", { uuid: session.uuid }),
+    failedBy: failedCommand("join", { uuid: session.uuid }),
+  });
+  return html`<${Card} title="Waiting callers" icon="sessions" note="in no room" flush>
+    <ul class="waiting">${waiting.map((session) => html`<li key=${session.uuid}>
+      <a class="caller strong" href=${link("sessions", app, session.uuid)}>${session.caller_id || "unknown"}</a>
+      <span class="note mono">on ${session.node}</span><span class="note"><${Time} at=${session.started_at} /></span>
+      <${Button} small icon="join" busy=${Boolean(commands.pending[`${session.uuid} join`])} onClick=${() => join(session)}>Join<//>
+    </li>`)}</ul>
+  <//>`;
+}
+
+function Playback({ app, id, room, may, commands }) {
+  const status = room.playback_status;
+  const playing = status !== "stopped";
+  const room_id = id;
+  const ask = (verb, what, type, body) => commands.run({
+    key: verb, what, app, path: `${API}/conferences/${id}/${verb}`, body,
+    confirmedBy: (event) => isWebhook(event, type, { room_id }),
+    failedBy: failedCommand(verb, { room_id }),
+  });
+  const busy = (verb) => Boolean(commands.pending[verb]);
+  return html`<${Card} title="Playback" icon="music" class="playback" note=${html`<${Badge} tone=${TONES[status]} dot>${status}<//>`}>
+    ${playing
+      ? html`<ol class="playing">${room.playback_urls.map((url) => html`<li><${Icon} name="music" /><${Url} url=${url} /></li>`)}</ol>`
+      : html`<p class="note">Nothing plays.</p>`}
+    ${room.playback_queue.length > 0 && html`<h3>${plural(room.playback_queue.length, "playback")} waiting</h3>
+      <ol class="queue">${room.playback_queue.map((one) => html`<li key=${one.operation_id}>${one.urls.map((url) => html`<${Url} url=${url} />`)}</li>`)}</ol>`}
+    ${may && html`
+      <div class="buttons">
+        <${Button} small icon=${status === "paused" ? "play" : "pause"} disabled=${!playing} busy=${busy("pause")}
+          onClick=${() => ask("pause", status === "paused" ? "Resume" : "Pause", "conference.play.paused")}>${status === "paused" ? "Resume" : "Pause"}<//>
+        <${Button} small icon="stop" disabled=${!playing} busy=${busy("stop")} onClick=${() => ask("stop", "Stop", "conference.play.stopped")}>Stop<//>
+      </div>
+      <${Volume} volume=${room.playback_volume} busy=${busy("volume")} onChange=${(volume) => ask("volume", "Volume", "conference.play.volume_changed", { volume })} />
+      <${Play} busy=${busy("play")} onPlay=${(urls) => ask("play", "Play", "conference.play.started", { urls })} />`}
+  <//>`;
+}
+
+const Url = ({ url }) => html`<span class="url mono" title=${url}>${url}</span>`;
+
+function Volume({ volume, busy, onChange }) {
+  const [value, setValue] = useState(volume);
+  useEffect(() => setValue(volume), [volume]);
+  return html`<${Field} label="Volume">${(field) => html`<div class="volume">
+    <${Icon} name="volume" />
+    <input id=${field} type="range" min="-50" max="7" step="1" value=${value} disabled=${busy} onInput=${(event) => setValue(Number(event.target.value))}
+      onChange=${(event) => onChange(Number(event.target.value))} />
+    <output for=${field} class="mono">${value > 0 ? `+${value}` : value}</output>
+    ${busy && html`<span class="spinner" role="status" aria-label="Pending"></span>`}
+  </div>`}<//>`;
+}
+
+function Play({ busy, onPlay }) {
+  const submit = async (event) => {
+    event.preventDefault();
+    const form = event.target;
+    const urls = new FormData(form).get("urls").split(/\s+/).filter(Boolean);
+    if (urls.length && (await onPlay(urls))) form.reset();
+  };
+  return html`<form class="play" onSubmit=${submit}>
+    <${Field} label="Play audio" hint="One URL a line: WAV, MP3, FLAC, Ogg or Opus.">
+      ${(id) => html`<textarea id=${id} name="urls" rows="2" required spellcheck=${false} placeholder="https://cdn.example.com/hello.wav" aria-describedby="${id}-hint"></textarea>`}
+    <//>
+    <${Button} type="submit" tone="primary" icon="play" busy=${busy}>Play<//>
+  </form>`;
+}

@@ -1,0 +1,81 @@
+import { API, call, CONSOLE } from "../api.js";
+import { number } from "../format.js";
+import { html, useState } from "../html.js";
+import { useDelayed, usePages, useTitle } from "../hooks.js";
+import { go, link, replace } from "../router.js";
+import { Button, Card, Dialog, Empty, Field, Id, Loaded, More, PageHead, Select, Table, Time } from "../ui.js";
+
+export const columnsOf = (withApp) => [
+  { title: "Room", cell: (room) => html`<a class="strong" href=${link("rooms", room.app_id, room.room_id)}>${room.name}</a>` },
+  ...(withApp ? [{ title: "App", cell: (room) => room.app_id }] : []),
+  { title: "Members", align: "right", cell: (room) => number(room.members) },
+  { title: "Created", cell: (room) => html`<${Time} at=${room.created_at} />` },
+  { title: "Id", hide: "narrow", cell: (room) => html`<${Id} value=${room.room_id} />` },
+];
+
+export function Rooms({ me, route }) {
+  useTitle("Rooms");
+  const operator = me.kind === "operator";
+  const { app = "", name = "" } = route.query;
+  const [typed, setTyped] = useState(name);
+  const wanted = useDelayed(typed);
+  const [creating, setCreating] = useState(false);
+  const pages = usePages(async (cursor, signal) => {
+    const query = { name: wanted, cursor, limit: 50 };
+    if (operator) {
+      const page = await call("GET", `${CONSOLE}/rooms`, { query: { ...query, app }, signal });
+      return { rows: page.rooms, cursor: page.cursor };
+    }
+    const page = await call("GET", `${API}/conferences`, { app: me.app_id, query, signal });
+    return { rows: page.conferences.map((room) => ({ ...room, app_id: me.app_id })), cursor: page.cursor };
+  }, [app, wanted], 5);
+
+  const nothing = wanted || app
+    ? html`<${Empty} icon="rooms" title="No such room">A name is found as a whole: <code>weekly</code> does not find <code>weekly-standup</code>.<//>`
+    : html`<${Empty} icon="rooms" title="No rooms yet">A room is created by an app, with <code>POST ${API}/conferences</code>, or here.<//>`;
+  return html`<${PageHead} title="Rooms">
+      ${me.role === "operate" && html`<${Button} tone="primary" icon="plus" onClick=${() => setCreating(true)}>New room<//>`}
+    <//>
+    <div class="filters">
+      <input type="search" aria-label="Name of the room" placeholder="Exact name" value=${typed} onInput=${(event) => setTyped(event.target.value.trim())} />
+      ${operator && html`<${AppSelect} me=${me} value=${app} onChange=${(chosen) => replace("rooms", { app: chosen })} />`}
+    </div>
+    <${Card} flush>
+      <${Loaded} of=${pages} rows=${6}>${() => html`
+        <${Table} label="Rooms" columns=${columnsOf(operator)} rows=${pages.rows} keyOf=${(room) => room.room_id}
+          to=${(room) => link("rooms", room.app_id, room.room_id)} empty=${nothing} />
+        <${More} pages=${pages} />`}
+      <//>
+    <//>
+    ${creating && html`<${NewRoom} me=${me} app=${app} onClose=${() => setCreating(false)} />`}`;
+}
+
+export function AppSelect({ me, value, onChange, id, all = "All apps" }) {
+  const options = [...(all ? [["", all]] : []), ...me.apps.map((app) => [app, app])];
+  return html`<${Select} id=${id} label="App" value=${value} options=${options} onChange=${onChange} />`;
+}
+
+function NewRoom({ me, app: given, onClose }) {
+  const [app, setApp] = useState(given || me.app_id || me.apps[0] || "");
+  const [state, setState] = useState({ busy: false, error: "" });
+  const submit = async (event) => {
+    event.preventDefault();
+    setState({ busy: true, error: "" });
+    try {
+      const { room_id: room } = await call("POST", `${API}/conferences`, { app, body: { name: new FormData(event.target).get("name") } });
+      onClose();
+      go("rooms", app, room);
+    } catch (error) {
+      setState({ busy: false, error: error.message });
+    }
+  };
+  const footer = html`<${Button} onClick=${onClose}>Cancel<//><${Button} tone="primary" type="submit" form="new-room" busy=${state.busy}>Create<//>`;
+  return html`<${Dialog} title="New room" onClose=${onClose} footer=${footer}>
+    <form id="new-room" onSubmit=${submit}>
+      ${me.kind === "operator" && html`<${Field} label="App">${(id) => html`<${AppSelect} id=${id} me=${me} value=${app} onChange=${setApp} all="" />`}<//>`}
+      <${Field} label="Name" hint="Letters, digits, hyphens and underscores." error=${state.error}>
+        ${(id) => html`<input id=${id} name="name" required maxlength="64" pattern="[A-Za-z0-9][A-Za-z0-9_\\-]*" autofocus autocomplete="off" aria-describedby="${id}-hint" />`}
+      <//>
+    </form>
+  <//>`;
+}

@@ -1,0 +1,84 @@
+import { API, call } from "../api.js";
+import { html, useState } from "../html.js";
+import { useCommands, useFeed, useLoad, useReloadSoon, useStream, useTitle } from "../hooks.js";
+import { failedCommand, isGap, isWebhook, streamOf } from "../live.js";
+import { link } from "../router.js";
+import { Badge, Button, Card, Confirm, Empty, Facts, Field, Id, Loaded, PageHead, Select, Time } from "../ui.js";
+import { TONES } from "../words.js";
+import { LogList } from "./log.js";
+import { memberCommand } from "./members.js";
+
+export function Session({ me, parts: [app, uuid] }) {
+  const found = useLoad((signal) => call("GET", `${API}/sessions/${uuid}`, { app, signal }), [app, uuid]);
+  const soon = useReloadSoon(found.reload);
+  const commands = useCommands();
+  const feed = useFeed();
+  useStream(streamOf(me, { app }), (event) => {
+    feed.emit(event);
+    commands.seen(event);
+    if (isGap(event) || event.data?.data?.uuid === uuid) soon();
+  });
+  const name = found.data?.caller_id || "Session";
+  useTitle(name);
+  const ended = found.error?.status === 404;
+  return html`<${PageHead} title=${name} trail=${[["Sessions", "#/sessions"]]} below=${html`<${Id} value=${uuid} /><span>App ${app}</span>`} />
+    ${ended ? html`<${Card}><${Empty} icon="sessions" title="This session has ended">The event log below tells what it did.<//><//>`
+      : html`<${Loaded} of=${found}>${(session) => html`<div class="two-columns">
+        <${Card} title="Call" icon="sessions">
+          <${Facts} facts=${[
+            ["State", html`<${Badge} tone=${TONES[session.state]} dot>${session.state}<//>`],
+            ["Caller", html`<span class="caller">${session.caller_id || "unknown"}</span>`],
+            ["Called", html`<span class="mono">${session.did}</span>`],
+            ["Node", me.kind === "operator" ? html`<a href=${link("nodes", session.node)}>${session.node}</a>` : session.node],
+            ["Since", html`<${Time} at=${session.started_at} />`],
+            session.room_id && ["Room", html`<${Id} value=${session.room_id} href=${link("rooms", app, session.room_id)} />`],
+            session.room_id && ["In the room", [session.muted ? "muted" : "not muted", session.deaf ? "deaf" : "hears"].join(", ")],
+          ]} />
+        <//>
+        ${me.role === "operate" && html`<${Actions} session=${session} app=${app} commands=${commands} />`}
+      </div>`}<//>`}
+    <${Card} title="Timeline" icon="clock" flush><${LogList} feed=${feed} query=${{ app, session: uuid }} limit=${50} name=${name} /><//>`;
+}
+
+function Actions({ session, app, commands }) {
+  const [ask, setAsk] = useState(null);
+  const act = (verb) => commands.run(memberCommand(app, session, verb));
+  if (session.state === "parked") return html`<${Join} session=${session} app=${app} commands=${commands} />`;
+  const leave = () => setAsk({
+    title: "Take the caller out of the room?", verb: "Take out", act: () => act("leave"),
+    text: "The call goes on: the caller waits and can be joined to a room again.",
+  });
+  const busy = (verb) => Boolean(commands.pending[`${session.uuid} ${verb}`]);
+  const inRoom = session.state === "joined";
+  const mute = session.muted ? "unmute" : "mute";
+  const deaf = session.deaf ? "undeaf" : "deaf";
+  return html`<${Card} title="Actions">
+    <div class="buttons">
+      <${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
+      <${Button} icon=${session.deaf ? "ear" : "earOff"} busy=${busy(deaf)} disabled=${!inRoom} onClick=${() => act(deaf)}>${session.deaf ? "Let hear" : "Make deaf"}<//>
+      <${Button} icon="leave" tone="danger" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>
+    </div>
+    <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />
+  <//>`;
+}
+
+function Join({ session, app, commands }) {
+  const rooms = useLoad((signal) => call("GET", `${API}/conferences`, { app, query: { limit: 200 }, signal }), [app]);
+  const [chosen, setChosen] = useState("");
+  return html`<${Card} title="Join a room" icon="join"><${Loaded} of=${rooms} rows=${2}>${({ conferences }) => {
+    if (!conferences.length) return html`<${Empty} title="The app has no room">Create one under <a href="#/rooms">Rooms</a>.<//>`;
+    const room = chosen || conferences[0].room_id;
+    const join = (event) => {
+      event.preventDefault();
+      commands.run({
+        key: `${session.uuid} join`, what: "Join", app, path: `${API}/sessions/${session.uuid}/commands/conference/join`, body: { room_id: room },
+        confirmedBy: (seen) => isWebhook(seen, "conference.member.joined", { uuid: session.uuid }),
+        failedBy: failedCommand("join", { uuid: session.uuid }),
+      });
+    };
+    return html`<form class="inline" onSubmit=${join}>
+      <${Field} label="Room">${(id) => html`<${Select} id=${id} value=${room} onChange=${setChosen} options=${conferences.map((one) => [one.room_id, one.name])} />`}<//>
+      <${Button} type="submit" tone="primary" icon="join" busy=${Boolean(commands.pending[`${session.uuid} join`])}>Join<//>
+    </form>`;
+  }}<//><//>`;
+}

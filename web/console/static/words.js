@@ -1,0 +1,98 @@
+// What the service's own words mean, for people.
+
+/** Why a command or a URL came to nothing (docs/webhooks.md). */
+export const REASONS = {
+  left: "it left by a command.",
+  kicked: "the media node's operator took it out.",
+  hangup: "the call has ended.",
+  room_destroyed: "the room was deleted.",
+  node_lost: "the media node has restarted, and its calls are gone.",
+  not_confirmed: "the media node did not confirm it within 10 s.",
+  refused: "the media node refused it.",
+  no_answer: "the media node did not answer, or the connection to it was lost.",
+  node_unreachable: "it could not be sent to the media node in time.",
+  bridge_failed: "no connection between the two media nodes came about.",
+  no_member: "the member was out of the room already.",
+  no_members: "nobody is in the room.",
+  not_playing: "nothing was playing.",
+};
+
+/** How a kind of entry in the event log looks, and what it is. */
+export const KINDS = {
+  command: ["accent", "A command that was accepted"],
+  refused: ["bad", "A command that was refused"],
+  sent: ["", "A command that was sent to a media node"],
+  answer: ["", "What a command to a media node came to"],
+  event: ["good", "An event of a media node"],
+  state: ["violet", "A change of state"],
+  webhook: ["pink", "A webhook that was stored"],
+  delivery: ["warn", "An attempt to deliver a webhook"],
+  audio: ["", "The audio relay"],
+};
+
+export const WEBHOOK_TYPES = [
+  "conference.created", "conference.destroyed", "conference.member.joined", "conference.member.left",
+  "conference.member.muted", "conference.member.unmuted", "conference.member.deafened", "conference.member.undeafened",
+  "conference.member.join_failed", "conference.command.failed", "conference.play.started", "conference.play.finished",
+  "conference.play.paused", "conference.play.stopped", "conference.play.volume_changed", "session.started", "session.ended",
+];
+
+/** The tone of a state's badge. */
+export const TONES = {
+  up: "good", down: "bad", drained: "warn",
+  source: "accent", connected: "good", dialing: "warn",
+  parked: "", joining: "warn", joined: "good", leaving: "warn",
+  playing: "good", paused: "warn", stopped: "",
+  pending: "", retrying: "warn", held: "warn", aside: "warn", delivered: "good", failed: "bad",
+  active: "good", failing: "bad", disabled: "bad", unset: "",
+};
+
+// What an entry of the event log says in a sentence, by its kind and type. `who` is the member or session.
+const SENTENCES = {
+  "command create": "Room created",
+  "command delete": "Room deleted",
+  "command join": "{who} is to join",
+  "command leave": "{who} is to leave",
+  "command mute": "{who} is to be muted",
+  "command unmute": "{who} is to be unmuted",
+  "command deaf": "{who} is to be deafened",
+  "command undeaf": "{who} is to hear again",
+  "command play": "Playback asked for",
+  "command pause": "Pause or resume asked for",
+  "command stop": "Playback stopped",
+  "command volume": "Volume set to {volume}",
+  "event parked": "{who} has called",
+  "event hangup": "{who} has hung up",
+  "event add-member": "{who} is in the conference",
+  "event del-member": "{who} is out of the conference",
+  "event mute-member": "{who} is muted",
+  "event unmute-member": "{who} is unmuted",
+  "event deaf-member": "{who} is deaf",
+  "event undeaf-member": "{who} hears again",
+  "event play-file-done": "A file has ended",
+  "state session.joining": "{who} is joining",
+  "state session.joined": "{who} has joined",
+  "state session.leaving": "{who} is leaving",
+  "state session.parked": "{who} waits outside",
+  "state session.ended": "{who} has gone",
+  "state playback.playing": "Playing",
+  "state playback.paused": "Paused",
+  "state playback.stopped": "Playback is over",
+  "state leg.dialing": "{node} dials {source}",
+  "state leg.connected": "{node} is connected to {source}",
+  "state leg.down": "{node} has lost {source}",
+  "state leg.ended": "{node} no longer needs {source}",
+  "state room.moved": "The room has moved from {source} to {node}",
+  "state url.sent": "A file was sent to the node",
+  "state url.queued": "A file is with the node",
+  "state url.played": "A file was played",
+  "state url.failed": "A file could not be played",
+};
+
+/** An entry as a sentence, or null where its kind and type say more. */
+export function sentence(entry, who) {
+  const found = SENTENCES[`${entry.kind} ${entry.type}`];
+  if (!found) return null;
+  const values = { ...entry, who: who || "A session" };
+  return found.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? "?"));
+}
