@@ -1,22 +1,23 @@
 // Charts of values over time, by uPlot, in the colours of the page.
 
 import uPlot from "./vendor/uplot-1.6.32.js";
-import { html, useEffect, useRef } from "./html.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 
 const HEIGHT = 150;
 const HEIGHT_OF_AXIS = 26;
 
-/** `at`: epoch seconds. `series`: each `{label, values, color, format, fill}`, a color being the name of a CSS variable. Values
- * that are not known are null, and leave a gap. */
+/** `at`: epoch seconds. `series`: each `{label, values, color, fill}`, a color being the name of a CSS variable. Values that are
+ * not known are null, and leave a gap. Above the chart are the values under the pointer, or the last ones. */
 export function Chart({ label, at, series, format }) {
   const frame = useRef(null);
   const plot = useRef(null);
+  const [pointed, setPointed] = useState(null);
   const data = [at, ...series.map((one) => one.values)];
 
   useEffect(() => {
     const make = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(frame.current, series, format), data, frame.current);
+      plot.current = new uPlot(options(frame.current, series, format, setPointed), data, frame.current);
     };
     make();
     const observer = new ResizeObserver(() => {
@@ -40,10 +41,17 @@ export function Chart({ label, at, series, format }) {
     plot.current?.setData(data);
   }, [at, ...series.map((one) => one.values)]);
 
-  return html`<div class="chart" role="img" aria-label=${`${label}. ${spoken(series, format)}`} ref=${frame}></div>`;
+  const values = series.map((one) => format(pointed === null ? last(one.values) : one.values[pointed]));
+  return html`<div class="chart">
+    <p class="legend">${series.map((one, index) => html`<span class="legend-item"><span class="swatch ${one.color}"></span>${one.label} <b>${values[index]}</b></span>`)}
+      <span class="legend-time">${pointed === null ? "" : hourAndMinute(at[pointed])}</span></p>
+    <div role="img" aria-label=${`Chart: ${label} over the last hour`} ref=${frame}></div>
+  </div>`;
 }
 
-function options(frame, series, format) {
+const last = (values) => values.findLast((value) => value !== null && value !== undefined);
+
+function options(frame, series, format, onPoint) {
   const style = getComputedStyle(frame);
   const color = (name) => style.getPropertyValue(`--${name}`).trim();
   const axis = {
@@ -57,29 +65,23 @@ function options(frame, series, format) {
     height: HEIGHT,
     padding: [8, 4, 0, 0],
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
-    legend: { live: true, markers: { width: 0 } },
+    legend: { show: false },
+    hooks: { setCursor: [(plot) => onPoint(plot.cursor.idx ?? null)] },
     scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.15 : 1] } },
     axes: [
       { ...axis, size: HEIGHT_OF_AXIS, space: 70, values: (_, ticks) => ticks.map((tick) => hourAndMinute(tick)), grid: { show: false } },
       { ...axis, size: 48, space: 34, values: (_, ticks) => ticks.map(format) },
     ],
     series: [
-      { label: "Time", value: (_, at) => (at ? hourAndMinute(at) : "") },
+      {},
       ...series.map((one) => ({
-        label: one.label,
         stroke: color(one.color),
         width: 1.75,
         fill: one.fill ? `color-mix(in srgb, ${color(one.color)} 14%, transparent)` : undefined,
         points: { show: false },
-        value: (_, value) => (value === null || value === undefined ? "" : format(value)),
       })),
     ],
   };
 }
 
 const hourAndMinute = (at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
-
-function spoken(series, format) {
-  const last = (values) => values.findLast((value) => value !== null && value !== undefined);
-  return series.map((one) => `${one.label}: ${last(one.values) === undefined ? "not known" : format(last(one.values))}`).join(", ");
-}

@@ -2,7 +2,7 @@
 
 export const DASH = "–";
 
-const NUMBER = new Intl.NumberFormat("en");
+const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const ABSOLUTE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const CLOCK = new Intl.DateTimeFormat("en-GB", {
@@ -54,7 +54,7 @@ export const number = (value) => (value === null || value === undefined ? DASH :
 
 export function rate(value) {
   if (value === null || value === undefined) return DASH;
-  return NUMBER.format(value >= 100 ? Math.round(value) : Math.round(value * 10) / 10);
+  return NUMBER.format(value >= 100 ? Math.round(value) : value);
 }
 
 export function milliseconds(value) {

@@ -1,6 +1,6 @@
 // The parts that pages are made of.
 
-import { absolute, ago, clock, moment, shortId, DASH } from "./format.js";
+import { absolute, ago, clock, duration, moment, shortId, DASH } from "./format.js";
 import { useNow } from "./hooks.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
@@ -56,25 +56,27 @@ export function PageHead({ title, trail = [], children, below }) {
   </header>`;
 }
 
+/** `as`: `ago`, `clock`, or `for`, how long it has been. */
 export function Time({ at, as = "ago" }) {
   const now = useNow();
   const when = moment(at);
   if (when === null) return html`<span class="faint">${DASH}</span>`;
-  const text = as === "clock" ? clock(when) : ago(when, now);
+  const text = { ago: () => ago(when, now), clock: () => clock(when), for: () => duration((now - when) / 1000) }[as]();
   return html`<time datetime=${new Date(when).toISOString()} title=${absolute(when)}>${text}</time>`;
 }
 
-/** An id, shortened, with a button that copies the whole of it. */
-export function Id({ value, href, full = false }) {
+/** An id, shortened, with a button that copies the whole of it. With an `icon` that says of what it is, the shortest. */
+export function Id({ value, href, icon, full = false }) {
   const [copied, setCopied] = useState(false);
   if (!value) return html`<span class="faint">${DASH}</span>`;
-  const text = full ? value : shortId(value);
+  const text = full ? value : icon ? shortId(value).replace(/^.*-(?=[0-9a-f]{8}…$)/, "") : shortId(value);
   const copy = async () => {
     if (!(await copyText(value))) return;
     setCopied(true);
     setTimeout(() => setCopied(false), 1200);
   };
   return html`<span class="id">
+    ${icon && html`<${Icon} name=${icon} size=${13} />`}
     ${href ? html`<a href=${href} title=${value}>${text}</a>` : html`<span title=${value}>${text}</span>`}
     <button class="plain copy" type="button" onClick=${copy} aria-label=${copied ? "Copied" : `Copy ${text}`}>
       <${Icon} name=${copied ? "check" : "copy"} size=${13} /></button>
@@ -135,7 +137,7 @@ export function Loaded({ of, rows = 4, children }) {
 /** `columns`: each `{title, cell(row), align, hide}`; `hide` leaves it out on narrow screens. `to(row)`: the row's page. */
 export function Table({ label, columns, rows, keyOf, to, empty }) {
   if (!rows.length) return empty;
-  return html`<div class="table-frame" tabindex="0" role="region" aria-label=${label}><table>
+  return html`<div class="table-frame" tabindex="0" role="group" aria-label=${label}><table>
     <thead><tr>${columns.map((column) => html`<th scope="col" class=${classOf(column)}>${column.title}</th>`)}</tr></thead>
     <tbody>${rows.map((row) => html`<tr key=${keyOf(row)} class=${to ? "linked" : ""} onClick=${to && opened(to(row))}>
       ${columns.map((column) => html`<td class=${classOf(column)}>${column.cell(row)}</td>`)}

@@ -145,13 +145,13 @@ export function EventLog({ me, route }) {
     <div class="filters">
       ${operator && html`<${AppSelect} me=${me} value=${app} onChange=${(chosen) => change({ app: chosen })} />`}
       <${Select} label="Kind" value=${kind} options=${kinds} onChange=${(chosen) => change({ kind: chosen })} />
-      ${input("type", "Type", "Type, such as conference.play.*")}
+      ${input("type", "Type", "Type, such as session.*")}
       ${input("room", "Id of the room", "Room id")}
       ${input("session", "Id of the session", "Session id")}
     </div>
     <${Card} flush>
       <${Loaded} of=${log.found} rows=${10}>${() => log.entries.length ? html`
-        <div class="table-frame log" tabindex="0" role="region" aria-label="Event log"><table>
+        <div class="table-frame log" tabindex="0" role="group" aria-label="Event log"><table>
           <thead><tr><th scope="col">Time</th><th scope="col">Kind</th><th scope="col">Type</th>${operator && html`<th scope="col" class="hide-narrow">App</th>`}
             <th scope="col">About</th><th scope="col">Details</th></tr></thead>
           <tbody>${log.entries.map((entry) => html`<${Row} key=${keyOf(entry)} entry=${entry} operator=${operator} onOpen=${() => setShown(entry)} />`)}</tbody>
@@ -173,8 +173,8 @@ function Row({ entry, operator, onOpen }) {
     <td><${Badge} tone=${tone} title=${meaning}>${entry.kind}<//></td>
     <td><button type="button" class="plain strong mono" aria-haspopup="dialog" onClick=${onOpen}>${entry.type}</button></td>
     ${operator && html`<td class="hide-narrow">${entry.app}</td>`}
-    <td class="about">${entry.room && html`<${Id} value=${entry.room} href=${link("rooms", entry.app, entry.room)} />`}
-      ${entry.session && html`<${Id} value=${entry.session} href=${link("sessions", entry.app, entry.session)} />`}</td>
+    <td class="about">${entry.room && html`<${Id} value=${entry.room} icon="rooms" href=${link("rooms", entry.app, entry.room)} />`}
+      ${entry.session && html`<${Id} value=${entry.session} icon="sessions" href=${link("sessions", entry.app, entry.session)} />`}</td>
     <td class="details">${entry.actor && html`<span class="actor">${entry.actor}</span> `}
       ${details.map(([name, value]) => html`<span class="detail"><span class="faint">${name}=</span>${shown(name, value)}</span> `)}</td>
   </tr>`;

@@ -1,5 +1,5 @@
 import { call, CONSOLE } from "../api.js";
-import { json, number } from "../format.js";
+import { json, number, plural } from "../format.js";
 import { html, useState } from "../html.js";
 import { useCommands, useLoad, useTitle } from "../hooks.js";
 import { Badge, Button, Card, Confirm, Empty, Facts, Id, Loaded, PageHead, Table, Time } from "../ui.js";
@@ -38,7 +38,7 @@ export function Node({ me, parts: [prefix] }) {
     <//>
     <${Loaded} of=${found} rows=${5}>${(node) => html`
       ${drained && html`<p class="notice"><${Badge} tone="warn" dot>drained<//> It gets no new rooms. ${node.calls || node.rooms
-        ? `When its ${number(node.rooms)} rooms and ${number(node.calls)} calls have ended, it can be stopped.` : "Neither rooms nor calls are on it: it can be stopped."}</p>`}
+        ? `It can be stopped when what is on it has ended: ${plural(node.rooms, "room")} and ${plural(node.calls, "call")}.` : "Neither rooms nor calls are on it: it can be stopped."}</p>`}
       <${Card} title="Now" icon="nodes"><${Facts} facts=${[
         ["Calls", html`<${Load} node=${node} />`],
         ["Rooms", number(node.rooms)],

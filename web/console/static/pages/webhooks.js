@@ -42,8 +42,8 @@ export function Webhooks({ me, parts: [app], route }) {
         <${Button} small icon="key" onClick=${() => setDialog("secret")}>New secret<//>
         <${Button} small onClick=${() => setDialog("endpoint")}>Change<//>`}>
       <${Loaded} of=${endpoint} rows=${2}>${(one) => html`
-        ${one.status === "failing" && html`<p class="notice bad"><${Icon} name="warning" /><span>Nothing has been delivered for <${Time} at=${one.since} />: ${one.reason}</span></p>`}
-        ${one.status === "disabled" && html`<p class="notice bad"><${Icon} name="warning" /><span>Disabled since <${Time} at=${one.since} />: ${one.reason} What happens meanwhile is kept as failed. Set the endpoint to enable it.</span></p>`}
+        ${one.status === "failing" && html`<p class="notice bad"><${Icon} name="warning" /><span>Nothing has been delivered for <${Time} at=${one.since} as="for" />: ${one.reason}</span></p>`}
+        ${one.status === "disabled" && html`<p class="notice bad"><${Icon} name="warning" /><span>Disabled <${Time} at=${one.since} />: ${one.reason}. What happens meanwhile is kept as failed. Set the endpoint to enable it.</span></p>`}
         <${Facts} facts=${[
           ["URL", one.url ? html`<${Id} value=${one.url} full />` : "none yet"],
           ["State", html`<${Badge} tone=${TONES[one.status]} dot>${one.status}<//>`],
@@ -69,9 +69,9 @@ export function Webhooks({ me, parts: [app], route }) {
 }
 
 const columnsOf = (app, may, commands, redeliver) => [
-  { title: "When", cell: (one) => html`<${Time} at=${one.created_at} />` },
-  { title: "Type", cell: (one) => html`<a class="strong mono" href=${link("webhooks", app, one.webhook_id)}>${one.type}</a>` },
   { title: "Status", cell: (one) => html`<${Badge} tone=${TONES[one.status]} dot>${one.status}<//>` },
+  { title: "Type", cell: (one) => html`<a class="strong mono" href=${link("webhooks", app, one.webhook_id)}>${one.type}</a>` },
+  { title: "When", cell: (one) => html`<${Time} at=${one.created_at} />` },
   { title: "Attempts", align: "right", cell: (one) => one.attempts },
   { title: "Next attempt", hide: "narrow", cell: (one) => html`<${Time} at=${one.next_attempt_at} />` },
   { title: "About", hide: "narrow", cell: (one) => html`<${Id} value=${one.room_id || one.uuid} href=${one.room_id ? link("rooms", app, one.room_id) : link("sessions", app, one.uuid)} />` },
