@@ -15,6 +15,7 @@ from controller.errors import Refused, StoreUnavailable
 from controller.ids import node_of
 from controller.limits import Limits
 from controller.media.relays import Relays
+from controller.metrics import commands
 from controller.outbound.network import Network, Resolve
 from controller.registry import App, Registry
 from controller.rooms.placement import Placement
@@ -74,7 +75,7 @@ class Controller:
                 Network(resolve=resolve), direct=relays is None, allow_private=allow_private_playback
             ),
             webhooks=WebhookApi(store, registry, Network(allow_private=allow_private_webhooks, resolve=resolve)),
-            execute=self.execute,
+            execute=self._carry_out,
         )
 
     def authenticate(self, app_id: str, api_key: str) -> App | None:
@@ -91,13 +92,21 @@ class Controller:
 
     def execute(self, command: Command[Answer]) -> Answer:
         """Raises Refused, StoreUnavailable."""
-        args = {**self._common(command), **command.arguments(), **command.prepare(self._parts)}
-        if isinstance(command, Listing):
-            return cast(Answer, self._page(command, args))
-        reply = self._step(command.script, args)
-        with suppress(StoreUnavailable):  # The rest is stored, and the node's worker emits it.
-            emit_endings(self._store, keys.partition_of(command.app_id), reply)
-        return command.answer(self._parts, args, reply)
+        if not command.verb:
+            return self._carry_out(command)
+        outcome = "failed"
+        try:
+            answer = self._carry_out(command)
+            outcome = "accepted"
+        except Refused as refused:
+            outcome = refused.code
+            raise
+        except StoreUnavailable:
+            outcome = "unavailable"
+            raise
+        finally:
+            commands.labels(command.verb, outcome).inc()
+        return answer
 
     def health(self) -> Health:
         """Never raises."""
@@ -105,6 +114,15 @@ class Controller:
             return {"store": self._store.ping(), "nodes": self._placement.state()}
         except StoreUnavailable:
             return {"store": False, "nodes": {}}
+
+    def _carry_out(self, command: Command[Answer]) -> Answer:
+        args = {**self._common(command), **command.arguments(), **command.prepare(self._parts)}
+        if isinstance(command, Listing):
+            return cast(Answer, self._page(command, args))
+        reply = self._step(command.script, args)
+        with suppress(StoreUnavailable):  # The rest is stored, and the node's worker emits it.
+            emit_endings(self._store, keys.partition_of(command.app_id), reply)
+        return command.answer(self._parts, args, reply)
 
     def _common(self, command: Command[Any]) -> Args:
         """What commands share, but queries do not need, as far as the script takes it."""

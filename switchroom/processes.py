@@ -28,12 +28,13 @@ from controller.outbound.addresses import is_of_this_host
 from controller.outbound.network import Network
 from controller.registry import Registry
 from controller.rooms.placement import Placement
+from controller.statistics import Recorder
 from controller.store import keys
 from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
 from switchroom.config import Config
 from switchroom.memory import MemoryWatch
-from switchroom.metrics import MetricsServer
+from switchroom.metrics import MetricsServer, held, watch_greenlets
 from switchroom.store import open_reader, open_store
 
 if TYPE_CHECKING:
@@ -123,7 +124,9 @@ class System:
             registry.sync_file(config.to_apps(registry.apps()), config.to_nodes())
         except ValueError as error:
             raise CannotStart(f"the configuration file's apps cannot be taken over: {error}") from error
+        watch_greenlets()
         self._add(MemoryWatch(store))
+        self._add(Recorder(store, self._owner, self.roles, held))
         if config.metrics.listen:
             self._listen(MetricsServer(*_split(config.metrics.listen)), config.metrics.listen, "[metrics] listen")
         if "dispatcher" in self.roles:

@@ -30,6 +30,7 @@ import gevent
 import orjson
 import structlog
 
+from controller import metrics
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.ids import SessionIds, job_id
 from controller.media.client import Prepared, Preparer
@@ -90,6 +91,7 @@ class NodeWorker:
         self._core_uuid = ""
         self._rate = DEFAULT_RATE
         self._load = self._calls = 0
+        self._events_total = metrics.node_events.labels(node.prefix)
         self._handover = False
         self._handler = EventHandler(node.prefix, lease, store, registry, self._send_own)
         self.audit = Audit(node.prefix, lease, ids, self._handler, intervals)
@@ -221,6 +223,7 @@ class NodeWorker:
     # Events in
 
     def _on_events(self, events: list[Event]) -> None:
+        self._events_total.inc(len(events))
         found = [event for each in events if (event := translate(self._ids, each))]
         # Intruders first: the rest may have to wait for the store.
         for call in found:

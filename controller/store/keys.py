@@ -148,6 +148,8 @@ SHARED: dict[str, str] = {
     "workers": "workers",
     # hash: worker -> how many nodes it holds; as `workers`
     "worker_nodes": "worker-nodes",
+    # stream, capped: what each process counts, every 10 s, one JSON object in field `e` (controller/statistics.py); 1 h
+    "stats": "stats",
     # sorted set: address (host:port) of an audio relay by the time (ms) until which it counts as alive; owner: it
     "relays": "relays",
 }

@@ -166,6 +166,15 @@ class Store:
         with self._guard():
             return _entries(self._client.xrange(stream, start, end, count=count))
 
+    def append(self, stream: str, fields: Mapping[str, bytes], *, since: int) -> None:
+        """Adds an entry, and drops those from before `since` (epoch ms), approximately."""
+        with self._guard():
+            self._client.xadd(stream, dict(fields), minid=since, approximate=True)
+
+    def length(self, name: str) -> int:
+        """How many entries the streams of that name have, in all partitions."""
+        return sum(self._sweep(lambda pipe, tag: pipe.xlen(keys.key(tag, name))))
+
     def newest(self, stream: str) -> str:
         """The position of the last entry."""
         with self._guard():
