@@ -23,7 +23,7 @@ from controller import metrics
 from controller.errors import StoreUnavailable
 from controller.store import keys
 from controller.store.store import Store
-from controller.webhooks.metrics import LAG, LAG_SECONDS
+from controller.webhooks.metrics import LAG, LAG_SECONDS, PENDING
 
 STEP_SECONDS = 10
 KEPT_SECONDS = 3600
@@ -116,11 +116,13 @@ class Recorder:
         now, counted = self._clock(), _counted()
         counts = {name: counted[name] - self._before[name] for name in counted}
         self._before = counted
+        pending = self._store.length("outbox")
+        PENDING.set(pending)
         entry = {
             **self._process,
             "at": _step_of(now) - STEP_SECONDS,
             "counts": counts,
-            "pending": self._store.length("outbox"),
+            "pending": pending,
             "held": self._held(),
         }
         self._store.append(STREAM, {"e": orjson.dumps(entry)}, since=int(now - KEPT_SECONDS) * 1000)

@@ -221,7 +221,11 @@ class System:
         app = RelayApp(relay, self._links(store))
         # A node may ask for all that its rooms play at once.
         server = Server(
-            app, host, port, bounds=Bounds(connections=MAX_RELAY_CONNECTIONS, per_address=MAX_RELAY_CONNECTIONS)
+            app,
+            host,
+            port,
+            name="media",
+            bounds=Bounds(connections=MAX_RELAY_CONNECTIONS, per_address=MAX_RELAY_CONNECTIONS),
         )
         self._listen(server, config.media.listen, "[media] listen")
         address = self._advertised(server.address)

@@ -111,6 +111,8 @@ def _admit(app: App) -> None:
     environ = request.environ
     given = environ.get("HTTP_X_REQUEST_ID", "")
     environ[context.REQUEST_ID] = given if _REQUEST_ID(given) else str(uuid.uuid4())
+    if request.url_rule:
+        environ[context.ROUTE] = request.url_rule.rule
     request.max_content_length = max_bytes = app.limit_of_endpoint()
     auth.authenticate(environ)
     # The router drops slashes at the beginning, which the path of another resource has.

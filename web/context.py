@@ -24,6 +24,7 @@ APP_ID = "switchroom.app_id"
 REQUEST_ID = "switchroom.request_id"
 # Where the server puts the connection.
 CONNECTION = "switchroom.connection"
+ROUTE = "switchroom.route"  # the rule that matched the path
 ACTOR = "switchroom.actor"  # who asks, if not the app itself
 
 # W3C Trace Context, version 00: trace and parent are not all zeros.

@@ -15,6 +15,7 @@ import orjson
 from controller.media.links import Links
 from controller.media.reasons import AudioFailed
 from controller.media.relay import Relay
+from web import context
 
 MAX_QUESTION_BYTES = 16 * 1024
 CHUNK_BYTES = 64 * 1024
@@ -35,8 +36,10 @@ class RelayApp:
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if method == "POST" and path == "/prepare":
+            environ[context.ROUTE] = path
             return self._prepare(environ, start)
         if method in ("GET", "HEAD"):
+            environ[context.ROUTE] = "/<file>"
             return self._file(environ, start)
         return _nothing(start)
 

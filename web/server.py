@@ -33,7 +33,7 @@ from gevent import pywsgi
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 
-from web import bodies, context, errors
+from web import bodies, context, errors, metrics
 from web.clients import Proxies, block_of
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,8 @@ class Bounds:
 class Server:
     """Serves a WSGI application. Port 0 picks a free one; `address` says which.
 
-    `body_limit`: how large (bytes) a body above `Bounds.body` may be, by the WSGI environment; without it, none may.
+    `name`: what the metrics call it. `body_limit`: how large (bytes) a body above `Bounds.body` may be, by the WSGI
+    environment; without it, none may.
     """
 
     def __init__(
@@ -108,10 +109,12 @@ class Server:
         host: str,
         port: int,
         *,
+        name: str = "api",
         body_limit: BodyLimit | None = None,
         bounds: Bounds | None = None,
         proxies: Proxies | None = None,
     ) -> None:
+        self._name = name
         self._server = _Server(
             app, (host, port), body_limit or (lambda _environ: 0), bounds or Bounds(), proxies or Proxies()
         )
@@ -124,10 +127,12 @@ class Server:
     def start(self) -> None:
         """Listen. Raises OSError when the address cannot be used."""
         self._server.start()
+        metrics.connections.labels(self._name).set_function(lambda: self._server.open_connections)
 
     def stop(self, timeout: float = 10.0) -> None:
         """Take no more connections, finish the requests under way, and cut off what is left at `timeout`."""
         self._server.stop(timeout)
+        metrics.connections.remove(self._name)
 
 
 class _Waiting:
@@ -192,6 +197,10 @@ class _Server(_WSGIServer):  # type: ignore[misc]
             # Given, so that gevent does not look it up in the DNS.
             environ={"SERVER_NAME": listener[0]},
         )
+
+    @property
+    def open_connections(self) -> int:
+        return len(self.pool)
 
     @property
     def keeps_connections(self) -> bool:
@@ -601,14 +610,17 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
                 left -= len(data)
 
     def log_request(self) -> None:
+        status = self.code if self.status else None
+        seconds = self.time_finish - self.time_start
+        metrics.count(self.command, self.environ.get(context.ROUTE, metrics.UNKNOWN), status, seconds)
         # No headers and no query string: these carry keys and cursors.
         path = None if self.path is None else self.path.partition("?")[0][:_LOGGED_PATH]
         access_log.info(
             "request",
             method=self.command,
             path=path,
-            status=self.code if self.status else None,
-            ms=round(1000 * (self.time_finish - self.time_start), 1),
+            status=status,
+            ms=round(1000 * seconds, 1),
             bytes=self.response_length,
             client=self.environ.get("REMOTE_ADDR", self.client_address[0]),
             app=self.environ.get(context.APP_ID),

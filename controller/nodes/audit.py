@@ -20,9 +20,9 @@ import gevent
 import structlog
 from gevent.event import Event as Flag
 
+from controller import metrics
 from controller.errors import Fenced, StoreUnavailable
 from controller.ids import SessionIds
-from controller.metrics import drift
 from controller.nodes.compare import (
     Plan,
     PlaybackDrift,
@@ -71,7 +71,8 @@ class Audit:
         self._ids = ids
         self._handler = handler
         self._intervals = intervals
-        self._drift_total = drift.labels(prefix)
+        self._drift_total = metrics.drift.labels(prefix)
+        self._members = metrics.members.labels(prefix)
         self._log = structlog.get_logger(__name__).bind(node=prefix)
         self._connection: Connection | None = None
         self._greenlet: gevent.Greenlet[..., None] | None = None
@@ -178,6 +179,7 @@ class Audit:
         members = read_members(connection.api(esl.JsonList()))
         channels = connection.api(esl.ShowChannels())
         calls, legs = read_calls(channels), read_legs(channels)
+        self._members.set(len(members.keys() - legs))
         sessions, broken_sessions = self._lease.snapshot("sessions")
         rooms, broken_rooms = self._lease.snapshot("rooms")
         self._ids.keep((session["channel"], session["id"]) for session in sessions)

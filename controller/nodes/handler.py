@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from controller.ids import tag_of_job
-from controller.metrics import intruders
+from controller.metrics import confirmations, intruders
 from controller.nodes.events import (
     JOINED_UNASKED,
     CallIntruded,
@@ -63,6 +63,8 @@ class EventHandler:
             return
         replies = self._lease.run_each(step for _, step in applied)
         for (event, _), reply in zip(applied, replies, strict=True):
+            if "took" in reply:
+                confirmations.labels(reply["command"]).observe(reply["took"] / 1000)
             reason = REJECTIONS.get(reply.get("refused", ""))
             if reason and isinstance(event, SessionParked):
                 self._reject(event, "SWITCH_CONGESTION", reason)

@@ -92,7 +92,8 @@ class NodeWorker:
         self._rate = DEFAULT_RATE
         self._load = self._calls = 0
         self._events_total = metrics.node_events.labels(node.prefix)
-        self._handover = False
+        self._links_lost_total = metrics.links_lost.labels(node.prefix)
+        self._stopping = self._handover = False
         self._handler = EventHandler(node.prefix, lease, store, registry, self._send_own)
         self.audit = Audit(node.prefix, lease, ids, self._handler, intervals)
         self._plays = Plays(relays, rate=lambda: self._rate, take=self._take_play)
@@ -110,6 +111,7 @@ class NodeWorker:
     def start(self) -> None:
         """Raises StoreUnavailable. From here on the store refuses what an earlier holder of the node writes."""
         self._lease.raise_fence()
+        metrics.link_up.labels(self.node.prefix).set(0)
         self._link.start()
         self.audit.start()
 
@@ -118,10 +120,11 @@ class NodeWorker:
 
         With `handover` the node goes on to count as reachable: another worker is about to take it.
         """
-        self._handover = handover
+        self._stopping, self._handover = True, handover
         self._plays.stop()
         self._link.stop()
         self.audit.stop()
+        metrics.forget_node(self.node.prefix)
         # If that fails the lease lapses by itself.
         with suppress(StoreUnavailable, ScriptFailed):
             self._lease.release(handover=handover)
@@ -143,6 +146,8 @@ class NodeWorker:
         counts = replies[: len(keys.TAGS)]  # one of each partition; others were asked again
         self._load = sum(reply.get("load", 0) for reply in counts)
         self._calls = sum(reply.get("calls", 0) for reply in counts)
+        metrics.sessions.labels(self.node.prefix).set(self._calls)
+        metrics.rooms.labels(self.node.prefix).set(self._load - self._calls)
         if any(reply.get("late") for reply in replies):
             self.audit.node_is_late()
 
@@ -254,10 +259,14 @@ class NodeWorker:
         self._connection = connection
         self._renew()
         self._take_waiting()
+        metrics.link_up.labels(self.node.prefix).set(1)
         self._log.info("node up", changes=changes, restarted=restarted)
 
     def _on_down(self, reason: str) -> None:
         self._connection = None
+        metrics.link_up.labels(self.node.prefix).set(0)
+        if not self._stopping:
+            self._links_lost_total.inc()
         self.audit.link_lost()
         self._plays.link_lost()
         self._log.warning("node down", reason=reason)

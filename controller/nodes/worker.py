@@ -24,6 +24,7 @@ from gevent.event import Event as Flag
 from controller.errors import Fenced, StoreUnavailable
 from controller.ids import SessionIds
 from controller.media.client import Preparer
+from controller.metrics import leases_lost, nodes_held
 from controller.nodes.audit import Intervals
 from controller.nodes.lease import NodeLease
 from controller.nodes.node_worker import MAX_TAKEN, NodeWorker
@@ -115,12 +116,14 @@ class Worker:
                     held.tick(up)
             except Fenced:
                 log.warning("node held by another worker", node=prefix)
+                leases_lost.labels("node").inc()
                 self._let_go(prefix)
             except StoreUnavailable as error:
                 log.warning("lease not renewed", node=prefix, reason=str(error))
             except Exception:
                 log.exception("lease not renewed", node=prefix)
         others = self._others()
+        nodes_held.set(len(self._held))
         if len(self._held) - min(others, default=len(self._held)) > 1:
             self._let_go(next(iter(self._held)), handover=True)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
@@ -19,6 +20,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, RedisClusterExcept
 from redis.retry import Retry
 
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
+from controller.metrics import store_failures, store_seconds
 from controller.store import keys, scripts
 from controller.store.states import LISTED_STATUSES, DeliveryState
 
@@ -124,7 +126,9 @@ class Store:
         for name, _, args in steps:
             self._scripts[name].check(args)
         with self._guard():
+            started = time.perf_counter()
             replies = self._call(steps)
+            store_seconds.observe(time.perf_counter() - started)
             missing = [isinstance(reply, NoScriptError) for reply in replies]
             if any(missing):
                 # A restarted server has no scripts. If only some steps were done, the order of all is lost.
@@ -305,7 +309,11 @@ class Store:
         try:
             with gevent.Timeout(self.timeout, StoreUnavailable("the store did not respond in time")):
                 yield
+        except StoreUnavailable:
+            store_failures.inc()
+            raise
         except AWAY as error:
+            store_failures.inc()
             raise StoreUnavailable(f"the store is not available: {error}") from error
 
     def _pipe(self, ask: Callable[[Any], Any]) -> list[Any]:

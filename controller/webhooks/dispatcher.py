@@ -27,6 +27,7 @@ from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
 from controller.errors import ScriptFailed, StoreUnavailable
+from controller.metrics import leases_lost
 from controller.outbound.network import Network
 from controller.registry import Registry
 from controller.store import keys
@@ -160,6 +161,7 @@ class Dispatcher:
         partition, token = self._partitions.get(tag), reply["token"]
         if partition is not None and partition.lease.token != token:
             log.warning("webhook partition lost", partition=tag)
+            leases_lost.labels("partition").inc()
             self._drop(partition)
             partition = None
         if not token:

@@ -24,4 +24,5 @@ LAG = Histogram(
     "From the change of state to the delivery of its webhook",
     buckets=LAG_SECONDS,
 )
+PENDING = Gauge("switchroom_webhooks_pending", "Webhooks in all outboxes, which every process counts alike")
 PARTITIONS = Gauge("switchroom_webhook_partitions", "Partitions whose webhooks this process delivers")

@@ -13,6 +13,7 @@ import structlog
 from gevent.pool import Group
 
 from controller.errors import Fenced
+from controller.metrics import leases_lost
 from controller.outbound.network import Network
 from controller.registry import Registry
 from controller.store.lease import Lease
@@ -223,6 +224,7 @@ class Partition:
             loop()
         except Fenced:
             log.warning("webhook partition lost", partition=self.tag)
+            leases_lost.labels("partition").inc()
         except Exception:
             log.exception("webhook partition given up", partition=self.tag)
         else:

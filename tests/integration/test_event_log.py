@@ -12,6 +12,7 @@ from controller.commands import Command
 from controller.controller import Controller
 from controller.errors import Fenced, Refused
 from controller.limits import Limits
+from controller.metrics import commands as commands_metric
 from controller.registry import Node, Registry, new_app
 from controller.rooms.placement import Placement
 from controller.sessions.flags import CHANGES, FLAGS
@@ -143,6 +144,32 @@ def test_a_command_has_one_name_whether_accepted_or_refused(office: Office) -> N
         office.ask(kind, **fields)
     accepted = [line["type"] for line in office.log("command")]
     assert accepted == ["create", "join", *(kind(app_id="demo", **fields).verb for kind, fields in asked)]
+
+
+def test_commands_are_counted_by_outcome_and_queries_are_not(office: Office) -> None:
+    def counted() -> dict[tuple[str, str], float]:
+        (family,) = commands_metric.collect()
+        return {
+            (sample.labels["command"], sample.labels["outcome"]): sample.value
+            for sample in family.samples
+            if sample.name.endswith("_total")
+        }
+
+    before = counted()
+    room = office.ask(commands.CreateRoom, name="standup")["room_id"]
+    assert office.refused(commands.CreateRoom, name="standup") == "name_taken"
+    office.world.joined(room)
+    office.ask(commands.Play, room_id=room, urls=("http://93.184.215.14/a.wav",))
+    # Is refused by the step before, too.
+    assert office.refused(commands.Play, room_id=NOWHERE, urls=("http://93.184.215.14/a.wav",)) == "room_not_found"
+    office.ask(commands.ListRooms, limit=1)
+    after = counted()
+    assert {key: value - before.get(key, 0) for key, value in after.items() if value != before.get(key, 0)} == {
+        ("create", "accepted"): 1,
+        ("create", "name_taken"): 1,
+        ("play", "accepted"): 1,
+        ("play", "room_not_found"): 1,
+    }
 
 
 def test_every_command_has_a_name_and_no_query() -> None:

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from controller.errors import Fenced
 from controller.nodes.audit import Audit, Intervals
+from controller.sessions.flags import FLAGS
 from controller.store import keys
 from controller.store.store import Entry
 from esl import commands as esl
@@ -316,3 +317,64 @@ def test_an_event_that_the_store_cannot_take_holds_up_no_other(world: World, nod
     node.link.down()
     node.up()
     assert world.store.is_reachable(NODE)
+
+
+def gauge(name: str) -> float | None:
+    return REGISTRY.get_sample_value(f"switchroom_{name}", {"node": NODE})
+
+
+def test_a_node_is_shown_as_long_as_its_worker_holds_it(world: World, node: DrivenNode) -> None:
+    room = world.create()
+    lost, events = counted("links_lost"), counted("node_events")
+    node.up(row("conference"), members=[in_room(room)])
+    world.park(1)
+    world.park(2)
+    node.worker.tick({})
+    assert (gauge("link_up"), gauge("rooms"), gauge("sessions"), gauge("members")) == (1, 1, 2, 1)
+    node.happened(event("CHANNEL_HANGUP_COMPLETE", channel(1), Hangup_Cause="NORMAL_CLEARING"))
+    assert counted("node_events") == events + 1
+    node.worker.tick({})
+    assert gauge("sessions") == 1
+    node.link.down()
+    assert (gauge("link_up"), counted("links_lost")) == (0, lost + 1)
+    node.worker.stop()
+    assert (gauge("link_up"), gauge("sessions")) == (None, None)
+
+
+def confirmed(command: str) -> tuple[float, float]:
+    """How often, and for how long (s) in all."""
+    name, labels = "switchroom_command_confirmation_seconds", {"command": command}
+    count, total = (REGISTRY.get_sample_value(f"{name}_{part}", labels) or 0.0 for part in ("count", "sum"))
+    return count, total
+
+
+def test_it_is_measured_how_long_a_node_takes_to_confirm(world: World, node: DrivenNode) -> None:
+    node.up()
+    room = world.create()
+    before = {command: confirmed(command) for command in ("join", "unmute", "leave", "volume", "play")}
+    session = world.park()
+    world.ask("join", session_id=session, room_id=room)
+    for _ in range(2):  # the second event confirms nothing more
+        node.happened(joins(room, channel(1)))
+    world.set_flag(session, FLAGS[0], False)
+    node.happened(event("CUSTOM", channel(1), Action="unmute-member", Conference_Name=room, Member_ID="7"))
+    world.play(room, "http://x.example/a.wav")
+    (job,) = [command["job"] for command in world.sent() if command["op"] == "play"]
+    node.happened(Event(f"Event-Name: BACKGROUND_JOB\nJob-UUID: {job}\nContent-Length: 4\n\n+OK\n".encode()))
+    world.ask("leave", session_id=session)
+    node.happened(event("CUSTOM", channel(1), Action="del-member", Conference_Name=room, Member_ID="7"))
+    after = {command: confirmed(command) for command in before}
+    assert {command: after[command][0] - before[command][0] for command in before} == {
+        **{"join": 1, "unmute": 1, "leave": 1, "volume": 0, "play": 1}
+    }
+    assert all(0 <= after[command][1] - before[command][1] < 30 for command in before)
+
+
+def test_what_no_command_asked_for_confirms_none(world: World, node: DrivenNode) -> None:
+    node.up()
+    room = world.create()
+    session = world.joined(room)
+    before = confirmed("unmute"), confirmed("leave")
+    node.happened(event("CUSTOM", channel(1), Action="unmute-member", Conference_Name=room, Member_ID="1"))
+    world.left(session, room)
+    assert (confirmed("unmute"), confirmed("leave")) == before

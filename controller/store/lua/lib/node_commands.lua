@@ -22,6 +22,11 @@ local function job_id(entry) return string.sub(tag, 2, -2) .. "-" .. entry end
 
 local function entry_of_job(job) return string.match(job, "^%w+%-(.+)$") end
 
+-- The fields of a reply that say which command the node has confirmed, and how long ago (ms) that was stored as `job`.
+local function confirmation(command, job)
+  return { command = command, took = job and NOW - tonumber(string.match(job, "(%d+)-%d+$")) }
+end
+
 -- Whether a job's command was stored before another's, for the same node.
 local function is_earlier(job, other)
   local at, number = string.match(job, "(%d+)-(%d+)$")

@@ -3,12 +3,17 @@
 -- args: node job ok reason? text? http_status? paused?
 -- needs: node_fence results
 
+-- Commands that are confirmed by their result. The others are by an event.
+local BY_RESULT = { play = true, pause = true, stop = true, volume = true }
+
 if fenced() then return refusal("fenced") end
 local raw = redis.call("HGET", keys.sent(args.node), args.job)
 if not raw then return cjson.encode({ unknown = true }) end
 redis.call("HDEL", keys.sent(args.node), args.job)
 confirmed(args.node, "job", args.job)
-apply_result(cjson.decode(raw), args.job,
+local command = cjson.decode(raw)
+local found = args.ok and BY_RESULT[command.op] and confirmation(command.op, args.job) or {}
+apply_result(command, args.job,
   { ok = args.ok, reason = args.reason, text = args.text, http_status = args.http_status,
     paused = args.paused })
-return reply({ done = true })
+return reply(found)

@@ -15,10 +15,11 @@ log("event", changed_to.action, { app = session.app, room = room.id, session = s
 if has_flag(session, flag) == args.on and not confirms then return cjson.encode({ known = true }) end
 
 change(keys.session(session.id), session, { [flag.name] = args.on and 1 or 0 })
-local data = member_data(session)
+local data, found = member_data(session), {}
 if confirms then
+  found = confirmation(changed_to.command, session[changed_to.pending_job])
   data.command_uid = session[changed_to.pending_uid]
   forget_pending(session, changed_to)
 end
 emit_room(room, changed_to.webhook, data)
-return cjson.encode({ changed = true })
+return cjson.encode(found)

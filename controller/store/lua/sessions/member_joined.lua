@@ -22,7 +22,7 @@ if not room or room.closing or room.app ~= session.app then
   return reply({ stray = true })
 end
 local state = step("SESSION", session.state, "joined")
-local uid = session.uid
+local uid, found = session.uid, confirmation("join", session.job)
 confirmed(session.node, "join", session.id)
 enter_room(room, session)
 if session.node ~= room.node and not get_leg(room, session.node) then
@@ -37,4 +37,4 @@ set_state(session, state, fields)
 local data = member_data(session)
 data.command_uid = uid
 emit_room(room, "conference.member.joined", data)
-return reply({ joined = true })
+return reply(found)

@@ -1,0 +1,90 @@
+"""What Prometheus reads: which metrics there are, and what they count of requests and of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gevent
+import pytest
+from gevent.event import Event as Flag
+from prometheus_client import REGISTRY
+
+from switchroom.metrics import held, watch_greenlets
+from tests.metrics import families
+from tests.unit.test_web_server import Client
+from tests.unit.web_fakes import APP, ROOM, FakeController
+from web.app import create_app
+from web.server import Server
+
+OF_PYTHON = ("python_", "process_")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server(create_app(FakeController()), "127.0.0.1", 0)
+    server.start()
+    yield server
+    server.stop(0)
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"switchroom_http_{name}", labels) or 0.0
+
+
+def test_every_metric_has_the_prefix_and_says_what_it_is() -> None:
+    own = [family for family in families() if not family.name.startswith(OF_PYTHON)]
+    assert len(own) > 20
+    assert [family.name for family in own if not family.name.startswith("switchroom_")] == []
+    assert [family.name for family in own if len(family.documentation) < 10] == []
+
+
+def test_requests_are_counted_by_rule_and_never_by_path(server: Server) -> None:
+    rule = "/api/v1/conferences/<room_id>"
+    before = counted("requests_total", method="GET", route=rule, status="200")
+    seconds = counted("request_seconds_count", method="GET", route=rule)
+    unknown = counted("requests_total", method="GET", route="unknown", status="404")
+    client = Client(server)
+    assert client.ask("GET", f"/api/v1/conferences/{ROOM}").answer()[0] == 200
+    for number in range(3):
+        assert client.ask("GET", f"/api/v1/nothing{number}").answer()[0] == 404
+    assert counted("requests_total", method="GET", route=rule, status="200") == before + 1
+    assert counted("request_seconds_count", method="GET", route=rule) == seconds + 1
+    assert counted("requests_total", method="GET", route="unknown", status="404") == unknown + 3
+    shown = {value for family in REGISTRY.collect() for sample in family.samples for value in sample.labels.values()}
+    assert not {value for value in shown if "nothing" in value or ROOM in value or value == APP}
+
+
+def test_a_method_that_nobody_knows_is_one_label(server: Server) -> None:
+    before = counted("requests_total", method="unknown", route="unknown", status="405")
+    for method in ("BREW", "STEEP"):
+        assert Client(server).ask(method, "/healthz").answer()[0] == 405
+    assert counted("requests_total", method="unknown", route="unknown", status="405") == before + 2
+
+
+def test_what_is_no_http_is_counted_too(server: Server) -> None:
+    before = counted("requests_total", method="unknown", route="unknown", status="400")
+    Client(server).send("garbage\r\n\r\n").answer()
+    assert counted("requests_total", method="unknown", route="unknown", status="400") == before + 1
+
+
+def test_open_connections_are_shown_while_the_server_runs(server: Server) -> None:
+    clients = [Client(server) for _ in range(3)]
+    for client in clients:
+        client.ask("GET", "/healthz").answer()
+    assert counted("connections", server="api") == 3
+    server.stop(0)
+    assert REGISTRY.get_sample_value("switchroom_http_connections", {"server": "api"}) is None
+
+
+def test_greenlets_are_counted_until_they_end() -> None:
+    watch_greenlets()
+    before = held()["greenlets"]
+    end = Flag()
+    waiting = [gevent.spawn(end.wait) for _ in range(5)]
+    gevent.sleep(0)
+    assert held()["greenlets"] == before + 5
+    assert REGISTRY.get_sample_value("switchroom_greenlets") == before + 5
+    end.set()
+    gevent.joinall(waiting)
+    assert held()["greenlets"] == before
+    assert held()["memory"] > 1 << 20
