@@ -67,6 +67,22 @@ TITLES: dict[int, str] = {
     503: "Service temporarily unavailable. Try again in a few seconds.",
 }
 
+# What X-Error-Code says of these. A refusal has its reason there.
+CODES: dict[int, str] = {
+    400: "invalid",
+    401: "unauthenticated",
+    404: "no_such_path",
+    405: "method_not_allowed",
+    408: "too_slow",
+    413: "too_large",
+    414: "line_too_long",
+    429: "failures",
+    431: "headers_too_large",
+    500: "internal",
+    503: "unavailable",
+}
+CODE_HEADER = "X-Error-Code"
+
 # Seconds after which to ask again: a node's link that dropped, or a store that failed over, is back by then.
 RETRY_AFTER = 2
 
@@ -77,6 +93,7 @@ _EXAMPLE_DETAILS: dict[str, dict[str, Any]] = {
     "rate_limited": {"retry_after_ms": 12},
     "url_refused": {"fields": [{"field": "url", "problem": "is not a public address"}]},
 }
+_CODE = {CODE_HEADER: "Why, in a word: `rate_limited` for a cooldown, else the name of one of the examples."}
 _HEADERS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": "The scheme: an API key in a header."},
     429: {"Retry-After": "Whole seconds, rounded up; `detail.retry_after_ms` is exact."},
@@ -92,10 +109,13 @@ def body(error: str, detail: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return envelope
 
 
-def respond(status: int, envelope: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Response:
-    """`envelope`: the body; without it, the one that belongs to the status."""
+def respond(
+    status: int, envelope: dict[str, Any] | None = None, headers: dict[str, str] | None = None, code: str = ""
+) -> Response:
+    """`envelope`: the body, `code`: why; without them, those that belong to the status."""
     text = orjson.dumps(envelope or body(TITLES[status]))
-    return Response(text, status, headers, content_type="application/json")
+    why = code or CODES.get(status, "")
+    return Response(text, status, {**(headers or {}), CODE_HEADER: why}, content_type="application/json")
 
 
 def install(app: Flask) -> None:
@@ -113,7 +133,7 @@ def documented(examples: Iterable[tuple[int, str, dict[str, Any]]]) -> ResponseD
             "description": HTTPStatus(status).phrase,
             "headers": {
                 name: {"description": meaning, "schema": {"type": "string"}}
-                for name, meaning in _HEADERS.get(status, {}).items()
+                for name, meaning in (_CODE | _HEADERS.get(status, {})).items()
             },
             "content": {
                 "application/json": {
@@ -152,14 +172,14 @@ def too_large(max_bytes: int) -> dict[str, Any]:
 def _refused(error: Refused) -> Response:
     status = STATUS[error.code]
     if status == 429:
-        return _too_soon(REASONS[error.code], error.detail)
+        return _too_soon(error.code, REASONS[error.code], error.detail)
     headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}
-    return respond(status, body(REASONS[error.code], error.detail), headers)
+    return respond(status, body(REASONS[error.code], error.detail), headers, error.code)
 
 
-def _too_soon(reason: str, detail: dict[str, Any]) -> Response:
+def _too_soon(code: str, reason: str, detail: dict[str, Any]) -> Response:
     seconds = max(1, math.ceil(detail.get("retry_after_ms", 0) / 1000))
-    return respond(429, body(reason, detail), {"Retry-After": str(seconds)})
+    return respond(429, body(reason, detail), {"Retry-After": str(seconds)}, code)
 
 
 def _invalid(error: Invalid) -> Response:
@@ -168,7 +188,7 @@ def _invalid(error: Invalid) -> Response:
 
 def _unauthenticated(error: Unauthenticated) -> Response:
     if error.wait:
-        return _too_soon(TITLES[429], {"retry_after_ms": math.ceil(error.wait * 1000)})
+        return _too_soon(CODES[429], TITLES[429], {"retry_after_ms": math.ceil(error.wait * 1000)})
     return respond(401, headers={"WWW-Authenticate": 'ApiKey realm="switchroom"'})
 
 

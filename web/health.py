@@ -31,4 +31,4 @@ def readyz() -> Returned | Response:
     parts = {"store": bool(found["store"]), "nodes": dict(found["nodes"])}
     if parts["store"] and any(found["nodes"].values()):
         return {"status": "ready", **parts}, 200
-    return errors.respond(503, errors.body(_NOT_READY, parts), {"Retry-After": str(errors.RETRY_AFTER)})
+    return errors.respond(503, errors.body(_NOT_READY, parts), {"Retry-After": str(errors.RETRY_AFTER)}, "not_ready")

@@ -673,6 +673,9 @@ class Detail(BaseModel):
         Field(default=None, description="429: whose cooldown it is; absent when the application asks too often."),
         _example("conf_play"),
     ]
+    quota: Annotated[str, Field(default=None, description="409: the quota that is used up."), _example("rooms")]
+    limit: Annotated[int, Field(default=None, description="409: how much it allows."), _example(1000)]
+    used: Annotated[int, Field(default=None, description="409: how much of it is used."), _example(1000)]
     store: Annotated[bool, Field(default=None, description="503 of `/readyz`: whether the store answers.")]
     nodes: Annotated[
         dict[str, bool],

@@ -594,7 +594,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"X-Request-ID: {request_id}\r\nConnection: close\r\n\r\n"
+            f"X-Request-ID: {request_id}\r\n{errors.CODE_HEADER}: {errors.CODES[status]}\r\nConnection: close\r\n\r\n"
         )
         self.status, self.code = str(status), status
         self.response_length = len(head) + len(body)

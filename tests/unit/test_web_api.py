@@ -488,6 +488,7 @@ def assert_error(response: TestResponse, status: int, error: str | None = None) 
     body = response.get_json()
     assert set(body) <= {"success", "error", "detail"}
     assert body["success"] is False
+    assert re.fullmatch("[a-z_]+", response.headers["X-Error-Code"])
     assert isinstance(body["error"], str)
     assert body["error"]
     if error is not None:
@@ -938,7 +939,8 @@ def test_the_table_of_statuses_is_complete() -> None:
 )
 def test_statuses_of_the_reference(code: str, status: int, client: FlaskClient, controller: FakeController) -> None:
     controller.refusal = Refused(code)
-    assert client.get(ROOMS, headers=HEADERS).status_code == status
+    response = client.get(ROOMS, headers=HEADERS)
+    assert (response.status_code, response.headers["X-Error-Code"]) == (status, code)
 
 
 def test_a_taken_name_carries_the_room_that_has_it(client: FlaskClient, controller: FakeController) -> None:

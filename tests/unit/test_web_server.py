@@ -91,6 +91,7 @@ def assert_envelope(answer: tuple[int, dict[str, str], Any], status: int) -> Non
     assert answer[2]["error"]
     assert answer[1]["Content-Type"] == "application/json"
     assert answer[1]["X-Request-ID"]
+    assert answer[1]["X-Error-Code"]
 
 
 def assert_ends_with_400(server: Server, sent: str) -> None:
