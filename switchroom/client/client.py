@@ -1,0 +1,349 @@
+"""The client: a method for each operation of the API, with the operation's name and fields.
+
+What is made again by itself, `retries` times at the most:
+
+- a request that a 429 has refused, or that found no connection: nothing of it was carried out;
+- a GET or PUT, and a command with a `command_uid`, that got a 502, 503 or 504 or no response: made twice, it does no
+  harm.
+
+In between it waits as long as the service asks for, or longer each time if it does not say.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Generic, Literal, Self, TypeVar
+from urllib.parse import quote, urlencode
+
+from pydantic import ValidationError
+
+from switchroom.client import models
+from switchroom.client.errors import BY_STATUS, APIError, NoResponse, TooManyRequests
+from switchroom.client.models import Detail, Model
+from switchroom.client.transport import HTTPTransport, Request, Response, Transport
+
+API = "/api/v1"
+TIMEOUT = 20.0  # seconds. The test of a webhook endpoint responds after 15 at the most.
+RETRIES = 3
+MAX_WAIT = 60.0  # seconds. A service that asks for more is not waited for.
+FIRST_WAIT = 0.2  # seconds, doubled each time
+
+_AGAIN = (502, 503, 504)
+# The code of a 429 that no correct key gets.
+_WRONG_KEY = "failures"
+
+M = TypeVar("M", bound=Model)
+Page = TypeVar("Page", bound=models.Page)
+Entry = TypeVar("Entry", bound=Model)
+Fields = Mapping[str, Any]
+
+
+class Listing(Generic[Page, Entry]):
+    """A listing of the API. Iterating gives every entry, and asks for the next page when it is needed; `pages` gives
+    the pages as they come. Each iteration begins anew.
+    """
+
+    def __init__(self, get: Callable[[str], Page], entries: Callable[[Page], list[Entry]], cursor: str) -> None:
+        self._get = get
+        self._entries = entries
+        self._cursor = cursor
+
+    def pages(self) -> Iterator[Page]:
+        """A page of a listing that is narrowed may be short, or empty, and not be the last."""
+        cursor, begun = self._cursor, False
+        while cursor or not begun:
+            page = self._get(cursor)
+            yield page
+            cursor, begun = page.cursor, True
+
+    def __iter__(self) -> Iterator[Entry]:
+        for page in self.pages():
+            yield from self._entries(page)
+
+
+class Client:
+    """An app's client of the service at `url`. It may be used by several threads, and needs no gevent.
+
+    `timeout`: seconds to connect, and again until a response has come. `retries`: how often a request is made again
+    at the most, see above; 0 for never. Every method raises `APIError` for an error that the service responds with, a
+    class for each status, and `NoResponse` if none came.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        app_id: str,
+        api_key: str,
+        timeout: float = TIMEOUT,
+        retries: int = RETRIES,
+        transport: Transport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._transport = transport or HTTPTransport(url)
+        self._headers = {"X-App-ID": app_id, "X-API-Key": api_key}
+        self._timeout = timeout
+        self._retries = retries
+        self._sleep = sleep
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    # Rooms
+
+    def create_room(self, name: str) -> models.RoomCreated:
+        """Create a room. Webhook: `conference.created`. When the name is taken, `Conflict.detail.room_id` has it."""
+        return self._ask(models.RoomCreated, "POST", "/conferences", {"name": name})
+
+    def list_rooms(
+        self, *, limit: int | None = None, cursor: str = "", name: str | None = None
+    ) -> Listing[models.RoomList, models.RoomEntry]:
+        """The app's rooms, or the one with that name. `limit`: entries of a page, 200 at the most."""
+        return self._list(models.RoomList, "/conferences", "conferences", limit, cursor, {"name": name})
+
+    def get_room(self, room_id: str) -> models.Room:
+        """A room, and what plays in it."""
+        return self._ask(models.Room, "GET", _path("conferences", room_id))
+
+    def list_members(
+        self, room_id: str, *, limit: int | None = None, cursor: str = ""
+    ) -> Listing[models.MemberList, models.Member]:
+        """The members of a room. `limit`: entries of a page, 1000 at the most."""
+        return self._list(models.MemberList, _path("conferences", room_id, "members"), "members", limit, cursor, {})
+
+    def delete_room(self, room_id: str) -> models.RoomDeleted:
+        """Delete a room; its members are taken out. Webhooks: `conference.destroyed`, `conference.member.left`."""
+        return self._ask(models.RoomDeleted, "DELETE", _path("conferences", room_id))
+
+    def play(self, room_id: str, urls: Sequence[str]) -> models.Playback:
+        """Play audio files, behind what plays. Webhooks: `conference.play.started`, `conference.play.finished`."""
+        return self._ask(models.Playback, "POST", _path("conferences", room_id, "play"), {"urls": list(urls)})
+
+    def pause(self, room_id: str) -> models.Playback:
+        """Pause what plays, or resume it. Webhook: `conference.play.paused`."""
+        return self._ask(models.Playback, "POST", _path("conferences", room_id, "pause"))
+
+    def stop(self, room_id: str) -> models.Playback:
+        """Stop all playback, also what waits. Webhook: `conference.play.stopped` for each."""
+        return self._ask(models.Playback, "POST", _path("conferences", room_id, "stop"))
+
+    def set_volume(self, room_id: str, volume: int) -> models.Playback:
+        """Set the volume of playback, -50 to 7. Webhook: `conference.play.volume_changed`."""
+        return self._ask(models.Playback, "POST", _path("conferences", room_id, "volume"), {"volume": volume})
+
+    # Sessions
+
+    def list_sessions(
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str = "",
+        state: Literal["parked", "joining", "joined", "leaving"] | None = None,
+        room_id: str | None = None,
+        did: str | None = None,
+    ) -> Listing[models.SessionList, models.Session]:
+        """The app's sessions, or those in a state, in a room, or that called a number. `limit`: entries of a page, 1000
+        at the most.
+        """
+        narrowed = {"state": state, "room_id": room_id, "did": did}
+        return self._list(models.SessionList, "/sessions", "sessions", limit, cursor, narrowed)
+
+    def get_session(self, uuid: str) -> models.Session:
+        return self._ask(models.Session, "GET", _path("sessions", uuid))
+
+    def join(self, uuid: str, room_id: str, *, command_uid: str | None = None) -> models.Membership:
+        """Join a session to a room, muted. Webhook: `conference.member.joined`, or `conference.member.join_failed`."""
+        return self._command(uuid, "join", command_uid, room_id=room_id)
+
+    def leave(self, uuid: str, *, command_uid: str | None = None) -> models.Membership:
+        """Take a session out of its room. Webhook: `conference.member.left`."""
+        return self._command(uuid, "leave", command_uid)
+
+    def mute(self, uuid: str, *, command_uid: str | None = None) -> models.Membership:
+        """Webhook: `conference.member.muted`."""
+        return self._command(uuid, "mute", command_uid)
+
+    def unmute(self, uuid: str, *, command_uid: str | None = None) -> models.Membership:
+        """Webhook: `conference.member.unmuted`."""
+        return self._command(uuid, "unmute", command_uid)
+
+    def deaf(self, uuid: str, *, command_uid: str | None = None) -> models.Membership:
+        """Make a member deaf: it hears nothing of the room. Webhook: `conference.member.deafened`."""
+        return self._command(uuid, "deaf", command_uid)
+
+    def undeaf(self, uuid: str, *, command_uid: str | None = None) -> models.Membership:
+        """Webhook: `conference.member.undeafened`."""
+        return self._command(uuid, "undeaf", command_uid)
+
+    # Webhooks
+
+    def get_endpoint(self) -> models.Endpoint:
+        """Where webhooks go, and how that is doing."""
+        return self._ask(models.Endpoint, "GET", "/webhooks/endpoint")
+
+    def set_endpoint(self, url: str, types: Sequence[str] | None = None) -> models.Endpoint:
+        """Set where webhooks go, and enable it. `types`: such as `conference.play.*`; all if left out."""
+        body: dict[str, Any] = {"url": url} | ({} if types is None else {"types": list(types)})
+        return self._ask(models.Endpoint, "PUT", "/webhooks/endpoint", body)
+
+    def rotate_secret(self) -> models.Secret:
+        """Make a new secret. For 24 hours webhooks are signed with the one before, too."""
+        return self._ask(models.Secret, "POST", "/webhooks/endpoint/rotate-secret")
+
+    def send_test(self) -> models.SentTest:
+        """Send a `webhook.test` now, and tell what came of it."""
+        return self._ask(models.SentTest, "POST", "/webhooks/endpoint/test")
+
+    def list_deliveries(
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str = "",
+        status: Literal["retrying", "delivered", "failed"] | None = None,
+        type: str | None = None,
+        room_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Listing[models.DeliveryList, models.Delivery]:
+        """Webhooks that were attempted, the newest first. `since`, `until`: when it happened. `limit`: entries of a
+        page, 200 at the most.
+        """
+        narrowed = {
+            "status": status,
+            "type": type,
+            "room_id": room_id,
+            "since": _moment(since),
+            "until": _moment(until),
+        }
+        return self._list(models.DeliveryList, "/webhooks/deliveries", "deliveries", limit, cursor, narrowed)
+
+    def get_delivery(self, webhook_id: str) -> models.DeliveryDetail:
+        """A webhook, with its attempts."""
+        return self._ask(models.DeliveryDetail, "GET", _path("webhooks", "deliveries", webhook_id))
+
+    def redeliver(self, webhook_id: str) -> models.Redelivery:
+        """Send a webhook again that was delivered or has failed."""
+        return self._ask(models.Redelivery, "POST", _path("webhooks", "deliveries", webhook_id, "redeliver"))
+
+    def redeliver_range(self, since: datetime, until: datetime) -> models.RangeRedelivery:
+        """Send again all that failed of what happened in that time."""
+        body = {"since": _moment(since), "until": _moment(until)}
+        return self._ask(models.RangeRedelivery, "POST", "/webhooks/redeliver", body)
+
+    # Health
+
+    def healthz(self) -> models.Alive:
+        """Whether the service responds. Asked once."""
+        return _parsed(models.Alive, self._once("GET", "/healthz", None))
+
+    def readyz(self) -> models.Ready:
+        """Which parts are up. Asked once; if it is not ready that is `Unavailable`, with `detail.nodes`."""
+        return _parsed(models.Ready, self._once("GET", "/readyz", None))
+
+    # How all of them ask
+
+    def _command(self, uuid: str, command: str, command_uid: str | None, **fields: str) -> models.Membership:
+        body = {**fields} if command_uid is None else {**fields, "command_uid": command_uid}
+        return self._ask(
+            models.Membership, "POST", _path("sessions", uuid, "commands", "conference", command), body or None
+        )
+
+    def _list(
+        self, page: type[Page], path: str, entries: str, limit: int | None, cursor: str, narrowed: Fields
+    ) -> Listing[Page, Any]:
+        given = {name: value for name, value in {"limit": limit, **narrowed}.items() if value is not None}
+
+        def get(cursor: str) -> Page:
+            query = {**given, "cursor": cursor} if cursor else given
+            return self._ask(page, "GET", f"{path}?{urlencode(query)}" if query else path)
+
+        return Listing(get, lambda found: getattr(found, entries), cursor)
+
+    def _ask(self, model: type[M], method: str, path: str, body: Fields | None = None) -> M:
+        repeatable = method in ("GET", "PUT") or "command_uid" in (body or {})
+        attempt = 0
+        while True:
+            try:
+                return _parsed(model, self._once(method, API + path, body))
+            except (APIError, NoResponse) as error:
+                wait = _wait(error, attempt, repeatable)
+                if wait is None or attempt == self._retries:
+                    raise
+            attempt += 1
+            self._sleep(wait)
+
+    def _once(self, method: str, target: str, body: Fields | None) -> Response:
+        """Raises APIError and NoResponse."""
+        headers, text = self._headers, None
+        if body is not None:
+            headers, text = {**headers, "Content-Type": "application/json"}, json.dumps(body).encode()
+        response = self._transport.send(Request(method, target, headers, text, self._timeout))
+        if response.status >= 300:
+            raise _error(response)
+        return response
+
+
+def _path(*parts: str) -> str:
+    """Of ids as they come: whatever is in them stays one part of the path."""
+    return "".join("/" + quote(part, safe="") for part in parts)
+
+
+def _moment(at: datetime | None) -> str | None:
+    """As the API writes times. Raises ValueError for one without a time zone."""
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise ValueError(f"{at} has no time zone")
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _parsed(model: type[M], response: Response) -> M:
+    try:
+        return model.model_validate_json(response.body)
+    except ValidationError as error:
+        raise NoResponse(f"what came is not of the API: {error}", sent=True) from error
+
+
+def _error(response: Response) -> APIError:
+    try:
+        body = json.loads(response.body)
+        message, detail = str(body["error"]), Detail.model_validate(body.get("detail", {}))
+    except (ValueError, KeyError, TypeError):
+        # Of a proxy, say.
+        message, detail = response.body[:200].decode(errors="replace"), Detail()
+    seconds = response.headers.get("retry-after", "")
+    retry_after = float(seconds) if seconds.isdecimal() else None
+    # To the millisecond, where the header has whole seconds.
+    if detail.retry_after_ms is not None:
+        retry_after = detail.retry_after_ms / 1000
+    return BY_STATUS.get(response.status, APIError)(
+        message,
+        status=response.status,
+        code=response.headers.get("x-error-code", ""),
+        detail=detail,
+        retry_after=retry_after,
+        request_id=response.headers.get("x-request-id", ""),
+    )
+
+
+def _wait(error: APIError | NoResponse, attempt: int, repeatable: bool) -> float | None:
+    """For how many seconds to wait before the request is made again; None: it is not."""
+    if isinstance(error, NoResponse):
+        again, asked = repeatable or not error.sent, None
+    else:
+        too_soon = isinstance(error, TooManyRequests) and error.code != _WRONG_KEY
+        again = too_soon or (repeatable and error.status in _AGAIN)
+        asked = error.retry_after
+    if not again or (asked or 0) > MAX_WAIT:
+        return None
+    return FIRST_WAIT * 2**attempt * random.uniform(0.5, 1) if asked is None else asked  # noqa: S311

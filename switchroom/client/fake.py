@@ -1,0 +1,880 @@
+"""A stand-in for the service, in memory, for the tests of programs that use it.
+
+    fake = FakeSwitchroom()
+    client = fake.client()
+    session = fake.call(caller_id="527121102")
+    room = client.create_room("weekly-standup").room_id
+    client.join(session, room)
+    assert fake.types() == ["session.started", "conference.created", "conference.member.joined"]
+
+It responds to requests as the service does: the same checks in the same order, cooldowns, `command_uid`, pages, states,
+and the same webhooks. One suite of tests is run on it and on the real service. It has a clock of its own, which moves
+when the client waits, or by `advance`. Media nodes confirm commands at once, unless `confirms` is False: then commands
+wait for `confirm` or `refuse`.
+
+There is one app, one node, no quotas and no rate of requests. A webhook is attempted once. Files play until
+`finish_play`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from standardwebhooks.webhooks import Webhook as StandardWebhook
+
+from switchroom.client import webhooks
+from switchroom.client.client import API, Client
+from switchroom.client.transport import Request, Response
+from switchroom.client.webhooks import Data, Webhook
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 (that of the documentation)
+ANSWER_SECONDS = 60  # for which a command_uid names a command
+MAX_ENTRIES = {"conferences": 200, "members": 1000, "sessions": 1000, "deliveries": 200}
+COOLDOWNS = {"conf_play": 2.0, "conference_control": 0.2, "webhook_test": 2.0}
+SESSION_COOLDOWN = 2.0
+
+# By code: the status, and what the service says.
+ERRORS: dict[str, tuple[int, str]] = {
+    "invalid": (400, "Invalid request"),
+    "unauthenticated": (401, "Missing or invalid X-App-ID or X-API-Key"),
+    "no_such_path": (404, "There is no such path. /docs lists those there are."),
+    "room_not_found": (404, "Conference room not found"),
+    "session_not_found": (404, "Session not found"),
+    "not_in_room": (404, "Session is not in a conference"),
+    "webhook_not_found": (404, "Webhook not found. None has this id, or it is not kept any longer."),
+    "name_taken": (409, "Conference name already taken for this application"),
+    "in_other_room": (409, "Session is already in a different conference room. Use conference/leave first."),
+    "still_joining": (409, "Session is still joining the conference. Wait for conference.member.joined."),
+    "leaving": (409, "Session is leaving the conference. Wait for conference.member.left."),
+    "command_uid_taken": (409, "command_uid was used for another command within the last minute. Use a new one."),
+    "nothing_playing": (409, "Nothing is playing in the conference room. Use play first."),
+    "rate_limited": (429, "Rate limit exceeded. Wait for retry_after_ms, then try again."),
+    "node_down": (503, "The media node is not reachable. Try again in a few seconds."),
+    "not_ready": (503, "Not ready: the store must answer, and at least one media node be up"),
+    "no_node": (503, "No media node is available. Try again in a few seconds."),
+}
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A command that changes a member's flag."""
+
+    flag: str
+    on: bool
+    done: str
+
+    @property
+    def group(self) -> str:
+        return "conference_mute" if self.flag == "muted" else "conference_deaf"
+
+
+CHANGES = {
+    "mute": _Change("muted", True, "muted"),
+    "unmute": _Change("muted", False, "unmuted"),
+    "deaf": _Change("deaf", True, "deafened"),
+    "undeaf": _Change("deaf", False, "undeafened"),
+}
+for _command, _change in CHANGES.items():
+    ERRORS[f"already_{_change.done}"] = 409, f"Member is already {_change.done}"
+    _text = f"Member is already being {_change.done}. A webhook follows when the media node confirms it."
+    ERRORS[f"{_command}_pending"] = 409, _text
+
+
+# The forms of requests
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+_UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_RoomId = Annotated[str, Field(pattern=f"^[A-Za-z0-9]{{5}}-room-{_UUID4}$")]
+_Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$")]
+_Url = Annotated[str, Field(pattern="^(?i:https?)://[^/?#@]+([/?#].*)?$", max_length=2048)]
+_Number = Annotated[str, Field(pattern="^[1-9][0-9]*$")]
+
+
+class _Room(_Form):
+    room_id: _RoomId
+
+
+class _NewRoom(_Form):
+    name: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+
+
+class _Play(_Form):
+    urls: Annotated[list[_Url], Field(min_length=1, max_length=128)]
+
+
+class _Volume(_Form):
+    volume: Annotated[int, Field(ge=-50, le=7)]
+
+
+class _Command(_Form):
+    command_uid: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class _Join(_Command):
+    room_id: _RoomId
+
+
+class _Endpoint(_Form):
+    url: _Url
+    types: Annotated[list[str], Field(min_length=1, max_length=32)] = ["*"]
+
+
+class _Range(_Form):
+    since: _Moment
+    until: _Moment
+
+
+class _Page(_Form):
+    limit: _Number = "50"
+    cursor: Annotated[str, Field(pattern="^-?[0-9]*$")] = ""
+
+
+class _RoomPage(_Page):
+    name: str | None = None
+
+
+class _SessionPage(_Page):
+    state: Annotated[str, Field(pattern="^(parked|joining|joined|leaving)$")] | None = None
+    room_id: _RoomId | None = None
+    did: str | None = None
+
+
+class _DeliveryPage(_Page):
+    status: Annotated[str, Field(pattern="^(retrying|delivered|failed)$")] | None = None
+    type: str | None = None
+    room_id: _RoomId | None = None
+    since: _Moment | None = None
+    until: _Moment | None = None
+
+
+# What there is
+
+
+@dataclass
+class _StoredSession:
+    order: int
+    uuid: str
+    node: str
+    did: str
+    caller_id: str
+    started_at: float
+    state: str = "parked"
+    room_id: str = ""
+    # While it is a member; later members have greater ones.
+    member_id: int | None = None
+    # Of the join or leave that is not confirmed.
+    command_uid: str | None = None
+    flags: dict[str, bool] = field(default_factory=lambda: {"muted": False, "deaf": False})
+    # Commands to change flags that are not confirmed, with their command_uid.
+    pending: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass
+class _StoredRoom:
+    order: int
+    id: str
+    name: str
+    created_at: float
+    volume: int = 0
+    paused: bool = False
+    # Operation and URLs, the first one plays.
+    plays: list[tuple[str, list[str]]] = field(default_factory=list)
+
+
+@dataclass
+class _Delivered:
+    order: int
+    webhook: Webhook
+    raw: bytes
+    status: str
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+
+
+class _Refused(Exception):
+    def __init__(self, code: str, detail: dict[str, Any] | None = None, text: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.text = text or ERRORS[code][1]
+
+
+# A response: its status, and its body.
+_Returned = tuple[int, dict[str, Any]]
+
+
+class FakeSwitchroom:
+    """See above. `webhooks` holds all that were sent. `receiver` gets each as it comes over HTTP, its headers and its
+    body, signed with `secret`; it returns the status to respond with, None for 204. `node_up` may be set to False: what
+    needs the media node is then refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        app_id: str = "demo",
+        api_key: str = "the-key-of-the-fake",
+        secret: str = SECRET,
+        prefix: str = "fake1",
+        receiver: Callable[[dict[str, str], bytes], int | None] | None = None,
+    ) -> None:
+        self.app_id = app_id
+        self.api_key = api_key
+        self.secret = secret
+        self.prefix = prefix
+        self.receiver = receiver
+        self.webhooks: list[Webhook] = []
+        self.confirms = True
+        self.node_up = True
+        self.now = time.time()
+        self._numbers = count(1)
+        self._rooms: dict[str, _StoredRoom] = {}
+        self._sessions: dict[str, _StoredSession] = {}
+        self._sequences: dict[str, int] = {}
+        self._cooldowns: dict[tuple[str, str], float] = {}
+        # By command_uid: until when it names a command, which, and the response.
+        self._answers: dict[str, tuple[float, tuple[str, ...], _Returned]] = {}
+        # What the node has to confirm: what follows if it does, and if it refuses.
+        self._waiting: list[tuple[Callable[[], None], Callable[[str], None]]] = []
+        self._deliveries: dict[str, _Delivered] = {}
+        self._endpoint: dict[str, Any] = {"url": "https://app.example.com/hooks", "types": ["*"]}
+        self._old_secret_until: float | None = None
+
+    # For tests
+
+    def client(self, **options: Any) -> Client:
+        """A client of it; `options` as those of `Client`. When it waits, only the time of the fake passes."""
+        return Client(
+            "http://fake", app_id=self.app_id, api_key=self.api_key, transport=self, sleep=self.advance, **options
+        )
+
+    def types(self) -> list[str]:
+        """Of the webhooks that were sent, in their order."""
+        return [webhook.type for webhook in self.webhooks]
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+    def call(self, *, did: str = "747713001", caller_id: str = "527121102") -> str:
+        """A call comes in. Returns its session's id."""
+        number = next(self._numbers)
+        session = _StoredSession(number, f"{self.prefix}-{uuid.uuid4()}", self.prefix, did, caller_id, self.now)
+        self._sessions[session.uuid] = session
+        self._emit_session(session, "session.started", state="parked")
+        return session.uuid
+
+    def hang_up(self, uuid: str, cause: str = "NORMAL_CLEARING") -> None:
+        session = self._sessions[uuid]
+        self._take_out(session, "hangup", cause)
+        del self._sessions[uuid]
+        duration = int(self.now - session.started_at)
+        self._emit_session(session, "session.ended", cause=cause, duration=duration)
+
+    def finish_play(self, room_id: str, **failed: str) -> None:
+        """What plays in a room has come to its end. `failed`: the reason for each URL that was not played, as
+        `**{"https://cdn.example.com/a.wav": "not_found"}`.
+        """
+        room = self._rooms[room_id]
+        operation, urls = room.plays.pop(0)
+        room.paused = room.paused and bool(room.plays)
+        self._emit_finished(room, operation, urls, failed)
+
+    def confirm(self) -> None:
+        """The node confirms all that waits for it."""
+        while self._waiting:
+            confirmed, _ = self._waiting.pop(0)
+            confirmed()
+
+    def refuse(self, reason: str = "refused") -> None:
+        """The node carries out nothing of what waits for it."""
+        while self._waiting:
+            _, failed = self._waiting.pop(0)
+            failed(reason)
+
+    # As a transport
+
+    def close(self) -> None:
+        """It has nothing to close."""
+
+    def send(self, request: Request) -> Response:
+        try:
+            status, body = self._handle(request)
+        except _Refused as refused:
+            status, _ = ERRORS[refused.code]
+            body = {"success": False, "error": refused.text}
+            if refused.detail:
+                body["detail"] = refused.detail
+            headers = {"x-error-code": refused.code, **_retry_after(status, refused.detail)}
+            return _response(status, body, headers)
+        if self.confirms:
+            self.confirm()
+        return _response(status, body, {})
+
+    def _handle(self, request: Request) -> _Returned:
+        parts = urlsplit(request.target)
+        if not parts.path.startswith(API + "/"):
+            return self._health(parts.path)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        if (headers.get("x-app-id"), headers.get("x-api-key")) != (self.app_id, self.api_key):
+            raise _Refused("unauthenticated")
+        path = parts.path.removeprefix(API)
+        for method, pattern, view, forms in ROUTES:
+            found = re.fullmatch(pattern, path)
+            if found and method == request.method:
+                given = [unquote(part) for part in found.groups()]
+                if pattern.startswith(_ROOM):
+                    _checked(_Room, {"room_id": given[0]})
+                query = _checked(forms.get("query", _Form), dict(parse_qsl(parts.query, keep_blank_values=True)))
+                body = _checked(forms.get("body", _Form), _json(request.body))
+                return view(self, *given, *([query] if "query" in forms else []), *([body] if "body" in forms else []))
+        raise _Refused("no_such_path")
+
+    def _health(self, path: str) -> _Returned:
+        nodes = {self.prefix: self.node_up}
+        if path == "/healthz":
+            return 200, {"status": "ok"}
+        if path != "/readyz":
+            raise _Refused("no_such_path")
+        if not self.node_up:
+            raise _Refused("not_ready", {"store": True, "nodes": nodes})
+        return 200, {"status": "ready", "store": True, "nodes": nodes}
+
+    # Rooms
+
+    def _create_room(self, body: _NewRoom) -> _Returned:
+        taken = next((room for room in self._rooms.values() if room.name == body.name), None)
+        if taken:
+            raise _Refused("name_taken", {"room_id": taken.id})
+        if not self.node_up:
+            raise _Refused("no_node")
+        room = _StoredRoom(next(self._numbers), f"{self.prefix}-room-{uuid.uuid4()}", body.name, self.now)
+        self._rooms[room.id] = room
+        self._emit_room(room.id, "conference.created", name=room.name)
+        return 201, {"room_id": room.id}
+
+    def _list_rooms(self, query: _RoomPage) -> _Returned:
+        rooms = [room for room in self._rooms.values() if query.name in (None, room.name)]
+        rows = [
+            (
+                room.order,
+                {
+                    "room_id": room.id,
+                    "name": room.name,
+                    "members": len(self._members(room.id)),
+                    "created_at": _iso(int(room.created_at)),
+                },
+            )
+            for room in rooms
+        ]
+        return _page("conferences", rows, query)
+
+    def _get_room(self, room_id: str) -> _Returned:
+        room = self._room(room_id)
+        operation, urls = room.plays[0] if room.plays else ("", [])
+        members = len(self._members(room.id))
+        return 200, {
+            "room_id": room.id,
+            "name": room.name,
+            "created_at": str(int(room.created_at)),
+            "members": members,
+            "nodes": [{"prefix": self.prefix, "members": members, "bridge": "source"}],
+            "playback_status": ("paused" if room.paused else "playing") if room.plays else "stopped",
+            "playback_volume": room.volume,
+            "playback_urls": urls,
+            "playback_operation_id": operation,
+            "playback_queue": [{"operation_id": waiting, "urls": its_urls} for waiting, its_urls in room.plays[1:]],
+        }
+
+    def _list_members(self, room_id: str, query: _Page) -> _Returned:
+        self._room(room_id)
+        rows = [
+            (
+                member.member_id or 0,
+                {
+                    "uuid": member.uuid,
+                    "node": member.node,
+                    "did": member.did,
+                    "caller_id": member.caller_id,
+                    **member.flags,
+                },
+            )
+            for member in self._members(room_id)
+        ]
+        status, body = _page("members", rows, query)
+        return status, {"room_id": room_id, **body}
+
+    def _delete_room(self, room_id: str) -> _Returned:
+        room = self._rooms.pop(self._room(room_id).id)
+        self._emit_room(room.id, "conference.destroyed", name=room.name)
+        self._interrupt(room)
+        for session in [session for session in self._sessions.values() if session.room_id == room_id]:
+            self._wait(lambda session=session: self._take_out(session, "room_destroyed"))  # type: ignore[misc]
+        return 200, {"room_id": room_id}
+
+    def _play(self, room_id: str, body: _Play) -> _Returned:
+        room = self._room_now(room_id, "conf_play")
+        operation = str(uuid.uuid4())
+        room.plays.append((operation, body.urls))
+        self._emit_room(room.id, "conference.play.started", operation_id=operation, urls=body.urls)
+        if not self._members(room.id):
+            self.finish_play(room.id, **dict.fromkeys(body.urls, "no_members"))
+        return 202, {"operation_id": operation, "status": "in_progress"}
+
+    def _pause(self, room_id: str) -> _Returned:
+        room = self._room_now(room_id, "conference_control", playing=True)
+        operation, _ = room.plays[0]
+        room.paused = not room.paused
+        self._emit_room(room.id, "conference.play.paused", operation_id=operation, paused=room.paused)
+        return 202, {"operation_id": operation, "status": "paused" if room.paused else "resumed"}
+
+    def _stop(self, room_id: str) -> _Returned:
+        room = self._room_now(room_id, "conference_control")
+        stopped = [operation for operation, _ in room.plays] or [""]
+        room.plays, room.paused = [], False
+        for operation in stopped:
+            self._emit_room(room.id, "conference.play.stopped", operation_id=operation)
+        return 202, {"operation_id": stopped[0], "status": "stopped"}
+
+    def _set_volume(self, room_id: str, body: _Volume) -> _Returned:
+        room = self._room_now(room_id, "conference_control")
+        room.volume = body.volume
+        operation = room.plays[0][0] if room.plays else ""
+        self._emit_room(room.id, "conference.play.volume_changed", operation_id=operation, volume=body.volume)
+        return 202, {"operation_id": operation, "status": "volume_changed"}
+
+    def _room(self, room_id: str) -> _StoredRoom:
+        if room_id not in self._rooms:
+            raise _Refused("room_not_found")
+        return self._rooms[room_id]
+
+    def _room_now(self, room_id: str, group: str, *, playing: bool = False) -> _StoredRoom:
+        """The room of a command that is accepted, as far as it depends on its cooldown, the node and what plays."""
+        room = self._room(room_id)
+        self._check_now(group, room.id)
+        if playing and not room.plays:
+            raise _Refused("nothing_playing")
+        self._cooldowns[group, room.id] = self.now + COOLDOWNS[group]
+        return room
+
+    def _members(self, room_id: str) -> list[_StoredSession]:
+        inside = [one for one in self._sessions.values() if one.room_id == room_id and one.member_id is not None]
+        return sorted(inside, key=lambda member: member.member_id or 0)
+
+    def _interrupt(self, room: _StoredRoom) -> None:
+        plays, room.plays, room.paused = room.plays, [], False
+        for operation, urls in plays:
+            self._emit_finished(room, operation, urls, dict.fromkeys(urls, "interrupted"), "interrupted")
+
+    # Sessions
+
+    def _list_sessions(self, query: _SessionPage) -> _Returned:
+        rows = [
+            (session.order, _shown(session))
+            for session in self._sessions.values()
+            if query.state in (None, session.state)
+            and query.room_id in (None, session.room_id)
+            and query.did in (None, session.did)
+        ]
+        return _page("sessions", rows, query)
+
+    def _get_session(self, uuid: str) -> _Returned:
+        return 200, _shown(self._session(uuid))
+
+    def _join(self, uuid: str, body: _Join) -> _Returned:
+        session, room = self._session(uuid), self._room(body.room_id)
+        named = ("join", uuid, room.id)
+        if first := self._first_answer(body.command_uid, named):
+            return first
+        if session.room_id == room.id and session.state in ("joining", "joined"):
+            status, word = (200, "already_joined") if session.state == "joined" else (202, "joining")
+            return self._accept(body.command_uid, named, status, word, room.id)
+        self._check_now("conference", uuid)
+        if session.room_id and session.room_id != room.id:
+            raise _Refused("in_other_room", {"room_id": session.room_id})
+        if session.room_id:
+            raise _Refused("leaving")
+        self._cooldowns["conference", uuid] = self.now + SESSION_COOLDOWN
+        session.state, session.room_id, session.command_uid = "joining", room.id, body.command_uid
+        session.flags = {"muted": True, "deaf": False}
+
+        def joined() -> None:
+            if session.state == "joining":
+                session.state, session.member_id = "joined", next(self._numbers)
+                self._emit_member(session, "conference.member.joined", command_uid=body.command_uid)
+
+        self._wait(joined, lambda reason: self._take_out(session, reason))
+        return self._accept(body.command_uid, named, 202, "joining", room.id)
+
+    def _leave(self, uuid: str, body: _Command) -> _Returned:
+        named = ("leave", uuid, "")
+        session, first = self._member(uuid, body, named, "conference")
+        if first:
+            return first
+        self._cooldowns["conference", uuid] = self.now + SESSION_COOLDOWN
+        session.state, session.command_uid = "leaving", body.command_uid
+
+        def failed(reason: str) -> None:
+            session.state = "joined"
+            self._emit_failed(session, "leave", body.command_uid, reason)
+
+        def left() -> None:
+            if session.state == "leaving":
+                self._take_out(session, "left")
+
+        self._wait(left, failed)
+        return self._accept(body.command_uid, named, 202, "leaving", session.room_id)
+
+    def _flag(self, uuid: str, command: str, body: _Command) -> _Returned:
+        change, named = CHANGES[command], (command, uuid, "")
+        session, first = self._member(uuid, body, named, change.group)
+        if first:
+            return first
+        opposite = next(name for name, one in CHANGES.items() if one.flag == change.flag and one.on != change.on)
+        if command in session.pending:
+            raise _Refused(f"{command}_pending")
+        if opposite not in session.pending and session.flags[change.flag] is change.on:
+            raise _Refused(f"already_{change.done}")
+        self._cooldowns[change.group, uuid] = self.now + SESSION_COOLDOWN
+        session.pending[command] = body.command_uid
+
+        def changed() -> None:
+            if command in session.pending:
+                uid = session.pending.pop(command)
+                session.flags = {**session.flags, change.flag: change.on}
+                self._emit_member(session, f"conference.member.{change.done}", command_uid=uid)
+
+        def failed(reason: str) -> None:
+            self._emit_failed(session, command, session.pending.pop(command, None), reason)
+
+        self._wait(changed, failed)
+        return self._accept(body.command_uid, named, 202, change.done, session.room_id)
+
+    def _session(self, uuid: str) -> _StoredSession:
+        if uuid not in self._sessions:
+            raise _Refused("session_not_found")
+        return self._sessions[uuid]
+
+    def _member(
+        self, uuid: str, body: _Command, named: tuple[str, ...], group: str
+    ) -> tuple[_StoredSession, _Returned | None]:
+        """The session of a command to a member, and the response if the command is a repeated one."""
+        session = self._session(uuid)
+        if first := self._first_answer(body.command_uid, named):
+            return session, first
+        if not session.room_id:
+            raise _Refused("not_in_room")
+        self._check_now(group, uuid)
+        if session.state == "joining":
+            raise _Refused("still_joining")
+        if session.state == "leaving":
+            raise _Refused("leaving")
+        return session, None
+
+    def _first_answer(self, command_uid: str | None, named: tuple[str, ...]) -> _Returned | None:
+        until, first, answer = self._answers.get(command_uid or "", (0.0, (), (0, {})))
+        if until <= self.now:
+            return None
+        if first != named:
+            raise _Refused("command_uid_taken")
+        return answer
+
+    def _accept(
+        self, command_uid: str | None, named: tuple[str, ...], status: int, word: str, room_id: str
+    ) -> _Returned:
+        answer = status, {"status": word, "room_id": room_id}
+        if command_uid:
+            self._answers[command_uid] = self.now + ANSWER_SECONDS, named, answer
+        return answer
+
+    def _check_now(self, group: str, identifier: str) -> None:
+        """Refuses while the group cools down for a room, a session or the app, and what needs a node that is down."""
+        left = self._cooldowns.get((group, identifier), 0.0) - self.now
+        if left > 0:
+            raise _Refused("rate_limited", {"retry_after_ms": math.ceil(left * 1000), "group": group})
+        if not self.node_up and identifier != self.app_id:
+            raise _Refused("node_down")
+
+    def _wait(self, confirmed: Callable[[], None], failed: Callable[[str], None] = lambda _reason: None) -> None:
+        self._waiting.append((confirmed, failed))
+
+    def _take_out(self, session: _StoredSession, reason: str, cause: str | None = None) -> None:
+        """Out of the room that it is in, or on its way to, if it is."""
+        if not session.room_id:
+            return
+        for command, uid in session.pending.items():
+            self._emit_failed(session, command, uid, "no_member")
+        uid = None if session.state == "joined" else session.command_uid
+        type_ = "conference.member.join_failed" if session.state == "joining" else "conference.member.left"
+        self._emit_member(session, type_, reason=reason, cause=cause, command_uid=uid)
+        room = self._rooms.get(session.room_id)
+        session.state, session.room_id, session.member_id, session.pending = "parked", "", None, {}
+        session.flags = {"muted": False, "deaf": False}
+        if room and not self._members(room.id):
+            self._interrupt(room)
+
+    # Webhooks
+
+    def _get_endpoint(self) -> _Returned:
+        until = self._old_secret_until
+        return 200, {
+            **self._endpoint,
+            "status": "active",
+            "since": None,
+            "reason": "",
+            "old_secret_until": None if until is None else _iso_ms(until),
+        }
+
+    def _set_endpoint(self, body: _Endpoint) -> _Returned:
+        self._endpoint = {"url": body.url, "types": body.types}
+        return self._get_endpoint()
+
+    def _rotate_secret(self) -> _Returned:
+        self.secret = "whsec_" + uuid.uuid4().hex
+        self._old_secret_until = self.now + 86_400
+        return 200, {"secret": self.secret}
+
+    def _send_test(self) -> _Returned:
+        self._check_now("webhook_test", self.app_id)
+        self._cooldowns["webhook_test", self.app_id] = self.now + COOLDOWNS["webhook_test"]
+        identifier = f"msg_test-p00-{int(self.now * 1000)}-{next(self._numbers)}"
+        data = {"app_id": self.app_id, "sequence": 1, "uuid": identifier}
+        attempt = self._attempt(identifier, self._body("webhook.test", data))
+        outcome = {name: attempt[name] for name in ("status", "error", "latency_ms", "answer")}
+        return 200, {"webhook_id": identifier, "delivered": _ok(attempt["status"]), **outcome}
+
+    def _list_deliveries(self, query: _DeliveryPage) -> _Returned:
+        since, until = (_parsed(text) if text else None for text in (query.since, query.until))
+        rows = [
+            (-one.order, _delivery(one))
+            for one in reversed(self._deliveries.values())
+            if query.status in (None, one.status)
+            and query.type in (None, one.webhook.type)
+            and query.room_id in (None, _room_of(one.webhook.data))
+            and (since is None or one.webhook.timestamp >= since)
+            and (until is None or one.webhook.timestamp < until)
+        ]
+        return _page("deliveries", rows, query)
+
+    def _get_delivery(self, webhook_id: str) -> _Returned:
+        found = self._delivery(webhook_id)
+        return 200, {**_delivery(found), "data": json.loads(found.raw)["data"], "tried": found.attempts[-20:]}
+
+    def _redeliver(self, webhook_id: str) -> _Returned:
+        self._deliver(self._delivery(webhook_id))
+        return 202, {"webhook_id": webhook_id, "status": "retrying"}
+
+    def _redeliver_range(self, body: _Range) -> _Returned:
+        since, until = _parsed(body.since), _parsed(body.until)
+        failed = [
+            one
+            for one in self._deliveries.values()
+            if one.status == "failed" and since <= one.webhook.timestamp < until
+        ]
+        for one in failed:
+            self._deliver(one)
+        return 202, {"webhooks": len(failed)}
+
+    def _delivery(self, webhook_id: str) -> _Delivered:
+        if webhook_id not in self._deliveries:
+            raise _Refused("webhook_not_found")
+        return self._deliveries[webhook_id]
+
+    def _emit_failed(self, session: _StoredSession, command: str, uid: str | None, reason: str) -> None:
+        self._emit_member(session, "conference.command.failed", command=command, command_uid=uid, reason=reason)
+
+    def _emit_finished(
+        self, room: _StoredRoom, operation: str, urls: Iterable[str], failed: Mapping[str, str], status: str = ""
+    ) -> None:
+        results = [
+            {"url": url, "status": "failed", "reason": failed[url]}
+            if url in failed
+            else {"url": url, "status": "played"}
+            for url in urls
+        ]
+        played = sum(result["status"] == "played" for result in results)
+        ended = "completed" if played == len(results) else "partial" if played else "failed"
+        data = {"operation_id": operation, "status": status or ended, "results": results}
+        self._emit_room(room.id, "conference.play.finished", **data)
+
+    def _emit_member(self, session: _StoredSession, type_: str, **data: Any) -> None:
+        about = {"uuid": session.uuid, "did": session.did, "caller_id": session.caller_id, **session.flags}
+        self._emit_room(session.room_id, type_, **about, member_id=session.member_id, **data)
+
+    def _emit_room(self, room_id: str, type_: str, **data: Any) -> None:
+        self._emit(room_id, type_, {"room_id": room_id, **data})
+
+    def _emit_session(self, session: _StoredSession, type_: str, **data: Any) -> None:
+        about = {"uuid": session.uuid, "did": session.did, "caller_id": session.caller_id}
+        self._emit(session.uuid, type_, {**about, **data})
+
+    def _emit(self, about: str, type_: str, data: dict[str, Any]) -> None:
+        """`data`: what is None is left out."""
+        sequence = self._sequences[about] = self._sequences.get(about, 0) + 1
+        if not any(_matches(pattern, type_) for pattern in self._endpoint["types"]):
+            return
+        number = next(self._numbers)
+        identifier = f"msg_p00-{int(self.now * 1000)}-{number}"
+        present = {name: value for name, value in data.items() if value is not None}
+        raw = self._body(type_, {"app_id": self.app_id, "sequence": sequence, **present})
+        found = _Delivered(number, webhooks.parse(identifier, json.loads(raw)), raw, "pending")
+        self._deliveries[identifier] = found
+        self.webhooks.append(found.webhook)
+        self._deliver(found)
+
+    def _body(self, type_: str, data: dict[str, Any]) -> bytes:
+        return json.dumps({"type": type_, "timestamp": _iso_ms(self.now), "data": data}).encode()
+
+    def _deliver(self, found: _Delivered) -> None:
+        attempt = {"number": len(found.attempts) + 1, **self._attempt(found.webhook.id, found.raw)}
+        found.attempts.append(attempt)
+        found.status = "delivered" if _ok(attempt["status"]) else "failed"
+
+    def _attempt(self, identifier: str, raw: bytes) -> dict[str, Any]:
+        at = datetime.fromtimestamp(self.now, UTC)
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": identifier,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": StandardWebhook(self.secret).sign(identifier, at, raw.decode()),
+        }
+        status, error = 204, None
+        if self.receiver:
+            try:
+                status = self.receiver(headers, raw) or 204
+            except Exception as raised:  # As a server does with what its handler raises.
+                status, error = 500, repr(raised)
+        return {"at": _iso_ms(self.now), "status": status, "error": error, "latency_ms": 0, "answer": ""}
+
+
+def _checked(form: type[BaseModel], values: Any) -> Any:
+    try:
+        return form.model_validate(values)
+    except ValidationError as error:
+        fields = [
+            {"field": ".".join(map(str, each["loc"])) or "body", "problem": each["msg"]} for each in error.errors()
+        ]
+    first = fields[0]
+    raise _Refused("invalid", {"fields": fields}, f"Invalid request: {first['field']} {first['problem']}")
+
+
+def _json(body: bytes | None) -> Any:
+    try:
+        return json.loads(body) if body else {}
+    except ValueError:
+        detail = {"fields": [{"field": "body", "problem": "is not valid JSON"}]}
+    raise _Refused("invalid", detail, "Invalid request: body is not valid JSON")
+
+
+def _response(status: int, body: dict[str, Any], headers: dict[str, str]) -> Response:
+    return Response(status, {"x-request-id": str(uuid.uuid4()), **headers}, json.dumps(body).encode())
+
+
+def _retry_after(status: int, detail: dict[str, Any] | None) -> dict[str, str]:
+    if status not in (429, 503):
+        return {}
+    return {"retry-after": str(max(1, math.ceil((detail or {}).get("retry_after_ms", 2000) / 1000)))}
+
+
+def _page(name: str, rows: Iterable[tuple[int, dict[str, Any]]], query: _Page) -> _Returned:
+    """`rows`: each behind its place, in order. A cursor is the place of the last entry of a page."""
+    limit = min(int(query.limit), MAX_ENTRIES[name])
+    left = [(place, row) for place, row in rows if not query.cursor or place > int(query.cursor)]
+    cursor = str(left[limit - 1][0]) if len(left) > limit else ""
+    return 200, {name: [row for _, row in left[:limit]], "cursor": cursor}
+
+
+def _shown(session: _StoredSession) -> dict[str, Any]:
+    return {
+        "uuid": session.uuid,
+        "node": session.node,
+        "did": session.did,
+        "caller_id": session.caller_id,
+        "state": session.state,
+        "room_id": session.room_id,
+        "member_id": session.member_id,
+        **session.flags,
+        "started_at": _iso(int(session.started_at)),
+    }
+
+
+def _delivery(found: _Delivered) -> dict[str, Any]:
+    room_id = _room_of(found.webhook.data)
+    return {
+        "webhook_id": found.webhook.id,
+        "type": found.webhook.type,
+        "room_id": room_id,
+        "uuid": "" if room_id else getattr(found.webhook.data, "uuid", ""),
+        "created_at": json.loads(found.raw)["timestamp"],
+        "status": found.status,
+        "attempts": len(found.attempts),
+        "next_attempt_at": None,
+    }
+
+
+def _room_of(data: Data) -> str:
+    return str(getattr(data, "room_id", ""))
+
+
+def _matches(pattern: str, type_: str) -> bool:
+    return pattern in ("*", type_) or (pattern.endswith(".*") and type_.startswith(pattern[:-1]))
+
+
+def _ok(status: int) -> bool:
+    return 200 <= status < 300
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _iso_ms(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _parsed(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+_ROOM = "/conferences/([^/]+)"
+_SESSION = "/sessions/([^/]+)"
+_COMMANDS = f"{_SESSION}/commands/conference"
+
+# Method, path, what handles it, and the forms of its query and body.
+ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]]]] = [
+    ("POST", "/conferences", FakeSwitchroom._create_room, {"body": _NewRoom}),
+    ("GET", "/conferences", FakeSwitchroom._list_rooms, {"query": _RoomPage}),
+    ("GET", _ROOM, FakeSwitchroom._get_room, {}),
+    ("GET", f"{_ROOM}/members", FakeSwitchroom._list_members, {"query": _Page}),
+    ("DELETE", _ROOM, FakeSwitchroom._delete_room, {}),
+    ("POST", f"{_ROOM}/play", FakeSwitchroom._play, {"body": _Play}),
+    ("POST", f"{_ROOM}/pause", FakeSwitchroom._pause, {}),
+    ("POST", f"{_ROOM}/stop", FakeSwitchroom._stop, {}),
+    ("POST", f"{_ROOM}/volume", FakeSwitchroom._set_volume, {"body": _Volume}),
+    ("GET", "/sessions", FakeSwitchroom._list_sessions, {"query": _SessionPage}),
+    ("GET", _SESSION, FakeSwitchroom._get_session, {}),
+    ("POST", f"{_COMMANDS}/join", FakeSwitchroom._join, {"body": _Join}),
+    ("POST", f"{_COMMANDS}/leave", FakeSwitchroom._leave, {"body": _Command}),
+    ("POST", f"{_COMMANDS}/({'|'.join(CHANGES)})", FakeSwitchroom._flag, {"body": _Command}),
+    ("GET", "/webhooks/endpoint", FakeSwitchroom._get_endpoint, {}),
+    ("PUT", "/webhooks/endpoint", FakeSwitchroom._set_endpoint, {"body": _Endpoint}),
+    ("POST", "/webhooks/endpoint/rotate-secret", FakeSwitchroom._rotate_secret, {}),
+    ("POST", "/webhooks/endpoint/test", FakeSwitchroom._send_test, {}),
+    ("GET", "/webhooks/deliveries", FakeSwitchroom._list_deliveries, {"query": _DeliveryPage}),
+    ("GET", "/webhooks/deliveries/([^/]+)", FakeSwitchroom._get_delivery, {}),
+    ("POST", "/webhooks/deliveries/([^/]+)/redeliver", FakeSwitchroom._redeliver, {}),
+    ("POST", "/webhooks/redeliver", FakeSwitchroom._redeliver_range, {"body": _Range}),
+]

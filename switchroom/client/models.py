@@ -1,0 +1,251 @@
+"""What the API responds with, a class for each form, named as in the OpenAPI document.
+
+A field that a later version of the service adds is kept in `model_extra`, and a word that is not listed here is taken
+as it comes: a client need not be as new as the service. Times are aware datetimes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Page(Model):
+    """Of a listing. `cursor`: of the next page, empty when this is the last."""
+
+    cursor: str
+
+
+# Rooms
+
+
+class RoomCreated(Model):
+    room_id: str
+
+
+class RoomDeleted(Model):
+    room_id: str
+
+
+class RoomEntry(Model):
+    """A room in a list."""
+
+    room_id: str
+    name: str
+    members: int
+    created_at: datetime
+
+
+class RoomList(Page):
+    """A page of rooms."""
+
+    conferences: list[RoomEntry]
+
+
+class RoomNode(Model):
+    """A media node on which a room is. `bridge`: `source` for the one that mixes the room, else the state of the call
+    that joins it to that one.
+    """
+
+    prefix: str
+    members: int
+    bridge: Literal["source", "down", "dialing", "connected"] | str
+
+
+class Waiting(Model):
+    """A playback that waits for those before it."""
+
+    operation_id: str
+    urls: list[str]
+
+
+class Room(Model):
+    room_id: str
+    name: str
+    created_at: datetime
+    members: int
+    nodes: list[RoomNode]
+    playback_status: Literal["stopped", "playing", "paused"] | str
+    playback_volume: int
+    playback_urls: list[str]
+    playback_operation_id: str
+    playback_queue: list[Waiting]
+
+
+class Member(Model):
+    """A session that is in a room. `node`: the prefix of the media node that has its call."""
+
+    uuid: str
+    node: str
+    did: str
+    caller_id: str
+    muted: bool
+    deaf: bool
+
+
+class MemberList(Page):
+    """A page of a room's members."""
+
+    room_id: str
+    members: list[Member]
+
+
+class Playback(Model):
+    """An accepted command about what plays. `operation_id`: empty when nothing plays."""
+
+    operation_id: str
+    status: Literal["in_progress", "paused", "resumed", "stopped", "volume_changed"] | str
+
+
+# Sessions
+
+
+class Session(Model):
+    """A call. `room_id`: empty while it is in no room. `member_id`: its number on its node while it is in one."""
+
+    uuid: str
+    node: str
+    did: str
+    caller_id: str
+    state: Literal["parked", "joining", "joined", "leaving"] | str
+    room_id: str
+    member_id: int | None
+    muted: bool
+    deaf: bool
+    started_at: datetime
+
+
+class SessionList(Page):
+    """A page of sessions."""
+
+    sessions: list[Session]
+
+
+class Membership(Model):
+    """An accepted command to a session. `status`: what the session does now, or is once the webhook comes."""
+
+    status: Literal["joining", "already_joined", "leaving", "muted", "unmuted", "deafened", "undeafened"] | str
+    room_id: str
+
+
+# Webhooks
+
+
+class Endpoint(Model):
+    """Where webhooks go. `since`, `reason`: of the status `failing` or `disabled`. `old_secret_until`: until then
+    webhooks are signed with the secret before the last rotation, too.
+    """
+
+    url: str
+    types: list[str]
+    status: Literal["unset", "active", "failing", "disabled"] | str
+    since: datetime | None
+    reason: str
+    old_secret_until: datetime | None
+
+
+class Secret(Model):
+    secret: str
+
+
+class SentTest(Model):
+    """What came of a `webhook.test`. `status`: of the HTTP response, None if there was none, and `error` says why."""
+
+    webhook_id: str
+    delivered: bool
+    status: int | None
+    error: str | None
+    latency_ms: int
+    answer: str | None
+
+
+class Delivery(Model):
+    """A webhook that was attempted. `uuid`: the session, if it is about one outside rooms; else `room_id` is set."""
+
+    webhook_id: str
+    type: str
+    room_id: str
+    uuid: str
+    created_at: datetime
+    status: Literal["pending", "retrying", "delivered", "failed"] | str
+    attempts: int
+    next_attempt_at: datetime | None
+
+
+class DeliveryList(Page):
+    """A page of webhooks."""
+
+    deliveries: list[Delivery]
+
+
+class Attempt(Model):
+    number: int
+    at: datetime
+    status: int | None
+    error: str | None
+    latency_ms: int
+    answer: str | None
+
+
+class DeliveryDetail(Delivery):
+    """A webhook with its last 20 attempts, the oldest first."""
+
+    data: dict[str, Any]
+    tried: list[Attempt]
+
+
+class Redelivery(Model):
+    webhook_id: str
+    status: Literal["retrying"] | str
+
+
+class RangeRedelivery(Model):
+    """`webhooks`: how many will be sent again."""
+
+    webhooks: int
+
+
+# Health
+
+
+class Alive(Model):
+    status: Literal["ok"] | str
+
+
+class Ready(Model):
+    """`nodes`: whether each media node is up, by its prefix."""
+
+    status: Literal["ready"] | str
+    store: bool
+    nodes: dict[str, bool]
+
+
+# Errors
+
+
+class Problem(Model):
+    """What is wrong with a field or parameter; `body` is the body as a whole."""
+
+    field: str
+    problem: str
+
+
+class Detail(Model):
+    """What else an error says, for programs. What is there depends on the error; docs/api.md tells."""
+
+    fields: list[Problem] = []
+    room_id: str | None = None
+    max_bytes: int | None = None
+    retry_after_ms: int | None = None
+    group: str | None = None
+    quota: str | None = None
+    limit: int | None = None
+    used: int | None = None
+    store: bool | None = None
+    nodes: dict[str, bool] = {}

@@ -1,0 +1,69 @@
+"""How requests get to the service: by urllib3, which keeps connections and is safe to use from several threads.
+
+A transport carries one request; when one is made again is decided in `client`. The fake is a transport, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+from switchroom.client.errors import NoResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`target`: the path with its query. `timeout`: seconds to connect, and again until the response has come."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """`headers`: by their names in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Transport(Protocol):
+    def send(self, request: Request) -> Response:
+        """Raises NoResponse."""
+
+    def close(self) -> None: ...
+
+
+class HTTPTransport:
+    """To the service at `url`, such as https://switchroom.example.com."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        # An error of one connection must not be tried again here, where nobody knows whether that is safe.
+        self._pool = urllib3.PoolManager(retries=False, maxsize=10)
+
+    def send(self, request: Request) -> Response:
+        try:
+            found = self._pool.request(
+                request.method,
+                self._url + request.target,
+                headers=dict(request.headers),
+                body=request.body,
+                timeout=request.timeout,
+            )
+        except (NewConnectionError, ConnectTimeoutError) as error:
+            raise NoResponse(f"{self._url} cannot be reached: {error}", sent=False) from error
+        except HTTPError as error:
+            raise NoResponse(f"{self._url} did not respond: {error}", sent=True) from error
+        return Response(found.status, {name.lower(): value for name, value in found.headers.items()}, found.data)
+
+    def close(self) -> None:
+        self._pool.clear()

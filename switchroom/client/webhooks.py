@@ -1,0 +1,261 @@
+"""Webhooks, verified and typed: `Verifier(secret).verify(body, headers)`, then match on the class of `data`.
+
+    match webhook.data:
+        case ConferenceMemberJoined(uuid=session, room_id=room):
+            ...
+        case SessionEnded(cause=cause):
+            ...
+
+The classes are named as in the OpenAPI document. A type that this version does not know has `Data` itself, with its
+fields in `model_extra`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import SerializeAsAny, ValidationError
+from standardwebhooks.webhooks import EmptyWebhookSecretError, WebhookVerificationError
+from standardwebhooks.webhooks import Webhook as StandardWebhook
+
+from switchroom.client.errors import InvalidWebhook
+from switchroom.client.models import Model
+
+FileReason = (
+    Literal[
+        "not_found",
+        "not_audio",
+        "too_large",
+        "too_long",
+        "timeout",
+        "forbidden_address",
+        "unreachable",
+        "relay_failed",
+        "unplayable",
+        "no_members",
+        "refused",
+        "no_answer",
+        "node_unreachable",
+        "interrupted",
+    ]
+    | str
+)
+
+
+class Data(Model):
+    """What all have. `sequence` counts the webhooks of a room, or of a session outside rooms, from 1. `resynced`: a
+    comparison with the media node found it, not an event.
+    """
+
+    app_id: str
+    sequence: int
+    resynced: bool = False
+
+
+class RoomData(Data):
+    room_id: str
+
+
+class MemberData(RoomData):
+    """About a member. `command_uid`: of the command that caused it, if it had one."""
+
+    uuid: str
+    did: str
+    caller_id: str
+    muted: bool
+    deaf: bool
+    command_uid: str | None = None
+
+
+class SessionData(Data):
+    """About a session outside rooms."""
+
+    uuid: str
+    did: str
+    caller_id: str
+
+
+class ConferenceCreated(RoomData):
+    name: str
+
+
+class ConferenceDestroyed(RoomData):
+    name: str
+
+
+class ConferenceMemberJoined(MemberData):
+    member_id: int
+
+
+class ConferenceMemberLeft(MemberData):
+    """`cause`: the hangup cause, if it is one and known."""
+
+    member_id: int
+    reason: Literal["left", "kicked", "hangup", "room_destroyed", "node_lost"] | str
+    cause: str | None = None
+
+
+class ConferenceMemberMuted(MemberData):
+    member_id: int
+
+
+class ConferenceMemberUnmuted(MemberData):
+    member_id: int
+
+
+class ConferenceMemberDeafened(MemberData):
+    member_id: int
+
+
+class ConferenceMemberUndeafened(MemberData):
+    member_id: int
+
+
+class ConferenceMemberJoinFailed(MemberData):
+    reason: (
+        Literal[
+            "kicked",
+            "hangup",
+            "room_destroyed",
+            "node_lost",
+            "not_confirmed",
+            "refused",
+            "no_answer",
+            "node_unreachable",
+            "bridge_failed",
+        ]
+        | str
+    )
+    cause: str | None = None
+
+
+class ConferenceCommandFailed(RoomData):
+    """What is about a member is None when the command was about none."""
+
+    command: Literal["play", "pause", "leave", "mute", "unmute", "deaf", "undeaf"] | str
+    reason: (
+        Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"]
+        | str
+    )
+    uuid: str | None = None
+    did: str | None = None
+    caller_id: str | None = None
+    muted: bool | None = None
+    deaf: bool | None = None
+    member_id: int | None = None
+    command_uid: str | None = None
+
+
+class ConferencePlayStarted(RoomData):
+    operation_id: str
+    urls: list[str]
+
+
+class PlayResult(Model):
+    """What became of one URL. `http_status`: what its server responded with, for `not_found`."""
+
+    url: str
+    status: Literal["played", "failed"] | str
+    reason: FileReason | None = None
+    http_status: int | None = None
+
+
+class ConferencePlayFinished(RoomData):
+    operation_id: str
+    status: Literal["completed", "partial", "failed", "interrupted"] | str
+    results: list[PlayResult]
+
+
+class ConferencePlayPaused(RoomData):
+    """`paused`: False when it goes on."""
+
+    operation_id: str
+    paused: bool
+
+
+class ConferencePlayStopped(RoomData):
+    operation_id: str
+
+
+class ConferencePlayVolumeChanged(RoomData):
+    operation_id: str
+    volume: int
+
+
+class SessionStarted(SessionData):
+    state: Literal["parked"] | str
+
+
+class SessionEnded(SessionData):
+    """`duration`: of the call, in seconds."""
+
+    cause: str
+    duration: int
+
+
+class WebhookTest(Data):
+    """`uuid`: the webhook's own id."""
+
+    uuid: str
+
+
+DATA: dict[str, type[Data]] = {
+    "conference.created": ConferenceCreated,
+    "conference.destroyed": ConferenceDestroyed,
+    "conference.member.joined": ConferenceMemberJoined,
+    "conference.member.left": ConferenceMemberLeft,
+    "conference.member.muted": ConferenceMemberMuted,
+    "conference.member.unmuted": ConferenceMemberUnmuted,
+    "conference.member.deafened": ConferenceMemberDeafened,
+    "conference.member.undeafened": ConferenceMemberUndeafened,
+    "conference.member.join_failed": ConferenceMemberJoinFailed,
+    "conference.command.failed": ConferenceCommandFailed,
+    "conference.play.started": ConferencePlayStarted,
+    "conference.play.finished": ConferencePlayFinished,
+    "conference.play.paused": ConferencePlayPaused,
+    "conference.play.stopped": ConferencePlayStopped,
+    "conference.play.volume_changed": ConferencePlayVolumeChanged,
+    "session.started": SessionStarted,
+    "session.ended": SessionEnded,
+    "webhook.test": WebhookTest,
+}
+
+
+class Webhook(Model):
+    """`id`: the same at every attempt, so drop what you have seen. `timestamp`: when it happened."""
+
+    id: str
+    type: str
+    timestamp: datetime
+    data: SerializeAsAny[Data]
+
+
+def parse(webhook_id: str, body: Mapping[str, Any]) -> Webhook:
+    """A webhook from its body, as JSON has it. Raises InvalidWebhook."""
+    try:
+        data = DATA.get(body["type"], Data).model_validate(body["data"])
+        return Webhook(id=webhook_id, type=body["type"], timestamp=body["timestamp"], data=data)
+    except (KeyError, TypeError, ValidationError) as error:
+        raise InvalidWebhook(f"not the body of a webhook: {error}") from error
+
+
+class Verifier:
+    """Checks signatures by `secret`, `whsec_...`. Raises ValueError if that is no secret."""
+
+    def __init__(self, secret: str) -> None:
+        try:
+            self._standard = StandardWebhook(secret)
+        except EmptyWebhookSecretError as error:
+            raise ValueError(str(error)) from error
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Webhook:
+        """`body`: the bytes as they came. `headers`: of the request, in upper or lower case. Raises InvalidWebhook."""
+        given = {name.lower(): value for name, value in headers.items()}
+        try:
+            parsed = self._standard.verify(body, given)
+        # A signature of another form, or a body that is no JSON, is a ValueError.
+        except (WebhookVerificationError, ValueError) as error:
+            raise InvalidWebhook(str(error)) from error
+        return parse(given["webhook-id"], parsed)

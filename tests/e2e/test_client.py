@@ -1,0 +1,532 @@
+"""The client on the real service, and on the fake that stands in for it: the same tests on both keep the fake true.
+
+The client waits out cooldowns by itself, so these tests do not say so.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import pytest
+
+from switchroom.client import Client, Conflict, InvalidRequest, NotFound, TooManyRequests, Unauthenticated
+from switchroom.client.fake import FakeSwitchroom
+from switchroom.client.webhooks import (
+    ConferencePlayFinished,
+    Data,
+    Verifier,
+    Webhook,
+    parse,
+)
+from tests import webhook_data
+from tests.e2e.nodes import Call, Node
+from tests.e2e.system import DIDS, KEYS, Media, Receiver, Switchroom
+
+_numbers = itertools.count(1)
+
+
+class Service(Protocol):
+    """The service, with what stands around it. `impatient`: a client that makes nothing again."""
+
+    client: Client
+    impatient: Client
+
+    def call(self) -> str:
+        """A call comes in: its session's id."""
+
+    def hang_up(self, session: str) -> None: ...
+
+    def with_key(self, key: str) -> Client:
+        """A client with another key."""
+
+    def sound(self, seconds: int = 1) -> str:
+        """The URL of a file that plays so long, another one each time."""
+
+    def play_out(self, room: str) -> None:
+        """What plays in the room comes to its end."""
+
+    def wait(self, kind: str, **match: Any) -> Any:
+        """The data of the first webhook of that type whose data holds `match`."""
+
+    def about(self, **match: Any) -> list[Webhook]:
+        """All webhooks whose data holds `match`, in their order."""
+
+
+class Real:
+    def __init__(self, system: Switchroom, node: Node, hooks: Receiver, media: Media) -> None:
+        self._url = f"http://127.0.0.1:{system.port}"
+        self.client = self.with_key(KEYS["alpha"])
+        self.impatient = Client(self._url, app_id="alpha", api_key=KEYS["alpha"], retries=0)
+        self._node = node
+        self._hooks = hooks
+        self._media = media
+        self._calls: dict[str, Call] = {}
+
+    def call(self) -> str:
+        caller_id = f"52799{next(_numbers):04d}"
+        call = self._node.call(DIDS["alpha"], caller_id)
+        session = str(self._hooks.wait("session.started", caller_id=caller_id)["uuid"])
+        self._calls[session] = call
+        return session
+
+    def hang_up(self, session: str) -> None:
+        self._calls.pop(session).hang_up()
+
+    def with_key(self, key: str) -> Client:
+        return Client(self._url, app_id="alpha", api_key=key)
+
+    def sound(self, seconds: int = 1) -> str:
+        return self._media.tone(seconds, f"client-{next(_numbers)}")
+
+    def play_out(self, room: str) -> None:
+        operation = self.client.get_room(room).playback_operation_id
+        self._hooks.wait("conference.play.finished", operation_id=operation)
+
+    def wait(self, kind: str, **match: Any) -> Data:
+        return parse("", {"type": kind, "timestamp": 0, "data": self._hooks.wait(kind, **match)}).data
+
+    def about(self, **match: Any) -> list[Webhook]:
+        return [parse("", hook) for hook in self._hooks.of(**match)]
+
+    def close(self) -> None:
+        for call in self._calls.values():
+            call.hang_up()
+
+
+class Fake:
+    def __init__(self) -> None:
+        self.fake = FakeSwitchroom()
+        self.client = self.fake.client()
+        self.impatient = self.fake.client(retries=0)
+
+    def call(self) -> str:
+        return self.fake.call(did=DIDS["alpha"], caller_id=f"52799{next(_numbers):04d}")
+
+    def hang_up(self, session: str) -> None:
+        self.fake.hang_up(session)
+
+    def with_key(self, key: str) -> Client:
+        return Client("http://fake", app_id=self.fake.app_id, api_key=key, transport=self.fake)
+
+    def sound(self, seconds: int = 1) -> str:
+        return f"http://127.0.0.1:1/tone/{next(_numbers)}.wav"
+
+    def play_out(self, room: str) -> None:
+        self.fake.finish_play(room)
+
+    def wait(self, kind: str, **match: Any) -> Data:
+        return next(webhook.data for webhook in self.about(**match) if webhook.type == kind)
+
+    def about(self, **match: Any) -> list[Webhook]:
+        for webhook in self.fake.webhooks:
+            webhook_data.check(webhook.type, webhook.data.model_dump(exclude_unset=True))
+        return [webhook for webhook in self.fake.webhooks if match.items() <= webhook.data.model_dump().items()]
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(params=["fake", "real"])
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    if request.param == "fake":
+        yield Fake()
+        return
+    real = Real(*(request.getfixturevalue(name) for name in ("room_service", "node", "hooks", "media")))
+    yield real
+    real.close()
+
+
+@pytest.fixture
+def room(service: Service) -> str:
+    return service.client.create_room(f"client-{next(_numbers)}").room_id
+
+
+def joined(service: Service, room: str) -> str:
+    """A session that is a member."""
+    session = service.call()
+    assert service.client.join(session, room).status == "joining"
+    service.wait("conference.member.joined", uuid=session, room_id=room)
+    return session
+
+
+def types(service: Service, **match: Any) -> list[str]:
+    return [webhook.type for webhook in service.about(**match)]
+
+
+def test_rooms(service: Service, room: str) -> None:
+    name = service.client.get_room(room).name
+    assert [(entry.room_id, entry.members) for entry in service.client.list_rooms(name=name)] == [(room, 0)]
+    with pytest.raises(Conflict) as taken:
+        service.client.create_room(name)
+    assert (taken.value.code, taken.value.detail.room_id) == ("name_taken", room)
+    assert service.client.get_room(room).created_at > datetime.now(UTC) - timedelta(minutes=1)
+    assert service.client.delete_room(room).room_id == room
+    with pytest.raises(NotFound) as gone:
+        service.client.get_room(room)
+    assert gone.value.code == "room_not_found"
+    with pytest.raises(NotFound):
+        service.client.delete_room(room)
+    with pytest.raises(NotFound):
+        list(service.client.list_members(room))
+    assert [*service.client.list_rooms(name=name)] == []
+    service.wait("conference.destroyed", room_id=room, name=name)
+    assert types(service, room_id=room) == ["conference.created", "conference.destroyed"]
+
+
+def test_a_session_from_its_call_to_its_end(service: Service, room: str) -> None:
+    session = service.call()
+    shown = service.client.get_session(session)
+    assert (shown.state, shown.room_id, shown.member_id, shown.muted, shown.did) == (
+        *("parked", "", None, False),
+        DIDS["alpha"],
+    )
+    assert session in [each.uuid for each in service.client.list_sessions(state="parked", did=DIDS["alpha"])]
+    first = service.client.join(session, room, command_uid=f"join-{session}")
+    assert (first.status, first.room_id) == ("joining", room)
+    service.wait("conference.member.joined", uuid=session, command_uid=f"join-{session}")
+    assert service.client.join(session, room).status == "already_joined"
+    shown = service.client.get_session(session)
+    assert (shown.state, shown.room_id, shown.muted, shown.deaf) == ("joined", room, True, False)
+    assert isinstance(shown.member_id, int)
+    assert [member.uuid for member in service.client.list_members(room)] == [session]
+    assert [each.uuid for each in service.client.list_sessions(room_id=room)] == [session]
+    assert service.client.leave(session).status == "leaving"
+    assert service.wait("conference.member.left", uuid=session).reason == "left"
+    assert service.client.get_session(session).state == "parked"
+    service.hang_up(session)
+    ended = service.wait("session.ended", uuid=session)
+    assert (ended.cause, ended.sequence) == ("NORMAL_CLEARING", 2)
+    with pytest.raises(NotFound) as gone:
+        service.client.get_session(session)
+    assert gone.value.code == "session_not_found"
+    assert types(service, uuid=session) == [
+        "session.started",
+        "conference.member.joined",
+        "conference.member.left",
+        "session.ended",
+    ]
+
+
+def test_flags(service: Service, room: str) -> None:
+    session = joined(service, room)
+    with pytest.raises(Conflict) as already:
+        service.client.mute(session)
+    assert already.value.code == "already_muted"
+    assert service.client.unmute(session, command_uid=f"u-{session}").status == "unmuted"
+    unmuted = service.wait("conference.member.unmuted", uuid=session)
+    assert (unmuted.muted, unmuted.command_uid) == (False, f"u-{session}")
+    assert service.client.mute(session).status == "muted"
+    assert service.wait("conference.member.muted", uuid=session).muted is True
+    assert service.client.deaf(session).status == "deafened"
+    assert service.wait("conference.member.deafened", uuid=session).deaf is True
+    (member,) = service.client.list_members(room)
+    assert (member.muted, member.deaf) == (True, True)
+    assert service.client.undeaf(session).status == "undeafened"
+    service.wait("conference.member.undeafened", uuid=session)
+    with pytest.raises(Conflict) as heard:
+        service.client.undeaf(session)
+    assert heard.value.code == "already_undeafened"
+
+
+def test_cooldowns(service: Service, room: str) -> None:
+    session = joined(service, room)
+    with pytest.raises(TooManyRequests) as soon:
+        service.impatient.leave(session)
+    assert (soon.value.code, soon.value.detail.group) == ("rate_limited", "conference")
+    assert 0 < (soon.value.retry_after or 0) <= 2
+    service.client.unmute(session)
+    with pytest.raises(TooManyRequests) as mute:
+        service.impatient.mute(session)
+    assert mute.value.detail.group == "conference_mute"
+    service.impatient.set_volume(room, 1)
+    with pytest.raises(TooManyRequests) as control:
+        service.impatient.stop(room)
+    assert control.value.detail.group == "conference_control"
+
+
+def test_where_a_session_is(service: Service, room: str) -> None:
+    session = service.call()
+    for command in (service.client.leave, service.client.mute, service.client.undeaf):
+        with pytest.raises(NotFound) as outside:
+            command(session)
+        assert outside.value.code == "not_in_room"
+    service.client.join(session, room)
+    service.wait("conference.member.joined", uuid=session)
+    other = service.client.create_room(f"client-{next(_numbers)}").room_id
+    with pytest.raises(Conflict) as elsewhere:
+        service.client.join(session, other)
+    assert (elsewhere.value.code, elsewhere.value.detail.room_id) == ("in_other_room", room)
+
+
+def test_a_command_uid_names_one_command(service: Service, room: str) -> None:
+    session, uid = joined(service, room), f"uid-{next(_numbers)}"
+    assert service.client.unmute(session, command_uid=uid).status == "unmuted"
+    service.wait("conference.member.unmuted", uuid=session)
+    assert service.impatient.unmute(session, command_uid=uid).status == "unmuted"
+    with pytest.raises(Conflict) as taken:
+        service.impatient.mute(session, command_uid=uid)
+    assert taken.value.code == "command_uid_taken"
+    assert types(service, command_uid=uid) == ["conference.member.unmuted"]
+
+
+def test_playback(service: Service, room: str) -> None:
+    joined(service, room)
+    first, second = service.sound(3), service.sound()
+    with pytest.raises(Conflict) as nothing:
+        service.client.pause(room)
+    assert nothing.value.code == "nothing_playing"
+    started = service.client.play(room, [first])
+    assert started.status == "in_progress"
+    waiting = service.client.play(room, [second])
+    shown = service.client.get_room(room)
+    assert (shown.playback_operation_id, shown.playback_urls) == (started.operation_id, [first])
+    assert shown.playback_status == "playing"
+    assert [(one.operation_id, one.urls) for one in shown.playback_queue] == [(waiting.operation_id, [second])]
+    service.play_out(room)
+    volume = service.client.set_volume(room, -3)
+    assert (volume.operation_id, volume.status) == (waiting.operation_id, "volume_changed")
+    assert service.client.pause(room).status == "paused"
+    assert service.client.get_room(room).playback_status == "paused"
+    assert service.client.pause(room).status == "resumed"
+    service.play_out(room)
+    finished = service.wait("conference.play.finished", operation_id=waiting.operation_id)
+    assert isinstance(finished, ConferencePlayFinished)
+    assert finished.status == "completed"
+    assert [(result.url, result.status, result.reason) for result in finished.results] == [(second, "played", None)]
+    shown = service.client.get_room(room)
+    assert (shown.playback_status, shown.playback_operation_id, shown.playback_volume) == ("stopped", "", -3)
+    assert [kind for kind in types(service, room_id=room) if "play" in kind] == [
+        *["conference.play.started"] * 2,
+        "conference.play.finished",
+        "conference.play.volume_changed",
+        *["conference.play.paused"] * 2,
+        "conference.play.finished",
+    ]
+
+
+def test_stop_ends_what_plays_and_what_waits(service: Service, room: str) -> None:
+    joined(service, room)
+    assert service.client.stop(room).operation_id == ""
+    service.wait("conference.play.stopped", room_id=room, operation_id="")
+    operations = [service.client.play(room, [service.sound()] * 8).operation_id for _ in range(2)]
+    assert service.client.stop(room).operation_id == operations[0]
+    for operation in operations:
+        service.wait("conference.play.stopped", operation_id=operation)
+    assert service.client.get_room(room).playback_status == "stopped"
+
+
+def test_nobody_hears_it(service: Service, room: str) -> None:
+    operation = service.client.play(room, [service.sound()]).operation_id
+    finished = service.wait("conference.play.finished", operation_id=operation)
+    assert (finished.status, finished.results[0].reason) == ("failed", "no_members")
+
+
+def test_a_call_that_ends_leaves_its_room_and_the_last_one_ends_what_plays(service: Service, room: str) -> None:
+    session = joined(service, room)
+    operation = service.client.play(room, [service.sound()] * 8).operation_id
+    service.hang_up(session)
+    left = service.wait("conference.member.left", uuid=session)
+    assert (left.reason, left.cause) == ("hangup", "NORMAL_CLEARING")
+    assert service.wait("conference.play.finished", operation_id=operation).status == "interrupted"
+    service.wait("session.ended", uuid=session)
+
+
+def test_a_deleted_room_lets_its_members_go(service: Service, room: str) -> None:
+    session = joined(service, room)
+    operation = service.client.play(room, [service.sound()] * 8).operation_id
+    service.client.delete_room(room)
+    assert service.wait("conference.member.left", uuid=session).reason == "room_destroyed"
+    assert types(service, room_id=room) == [
+        "conference.created",
+        "conference.member.joined",
+        "conference.play.started",
+        "conference.destroyed",
+        "conference.play.finished",
+        "conference.member.left",
+    ]
+    assert [hook.data.sequence for hook in service.about(room_id=room)] == [1, 2, 3, 4, 5, 6]
+    assert service.wait("conference.play.finished", operation_id=operation).status == "interrupted"
+    assert service.client.get_session(session).state == "parked"
+
+
+def test_pages(service: Service, room: str) -> None:
+    sessions = [joined(service, room) for _ in range(5)]
+    pages = [*service.client.list_members(room, limit=2).pages()]
+    assert [member.uuid for page in pages for member in page.members] == sessions
+    assert all(len(page.members) <= 2 for page in pages)
+    assert {*sessions} <= {session.uuid for session in service.client.list_sessions(limit=3)}
+    members = service.client.list_members(room, limit=2)
+    begun = iter(members)
+    seen = [next(begun).uuid]
+    service.hang_up(sessions[0])
+    service.wait("session.ended", uuid=sessions[0])
+    assert seen + [member.uuid for member in begun] == sessions
+    with pytest.raises(InvalidRequest):
+        list(service.client.list_members(room, cursor="made-up"))
+
+
+@pytest.mark.parametrize(
+    ("ask", "field"),
+    [
+        (lambda client, room: client.create_room("a room"), "name"),
+        (lambda client, room: client.create_room(""), "name"),
+        (lambda client, room: client.get_room("weekly-standup"), "room_id"),
+        (lambda client, room: client.set_volume(room, 8), "volume"),
+        (lambda client, room: client.set_volume(room, -51), "volume"),
+        (lambda client, room: client.play(room, []), "urls"),
+        (lambda client, room: client.play(room, ["ftp://example.com/a.wav"]), "urls.0"),
+        (lambda client, room: client.play(room, ["https://example.com/a.wav"] * 129), "urls"),
+        (lambda client, room: list(client.list_rooms(limit=0)), "limit"),
+        (lambda client, room: client.join("fake1-x", "weekly-standup"), "room_id"),
+        (lambda client, room: client.leave("fake1-x", command_uid=""), "command_uid"),
+        (lambda client, room: list(client.list_sessions(state="gone")), "state"),
+    ],
+)
+def test_what_is_invalid(service: Service, room: str, ask: Callable[[Client, str], object], field: str) -> None:
+    with pytest.raises(InvalidRequest) as invalid:
+        ask(service.client, room)
+    assert invalid.value.code == "invalid"
+    assert [problem.field for problem in invalid.value.detail.fields] == [field]
+
+
+def test_a_wrong_key(service: Service) -> None:
+    with pytest.raises(Unauthenticated) as raised:
+        service.with_key("a-wrong-key-0123456").get_endpoint()
+    assert raised.value.code == "unauthenticated"
+
+
+def test_the_webhook_endpoint(service: Service) -> None:
+    before = service.client.get_endpoint()
+    assert (before.status, before.types) == ("active", ["*"])
+    assert service.client.set_endpoint(before.url).url == before.url
+    tested = service.client.send_test()
+    assert tested.delivered
+    with pytest.raises(TooManyRequests) as soon:
+        service.impatient.send_test()
+    assert soon.value.detail.group == "webhook_test"
+
+
+def test_deliveries(service: Service, room: str) -> None:
+    session = joined(service, room)
+    found = delivered(service, room)
+    assert [one.type for one in found] == ["conference.member.joined", "conference.created"]
+    detail = service.client.get_delivery(found[0].webhook_id)
+    assert detail.data["uuid"] == session
+    assert [attempt.number for attempt in detail.tried] == [1]
+    again = service.client.redeliver(detail.webhook_id)
+    assert (again.webhook_id, again.status) == (detail.webhook_id, "retrying")
+    with pytest.raises(NotFound) as unknown:
+        service.client.get_delivery("msg_p00-1-0")
+    assert unknown.value.code == "webhook_not_found"
+    now = datetime.now(UTC)
+    assert service.client.redeliver_range(now - timedelta(hours=1), now - timedelta(minutes=59)).webhooks == 0
+
+
+def delivered(service: Service, room: str) -> list[Any]:
+    """Deliveries of a room, once both are stored as delivered."""
+    while True:
+        found = [*service.client.list_deliveries(room_id=room, status="delivered")]
+        if len(found) == 2:
+            return found
+
+
+def test_health(service: Service) -> None:
+    assert service.client.healthz().status == "ok"
+    assert all(service.client.readyz().nodes.values())
+
+
+# Of the fake alone: what a test makes happen
+
+
+@pytest.fixture
+def fake() -> FakeSwitchroom:
+    return FakeSwitchroom()
+
+
+def test_the_node_may_take_its_time(fake: FakeSwitchroom) -> None:
+    client, session = fake.client(), fake.call()
+    room = client.create_room("standup").room_id
+    fake.confirms = False
+    client.join(session, room)
+    assert client.get_session(session).state == "joining"
+    with pytest.raises(Conflict) as early:
+        client.mute(session)
+    assert early.value.code == "still_joining"
+    fake.confirm()
+    assert client.get_session(session).state == "joined"
+    client.unmute(session, command_uid="u")
+    fake.advance(2)
+    with pytest.raises(Conflict) as twice:
+        client.unmute(session)
+    assert twice.value.code == "unmute_pending"
+    fake.refuse("not_confirmed")
+    failed = fake.webhooks[-1]
+    assert (failed.type, failed.data.model_dump()["reason"]) == ("conference.command.failed", "not_confirmed")
+    assert client.get_session(session).muted
+
+
+def test_a_join_that_the_node_refuses(fake: FakeSwitchroom) -> None:
+    client, session = fake.client(), fake.call()
+    room = client.create_room("standup").room_id
+    fake.confirms = False
+    client.join(session, room, command_uid="j")
+    fake.refuse("bridge_failed")
+    data = fake.webhooks[-1].data.model_dump()
+    assert (fake.webhooks[-1].type, data["reason"], data["command_uid"]) == (
+        "conference.member.join_failed",
+        "bridge_failed",
+        "j",
+    )
+    assert client.get_session(session).state == "parked"
+
+
+def test_a_node_that_is_down(fake: FakeSwitchroom) -> None:
+    client, session = fake.client(retries=0), fake.call()
+    room = client.create_room("standup").room_id
+    fake.node_up = False
+    for ask in (lambda: client.join(session, room), lambda: client.create_room("b"), client.readyz):
+        with pytest.raises(Exception, match="503"):
+            ask()
+    client.delete_room(room)
+
+
+def test_webhooks_come_as_over_http() -> None:
+    received: list[Webhook] = []
+
+    def receiver(headers: dict[str, str], body: bytes) -> int | None:
+        received.append(Verifier(fake.secret).verify(body, headers))
+        return 500 if received[-1].type == "conference.destroyed" else None
+
+    fake = FakeSwitchroom(receiver=receiver)
+    client = fake.client()
+    room = client.create_room("standup").room_id
+    client.delete_room(room)
+    assert [webhook.type for webhook in received] == ["conference.created", "conference.destroyed"]
+    assert received == fake.webhooks
+    (failed,) = client.list_deliveries(status="failed")
+    assert failed.type == "conference.destroyed"
+    assert client.redeliver_range(datetime.fromtimestamp(0, UTC), datetime.now(UTC) + timedelta(hours=1)).webhooks == 1
+    assert client.send_test().delivered
+    assert received[-1].type == "webhook.test"
+
+
+def test_files_that_cannot_be_played(fake: FakeSwitchroom) -> None:
+    client, session = fake.client(), fake.call()
+    room = client.create_room("standup").room_id
+    client.join(session, room)
+    urls = ["https://cdn.example.com/a.wav", "https://cdn.example.com/b.wav"]
+    client.play(room, urls)
+    fake.finish_play(room, **{urls[1]: "not_found"})
+    finished = fake.webhooks[-1].data
+    assert isinstance(finished, ConferencePlayFinished)
+    assert (finished.status, [result.reason for result in finished.results]) == ("partial", [None, "not_found"])
+
+
+def test_types_that_the_endpoint_does_not_want(fake: FakeSwitchroom) -> None:
+    client = fake.client()
+    client.set_endpoint("https://app.example.com/v2", types=["session.*"])
+    client.create_room("standup")
+    fake.call()
+    assert fake.types() == ["session.started"]

@@ -1,0 +1,534 @@
+"""The client: the same operations and fields as the OpenAPI document, what it makes again, what it raises."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+from werkzeug.test import Client as WSGIClient
+
+from controller.errors import REASONS, Refused
+from switchroom.client import (
+    APIError,
+    Client,
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    Listing,
+    NoResponse,
+    NotFound,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    fake,
+    models,
+    webhooks,
+)
+from switchroom.client.models import Model
+from switchroom.client.transport import Request, Response
+from tests.unit.web_fakes import APP, FOREIGN_ROOM, KEY, MISSING_ROOM, ROOM, SESSION, WEBHOOK, FakeController
+from web import errors
+from web.app import create_app
+
+controller = FakeController()
+app = create_app(controller)
+DOCUMENT: dict[str, Any] = json.loads(app.test_client().get("/openapi.json").data)
+OPERATIONS = {
+    operation["operationId"]: operation for methods in DOCUMENT["paths"].values() for operation in methods.values()
+}
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+# What is in the document and not for this client: the streams are read with `events`.
+STREAMS: set[str] = set()
+
+
+class ToApp:
+    """A transport to the application itself, which keeps what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+        self._client = WSGIClient(app)
+
+    def send(self, request: Request) -> Response:
+        self.asked.append(request)
+        found = self._client.open(
+            request.target, method=request.method, headers=dict(request.headers), data=request.body
+        )
+        return Response(found.status_code, {name.lower(): value for name, value in found.headers}, found.data)
+
+    def close(self) -> None: ...
+
+
+class Scripted:
+    """A transport that responds with what it is told, one after the other."""
+
+    def __init__(self, *responses: Response | NoResponse) -> None:
+        self.left = list(responses)
+        self.asked: list[Request] = []
+
+    def send(self, request: Request) -> Response:
+        self.asked.append(request)
+        response = self.left.pop(0)
+        if isinstance(response, NoResponse):
+            raise response
+        return response
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    controller.reset()
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client("http://app", app_id=APP, api_key=KEY, retries=0, transport=ToApp())
+
+
+# The OpenAPI document
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    return SCHEMAS[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
+def kinds(schema: dict[str, Any]) -> set[str]:
+    """Which JSON types a value may have."""
+    schema = resolved(schema)
+    if "anyOf" in schema:
+        return set().union(*map(kinds, schema["anyOf"]))
+    values = schema.get("enum") or [schema[name] for name in ("const",) if name in schema]
+    return {schema["type"]} if "type" in schema else {"boolean" if isinstance(v, bool) else "string" for v in values}
+
+
+def words(schema: dict[str, Any]) -> set[str]:
+    """The words of an enumeration."""
+    parts = [schema, *schema.get("anyOf", ())]
+    return {word for part in parts for word in (*part.get("enum", ()), *([part["const"]] if "const" in part else []))}
+
+
+def described(model: type[Model]) -> dict[str, Any]:
+    schema: dict[str, Any] = model.model_json_schema()
+    return schema["properties"]
+
+
+def assert_same_fields(model: type[Model], schema: dict[str, Any]) -> None:
+    """Each field of the schema is one of the model, of the same type, and as optional; and the other way round."""
+    properties = schema["properties"]
+    assert set(model.model_fields) == set(properties), model.__name__
+    required = set(schema.get("required", ()))
+    defs = model.model_json_schema().get("$defs", {})
+    for name, field in model.model_fields.items():
+        assert field.is_required() == (name in required), f"{model.__name__}.{name}"
+        mine = described(model)[name]
+        given, known = words(resolved(properties[name])), words(mine)
+        assert not known or known == given, f"{model.__name__}.{name}: {known ^ given}"
+        assert known or not given or kinds(properties[name]) == {"boolean"}, f"{model.__name__}.{name} has no words"
+        theirs, own = kinds(properties[name]), own_kinds(mine, defs)
+        assert theirs <= own, f"{model.__name__}.{name}: {theirs} {own}"
+        if "items" in properties[name] and "$ref" in properties[name]["items"]:
+            inner = next(part for part in get_args(field.annotation) if isinstance(part, type))
+            assert_same_fields(inner, resolved(properties[name]["items"]))
+
+
+def own_kinds(schema: dict[str, Any], defs: dict[str, Any]) -> set[str]:
+    if "$ref" in schema:
+        schema = defs[schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        return set().union(*(own_kinds(part, defs) for part in schema["anyOf"]))
+    return {schema["type"]} if "type" in schema else {"string"}
+
+
+def models_of(annotation: Any) -> type[Model]:
+    """The model that a method returns, that of a page for a listing."""
+    return get_args(annotation)[0] if get_origin(annotation) is Listing else annotation
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - STREAMS))
+def test_every_operation_has_a_method_with_the_same_fields(name: str) -> None:
+    operation, method = OPERATIONS[name], getattr(Client, name)
+    parameters = {part["name"]: part["required"] for part in operation.get("parameters", ())}
+    if "requestBody" in operation:
+        body = resolved(operation["requestBody"]["content"]["application/json"]["schema"])
+        required = body.get("required", ())
+        parameters |= {field: field in required for field in body.get("properties", {})}
+    signature = inspect.signature(method).parameters
+    mine = {part.name: part.default is part.empty for part in signature.values() if part.name != "self"}
+    assert mine == parameters
+    assert method.__doc__ or name == "get_session"
+    returned = models_of(get_type_hints(method)["return"])
+    for status, response in operation["responses"].items():
+        if status < "300":
+            schema = resolved(response["content"]["application/json"]["schema"])
+            if returned in (models.Playback, models.Membership):
+                # One class for several, which differ in the words of a field.
+                assert set(returned.model_fields) == set(schema["properties"])
+                assert words(schema["properties"]["status"]) <= words(described(returned)["status"])
+            else:
+                assert_same_fields(returned, schema)
+
+
+def test_the_client_has_no_other_operations() -> None:
+    public = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
+    assert public - {"close", "events"} == OPERATIONS.keys() - STREAMS
+
+
+def test_an_error_s_detail_has_the_same_fields() -> None:
+    assert set(models.Detail.model_fields) == set(SCHEMAS["Detail"]["properties"])
+
+
+def test_the_parameters_that_are_words_name_all_of_them() -> None:
+    for name, operation in OPERATIONS.items():
+        for part in operation.get("parameters", ()):
+            if part["in"] == "query" and (enum := part["schema"].get("enum")) and part["name"] != "type":
+                hint = get_type_hints(getattr(Client, name))[part["name"]]
+                literal = next(one for one in get_args(hint) if get_origin(one) is Literal)
+                assert set(get_args(literal)) == set(enum)
+
+
+@pytest.mark.parametrize("type_", DOCUMENT["webhooks"])
+def test_every_webhook_has_a_class_with_the_same_fields(type_: str) -> None:
+    content = DOCUMENT["webhooks"][type_]["post"]["requestBody"]["content"]["application/json"]
+    schema = resolved(content["schema"]["properties"]["data"])
+    model = webhooks.DATA[type_]
+    assert model.__name__ == content["schema"]["properties"]["data"]["$ref"].rpartition("/")[2]
+    assert_same_fields(model, schema)
+    webhook = webhooks.parse("msg_1", content["example"])
+    assert type(webhook.data) is model
+    assert webhook.data.model_extra == {}
+
+
+def test_there_are_no_other_webhooks() -> None:
+    assert list(webhooks.DATA) == list(DOCUMENT["webhooks"])
+
+
+# Against the application
+
+
+CALLS: dict[str, Callable[[Client], Any]] = {
+    "create_room": lambda client: client.create_room("standup"),
+    "list_rooms": lambda client: next(client.list_rooms(limit=7, name="standup").pages()),
+    "get_room": lambda client: client.get_room(ROOM),
+    "list_members": lambda client: next(client.list_members(ROOM, limit=7).pages()),
+    "delete_room": lambda client: client.delete_room(ROOM),
+    "play": lambda client: client.play(ROOM, ["https://cdn.example.com/a.wav"]),
+    "pause": lambda client: client.pause(ROOM),
+    "stop": lambda client: client.stop(ROOM),
+    "set_volume": lambda client: client.set_volume(ROOM, -3),
+    "list_sessions": lambda client: next(client.list_sessions(state="parked", room_id=ROOM, did="+747").pages()),
+    "get_session": lambda client: client.get_session(SESSION),
+    "join": lambda client: client.join(SESSION, ROOM, command_uid="j"),
+    "leave": lambda client: client.leave(SESSION, command_uid="l"),
+    "mute": lambda client: client.mute(SESSION, command_uid="m"),
+    "unmute": lambda client: client.unmute(SESSION),
+    "deaf": lambda client: client.deaf(SESSION),
+    "undeaf": lambda client: client.undeaf(SESSION),
+    "get_endpoint": lambda client: client.get_endpoint(),
+    "set_endpoint": lambda client: client.set_endpoint("https://app.example.com/v2", types=["conference.play.*"]),
+    "rotate_secret": lambda client: client.rotate_secret(),
+    "send_test": lambda client: client.send_test(),
+    "list_deliveries": lambda client: next(
+        client.list_deliveries(
+            status="failed",
+            type="session.ended",
+            room_id=ROOM,
+            since=datetime(2026, 5, 6, tzinfo=UTC),
+            until=datetime(2026, 5, 7, 1, 2, 3, 456_000, tzinfo=UTC),
+        ).pages()
+    ),
+    "get_delivery": lambda client: client.get_delivery(WEBHOOK),
+    "redeliver": lambda client: client.redeliver(WEBHOOK),
+    "redeliver_range": lambda client: client.redeliver_range(
+        datetime(2026, 5, 6, tzinfo=UTC), datetime(2026, 5, 7, tzinfo=UTC)
+    ),
+    "healthz": lambda client: client.healthz(),
+    "readyz": lambda client: client.readyz(),
+}
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - STREAMS))
+def test_every_method_asks_for_its_operation_and_reads_what_comes(name: str) -> None:
+    transport = ToApp()
+    found = CALLS[name](Client("http://app", app_id=APP, api_key=KEY, retries=0, transport=transport))
+    assert found.model_extra == {}
+    (request,) = transport.asked
+    path = request.target.partition("?")[0]
+    operation = next(
+        operation["operationId"]
+        for pattern, methods in DOCUMENT["paths"].items()
+        for method, operation in methods.items()
+        if re.fullmatch(re.sub(r"\\{\w+\\}|{\w+}", "[^/]+", pattern), path) and method.upper() == request.method
+    )
+    assert operation == name
+
+
+def test_the_fields_arrive(client: Client) -> None:
+    client.join(SESSION, ROOM, command_uid="j-1")
+    (command,) = controller.asked
+    assert (command.session_id, command.room_id, command.command_uid) == (SESSION, ROOM, "j-1")  # type: ignore[attr-defined]
+    next(client.list_deliveries(since=datetime(2026, 5, 6, 12, tzinfo=UTC)).pages())
+    assert controller.asked[-1].since == 1_778_068_800_000  # type: ignore[attr-defined]
+
+
+def test_times_are_aware(client: Client) -> None:
+    assert client.get_room(ROOM).created_at == datetime(2026, 5, 6, 12, 34, 56, tzinfo=UTC)
+    assert client.get_session(SESSION).started_at == datetime(2026, 5, 6, 12, 34, 56, tzinfo=UTC)
+    assert client.get_endpoint().since == datetime(2026, 5, 6, 12, 34, 56, 789_000, tzinfo=UTC)
+    with pytest.raises(ValueError, match="no time zone"):
+        client.redeliver_range(datetime(2026, 5, 6), datetime(2026, 5, 7))
+
+
+@pytest.mark.parametrize("identifier", ["../../healthz", "a/b?c#d", "%2e%2e", "", "é"])
+def test_an_id_stays_one_part_of_the_path(client: Client, identifier: str) -> None:
+    with pytest.raises((NotFound, APIError)) as raised:
+        client.get_session(identifier)
+    assert raised.value.status in (404, 405)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "code"),
+    [
+        (lambda client: client.create_room("a room"), InvalidRequest, "invalid"),
+        (lambda client: client.get_room(FOREIGN_ROOM), Forbidden, "room_forbidden"),
+        (lambda client: client.get_room(MISSING_ROOM), NotFound, "room_not_found"),
+    ],
+)
+def test_an_error_has_its_class_status_and_code(
+    client: Client, call: Callable[[Client], object], kind: type[APIError], code: str
+) -> None:
+    with pytest.raises(kind) as raised:
+        call(client)
+    assert type(raised.value) is kind
+    assert raised.value.code == code
+    assert raised.value.request_id
+    assert str(raised.value).startswith(f"{raised.value.status} {code}: ")
+
+
+def test_an_error_s_detail_is_read(client: Client) -> None:
+    with pytest.raises(InvalidRequest) as invalid:
+        client.set_volume(ROOM, 8)
+    assert [(problem.field, problem.problem) for problem in invalid.value.detail.fields] == [
+        ("volume", "must be at most 7")
+    ]
+    controller.refusal = Refused("name_taken", {"room_id": ROOM})
+    with pytest.raises(Conflict) as taken:
+        client.create_room("standup")
+    assert taken.value.detail.room_id == ROOM
+
+
+def test_a_wrong_key() -> None:
+    with pytest.raises(Unauthenticated):
+        Client("http://app", app_id=APP, api_key="another", transport=ToApp()).get_endpoint()
+
+
+def test_readiness_names_the_nodes(client: Client) -> None:
+    assert client.readyz().nodes == {"acW68": True, "bQ123": False}
+    controller.healthy = {"store": False, "nodes": {"acW68": False}}
+    with pytest.raises(Unavailable) as raised:
+        client.readyz()
+    assert (raised.value.detail.store, raised.value.detail.nodes) == (False, {"acW68": False})
+
+
+# What is made again
+
+
+def scripted(*responses: Response | NoResponse, retries: int = 3) -> tuple[Client, Scripted, list[float]]:
+    transport, waits = Scripted(*responses), []
+    client = Client("http://x", app_id="a", api_key="k", retries=retries, transport=transport, sleep=waits.append)
+    return client, transport, waits
+
+
+def error(status: int, code: str = "", retry_after: str = "", **detail: Any) -> Response:
+    body = {"success": False, "error": "no", **({"detail": detail} if detail else {})}
+    headers = {"x-error-code": code} | ({"retry-after": retry_after} if retry_after else {})
+    return Response(status, headers, json.dumps(body).encode())
+
+
+ENDPOINT = Response(200, {}, b'{"url":"","types":[],"status":"unset","since":null,"reason":"","old_secret_until":null}')
+PLAYBACK = Response(202, {}, b'{"operation_id":"","status":"stopped"}')
+MEMBERSHIP = Response(202, {}, b'{"room_id":"","status":"leaving"}')
+
+
+def test_a_get_is_made_again_and_waits_as_long_as_it_is_told() -> None:
+    client, transport, waits = scripted(error(503, retry_after="2"), NoResponse("reset", sent=True), ENDPOINT)
+    assert client.get_endpoint().status == "unset"
+    assert waits[0] == 2
+    assert 0 < waits[1] < 1
+    assert len({request.target for request in transport.asked}) == 1
+
+
+def test_a_command_with_a_command_uid_is_made_again_with_it() -> None:
+    client, transport, _ = scripted(error(503), NoResponse("reset", sent=True), MEMBERSHIP)
+    client.leave("s", command_uid="leave-1")
+    assert [request.body for request in transport.asked] == [b'{"command_uid": "leave-1"}'] * 3
+
+
+@pytest.mark.parametrize("failure", [error(503, retry_after="1"), error(502), NoResponse("reset", sent=True)])
+def test_a_command_without_is_not(failure: Response | NoResponse) -> None:
+    client, transport, waits = scripted(failure)
+    with pytest.raises((Unavailable, APIError, NoResponse)):
+        client.leave("s")
+    assert (len(transport.asked), waits) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [error(429, "rate_limited", "2", retry_after_ms=1250, group="conf_play"), NoResponse("refused", sent=False)],
+)
+def test_what_was_surely_not_carried_out_is_made_again_in_any_case(failure: Response | NoResponse) -> None:
+    client, transport, waits = scripted(failure, PLAYBACK)
+    client.stop("r")
+    assert len(transport.asked) == 2
+    if isinstance(failure, Response):
+        assert waits == [1.25]
+
+
+def test_waits_grow_and_end() -> None:
+    client, transport, waits = scripted(*[error(502)] * 4)
+    with pytest.raises(APIError) as raised:
+        client.get_endpoint()
+    assert raised.value.status == 502
+    assert len(transport.asked) == 4
+    for number, wait in enumerate(waits):
+        assert 0.1 * 2**number <= wait <= 0.2 * 2**number
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        error(429, "failures", "1", retry_after_ms=1000),  # No correct key gets it.
+        error(429, "rate_limited", "61"),
+        error(503, retry_after="3600"),
+        error(500),
+        error(409),
+    ],
+)
+def test_what_is_not_made_again(failure: Response) -> None:
+    client, transport, _ = scripted(failure)
+    with pytest.raises(APIError):
+        client.get_endpoint()
+    assert len(transport.asked) == 1
+
+
+def test_retries_can_be_turned_off() -> None:
+    client, _, _ = scripted(error(429, "rate_limited", "1"), retries=0)
+    with pytest.raises(TooManyRequests) as raised:
+        client.get_endpoint()
+    assert raised.value.retry_after == 1
+
+
+@pytest.mark.parametrize("body", [b"<html>Bad Gateway</html>", b"", b"[]", b'{"detail": 1}', b"\xff"])
+def test_an_error_of_a_proxy_is_an_error(body: bytes) -> None:
+    client, _, _ = scripted(Response(504, {}, body), retries=0)
+    with pytest.raises(APIError) as raised:
+        client.get_endpoint()
+    assert (raised.value.status, raised.value.code) == (504, "")
+
+
+def test_what_is_not_of_the_api_is_no_response() -> None:
+    client, _, _ = scripted(Response(200, {}, b"<html>Welcome</html>"), retries=0)
+    with pytest.raises(NoResponse, match="not of the API"):
+        client.get_endpoint()
+
+
+def test_nobody_there() -> None:
+    client = Client("http://127.0.0.1:9", app_id="a", api_key="k", retries=0)
+    with client, pytest.raises(NoResponse) as raised:
+        client.get_endpoint()
+    assert not raised.value.sent
+
+
+# Pages
+
+
+def pages(*cursors: str) -> Iterator[Response]:
+    for number, cursor in enumerate(cursors):
+        row = {"room_id": f"r{number}", "name": "n", "members": 0, "created_at": "2026-05-06T12:34:56Z"}
+        rows = [] if cursor == "empty" else [row]
+        yield Response(200, {}, json.dumps({"conferences": rows, "cursor": cursor}).encode())
+
+
+def test_a_listing_goes_on_until_there_is_no_cursor() -> None:
+    client, transport, _ = scripted(*pages("c 1", "empty", ""))
+    assert [room.room_id for room in client.list_rooms(limit=1, name="n")] == ["r0", "r2"]
+    assert [request.target for request in transport.asked] == [
+        "/api/v1/conferences?limit=1&name=n",
+        "/api/v1/conferences?limit=1&name=n&cursor=c+1",
+        "/api/v1/conferences?limit=1&name=n&cursor=empty",
+    ]
+
+
+def test_a_listing_asks_only_for_what_is_used() -> None:
+    client, transport, _ = scripted(*pages("c", ""))
+    rooms = client.list_rooms()
+    assert transport.asked == []
+    assert next(iter(rooms)).room_id == "r0"
+    assert len(transport.asked) == 1
+
+
+def test_a_listing_can_begin_elsewhere_and_again() -> None:
+    client, transport, _ = scripted(*pages("", ""))
+    rooms = client.list_rooms(cursor="c")
+    assert [room.room_id for room in rooms] == ["r0"]
+    assert [room.room_id for room in rooms] == ["r1"]
+    assert {request.target for request in transport.asked} == {"/api/v1/conferences?cursor=c"}
+
+
+# What a later version may add
+
+
+def test_what_is_not_known_is_no_error() -> None:
+    client, _, _ = scripted(Response(202, {}, b'{"operation_id":"o","status":"fading","fade_ms":200}'))
+    playback = client.stop("r")
+    assert (playback.status, playback.model_extra) == ("fading", {"fade_ms": 200})
+
+
+# The fake
+
+
+def test_the_fake_serves_every_operation() -> None:
+    patterns = {(method, re.sub(r"\(\[\^/\]\+\)", "{}", pattern)) for method, pattern, *_ in fake.ROUTES}
+    (flags,) = [pattern for _, pattern in patterns if "|" in pattern]
+    patterns.remove(("POST", flags))
+    prefix, _, verbs = flags.rpartition("/")
+    patterns |= {("POST", f"{prefix}/{verb}") for verb in verbs.strip("()").split("|")}
+    served = {
+        (method.upper(), re.sub(r"{\w+}", "{}", path.removeprefix("/api/v1")))
+        for path, methods in DOCUMENT["paths"].items()
+        for method, operation in methods.items()
+        if path.startswith("/api/") and operation["operationId"] not in STREAMS
+    }
+    assert patterns == served
+
+
+@pytest.mark.parametrize("code", fake.ERRORS)
+def test_the_fake_s_errors_are_those_of_the_service(code: str) -> None:
+    status, text = fake.ERRORS[code]
+    if code in REASONS:
+        assert (status, text) == (errors.STATUS[code], REASONS[code])
+    elif code != "not_ready":
+        assert code == errors.CODES[status]
+        assert text == errors.TITLES[status]
+
+
+# Anywhere
+
+
+def test_it_works_without_gevent_and_the_rest_of_the_program() -> None:
+    code = (
+        "import sys; from switchroom.client.fake import FakeSwitchroom; fake = FakeSwitchroom();"
+        "fake.client().create_room('standup');"
+        "print([name for name in ('gevent', 'flask', 'controller', 'web', 'esl', 'redis') if name in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "[]\n"
