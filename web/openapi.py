@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 from pydantic.json_schema import models_json_schema
 
+from controller.webhooks.samples import example
 from controller.webhooks.types import DATA, Data
 from web.auth import APP_HEADER, KEY_HEADER
 
@@ -76,7 +77,7 @@ def document(app: OpenAPI) -> dict[str, Any]:
                 headers = response.setdefault("headers", {})
                 headers["X-Request-ID"] = {"description": "The request's id.", "schema": {"type": "string"}}
     for content in _contents(found):
-        content.setdefault("example", _example(content["schema"], schemas))
+        content.setdefault("example", example(content["schema"], schemas))
     return found
 
 
@@ -147,28 +148,6 @@ def _data_schemas() -> dict[str, Any]:
 # Examples
 
 
-def _example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
-    """An example of the schema, made from those of its parts, without what may be left out."""
-    if "$ref" in schema:
-        return _example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
-    for name in ("examples", "enum"):
-        if name in schema:
-            return schema[name][0]
-    for name in ("const", "default"):
-        if name in schema:
-            return schema[name]
-    if "anyOf" in schema:
-        return _example(schema["anyOf"][0], schemas)
-    by_type: dict[str, Callable[[], Any]] = {
-        "object": lambda: {name: _example(schema["properties"][name], schemas) for name in schema.get("required", ())},
-        "array": lambda: [_example(schema["items"], schemas)],
-        "integer": lambda: 0,
-        "boolean": lambda: True,
-        "string": lambda: "",
-    }
-    return by_type[schema["type"]]()
-
-
 def curl(method: str, path: str, operation: dict[str, Any]) -> str:
     """A line to try the operation with, with the examples as its arguments."""
     ids = {
@@ -181,8 +160,8 @@ def curl(method: str, path: str, operation: dict[str, Any]) -> str:
     if method not in ("get", "post") or (method == "post" and not body["required"]):
         words.insert(1, f"-X {method.upper()}")
     if body["required"]:
-        example = orjson.dumps(body["content"]["application/json"]["example"]).decode()
-        words += ['-H "Content-Type: application/json"', f"-d {shlex.quote(example)}"]
+        text = orjson.dumps(body["content"]["application/json"]["example"]).decode()
+        words += ['-H "Content-Type: application/json"', f"-d {shlex.quote(text)}"]
     return " ".join(words)
 
 

@@ -30,7 +30,7 @@ from controller.sessions.flags import FLAGS, Change
 from controller.store.states import DELIVERY_STATUSES, LEG_STATES, LISTED_STATUSES, PLAYBACK_STATUSES, SESSION_STATES
 from controller.times import parse_ms
 from controller.webhooks.endpoint import EndpointStatus, matches
-from controller.webhooks.types import AUDIO, OPERATION, ROOM, SESSION, TYPES, OneOf
+from controller.webhooks.types import AUDIO, DATA, OPERATION, ROOM, SESSION, TEST, TYPES, OneOf
 from esl.commands import MAX_URL_LENGTH, clean_url
 
 _MOMENT = "2026-05-06T12:34:56.789Z"
@@ -422,6 +422,17 @@ class EndpointBody(Body):
         FailFast(),
         Field(min_length=1, max_length=MAX_TYPES, description="What to send there; everything if left out."),
     ] = ["*"]
+
+
+class TestBody(Body):
+    """May be left out."""
+
+    type: Annotated[
+        str,
+        OneOf(*DATA),
+        Field(max_length=64, description="The type of which to send a sample."),
+        _example("conference.member.joined"),
+    ] = TEST
 
 
 class RangeBody(Body):

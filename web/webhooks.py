@@ -33,6 +33,7 @@ from web.schemas import (
     Redelivery,
     Secret,
     SentTest,
+    TestBody,
     WebhookPath,
 )
 
@@ -72,12 +73,12 @@ def rotate_secret(body: Nothing) -> Returned:  # noqa: ARG001
     refuses=("no_endpoint", "store_full"),
     cooldown=SendTest.cooldown,
 )
-def send_test(body: Nothing) -> Returned:  # noqa: ARG001
-    """Send a `webhook.test` now, and say what came of it.
+def send_test(body: TestBody) -> Returned:
+    """Send a `webhook.test`, or a sample of another type, now, and say what came of it.
 
-    Answers after 15 s at the most. Also while the endpoint is disabled. Rate limit
-    `webhook_test`: 2 s for each application."""
-    sent = execute(SendTest(app_id=app_id()))
+    Answers after 15 s at the most. Also while the endpoint is disabled. The ids in a sample are nobody's, and its own
+    begins with `msg_test-`. Rate limit `webhook_test`: 2 s for each application."""
+    sent = execute(SendTest(app_id=app_id(), type=body.type))
     return {**sent}, 200
 
 

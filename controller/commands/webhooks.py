@@ -12,6 +12,7 @@ from controller.ids import is_room_id, webhook_id
 from controller.store import keys
 from controller.webhooks.api import TestOutcome
 from controller.webhooks.endpoint import Settings
+from controller.webhooks.types import TEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +67,20 @@ class RotateSecret(Command[NewSecret]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendTest(Command[TestOutcome]):
-    """Takes 15 s at the most. Refused: `no_endpoint`."""
+    """Sends a `webhook.test`, or a sample of another type. Takes 15 s at the most. Refused: `no_endpoint`."""
+
+    type: str = TEST
 
     script: ClassVar[str] = "test_endpoint"
     logged_as: ClassVar[str] = "webhook.test"
     cooldown: ClassVar[str] = "webhook_test"
 
+    def arguments(self) -> Args:
+        return {"app_id": self.app_id}
+
     def answer(self, parts: Parts, args: Args, reply: Args) -> TestOutcome:
-        return parts.webhooks.send_test(self.app_id, reply.get("record", {}), reply["at"], self.trace)
+        record, at = reply.get("record", {}), reply["at"]
+        return parts.webhooks.send_test(self.app_id, self.type, record, at, self.trace)
 
 
 class Delivery(TypedDict):

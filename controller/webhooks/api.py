@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
-import orjson
-
 from controller.errors import Refused
 from controller.ids import parse_webhook_id, webhook_id_of_test
 from controller.outbound.addresses import refusal
@@ -18,9 +16,8 @@ from controller.signing import new_secret
 from controller.store import keys
 from controller.store.store import Store
 from controller.webhooks.endpoint import Endpoint, Settings, fingerprint
-from controller.webhooks.message import Webhook
+from controller.webhooks.samples import sample_body
 from controller.webhooks.sender import Sender
-from controller.webhooks.types import TEST
 
 TEST_SECONDS = 15.0
 
@@ -84,18 +81,19 @@ class WebhookApi:
             raise Refused("webhook_not_found")
         return found[1]
 
-    def send_test(self, app_id: str, record: Mapping[str, str], at: int, trace: str = "") -> TestOutcome:
-        """Sends a `webhook.test`, without the outbox, and waits for its outcome, 15 s at the most. `at`: epoch ms;
+    def send_test(
+        self, app_id: str, type_: str, record: Mapping[str, str], at: int, trace: str = ""
+    ) -> TestOutcome:
+        """Sends a sample of a type, without the outbox, and waits for its outcome, 15 s at the most. `at`: epoch ms;
         `trace`: its traceparent.
         """
         endpoint = self.endpoint(app_id, record)
         if not endpoint.url:
             raise Refused("no_endpoint")
         entry = f"{at}-0"
-        # An id and a sequence of its own, for receivers that sort by them.
+        # An id of its own, for receivers that sort by them.
         message = webhook_id_of_test(keys.partition_of(app_id), entry)
-        data = orjson.dumps({"app_id": app_id, "uuid": message, "sequence": 1})
-        body = Webhook(entry, app_id, TEST, "", at, data).body
+        body = sample_body(type_, app_id, message, at)
         sender = Sender(app_id, self._network, timeout=TEST_SECONDS, clock=self._clock)
         started = time.monotonic()
         try:

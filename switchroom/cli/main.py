@@ -8,6 +8,7 @@ from switchroom.cli.app import app
 from switchroom.cli.base import Context, Group
 from switchroom.cli.demo import demo
 from switchroom.cli.doctor import doctor
+from switchroom.cli.listen import listen, trigger
 from switchroom.cli.node import node
 from switchroom.cli.serve import serve
 from switchroom.cli.tail import tail
@@ -22,7 +23,7 @@ def cli(context: click.Context) -> None:
     context.ensure_object(Context)
 
 
-for command in (serve, demo, app, node, webhooks, tail, doctor):
+for command in (serve, demo, app, node, webhooks, listen, trigger, tail, doctor):
     cli.add_command(command)
 
 
