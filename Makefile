@@ -11,7 +11,7 @@ RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-freeswitch lab-call chaos chaos-bugs lint format package lock audit bench bench-esl \
+.PHONY: help setup demo test test-browser test-freeswitch lab-call chaos chaos-bugs lint format package lock audit bench bench-esl \
 	bench-webhooks bench-latency bench-sound bench-scripts bench-span fuzz fuzz-audio clean
 
 help: ## List the targets
@@ -46,6 +46,10 @@ demo: setup ## Run the main job on two emulated nodes, and go on serving
 
 test: lint ## Check the code, run all tests
 	@$(BIN)/python -m pytest $(ARGS)
+	$(if $(ARGS),,@$(BIN)/python -m pytest -c tests/browser/pytest.ini --rootdir . tests/browser)
+
+test-browser: setup ## Run the tests of the console's pages in Chromium, with screenshots in build/screenshots
+	@$(BIN)/python -m pytest -c tests/browser/pytest.ini --rootdir . tests/browser $(ARGS)
 
 test-freeswitch: setup ## Run the end-to-end tests on a real FreeSWITCH (on PATH or FREESWITCH_BIN), with SIPp
 	@SWITCHROOM_TEST_FREESWITCH=$${SWITCHROOM_TEST_FREESWITCH:-boot} $(BIN)/python -m pytest tests/e2e $(ARGS)

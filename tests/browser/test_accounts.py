@@ -1,0 +1,121 @@
+"""Who gets in, and what they may."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import PASSWORD, Console, Visit, World
+from tests.browser.steps import heading
+
+
+def test_log_in_and_out(visit: Visit) -> None:
+    console = visit()
+    page = console.open("rooms")
+    page.get_by_label("Name").fill("maria")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_have_text("Wrong name or password")
+    console.check_access()
+    console.forgive("status of 401")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    heading(page, "Rooms")
+    page.reload()
+    heading(page, "Rooms")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_text("You are logged out.")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+
+
+def test_a_link_is_good_once_and_not_kept_in_the_address(visit: Visit, world: World) -> None:
+    link = world.link("console-link", "maria")
+    first = visit().page
+    first.goto(link)
+    heading(first, "Overview")
+    assert "link=" not in first.evaluate("location.href")
+    second = visit()
+    second.page.goto(link)
+    expect(second.page.get_by_text("The link did not open the console")).to_be_visible()
+    second.forgive("status of 401")
+
+
+def test_a_session_that_ends_leads_to_the_login(operator: Console) -> None:
+    operator.open()
+    heading(operator.page, "Overview")
+    operator.context.clear_cookies()
+    operator.open("sessions")
+    expect(operator.page.get_by_text("Your session has ended.")).to_be_visible()
+    operator.forgive("status of 401")
+
+
+def test_another_login_in_the_same_browser(visit: Visit, world: World) -> None:
+    """A second window logs in anew: the first goes on, with the token of the new session."""
+    console = visit()
+    for page in (console.page, console.context.new_page()):
+        page.goto(world.link("console-link", "maria"))
+        heading(page, "Overview")
+    console.open("rooms")
+    expect(console.page.get_by_text("No rooms yet")).to_be_visible()
+    console.forgive("status of 401")
+
+
+def test_whoever_may_only_look_gets_no_buttons(visit: Visit, world: World) -> None:
+    room = world.room("board-call", world.call("acW68", "527100001"))
+    console = visit("vera")
+    page = console.open(f"rooms/alpha/{room}")
+    expect(page.get_by_text("view only")).to_be_visible()
+    expect(page.locator(".member")).to_have_count(1)
+    for name in ("Delete", "Play", "Stop", "Join"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)
+    expect(page.locator(".member button")).to_have_count(0)
+    console.open("nodes/acW68")
+    expect(page.get_by_role("button", name="Drain")).to_have_count(0)
+    console.open("webhooks/alpha")
+    heading(page, "Webhooks")
+    expect(page.get_by_role("button", name="New secret")).to_have_count(0)
+
+
+def test_a_portal_is_cut_to_its_app(portal: Console, world: World) -> None:
+    page = portal.page
+    world.room("of-alpha", world.call("acW68", "527100001"))
+    foreign = world.room("of-beta", world.call("acW68", "527100002", "beta"), app="beta")
+    portal.open("rooms")
+    expect(page.get_by_role("link", name="of-alpha")).to_be_visible()
+    expect(page.get_by_text("of-beta")).to_have_count(0)
+    expect(page.get_by_role("link", name="Nodes")).to_have_count(0)
+    for address in ("nodes", "nodes/acW68", f"rooms/beta/{foreign}", "webhooks/beta"):
+        portal.open(address)
+        heading(page, "No such page")
+    portal.open("log")
+    expect(page.locator(".log tbody tr").first).to_be_visible()
+    expect(page.locator(".log").get_by_text(foreign[11:19])).to_have_count(0)
+
+
+def test_try_the_api(portal: Console, world: World) -> None:
+    page = portal.open("try")
+    page.get_by_label("What to do").select_option("POST /conferences")
+    page.get_by_label("Body").fill('{"name": "tried-out"}')
+    page.get_by_role("button", name="Send", exact=True).click()
+    response = page.get_by_role("region", name="Response")
+    expect(response.get_by_text("201", exact=True)).to_be_visible()
+    expect(response.get_by_text("room_id")).to_be_visible()
+    expect(page.get_by_role("region", name="Webhooks that followed").get_by_text("conference.created")).to_be_visible()
+    assert [room["name"] for room in world.ask("GET", "/api/v1/conferences")["conferences"]] == ["tried-out"]
+    page.get_by_label("What to do").select_option("DELETE /conferences/{room_id}")
+    expect(page.get_by_label("Room")).to_have_count(1)
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(response.get_by_text("200", exact=True)).to_be_visible()
+    expect(
+        page.get_by_role("region", name="Webhooks that followed").get_by_text("conference.destroyed")
+    ).to_be_visible()
+
+
+def test_the_colours_are_remembered(operator: Console) -> None:
+    page = operator.open()
+    page.get_by_role("button", name="Dark", exact=True).click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.reload()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 14, 17)"
+    page.get_by_role("button", name="As the system has it").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(246, 247, 249)"

@@ -1,0 +1,71 @@
+"""What callers and tenants choose is shown as the text that it is."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Console, World
+from tests.browser.steps import heading, is_live
+
+CALLER = '<img src=x onerror="document.title=1">'
+URL = "http://127.0.0.1:9/<script>document.title=1</script>.wav"
+
+
+def is_only_text(page: Page) -> None:
+    assert page.locator("#app img, #app script, #app iframe, #app [onerror]").count() == 0
+    assert page.title() != "1"
+
+
+def test_hostile_names(operator: Console, world: World) -> None:
+    session = world.call("acW68", CALLER)
+    room = world.room("board-call", session)
+    page = operator.open("sessions")
+    expect(page.get_by_role("link", name=CALLER)).to_be_visible()
+    is_only_text(page)
+    page.get_by_role("link", name=CALLER).click()
+    heading(page, CALLER)
+    is_only_text(page)
+    operator.open(f"rooms/alpha/{room}")
+    is_live(page)
+    expect(page.locator(".member").get_by_text(CALLER)).to_be_visible()
+    page.get_by_label("Play audio").fill(URL)
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(page.locator(".moment").first).to_be_visible()
+    page.locator(".member").get_by_role("button", name="Mute").click()
+    expect(page.locator(".member").get_by_text("muted", exact=True)).to_be_visible()
+    page.locator(".member").get_by_role("button", name="Take out").click()
+    expect(page.get_by_role("dialog")).to_contain_text(CALLER)
+    is_only_text(page)
+    page.get_by_role("button", name="Cancel").click()
+    for type_ in ("session.started", "conference.play.started"):
+        operator.open(f"webhooks/alpha?type={type_}")
+        page.get_by_role("link", name=type_).first.click()
+        expect(page.get_by_role("region", name="Data")).to_contain_text("<")
+        is_only_text(page)
+    operator.open("log")
+    expect(page.locator(".log tbody tr").first).to_be_visible()
+    is_only_text(page)
+
+
+def test_hostile_addresses(operator: Console) -> None:
+    page = operator.page
+    for address in (
+        quote(CALLER),
+        f"rooms/{quote(CALLER)}/{quote(CALLER)}",
+        "rooms/%E0%A4%A/x",
+        f"log?type={quote(CALLER)}",
+        "nodes/..%2f..%2fme",
+    ):
+        operator.open(address)
+        expect(page.locator("main h1")).to_be_visible()
+        is_only_text(page)
+    operator.forgive("Failed to load resource")
+
+
+def test_a_hostile_link(operator: Console) -> None:
+    operator.page.goto(f"{operator.url}/console/#link={quote(CALLER)}")
+    expect(operator.page.get_by_text("The link did not open the console")).to_be_visible()
+    is_only_text(operator.page)
+    operator.forgive("Failed to load resource")

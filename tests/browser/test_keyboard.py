@@ -1,0 +1,74 @@
+"""All of it without a pointer."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PASSWORD, Console, Visit, World
+from tests.browser.steps import heading, is_live, member
+
+MAX_STEPS = 80
+
+
+def focused(page: Page) -> str:
+    """What has the focus, by the name that a screen reader says."""
+    name: str = page.evaluate(
+        "(e => e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || '')(document.activeElement)"
+    )
+    return name.strip()
+
+
+def reach(page: Page, name: str) -> None:
+    """Press Tab until it has the focus, which can be seen."""
+    for _ in range(MAX_STEPS):
+        if focused(page).startswith(name):
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none", f"the focus on {name} cannot be seen"
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"no Tab leads to {name}")
+
+
+def test_keyboard_only(visit: Visit, world: World) -> None:
+    room = world.room("board-call", world.call("acW68", "527100001"))
+    page = visit().open()
+    reach(page, "Name")
+    page.keyboard.type("maria")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    heading(page, "Overview")
+    reach(page, "Rooms")
+    page.keyboard.press("Enter")
+    heading(page, "Rooms")
+    assert focused(page) == "Rooms"
+    reach(page, "board-call")
+    page.keyboard.press("Enter")
+    heading(page, "board-call")
+    is_live(page)
+    reach(page, "Mute: 527100001")
+    page.keyboard.press("Enter")
+    expect(member(page, "527100001").get_by_text("muted", exact=True)).to_be_visible()
+    reach(page, "Take out: 527100001")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    # Back where it was.
+    assert focused(page) == "Take out: 527100001"
+    page.keyboard.press("Enter")
+    reach(page, "Take out")
+    page.keyboard.press("Enter")
+    expect(member(page, "527100001")).to_have_count(0)
+    assert world.ask("GET", f"/api/v1/conferences/{room}")["members"] == 0
+
+
+def test_the_menu_can_be_skipped(operator: Console) -> None:
+    page = operator.open("rooms")
+    heading(page, "Rooms")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Tab")
+    assert focused(page) == "Skip to the content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")

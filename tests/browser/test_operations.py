@@ -1,0 +1,132 @@
+"""Nodes, sessions, webhooks and the event log, as an operator uses them."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Console, World
+from tests.browser.steps import confirm, heading, is_live, told
+
+
+def test_the_overview_counts(operator: Console, world: World) -> None:
+    world.room("board-call", world.call("acW68", "527100001"), world.call("fra02", "527100002"))
+    page = operator.open()
+    expect(page.locator(".stat").filter(has_text="In rooms").locator(".stat-value")).to_have_text("2")
+    nodes = page.get_by_role("region", name="Nodes")
+    expect(nodes.get_by_text("2 of 2 up")).to_be_visible()
+    nodes.get_by_role("link", name="fra02").click()
+    heading(page, "fra02")
+
+
+def test_drain_and_undo(operator: Console, world: World) -> None:
+    page = operator.open("nodes/fra02")
+    page.get_by_role("button", name="Drain").click()
+    confirm(page, "Drain")
+    expect(page.get_by_text("It gets no new rooms.", exact=False).first).to_be_visible()
+    world.call("fra02", "527100001")
+    assert world.room("elsewhere").startswith("acW68")
+    page.get_by_role("button", name="Give it rooms again").click()
+    expect(page.get_by_role("button", name="Drain")).to_be_visible()
+
+
+def test_a_lost_node_is_seen(operator: Console, world: World) -> None:
+    page = operator.open("nodes/fra02")
+    expect(page.get_by_role("group", name="History of the connection")).to_be_visible()
+    world.stop_node("fra02")
+    try:
+        expect(page.locator(".page-head").get_by_text("down")).to_be_visible()
+        expect(page.get_by_role("group", name="History of the connection").get_by_role("row").nth(1)).to_be_visible()
+    finally:
+        world.start_node("fra02")
+    expect(page.locator(".page-head").get_by_text("up")).to_be_visible(timeout=20_000)
+
+
+def test_a_session_from_call_to_room_and_out(operator: Console, world: World) -> None:
+    world.call("acW68", "527100001")
+    world.room("board-call")
+    page = operator.open("sessions")
+    page.get_by_role("button", name="Joined").click()
+    expect(page.get_by_text("No sessions")).to_be_visible()
+    page.get_by_role("button", name="Parked").click()
+    page.get_by_role("link", name="527100001").click()
+    heading(page, "527100001")
+    is_live(page)
+    page.get_by_role("button", name="Join", exact=True).click()
+    expect(page.get_by_text("muted, hears", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Unmute").click()
+    expect(page.get_by_text("not muted, hears", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Take out of the room").click()
+    confirm(page, "Take out")
+    expect(page.get_by_role("button", name="Join", exact=True)).to_be_visible()
+    world.hang_up("527100001")
+    expect(page.get_by_text("This session has ended")).to_be_visible()
+    expect(page.get_by_text("527100001 has hung up")).to_be_visible()
+    operator.forgive("status of 404")
+
+
+def test_webhooks_that_fail_and_are_sent_again(operator: Console, world: World) -> None:
+    world.endpoint_answers(400)
+    world.room("board-call")
+    page = operator.open("webhooks")
+    page.get_by_role("link", name="alpha").click()
+    heading(page, "Webhooks")
+    page.get_by_role("link", name="conference.created").first.click()
+    heading(page, "conference.created")
+    expect(page.locator(".attempts").get_by_text("400")).to_be_visible()
+    expect(page.get_by_role("region", name="Data")).to_contain_text("board-call")
+    world.endpoint_answers(200)
+
+
+def test_one_webhook_is_sent_again(operator: Console, world: World) -> None:
+    world.room("board-call")
+    world.received("conference.created", "name", "board-call")
+    page = operator.open("webhooks/alpha?status=delivered&type=conference.created")
+    page.get_by_role("button", name="Redeliver conference.created").first.click()
+    told(page, "It is on its way again.")
+    page.get_by_role("button", name="Redeliver failed").click()
+    page.get_by_role("button", name="Redeliver…").click()
+    page.get_by_role("dialog").last.get_by_role("button", name="Redeliver", exact=True).click()
+    expect(page.locator(".toast").nth(1)).to_be_visible()
+
+
+def test_the_endpoint_is_tested_changed_and_gets_a_secret(operator: Console, world: World) -> None:
+    page = operator.open("webhooks/beta")
+    page.get_by_role("button", name="Send a test").click()
+    expect(page.get_by_role("dialog").get_by_text("200", exact=True)).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
+    page.get_by_role("button", name="Change").click()
+    page.get_by_label("Types").fill("conference.*")
+    page.get_by_role("button", name="Set and enable").click()
+    expect(page.get_by_role("region", name="Endpoint").get_by_text("conference.*")).to_be_visible()
+    page.get_by_role("button", name="Change").click()
+    page.get_by_label("Types").fill("no-such-type")
+    page.get_by_role("button", name="Set and enable").click()
+    expect(page.get_by_role("dialog").get_by_text("Invalid request")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="New secret").click()
+    page.get_by_role("button", name="Make a new secret").click()
+    expect(page.get_by_role("dialog").get_by_text("whsec_")).to_be_visible()
+    page.get_by_role("button", name="Done").click()
+    expect(page.get_by_text("signs too until")).to_be_visible()
+    operator.forgive("status of 400")
+
+
+def test_the_event_log_is_live_and_filtered(operator: Console, world: World) -> None:
+    page = operator.open("log")
+    is_live(page)
+    room = world.room("board-call")
+    created = page.locator(".log tbody tr").filter(has_text="create").filter(has_text=room[11:19])
+    expect(created).to_be_visible()
+    page.get_by_label("Kind").select_option("webhook")
+    expect(created).to_have_count(0)
+    expect(page.get_by_role("button", name="conference.created").first).to_be_visible()
+    page.get_by_label("Id of the room").fill(room)
+    expect(page.locator(".log tbody tr")).to_have_count(1)
+    assert f"room={room}" in page.url
+    page.get_by_role("button", name="conference.created").click()
+    expect(page.get_by_role("dialog")).to_contain_text('"kind": "webhook"')
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Pause").click()
+    world.ask("DELETE", f"/api/v1/conferences/{room}")
+    world.received("conference.destroyed", "room_id", room)
+    expect(page.locator(".log tbody tr")).to_have_count(1)

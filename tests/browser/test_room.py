@@ -1,0 +1,184 @@
+"""A room, seen and driven live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Console, Visit, World
+from tests.browser.steps import confirm, heading, is_live, member, told
+
+ALICE, BOB, WAITING = "527100001", "527100002", "527100003"
+
+
+@dataclass
+class Open:
+    id: str
+    alice: str  # her session
+    page: Page
+
+
+@pytest.fixture
+def room(world: World, operator: Console) -> Open:
+    """A room with a caller on each node and one who waits, open in the operator's browser."""
+    alice = world.call("acW68", ALICE)
+    room = world.room("board-call", alice, world.call("fra02", BOB))
+    world.call("acW68", WAITING)
+    page = operator.open(f"rooms/alpha/{room}")
+    heading(page, "board-call")
+    is_live(page)
+    return Open(room, alice, page)
+
+
+def test_members_are_shown_by_node(room: Open) -> None:
+    for prefix, caller in (("acW68", ALICE), ("fra02", BOB)):
+        expect(room.page.get_by_role("region", name=f"Node {prefix}").locator(".member")).to_have_count(1)
+        expect(room.page.get_by_role("region", name=f"Node {prefix}")).to_contain_text(caller)
+    expect(room.page.get_by_text("mixes the room")).to_have_count(1)
+    expect(room.page.get_by_text("bridge connected")).to_have_count(1)
+
+
+def test_mute_and_unmute(room: Open, world: World) -> None:
+    alice = member(room.page, ALICE)
+    alice.get_by_role("button", name="Mute").click()
+    expect(alice.get_by_text("muted", exact=True)).to_be_visible()
+    assert world.is_muted(room.alice)
+    # Sooner than the cooldown allows: the page waits it out.
+    alice.get_by_role("button", name="Unmute").click()
+    expect(alice.get_by_text("muted", exact=True)).to_have_count(0)
+    alice.get_by_role("button", name="Make deaf").click()
+    expect(alice.get_by_text("deaf", exact=True)).to_be_visible()
+
+
+def test_a_command_is_pending_until_the_node_confirms_it(room: Open, world: World) -> None:
+    alice = member(room.page, ALICE)
+    world.silence("acW68", True)
+    alice.get_by_role("button", name="Mute").click()
+    expect(alice.locator("button[aria-busy=true]")).to_have_count(1)
+    expect(alice.get_by_text("muted", exact=True)).to_have_count(0)
+    world.silence("acW68", False)
+    expect(alice.get_by_text("muted", exact=True)).to_be_visible()
+    expect(alice.locator("button[aria-busy=true]")).to_have_count(0)
+
+
+def test_what_the_node_does_not_confirm_has_failed(room: Open, world: World) -> None:
+    world.silence("acW68", True)
+    member(room.page, ALICE).get_by_role("button", name="Mute").click()
+    expect(member(room.page, ALICE).locator("button[aria-busy=true]")).to_have_count(1)
+    expect(room.page.locator(".toast.bad").filter(has_text=f"Mute {ALICE}:")).to_be_visible(timeout=20_000)
+    expect(member(room.page, ALICE).locator("button[aria-busy=true]")).to_have_count(0)
+
+
+def test_take_out_and_join(room: Open) -> None:
+    member(room.page, ALICE).get_by_role("button", name="Take out").click()
+    confirm(room.page, "Cancel")
+    expect(member(room.page, ALICE)).to_have_count(1)
+    member(room.page, ALICE).get_by_role("button", name="Take out").click()
+    confirm(room.page, "Take out")
+    expect(member(room.page, ALICE)).to_have_count(0)
+    waiting = room.page.locator(".waiting li")
+    expect(waiting).to_have_count(2)
+    waiting.filter(has_text=WAITING).get_by_role("button", name="Join").click()
+    expect(member(room.page, WAITING).get_by_text("muted", exact=True)).to_be_visible()
+
+
+def test_play_pause_volume_and_stop(room: Open, world: World) -> None:
+    page = room.page
+    playback = page.get_by_role("region", name="Playback")
+    playback.get_by_label("Play audio").fill(world.tone)
+    playback.get_by_role("button", name="Play", exact=True).click()
+    expect(playback.get_by_text("playing", exact=True)).to_be_visible()
+    expect(playback.locator(".playing")).to_have_text(world.tone)
+    playback.get_by_role("button", name="Pause").click()
+    expect(playback.get_by_text("paused", exact=True)).to_be_visible()
+    playback.get_by_label("Volume").fill("-7")
+    expect(playback.locator("output")).to_have_text("-7")
+    playback.get_by_role("button", name="Stop").click()
+    expect(playback.get_by_text("stopped", exact=True)).to_be_visible()
+    assert world.ask("GET", f"/api/v1/conferences/{room.id}")["playback_volume"] == -7
+
+
+def test_why_a_command_was_refused(room: Open, operator: Console) -> None:
+    playback = room.page.get_by_role("region", name="Playback")
+    playback.get_by_label("Play audio").fill("ftp://files.example.com/hello.wav")
+    playback.get_by_role("button", name="Play", exact=True).click()
+    told(room.page, "Play: Invalid request: urls.0 is not a URL that can be played")
+    operator.forgive("status of 400")
+
+
+def test_who_speaks(room: Open, world: World) -> None:
+    expect(member(room.page, BOB).get_by_text("speaking")).to_have_count(0)
+    world.sound(BOB, True)
+    expect(member(room.page, BOB).get_by_text("speaking")).to_be_visible()
+    expect(member(room.page, ALICE).get_by_text("speaking")).to_have_count(0)
+    world.sound(BOB, False)
+    expect(member(room.page, BOB).get_by_text("speaking")).to_have_count(0)
+
+
+def test_a_new_member_a_hangup_and_the_timeline(room: Open, world: World) -> None:
+    world.hang_up(BOB)
+    expect(member(room.page, BOB)).to_have_count(0)
+    timeline = room.page.get_by_role("region", name="Timeline")
+    expect(timeline.get_by_text(f"{BOB} is out of the conference")).to_be_visible()
+    timeline.get_by_text(f"{BOB} is out of the conference").click()
+    expect(room.page.get_by_role("dialog")).to_contain_text('"type": "del-member"')
+    room.page.keyboard.press("Escape")
+    expect(room.page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_delete(room: Open, world: World, operator: Console) -> None:
+    room.page.get_by_role("button", name="Delete").click()
+    expect(room.page.get_by_role("dialog")).to_contain_text("This cannot be undone.")
+    confirm(room.page, "Delete the room")
+    heading(room.page, "Rooms")
+    told(room.page, "board-call is deleted.")
+    assert world.ask("GET", "/api/v1/conferences")["conferences"] == []
+    room.page.go_back()
+    expect(room.page.get_by_text("This room is gone")).to_be_visible()
+    operator.forgive("status of 404")
+
+
+def test_create(operator: Console) -> None:
+    page = operator.open("rooms")
+    expect(page.get_by_text("No rooms yet")).to_be_visible()
+    page.get_by_role("button", name="New room").click()
+    page.get_by_label("Name", exact=True).fill("all-hands")
+    page.get_by_role("button", name="Create").click()
+    heading(page, "all-hands")
+    expect(page.get_by_text("Nobody is in the room")).to_be_visible()
+    page.get_by_role("link", name="Rooms").first.click()
+    page.get_by_role("button", name="New room").click()
+    page.get_by_label("Name", exact=True).fill("all-hands")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("dialog").get_by_text("already")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    operator.forgive("status of 409")
+
+
+def test_two_browsers_see_each_other_s_actions(room: Open, world: World, visit: Visit) -> None:
+    other = visit("alpha").open(f"rooms/alpha/{room.id}")
+    is_live(other)
+    member(room.page, ALICE).get_by_role("button", name="Mute").click()
+    expect(member(other, ALICE).get_by_text("muted", exact=True)).to_be_visible()
+    member(other, BOB).get_by_role("button", name="Mute").click()
+    expect(member(room.page, BOB).get_by_text("muted", exact=True)).to_be_visible()
+    # Who did it: to operators by name, to a tenant as one of the operators.
+    expect(room.page.locator(".moment .actor").filter(has_text="operator:maria").first).to_be_visible()
+    expect(room.page.locator(".moment .actor").filter(has_text="portal:alpha").first).to_be_visible()
+    expect(other.get_by_text("maria")).to_have_count(0)
+
+
+def test_a_connection_that_is_lost_comes_back(room: Open, world: World, operator: Console) -> None:
+    world.stop_api()
+    expect(room.page.locator(".connection[data-state=lost]")).to_be_visible()
+    expect(room.page.get_by_text("Reconnecting")).to_be_visible()
+    world.mute_at_node("acW68", ALICE)
+    world.start_api()
+    is_live(room.page)
+    # What happened meanwhile is there, and what happens from now on.
+    expect(member(room.page, ALICE).get_by_text("muted", exact=True)).to_be_visible()
+    world.hang_up(BOB)
+    expect(member(room.page, BOB)).to_have_count(0)
+    operator.forgive("net::ERR_")
