@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from switchroom.metrics import held, watch_greenlets
 from tests.metrics import families
 from tests.unit.test_web_server import Client
-from tests.unit.web_fakes import APP, ROOM, FakeController
+from tests.unit.web_fakes import APP, ROOM, FakeController, FakeStreams
 from web.app import create_app
 from web.server import Server
 
@@ -21,7 +21,7 @@ OF_PYTHON = ("python_", "process_")
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server(create_app(FakeController()), "127.0.0.1", 0)
+    server = Server(create_app(FakeController(), FakeStreams()), "127.0.0.1", 0)
     server.start()
     yield server
     server.stop(0)
