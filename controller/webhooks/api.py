@@ -81,9 +81,7 @@ class WebhookApi:
             raise Refused("webhook_not_found")
         return found[1]
 
-    def send_test(
-        self, app_id: str, type_: str, record: Mapping[str, str], at: int, trace: str = ""
-    ) -> TestOutcome:
+    def send_test(self, app_id: str, type_: str, record: Mapping[str, str], at: int, trace: str = "") -> TestOutcome:
         """Sends a sample of a type, without the outbox, and waits for its outcome, 15 s at the most. `at`: epoch ms;
         `trace`: its traceparent.
         """

@@ -24,12 +24,14 @@ from switchroom.client.errors import (
     Unauthenticated,
     Unavailable,
 )
+from switchroom.client.events import Event
 from switchroom.client.webhooks import Verifier, Webhook
 
 __all__ = [
     "APIError",
     "Client",
     "Conflict",
+    "Event",
     "Forbidden",
     "InvalidRequest",
     "InvalidWebhook",

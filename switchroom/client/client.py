@@ -23,11 +23,14 @@ from pydantic import ValidationError
 
 from switchroom.client import models
 from switchroom.client.errors import BY_STATUS, APIError, NoResponse, TooManyRequests
+from switchroom.client.events import Event, Reader
 from switchroom.client.models import Detail, Model
 from switchroom.client.transport import HTTPTransport, Request, Response, Transport
 
 API = "/api/v1"
 TIMEOUT = 20.0  # seconds. The test of a webhook endpoint responds after 15 at the most.
+# Of a stream, on which something comes every 15 s.
+STREAM_TIMEOUT = 60.0
 RETRIES = 3
 MAX_WAIT = 60.0  # seconds. A service that asks for more is not waited for.
 FIRST_WAIT = 0.2  # seconds, doubled each time
@@ -239,6 +242,37 @@ class Client:
         """Send again all that failed of what happened in that time."""
         body = {"since": _moment(since), "until": _moment(until)}
         return self._ask(models.RangeRedelivery, "POST", "/webhooks/redeliver", body)
+
+    # Streams
+
+    def events(self, *, room: Sequence[str] = (), type: Sequence[str] = (), last_event_id: str = "") -> Iterator[Event]:
+        """What happens, as it happens, without end: of these rooms and types only, if they are given. `type`: such as
+        `conference.member.*` or `log.state`. `last_event_id`: goes on behind that event; absent, it begins now.
+
+        A connection that is lost is made anew, and goes on where it was: no event is missing, and none comes twice.
+        Raises APIError if the service refuses.
+        """
+        given = {"room": ",".join(room), "type": ",".join(type)}
+        query = urlencode({name: value for name, value in given.items() if value})
+        reader = Reader(last_event_id)
+        while True:
+            headers = self._headers | ({"Last-Event-ID": reader.last_id} if reader.last_id else {})
+            request = Request("GET", f"{API}/events?{query}", headers, None, STREAM_TIMEOUT)
+            wait: float | None = None
+            try:
+                stream = self._transport.stream(request)
+                try:
+                    if stream.response.status >= 300:
+                        raise _error(stream.response)
+                    yield from reader.events(stream.chunks)
+                finally:
+                    stream.close()
+            except (APIError, NoResponse) as error:
+                # How often does not matter: whoever follows events waits for the service to come back.
+                wait = _wait(error, 0, repeatable=True)
+                if wait is None:
+                    raise
+            self._sleep(max(wait or 0.0, reader.retry))
 
     # Health
 

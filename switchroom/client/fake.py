@@ -12,8 +12,8 @@ and the same webhooks. One suite of tests is run on it and on the real service. 
 when the client waits, or by `advance`. Media nodes confirm commands at once, unless `confirms` is False: then commands
 wait for `confirm` or `refuse`.
 
-There is one app, one node, no quotas and no rate of requests. A webhook is attempted once. Files play until
-`finish_play`.
+There is one app, one node, no quotas, no rate of requests and no event stream. A webhook is attempted once. Files play
+until `finish_play`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from standardwebhooks.webhooks import Webhook as StandardWebhook
 
 from switchroom.client import webhooks
 from switchroom.client.client import API, Client
-from switchroom.client.transport import Request, Response
+from switchroom.client.transport import Request, Response, Stream
 from switchroom.client.webhooks import Data, Webhook
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 (that of the documentation)
@@ -323,6 +323,10 @@ class FakeSwitchroom:
         if self.confirms:
             self.confirm()
         return _response(status, body, {})
+
+    def stream(self, request: Request) -> Stream:
+        """It has none."""
+        return Stream(self.send(request), iter(()), lambda: None)
 
     def _handle(self, request: Request) -> _Returned:
         parts = urlsplit(request.target)

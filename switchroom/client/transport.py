@@ -5,7 +5,7 @@ A transport carries one request; when one is made again is decided in `client`. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,9 +35,23 @@ class Response:
     body: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A response whose body comes bit by bit. `chunks` raises NoResponse when the connection is lost."""
+
+    response: Response
+    chunks: Iterator[bytes]
+    close: Callable[[], None]
+
+
 class Transport(Protocol):
     def send(self, request: Request) -> Response:
         """Raises NoResponse."""
+
+    def stream(self, request: Request) -> Stream:
+        """Of an error the response has the body, and there are no chunks. `timeout` is that of each chunk, too. Raises
+        NoResponse.
+        """
 
     def close(self) -> None: ...
 
@@ -51,19 +65,39 @@ class HTTPTransport:
         self._pool = urllib3.PoolManager(retries=False, maxsize=10)
 
     def send(self, request: Request) -> Response:
+        found = self._request(request, whole=True)
+        return Response(found.status, _headers(found), found.data)
+
+    def stream(self, request: Request) -> Stream:
+        found = self._request(request, whole=False)
+        body = found.read() if found.status >= 300 else b""
+        return Stream(Response(found.status, _headers(found), body), self._chunks(found), found.close)
+
+    def _request(self, request: Request, *, whole: bool) -> urllib3.BaseHTTPResponse:
+        """`whole`: whether the body has come when it returns."""
         try:
-            found = self._pool.request(
+            return self._pool.request(
                 request.method,
                 self._url + request.target,
                 headers=dict(request.headers),
                 body=request.body,
                 timeout=request.timeout,
+                preload_content=whole,
             )
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise NoResponse(f"{self._url} cannot be reached: {error}", sent=False) from error
         except HTTPError as error:
             raise NoResponse(f"{self._url} did not respond: {error}", sent=True) from error
-        return Response(found.status, {name.lower(): value for name, value in found.headers.items()}, found.data)
+
+    def _chunks(self, found: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            yield from found.stream()
+        except HTTPError as error:
+            raise NoResponse(f"the stream of {self._url} was lost: {error}", sent=True) from error
 
     def close(self) -> None:
         self._pool.clear()
+
+
+def _headers(found: urllib3.BaseHTTPResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in found.headers.items()}

@@ -13,8 +13,8 @@ from typing import Any
 
 from gevent.event import Event as Flag
 from gevent.pywsgi import WSGIServer
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from switchroom.client import InvalidWebhook, Verifier
 from switchroom.demo.story import Story
 
 WEBHOOK_SECONDS = 10.0  # in which a webhook must come
@@ -34,7 +34,7 @@ class Endpoint:
 
     def __init__(self, story: Story, secret: str) -> None:
         self._story = story
-        self._webhook = Webhook(secret)
+        self._verifier = Verifier(secret)
         self._waiting: list[tuple[str, Data]] = []
         self._seen: set[str] = set()
         self._unsigned: list[str] = []
@@ -80,17 +80,18 @@ class Endpoint:
         names = ("webhook-id", "webhook-timestamp", "webhook-signature")
         headers = {name: environ.get("HTTP_" + name.upper().replace("-", "_"), "") for name in names}
         try:
-            payload = self._webhook.verify(environ["wsgi.input"].read(), headers)
-        except WebhookVerificationError as error:
+            webhook = self._verifier.verify(environ["wsgi.input"].read(), headers)
+        except InvalidWebhook as error:
             self._unsigned.append(str(error))
             self._arrived.set()
             return "400 Bad Request"
         # At least once: an id that came before is the same webhook again.
-        if headers["webhook-id"] not in self._seen:
-            self._seen.add(headers["webhook-id"])
-            self._waiting.append((payload["type"], payload["data"]))
-            shown = {name: value for name, value in payload["data"].items() if name not in ("app_id", "room_id")}
-            self._story.line("webhook", "magenta", f"{payload['type']} {json.dumps(shown, sort_keys=True)}")
+        if webhook.id not in self._seen:
+            self._seen.add(webhook.id)
+            data = webhook.data.model_dump(exclude_unset=True)
+            self._waiting.append((webhook.type, data))
+            shown = {name: value for name, value in data.items() if name not in ("app_id", "room_id")}
+            self._story.line("webhook", "magenta", f"{webhook.type} {json.dumps(shown, sort_keys=True)}")
             self._arrived.set()
         return "204 No Content"
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TypeVar
 
 import gevent
 
@@ -16,6 +13,8 @@ from controller.limits import Limits
 from controller.store.states import PlaybackState
 from esl.commands import LEG_NAME
 from esl.emulator import Emulator
+from switchroom.client import Client, SwitchroomError
+from switchroom.client.transport import HTTPTransport, Request, Response
 from switchroom.demo.endpoint import Data, Differed, Endpoint
 from switchroom.demo.story import Story
 
@@ -35,6 +34,25 @@ COOLDOWN_MARGIN = 0.05
 
 # A webhook's type, and what its data must hold.
 Expected = tuple[str, Data]
+Returned = TypeVar("Returned")
+
+
+class Shown(HTTPTransport):
+    """Shows each request to the API with its response."""
+
+    def __init__(self, url: str, story: Story) -> None:
+        super().__init__(url)
+        self._story = story
+
+    def send(self, request: Request) -> Response:
+        if not request.target.startswith(API):
+            return super().send(request)
+        body = request.body.decode() if request.body else ""
+        self._story.line("request", "cyan", f"{request.method} {request.target} {body}")
+        response = super().send(request)
+        style = "green" if response.status < 300 else "red"
+        self._story.line("response", style, f"{response.status} {response.body.decode()}")
+        return response
 
 
 class Walk:
@@ -43,71 +61,66 @@ class Walk:
     def __init__(self, story: Story, address: str, api_key: str, endpoint: Endpoint) -> None:
         self._story = story
         self._endpoint = endpoint
-        self._headers = {"X-App-ID": APP_ID, "X-API-Key": api_key, "Content-Type": "application/json"}
-        parts = urlsplit(address)
-        self._host, self._port = parts.hostname or "", parts.port or 0
+        # It makes nothing again: what differs is to be seen.
+        transport = Shown(address, story)
+        self._client = Client(address, app_id=APP_ID, api_key=api_key, timeout=10, retries=0, transport=transport)
         # When the cooldown of a group is over, for the room or session that it counts for.
         self._ready_at: dict[tuple[str, str], float] = {}
 
-    def run(self, nodes: Mapping[str, Emulator]) -> None:
-        """`nodes` by their prefixes, as CALLERS has them."""
-        first, second = nodes
+    def run(self, emulated: Mapping[str, Emulator]) -> None:
+        """The nodes by their prefixes, as CALLERS has them."""
+        first, second = emulated
         self._story.title(f"Three callers dial the app's number; the calls come in on the node {first}")
         self._await_nodes()
-        sessions = [self._call(nodes[first], number, name) for number, name in CALLERS[first]]
+        sessions = [self._call(emulated[first], number, name) for number, name in CALLERS[first]]
 
         self._story.title(f"The app creates a room; it is put on {first}, where the callers wait")
         created: Expected = ("conference.created", {"name": "weekly-standup"})
-        room = self._ask("POST", "/conferences", {"name": "weekly-standup"}, 201, created)["room_id"]
-        path = f"/conferences/{room}"
+        room = self._ask(lambda: self._client.create_room("weekly-standup"), created).room_id
 
         self._story.title("They join it, muted")
         for session in sessions:
             joined: Expected = ("conference.member.joined", {"uuid": session, "muted": True})
-            self._session_command(session, "join", "conference", joined, {"room_id": room})
+            self._join(session, room, joined)
 
         self._story.title(f"A fourth calls on the node {second} and joins the same room; {second} calls {first} for it")
         (caller,) = CALLERS[second]
-        fourth = self._call(nodes[second], *caller)
+        fourth = self._call(emulated[second], *caller)
         joined = ("conference.member.joined", {"uuid": fourth, "muted": True})
-        self._session_command(fourth, "join", "conference", joined, {"room_id": room})
-        nodes_of_room = [
-            {"prefix": first, "bridge": "source", "members": 3},
-            {"prefix": second, "bridge": "connected", "members": 1},
-        ]
-        self._check(self._ask("GET", path, None, 200)["nodes"] == nodes_of_room, f"nodes {json.dumps(nodes_of_room)}")
-        members = self._ask("GET", f"{path}/members", None, 200)["members"]
-        node_of = {member["uuid"]: member["node"] for member in members}
+        self._join(fourth, room, joined)
+        nodes = [(first, "source", 3), (second, "connected", 1)]
+        shown = self._ask(lambda: self._client.get_room(room)).nodes
+        self._check([(node.prefix, node.bridge, node.members) for node in shown] == nodes, f"nodes {nodes}")
+        members = self._ask(lambda: [*self._client.list_members(room)])
+        node_of = {member.uuid: member.node for member in members}
         expected = {**dict.fromkeys(sessions, first), fourth: second}
         self._check(node_of == expected, f"three members on {first} and one on {second}")
 
         self._story.title("The first may speak")
         unmuted: Expected = ("conference.member.unmuted", {"uuid": sessions[0], "command_uid": "let-alice-speak"})
-        self._session_command(sessions[0], "unmute", "conference_mute", unmuted, {"command_uid": "let-alice-speak"})
+        with self._cooldown("conference_mute", sessions[0]):
+            self._ask(lambda: self._client.unmute(sessions[0], command_uid="let-alice-speak"), unmuted)
 
         self._story.title("Two files are played; on the way the volume changes, and a pause")
         urls = [self._endpoint.tone(seconds) for seconds in TONES]
         started: Expected = ("conference.play.started", {"urls": urls})
-        operation = self._room_command(room, "play", "conf_play", started, {"urls": urls})["operation_id"]
-        for prefix, node in nodes.items():
+        with self._cooldown("conf_play", room):
+            operation = self._ask(lambda: self._client.play(room, urls), started).operation_id
+        for prefix, node in emulated.items():
             self._await_sound(prefix, node, room)
         playback = {"operation_id": operation}
-        self._room_command(
-            room, "volume", "conference_control", ("conference.play.volume_changed", {"volume": 2}), {"volume": 2}
-        )
-        self._room_command(
-            room, "pause", "conference_control", ("conference.play.paused", {**playback, "paused": True})
-        )
-        status = self._ask("GET", path, None, 200)["playback_status"]
+        with self._cooldown("conference_control", room):
+            self._ask(lambda: self._client.set_volume(room, 2), ("conference.play.volume_changed", {"volume": 2}))
+        self._pause(room, {**playback, "paused": True})
+        status = self._ask(lambda: self._client.get_room(room)).playback_status
         self._check(status == PlaybackState.PAUSED, "playback_status paused")
-        self._room_command(
-            room, "pause", "conference_control", ("conference.play.paused", {**playback, "paused": False})
-        )
+        self._pause(room, {**playback, "paused": False})
         self._await("conference.play.finished", {**playback, "status": "completed"})
 
         self._story.title("One leaves; the room is deleted, and the others leave with it")
-        self._session_command(sessions[0], "leave", "conference", ("conference.member.left", {"uuid": sessions[0]}))
-        self._ask("DELETE", path, None, 200)
+        with self._cooldown("conference", sessions[0]):
+            self._ask(lambda: self._client.leave(sessions[0]), ("conference.member.left", {"uuid": sessions[0]}))
+        self._ask(lambda: self._client.delete_room(room))
         self._await("conference.destroyed", {"room_id": room})
         for session in (*sessions[1:], fourth):
             self._await("conference.member.left", {"uuid": session, "reason": "room_destroyed"})
@@ -133,24 +146,21 @@ class Walk:
         what = "plays the file" if conference.playing else "gets the file by its call to the other node, and sends it"
         self._story.line("sound", "blue", f"{prefix} {what} to {names}")
 
-    def _session_command(
-        self, session: str, verb: str, group: str, then: Expected, body: dict[str, Any] | None = None
-    ) -> Any:
-        with self._cooldown(group, session):
-            return self._ask("POST", f"/sessions/{session}/commands/conference/{verb}", body, 202, then)
+    def _join(self, session: str, room: str, then: Expected) -> None:
+        with self._cooldown("conference", session):
+            self._ask(lambda: self._client.join(session, room), then)
 
-    def _room_command(
-        self, room: str, verb: str, group: str, then: Expected, body: dict[str, Any] | None = None
-    ) -> Any:
-        with self._cooldown(group, room):
-            return self._ask("POST", f"/conferences/{room}/{verb}", body, 202, then)
+    def _pause(self, room: str, then: Data) -> None:
+        """Pause, or resume."""
+        with self._cooldown("conference_control", room):
+            self._ask(lambda: self._client.pause(room), ("conference.play.paused", then))
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None, status: int, *then: Expected) -> Any:
-        """One request, shown with its response and the webhooks that must follow. Returns the response's body."""
-        self._story.line("request", "cyan", f"{method} {API}{path} {json.dumps(body) if body else ''}")
-        found, response = self._request(method, API + path, body)
-        self._story.line("response", "green" if found == status else "red", f"{found} {json.dumps(response)}")
-        self._check(found == status, f"{method} {path} to respond with {status}")
+    def _ask(self, call: Callable[[], Returned], *then: Expected) -> Returned:
+        """One request, and the webhooks that must follow."""
+        try:
+            response = call()
+        except SwitchroomError as error:
+            raise Differed(f"expected another response: {error}") from error
         for expected in then:
             self._await(*expected)
         return response
@@ -183,16 +193,7 @@ class Walk:
             gevent.sleep(0.05)
 
     def _are_up(self) -> bool:
-        status, ready = self._request("GET", "/readyz", None)
-        return status == 200 and all(ready["nodes"].values())
-
-    def _request(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=10)
         try:
-            connection.request(method, path, json.dumps(body) if body else None, self._headers)
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise Differed(f"{method} {path} got no response: {error}") from error
-        finally:
-            connection.close()
+            return all(self._client.readyz().nodes.values())
+        except SwitchroomError:
+            return False

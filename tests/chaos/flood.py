@@ -8,12 +8,15 @@ from itertools import count
 
 import gevent
 
-from tests.chaos.parts import Request
+from tests.chaos.parts import Ask, Request
 from tests.chaos.world import REQUESTS_PER_SECOND, World
 
 CLIENTS = 25
 MAKERS = 5  # of the clients: each makes and deletes a room of its own; the others read
-READS = ("/conferences?limit=200", "/sessions?limit=1000")
+READS: tuple[Ask, ...] = (
+    lambda client: next(client.list_rooms(limit=200).pages()),
+    lambda client: next(client.list_sessions(limit=1000).pages()),
+)
 DONE, REFUSED, TOO_LATE = (200, 201, 409), (429, 503), (404,)
 SLOWEST_SECONDS = 3.0
 MAX_GROWN = 100 << 20
@@ -55,7 +58,7 @@ class Flood:
 
     def _client(self, number: int) -> None:
         while time.monotonic() < self._until:
-            request = self._make(number) if number < MAKERS else self._ask("GET", READS[number % len(READS)])
+            request = self._make(number) if number < MAKERS else self._ask(READS[number % len(READS)])
             if not request.sent:
                 gevent.sleep(0.1)  # nobody listens: this is not to stop everything else
                 continue
@@ -71,8 +74,8 @@ class Flood:
         ledger, name = self._world.ledger, f"flood-{self._tenant}-{number}"
         room = ledger.rooms_by_name.get(name)
         if room and not ledger.histories[room].ended:
-            return self._ask("DELETE", f"/conferences/{room}")
-        return self._ask("POST", "/conferences", {"name": name})
+            return self._ask(lambda client: client.delete_room(room))
+        return self._ask(lambda client: client.create_room(name))
 
-    def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> Request:
-        return self._world.ask(self._tenant, method, path, body, turn=next(self._turns))
+    def _ask(self, ask: Ask) -> Request:
+        return self._world.ask(self._tenant, ask, turn=next(self._turns))

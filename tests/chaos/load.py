@@ -11,15 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import gevent
 from gevent.event import Event as Flag
 from gevent.pool import Pool
 
 from controller.sessions.flags import CHANGES
+from switchroom.client import Client
 from tests.chaos.nodes import Call
-from tests.chaos.parts import Request
+from tests.chaos.parts import Ask, Request
 from tests.chaos.world import DIDS, NOWHERE, PREFIXES, TENANTS, World
 
 CALLS = 3  # places for calls of a tenant on a node
@@ -163,8 +163,8 @@ class Load:
 
     # Requests
 
-    def _ask(self, action: Action, number: int, method: str, path: str, body: dict[str, Any] | None = None) -> Request:
-        request = self._world.ask(action.tenant, method, path, body, turn=number)
+    def _ask(self, action: Action, number: int, ask: Ask) -> Request:
+        request = self._world.ask(action.tenant, ask, turn=number)
         if request.sent:
             self._world.ledger.asked(request)
         return request
@@ -175,13 +175,13 @@ class Load:
             return False
         # A request without an answer may have made the room: then the name is taken, and its webhook will tell.
         place.key = place.key or f"room-{action.tenant}-{number}"
-        self._ask(action, number, "POST", "/conferences", {"name": place.key})
+        self._ask(action, number, lambda client: client.create_room(place.key))
         return True
 
     def _delete(self, action: Action, number: int) -> bool:
         room = self._room(action)
         if room:
-            self._ask(action, number, "DELETE", f"/conferences/{room}")
+            self._ask(action, number, lambda client: client.delete_room(room))
         return bool(room)
 
     def _command(self, verb: str) -> Callable[[Action, int], bool]:
@@ -191,10 +191,11 @@ class Load:
             session, room = self._session(action), self._room_for(action)
             if not session or (verb == "join" and not room) or self._world.ledger.waiting(session, rivals):
                 return False
-            body = {"command_uid": f"{verb}-{number}"} | ({"room_id": room} if verb == "join" else {})
-            path = f"/sessions/{session}/commands/conference/{verb}"
+            about = (session, room) if verb == "join" else (session,)
             for _ in range(RETRIES):
-                request = self._ask(action, number, "POST", path, body)
+                request = self._ask(
+                    action, number, lambda client: getattr(client, verb)(*about, command_uid=f"{verb}-{number}")
+                )
                 if request.status not in (None, 503):
                     break
                 gevent.sleep(0.5)
@@ -203,29 +204,33 @@ class Load:
         return act
 
     def _in_room(self, verb: str) -> Callable[[Action, int], bool]:
-        bodies: dict[str, Callable[[Action], dict[str, Any] | None]] = {"play": self._sounds, "volume": _volume}
+        asks: dict[str, Callable[[Client, str, Action], object]] = {
+            "play": lambda client, room, action: client.play(room, self._sounds(action)),
+            "pause": lambda client, room, _: client.pause(room),
+            "stop": lambda client, room, _: client.stop(room),
+            "volume": lambda client, room, action: client.set_volume(room, _volume(action)),
+        }
 
         def act(action: Action, number: int) -> bool:
             room = self._room(action)
             if room:
-                body = bodies[verb](action) if verb in bodies else None
-                self._ask(action, number, "POST", f"/conferences/{room}/{verb}", body)
+                self._ask(action, number, lambda client: asks[verb](client, room, action))
             return bool(room)
 
         return act
 
-    def _sounds(self, action: Action) -> dict[str, Any]:
+    def _sounds(self, action: Action) -> list[str]:
         """One to three sounds, one in two known from before, and now and then one that cannot be fetched."""
         number = int(action.value * 1000)
         sounds = [SOUNDS[(number + at) % len(SOUNDS)] for at in range(1 + number % 3)]
         file = next(self._numbers) if number % 2 else 0
         urls = [self._world.origin.url(wait, play, file, kind) for wait, play, kind in sounds]
-        return {"urls": urls + [NOWHERE] * (number % 10 == 0)}
+        return urls + [NOWHERE] * (number % 10 == 0)
 
     def _read(self, action: Action, number: int) -> bool:
         room = self._room(action)
         if room:
-            self._ask(action, number, "GET", f"/conferences/{room}/members")
+            self._ask(action, number, lambda client: next(client.list_members(room).pages()))
         return bool(room)
 
     def _trespass(self, action: Action, number: int) -> bool:
@@ -234,15 +239,15 @@ class Load:
         if not identifier:
             return False
         other = TENANTS[(TENANTS.index(action.tenant) + 1) % len(TENANTS)]
-        kind = "conferences" if "-room-" in identifier else "sessions"
-        request = self._world.ask(other, "GET", f"/{kind}/{identifier}", turn=number)
+        ask = Client.get_room if "-room-" in identifier else Client.get_session
+        request = self._world.ask(other, lambda client: ask(client, identifier), turn=number)
         if request.status not in (403, 404, 429, 503, None):
             self._world.ledger.violations.append(f"seen by another tenant: {request}")
         return True
 
 
-def _volume(action: Action) -> dict[str, Any]:
-    return {"volume": int(action.value * 50) - 45}
+def _volume(action: Action) -> int:
+    return int(action.value * 50) - 45
 
 
 DO: dict[str, Callable[[Load, Action, int], bool]] = {

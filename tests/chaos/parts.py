@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import os
 import signal
@@ -21,6 +20,8 @@ from gevent.event import Event as Flag
 from gevent.pywsgi import WSGIServer
 from standardwebhooks.webhooks import Webhook
 
+from switchroom.client import APIError, Client, NoResponse
+from switchroom.client import transport as wire
 from tests.e2e.system import port_when_ready, resident
 
 ENTRY = "tests.chaos.broken"
@@ -100,6 +101,10 @@ class Service:
         self.frozen = False
 
 
+# What a tenant asks, with the client.
+Ask = Callable[[Client], object]
+
+
 @dataclass
 class Request:
     """What a tenant asked. `status` is None when no answer came: it may have been carried out or not.
@@ -108,8 +113,8 @@ class Request:
     """
 
     tenant: str
-    method: str
-    path: str
+    method: str = ""
+    path: str = ""
     body: dict[str, Any] | None = None
     status: int | None = None
     answer: Any = None
@@ -122,26 +127,43 @@ class Request:
     def __str__(self) -> str:
         return f"{self.at:.3f} {self.tenant} {self.method} {self.path} {self.body or ''} -> {self.status} {self.answer}"
 
-    def send(self, service: Service) -> None:
-        """Ask; whatever keeps the answer from coming leaves `status` None."""
+    def send(self, service: Service, ask: Ask) -> None:
+        """Ask once; whatever keeps the answer from coming leaves `status` None. Raises NoResponse for an answer that
+        the client cannot read.
+        """
         frozen, freezes = service.frozen, service.freezes
         self.by, self.at, started = service.name, time.time(), time.monotonic()
-        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=ANSWER_SECONDS)
-        text = None if self.body is None else json.dumps(self.body)
-        headers = {"X-App-ID": self.tenant, "X-API-Key": key_of(self.tenant), "Content-Type": "application/json"}
+        url = f"http://127.0.0.1:{service.port}"
+        options = {"timeout": ANSWER_SECONDS, "retries": 0, "transport": _Recorder(url, self)}
         try:
-            connection.connect()
-            self.sent = True
-            connection.request(self.method, self.path, text, headers)
-            response = connection.getresponse()
-            raw = response.read()
-            self.status, self.answer = response.status, json.loads(raw) if raw else None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.answer = repr(error)
+            with Client(url, app_id=self.tenant, api_key=key_of(self.tenant), **options) as client:
+                ask(client)
+        except APIError:
+            pass  # As recorded.
+        except NoResponse as error:
+            if self.status is not None:
+                raise
+            self.sent, self.answer = error.sent, repr(error)
         finally:
             self.took = time.monotonic() - started
             self.stalled = frozen or service.freezes > freezes
-            connection.close()
+
+
+class _Recorder(wire.HTTPTransport):
+    """Notes what goes out and what comes."""
+
+    def __init__(self, url: str, request: Request) -> None:
+        super().__init__(url)
+        self._request = request
+
+    def send(self, request: wire.Request) -> wire.Response:
+        noted = self._request
+        noted.method, noted.path = request.method, request.target
+        noted.body = json.loads(request.body) if request.body else None
+        response = super().send(request)
+        noted.sent, noted.status = True, response.status
+        noted.answer = json.loads(response.body) if response.body else None
+        return response
 
 
 def key_of(tenant: str) -> str:

@@ -16,7 +16,7 @@ from tests.chaos.legs import unused_legs, wrong_legs
 from tests.chaos.model import History, Ledger, flags_of
 from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth
 from tests.chaos.origin import Origin
-from tests.chaos.parts import Endpoints, Request, Service, key_of, secret_of, wait_until
+from tests.chaos.parts import Ask, Endpoints, Request, Service, key_of, secret_of, wait_until
 from tests.e2e.stores import StoreCluster, StoreServer
 
 TENANTS = ("alpha", "beta", "gamma")
@@ -126,12 +126,12 @@ class World:
 
     # Asking
 
-    def ask(self, tenant: str, method: str, path: str, body: dict[str, Any] | None = None, turn: int = 0) -> Request:
+    def ask(self, tenant: str, ask: Ask, turn: int = 0) -> Request:
         """As a tenant with a load balancer in front: a process that takes no connection is passed over."""
-        request = Request(tenant, method, "/api/v1" + path, body)
+        request = Request(tenant)
         services = [service for service in self.services["api"] if service.runs]
         for number in range(len(services)):
-            request.send(services[(turn + number) % len(services)])
+            request.send(services[(turn + number) % len(services)], ask)
             if request.sent:
                 break
         if request.sent and request.status is None and request.by in self.leaving:
@@ -140,8 +140,8 @@ class World:
 
     def _all_up(self) -> bool:
         """Once, at the start. From then on it shows by what works."""
-        request = Request(TENANTS[0], "GET", "/readyz")
-        request.send(self.services["api"][0])
+        request = Request(TENANTS[0])
+        request.send(self.services["api"][0], lambda client: client.readyz())
         return bool(request.status == 200 and all(request.answer["nodes"].values()))
 
     def can_meet(self, prefix: str, room: str) -> bool:
@@ -248,16 +248,22 @@ class View:
         self.tenant = tenant
         self._world = world
         self.sessions: dict[str, dict[str, Any]] = {
-            session["uuid"]: session for session in self._get("/sessions?limit=1000")["sessions"]
+            session["uuid"]: session
+            for session in self._get(lambda client: next(client.list_sessions(limit=1000).pages()))["sessions"]
         }
-        listed = self._get("/conferences?limit=200")["conferences"]
+        listed = [
+            room["room_id"]
+            for room in self._get(lambda client: next(client.list_rooms(limit=200).pages()))["conferences"]
+        ]
         self.rooms: dict[str, dict[str, Any]] = {
-            room["room_id"]: self._get(f"/conferences/{room['room_id']}") for room in listed
+            room: self._get(lambda client, room=room: client.get_room(room)) for room in listed
         }
         self.members = {
             room: {
                 member["uuid"]: (str(member["node"]), flags_of(member))
-                for member in self._get(f"/conferences/{room}/members?limit=1000")["members"]
+                for member in self._get(lambda client, room=room: next(client.list_members(room, limit=1000).pages()))[
+                    "members"
+                ]
             }
             for room in self.rooms
         }
@@ -265,8 +271,8 @@ class View:
     def source(self, room: str) -> str:
         return str(self.rooms[room]["nodes"][0]["prefix"])
 
-    def _get(self, path: str) -> Any:
-        request = self._world.ask(self.tenant, "GET", path)
+    def _get(self, ask: Ask) -> Any:
+        request = self._world.ask(self.tenant, ask)
         if request.status != 200:
             raise Unanswered(f"no answer: {request}")
         return request.answer

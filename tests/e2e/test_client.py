@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+import gevent
 import pytest
 
 from switchroom.client import Client, Conflict, InvalidRequest, NotFound, TooManyRequests, Unauthenticated
 from switchroom.client.fake import FakeSwitchroom
 from switchroom.client.webhooks import (
+    ConferenceMemberJoined,
+    ConferenceMemberUnmuted,
     ConferencePlayFinished,
     Data,
     Verifier,
@@ -435,6 +438,31 @@ def delivered(service: Service, room: str) -> list[Any]:
 def test_health(service: Service) -> None:
     assert service.client.healthz().status == "ok"
     assert all(service.client.readyz().nodes.values())
+
+
+# Of the service alone
+
+
+def test_events(room_service: Switchroom, node: Node, hooks: Receiver, media: Media) -> None:
+    real = Real(room_service, node, hooks, media)
+    room = real.client.create_room(f"client-{next(_numbers)}").room_id
+    events = real.client.events(room=[room], type=["conference.*"])
+    first = gevent.spawn(next, events)
+    session = joined(real, room)
+    # Whoever follows from now on may have missed what came before it did.
+    real.client.unmute(session)
+    seen = first.get(timeout=10)
+    assert isinstance(seen.data, ConferenceMemberJoined | ConferenceMemberUnmuted)
+    assert seen.data.uuid == session
+    events.close()  # type: ignore[attr-defined]
+    again = real.client.events(room=[room], type=["conference.member.*"], last_event_id=seen.id)
+    real.client.leave(session)
+    rest = [seen.type]
+    while rest[-1] != "conference.member.left":
+        rest.append(next(again).type)
+    kinds = ["conference.member.joined", "conference.member.unmuted", "conference.member.left"]
+    assert rest == kinds[-len(rest) :]
+    real.close()
 
 
 # Of the fake alone: what a test makes happen

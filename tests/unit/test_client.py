@@ -33,20 +33,30 @@ from switchroom.client import (
     webhooks,
 )
 from switchroom.client.models import Model
-from switchroom.client.transport import Request, Response
-from tests.unit.web_fakes import APP, FOREIGN_ROOM, KEY, MISSING_ROOM, ROOM, SESSION, WEBHOOK, FakeController
+from switchroom.client.transport import Request, Response, Stream
+from tests.unit.web_fakes import (
+    APP,
+    FOREIGN_ROOM,
+    KEY,
+    MISSING_ROOM,
+    ROOM,
+    SESSION,
+    WEBHOOK,
+    FakeController,
+    FakeStreams,
+)
 from web import errors
 from web.app import create_app
 
 controller = FakeController()
-app = create_app(controller)
+app = create_app(controller, FakeStreams())
 DOCUMENT: dict[str, Any] = json.loads(app.test_client().get("/openapi.json").data)
 OPERATIONS = {
     operation["operationId"]: operation for methods in DOCUMENT["paths"].values() for operation in methods.values()
 }
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
-# What is in the document and not for this client: the streams are read with `events`.
-STREAMS: set[str] = set()
+# Read with `events`.
+STREAMS = {"stream_events"}
 
 
 class ToApp:
@@ -174,6 +184,11 @@ def test_every_operation_has_a_method_with_the_same_fields(name: str) -> None:
                 assert words(schema["properties"]["status"]) <= words(described(returned)["status"])
             else:
                 assert_same_fields(returned, schema)
+
+
+def test_streams_have_the_same_parameters() -> None:
+    named = {part["name"].lower().replace("-", "_") for part in OPERATIONS["stream_events"]["parameters"]}
+    assert inspect.signature(Client.events).parameters.keys() - {"self"} == named
 
 
 def test_the_client_has_no_other_operations() -> None:
@@ -489,6 +504,100 @@ def test_what_is_not_known_is_no_error() -> None:
     client, _, _ = scripted(Response(202, {}, b'{"operation_id":"o","status":"fading","fade_ms":200}'))
     playback = client.stop("r")
     assert (playback.status, playback.model_extra) == ("fading", {"fade_ms": 200})
+
+
+# Streams
+
+
+class Streamed:
+    """A transport whose streams give what it is told, one connection after the other."""
+
+    def __init__(self, *connections: Response | NoResponse | list[bytes | NoResponse]) -> None:
+        self.left = list(connections)
+        self.asked: list[Request] = []
+        self.closed = 0
+
+    def stream(self, request: Request) -> Stream:
+        self.asked.append(request)
+        connection = self.left.pop(0)
+        if isinstance(connection, NoResponse):
+            raise connection
+        if isinstance(connection, Response):
+            return Stream(connection, iter(()), self._close)
+        return Stream(Response(200), self._chunks(connection), self._close)
+
+    def _chunks(self, connection: list[bytes | NoResponse]) -> Iterator[bytes]:
+        for chunk in connection:
+            if isinstance(chunk, NoResponse):
+                raise chunk
+            yield chunk
+
+    def _close(self) -> None:
+        self.closed += 1
+
+    def send(self, request: Request) -> Response:
+        raise NotImplementedError
+
+    def close(self) -> None: ...
+
+
+def frame(number: int, name: str = "conference.created", **more: Any) -> bytes:
+    data = {"app_id": "demo", "sequence": number, "room_id": ROOM, "name": "Besprechung für é"}
+    body = {"type": name, "timestamp": "2026-11-22T19:03:55.886Z", "data": data, **more}
+    return f"id: p07-{number}\nevent: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
+
+
+def streamed(*connections: Any) -> tuple[Client, Streamed, list[float]]:
+    transport, waits = Streamed(*connections), []
+    return Client("http://x", app_id="a", api_key="k", transport=transport, sleep=waits.append), transport, waits
+
+
+def test_events_are_typed() -> None:
+    client, transport, _ = streamed([b"retry: 100\nid: p07-0\n\n", frame(1, webhook_id="msg_1"), frame(2, "log.state")])
+    events = client.events(room=[ROOM, ROOM], type=["conference.*", "log.state"])
+    created, state = next(events), next(events)
+    assert isinstance(created.data, webhooks.ConferenceCreated)
+    assert (created.id, created.type, created.webhook_id, created.data.name) == (
+        *("p07-1", "conference.created", "msg_1"),
+        "Besprechung für é",
+    )
+    assert created.timestamp == datetime(2026, 11, 22, 19, 3, 55, 886_000, tzinfo=UTC)
+    assert (state.type, state.webhook_id) == ("log.state", None)
+    assert isinstance(state.data, dict)
+    assert transport.asked[0].target == f"/api/v1/events?room={ROOM}%2C{ROOM}&type=conference.%2A%2Clog.state"
+    events.close()  # type: ignore[attr-defined]
+    assert transport.closed == 1
+
+
+def test_a_stream_goes_on_where_it_was() -> None:
+    client, transport, waits = streamed(
+        [b"retry: 100\nid: p07-0\n\n", frame(1), frame(2)[:-1], NoResponse("reset", sent=True)],
+        NoResponse("refused", sent=False),
+        error(503, retry_after="3"),
+        [frame(2), b"id: p07-9\n\n"],
+        [frame(10)],
+    )
+    events = client.events()
+    assert [next(events).id for _ in range(3)] == ["p07-1", "p07-2", "p07-10"]
+    asked = [request.headers.get("Last-Event-ID") for request in transport.asked]
+    assert asked == [None, "p07-1", "p07-1", "p07-1", "p07-9"]
+    assert waits[2] == 3
+    assert all(wait >= 0.1 for wait in waits)
+
+
+def test_a_stream_in_pieces_of_any_size() -> None:
+    whole = b": hello\r\n" + frame(1) + frame(2).replace(b"\n", b"\r\n")
+    client, _, _ = streamed([whole[at : at + 1] for at in range(len(whole))])
+    events = client.events(last_event_id="p07-0")
+    assert [next(events).id for _ in range(2)] == ["p07-1", "p07-2"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 409])
+def test_a_stream_that_is_refused(status: int) -> None:
+    client, transport, _ = streamed(error(status, "no"))
+    with pytest.raises(APIError) as raised:
+        next(client.events())
+    assert (raised.value.status, raised.value.code, transport.closed) == (status, "no", 1)
 
 
 # The fake
