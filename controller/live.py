@@ -136,13 +136,28 @@ class LiveEvent:
             if name in names and name not in ("at", "kind")
         }
         if names is _FIELDS_OF_APP and "actor" in shown:
-            shown["actor"] = str(shown["actor"]).partition(":")[0]  # not which of the operators it was
+            shown["actor"] = _public_actor(shown["actor"])
         return _envelope(self.type, at, orjson.dumps(shown))
 
     @property
     def _is_lost(self) -> bool:
         """A webhook whose data is kept no longer, or was not by an older version."""
         return self.kind == WEBHOOK and not self.data
+
+
+def as_app_sees(entry: Entry) -> Entry:
+    """An entry of the event log without what is not for its app; empty if nothing of it is."""
+    if entry.get("kind") not in KINDS_OF_APP:
+        return {}
+    shown = {name: value for name, value in entry.items() if name in _FIELDS_OF_APP or name in ("at", "kind")}
+    if "actor" in shown:
+        shown["actor"] = _public_actor(shown["actor"])
+    return shown
+
+
+def _public_actor(actor: Any) -> str:
+    """Not which of the operators it was."""
+    return str(actor).partition(":")[0]
 
 
 Item = LiveEvent | Notice

@@ -164,6 +164,13 @@ class Registry:
     def put_node(self, node: Node) -> None:
         self._change({"nodes": {node.prefix: node}})
 
+    def drain(self, prefix: str, drained: bool) -> bool:
+        """Whether a node gets no new rooms. Returns whether there is such a node."""
+        node = self.node(prefix)
+        if node is not None:
+            self.put_node(replace(node, drained=drained))
+        return node is not None
+
     def remove_app(self, app_id: str) -> bool:
         self._forget_webhooks([app_id])
         return self._change(gone={"apps": [app_id]}) > 0

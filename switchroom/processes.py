@@ -24,11 +24,13 @@ from controller.media.client import Answers, Direct, RelayClient
 from controller.media.links import Links
 from controller.media.relays import RelayPresence, Relays
 from controller.nodes.worker import Worker
+from controller.operators import Logins
 from controller.outbound.addresses import is_of_this_host
 from controller.outbound.network import Network
+from controller.overview import Overview
 from controller.registry import Registry
 from controller.rooms.placement import Placement
-from controller.statistics import Recorder
+from controller.statistics import Recorder, Statistics
 from controller.store import keys
 from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
@@ -165,13 +167,15 @@ class System:
         # Not above: most commands never need it, and their start would take half as long again.
         from web.app import WebSettings, create_app  # noqa: PLC0415
         from web.clients import Proxies  # noqa: PLC0415
+        from web.context import Console  # noqa: PLC0415
         from web.server import Bounds, Server  # noqa: PLC0415
 
         config = self._config
+        placement = Placement(store, self.registry)
         controller = Controller(
             store,
             self.registry,
-            Placement(store, self.registry),
+            placement,
             Limits(requests_per_second=config.limits.requests_per_second),
             allow_private_webhooks=config.webhooks.allow_private_networks,
             allow_private_playback=config.playback.allow_private_networks,
@@ -179,7 +183,17 @@ class System:
         )
         feed = Feed(store, self._reader(url), self.registry)
         self._opened.callback(feed.stop)
-        app = create_app(controller, feed, settings=WebSettings(cursor_key=store.shared_secret(keys.CURSOR_KEY)))
+        console = None
+        if config.console.enabled:
+            console = Console(
+                Logins(store, self.registry, hours=config.console.session_hours),
+                Overview(store, self.registry, placement, controller.execute),
+                Statistics(store),
+                url=config.console.url or "",
+                secure=config.console.secure,
+            )
+        settings = WebSettings(cursor_key=store.shared_secret(keys.CURSOR_KEY))
+        app = create_app(controller, feed, settings=settings, console=console)
         host, port = _split(config.server.listen)
         return Server(
             app,

@@ -17,13 +17,16 @@ from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from controller.errors import StoreUnavailable
-from web import auth, bodies, context, errors, openapi
+from controller.operators import Principal
+from web import auth, bodies, context, cookies, errors, openapi
 from web.clients import Failures
 from web.conferences import conferences
+from web.console import console_pages
 from web.context import Context, Controller, Streams
 from web.cursor import Cursors
 from web.events import events
 from web.health import health
+from web.portal_links import portal_links
 from web.schemas import Error
 from web.sessions import sessions
 from web.webhooks import webhooks
@@ -60,12 +63,12 @@ class App(OpenAPI):
         """How large the body of this request may be (bytes): with a key, as its endpoint says."""
         with self.request_context(environ):
             try:
-                tenant = auth.tenant(environ)
+                who = cookies.principal() if auth.is_by_cookie(environ) else auth.tenant(environ)
             except StoreUnavailable:
                 return self.limit_of_endpoint()  # The error is reported once the body has been read.
-            if tenant is None:
+            if who is None:
                 return bodies.SMALL
-            environ[context.APP_ID] = tenant.id
+            environ[context.APP_ID] = who.actor if isinstance(who, Principal) else who.id
             return self.limit_of_endpoint()
 
     def limit_of_endpoint(self) -> int:
@@ -79,8 +82,16 @@ class App(OpenAPI):
         return response
 
 
-def create_app(controller: Controller, streams: Streams, *, settings: WebSettings | None = None) -> App:
-    """The REST API over `controller`, and the event streams, as a WSGI application."""
+def create_app(
+    controller: Controller,
+    streams: Streams,
+    *,
+    settings: WebSettings | None = None,
+    console: context.Console | None = None,
+) -> App:
+    """The REST API over `controller`, and the event streams, as a WSGI application; with the `console`, if it is
+    enabled.
+    """
     settings = settings or WebSettings()
     app = App(
         __name__,
@@ -93,15 +104,17 @@ def create_app(controller: Controller, streams: Streams, *, settings: WebSetting
     )
     # A path is taken as it stands: `//` and a trailing `/` are other paths, not redirects.
     app.url_map.merge_slashes = False
-    context.install(app, Context(controller, streams, Cursors(settings.cursor_key), Failures()))
+    context.install(app, Context(controller, streams, Cursors(settings.cursor_key), Failures(), console))
     app.before_request(partial(_admit, app))
     app.after_request(_finish)
     errors.install(app)
     app.body_limits = {}
-    for resource in (conferences, sessions, webhooks, events):
+    for resource in (conferences, sessions, webhooks, events, portal_links):
         app.register_api(resource)
         app.body_limits |= resource.body_limits
     app.register_api(health)
+    if console:
+        app.register_blueprint(console_pages)
     openapi.install(app)
     return app
 

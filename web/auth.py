@@ -1,4 +1,7 @@
-"""Which app asks: every request under the API carries two headers that say so."""
+"""Which app asks: every request under the API carries two headers that say so.
+
+The console's pages use the same API: for them its cookie stands in place of the key.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from typing import Any
 from flask import current_app, request
 from flask_openapi3.types import SecuritySchemesDict
 
-from controller.errors import StoreUnavailable
-from web import context
+from controller.errors import Refused, StoreUnavailable
+from controller.operators import VIEW, Principal
+from web import context, cookies
 from web.context import Tenant
-from web.problems import Unauthenticated
+from web.problems import Forbidden, Invalid, Unauthenticated
 
 API_PREFIX = "/api/v1"
 APP_HEADER = "X-App-ID"
@@ -37,10 +41,13 @@ _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,256}").fullmatch
 def authenticate(environ: dict[str, Any]) -> None:
     """Requests of unknown paths and methods too: so a stranger learns nothing of the API, and each counts.
 
-    Raises Unauthenticated, and Refused when the app has sent too many requests."""
+    Raises Unauthenticated, Forbidden, and Refused when the app has sent too many requests."""
     # What counts is the rule that will serve the request, however its path was spelled.
     path = request.url_rule.rule if request.url_rule else request.path
     if path != API_PREFIX and not path.startswith(f"{API_PREFIX}/"):
+        return
+    if is_by_cookie(environ):
+        _authenticate_page(environ)
         return
     found = tenant(environ)
     if found is None:
@@ -53,6 +60,8 @@ def remains(app_id: str) -> Callable[[], bool]:
     """Whether the current request would still be let in as the app's, for a response that goes on for long. For any
     context; while the store is away, nobody is shut out.
     """
+    if is_by_cookie(request.environ):
+        return cookies.remains()
     environ, app = request.environ, current_app._get_current_object()  # type: ignore[attr-defined]
 
     def is_valid() -> bool:
@@ -73,3 +82,36 @@ def tenant(environ: dict[str, Any]) -> Tenant | None:
     if not _CREDENTIAL(app_id) or not _CREDENTIAL(api_key):
         return None
     return context.controller().authenticate(app_id, api_key)
+
+
+def is_by_cookie(environ: dict[str, Any]) -> bool:
+    """Whether it is a request of the console's pages, which have no key."""
+    return "HTTP_X_API_KEY" not in environ and cookies.token() != ""
+
+
+def enter(environ: dict[str, Any]) -> Principal:
+    """Whose session of the console asks. It is counted as theirs, so that nobody's looking uses up an app's rate.
+
+    Raises Unauthenticated, Forbidden, Refused."""
+    principal = cookies.principal()
+    if principal is None:
+        # Not counted as a failure: nobody guesses 256 bits, and a page whose session has ended asks again.
+        raise Unauthenticated(0)
+    environ[context.ACTOR] = principal.actor
+    context.controller().admit(principal.actor, request.content_length or 0)
+    if principal.role == VIEW and cookies.changes_something():
+        raise Forbidden("Your role is view: you can look at everything, and change nothing.")
+    return principal
+
+
+def _authenticate_page(environ: dict[str, Any]) -> None:
+    principal = enter(environ)
+    console = context.console()
+    app_id = environ.get("HTTP_X_APP_ID", "")
+    if not app_id:
+        raise Invalid([(APP_HEADER, "is required: the app in whose name to act")])
+    if not principal.may_see(app_id):
+        raise Forbidden("This portal is for one application, and not for that one.")
+    if console is None or not console.overview.has_app(app_id):
+        raise Refused("app_not_found")
+    environ[context.APP_ID] = app_id

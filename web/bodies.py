@@ -34,6 +34,7 @@ def _largest(schema: dict[str, Any], definitions: dict[str, Any]) -> int:
         case "array":
             return int(schema["maxItems"]) * _largest(schema["items"], definitions)
         case "string":
-            return _CHARACTER * int(schema["maxLength"]) + _LAYOUT
+            length = max(map(len, schema["enum"])) if "enum" in schema else int(schema["maxLength"])
+            return _CHARACTER * length + _LAYOUT
         case _:
             return _LAYOUT

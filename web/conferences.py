@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from controller.commands import (
     CreateRoom,
     DeleteRoom,
@@ -14,6 +16,7 @@ from controller.commands import (
     StopPlayback,
     TogglePause,
 )
+from controller.commands.rooms import RoomEntry
 from controller.errors import Refused
 from controller.times import iso
 from web.auth import API_PREFIX
@@ -71,16 +74,18 @@ def list_rooms(query: RoomPage) -> Returned:
     scope = (app_id(), "rooms", *query.narrowed_by)
     after = cursors().open(query.cursor, *scope)
     answer = execute(ListRooms(app_id=app_id(), limit=min(query.limit, MAX_ROOMS), after=after, name=query.name))
-    rooms = [
-        {
-            "room_id": row["room_id"],
-            "name": row["name"],
-            "members": row["members"],
-            "created_at": iso(row["created_at"]),
-        }
-        for row in answer["rows"]
-    ]
+    rooms = [room_entry(row) for row in answer["rows"]]
     return {"conferences": rooms, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
+
+
+def room_entry(row: RoomEntry) -> dict[str, Any]:
+    """A room in a list."""
+    return {
+        "room_id": row["room_id"],
+        "name": row["name"],
+        "members": row["members"],
+        "created_at": iso(row["created_at"]),
+    }
 
 
 @conferences.serves("GET", "/<room_id>", responses={200: Room}, refuses=_ROOM)

@@ -1,4 +1,4 @@
-"""What a view may reach: the controller, the cursors, and the app on whose behalf it acts."""
+"""What a view may reach: the controller, the cursors, the console, and the app on whose behalf it acts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from flask import Flask, current_app, request
 from controller.commands import Command
 from controller.controller import Health
 from controller.live import Filter, Subscription
+from controller.operators import Logins
+from controller.overview import Overview
+from controller.statistics import Statistics
 from web.clients import Failures
 from web.cursor import Cursors
 
@@ -77,11 +80,25 @@ class _NoConnection:
 
 
 @dataclass(frozen=True, slots=True)
+class Console:
+    """What the console needs besides. `url`: where browsers reach it, "" for wherever a request came to. `secure`:
+    whether its cookie is for HTTPS only; by HTTPS it always is.
+    """
+
+    logins: Logins
+    overview: Overview
+    statistics: Statistics
+    url: str = ""
+    secure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     controller: Controller
     streams: Streams
     cursors: Cursors
     failures: Failures
+    console: Console | None = None
 
 
 def install(app: Flask, context: Context) -> None:
@@ -110,6 +127,11 @@ def failures() -> Failures:
     return _context().failures
 
 
+def console() -> Console | None:
+    """None when the console is disabled."""
+    return _context().console
+
+
 def execute(command: Command[Answer]) -> Answer:
     """Carries the command out on behalf of whoever sent the request."""
     actor, trace = request.environ.get(ACTOR, ""), traceparent()
@@ -119,8 +141,16 @@ def execute(command: Command[Answer]) -> Answer:
 
 
 def app_id() -> str:
-    """The app whose key came with the request; every view under the API prefix has one."""
+    """The app whose key came with the request, or in whose name a session of the console acts; every view under the API
+    prefix has one.
+    """
     found: str = request.environ[APP_ID]
+    return found
+
+
+def actor() -> str:
+    """Who acts by a session of the console; empty for the app itself."""
+    found: str = request.environ.get(ACTOR, "")
     return found
 
 

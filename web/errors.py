@@ -17,7 +17,7 @@ from controller.errors import REASONS, Refused, StoreUnavailable
 from controller.sessions.flags import CHANGES
 from controller.webhooks.types import ROOM
 from web import context
-from web.problems import Invalid, Unauthenticated
+from web.problems import Forbidden, Invalid, Unauthenticated
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ STATUS: dict[str, int] = {
     "session_not_found": 404,
     "not_in_room": 404,
     "webhook_not_found": 404,
+    "app_not_found": 404,
+    "node_not_found": 404,
     "name_taken": 409,
     "in_other_room": 409,
     "other_node": 409,
@@ -44,12 +46,14 @@ STATUS: dict[str, int] = {
     "no_endpoint": 409,
     "endpoint_disabled": 409,
     "redelivery_under_way": 409,
+    "no_console": 409,
     "rate_limited": 429,
     "too_many_streams": 503,
     "node_down": 503,
     "no_node": 503,
     "no_relay": 503,
     "store_full": 503,
+    "too_many_logins": 503,
 }
 
 # The errors that come from no refusal of the controller, by status.
@@ -192,6 +196,10 @@ def _unauthenticated(error: Unauthenticated) -> Response:
     return respond(401, headers={"WWW-Authenticate": 'ApiKey realm="switchroom"'})
 
 
+def _forbidden(error: Forbidden) -> Response:
+    return respond(403, body(str(error)), code="forbidden")
+
+
 def _store_unavailable(error: StoreUnavailable) -> Response:
     logger.warning("store unavailable: %s request_id=%s", error, context.request_id())
     return respond(503, headers={"Retry-After": str(RETRY_AFTER)})
@@ -218,6 +226,7 @@ _HANDLERS: dict[type[Exception], Any] = {
     Refused: _refused,
     Invalid: _invalid,
     Unauthenticated: _unauthenticated,
+    Forbidden: _forbidden,
     StoreUnavailable: _store_unavailable,
     RequestEntityTooLarge: _too_large,
     HTTPException: _http,

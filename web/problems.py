@@ -17,3 +17,7 @@ class Unauthenticated(Exception):
     def __init__(self, wait: float) -> None:
         super().__init__(wait)
         self.wait = wait
+
+
+class Forbidden(Exception):
+    """Whoever asks by a session of the console may not ask this. The text says why."""

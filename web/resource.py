@@ -108,19 +108,30 @@ class Resource(APIBlueprint):
 
         @wraps(func)
         def view(**values: Any) -> Returned | Response:
-            arguments = {}
-            if path:
-                arguments["path"] = _check(path, values)
-            parameters = _check(query or Query, _query())
-            if query:
-                arguments["query"] = parameters
-            if body:
-                arguments["body"] = _body(body)
-            if header:
-                arguments["header"] = _check(header, _headers(header))
-            return func(**arguments)
+            return func(**read_arguments(values, path, query, body, header))
 
         return cast(View, view)
+
+
+def read_arguments(
+    values: dict[str, Any],
+    path: type[BaseModel] | None,
+    query: type[BaseModel] | None,
+    body: type[BaseModel] | None,
+    header: type[BaseModel] | None,
+) -> dict[str, BaseModel]:
+    """What a view takes of the request, checked. `values`: the parts of the path. Raises Invalid."""
+    arguments = {}
+    if path:
+        arguments["path"] = _check(path, values)
+    parameters = _check(query or Query, _query())
+    if query:
+        arguments["query"] = parameters
+    if body:
+        arguments["body"] = _body(body)
+    if header:
+        arguments["header"] = _check(header, _headers(header))
+    return arguments
 
 
 def _example_problems(

@@ -25,6 +25,7 @@ from pydantic_core import CoreSchema, core_schema
 from controller.ids import ROOM_ID, SESSION_ID, WEBHOOK_ID
 from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.live import EVENT_ID, KINDS_OF_APP, WEBHOOK
+from controller.operators import MAX_LINK_SECONDS, MIN_LINK_SECONDS, OPERATE, USUAL_LINK_SECONDS
 from controller.outbound.target import parse_url
 from controller.sessions.flags import FLAGS, Change
 from controller.store.states import DELIVERY_STATUSES, LEG_STATES, LISTED_STATUSES, PLAYBACK_STATUSES, SESSION_STATES
@@ -440,7 +441,30 @@ class RangeBody(Body):
     until: Annotated[Moment, Field(description="What happened before then.")]
 
 
+class PortalLinkBody(Body):
+    role: Annotated[
+        Literal["view", "operate"], Field(description="Whether the portal only shows, or acts as well.")
+    ] = OPERATE
+    expires_in: Annotated[
+        int,
+        Field(
+            ge=MIN_LINK_SECONDS,
+            le=MAX_LINK_SECONDS,
+            description="For how many seconds the link can be opened. It can be once.",
+        ),
+    ] = USUAL_LINK_SECONDS
+
+
 # Responses
+
+
+class PortalLink(BaseModel):
+    url: Annotated[
+        str,
+        Field(description="To be opened in a browser, once. Whoever has it is let in."),
+        _example("https://rooms.example.com/console/#link=Zk3vXwq0mS4r8Yb1cP6tLhNfJdUaEgRo2iVx5yWzQ7s"),
+    ]
+    expires_at: Annotated[str, Field(description="ISO 8601, UTC."), _example("2026-05-06T13:34:56Z")]
 
 
 class RoomCreated(BaseModel):

@@ -479,9 +479,10 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         environ[context.CONNECTION] = self
-        environ["REMOTE_ADDR"] = self.server.proxies.client(
-            str(self.client_address[0]), environ.get("HTTP_X_FORWARDED_FOR", "")
-        )
+        peer = str(self.client_address[0])
+        environ["REMOTE_ADDR"] = self.server.proxies.client(peer, environ.get("HTTP_X_FORWARDED_FOR", ""))
+        if self.server.proxies.trusts(peer) and environ.get("HTTP_X_FORWARDED_PROTO", "").lower() == "https":
+            environ["wsgi.url_scheme"] = "https"
         given = self.wsgi_input
         self.wsgi_input = _Input(
             self.rfile, given.content_length, given.socket, given.chunked_input, self.server.bounds.head
@@ -624,5 +625,6 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             bytes=self.response_length,
             client=self.environ.get("REMOTE_ADDR", self.client_address[0]),
             app=self.environ.get(context.APP_ID),
+            actor=self.environ.get(context.ACTOR),
             request_id=self.environ.get(context.REQUEST_ID),
         )

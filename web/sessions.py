@@ -51,14 +51,14 @@ def list_sessions(query: SessionPage) -> Returned:
         did=query.did,
     )
     answer = execute(command)
-    rows = [_session(row) for row in answer["rows"]]
+    rows = [session_entry(row) for row in answer["rows"]]
     return {"sessions": rows, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
 
 
 @sessions.serves("GET", "/<uuid>", responses={200: schemas.Session}, refuses=_SESSION_REFUSALS)
 def get_session(path: SessionPath) -> Returned:
     """Show a session."""
-    return _session(execute(GetSession(app_id=app_id(), session_id=_known_form(path)))), 200
+    return session_entry(execute(GetSession(app_id=app_id(), session_id=_known_form(path)))), 200
 
 
 @sessions.serves(
@@ -147,7 +147,8 @@ def _known_form(path: SessionPath) -> str:
     return path.uuid
 
 
-def _session(row: Session) -> dict[str, Any]:
+def session_entry(row: Session) -> dict[str, Any]:
+    """A session, in a list or alone."""
     return {
         "uuid": row["session_id"],
         "node": row["node"],

@@ -152,6 +152,16 @@ SHARED: dict[str, str] = {
     "stats": "stats",
     # sorted set: address (host:port) of an audio relay by the time (ms) until which it counts as alive; owner: it
     "relays": "relays",
+    # hash: operator's name -> JSON of operators.Operator; for good; owner: operators
+    "operators": "operators",
+    # string with expiry: JSON of operators.Principal, and ends (ms), by the hash of the token; of a session of the
+    # console, and of a link that begins one
+    "console_session": "console-session:%s",
+    "console_link": "console-link:%s",
+    # string with expiry: theoretical arrival time (us) of the next attempt to log in (GCRA), of an address or a name
+    "login_rate": "login-rate:%s",
+    # string with expiry of 30 days: somebody has logged in, by a hash of the name and the address
+    "login_known": "login-known:%s:%s",
 }
 
 

@@ -28,11 +28,11 @@ RUNS_WHEN_FULL = {
     " playback_lost session_ended snapshot take",
     "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease relays release workers",
-    "counts requests": "admit",
-    "reads": "get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms list_sessions"
-    " waiting",
+    "counts requests": "admit login_admit",
+    "reads": "count get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms"
+    " list_sessions waiting",
     "says where webhooks go": "set_endpoint",
-    "is run by the operator": "registry",
+    "is run by the operator": "console_begin console_link console_session log_action operator registry",
 }
 # The scripts that are refused then, as `store_full`, since they would only use more.
 REFUSED_WHEN_FULL = {

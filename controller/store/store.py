@@ -44,6 +44,14 @@ class Load(NamedTuple):
     at: int
 
 
+class WebhookCounts(NamedTuple):
+    """Of an app: its `endpoint` hash, undelivered bytes, and how many webhooks are `listed` by status."""
+
+    endpoint: dict[str, str]
+    pending_bytes: int
+    listed: dict[str, int]
+
+
 # The errors of a store that is not available. The cluster's own are not RedisErrors.
 AWAY = (RedisError, RedisClusterException, OSError)
 
@@ -179,6 +187,11 @@ class Store:
         """How many entries the streams of that name have, in all partitions."""
         return sum(self._sweep(lambda pipe, tag: pipe.xlen(keys.key(tag, name))))
 
+    def read_back(self, stream: str, end: str, *, count: int) -> list[Entry]:
+        """Entries of a stream from a position back, the newest first; as `read`."""
+        with self._guard():
+            return _entries(self._client.xrevrange(stream, end, "-", count=count))
+
     def newest(self, stream: str) -> str:
         """The position of the last entry."""
         with self._guard():
@@ -244,6 +257,13 @@ class Store:
         found = self._pipe(lambda pipe: [pipe.exists(keys.key(keys.node_tag(each), "lease")) for each in prefixes])
         return {prefix for prefix, is_held in zip(prefixes, found, strict=True) if is_held}
 
+    def holders(self, prefixes: Sequence[str]) -> dict[str, str]:
+        """The worker that holds each of the nodes, of those that are held."""
+        found = self._pipe(lambda pipe: [pipe.get(keys.key(keys.node_tag(each), "lease")) for each in prefixes])
+        return {
+            prefix: lease.decode().partition(" ")[2] for prefix, lease in zip(prefixes, found, strict=True) if lease
+        }
+
     def is_reachable(self, prefix: str) -> bool:
         """Whether the node's worker has published so within the last seconds."""
         with self._guard():
@@ -280,6 +300,45 @@ class Store:
         with self._guard():
             apps, nodes = (self._client.hvals(keys.key(keys.REGISTRY, name)) for name in ("apps", "nodes"))
             return apps, nodes
+
+    def counts_of_apps(self, kind: str, app_ids: Sequence[str]) -> dict[str, int]:
+        """How many `rooms` or `sessions` each app has."""
+        found = self._pipe(lambda pipe: [pipe.zcard(keys.key(keys.partition_of(each), kind, each)) for each in app_ids])
+        return dict(zip(app_ids, found, strict=True))
+
+    def webhook_counts(self, app_ids: Sequence[str]) -> list[WebhookCounts]:
+        """How the webhooks of each app do."""
+
+        def ask(pipe: Any) -> None:
+            for app_id in app_ids:
+                tag = keys.partition_of(app_id)
+                pipe.hgetall(keys.key(tag, "endpoint", app_id))
+                pipe.hget(keys.key(tag, "usage", app_id), "webhook_bytes")
+                for status in LISTED_STATUSES:
+                    pipe.zcard(keys.key(tag, "deliveries", app_id, status))
+
+        found = self._pipe(ask)
+        of_app = 2 + len(LISTED_STATUSES)
+        return [
+            WebhookCounts(
+                {name.decode(): value.decode() for name, value in record.items()},
+                int(size or 0),
+                dict(zip(LISTED_STATUSES, counts, strict=True)),
+            )
+            for record, size, *counts in (found[first : first + of_app] for first in range(0, len(found), of_app))
+        ]
+
+    def operators(self) -> list[bytes]:
+        """All operators of the console, each as JSON."""
+        with self._guard():
+            found: list[bytes] = self._client.hvals(keys.key(keys.REGISTRY, "operators"))
+            return found
+
+    def operator(self, name: str) -> bytes | None:
+        """An operator of the console, as JSON."""
+        with self._guard():
+            found: bytes | None = self._client.hget(keys.key(keys.REGISTRY, "operators"), name)
+            return found
 
     def endpoint_of(self, app_id: str) -> dict[str, str]:
         """What the API has set of an app's webhook endpoint, and how the endpoint does; empty if nothing is known."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 import click
 
 from controller.limits import QUOTAS, check_quotas
+from controller.operators import COMMAND_LINE, OPERATE, VIEW
 from controller.registry import new_app
 from controller.signing import new_secret
 from switchroom.cli.base import (
@@ -20,6 +21,7 @@ from switchroom.cli.base import (
     print_fields,
     print_table,
 )
+from switchroom.cli.links import lifetime_option, print_link
 from switchroom.config import AppConfig, check
 
 COLUMNS = ("id", "dids", "webhook_url", "source")
@@ -108,6 +110,20 @@ def set_quotas(context: Context, app_id: str, quotas: dict[str, int], as_json: b
             entry = replace(changeable(entry, f"app {app_id}"), own_quotas={**entry.own_quotas, **quotas})
             registry.put_app(entry)
     print_fields(entry.quotas, as_json)
+
+
+@app.command()
+@click.argument("app_id", metavar="ID")
+@click.option("--view", is_flag=True, help="Only to look, and change nothing.")
+@lifetime_option
+@as_json_option
+@click.pass_obj
+def portal_link(context: Context, *, app_id: str, view: bool, seconds: int, as_json: bool) -> None:
+    """Make a link to an app's portal: the console, cut to the app. It is good once; whoever has it is let in."""
+    with context.logins() as (logins, registry):
+        existing(registry.app(app_id), f"app {app_id}")
+        token = logins.portal_link(app_id, VIEW if view else OPERATE, seconds, COMMAND_LINE)
+    print_link(context.config(), token, seconds, as_json)
 
 
 @app.command()

@@ -16,6 +16,7 @@ import click
 
 from controller.controller import Controller
 from controller.errors import Refused, StoreUnavailable
+from controller.operators import Logins
 from controller.registry import App, Node, Registry
 from controller.rooms.placement import Placement
 from switchroom import logs
@@ -57,6 +58,13 @@ class Context:
     def registry(self, *, create: bool = False) -> Iterator[Registry]:
         with open_store(self.config(), create=create) as (store, _):
             yield Registry(store)
+
+    @contextmanager
+    def logins(self, *, create: bool = False) -> Iterator[tuple[Logins, Registry]]:
+        config = self.config()
+        with open_store(config, create=create) as (store, _):
+            registry = Registry(store)
+            yield Logins(store, registry, hours=config.console.session_hours), registry
 
     @contextmanager
     def controller_for(self, app_id: str) -> Iterator[Controller]:

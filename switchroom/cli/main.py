@@ -10,6 +10,7 @@ from switchroom.cli.demo import demo
 from switchroom.cli.doctor import doctor
 from switchroom.cli.listen import listen, trigger
 from switchroom.cli.node import node
+from switchroom.cli.operators import console_link, operator
 from switchroom.cli.serve import serve
 from switchroom.cli.tail import tail
 from switchroom.cli.webhooks import webhooks
@@ -23,7 +24,12 @@ def cli(context: click.Context) -> None:
     context.ensure_object(Context)
 
 
-for command in (serve, demo, app, node, webhooks, listen, trigger, tail, doctor):
+COMMANDS = (
+    *(serve, demo, app, node, operator, console_link),
+    *(webhooks, listen, trigger, tail, doctor),
+)
+
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -93,7 +93,8 @@ def list_nodes(context: Context, as_json: bool) -> None:
 def drain(context: Context, prefix: str, undo: bool) -> None:
     """Give a node no new rooms; those it has go on."""
     with context.registry() as registry:
-        registry.put_node(replace(existing(registry.node(prefix), f"node {prefix}"), drained=not undo))
+        existing(registry.node(prefix), f"node {prefix}")
+        registry.drain(prefix, drained=not undo)
     click.echo(f"node {prefix} {'gets new rooms again' if undo else 'gets no new rooms'}")
 
 

@@ -8,13 +8,13 @@ from datetime import datetime
 
 import click
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_time(text: str, now: float) -> int:
     """`10m`, `2h`, `1d` ago, or an ISO 8601 time, as epoch milliseconds, 0 at the least. Raises ValueError."""
     if found := re.fullmatch(r"([0-9]{1,6})([smhd])", text.strip()):
-        return max(0, int((now - int(found[1]) * _UNITS[found[2]]) * 1000))
+        return max(0, int((now - int(found[1]) * UNITS[found[2]]) * 1000))
     try:
         return max(0, int(datetime.fromisoformat(text.strip()).astimezone().timestamp() * 1000))
     except (ValueError, OverflowError):

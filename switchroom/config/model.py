@@ -200,6 +200,25 @@ class WorkerConfig(Section):
     )
 
 
+class ConsoleConfig(Section):
+    enabled: bool = Field(default=True, description="whether the REST API serves the console at /console")
+    session_hours: float = Field(
+        default=12.0,
+        gt=0,
+        le=24 * 30,
+        strict=False,
+        description="after how many hours whoever is logged in has to log in again; after one without a request anyway",
+    )
+    url: WebhookUrl | None = Field(
+        default=None,
+        description="where browsers reach the REST API, for links to the console; absent, where a request came to",
+    )
+    secure: bool = Field(
+        default=False,
+        description="whether the console's cookie is for HTTPS only, whatever a proxy says; by HTTPS it always is",
+    )
+
+
 class MetricsConfig(Section):
     listen: Listen | None = Field(
         default=None, description="the address on which the process shows its metrics; absent, it shows none"
@@ -244,6 +263,7 @@ class Config(Section):
     )
     limits: LimitsConfig = Field(default=LimitsConfig(), description="how much an app may do")
     worker: WorkerConfig = Field(default=WorkerConfig(), description="how the nodes are looked after")
+    console: ConsoleConfig = Field(default=ConsoleConfig(), description="the web console")
     metrics: MetricsConfig = Field(default=MetricsConfig(), description="what a process tells of itself to Prometheus")
 
     def model_post_init(self, _context: Any, /) -> None:

@@ -31,12 +31,23 @@ from controller.controller import Limits
 from controller.errors import Refused
 from controller.webhooks.types import DATA
 from tests import webhook_data
-from tests.unit.web_fakes import HEADERS, ROOM, SESSION, WEBHOOK, FakeController, FakeStreams
+from tests.unit.web_fakes import (
+    HEADERS,
+    ROOM,
+    SESSION,
+    WEBHOOK,
+    FakeController,
+    FakeLogins,
+    FakeOverview,
+    FakeStatistics,
+    FakeStreams,
+)
 from web import errors, openapi, schemas
 from web.app import create_app
+from web.context import Console
 
 _controller = FakeController()
-_app = create_app(_controller, FakeStreams())
+_app = create_app(_controller, FakeStreams(), console=Console(FakeLogins(), FakeOverview(), FakeStatistics()))
 DOCUMENT: dict[str, Any] = json.loads(_app.test_client().get("/openapi.json").data)
 OPERATIONS = [
     (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
@@ -127,6 +138,7 @@ def test_every_operation_of_the_application_is_documented() -> None:
     served = {
         (method.lower(), re.sub(r"<(\w+)>", r"{\1}", rule.rule))
         for rule in _app.url_map.iter_rules()
+        if not rule.endpoint.startswith("console.")  # the console's own, for its pages alone
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert served - {("get", "/openapi.json"), ("get", "/docs"), ("get", "/")} == {
@@ -158,6 +170,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "send_test": False,
         "redeliver": False,
         "redeliver_range": True,
+        "create_portal_link": False,
     }
 
 

@@ -216,3 +216,18 @@ def usual_answer(command: Command) -> dict[str, Any]:
 
 def _done(command: Command[Any]) -> str:
     return command.flag.change(command.on).done if isinstance(command, commands.SetFlag) else ""
+
+
+class FakeLogins:
+    """Makes links that nobody can open."""
+
+    def portal_link(self, app_id: str, role: str, seconds: int, actor: str) -> str:
+        return "Zk3vXwq0mS4r8Yb1cP6tLhNfJdUaEgRo2iVx5yWzQ7s"
+
+
+class FakeOverview:
+    """Knows nothing."""
+
+
+class FakeStatistics:
+    """Has counted nothing."""

@@ -1,0 +1,121 @@
+"""`switchroom operator`: who may log in to the console."""
+
+from __future__ import annotations
+
+import click
+
+from controller.operators import OPERATE, ROLES, Operators, Role
+from switchroom.cli.base import Command, Context, Group, as_json_option, print_table
+from switchroom.cli.links import lifetime_option, print_link
+from switchroom.store import open_store
+
+COLUMNS = ("name", "role", "password")
+
+
+@click.group(cls=Group)
+def operator() -> None:
+    """Who may log in to the console."""
+
+
+role_option = click.option(
+    "--role",
+    type=click.Choice(ROLES),
+    default=OPERATE,
+    show_default=True,
+    help="view: look at everything, change nothing.",
+)
+# Not as an argument or option: a command line can be read by others.
+password_option = click.option(
+    "--password",
+    envvar="SWITCHROOM_OPERATOR_PASSWORD",
+    hidden=True,
+    help="Only by the environment.",
+)
+
+
+@operator.command()
+@click.argument("name")
+@role_option
+@click.option("--no-password", is_flag=True, help="An account that is only logged in by `switchroom console-link`.")
+@password_option
+@click.pass_obj
+def add(context: Context, *, name: str, role: Role, no_password: bool, password: str | None) -> None:
+    """Add an operator; the password is asked for, or taken from SWITCHROOM_OPERATOR_PASSWORD."""
+    given = "" if no_password else password or _ask()
+    with open_store(context.config()) as (store, _):
+        try:
+            Operators(store).add(name, role, given)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+    click.echo(f"operator {name} added")
+
+
+@operator.command("list")
+@as_json_option
+@click.pass_obj
+def list_operators(context: Context, as_json: bool) -> None:
+    """List the operators."""
+    with open_store(context.config(), create=False) as (store, _):
+        found = Operators(store).all()
+    rows = [{"name": each.name, "role": each.role, "password": bool(each.password)} for each in found]
+    print_table(COLUMNS, rows, as_json)
+
+
+@operator.command()
+@click.argument("name")
+@password_option
+@click.pass_obj
+def passwd(context: Context, name: str, password: str | None) -> None:
+    """Give an operator another password; whoever is logged in by that name no longer is."""
+    with open_store(context.config(), create=False) as (store, _):
+        operators = Operators(store)
+        _check(operators.get(name) is not None, name)
+        try:
+            operators.set_password(name, password or _ask())
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+    click.echo(f"operator {name} has another password")
+
+
+@operator.command()
+@click.argument("name")
+@click.argument("role", type=click.Choice(ROLES))
+@click.pass_obj
+def role(context: Context, name: str, role: Role) -> None:
+    """Give an operator another role; whoever is logged in by that name no longer is."""
+    with open_store(context.config(), create=False) as (store, _):
+        _check(Operators(store).set_role(name, role), name)
+    click.echo(f"operator {name} has the role {role}")
+
+
+@operator.command()
+@click.argument("name")
+@click.pass_obj
+def remove(context: Context, name: str) -> None:
+    """Remove an operator; whoever is logged in by that name no longer is."""
+    with open_store(context.config(), create=False) as (store, _):
+        _check(Operators(store).remove(name), name)
+    click.echo(f"operator {name} removed")
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@lifetime_option
+@as_json_option
+@click.pass_obj
+def console_link(context: Context, *, name: str, seconds: int, as_json: bool) -> None:
+    """Make a link that logs the operator NAME in to the console. It is good once; whoever has it is let in."""
+    with context.logins() as (logins, _):
+        token = logins.operator_link(name, seconds)
+    if token is None:
+        raise click.ClickException(f"operator {name} not found")
+    print_link(context.config(), token, seconds, as_json)
+
+
+def _check(found: bool, name: str) -> None:
+    if not found:
+        raise click.ClickException(f"operator {name} not found")
+
+
+def _ask() -> str:
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

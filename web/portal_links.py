@@ -1,0 +1,38 @@
+"""Links to the portal: the console, cut to the application."""
+
+from __future__ import annotations
+
+import time
+
+from flask import request
+
+from controller.errors import Refused
+from controller.operators import link_url
+from controller.times import iso
+from web import context
+from web.auth import API_PREFIX
+from web.problems import Forbidden
+from web.resource import Resource, Returned
+from web.schemas import PortalLink, PortalLinkBody
+
+portal_links = Resource(
+    "portal", "The console in a browser, cut to the application.", url_prefix=f"{API_PREFIX}/portal-links"
+)
+
+
+@portal_links.serves("POST", "", responses={201: PortalLink}, refuses=("no_console",))
+def create_portal_link(body: PortalLinkBody) -> Returned:
+    """Make a link to the application's portal.
+
+    It opens a page in a browser that shows the application's rooms, sessions and webhooks live, and acts on them. It
+    is good once. Whoever has opened it stays logged in until an hour after the last request, or for as long as the
+    operator lets anybody. A new API key ends all portals, also those whose link is not opened yet."""
+    if context.actor():
+        raise Forbidden("A portal link is made with the API key only.")
+    console = context.console()
+    app_id = context.app_id()
+    if console is None:
+        raise Refused("no_console")
+    token = console.logins.portal_link(app_id, body.role, body.expires_in, actor="")
+    expires_at = iso(int(time.time()) + body.expires_in)
+    return {"url": link_url(console.url or request.host_url, token), "expires_at": expires_at}, 201
