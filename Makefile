@@ -11,8 +11,8 @@ RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-browser test-freeswitch lab-call chaos chaos-bugs lint format package lock audit bench bench-esl \
-	bench-webhooks bench-latency bench-sound bench-scripts bench-span fuzz fuzz-audio clean
+# All that `make help` lists.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,7 +92,7 @@ audit: setup ## Look for known holes in what is locked, and in the oldest that s
 		echo "$$list" && $(BIN)/uvx pip-audit --strict --disable-pip --require-hashes --requirement "$$list" || exit; \
 	done
 
-bench: bench-esl bench-webhooks bench-latency bench-scripts ## Run all benchmarks
+bench: bench-esl bench-webhooks bench-latency bench-scripts bench-streams ## Run all benchmarks
 
 bench-esl: setup ## Events per CPU second, beside stock greenswitch
 	@$(BIN)/python -m tests.benchmarks.bench_esl $(ARGS)
@@ -108,6 +108,9 @@ bench-sound: setup ## From a request to play to its first sound, on a real FreeS
 
 bench-span: setup ## CPU and memory of a room on three nodes and on one, on a real FreeSWITCH, with SIPp
 	@$(BIN)/python -m tests.benchmarks.bench_span $(ARGS)
+
+bench-streams: setup ## CPU and memory of 1,000 event streams on one API process, and their delay
+	@$(BIN)/python -m tests.benchmarks.bench_streams $(ARGS)
 
 bench-scripts: setup ## How long each step holds the store, at its worst
 	@$(BIN)/python -m tests.benchmarks.bench_scripts $(ARGS)

