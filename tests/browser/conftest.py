@@ -131,6 +131,13 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(autouse=True)
+def clean(world: World) -> Iterator[None]:
+    """Each test begins without calls and rooms."""
+    yield
+    world.clear()
+
+
 Visit = Callable[..., Console]
 
 

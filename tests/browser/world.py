@@ -70,6 +70,8 @@ class World:
         for app in DIDS:
             for room in self.ask("GET", "/api/v1/conferences?limit=200", None, app)["conferences"]:
                 self.ask("DELETE", f"/api/v1/conferences/{room['room_id']}", None, app)
+                self.hooks.wait("conference.destroyed", room_id=room["room_id"])
+        self.hooks.received.clear()
 
     def sound(self, caller_id: str, audible: bool) -> None:
         self._calls[caller_id].sound(audible)
