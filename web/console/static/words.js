@@ -89,9 +89,12 @@ const SENTENCES = {
   "state url.failed": "A file could not be played",
 };
 
+// What entries of a kind say whose type has no sentence of its own.
+const OF_KIND = { sent: "Sent to the node: {type}", answer: "The node's result of {type}", refused: "Refused: {type}", audio: "Audio: {type}" };
+
 /** An entry as a sentence, or null where its kind and type say more. */
 export function sentence(entry, who) {
-  const found = SENTENCES[`${entry.kind} ${entry.type}`];
+  const found = SENTENCES[`${entry.kind} ${entry.type}`] || OF_KIND[entry.kind];
   if (!found) return null;
   const values = { ...entry, who: who || "A session" };
   return found.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? "?"));

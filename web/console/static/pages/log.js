@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { useDelayed, useFeed, useLoad, useStream, useTitle } from "../hooks.js";
 import { entryOf, isGap, pastLog, streamOf } from "../live.js";
 import { link, replace } from "../router.js";
-import { Badge, Button, Card, CopyButton, Dialog, Empty, Id, Loaded, PageHead, Select, Time } from "../ui.js";
+import { Badge, Button, Card, CopyButton, Dialog, Empty, Id, Loaded, PageHead, Segments, Select, Time } from "../ui.js";
 import { KINDS, REASONS, sentence } from "../words.js";
 import { tell } from "../toasts.js";
 import { AppSelect } from "./rooms.js";
@@ -77,18 +77,27 @@ function passes(entry, query) {
 /** `pattern`: a type, or a beginning with `.*`. */
 const isOfType = (type, pattern) => type === pattern || (pattern.endsWith(".*") && type.startsWith(pattern.slice(0, -1)));
 
-/** A short log of one thing, live by `feed`, in sentences. `names`: members by whose ids callers are named; or `name` of the
- * only one. */
-export function LogList({ feed, query, limit, names, name }) {
-  const log = useLog(query, limit, feed);
-  const bySession = useMemo(() => new Map((names || []).map((member) => [member.uuid, member.caller_id])), [names]);
-  const known = useRef(bySession);
-  known.current = new Map([...known.current, ...bySession]);
+// What people ask of a story; the rest is how it came about, and what was made of it.
+const TOLD = new Set(["command", "refused", "event", "state"]);
+const isTold = (entry) => TOLD.has(entry.kind) && !entry.type.startsWith("url.");
+
+/** The log of one thing as a card, live by `feed`, in sentences. `names`: members by whose ids callers are named, or `name` of
+ * the only one. `more`: where the whole is. */
+export function Story({ title, icon, feed, query, names, name, more }) {
+  const [all, setAll] = useState("");
+  const log = useLog(query, PAGE, feed);
+  const known = useRef(new Map());
+  for (const member of names || []) known.current.set(member.uuid, member.caller_id);
   const who = (entry) => (entry.session ? known.current.get(entry.session) || name || `Session ${entry.session.slice(6, 14)}` : "");
-  return html`<${Loaded} of=${log.found} rows=${5}>${() => log.entries.length
-    ? html`<ol class="timeline">${log.entries.map((entry) => html`<${Moment} key=${keyOf(entry)} entry=${entry} who=${who(entry)} />`)}</ol>
-      ${log.before && html`<div class="more"><${Button} busy=${log.busy} onClick=${log.more}>Load older<//></div>`}`
-    : html`<${Empty} icon="clock" title="Nothing has happened yet" />`}<//>`;
+  const shown = all ? log.entries : log.entries.filter(isTold);
+  return html`<${Card} title=${title} icon=${icon} flush actions=${html`
+      <${Segments} label="What to show" value=${all} onChange=${setAll} options=${[["", "What happened"], ["all", "Everything"]]} />
+      <a href=${more}>Open in the event log</a>`}>
+    <${Loaded} of=${log.found} rows=${5}>${() => html`
+      ${shown.length > 0 && html`<ol class="timeline" tabindex="0" aria-label=${title}>${shown.map((entry) => html`<${Moment} key=${keyOf(entry)} entry=${entry} who=${who(entry)} />`)}</ol>`}
+      ${shown.length === 0 && html`<${Empty} icon="clock" title="Nothing has happened yet" />`}
+      ${log.before && html`<div class="more"><${Button} small busy=${log.busy} onClick=${log.more}>Load older<//></div>`}`}<//>
+  <//>`;
 }
 
 function Moment({ entry, who }) {

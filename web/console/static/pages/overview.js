@@ -7,7 +7,7 @@ import { streamOf } from "../live.js";
 import { link } from "../router.js";
 import { Badge, Card, Empty, Facts, Id, Loaded, PageHead, Skeleton, Stat, Table, Time } from "../ui.js";
 import { TONES } from "../words.js";
-import { LogList } from "./log.js";
+import { Story } from "./log.js";
 import { columnsOf as nodeColumns } from "./nodes.js";
 import { columnsOf as roomColumns } from "./rooms.js";
 
@@ -108,7 +108,7 @@ function OfApp({ me }) {
         <//>
       </div>`}
     <//>
-    <${Card} title="What happens" icon="log" flush actions=${html`<a href="#/log">Open the event log</a>`}><${LogList} feed=${feed} query=${{ app }} limit=${12} /><//>`;
+    <${Story} title="What happens" icon="log" feed=${feed} query=${{ app }} more="#/log" />`;
 }
 
 const counted = (page, rows) => `${number(rows.length)}${page.cursor ? "+" : ""}`;

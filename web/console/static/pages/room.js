@@ -7,7 +7,7 @@ import { go, link } from "../router.js";
 import { Badge, Button, Card, Confirm, Empty, Field, Id, Loaded, PageHead, Time } from "../ui.js";
 import { Icon } from "../icons.js";
 import { TONES } from "../words.js";
-import { LogList } from "./log.js";
+import { Story } from "./log.js";
 import { memberCommand, Members } from "./members.js";
 
 const MAX_MEMBERS = 1000;
@@ -69,8 +69,7 @@ export function Room({ me, parts: [app, id] }) {
         </div>
         <${Playback} app=${app} id=${id} room=${room} may=${may} commands=${commands} />
       </div>`}<//>`}
-    <${Card} title="Timeline" icon="clock" flush actions=${html`<a href=${link("log", { app, room: id })}>Open in the event log</a>`}>
-      <${LogList} feed=${feed} query=${{ app, room: id }} limit=${40} names=${found.data?.members} /><//>
+    <${Story} title="Timeline" icon="clock" feed=${feed} query=${{ app, room: id }} names=${found.data?.members} more=${link("log", { app, room: id })} />
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />`;
 }
 

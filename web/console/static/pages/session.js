@@ -5,7 +5,7 @@ import { failedCommand, isGap, isWebhook, streamOf } from "../live.js";
 import { link } from "../router.js";
 import { Badge, Button, Card, Confirm, Empty, Facts, Field, Id, Loaded, PageHead, Select, Time } from "../ui.js";
 import { TONES } from "../words.js";
-import { LogList } from "./log.js";
+import { Story } from "./log.js";
 import { memberCommand } from "./members.js";
 
 export function Session({ me, parts: [app, uuid] }) {
@@ -37,7 +37,7 @@ export function Session({ me, parts: [app, uuid] }) {
         <//>
         ${me.role === "operate" && html`<${Actions} session=${session} app=${app} commands=${commands} />`}
       </div>`}<//>`}
-    <${Card} title="Timeline" icon="clock" flush><${LogList} feed=${feed} query=${{ app, session: uuid }} limit=${50} name=${name} /><//>`;
+    <${Story} title="Timeline" icon="clock" feed=${feed} query=${{ app, session: uuid }} name=${name} more=${link("log", { app, session: uuid })} />`;
 }
 
 function Actions({ session, app, commands }) {
@@ -56,7 +56,7 @@ function Actions({ session, app, commands }) {
     <div class="buttons">
       <${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
       <${Button} icon=${session.deaf ? "ear" : "earOff"} busy=${busy(deaf)} disabled=${!inRoom} onClick=${() => act(deaf)}>${session.deaf ? "Let hear" : "Make deaf"}<//>
-      <${Button} icon="leave" tone="danger" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>
+      <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>
     </div>
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />
   <//>`;
