@@ -13,6 +13,7 @@ from switchroom.cli.node import node
 from switchroom.cli.operators import console_link, operator
 from switchroom.cli.serve import serve
 from switchroom.cli.tail import tail
+from switchroom.cli.top import top
 from switchroom.cli.webhooks import webhooks
 
 
@@ -26,7 +27,7 @@ def cli(context: click.Context) -> None:
 
 COMMANDS = (
     *(serve, demo, app, node, operator, console_link),
-    *(webhooks, listen, trigger, tail, doctor),
+    *(webhooks, listen, trigger, tail, top, doctor),
 )
 
 for command in COMMANDS:
