@@ -15,6 +15,8 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -25,7 +27,7 @@ from switchroom.client import models
 from switchroom.client.errors import BY_STATUS, APIError, NoResponse, TooManyRequests
 from switchroom.client.events import Event, Reader
 from switchroom.client.models import Detail, Model
-from switchroom.client.transport import HTTPTransport, Request, Response, Transport
+from switchroom.client.transport import HTTPTransport, Request, Response, Stream, Transport
 
 API = "/api/v1"
 TIMEOUT = 20.0  # seconds. The test of a webhook endpoint responds after 15 at the most.
@@ -66,6 +68,66 @@ class Listing(Generic[Page, Entry]):
     def __iter__(self) -> Iterator[Entry]:
         for page in self.pages():
             yield from self._entries(page)
+
+
+class EventStream:
+    """Events, without end: it is there from the moment it is made. A connection that is lost is made anew and goes on
+    where it was: no event is missing, and none comes twice. Raises APIError if the service refuses, and NoResponse if
+    it cannot be reached at first.
+    """
+
+    def __init__(
+        self, transport: Transport, request: Request, last_event_id: str, sleep: Callable[[float], None]
+    ) -> None:
+        self._transport = transport
+        self._request = request
+        self._sleep = sleep
+        self._reader = Reader(last_event_id)
+        self._stream = self._open()
+        self._events = self._follow()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _open(self) -> Stream:
+        last = self._reader.last_id
+        headers = {**self._request.headers, "Last-Event-ID": last} if last else self._request.headers
+        stream = self._transport.stream(replace(self._request, headers=headers))
+        if stream.response.status >= 300:
+            stream.close()
+            raise _error(stream.response)
+        return stream
+
+    def _follow(self) -> Iterator[Event]:
+        while True:
+            with suppress(NoResponse):
+                yield from self._reader.events(self._stream.chunks)
+            self._stream.close()
+            self._sleep(self._reader.retry)
+            self._stream = self._open_again()
+
+    def _open_again(self) -> Stream:
+        """However long it takes: whoever follows events waits for the service to come back."""
+        while True:
+            try:
+                return self._open()
+            except (APIError, NoResponse) as error:
+                wait = _wait(error, 0, repeatable=True)
+                if wait is None:
+                    raise
+            self._sleep(max(wait, self._reader.retry))
 
 
 class Client:
@@ -245,34 +307,14 @@ class Client:
 
     # Streams
 
-    def events(self, *, room: Sequence[str] = (), type: Sequence[str] = (), last_event_id: str = "") -> Iterator[Event]:
-        """What happens, as it happens, without end: of these rooms and types only, if they are given. `type`: such as
-        `conference.member.*` or `log.state`. `last_event_id`: goes on behind that event; absent, it begins now.
-
-        A connection that is lost is made anew, and goes on where it was: no event is missing, and none comes twice.
-        Raises APIError if the service refuses.
+    def events(self, *, room: Sequence[str] = (), type: Sequence[str] = (), last_event_id: str = "") -> EventStream:
+        """What happens from now on, as it happens: in these rooms and of these types only, if they are given. `type`:
+        such as `conference.member.*` or `log.state`. `last_event_id`: begins behind that event instead.
         """
         given = {"room": ",".join(room), "type": ",".join(type)}
-        query = urlencode({name: value for name, value in given.items() if value})
-        reader = Reader(last_event_id)
-        while True:
-            headers = self._headers | ({"Last-Event-ID": reader.last_id} if reader.last_id else {})
-            request = Request("GET", f"{API}/events?{query}", headers, None, STREAM_TIMEOUT)
-            wait: float | None = None
-            try:
-                stream = self._transport.stream(request)
-                try:
-                    if stream.response.status >= 300:
-                        raise _error(stream.response)
-                    yield from reader.events(stream.chunks)
-                finally:
-                    stream.close()
-            except (APIError, NoResponse) as error:
-                # How often does not matter: whoever follows events waits for the service to come back.
-                wait = _wait(error, 0, repeatable=True)
-                if wait is None:
-                    raise
-            self._sleep(max(wait or 0.0, reader.retry))
+        target = f"{API}/events?{urlencode({name: value for name, value in given.items() if value})}"
+        request = Request("GET", target, self._headers, None, STREAM_TIMEOUT)
+        return EventStream(self._transport, request, last_event_id, self._sleep)
 
     # Health
 

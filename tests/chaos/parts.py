@@ -154,10 +154,10 @@ class _Recorder(wire.HTTPTransport):
 
     def __init__(self, url: str, request: Request) -> None:
         super().__init__(url)
-        self._request = request
+        self._noted = request
 
     def send(self, request: wire.Request) -> wire.Response:
-        noted = self._request
+        noted = self._noted
         noted.method, noted.path = request.method, request.target
         noted.body = json.loads(request.body) if request.body else None
         response = super().send(request)

@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-import gevent
 import pytest
 
 from switchroom.client import Client, Conflict, InvalidRequest, NotFound, TooManyRequests, Unauthenticated
 from switchroom.client.fake import FakeSwitchroom
 from switchroom.client.webhooks import (
     ConferenceMemberJoined,
-    ConferenceMemberUnmuted,
     ConferencePlayFinished,
     Data,
     Verifier,
@@ -446,22 +444,17 @@ def test_health(service: Service) -> None:
 def test_events(room_service: Switchroom, node: Node, hooks: Receiver, media: Media) -> None:
     real = Real(room_service, node, hooks, media)
     room = real.client.create_room(f"client-{next(_numbers)}").room_id
-    events = real.client.events(room=[room], type=["conference.*"])
-    first = gevent.spawn(next, events)
+    events = real.client.events(room=[room], type=["conference.member.*"])
     session = joined(real, room)
-    # Whoever follows from now on may have missed what came before it did.
+    seen = next(events)
+    assert isinstance(seen.data, ConferenceMemberJoined)
+    assert (seen.data.uuid, seen.data.muted) == (session, True)
+    events.close()
     real.client.unmute(session)
-    seen = first.get(timeout=10)
-    assert isinstance(seen.data, ConferenceMemberJoined | ConferenceMemberUnmuted)
-    assert seen.data.uuid == session
-    events.close()  # type: ignore[attr-defined]
-    again = real.client.events(room=[room], type=["conference.member.*"], last_event_id=seen.id)
     real.client.leave(session)
-    rest = [seen.type]
-    while rest[-1] != "conference.member.left":
-        rest.append(next(again).type)
-    kinds = ["conference.member.joined", "conference.member.unmuted", "conference.member.left"]
-    assert rest == kinds[-len(rest) :]
+    hooks.wait("conference.member.left", uuid=session)
+    with real.client.events(room=[room], type=["conference.member.*"], last_event_id=seen.id) as rest:
+        assert [next(rest).type for _ in range(2)] == ["conference.member.unmuted", "conference.member.left"]
     real.close()
 
 

@@ -565,7 +565,7 @@ def test_events_are_typed() -> None:
     assert (state.type, state.webhook_id) == ("log.state", None)
     assert isinstance(state.data, dict)
     assert transport.asked[0].target == f"/api/v1/events?room={ROOM}%2C{ROOM}&type=conference.%2A%2Clog.state"
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert transport.closed == 1
 
 
@@ -581,7 +581,7 @@ def test_a_stream_goes_on_where_it_was() -> None:
     assert [next(events).id for _ in range(3)] == ["p07-1", "p07-2", "p07-10"]
     asked = [request.headers.get("Last-Event-ID") for request in transport.asked]
     assert asked == [None, "p07-1", "p07-1", "p07-1", "p07-9"]
-    assert waits[2] == 3
+    assert waits[-2:] == [3, 0.1]
     assert all(wait >= 0.1 for wait in waits)
 
 
@@ -596,7 +596,7 @@ def test_a_stream_in_pieces_of_any_size() -> None:
 def test_a_stream_that_is_refused(status: int) -> None:
     client, transport, _ = streamed(error(status, "no"))
     with pytest.raises(APIError) as raised:
-        next(client.events())
+        client.events()
     assert (raised.value.status, raised.value.code, transport.closed) == (status, "no", 1)
 
 
