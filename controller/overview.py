@@ -32,7 +32,9 @@ LOG_PART = 200
 
 
 class NodeState(TypedDict):
-    """`state`: `up`, `drained` or `down`; a node that is down may be `drained`, too. `worker`: whoever holds the node, "" if nobody does."""
+    """`state`: `up`, `drained` or `down`; a node that is down may be `drained`, too. `worker`: whoever holds the node,
+    or empty.
+    """
 
     prefix: str
     state: str
