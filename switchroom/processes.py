@@ -25,7 +25,7 @@ from controller.media.links import Links
 from controller.media.relays import RelayPresence, Relays
 from controller.nodes.worker import Worker
 from controller.operators import Logins
-from controller.outbound.addresses import is_of_this_host
+from controller.outbound.addresses import is_of_this_host, is_seen_from_elsewhere
 from controller.outbound.network import Network
 from controller.overview import Overview
 from controller.registry import Registry
@@ -37,7 +37,7 @@ from controller.webhooks.dispatcher import Dispatcher
 from switchroom.config import Config
 from switchroom.memory import MemoryWatch
 from switchroom.metrics import MetricsServer, held, watch_greenlets
-from switchroom.store import open_reader, open_store
+from switchroom.store import open_reader, open_store, patiently
 
 if TYPE_CHECKING:
     from web.server import Server
@@ -123,7 +123,7 @@ class System:
         store, url = self._opened.enter_context(open_store(config))
         self.registry = registry = Registry(store)
         try:
-            registry.sync_file(config.to_apps(registry.apps()), config.to_nodes())
+            patiently(lambda: registry.sync_file(config.to_apps(registry.apps()), config.to_nodes()))
         except ValueError as error:
             raise CannotStart(f"the configuration file's apps cannot be taken over: {error}") from error
         watch_greenlets()
@@ -158,7 +158,7 @@ class System:
             self.registry,
             reader=self._reader(url),
             owner=self._owner,
-            session_key=store.shared_secret(keys.SESSION_KEY),
+            session_key=_secret(store, keys.SESSION_KEY),
             relays=RelayClient(self._relays, self._links(store), self._relay) if self._relays else Direct(),
             audit_seconds=self._config.worker.audit_seconds,
         )
@@ -192,7 +192,7 @@ class System:
                 url=config.console.url or "",
                 secure=config.console.secure,
             )
-        settings = WebSettings(cursor_key=store.shared_secret(keys.CURSOR_KEY))
+        settings = WebSettings(cursor_key=_secret(store, keys.CURSOR_KEY))
         app = create_app(controller, feed, settings=settings, console=console)
         host, port = _split(config.server.listen)
         return Server(
@@ -248,23 +248,22 @@ class System:
 
     def _advertised(self, listening: tuple[str, int]) -> str:
         """Where nodes reach the relay. Raises CannotStart if one can't."""
-        if self._config.media.advertise:
-            return self._config.media.advertise
         host, port = listening
-        address = ip_address(host)
-        if address.is_loopback or address.is_unspecified:
-            elsewhere = [node.prefix for node in self.registry.nodes() if not is_of_this_host(node.host)]
-            if elsewhere:
-                raise CannotStart(
-                    f"node {elsewhere[0]} is not on this machine, and gets its audio from the relay here: set [media]"
-                    " listen to an address that it reaches, and [media] advertise if that differs"
-                )
-        if address.is_unspecified:
+        if (address := ip_address(host)).is_unspecified:
             host = "::1" if address.version == 6 else "127.0.0.1"
-        return _join(host, port)
+        advertised = self._config.media.advertise or _join(host, port)
+        if not is_seen_from_elsewhere(_split(advertised)[0]):
+            for node in patiently(self.registry.nodes):
+                if not is_of_this_host(node.host):
+                    raise CannotStart(
+                        f"node {node.prefix} is not on this machine, and would look for the audio relay at"
+                        f" {advertised}: set [media] listen to an address that it reaches, or [media] advertise to what"
+                        " leads there"
+                    )
+        return advertised
 
     def _links(self, store: Store) -> Links:
-        return Links(store.shared_secret(keys.MEDIA_KEY))
+        return Links(_secret(store, keys.MEDIA_KEY))
 
     def _reader(self, url: str) -> Store:
         return self._opened.enter_context(open_reader(self._config, url))
@@ -276,8 +275,12 @@ class System:
             raise CannotStart(f"cannot listen on {address}: {error.strerror}; set {key}") from error
 
     def _add(self, part: _Part) -> None:
-        part.start()
+        patiently(part.start)  # One that the store does not answer has started nothing.
         self._parts.append(part)
+
+
+def _secret(store: Store, key: str) -> bytes:
+    return patiently(lambda: store.shared_secret(key))
 
 
 def _join(host: str, port: int) -> str:

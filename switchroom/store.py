@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 
 import gevent
 import structlog
@@ -13,6 +14,8 @@ from controller.errors import StoreUnavailable
 from controller.store.store import Store
 from switchroom.config import Config
 from switchroom.embedded import EmbeddedStore, EmbeddedStoreError
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +58,21 @@ def open_reader(config: Config, url: str) -> Iterator[Store]:
         yield reader
     finally:
         reader.close()
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """What `ask` returns, which can be asked again. At a start the store may be late for a while: so is everything else
+    that starts on a busy machine. Raises StoreUnavailable after STORE_SECONDS.
+    """
+    deadline = time.monotonic() + STORE_SECONDS
+    while True:
+        try:
+            return ask()
+        except StoreUnavailable as error:
+            if time.monotonic() >= deadline:
+                raise
+            log.warning("the store did not answer at the start; asking again", reason=str(error))
+            gevent.sleep(RETRY_SECONDS)
 
 
 def _connect(config: Config, url: str) -> Store:

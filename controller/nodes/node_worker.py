@@ -24,7 +24,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypedDict
 
 import gevent
 import orjson
@@ -61,6 +61,15 @@ DEFAULT_RATE = 8000
 AUTOMATIC_RATE = 48000
 # Commands that are taken at once.
 MAX_TAKEN = 50
+
+
+class NodeUp(TypedDict):
+    """Of a node that is up: whether it takes new rooms (`open`), and is `reached` now; if not, it may just be changing
+    hands.
+    """
+
+    open: bool
+    reached: bool
 
 
 class NodeWorker:
@@ -129,9 +138,9 @@ class NodeWorker:
         with suppress(StoreUnavailable, ScriptFailed):
             self._lease.release(handover=handover)
 
-    def tick(self, up: Mapping[str, bool]) -> None:
-        """Renew the lease, and handle what is overdue; every second or so. `up`: the nodes that are reachable, each
-        with whether it takes new rooms. Raises Fenced, StoreUnavailable.
+    def tick(self, up: Mapping[str, NodeUp]) -> None:
+        """Renew the lease, and handle what is overdue; every second or so. `up`: the nodes that are up, by prefix.
+        Raises Fenced, StoreUnavailable.
         """
         self._renew()
         self._sweep(up)
@@ -140,7 +149,7 @@ class NodeWorker:
         up = self._connection is not None
         self._lease.renew(up=up, load=self._load, calls=self._calls, core_uuid=self._core_uuid)
 
-    def _sweep(self, up: Mapping[str, bool]) -> None:
+    def _sweep(self, up: Mapping[str, NodeUp]) -> None:
         """Handle what should have had a result or a confirming event by now, and count sessions and rooms."""
         replies = self._lease.run_everywhere("overdue", seconds=MAX_SWEEP_SECONDS, up=up)
         counts = replies[: len(keys.TAGS)]  # one of each partition; others were asked again

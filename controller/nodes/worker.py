@@ -27,7 +27,7 @@ from controller.media.client import Preparer
 from controller.metrics import leases_lost, nodes_held
 from controller.nodes.audit import Intervals
 from controller.nodes.lease import NodeLease
-from controller.nodes.node_worker import MAX_TAKEN, NodeWorker
+from controller.nodes.node_worker import MAX_TAKEN, NodeUp, NodeWorker
 from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.lease import LEASE_SECONDS
@@ -129,13 +129,13 @@ class Worker:
         else:
             self._take_free(nodes, others)
 
-    def _find_up(self, nodes: Mapping[str, Node]) -> dict[str, bool]:
-        """Whether each of the nodes takes new rooms, without those that nobody has reached for a while."""
+    def _find_up(self, nodes: Mapping[str, Node]) -> dict[str, NodeUp]:
+        """The nodes without those that nobody has reached for a while."""
         now = time.monotonic()
         unreached = nodes.keys() - self._store.loads(list(nodes)).keys()
         self._unreached_since = {prefix: self._unreached_since.get(prefix, now) for prefix in unreached}
         return {
-            prefix: not node.drained
+            prefix: {"open": not node.drained, "reached": prefix not in unreached}
             for prefix, node in nodes.items()
             if now - self._unreached_since.get(prefix, now) < DOWN_SECONDS
         }

@@ -109,6 +109,17 @@ def is_of_this_host(host: str) -> bool:
     )
 
 
+def is_seen_from_elsewhere(host: str) -> bool:
+    """Whether other machines can mean this one by a name or address: not by that of the loopback interface, nor by the
+    one that stands for all interfaces.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.lower() != "localhost"
+    return not (address.is_loopback or address.is_unspecified)
+
+
 # Names that never lead to the public internet (RFC 6761, 6762, 8375, and the one reserved for private use).
 LOCAL_NAMES = ("localhost", "localdomain", "local", "internal", "home.arpa")
 _NUMBER = re.compile("0x[0-9a-f]*|[0-9]+")

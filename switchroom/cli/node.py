@@ -11,6 +11,7 @@ import click
 
 from controller.errors import Fenced
 from controller.nodes.removal import end_sessions
+from controller.outbound.addresses import is_of_this_host, is_seen_from_elsewhere
 from controller.registry import BRIDGE_PORT, Registry
 from controller.rooms.placement import Placement
 from controller.store.store import Store
@@ -67,6 +68,15 @@ def add(context: Context, /, *, prefix: str, **values: Any) -> None:
             changeable(known, f"node {prefix}")
         registry.put_node(replace(entry.to_node("cli"), drained=bool(known and known.drained)))
     click.echo(f"node {prefix} added; `switchroom doctor` checks it")
+    config = context.config()
+    relay = config.media.advertise or config.media.listen
+    is_local = is_of_this_host(entry.to_node("cli").host)
+    if not (is_local or config.playback.direct or is_seen_from_elsewhere(relay.rpartition(":")[0].strip("[]"))):
+        click.echo(
+            f"Warning: it is not on this machine, and would look for the audio relay at {relay}, where it is not. With"
+            " this configuration the relay will not start again: set [media] listen or advertise",
+            err=True,
+        )
 
 
 @node.command("list")

@@ -42,6 +42,14 @@ def _address(lowest_port: int, example: str) -> Callable[[str], str]:
     return check
 
 
+def _bridge(value: str) -> str:
+    found = _HOST_PORT.fullmatch(value)
+    # Legs have no IPv6: freeswitch-conf/ has no profile for it.
+    if not found or value.startswith("[") or not 1 <= int(found[3]) <= MAX_PORT:
+        raise ValueError('must be host:port with a name or an IPv4 address, such as "127.0.0.1:5090"')
+    return value
+
+
 def _network(value: str) -> str:
     try:
         ip_network(value)
@@ -104,7 +112,7 @@ Did = Annotated[str, AfterValidator(_form(r"\+?[A-Za-z0-9*#._-]{1,64}", "must be
 Listen = Annotated[str, AfterValidator(_address(0, "127.0.0.1:8080"))]
 Esl = Annotated[str, AfterValidator(_address(1, "127.0.0.1:8021"))]
 Sip = Annotated[str, AfterValidator(_address(1, "127.0.0.1:5060"))]
-Bridge = Annotated[str, AfterValidator(_address(1, "127.0.0.1:5090"))]
+Bridge = Annotated[str, AfterValidator(_bridge)]
 Region = Annotated[str, AfterValidator(_LABEL)]
 WebhookUrl = Annotated[str, AfterValidator(_url(("http", "https")))]
 Profile = Annotated[str, AfterValidator(_form(_NAME, "must be the name of a conference profile"))]

@@ -194,6 +194,20 @@ def test_calls_of_a_node_that_is_gone_already_end_by_force(switchroom: Switchroo
     assert switchroom("node", "remove", "acW68", "--force").stderr == "Error: node acW68 not found\n"
 
 
+@pytest.mark.parametrize(("esl", "relay", "told"), [
+    ("127.0.0.1:8021", "127.0.0.1:8090", False),
+    ("203.0.113.9:8021", "192.0.2.1:8090", False),
+    ("203.0.113.9:8021", "127.0.0.1:8090", True),
+])  # fmt: skip
+def test_a_node_that_will_not_find_the_relay(
+    switchroom: Switchroom, monkeypatch: pytest.MonkeyPatch, esl: str, relay: str, told: bool
+) -> None:
+    monkeypatch.setenv("SWITCHROOM_MEDIA__LISTEN", relay)
+    added = switchroom("node", "add", "acW68", esl, "--password", "x")
+    assert added.exit_code == 0
+    assert ("would look for the audio relay at 127.0.0.1:8090" in added.stderr) is told
+
+
 READING = (
     *("app list", "app rotate-key demo", "app remove demo"),
     *("node list", "node drain acW68", "node remove acW68"),

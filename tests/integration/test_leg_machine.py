@@ -245,8 +245,10 @@ class Machine:
         down = tuple(node.prefix for node in self.nodes.values() if not node.is_linked)
         for room in self.rooms:
             self.world.age_legs(room)
+        unreached = tuple(prefix for prefix in down if self.random.random() < 0.3)
+        down = tuple(prefix for prefix in down if prefix not in unreached)
         for prefix in NODES:
-            self.world.overdue(prefix, down)
+            self.world.overdue(prefix, down, unreached=unreached)
 
     def resync(self, node: Node, restarted: bool = False) -> None:
         """The comparison that a link begins with, or an audit that has found the same twice."""

@@ -377,6 +377,28 @@ class TestMove:
         world.overdue(OTHER)
         assert bridges(world, spanning) == {NODE: "source", OTHER: "dialing"}
 
+    def test_a_source_that_is_not_reached_is_not_dialled(self, world: World, spanning: str) -> None:
+        """It could not be told, and the room would move that much later."""
+        self.lose(world, spanning, OTHER)
+        world.age_legs(spanning)
+        world.overdue(OTHER, unreached=(NODE,))
+        assert bridges(world, spanning) == {NODE: "source", OTHER: "down"}
+        assert 0 < world.due(OTHER, f"leg:{spanning}") - world.now() <= 1000
+
+    def test_a_join_waits_on_when_the_source_was_not_told_of_its_leg(self, world: World, room: str) -> None:
+        """The source died right before. Without the wait, a join would fail that only has to wait for the move."""
+        world.joined(room, 1)
+        session = world.park(2, OTHER)
+        world.ask("join", session_id=session, room_id=room)
+        world.webhooks()
+        assert bridges(world, room)[OTHER] == "dialing"
+        world.overdue(OTHER, down=(NODE,), kind="leg")
+        assert (bridges(world, room)[OTHER], world.types()) == ("down", [])
+        world.age_legs(room)
+        world.overdue(OTHER, down=(NODE,), kind="leg")
+        assert bridges(world, room)[OTHER] == "source"
+        assert [command.get("session") for command in world.sent(OTHER) if command["op"] == "join"] == [session]
+
     def test_the_old_source_stops_playing_before_it_has_a_leg(self, world: World, spanning: str) -> None:
         self.lose(world, spanning, OTHER)
         world.age_legs(spanning)

@@ -8,14 +8,17 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from structlog.testing import capture_logs
 
+from controller.errors import StoreUnavailable
+from controller.store.store import Store
 from switchroom.config import Config
-from switchroom.processes import System, allow_files
+from switchroom.processes import CannotStart, System, allow_files
 from tests.open_store import OpenStore
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
@@ -101,3 +104,54 @@ def test_too_few_open_files_are_told(more: int, told: bool) -> None:
     with capture_logs() as lines:
         allow_files(hard + more)
     assert [line["log_level"] for line in lines] == ["warning"] * told
+
+
+REMOTE = {"prefix": "bcX79", "esl": "203.0.113.9:8021", "password": "x"}
+LOCAL = {"prefix": "acW68", "esl": "127.0.0.1:1", "password": "x"}
+
+
+def relay(url: str, tmp_path: Path, *nodes: dict[str, str], **media: str) -> System:
+    """A system that is an audio relay and not started."""
+    values: dict[str, Any] = {
+        "store": {"url": url, "data_dir": tmp_path},
+        "nodes": list(nodes),
+        "media": {"listen": "127.0.0.1:0", **media},
+    }
+    return System(Config.model_validate(values), roles=["media"])
+
+
+@pytest.mark.parametrize("media", [
+    {}, {"listen": "0.0.0.0:0"}, {"advertise": "127.0.0.1:8090"}, {"advertise": "localhost:8090"}, {"advertise": "0.0.0.0:1"},
+])  # fmt: skip
+def test_a_relay_that_a_node_cannot_reach_does_not_start(
+    store: OpenStore, server_url: str, tmp_path: Path, media: dict[str, str]
+) -> None:
+    with pytest.raises(CannotStart, match=r"^node bcX79 is not on this machine, .*: set \[media\] listen"):
+        relay(server_url, tmp_path, LOCAL, REMOTE, **media).start()
+
+
+@pytest.mark.parametrize(("nodes", "media"), [
+    ([LOCAL], {}), ([LOCAL], {"listen": "0.0.0.0:0"}), ([REMOTE], {"advertise": "192.0.2.1:8090"}), ([], {}),
+])  # fmt: skip
+def test_a_relay_that_all_nodes_can_reach_starts(
+    store: OpenStore, server_url: str, tmp_path: Path, nodes: list[dict[str, str]], media: dict[str, str]
+) -> None:
+    system = relay(server_url, tmp_path, *nodes, **media)
+    system.start()
+    system.stop()
+
+
+def test_a_store_that_is_late_at_the_start_is_asked_again(
+    store: OpenStore, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def late(self: Store, name: str) -> bytes:
+        asked.append(name)
+        if len(asked) < 3:
+            raise StoreUnavailable("the store did not respond in time")
+        return bytes(32)
+
+    monkeypatch.setattr(Store, "shared_secret", late)
+    with running(server_url):
+        assert len(asked) >= 3

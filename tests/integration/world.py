@@ -97,8 +97,7 @@ class World:
     # As the worker
 
     def tell(self, script: str, **args: Any) -> dict[str, Any]:
-        up = {prefix: known["open"] for prefix, known in self.nodes.items() if known["up"]}
-        return self._run(script, {"quotas": QUOTAS, "up": up, **self.worker}, args)
+        return self._run(script, {"quotas": QUOTAS, "up": self._up(), **self.worker}, args)
 
     def sent(self, node: str = NODE) -> list[dict[str, Any]]:
         """Takes all waiting commands, as a worker does."""
@@ -139,17 +138,26 @@ class World:
         """By a command or the node's operator; with a `cause` because the call has ended."""
         self.tell("member_left", session_id=session, room_id=room, member_id=member_id, cause=cause)
 
-    def overdue(self, node: str = NODE, down: tuple[str, ...] = (), kind: str = "") -> None:
-        """As if everything that waits on the node, or all of a kind, had waited too long, while those in `down` are not
-        reachable.
+    def overdue(
+        self, node: str = NODE, down: tuple[str, ...] = (), kind: str = "", unreached: tuple[str, ...] = ()
+    ) -> None:
+        """As if everything that waits on the node, or all of a kind, had waited too long, while those in `down` are
+        down, and those that are `unreached` may just be changing hands.
         """
-        up = {prefix: known["open"] for prefix, known in self.nodes.items() if prefix not in down}
+        up = self._up(down, unreached)
         due = keys.key(self.tag, "due", node)
         for item in self.store.client.zrange(due, 0, -1):
             if item.startswith(kind.encode()):
                 self.store.client.zincrby(due, -AN_HOUR_MS, item)
         while self.tell("overdue", node=node, up=up)["more"]:
             pass
+
+    def _up(self, down: tuple[str, ...] = (), unreached: tuple[str, ...] = ()) -> dict[str, dict[str, bool]]:
+        return {
+            prefix: {"open": known["open"], "reached": prefix not in unreached}
+            for prefix, known in self.nodes.items()
+            if known["up"] and prefix not in down
+        }
 
     # What is in the store
 

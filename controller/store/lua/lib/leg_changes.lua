@@ -25,8 +25,11 @@ local function leg_lost(room, leg, event, reason)
   step_leg(room, leg, event, { near = "", far = "", failures = failures, since = since, reason = reason })
   if event == "fail" then
     withdraw_leg(room, leg)
-    -- A hangup cause, as the node names it, or a word of ours, which stands in the event log.
-    fail_awaiting(room, leg, "bridge_failed", string.match(reason, "^[%u%d_]+$"))
+    -- While the source is not reached, they wait for it or for the room to move, as long as a join may.
+    if reason ~= "node_unreachable" then
+      -- A hangup cause, as the node names it, or a word of ours, which stands in the event log.
+      fail_awaiting(room, leg, "bridge_failed", string.match(reason, "^[%u%d_]+$"))
+    end
   end
   if is_needed(room, leg) then
     hang_up_leg(room, leg)

@@ -1,12 +1,15 @@
--- How a room moves to another node when its source is gone. `up`: the nodes that are reachable, each with whether it
--- takes new rooms. A node that is not named is down, or was removed.
+-- How a room moves to another node when its source is gone. `up`: the nodes that are up, each with whether it takes new
+-- rooms (`open`) and whether it is reached now (`reached`): one that is not may just be changing hands. A node that is not
+-- named has been down for a while, or was removed.
 -- args: up
 -- needs: leg_changes
 
 local MOVE_MS = 10000 -- after which a room leaves a source that is down
-local RECHECK_MS = 5000 -- before a leg is looked at again while one of its nodes is down
+local RECHECK_MS = 1000 -- before a leg is looked at again while one of its nodes is not reached
 
 local function is_up(node) return args.up[node] ~= nil end
+
+local function is_reached(node) return is_up(node) and args.up[node].reached end
 
 -- The leg of the node that is best as the source: of those that are up, one that takes new rooms if there is any, and
 -- of these the one with most sessions.
@@ -14,7 +17,7 @@ local function best_leg(room)
   local found = {}
   for _, leg in ipairs(legs_of(room)) do
     if is_up(leg.node) then
-      found[#found + 1] = { leg = leg, is_open = args.up[leg.node],
+      found[#found + 1] = { leg = leg, is_open = args.up[leg.node].open,
         count = redis.call("SCARD", keys.present_on(room.id, leg.node)) }
     end
   end
@@ -74,11 +77,13 @@ end
 -- What is to be done about a leg that waits, did not come up in time, or that nobody needs.
 local function tend_leg(room, leg)
   if not is_needed(room, leg) then return end_leg(room, leg) end
-  if leg.state == LEG.dialing then return leg_lost(room, leg, "fail", "no_answer") end
+  local is_source_reached = is_reached(room.node)
+  if leg.state == LEG.dialing then
+    return leg_lost(room, leg, "fail", is_source_reached and "no_answer" or "node_unreachable")
+  end
   if leg.state ~= LEG.down or room.closing then return end
-  local is_source_up = is_up(room.node)
-  if not is_source_up and NOW - leg.since >= MOVE_MS and move_room(room) then return end
-  if not (is_source_up and is_up(leg.node)) then return expect(leg.node, "leg", room.id, RECHECK_MS) end
+  if not is_up(room.node) and NOW - leg.since >= MOVE_MS and move_room(room) then return end
+  if not (is_source_reached and is_reached(leg.node)) then return expect(leg.node, "leg", room.id, RECHECK_MS) end
   -- One that was the source may play on, and is heard everywhere once it has its first leg.
   if not leg.source then send(leg.node, "stop", { app = room.app, room = room.id }) end
   dial_leg(room, leg)
