@@ -15,9 +15,11 @@ import click
 import gevent
 import orjson
 
+from controller.ids import webhook_id_of_test
 from controller.live import GAP
 from controller.outbound.network import Network
 from controller.signing import new_secret, parse_secret, sign
+from controller.store import keys
 from controller.webhooks.connection import AttemptFailed, Connections
 from controller.webhooks.samples import sample_body
 from controller.webhooks.types import DATA
@@ -205,11 +207,9 @@ def trigger(type_: str, to: str | None, url: str, app_id: str | None, api_key: s
 
     The ids in it are nobody's, and its own begins with msg_test-."""
     if to:
-        now = int(time.time() * 1000)
-        webhook_id = f"msg_test-{now}"
-        is_taken, said = _forwarder(to, secret, "--to").post(
-            webhook_id, sample_body(type_, app_id or "demo", webhook_id, now)
-        )
+        now, owner = int(time.time() * 1000), app_id or "demo"
+        webhook_id = webhook_id_of_test(keys.partition_of(owner), f"{now}-0")
+        is_taken, said = _forwarder(to, secret, "--to").post(webhook_id, sample_body(type_, owner, webhook_id, now))
     else:
         is_taken, webhook_id, said = _send_by_service(_remote(url, app_id, api_key), type_)
     click.echo(f"{type_}  {escaped(webhook_id)}  {escaped(said)}")
