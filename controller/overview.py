@@ -32,9 +32,7 @@ LOG_PART = 200
 
 
 class NodeState(TypedDict):
-    """`state`: `up`, `drained` or `down`; a node that is down may be `drained`, too. `worker`: whoever holds the node,
-    or empty.
-    """
+    """`state`: `up`, `drained` or `down`; a node that is down may be `drained`, too. `worker`: who holds it, or ""."""
 
     prefix: str
     state: str

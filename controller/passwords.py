@@ -23,18 +23,14 @@ LOG2_COST, BLOCK_SIZE, PARALLEL = 15, 8, 3
 MAX_AT_ONCE = 2
 MAX_WAITING = 8
 
-_SCHEME = "scrypt"
-
-
-def _text(data: bytes) -> str:
-    return b64encode(data).decode()
+_SALT_BYTES = 16
+_HASH_BYTES = 32
 
 
 def hash_password(password: str) -> str:
     """`scrypt$15$8$3$SALT$HASH`: the hash with what it was made with."""
-    salt = os.urandom(16)
-    digest = _digest(password, salt, LOG2_COST, BLOCK_SIZE, PARALLEL)
-    return "$".join((_SCHEME, f"{LOG2_COST}${BLOCK_SIZE}${PARALLEL}", _text(salt), _text(digest)))
+    salt = os.urandom(_SALT_BYTES)
+    return _stored(salt, _digest(password, salt, LOG2_COST, BLOCK_SIZE, PARALLEL))
 
 
 def password_matches(stored: str, password: str) -> bool:
@@ -48,11 +44,6 @@ def check_password(password: str) -> None:
     """Raises ValueError, in plain words, for one that nobody should have."""
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise ValueError(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters")
-
-
-# What the password of an unknown operator is compared with, so that it takes as long as a known one's. No password has
-# this hash: nobody has computed it.
-_NOBODY = "$".join((_SCHEME, f"{LOG2_COST}${BLOCK_SIZE}${PARALLEL}", _text(os.urandom(16)), _text(os.urandom(32))))
 
 
 class Passwords:
@@ -71,7 +62,7 @@ class Passwords:
             raise Refused("too_many_logins")
         self._asked += 1
         try:
-            matches: bool = self._threads.apply(password_matches, (stored or _NOBODY, password))
+            matches: bool = self._threads.apply(password_matches, (stored or _nobody(), password))
         finally:
             self._asked -= 1
         return matches and stored != ""
@@ -80,5 +71,17 @@ class Passwords:
 def _digest(password: str, salt: bytes, log2_cost: int, block_size: int, parallel: int) -> bytes:
     memory = 128 * block_size * (2**log2_cost + parallel + 2)
     return hashlib.scrypt(
-        password.encode(), salt=salt, n=2**log2_cost, r=block_size, p=parallel, maxmem=memory, dklen=32
+        password.encode(), salt=salt, n=2**log2_cost, r=block_size, p=parallel, maxmem=memory, dklen=_HASH_BYTES
     )
+
+
+def _nobody() -> str:
+    """What the password of an unknown operator is compared with, so that it takes as long as a known one's. No password
+    is known that has this hash.
+    """
+    return _stored(os.urandom(_SALT_BYTES), os.urandom(_HASH_BYTES))
+
+
+def _stored(salt: bytes, digest: bytes) -> str:
+    fields = ("scrypt", LOG2_COST, BLOCK_SIZE, PARALLEL, b64encode(salt).decode(), b64encode(digest).decode())
+    return "$".join(map(str, fields))

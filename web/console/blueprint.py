@@ -79,9 +79,11 @@ def _console() -> context.Console:
     return found
 
 
-@console_pages.after_request
+@console_pages.after_app_request
 def _finish(response: Response) -> Response:
-    response.headers.update(HEADERS)
+    """Also where no view is."""
+    if request.path.startswith(CONSOLE):
+        response.headers.update(HEADERS)
     return response
 
 
