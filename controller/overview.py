@@ -16,6 +16,7 @@ from controller.commands.rooms import RoomEntry
 from controller.errors import Refused
 from controller.event_log import Entry, parsed
 from controller.live import as_app_sees
+from controller.nodes.history import NodeHistory, Note
 from controller.registry import Node, Registry
 from controller.rooms.placement import Placement
 from controller.store import keys
@@ -163,6 +164,10 @@ class Overview:
         if found is None:
             raise Refused("node_not_found")
         return found
+
+    def history(self, prefix: str) -> list[Note]:
+        """When the link to a node came up or went down, and what comparisons have put right, the newest first."""
+        return NodeHistory(self._store, prefix).read()
 
     def drain(self, prefix: str, drained: bool) -> None:
         """Whether the node gets no new rooms. Raises Refused `node_not_found`."""

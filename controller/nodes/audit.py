@@ -35,6 +35,7 @@ from controller.nodes.compare import (
 )
 from controller.nodes.events import CallIntruded, LegEvent, SessionEvent
 from controller.nodes.handler import EventHandler
+from controller.nodes.history import NodeHistory
 from controller.nodes.lease import NodeLease, Row
 from controller.store import keys
 from controller.store.store import Step
@@ -65,12 +66,19 @@ class Audit:
     """Compares the node with `prefix`, from `start` to `stop`, whenever a link is up."""
 
     def __init__(
-        self, prefix: str, lease: NodeLease, ids: SessionIds, handler: EventHandler, intervals: Intervals
+        self,
+        prefix: str,
+        lease: NodeLease,
+        ids: SessionIds,
+        handler: EventHandler,
+        intervals: Intervals,
+        history: NodeHistory,
     ) -> None:
         self._lease = lease
         self._ids = ids
         self._handler = handler
         self._intervals = intervals
+        self._history = history
         self._drift_total = metrics.drift.labels(prefix)
         self._members = metrics.members.labels(prefix)
         self._log = structlog.get_logger(__name__).bind(node=prefix)
@@ -146,6 +154,7 @@ class Audit:
         if missed:
             self._log.warning("drift", changes=[str(difference) for difference in missed])
             self._drift_total.inc(len(missed))
+            self._history.drifted(missed)
             self._handler.apply([event for event in plan.events if event in missed], resynced=True)
             self._handler.empty(room_id for room_id in plan.orphans if room_id in missed)
             for call in plan.possible_intruders:

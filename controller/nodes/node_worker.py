@@ -38,6 +38,7 @@ from controller.media.reasons import AudioFailed
 from controller.nodes.audit import Audit, Intervals
 from controller.nodes.events import CallIntruded, JobDone, StateEvent
 from controller.nodes.handler import EventHandler
+from controller.nodes.history import NodeHistory
 from controller.nodes.lease import NodeLease
 from controller.nodes.plays import Plays
 from controller.nodes.render import render
@@ -104,7 +105,8 @@ class NodeWorker:
         self._links_lost_total = metrics.links_lost.labels(node.prefix)
         self._stopping = self._handover = False
         self._handler = EventHandler(node.prefix, lease, store, registry, self._send_own)
-        self.audit = Audit(node.prefix, lease, ids, self._handler, intervals)
+        self._history = NodeHistory(store, node.prefix)
+        self.audit = Audit(node.prefix, lease, ids, self._handler, intervals, self._history)
         self._plays = Plays(relays, rate=lambda: self._rate, take=self._take_play)
         self._link = connect(
             name=node.prefix,
@@ -269,6 +271,7 @@ class NodeWorker:
         self._renew()
         self._take_waiting()
         metrics.link_up.labels(self.node.prefix).set(1)
+        self._history.is_up(restarted=restarted)
         self._log.info("node up", changes=changes, restarted=restarted)
 
     def _on_down(self, reason: str) -> None:
@@ -278,6 +281,7 @@ class NodeWorker:
             self._links_lost_total.inc()
         self.audit.link_lost()
         self._plays.link_lost()
+        self._history.is_down(reason)
         self._log.warning("node down", reason=reason)
         if self._handover:
             return

@@ -133,6 +133,9 @@ NODE: dict[str, str] = {
     # hash with expiry: load (sessions and rooms), calls (sessions), at (ms); there while the link is up; owner: the
     # worker
     "live": "live",
+    # stream, the last 100: `note` (JSON of nodes.history.Note), when the link came up or went down, and what a
+    # comparison has put right; owner: the worker
+    "history": "history",
 }
 
 # Keys of no app or node, under REGISTRY.

@@ -596,6 +596,24 @@ def test_a_drain_says_who_did_it_and_is_nothing_of_an_app(site: Site) -> None:
     assert not [entry for entry in logged(portal) if entry["type"].startswith("node.")]
 
 
+def test_a_node_shows_its_history(site: Site) -> None:
+    from controller.nodes.history import NodeHistory
+    from controller.registry import Node
+
+    site.registry.put_node(Node(prefix=NODE, esl="127.0.0.1:1", password="x"))
+    history = NodeHistory(site.store, NODE)
+    history.is_up(restarted=False)
+    history.drifted(["a difference"])
+    history.is_down("connection lost")
+    found = site.operator().get(f"/console/api/nodes/{NODE}").json
+    assert [(link["what"], link.get("reason")) for link in found["links"]] == [
+        ("down", "connection lost"),
+        ("up", None),
+    ]
+    assert [drift["changes"] for drift in found["drift"]] == [["a difference"]]
+    assert re.fullmatch(r"[0-9T:.-]+Z", found["links"][0]["at"])
+
+
 def test_a_tenant_sees_of_the_log_what_is_for_it(site: Site) -> None:
     world = World(site.store, APP)
     world.joined(world.create("standup"))

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from controller.errors import Fenced
 from controller.nodes.audit import Audit, Intervals
+from controller.nodes.history import NodeHistory
 from controller.sessions.flags import FLAGS
 from controller.store import keys
 from controller.store.store import Entry
@@ -378,3 +379,31 @@ def test_what_no_command_asked_for_confirms_none(world: World, node: DrivenNode)
     node.happened(event("CUSTOM", channel(1), Action="unmute-member", Conference_Name=room, Member_ID="1"))
     world.left(session, room)
     assert (confirmed("unmute"), confirmed("leave")) == before
+
+
+def test_the_history_of_a_node_says_when_its_link_came_and_went(store: OpenStore, node: DrivenNode) -> None:
+    node.up()
+    node.link.down()
+    history = NodeHistory(store, NODE)
+    down, up = history.read()
+    assert (up["what"], up["restarted"]) == ("up", False)
+    assert (down["what"], down["reason"]) == ("down", "test")
+    assert down["at"] >= up["at"]
+
+
+def test_the_history_of_a_node_says_what_had_drifted_and_is_bounded(world: World, node: DrivenNode) -> None:
+    node.up()
+    session = world.park()
+    history = NodeHistory(world.store, NODE)
+    # The node does not know the call, and what differs twice is put right.
+    node.audit.compare_once()
+    node.audit.compare_once()
+    drift = history.read()[0]
+    assert drift["what"] == "drift"
+    assert any(session in change for change in drift["changes"])
+    # A channel's uuid is nobody's to see.
+    assert channel(1) not in str(drift)
+    for number in range(150):
+        history.drifted([f"change {number}"] * 30)
+    assert len(history.read()) == 100
+    assert len(history.read()[0]["changes"]) == 21

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 from flask import Blueprint, Response, g, jsonify, redirect, request
 from werkzeug.exceptions import NotFound
 
+from controller.nodes.history import DRIFT
 from controller.operators import CONSOLE, Principal
 from controller.overview import LogFilter
 from controller.times import iso_ms
@@ -191,7 +192,12 @@ def list_nodes() -> Returned:
 
 @_serves("GET", "/nodes/<prefix>", "operators")
 def get_node(path: forms.NodePath) -> Returned:
-    return {**_console().overview.node(path.prefix)}, 200
+    """A node, with the history of its link, and the drift that was found."""
+    overview = _console().overview
+    node, notes = overview.node(path.prefix), overview.history(path.prefix)
+    shown = [{**note, "at": iso_ms(note["at"])} for note in notes]
+    drift = [note for note in shown if note["what"] == DRIFT]
+    return {**node, "links": [note for note in shown if note not in drift], "drift": drift}, 200
 
 
 @_serves("POST", "/nodes/<prefix>/drain", "operators")
