@@ -24,12 +24,10 @@ role_option = click.option(
     show_default=True,
     help="view: look at everything, change nothing.",
 )
-# Not as an argument or option: a command line can be read by others.
 password_option = click.option(
     "--password",
     envvar="SWITCHROOM_OPERATOR_PASSWORD",
-    hidden=True,
-    help="Only by the environment.",
+    help="Of the account. Asked for if not given; a command line can be read by others.",
 )
 
 
@@ -40,7 +38,7 @@ password_option = click.option(
 @password_option
 @click.pass_obj
 def add(context: Context, *, name: str, role: Role, no_password: bool, password: str | None) -> None:
-    """Add an operator; the password is asked for, or taken from SWITCHROOM_OPERATOR_PASSWORD."""
+    """Add an operator."""
     given = "" if no_password else password or _ask()
     with open_store(context.config()) as (store, _):
         try:

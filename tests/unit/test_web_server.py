@@ -562,6 +562,17 @@ def test_a_trusted_proxy_has_no_share_and_tells_the_client(start: Start) -> None
     assert [line["client"] for line in lines] == ["198.51.100.7"] * 5 + ["127.0.0.2"]
 
 
+def test_only_a_trusted_proxy_says_that_its_client_came_by_https(start: Start) -> None:
+    app = Flask(__name__)
+    app.add_url_rule("/", view_func=lambda: {"secure": request.is_secure})
+    server = start(app, proxies=Proxies(["127.0.0.1"]))
+    said = "X-Forwarded-Proto: https\r\n"
+    assert Client(server).ask("GET", "/", headers=said).answer()[2] == {"secure": True}
+    assert Client(server).ask("GET", "/").answer()[2] == {"secure": False}
+    assert Client(server).ask("GET", "/", headers="X-Forwarded-Proto: http\r\n").answer()[2] == {"secure": False}
+    assert Client(server, "127.0.0.2").ask("GET", "/", headers=said).answer()[2] == {"secure": False}
+
+
 def test_a_full_server_lets_new_connections_in(start: Start) -> None:
     server = start(connections=2, per_address=2)
     first = Client(server).ask("GET", "/healthz")
