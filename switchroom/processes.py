@@ -34,12 +34,14 @@ from controller.statistics import Recorder, Statistics
 from controller.store import keys
 from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
+from controller.webhooks.sender import untraced
 from switchroom.config import Config
 from switchroom.memory import MemoryWatch
 from switchroom.metrics import MetricsServer, held, watch_greenlets
 from switchroom.store import open_reader, open_store, patiently
 
 if TYPE_CHECKING:
+    from switchroom.tracing import Tracing
     from web.server import Server
 
 log = structlog.get_logger(__name__)
@@ -54,6 +56,10 @@ CPU_SECONDS_PER_SECOND = 0.025
 MIN_CPU_SECONDS = 5
 # Open files besides the API's connections: the store's, the nodes', webhooks', logs, modules.
 OTHER_FILES = 600
+
+
+# Of OpenTelemetry's environment: where spans go.
+SPANS_TO = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 class CannotStart(Exception):
@@ -88,6 +94,7 @@ class System:
         self._parts: list[_Part] = []
         self._server: Server | None = None
         self._relays: Relays | None = None  # None with `direct`
+        self._tracing: Tracing | None = None
         self._relay: tuple[str, Answers] | None = None
 
     @property
@@ -131,6 +138,8 @@ class System:
         self._add(Recorder(store, self._owner, self.roles, held))
         if config.metrics.listen:
             self._listen(MetricsServer(*_split(config.metrics.listen)), config.metrics.listen, "[metrics] listen")
+        if any(os.environ.get(name) for name in SPANS_TO):
+            self._trace()
         if "dispatcher" in self.roles:
             self._add(self._dispatcher(store, url))
         if not config.playback.direct:
@@ -150,6 +159,7 @@ class System:
             owner=self._owner,
             reader=self._reader(url),
             allow_private_networks=self._config.webhooks.allow_private_networks,
+            traced=self._tracing.attempt if self._tracing else untraced,
         )
 
     def _worker(self, store: Store, url: str) -> Worker:
@@ -196,7 +206,7 @@ class System:
         app = create_app(controller, feed, settings=settings, console=console)
         host, port = _split(config.server.listen)
         return Server(
-            app,
+            self._tracing.requests(app) if self._tracing else app,
             host,
             port,
             body_limit=app.body_limit,
@@ -208,6 +218,14 @@ class System:
             ),
             proxies=Proxies(config.server.trusted_proxies),
         )
+
+    def _trace(self) -> None:
+        # Not above: few need it.
+        from switchroom.tracing import configured  # noqa: PLC0415
+
+        self._tracing = configured(os.environ)
+        if self._tracing:
+            self._add(self._tracing)
 
     def _start_relay(self, store: Store) -> None:
         # Not above: most commands never need it.

@@ -38,7 +38,7 @@ from controller.webhooks.limiter import Limiter
 from controller.webhooks.ordering import Window
 from controller.webhooks.partition import Partition, Shared
 from controller.webhooks.retry import Schedule
-from controller.webhooks.sender import ATTEMPT_SECONDS
+from controller.webhooks.sender import ATTEMPT_SECONDS, Traced, untraced
 
 RENEW_SECONDS = 1.0
 HANDOVER_SECONDS = 5.0  # attempts in flight get to end before a partition is given to another dispatcher
@@ -49,8 +49,8 @@ log = structlog.get_logger(__name__)
 class Dispatcher:
     """`owner` names the process among all dispatchers. `reader` is a store of its own for the reads
     that wait; without one `store` is used. `concurrency` attempts at a time in all, `per_endpoint` to one
-    app's endpoint. `clock` gives wall time in seconds, `chance` numbers in [0, 1). Greenlets of one process
-    may share it.
+    app's endpoint. `clock` gives wall time in seconds, `chance` numbers in [0, 1). `traced` makes each attempt.
+    Greenlets of one process may share it.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Dispatcher:
         network: Network | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
+        traced: Traced = untraced,
     ) -> None:
         self._store = store
         self._owner = owner
@@ -84,6 +85,7 @@ class Dispatcher:
             timeout=attempt_seconds,
             clock=clock,
             chance=chance,
+            traced=traced,
         )
         self._partitions: dict[str, Partition] = {}
         self._stopping = False

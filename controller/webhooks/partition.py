@@ -27,7 +27,7 @@ from controller.webhooks.ordering import Window
 from controller.webhooks.reader import Outbox, RetryQueue
 from controller.webhooks.results import Result, Results
 from controller.webhooks.retry import Schedule
-from controller.webhooks.sender import Sender
+from controller.webhooks.sender import Sender, Traced
 
 UNSTORED_SECONDS = 60.0  # until a webhook of the retry queue is sent again whose result could not be stored
 
@@ -37,7 +37,8 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What the partitions of a process have in common. `following`: a store of its own for the reads that wait.
-    `timeout`: seconds for an attempt. `clock` gives wall time in seconds, `chance` numbers in [0, 1).
+    `timeout`: seconds for an attempt, which `traced` makes. `clock` gives wall time in seconds, `chance` numbers in
+    [0, 1).
     """
 
     store: Store
@@ -50,6 +51,7 @@ class Shared:
     timeout: float
     clock: Callable[[], float]
     chance: Callable[[], float]
+    traced: Traced
 
 
 class Partition:
@@ -165,7 +167,7 @@ class Partition:
             found = self.destinations[app_id] = Destination(
                 app_id,
                 endpoints=self.endpoints,
-                sender=Sender(app_id, shared.network, timeout=shared.timeout, clock=shared.clock),
+                sender=Sender(app_id, shared.network, timeout=shared.timeout, clock=shared.clock, traced=shared.traced),
                 limiter=shared.limiter,
                 results=self._results,
                 attempts=self._attempts,

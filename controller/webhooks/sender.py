@@ -16,10 +16,18 @@ from controller.webhooks.retry import Attempt, demand
 
 ATTEMPT_SECONDS = 15.0
 
+# Makes an attempt. It gets the traceparent of the request that caused the webhook, empty without one, and what sends
+# the webhook with the traceparent that it is given.
+Traced = Callable[[str, Callable[[str], Attempt]], Attempt]
+
+
+def untraced(trace: str, send: Callable[[str], Attempt]) -> Attempt:
+    return send(trace)
+
 
 class Sender:
     """Sends an app's webhooks. Connections are kept until the endpoint's URL or secret changes. `timeout`: seconds for
-    an attempt. `clock` gives wall time in seconds.
+    an attempt. `clock` gives wall time in seconds. `traced` makes each attempt.
     """
 
     def __init__(
@@ -29,12 +37,14 @@ class Sender:
         *,
         timeout: float = ATTEMPT_SECONDS,
         clock: Callable[[], float] = time.time,
+        traced: Traced = untraced,
     ) -> None:
         self._app_id = app_id
         self._tag = keys.partition_of(app_id)
         self._network = network
         self._timeout = timeout
         self._clock = clock
+        self._traced = traced
         self._configured: tuple[str, tuple[str, ...]] | None = None
         self._connections: Connections | None = None
         self._keys: tuple[bytes, ...] = ()
@@ -50,7 +60,8 @@ class Sender:
             return Attempt(skipped="the app does not want this type")
         if endpoint.disabled:
             return Attempt(withheld=f"the endpoint is disabled: {endpoint.disabled}")
-        return self.post(webhook_id(self._tag, webhook.entry), webhook.body, endpoint, webhook.trace)
+        message_id = webhook_id(self._tag, webhook.entry)
+        return self._traced(webhook.trace, lambda trace: self.post(message_id, webhook.body, endpoint, trace))
 
     def post(self, message_id: str, body: bytes, endpoint: Endpoint, trace: str = "") -> Attempt:
         """One request, whatever the endpoint's state. `trace`: its traceparent."""
