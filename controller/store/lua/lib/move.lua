@@ -1,6 +1,6 @@
 -- How a room moves to another node when its source is gone. `up`: the nodes that are up, each with whether it takes new
--- rooms (`open`) and whether it is reached now (`reached`): one that is not may just be changing hands. A node that is not
--- named has been down for a while, or was removed.
+-- rooms (`open`) and is reached now (`reached`): one that is not may just be changing hands. A node that is not named
+-- has been down for a while, or was removed.
 -- args: up
 -- needs: leg_changes
 
