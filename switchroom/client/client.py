@@ -12,10 +12,10 @@ In between it waits as long as the service asks for, or longer each time if it d
 from __future__ import annotations
 
 import json
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, Self, TypeVar
@@ -28,6 +28,8 @@ from switchroom.client.errors import BY_STATUS, APIError, NoResponse, TooManyReq
 from switchroom.client.events import Event, Reader
 from switchroom.client.models import Detail, Model
 from switchroom.client.transport import HTTPTransport, Request, Response, Stream, Transport
+
+logger = logging.getLogger(__name__)
 
 API = "/api/v1"
 TIMEOUT = 20.0  # seconds. The test of a webhook endpoint responds after 15 at the most.
@@ -112,11 +114,16 @@ class EventStream:
 
     def _follow(self) -> Iterator[Event]:
         while True:
-            with suppress(NoResponse):
+            reason = "it has ended"
+            try:
                 yield from self._reader.events(self._stream.chunks)
+            except NoResponse as error:
+                reason = str(error)
+            logger.warning("the event stream was lost, and is taken up again as soon as that works: %s", reason)
             self._stream.close()
             self._sleep(self._reader.retry)
             self._stream = self._open_again()
+            logger.info("the event stream is back")
 
     def _open_again(self) -> Stream:
         """However long it takes: whoever follows events waits for the service to come back."""
@@ -265,9 +272,10 @@ class Client:
         """Make a new secret. For 24 hours webhooks are signed with the one before, too."""
         return self._ask(models.Secret, "POST", "/webhooks/endpoint/rotate-secret")
 
-    def send_test(self) -> models.SentTest:
-        """Send a `webhook.test` now, and tell what came of it."""
-        return self._ask(models.SentTest, "POST", "/webhooks/endpoint/test")
+    def send_test(self, type: str | None = None) -> models.SentTest:
+        """Send a `webhook.test`, or a sample of another type, now, and tell what came of it."""
+        body = None if type is None else {"type": type}
+        return self._ask(models.SentTest, "POST", "/webhooks/endpoint/test", body)
 
     def list_deliveries(
         self,

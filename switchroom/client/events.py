@@ -22,7 +22,7 @@ RETRY_SECONDS = 2.0
 class Event:
     """`type`: of a webhook, `log.` and the kind of another line of the event log, or `stream.gap`: some may be missing
     before this one. `data`: typed for webhooks, plain for the others. `id`: to go on behind it. `webhook_id`: of a
-    webhook, the same as when it comes by HTTP.
+    webhook, the same as when it comes by HTTP. `body`: the JSON as it came.
     """
 
     id: str
@@ -30,6 +30,7 @@ class Event:
     timestamp: datetime | None
     data: Data | dict[str, Any]
     webhook_id: str | None
+    body: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass
@@ -82,4 +83,5 @@ class Reader:
             timestamp=datetime.fromisoformat(at) if at else None,
             data=model.model_validate(fields) if model else fields,
             webhook_id=body.get("webhook_id"),
+            body=body,
         )
