@@ -57,13 +57,11 @@ WEBHOOK = "webhook"
 # say is the operator's.
 KINDS_OF_APP = frozenset((WEBHOOK, "command", "refused", "state", "delivery"))
 _NAMES = {"app": "app_id", "room": "room_id", "session": "uuid", "operation": "operation_id", "webhook": "webhook_id"}
-_FIELDS_OF_APP = frozenset(
-    (
-        *_NAMES,
-        *("type", "name", "did", "command_uid", "actor", "trace", "answer", "reason", "detail", "volume", "webhooks"),
-        *("node", "source", "index", "count", "outcome", "attempt", "status", "latency_ms", "error", "next_at"),
-    )
+_SHOWN = (
+    "type name did command_uid actor trace answer reason detail volume webhooks node source index count outcome attempt"
+    " status latency_ms error next_at"
 )
+_FIELDS_OF_APP = frozenset((*_SHOWN.split(), *_NAMES))
 
 EVENT_ID = re.compile("p[0-9]{2}-[0-9]{1,15}-[0-9]{1,15}")
 
@@ -256,7 +254,7 @@ class Subscription:
 
     def offer(self, event: LiveEvent) -> None:
         """The feed has an event."""
-        if event.order > self._read[event.tag] and self._wants(event):
+        if not self._has_ended and event.order > self._read[event.tag] and self._wants(event):
             self.push(event)
 
     def push(self, item: Item) -> None:

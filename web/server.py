@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import re
 import socket
 import struct
@@ -255,6 +256,18 @@ class _Server(_WSGIServer):  # type: ignore[misc]
         super().stop(max(0, (timeout or 0) - (time.monotonic() - started)))
 
 
+def is_at_end(descriptor: int) -> bool:
+    """Whether nothing more comes on a connection, as far as that can be said without waiting."""
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        sock.setblocking(False)
+        try:
+            return not sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+
 def answer_no_more(listener: Any) -> None:
     """Have the kernel drop every SYN that arrives at a listener (Linux: a socket filter; elsewhere nothing)."""
     # In the kernel's struct sock_filter: load the byte with TCP's flags; if SYN (2) is not set, skip the drop.
@@ -387,9 +400,22 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         if self.server.draining or len(self.server.streams) >= self.server.bounds.streams:
             return False
         self.server.streams[self] = end
+        self._watch_for_end()
         # What waits for a slow reader waits where it is counted, and not in the kernel.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _STREAM_BUFFER)
         return True
+
+    def _watch_for_end(self) -> None:
+        """Ends a stream as soon as its reader is gone, and not when it is next written to."""
+        self._watcher = watcher = gevent.get_hub().loop.io(self.socket.fileno(), 1)
+
+        def on_readable() -> None:
+            # Once: what is there and is no end is the next request, which waits for the end of the stream.
+            watcher.stop()
+            if is_at_end(self.socket.fileno()) and self in self.server.streams:
+                self.server.streams[self]()
+
+        watcher.start(on_readable)
 
     def expect_no_more(self) -> None:
         """Requests that have arrived already are still read; after them the connection ends."""
@@ -543,7 +569,8 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             try:
                 super().handle_one_response()
             finally:
-                self.server.streams.pop(self, None)
+                if self.server.streams.pop(self, None):
+                    self._watcher.close()
 
     def _sendall(self, data: bytes) -> None:
         self.server.waiting.add(self)

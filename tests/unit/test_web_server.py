@@ -941,12 +941,35 @@ def test_the_place_of_a_stream_is_free_again_when_it_has_ended(start: Start) -> 
     client = Client(server).send(ASK)
     read_head(client)
     client.socket.shutdown(socket.SHUT_RDWR)
-    while not endless.closed.is_set():
-        endless.news.set()
-        gevent.sleep(0.01)
     with gevent.Timeout(5):
         while read_head(Client(server).send(ASK)) != 200:
             pass
+
+
+def test_the_stream_of_a_reader_that_is_gone_ends_although_there_is_nothing_to_write(start: Start) -> None:
+    endless = Endless()
+    server = start(endless.app())
+    client = Client(server).send(ASK)
+    read_head(client)
+    client.file.close()
+    client.socket.close()
+    assert endless.closed.wait(5)
+
+
+def test_a_request_that_is_sent_ahead_does_not_end_a_stream(start: Start) -> None:
+    endless = Endless()
+    client = Client(start(endless.app())).send(ASK)
+    read_head(client)
+    client.file.readline(), client.file.readline()
+    client.send("GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n")
+    endless.news.set()
+    assert client.file.readline() == b"1\r\n"
+    assert endless.ended == 0
+    endless.end()
+    while client.file.readline() != b"0\r\n":
+        pass
+    client.file.readline()
+    assert read_head(client) == 404
 
 
 def test_a_quiet_stream_is_not_closed_for_a_new_connection(start: Start) -> None:
