@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+DOCS_STAMP := $(VENV)/.docs
 CODE := esl controller web switchroom tests
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # For every Python from 3.11 on and every platform, with the hashes of all their files.
@@ -64,15 +65,22 @@ chaos-bugs: setup ## See that a chaos run finds bugs that were put in for it
 	@$(BIN)/python -m tests.chaos --bugs --seed 7 $(ARGS)
 
 lint: setup ## Check style, types, the direction of imports and the Lua files
-	@$(BIN)/ruff check --quiet $(CODE)
-	@$(BIN)/ruff format --quiet --check $(CODE)
+	@$(BIN)/ruff check --quiet $(CODE) docs/hooks.py
+	@$(BIN)/ruff format --quiet --check $(CODE) docs/hooks.py
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.lua_lint
 
 format: setup ## Put the code into its usual form
-	@$(BIN)/ruff check --quiet --fix $(CODE)
-	@$(BIN)/ruff format --quiet $(CODE)
+	@$(BIN)/ruff check --quiet --fix $(CODE) docs/hooks.py
+	@$(BIN)/ruff format --quiet $(CODE) docs/hooks.py
+
+docs: $(DOCS_STAMP) ## Build the documentation as a site, into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet $(ARGS)
+
+$(DOCS_STAMP): $(STAMP) requirements-docs.txt
+	@$(PIP_INSTALL) --require-hashes --no-build-isolation --requirement requirements-docs.txt
+	@touch $@
 
 package: setup ## Build sdist and wheel into build/dist, and see that the wheel works by itself
 	@rm -rf build/dist
@@ -84,11 +92,12 @@ lock: setup ## Renew the lock: which release of each dependency is installed, wi
 		$(RESOLVE) --upgrade --output-file requirements-build.txt -
 	@$(RESOLVE) --upgrade --output-file requirements.txt setup.cfg
 	@$(RESOLVE) --upgrade --constraint requirements.txt --extra dev --output-file requirements-dev.txt setup.cfg
+	@$(RESOLVE) --upgrade --constraint requirements-dev.txt --extra docs --output-file requirements-docs.txt setup.cfg
 
 audit: setup ## Look for known holes in what is locked, and in the oldest that setup.cfg allows
 	@mkdir -p build
 	@$(RESOLVE) --resolution lowest-direct --output-file build/oldest.txt setup.cfg
-	@for list in requirements-build.txt requirements-dev.txt build/oldest.txt; do \
+	@for list in requirements-build.txt requirements-dev.txt requirements-docs.txt build/oldest.txt; do \
 		echo "$$list" && $(BIN)/uvx pip-audit --strict --disable-pip --require-hashes --requirement "$$list" || exit; \
 	done
 

@@ -313,6 +313,16 @@ class Client:
         body = {"since": _moment(since), "until": _moment(until)}
         return self._ask(models.RangeRedelivery, "POST", "/webhooks/redeliver", body)
 
+    # The console
+
+    def create_portal_link(
+        self, *, role: Literal["view", "operate"] | None = None, expires_in: int | None = None
+    ) -> models.PortalLink:
+        """Make a link that opens the app's portal in a browser, once. `expires_in`: seconds."""
+        given = {"role": role, "expires_in": expires_in}
+        body = {name: value for name, value in given.items() if value is not None}
+        return self._ask(models.PortalLink, "POST", "/portal-links", body or None)
+
     # Streams
 
     def events(self, *, room: Sequence[str] = (), type: Sequence[str] = (), last_event_id: str = "") -> EventStream:

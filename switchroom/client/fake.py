@@ -134,6 +134,15 @@ class _Endpoint(_Form):
     types: Annotated[list[str], Field(min_length=1, max_length=32)] = ["*"]
 
 
+class _Test(_Form):
+    type: Annotated[str, Field(pattern=f"^({'|'.join(map(re.escape, webhooks.DATA))})$")] = "webhook.test"
+
+
+class _PortalLink(_Form):
+    role: Annotated[str, Field(pattern="^(view|operate)$")] = "operate"
+    expires_in: Annotated[int, Field(ge=60, le=7 * 86_400)] = 3600
+
+
 class _Range(_Form):
     since: _Moment
     until: _Moment
@@ -651,14 +660,20 @@ class FakeSwitchroom:
         self._old_secret_until = self.now + 86_400
         return 200, {"secret": self.secret}
 
-    def _send_test(self) -> _Returned:
+    def _send_test(self, body: _Test) -> _Returned:
         self._check_now("webhook_test", self.app_id)
         self._cooldowns["webhook_test", self.app_id] = self.now + COOLDOWNS["webhook_test"]
         identifier = f"msg_test-p00-{int(self.now * 1000)}-{next(self._numbers)}"
-        data = {"app_id": self.app_id, "sequence": 1, "uuid": identifier}
-        attempt = self._attempt(identifier, self._body("webhook.test", data))
+        data = {**_sample(body.type), "app_id": self.app_id, "sequence": 1}
+        if body.type == "webhook.test":
+            data["uuid"] = identifier
+        attempt = self._attempt(identifier, self._body(body.type, data))
         outcome = {name: attempt[name] for name in ("status", "error", "latency_ms", "answer")}
         return 200, {"webhook_id": identifier, "delivered": _ok(attempt["status"]), **outcome}
+
+    def _create_portal_link(self, body: _PortalLink) -> _Returned:
+        url = f"http://fake/console/#link={uuid.uuid4().hex}"
+        return 201, {"url": url, "expires_at": _iso(int(self.now + body.expires_in))}
 
     def _list_deliveries(self, query: _DeliveryPage) -> _Returned:
         since, until = (_parsed(text) if text else None for text in (query.since, query.until))
@@ -829,6 +844,19 @@ def _delivery(found: _Delivered) -> dict[str, Any]:
     }
 
 
+def _sample(type_: str) -> dict[str, Any]:
+    """Data of the form of a type, about nobody."""
+    schema = webhooks.DATA[type_].model_json_schema()
+    by_type = {"string": "sample", "integer": 1, "boolean": True, "array": []}
+    forms = {name: schema["properties"][name] for name in schema["required"]}
+    return {
+        name: form["anyOf"][0].get("enum", [form["anyOf"][0].get("const")])[0]
+        if "anyOf" in form
+        else by_type[form["type"]]
+        for name, form in forms.items()
+    }
+
+
 def _room_of(data: Data) -> str:
     return str(getattr(data, "room_id", ""))
 
@@ -876,7 +904,8 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("GET", "/webhooks/endpoint", FakeSwitchroom._get_endpoint, {}),
     ("PUT", "/webhooks/endpoint", FakeSwitchroom._set_endpoint, {"body": _Endpoint}),
     ("POST", "/webhooks/endpoint/rotate-secret", FakeSwitchroom._rotate_secret, {}),
-    ("POST", "/webhooks/endpoint/test", FakeSwitchroom._send_test, {}),
+    ("POST", "/webhooks/endpoint/test", FakeSwitchroom._send_test, {"body": _Test}),
+    ("POST", "/portal-links", FakeSwitchroom._create_portal_link, {"body": _PortalLink}),
     ("GET", "/webhooks/deliveries", FakeSwitchroom._list_deliveries, {"query": _DeliveryPage}),
     ("GET", "/webhooks/deliveries/([^/]+)", FakeSwitchroom._get_delivery, {}),
     ("POST", "/webhooks/deliveries/([^/]+)/redeliver", FakeSwitchroom._redeliver, {}),

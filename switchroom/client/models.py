@@ -211,6 +211,16 @@ class RangeRedelivery(Model):
     webhooks: int
 
 
+# The console
+
+
+class PortalLink(Model):
+    """`url`: can be opened once, until `expires_at`; whoever has it is let in."""
+
+    url: str
+    expires_at: datetime
+
+
 # Health
 
 

@@ -409,6 +409,22 @@ def test_the_webhook_endpoint(service: Service) -> None:
     assert soon.value.detail.group == "webhook_test"
 
 
+def test_a_sample_of_each_type(service: Service) -> None:
+    for type_ in ("conference.member.left", "conference.play.finished", "session.ended"):
+        assert service.client.send_test(type_).delivered
+    with pytest.raises(InvalidRequest):
+        service.client.send_test("conference.vanished")
+
+
+def test_a_link_to_the_portal(service: Service) -> None:
+    link = service.client.create_portal_link(role="view", expires_in=600)
+    assert "/console/#link=" in link.url
+    assert timedelta(seconds=500) < link.expires_at - datetime.now(UTC) < timedelta(seconds=700)
+    with pytest.raises(InvalidRequest) as invalid:
+        service.client.create_portal_link(expires_in=0)
+    assert [problem.field for problem in invalid.value.detail.fields] == ["expires_in"]
+
+
 def test_deliveries(service: Service, room: str) -> None:
     session = joined(service, room)
     found = delivered(service, room)

@@ -14,7 +14,7 @@ from pathlib import Path
 import gevent
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.docs.blocks import of_page
 
 
 def demo(folder: Path, *before: str) -> subprocess.CompletedProcess[str]:
@@ -119,8 +119,8 @@ def bash(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
 def test_the_tour_can_be_pasted_as_a_whole(clone: Path) -> None:
     assert stat.S_IMODE((clone / "build" / "demo.env").stat().st_mode) == 0o600
-    section = (ROOT / "README.md").read_text().partition("## A tour with curl\n")[2].partition("\n## ")[0]
-    tour = bash("\n".join(line[4:] for line in section.splitlines() if line.startswith("    ")), clone)
+    (block,) = [block for block in of_page("README.md", "sh") if block.first.startswith(". build/demo.env")]
+    tour = bash(block.text, clone)
     assert (tour.returncode, tour.stderr) == (0, "")
     assert '"success":false' not in tour.stdout
     answers = [line for line in tour.stdout.splitlines() if line.startswith("{")]

@@ -43,13 +43,17 @@ from tests.unit.web_fakes import (
     SESSION,
     WEBHOOK,
     FakeController,
+    FakeLogins,
+    FakeOverview,
+    FakeStatistics,
     FakeStreams,
 )
 from web import errors
 from web.app import create_app
+from web.context import Console
 
 controller = FakeController()
-app = create_app(controller, FakeStreams())
+app = create_app(controller, FakeStreams(), console=Console(FakeLogins(), FakeOverview(), FakeStatistics()))
 DOCUMENT: dict[str, Any] = json.loads(app.test_client().get("/openapi.json").data)
 OPERATIONS = {
     operation["operationId"]: operation for methods in DOCUMENT["paths"].values() for operation in methods.values()
@@ -249,7 +253,8 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "get_endpoint": lambda client: client.get_endpoint(),
     "set_endpoint": lambda client: client.set_endpoint("https://app.example.com/v2", types=["conference.play.*"]),
     "rotate_secret": lambda client: client.rotate_secret(),
-    "send_test": lambda client: client.send_test(),
+    "send_test": lambda client: client.send_test("conference.member.joined"),
+    "create_portal_link": lambda client: client.create_portal_link(role="view", expires_in=600),
     "list_deliveries": lambda client: next(
         client.list_deliveries(
             status="failed",

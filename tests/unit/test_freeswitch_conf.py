@@ -241,5 +241,5 @@ def test_sounds_are_those_of_the_relay_and_come_by_http_bounded_and_in_time() ->
 def test_the_kinds_of_sounds_without_the_relay_are_those_that_the_emulator_knows() -> None:
     from esl.emulator.media import KINDS
 
-    told = re.findall(r"^  (audio/\S+)\t(\w+)$", DOCUMENTED.read_text(), re.MULTILINE)
+    told = re.findall(r"^ +(audio/\S+)\t(\w+)$", DOCUMENTED.read_text(), re.MULTILINE)
     assert dict(told) == KINDS

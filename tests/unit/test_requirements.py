@@ -18,17 +18,18 @@ def wanted(lock: str) -> list[Requirement]:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     run = config["options"]["install_requires"]
-    dev = config["options.extras_require"]["dev"]
+    extras = config["options.extras_require"]
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     lines = {
         "requirements-build.txt": build,
         "requirements.txt": run.splitlines(),
-        "requirements-dev.txt": [*run.splitlines(), *dev.splitlines()],
+        "requirements-dev.txt": [*run.splitlines(), *extras["dev"].splitlines()],
+        "requirements-docs.txt": [*run.splitlines(), *extras["docs"].splitlines()],
     }[lock]
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
-LOCKS = ("requirements-build.txt", "requirements.txt", "requirements-dev.txt")
+LOCKS = ("requirements-build.txt", "requirements.txt", "requirements-dev.txt", "requirements-docs.txt")
 ENTRY = re.compile(
     r"(?P<name>[a-z0-9-]+)==(?P<version>\S+)( ; [^\\]+)?(?P<hashes>( \\\n    --hash=sha256:[0-9a-f]{64})+)\n"
 )
@@ -57,8 +58,16 @@ def test_who_develops_has_what_is_installed_elsewhere() -> None:
     assert entries("requirements.txt").items() <= entries("requirements-dev.txt").items()
 
 
-@pytest.mark.parametrize("file", ["Makefile", "lab/controller.sh", "tests/package.py"])
-def test_nothing_is_installed_but_what_is_locked(file: str) -> None:
+def test_the_documentation_is_built_in_the_same_environment() -> None:
+    """Whatever both need is installed in the same release."""
+    dev = entries("requirements-dev.txt")
+    assert {name: dev.get(name, version) for name, version in entries("requirements-docs.txt").items()} == entries(
+        "requirements-docs.txt"
+    )
+
+
+@pytest.mark.parametrize(("file", "count"), [("Makefile", 4), ("lab/controller.sh", 3), ("tests/package.py", 3)])
+def test_nothing_is_installed_but_what_is_locked(file: str, count: int) -> None:
     calls = re.findall(r"^.*(?:PIP_INSTALL\)|pip_install|\*install,) .*--.*$", (ROOT / file).read_text(), re.MULTILINE)
-    assert len(calls) == 3
+    assert len(calls) == count
     assert all("--require-hashes" in call or "--no-deps" in call for call in calls)
