@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gevent.fileobject import FileObject
+
 from tests.e2e.nodes import EmulatedNode
 from tests.e2e.site import until
 from tests.e2e.stores import free_port
@@ -140,7 +142,8 @@ class World:
 def main() -> None:
     world = World(Path(sys.argv[1]))
     try:
-        for line in sys.stdin:
+        # Python's own would hold up everything else here until a line comes.
+        for line in FileObject(sys.stdin.fileno(), "r", close=False):
             method, arguments, named = json.loads(line)
             try:
                 reply = {"returned": getattr(world, method)(*arguments, **named)}

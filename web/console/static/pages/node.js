@@ -48,10 +48,10 @@ export function Node({ me, parts: [prefix] }) {
       ]} /><//>
       <div class="two-columns">
         <${Card} title="Connection" icon="webhooks" note="its history" flush>
-          <${Table} label="History of the connection" columns=${LINKS} rows=${node.links} keyOf=${(row) => `${row.at} ${row.what}`}
+          <${Table} label="History of the connection" columns=${LINKS} rows=${node.links || []} keyOf=${(row) => `${row.at} ${row.what}`}
             empty=${html`<${Empty} icon="clock" title="Nothing is known yet" />`} /><//>
         <${Card} title="Drift" icon="warning" note="differences that a comparison put right" flush>
-          <${Table} label="Drift" columns=${DRIFT} rows=${node.drift} keyOf=${(row) => row.id || JSON.stringify(row)}
+          <${Table} label="Drift" columns=${DRIFT} rows=${node.drift || []} keyOf=${(row) => row.id || JSON.stringify(row)}
             empty=${html`<${Empty} icon="check" title="No differences">The node and the store have always agreed.<//>`} /><//>
       </div>`}
     <//>
