@@ -30,6 +30,7 @@ from controller.outbound.network import Network
 from controller.overview import Overview
 from controller.registry import Registry
 from controller.rooms.placement import Placement
+from controller.speaking import Speaking
 from controller.statistics import Recorder, Statistics
 from controller.store import keys
 from controller.store.store import Store
@@ -199,6 +200,7 @@ class System:
                 Logins(store, self.registry, hours=config.console.session_hours),
                 Overview(store, self.registry, placement, controller.execute),
                 Statistics(store),
+                Speaking(store, controller.execute),
                 url=config.console.url or "",
                 secure=config.console.secure,
             )

@@ -14,6 +14,7 @@ from controller.controller import Health
 from controller.live import Filter, Subscription
 from controller.operators import Logins
 from controller.overview import Overview
+from controller.speaking import Speaking
 from controller.statistics import Statistics
 from web.clients import Failures
 from web.cursor import Cursors
@@ -88,6 +89,7 @@ class Console:
     logins: Logins
     overview: Overview
     statistics: Statistics
+    speaking: Speaking
     url: str = ""
     secure: bool = False
 

@@ -64,15 +64,23 @@ def stream_events(query: EventQuery, header: EventHeaders) -> Response:
     wanted = Filter(rooms=query.rooms, types=query.types)
     owner = app_id()
     return stream(
-        lambda cut_off: context.streams().open(owner, wanted, header.last_event_id, cut_off), auth.remains(owner)
+        lambda cut_off: context.streams().open(owner, wanted, header.last_event_id, cut_off),
+        auth.remains(owner),
+        spoken_in=(owner, query.rooms[0]) if context.actor() and len(query.rooms) == 1 else None,
     )
 
 
-def stream(open_: Callable[[Callable[[], None]], Subscription], may_read: Callable[[], bool]) -> Response:
+def stream(
+    open_: Callable[[Callable[[], None]], Subscription],
+    may_read: Callable[[], bool],
+    *,
+    spoken_in: tuple[str, str] | None = None,
+) -> Response:
     """The response that gives the events of a subscription to whoever sent the current request.
 
     `open_`: opens the subscription, with what cuts the reader off. `may_read`: whether the reader still may; asked
-    every few seconds outside of the request's context, and the stream ends if not. Raises Invalid for an id of an event
+    every few seconds outside of the request's context, and the stream ends if not. `spoken_in`: app and room of which
+    it also tells who speaks, to a page of the console. Raises Invalid for an id of an event
     that `open_` does not know (ValueError), Refused, StoreUnavailable.
     """
     connection = context.connection()
@@ -86,6 +94,8 @@ def stream(open_: Callable[[Callable[[], None]], Subscription], may_read: Callab
     response = Response(_frames(subscription, may_read), content_type=MEDIA_TYPE)
     response.headers["X-Accel-Buffering"] = "no"  # for proxies
     response.call_on_close(subscription.close)
+    if spoken_in and (console := context.console()):
+        response.call_on_close(console.speaking.follow(*spoken_in, subscription.push))
     return response
 
 

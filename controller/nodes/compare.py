@@ -44,6 +44,7 @@ class MemberOnNode:
     member_id: int
     flags: tuple[str, ...]
     on_hold: bool = False
+    is_talking: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def read_members(text: str) -> dict[str, MemberOnNode]:
             int(member["id"]),
             tuple(flag.name for flag in FLAGS if not member["flags"][flag.ability]),
             on_hold=member["flags"]["hold"],
+            is_talking=member["flags"].get("talking", False),
         )
         for conference in _list(json.loads(text, strict=False))
         if ROOM_ID.fullmatch(room_id := conference["conference_name"])

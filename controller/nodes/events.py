@@ -144,8 +144,18 @@ class CallIntruded:
     member_id: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talked:
+    """A member has started to talk, or stopped. It changes no state, and comes only while somebody watches."""
+
+    session_id: str
+    room_id: str
+    member_id: int
+    on: bool
+
+
 SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged
 LegEvent = LegJoined | LegLeft
 RoomEvent = FileDone | LegEvent
 StateEvent = SessionEvent | RoomEvent | JobDone
-NodeEvent = StateEvent | CallIntruded
+NodeEvent = StateEvent | CallIntruded | Talked

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypedDict
 
@@ -36,12 +36,13 @@ from controller.ids import SessionIds, job_id
 from controller.media.client import Prepared, Preparer
 from controller.media.reasons import AudioFailed
 from controller.nodes.audit import Audit, Intervals
-from controller.nodes.events import CallIntruded, JobDone, StateEvent
+from controller.nodes.events import CallIntruded, JobDone, StateEvent, Talked
 from controller.nodes.handler import EventHandler
 from controller.nodes.history import NodeHistory
 from controller.nodes.lease import NodeLease
 from controller.nodes.plays import Plays
 from controller.nodes.render import render
+from controller.nodes.speakers import Speakers
 from controller.nodes.translate import SUBSCRIPTION, translate
 from controller.registry import Node, Registry
 from controller.store import keys
@@ -106,6 +107,7 @@ class NodeWorker:
         self._stopping = self._handover = False
         self._handler = EventHandler(node.prefix, lease, store, registry, self._send_own)
         self._history = NodeHistory(store, node.prefix)
+        self._speakers = Speakers(store, node.prefix, ids)
         self.audit = Audit(node.prefix, lease, ids, self._handler, intervals, self._history)
         self._plays = Plays(relays, rate=lambda: self._rate, take=self._take_play)
         self._link = connect(
@@ -146,6 +148,10 @@ class NodeWorker:
         """
         self._renew()
         self._sweep(up)
+
+    def watch(self, rooms: Collection[str]) -> None:
+        """In which rooms on the node somebody watches who speaks; every second or so."""
+        self._speakers.watch(rooms, self._connection)
 
     def _renew(self) -> None:
         up = self._connection is not None
@@ -245,16 +251,18 @@ class NodeWorker:
         for call in found:
             if isinstance(call, CallIntruded):
                 self._handler.hang_up(call)
-        changes = [self._judge(event) for event in found if not isinstance(event, CallIntruded)]
+        changes = [self._judge(event) for event in found if not isinstance(event, CallIntruded | Talked)]
         give_up_at = time.monotonic() + MAX_HOLD_SECONDS
         while True:
             try:
-                return self._handler.apply(changes)
+                self._handler.apply(changes)
+                break
             except StoreUnavailable as error:
                 if time.monotonic() > give_up_at:
                     raise
                 self._log.warning("events held", count=len(changes), reason=str(error))
                 gevent.sleep(0.5)
+        self._speakers.heard(found)
 
     def _judge(self, event: StateEvent) -> StateEvent:
         return self._plays.judge(event) if isinstance(event, JobDone) else event

@@ -1,4 +1,4 @@
-"""Event Socket events into node events. Pure. The two tables at the end name all events that are subscribed to.
+"""Event Socket events into node events. Pure. The tables at the end name all events that are subscribed to.
 
 Whatever a caller can write, a number, a name or a header, stays a value: no decision depends on its text.
 """
@@ -26,6 +26,7 @@ from controller.nodes.events import (
     NodeEvent,
     SessionEnded,
     SessionParked,
+    Talked,
 )
 from controller.sessions.flags import CHANGES, FLAGS
 from esl.commands import LEG_NAME, parse_file
@@ -52,7 +53,7 @@ REPLACES = "variable_sip_replaces_call_id"
 def translate(ids: SessionIds, event: Event) -> NodeEvent | None:
     """None for an event that the controller does not use."""
     name = event.name
-    read = _BY_ACTION.get(event.get("Action") or "") if name == "CUSTOM" else _BY_NAME.get(name)
+    read = _ACTIONS.get(event.get("Action") or "") if name == "CUSTOM" else _BY_NAME.get(name)
     return read(ids, event) if read else None
 
 
@@ -117,8 +118,12 @@ def _flag_changed(flag: str, on: bool, ids: SessionIds, event: Event) -> NodeEve
     return None if _is_leg(event) else _member(FlagChanged, ids, event, flag=flag, on=on)
 
 
+def _talked(on: bool, ids: SessionIds, event: Event) -> NodeEvent | None:
+    return None if _is_leg(event) else _member(Talked, ids, event, on=on)
+
+
 def _member(
-    kind: type[MemberJoined | MemberLeft | FlagChanged], ids: SessionIds, event: Event, **fields: Any
+    kind: type[MemberJoined | MemberLeft | FlagChanged | Talked], ids: SessionIds, event: Event, **fields: Any
 ) -> NodeEvent | None:
     room_id, member_id = event.get("Conference-Name", ""), event.get("Member-ID", "")
     if not ROOM_ID.fullmatch(room_id) or not member_id.isdecimal():
@@ -183,6 +188,9 @@ _BY_ACTION: dict[str, _Reader] = {
     "play-file-done": _file_done,
     **{flag.change(on).action: partial(_flag_changed, flag.name, on) for flag, on in CHANGES},
 }
+# Not subscribed to but while somebody watches (`speakers`). Trace 16.
+TALKING: dict[str, _Reader] = {"start-talking": partial(_talked, True), "stop-talking": partial(_talked, False)}
+_ACTIONS = _BY_ACTION | TALKING
 
 SUBSCRIPTION = Subscription(
     events=tuple(_BY_NAME),

@@ -108,12 +108,14 @@ class Worker:
     def _tick(self) -> None:
         nodes = {node.prefix: node for node in self._registry.nodes()}
         up = self._find_up(nodes)
+        watched = self._store.watched()
         for prefix, held in list(self._held.items()):
             try:
                 if nodes.get(prefix) is None or _address(nodes[prefix]) != _address(held.node):
                     self._let_go(prefix)
                 else:
                     held.tick(up)
+                    held.watch(watched.get(prefix, ()))
             except Fenced:
                 log.warning("node held by another worker", node=prefix)
                 leases_lost.labels("node").inc()

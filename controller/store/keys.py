@@ -136,6 +136,9 @@ NODE: dict[str, str] = {
     # stream, the last 100: `note` (JSON of nodes.history.Note), when the link came up or went down, and what a
     # comparison has put right; owner: the worker
     "history": "history",
+    # set with expiry of seconds: session ids of those who speak in a room on the node, while somebody watches; owner:
+    # the worker
+    "speaking": "speaking:%s",
 }
 
 # Keys of no app or node, under REGISTRY.
@@ -155,6 +158,8 @@ SHARED: dict[str, str] = {
     "stats": "stats",
     # sorted set: address (host:port) of an audio relay by the time (ms) until which it counts as alive; owner: it
     "relays": "relays",
+    # sorted set: `prefix id` of a node and a room by the time (ms) until which somebody watches who speaks in it there
+    "watched": "watched",
     # hash: operator's name -> JSON of operators.Operator; for good; owner: operators
     "operators": "operators",
     # string with expiry: JSON of operators.Principal, and ends (ms), by the hash of the token; of a session of the

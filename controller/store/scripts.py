@@ -25,14 +25,14 @@ from controller.store.prelude import prelude
 RUNS_WHEN_FULL = {
     "ends something": "delete_room emit_endings leave stop",
     "follows a node": "file_done flag_changed job_done jobs_lost leg_joined leg_left member_joined member_left"
-    " note_node overdue playback_lost session_ended snapshot take",
+    " note_node overdue playback_lost session_ended snapshot speak take",
     "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease relays release workers",
     "counts requests": "admit login_admit",
     "reads": "count get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms"
     " list_sessions waiting",
     "says where webhooks go": "set_endpoint",
-    "is run by the operator": "console_begin console_link console_session log_action operator registry",
+    "is run by the operator": "console_begin console_link console_session log_action operator registry watch",
 }
 # The scripts that are refused then, as `store_full`, since they would only use more.
 REFUSED_WHEN_FULL = {

@@ -269,6 +269,21 @@ class Store:
         with self._guard():
             return bool(self._client.exists(keys.key(keys.node_tag(prefix), "live")))
 
+    def watched(self) -> dict[str, set[str]]:
+        """The rooms, by node, of which somebody watches who speaks in them."""
+        rooms: dict[str, set[str]] = {}
+        for text in self.run("watch", keys.REGISTRY, {})["watched"]:
+            prefix, _, room = text.partition(" ")
+            rooms.setdefault(prefix, set()).add(room)
+        return rooms
+
+    def speaking(self, prefixes: Sequence[str], room_id: str) -> list[str]:
+        """The sessions that speak in a room on any of these nodes."""
+        found = self._pipe(
+            lambda pipe: [pipe.smembers(keys.key(keys.node_tag(each), "speaking", room_id)) for each in prefixes]
+        )
+        return sorted(session.decode() for sessions in found for session in sessions)
+
     def loads(self, prefixes: Sequence[str]) -> dict[str, Load]:
         """Of each node that is reachable."""
         found = self._pipe(

@@ -122,6 +122,10 @@ class EmulatedCall:
     def hang_up(self) -> None:
         self._channel.hangup()
 
+    def talk(self) -> None:
+        """Begin to send sound."""
+        self._channel.sound(True)
+
     def wait_ended(self, timeout: float = 10.0) -> None:
         self._emulator.wait_for(lambda: self._channel.state == "gone", timeout)
 

@@ -22,6 +22,7 @@ from controller.operators import IDLE_SECONDS, OPERATE, VIEW, Logins, Operators
 from controller.overview import Overview
 from controller.registry import Registry, new_app
 from controller.rooms.placement import Placement
+from controller.speaking import Speaking
 from controller.statistics import Statistics
 from controller.store import keys
 from tests.integration.world import NODE, World
@@ -83,7 +84,7 @@ class Site:
         self.logins = Logins(store, self.registry, hours=HOURS)
         overview = Overview(store, self.registry, placement, controller.execute)
         self.feed = Feed(store, store, self.registry)
-        console = Console(self.logins, overview, Statistics(store))
+        console = Console(self.logins, overview, Statistics(store), Speaking(store, controller.execute))
         self.app: Flask = create_app(controller, self.feed, console=console)
 
     def page(self) -> Page:

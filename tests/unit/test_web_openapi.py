@@ -39,6 +39,7 @@ from tests.unit.web_fakes import (
     FakeController,
     FakeLogins,
     FakeOverview,
+    FakeSpeaking,
     FakeStatistics,
     FakeStreams,
 )
@@ -47,7 +48,9 @@ from web.app import create_app
 from web.context import Console
 
 _controller = FakeController()
-_app = create_app(_controller, FakeStreams(), console=Console(FakeLogins(), FakeOverview(), FakeStatistics()))
+_app = create_app(
+    _controller, FakeStreams(), console=Console(FakeLogins(), FakeOverview(), FakeStatistics(), FakeSpeaking())
+)
 DOCUMENT: dict[str, Any] = json.loads(_app.test_client().get("/openapi.json").data)
 OPERATIONS = [
     (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()

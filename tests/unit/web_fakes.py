@@ -231,3 +231,7 @@ class FakeOverview:
 
 class FakeStatistics:
     """Has counted nothing."""
+
+
+class FakeSpeaking:
+    """Nobody speaks."""

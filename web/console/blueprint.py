@@ -252,7 +252,9 @@ def stream_all(query: forms.EventsQuery, header: forms.EventsHeader) -> Response
     """As `GET /api/v1/events`, of all apps."""
     wanted = query.wanted
     return stream(
-        lambda cut_off: context.streams().open(None, wanted, header.last_event_id, cut_off), cookies.remains()
+        lambda cut_off: context.streams().open(None, wanted, header.last_event_id, cut_off),
+        cookies.remains(),
+        spoken_in=(wanted.apps[0], wanted.rooms[0]) if len(wanted.apps) == len(wanted.rooms) == 1 else None,
     )
 
 
