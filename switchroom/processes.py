@@ -59,10 +59,6 @@ MIN_CPU_SECONDS = 5
 OTHER_FILES = 600
 
 
-# Of OpenTelemetry's environment: where spans go.
-SPANS_TO = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-
-
 class CannotStart(Exception):
     """A part did not start; the text says why and what to do."""
 
@@ -139,8 +135,8 @@ class System:
         self._add(Recorder(store, self._owner, self.roles, held))
         if config.metrics.listen:
             self._listen(MetricsServer(*_split(config.metrics.listen)), config.metrics.listen, "[metrics] listen")
-        if any(os.environ.get(name) for name in SPANS_TO):
-            self._trace()
+        if config.traces.collector:
+            self._trace(config.traces.collector)
         if "dispatcher" in self.roles:
             self._add(self._dispatcher(store, url))
         if not config.playback.direct:
@@ -178,7 +174,7 @@ class System:
         # Not above: most commands never need it, and their start would take half as long again.
         from web.app import WebSettings, create_app  # noqa: PLC0415
         from web.clients import Proxies  # noqa: PLC0415
-        from web.context import Console  # noqa: PLC0415
+        from web.context import ROUTE, Console  # noqa: PLC0415
         from web.server import Bounds, Server  # noqa: PLC0415
 
         config = self._config
@@ -208,7 +204,7 @@ class System:
         app = create_app(controller, feed, settings=settings, console=console)
         host, port = _split(config.server.listen)
         return Server(
-            self._tracing.requests(app) if self._tracing else app,
+            self._tracing.requests(app, ROUTE) if self._tracing else app,
             host,
             port,
             body_limit=app.body_limit,
@@ -221,11 +217,11 @@ class System:
             proxies=Proxies(config.server.trusted_proxies),
         )
 
-    def _trace(self) -> None:
+    def _trace(self, collector: str) -> None:
         # Not above: few need it.
-        from switchroom.tracing import configured  # noqa: PLC0415
+        from switchroom.tracing import sending_to  # noqa: PLC0415
 
-        self._tracing = configured(os.environ)
+        self._tracing = sending_to(collector)
         if self._tracing:
             self._add(self._tracing)
 

@@ -1,7 +1,7 @@
 """Spans for OpenTelemetry: of requests, and of the attempts to deliver the webhooks that follow from them.
 
-There are none unless OpenTelemetry's packages are installed (`pip install 'switchroom[otel]'`) and its own environment
-says where spans go: OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT.
+There are none unless OpenTelemetry's packages are installed (`pip install 'switchroom[otel]'`) and the configuration
+names a collector.
 
 How it works: a request's span continues the trace of its `traceparent`, or begins one. The request goes on with the
 span's own traceparent, so that is what its command has, and the event log, and each webhook that follows. An attempt to
@@ -10,7 +10,7 @@ deliver such a webhook is a span below the request's, and the endpoint gets the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
@@ -18,26 +18,30 @@ import structlog
 from werkzeug.wsgi import ClosingIterator
 
 from controller.webhooks.retry import Attempt
-from web import context, metrics
 
 log = structlog.get_logger(__name__)
+
+# What the semantic conventions of HTTP know; all others are `_OTHER`.
+METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-def configured(environ: Mapping[str, str]) -> Tracing | None:
-    """Spans to where the environment says; None without the packages."""
+def sending_to(collector: str) -> Tracing | None:
+    """Spans to the collector at this URL; None without the packages."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     except ImportError as error:
-        log.warning("no spans: install switchroom[otel], or unset its endpoint", reason=str(error))
+        log.warning("no spans: install switchroom[otel], or name no collector", reason=str(error))
         return None
-    resource = Resource.create({"service.name": environ.get("OTEL_SERVICE_NAME", "switchroom")})
+    # What OpenTelemetry's own environment says goes before.
+    resource = Resource.create({"service.name": "switchroom"}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    exporter = OTLPSpanExporter(f"{collector.rstrip('/')}/v1/traces")
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     return Tracing(provider)
 
 
@@ -63,12 +67,14 @@ class Tracing:
         with gevent.Timeout(timeout, silent):
             self._provider.shutdown()
 
-    def requests(self, app: Wsgi) -> Wsgi:
-        """The application, with a span for each request from its arrival to the end of its response."""
+    def requests(self, app: Wsgi, route_key: str) -> Wsgi:
+        """The application, with a span for each request from its arrival to the end of its response. `route_key`: where
+        the application puts the rule that matched, in its WSGI environment.
+        """
 
         def traced(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             method = environ["REQUEST_METHOD"]
-            method = method if method in metrics.METHODS else "_OTHER"
+            method = method if method in METHODS else "_OTHER"
             span = self._start(method, environ.get("HTTP_TRACEPARENT", ""), self._trace.SpanKind.SERVER)
             span.set_attribute("http.request.method", method)
             environ["HTTP_TRACEPARENT"] = self._traceparent(span)
@@ -78,7 +84,7 @@ class Tracing:
                 span.set_attribute("http.response.status_code", code)
                 if code >= 500:
                     span.set_status(self._trace.StatusCode.ERROR)
-                if route := environ.get(context.ROUTE):
+                if route := environ.get(route_key):
                     span.update_name(f"{method} {route}")
                     span.set_attribute("http.route", route)
                 return start_response(status, *rest)

@@ -225,6 +225,13 @@ class MetricsConfig(Section):
     )
 
 
+class TracesConfig(Section):
+    collector: WebhookUrl | None = Field(
+        default=None,
+        description="the collector of OpenTelemetry that spans are sent to, by OTLP over HTTP; absent, there are none",
+    )
+
+
 def _fault_at(place: tuple[str | int, ...], message: str) -> PydanticCustomError:
     """A mistake at a place below the one being checked."""
     return PydanticCustomError(FAULT, "{message}", {"message": message, "place": place})
@@ -265,6 +272,9 @@ class Config(Section):
     worker: WorkerConfig = Field(default=WorkerConfig(), description="how the nodes are looked after")
     console: ConsoleConfig = Field(default=ConsoleConfig(), description="the web console")
     metrics: MetricsConfig = Field(default=MetricsConfig(), description="what a process tells of itself to Prometheus")
+    traces: TracesConfig = Field(
+        default=TracesConfig(), description="spans of requests and webhooks, for OpenTelemetry"
+    )
 
     def model_post_init(self, _context: Any, /) -> None:
         url = self.store.url

@@ -16,13 +16,14 @@ from opentelemetry.trace import SpanKind
 from structlog.testing import capture_logs
 from werkzeug.test import Client
 
-from switchroom.tracing import Tracing, configured
+from switchroom.tracing import Tracing, sending_to
 from tests.integration.test_wiring import ask, running
 from tests.integration.webhook_fixtures import ERROR, Outbox, Received, Receiver, Start
 from tests.integration.world import NODE, World
 from tests.open_store import OpenStore
 from tests.unit.web_fakes import HEADERS, ROOM, FakeController, FakeStreams
 from web.app import create_app
+from web.context import ROUTE
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACE = f"00-{TRACE_ID}-{PARENT_ID}-01"
@@ -59,7 +60,7 @@ def controller() -> FakeController:
 
 @pytest.fixture
 def client(tracing: Tracing, controller: FakeController) -> Client:
-    return Client(tracing.requests(create_app(controller, FakeStreams())))
+    return Client(tracing.requests(create_app(controller, FakeStreams()), ROUTE))
 
 
 def test_a_request_is_a_span_of_its_trace_and_the_command_is_below_it(
@@ -99,7 +100,7 @@ def test_a_fault_marks_the_span_and_is_passed_on(tracing: Tracing, spans: InMemo
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        Client(tracing.requests(app)).get("/")
+        Client(tracing.requests(app, ROUTE)).get("/")
     assert not only(spans).status.is_ok
 
 
@@ -110,7 +111,7 @@ def test_a_span_lasts_until_the_response_has_ended(tracing: Tracing, spans: InMe
         assert spans.get_finished_spans() == ()
         yield b"two"
 
-    assert Client(tracing.requests(app)).get("/", buffered=True).get_data() == b"onetwo"
+    assert Client(tracing.requests(app, ROUTE)).get("/", buffered=True).get_data() == b"onetwo"
     assert only(spans).end_time
 
 
@@ -138,9 +139,7 @@ def test_each_attempt_of_a_webhook_is_a_span_below_the_request_s(
     assert given == [f"00-{TRACE_ID}-{hexed(span.context.span_id, 16)}-01" for span in found]
 
 
-def test_the_system_sends_spans_where_the_environment_says(
-    store: OpenStore, server_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_system_sends_spans_where_the_configuration_says(store: OpenStore, server_url: str) -> None:
     names: list[str] = []
     services: list[str] = []
 
@@ -156,9 +155,8 @@ def test_the_system_sends_spans_where_the_environment_says(
 
     server = WSGIServer(("127.0.0.1", 0), collector, log=None)
     server.start()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     try:
-        with running(server_url) as system:
+        with running(server_url, traces={"collector": f"http://127.0.0.1:{server.server_port}/"}) as system:
             assert ask(system, "POST", f"/conferences/{ROOM}/stop", {})[0] == 404
         # What is left is sent at the stop.
         assert (services, names) == (["switchroom"], ["POST /api/v1/conferences/<room_id>/stop"])
@@ -169,6 +167,6 @@ def test_the_system_sends_spans_where_the_environment_says(
 def test_without_the_packages_there_are_no_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with capture_logs() as lines:
-        assert configured({}) is None
+        assert sending_to("http://127.0.0.1:1") is None
     (line,) = lines
     assert "switchroom[otel]" in line["event"]
