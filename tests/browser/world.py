@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gevent.fileobject import FileObject
+from gevent.fileobject import FileObjectThread
 
 from tests.e2e.nodes import EmulatedNode
 from tests.e2e.site import until
@@ -142,8 +142,8 @@ class World:
 def main() -> None:
     world = World(Path(sys.argv[1]))
     try:
-        # Python's own would hold up everything else here until a line comes.
-        for line in FileObject(sys.stdin.fileno(), "r", close=False):
+        # In a thread: everything else goes on until a line comes.
+        for line in FileObjectThread(sys.stdin.fileno(), "r", close=False):
             method, arguments, named = json.loads(line)
             try:
                 reply = {"returned": getattr(world, method)(*arguments, **named)}
