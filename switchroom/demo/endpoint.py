@@ -22,6 +22,8 @@ SAMPLE_RATE = 8000
 TONE_HERTZ = 440
 AMPLITUDE = 4000  # of 32,767: quiet
 
+QUIET = "/quiet"  # the path of webhooks that are taken and not shown
+
 Data = Mapping[str, Any]
 
 
@@ -69,7 +71,9 @@ class Endpoint:
             raise Differed(f"nobody expected the webhook {self._waiting[0][0]}")
 
     def _serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] == "POST":
+        if environ["PATH_INFO"] == QUIET:
+            status, content_type, content = "204 No Content", "text/plain", b""
+        elif environ["REQUEST_METHOD"] == "POST":
             status, content_type, content = self._take(environ), "text/plain", b""
         else:
             status, content_type, content = _audio(environ["PATH_INFO"])

@@ -20,16 +20,23 @@ from gevent.event import Event as Flag
 from rich.console import Console
 from rich.text import Text
 
+from controller.operators import OPERATE, Logins, Operators, link_url
+from controller.registry import Registry
 from controller.signing import new_secret
 from esl.emulator import Emulator
-from switchroom.config import load
-from switchroom.demo.endpoint import Differed, Endpoint
+from switchroom.client import Client
+from switchroom.config import Config, load
+from switchroom.demo import life
+from switchroom.demo.endpoint import QUIET, Differed, Endpoint
 from switchroom.demo.story import Story
 from switchroom.demo.walk import API, APP_ID, CALLERS, DID, TONES, Walk
 from switchroom.logs import escaped
 from switchroom.processes import CannotStart, System
+from switchroom.store import open_store
 
 USUAL_PORT = 8080
+OPERATOR = "demo"  # who is logged in by the link
+LINK_SECONDS = 24 * 3600
 
 EMULATED = (
     "The media nodes here are emulated, so nobody hears anything. For real calls, put a FreeSWITCH under [[nodes]] "
@@ -56,8 +63,10 @@ def run(once: bool, env_file: Path | None, stop: Flag) -> bool:
             node.start()
             stack.callback(node.stop)
         config_file = folder / "switchroom.toml"
-        config_file.write_text(_configuration(api_key, secret, endpoint, nodes, once))
-        system = System(load(config_file, {}))
+        life_key = secrets.token_urlsafe(24)
+        config_file.write_text(_configuration(api_key, life_key, secret, endpoint, nodes, once))
+        config = load(config_file, {})
+        system = System(config)
         system.start()
         stack.callback(system.stop)
         ended = Flag()
@@ -76,7 +85,11 @@ def run(once: bool, env_file: Path | None, stop: Flag) -> bool:
             story.title("All went as expected.")
         if not once:
             address, tone = system.address or "", endpoint.tone(TONES[0])
-            console.print(_go_on(address, api_key, tone, config_file))
+            client = Client(address, app_id=life.APP_ID, api_key=life_key, retries=0)
+            living = gevent.spawn(life.Life(client, nodes, endpoint.tone).run)
+            stack.callback(client.close)
+            stack.callback(living.kill)
+            console.print(_go_on(address, _link(config, address), api_key, tone, config_file))
             if env_file:
                 variables = {"base": address + API, "key": api_key, "tone": tone, "config": str(config_file)}
                 _write_variables(env_file, variables)
@@ -94,7 +107,17 @@ def _walk(walk: Walk, nodes: Mapping[str, Emulator]) -> str:
     return ""
 
 
-def _configuration(api_key: str, secret: str, endpoint: Endpoint, nodes: Mapping[str, Emulator], once: bool) -> str:
+def _link(config: Config, address: str) -> str:
+    """A link that logs in to the console."""
+    with open_store(config) as (store, _):
+        Operators(store).add(OPERATOR, OPERATE)
+        token = Logins(store, Registry(store), hours=config.console.session_hours).operator_link(OPERATOR, LINK_SECONDS)
+    return link_url(address, token or "")
+
+
+def _configuration(
+    api_key: str, life_key: str, secret: str, endpoint: Endpoint, nodes: Mapping[str, Emulator], once: bool
+) -> str:
     """The file of which everything is made, and which other commands can read."""
     return f"""\
 [server]
@@ -113,7 +136,14 @@ webhook_url = "{endpoint.url}/webhooks"
 webhook_secret = "{secret}"
 dids = ["{DID}"]
 
-# Its endpoint and its audio are on this machine.
+[[apps]]
+id = "{life.APP_ID}"
+api_key = "{life_key}"
+webhook_url = "{endpoint.url}{QUIET}"
+webhook_secret = "{new_secret()}"
+dids = ["{life.DID}"]
+
+# Their endpoints and their audio are on this machine.
 [webhooks]
 allow_private_networks = true
 
@@ -143,11 +173,13 @@ def _port() -> int:
     return USUAL_PORT
 
 
-def _go_on(address: str, api_key: str, tone: str, config_file: Path) -> Text:
+def _go_on(address: str, link: str, api_key: str, tone: str, config_file: Path) -> Text:
     keys = f"-H 'X-App-ID: {APP_ID}' -H 'X-API-Key: {api_key}'"
     body = "-H 'Content-Type: application/json' -d '{\"name\": \"my-room\"}'"
     return Text(
         f"\nServing until Ctrl-C on {address} (the API described: {address}/docs). The callers are still on the line.\n"
+        f"\nThe console, in a browser; the link logs in, once. In the room {life.ROOM} people go on talking:\n\n"
+        f"  {link}\n\n"
         f"App id {APP_ID}, API key {api_key}, something to play {tone}\n\n"
         f"  curl {keys} {address}{API}/sessions\n"
         f"  curl {keys} {body} {address}{API}/conferences\n\n"
