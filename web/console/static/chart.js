@@ -5,6 +5,7 @@ import { html, useEffect, useRef, useState } from "./html.js";
 
 const HEIGHT = 150;
 const HEIGHT_OF_AXIS = 26;
+const MIN_SPAN_SECONDS = 300;
 
 /** `at`: epoch seconds. `series`: each `{label, values, color, fill}`, a color being the name of a CSS variable. Values that are
  * not known are null, and leave a gap. Above the chart are the values under the pointer, or the last ones. */
@@ -67,7 +68,7 @@ function options(frame, series, format, onPoint) {
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
     legend: { show: false },
     hooks: { setCursor: [(plot) => onPoint(plot.cursor.idx ?? null)] },
-    scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.15 : 1] } },
+    scales: { x: { range: (plot, _, max) => [begin(plot.data, max), max] }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.15 : 4] } },
     axes: [
       { ...axis, size: HEIGHT_OF_AXIS, space: 70, values: (_, ticks) => ticks.map((tick) => hourAndMinute(tick)), grid: { show: false } },
       { ...axis, size: 48, space: 34, values: (_, ticks) => ticks.map(format) },
@@ -82,6 +83,12 @@ function options(frame, series, format, onPoint) {
       })),
     ],
   };
+}
+
+/** Where the axis of time begins: a service that has just been started has no hour to show yet. */
+function begin([at, ...values], end) {
+  const first = at.findIndex((_, index) => values.some((one) => one[index] !== null && one[index] !== undefined));
+  return first < 0 ? at[0] : Math.min(at[first], end - MIN_SPAN_SECONDS);
 }
 
 const hourAndMinute = (at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });

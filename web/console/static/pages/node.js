@@ -1,5 +1,5 @@
 import { call, CONSOLE } from "../api.js";
-import { json, number, plural } from "../format.js";
+import { number, plural } from "../format.js";
 import { html, useState } from "../html.js";
 import { useCommands, useLoad, useTitle } from "../hooks.js";
 import { Badge, Button, Card, Confirm, Empty, Facts, Id, Loaded, PageHead, Table, Time } from "../ui.js";
@@ -9,12 +9,12 @@ import { Load } from "./nodes.js";
 const when = { title: "When", cell: (row) => html`<${Time} at=${row.at} />` };
 const LINKS = [
   when,
-  { title: "Connection", cell: (row) => html`<${Badge} tone=${TONES[row.what] ?? (/^(lost|down|failed)/.test(row.what) ? "bad" : "good")} dot>${row.what}<//>` },
-  { title: "Reason", cell: (row) => row.reason || html`<span class="faint">–</span>` },
+  { title: "Connection", cell: (row) => html`<${Badge} tone=${TONES[row.what]} dot>${row.what}<//>` },
+  { title: "Reason", cell: (row) => row.reason || (row.restarted ? "the node has restarted" : html`<span class="faint">–</span>`) },
 ];
 const DRIFT = [
   when,
-  { title: "What differed", cell: ({ at, id, ...rest }) => html`<code class="wrap">${json(rest).replace(/\s+/g, " ")}</code>` },
+  { title: "What differed", cell: (row) => html`<ul class="changes">${row.changes.map((change) => html`<li><code class="wrap">${change}</code></li>`)}</ul>` },
 ];
 
 export function Node({ me, parts: [prefix] }) {
@@ -48,10 +48,10 @@ export function Node({ me, parts: [prefix] }) {
       ]} /><//>
       <div class="two-columns">
         <${Card} title="Connection" icon="webhooks" note="its history" flush>
-          <${Table} label="History of the connection" columns=${LINKS} rows=${node.links || []} keyOf=${(row) => `${row.at} ${row.what}`}
+          <${Table} label="History of the connection" columns=${LINKS} rows=${node.links} keyOf=${(row) => `${row.at} ${row.what}`}
             empty=${html`<${Empty} icon="clock" title="Nothing is known yet" />`} /><//>
         <${Card} title="Drift" icon="warning" note="differences that a comparison put right" flush>
-          <${Table} label="Drift" columns=${DRIFT} rows=${node.drift || []} keyOf=${(row) => row.id || JSON.stringify(row)}
+          <${Table} label="Drift" columns=${DRIFT} rows=${node.drift} keyOf=${(row) => `${row.at} ${row.changes}`}
             empty=${html`<${Empty} icon="check" title="No differences">The node and the store have always agreed.<//>`} /><//>
       </div>`}
     <//>
