@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 import pytest
 
-from switchroom.remote import parse
+from switchroom.client.events import Reader
 from tests.e2e.nodes import REAL, EmulatedCall
 from tests.e2e.system import Receiver, Switchroom
 
@@ -74,13 +74,13 @@ def test_a_tenant_looks_at_its_room_and_acts_in_it(
     assert {entry.get("app") for entry in entries} == {"alpha"}
     if isinstance(call, EmulatedCall):
         stream = portal.open("GET", f"/api/v1/events?room={room}", X_App_ID="alpha")
-        events = parse(iter(stream.readline, b""))
+        events = Reader().events(iter(stream.readline, b""))
         with gevent.Timeout(15, AssertionError("nobody speaks")):
-            told = next(event for event in events if event.name == "speaking")
-            assert json.loads(told.data)["data"]["sessions"] == []
+            told = next(event for event in events if event.type == "speaking")
+            assert told.data["sessions"] == []
             call.talk()
-            told = next(event for event in events if event.name == "speaking")
-        assert json.loads(told.data)["data"] == {"app_id": "alpha", "room_id": room, "sessions": [session]}
+            told = next(event for event in events if event.type == "speaking")
+        assert told.data == {"app_id": "alpha", "room_id": room, "sessions": [session]}
 
 
 def test_a_portal_is_cut_to_its_app(portal: Browser, room_service: Switchroom) -> None:
