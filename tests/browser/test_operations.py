@@ -115,7 +115,7 @@ def test_the_event_log_is_live_and_filtered(operator: Console, world: World) -> 
     page = operator.open("log")
     is_live(page)
     room = world.room("board-call")
-    created = page.locator(".log tbody tr").filter(has_text="create").filter(has_text=room[11:19])
+    created = page.get_by_role("row", name="command create").filter(has_text=room[11:19])
     expect(created).to_be_visible()
     page.get_by_label("Kind").select_option("webhook")
     expect(created).to_have_count(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import re
 import shutil
 import signal
@@ -10,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -99,9 +102,10 @@ def clone(tmp_path: Path) -> Iterator[Path]:
     ) as demo:
         try:
             assert demo.stdout is not None
-            with gevent.Timeout(40):
-                while not demo.stdout.readline().startswith("What happens inside"):
+            with gevent.Timeout(40), (tmp_path / "build" / "printed").open("w") as printed:
+                while not (line := demo.stdout.readline()).startswith("What happens inside"):
                     assert demo.poll() is None
+                    printed.write(line)
                 while not (tmp_path / "build" / "demo.env").exists():
                     gevent.sleep(0.02)
             yield tmp_path
@@ -139,3 +143,34 @@ def test_the_doctor_finds_nothing_wrong_with_the_demo(clone: Path) -> None:
     doctor = bash('. build/demo.env; .venv/bin/switchroom doctor --config "$config"', clone)
     assert doctor.stdout.endswith("all is well\n"), doctor.stdout + doctor.stderr
     assert "/switchroom.toml" in doctor.stdout.splitlines()[0]
+
+
+def ask(port: int, method: str, path: str, body: object = None, **headers: str) -> tuple[Any, Any]:
+    """As a page of the console does. -> the body of a success, and the headers."""
+    headers["Origin"] = f"http://127.0.0.1:{port}"
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    if body:
+        headers["Content-Type"] = "application/json"
+    connection.request(method, path, json.dumps(body) if body else None, headers)
+    response = connection.getresponse()
+    found = json.loads(response.read())
+    connection.close()
+    assert response.status == 200, found
+    return found, response.headers
+
+
+def test_the_link_leads_to_a_room_in_which_people_talk(clone: Path) -> None:
+    printed = (clone / "build" / "printed").read_text()
+    (address, token) = re.findall(r"  http://127\.0\.0\.1:(\d+)/console/#link=(\S+)", printed)[0]
+    port = int(address)
+    me, headers = ask(port, "POST", "/console/api/open", {"token": token})
+    assert (me["kind"], me["name"], me["role"]) == ("operator", "demo", "operate")
+    session = {"Cookie": headers["Set-Cookie"].partition(";")[0], "X-CSRF-Token": me["csrf"]}
+
+    def members() -> int:
+        rooms, _ = ask(port, "GET", "/console/api/rooms?name=open-house", **session)
+        return sum(room["members"] for room in rooms["rooms"])
+
+    with gevent.Timeout(30):
+        while members() < 7:
+            gevent.sleep(0.2)

@@ -149,9 +149,12 @@ const classOf = ({ align, hide }) => [align, hide && `hide-${hide}`].filter(Bool
 
 // The row is a wide target for a pointer; the link in it is what a keyboard reaches.
 const opened = (address) => (event) => {
-  if (event.target.closest("a, button, input, label") || String(getSelection())) return;
-  location.hash = address;
+  if (!isOnControl(event) && !String(getSelection())) location.hash = address;
 };
+
+/** Whether a click was on something in a row that does something by itself. That may be out of the page by now: its own
+ * handler came first, and may have changed it. */
+export const isOnControl = (event) => event.composedPath().some((element) => element.matches?.("a, button, input, label"));
 
 export function More({ pages }) {
   if (!pages.cursor) return null;
@@ -181,14 +184,19 @@ export function Segments({ label, value, options, onChange }) {
   </div>`;
 }
 
-/** A dialog over the page. The browser keeps the focus in it, and gives it back afterwards. */
+/** A dialog over the page. The browser keeps the focus in it; afterwards it is where it was. */
 export function Dialog({ title, onClose, children, footer }) {
   const element = useRef(null);
   const id = useId("dialog");
   useEffect(() => {
-    element.current.showModal();
+    const before = document.activeElement;
     const open = element.current;
-    return () => open.close();
+    open.showModal();
+    return () => {
+      open.close();
+      // The element leaves the page after this, and the focus with it.
+      setTimeout(() => document.activeElement === document.body && before.isConnected && before.focus());
+    };
   }, []);
   const outside = (event) => event.target === element.current && onClose();
   const cancel = (event) => {

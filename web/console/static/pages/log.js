@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { useDelayed, useFeed, useLoad, useStream, useTitle } from "../hooks.js";
 import { entryOf, isGap, pastLog, streamOf } from "../live.js";
 import { link, replace } from "../router.js";
-import { Badge, Button, Card, CopyButton, Dialog, Empty, Id, Loaded, PageHead, Segments, Select, Time } from "../ui.js";
+import { Badge, Button, Card, CopyButton, Dialog, Empty, Id, isOnControl, Loaded, PageHead, Segments, Select, Time } from "../ui.js";
 import { KINDS, REASONS, sentence } from "../words.js";
 import { tell } from "../toasts.js";
 import { AppSelect } from "./rooms.js";
@@ -176,7 +176,7 @@ export function EventLog({ me, route }) {
 function Row({ entry, operator, onOpen }) {
   const [tone, meaning] = KINDS[entry.kind] || ["", ""];
   const details = Object.entries(entry).filter(([name, value]) => !PLACED.has(name) && value !== null && value !== "");
-  const click = (event) => event.target.closest("a, button") || String(getSelection()) || onOpen();
+  const click = (event) => isOnControl(event) || String(getSelection()) || onOpen();
   return html`<tr class="linked" onClick=${click}>
     <td class="mono nowrap"><${Time} at=${entry.at} as="clock" /></td>
     <td><${Badge} tone=${tone} title=${meaning}>${entry.kind}<//></td>
