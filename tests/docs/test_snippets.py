@@ -24,6 +24,7 @@ from xml.etree import ElementTree
 
 import gevent
 import pytest
+import yaml
 from standardwebhooks.webhooks import Webhook
 
 from controller.webhooks.types import DATA
@@ -54,7 +55,7 @@ NOTHING_TO_RUN = {
     "mermaid": "a diagram: `make docs` draws it, and the browser says if it is wrong",
     "nft": "needs root; tests/unit/test_lab.py reads the rules that are used",
 }
-RUNS = {"sh", "python", "js", "go", "toml", "json", "xml"}
+RUNS = {"sh", "python", "js", "go", "toml", "json", "xml", "yaml"}
 SKIPPED = frozenset(NOT_RUN)
 RECEIVERS = "docs/howto/receivers.md"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -325,6 +326,13 @@ def test_a_json_text(block: Block) -> None:
         schemas.Error.model_validate(value)
     elif "type" in value:
         DATA[value["type"]].model_validate(value["data"])
+
+
+@pytest.mark.parametrize("block", named("yaml"), ids=str)
+def test_a_configuration_of_prometheus(block: Block) -> None:
+    (job,) = yaml.safe_load(block.text)["scrape_configs"]
+    # The alerts of contrib/ ask for the job by its name.
+    assert f'job="{job["job_name"]}"' in (ROOT / "contrib" / "prometheus" / "switchroom.yml").read_text()
 
 
 @pytest.mark.parametrize("block", named("xml"), ids=str)
