@@ -102,6 +102,7 @@ class LogFilter:
 class _Counts:
     rooms: Counter[str]
     sessions: Counter[str]
+    all_rooms: int  # a room that spans nodes once
     members: int
     pending: int
     endpoints: list[EndpointState]
@@ -138,7 +139,7 @@ class Overview:
             "nodes": self.nodes(),
             "totals": {
                 "apps": len(self._registry.apps()),
-                "rooms": counts.rooms.total(),
+                "rooms": counts.all_rooms,
                 "members": counts.members,
                 "sessions": counts.sessions.total(),
             },
@@ -285,13 +286,14 @@ class Overview:
     def _count(self) -> _Counts:
         nodes = [node.prefix for node in self._registry.nodes()]
         rooms, sessions = Counter[str](), Counter[str]()
-        members = pending = 0
+        all_rooms = members = pending = 0
         for reply in self._store.run_many([("count", tag, {"nodes": nodes}) for tag in keys.TAGS]):
             rooms.update(reply["rooms"])
             sessions.update(reply["sessions"])
+            all_rooms += reply["all_rooms"]
             members += reply["members"]
             pending += reply["pending"]
-        return _Counts(rooms, sessions, members, pending, self._endpoints())
+        return _Counts(rooms, sessions, all_rooms, members, pending, self._endpoints())
 
     def _endpoints(self) -> list[EndpointState]:
         apps = sorted(self._registry.apps(), key=lambda app: app.id)
