@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import gevent
 
+from controller.store.states import SessionState
 from esl.emulator import Emulator
 from esl.emulator.channel import Channel
 from switchroom.client import Client, SwitchroomError
@@ -83,13 +84,13 @@ class Life:
         elif session is None:
             self._calls[caller] = self._nodes[prefix].call(to=DID, caller_id_number=caller)
             self._waits[caller] = 1
-        elif session.state == "parked":
+        elif session.state == SessionState.PARKED:
             self._try(lambda: self._client.join(session.uuid, room))
             self._newcomers.add(caller)
-        elif session.state == "joined" and caller in self._newcomers:
+        elif session.state == SessionState.JOINED and caller in self._newcomers:
             self._newcomers.discard(caller)
             self._try(lambda: self._client.unmute(session.uuid))
-        if session and session.state == "joined":
+        if session and session.state == SessionState.JOINED:
             self._waits[caller] = PATIENCE if caller not in self._newcomers else 0
 
     def _talk(self) -> None:
@@ -101,7 +102,7 @@ class Life:
             call.sound(caller in speakers)
 
     def _now_and_then(self, room: str, sessions: list[Session]) -> None:
-        inside = [session for session in sessions if session.state == "joined"]
+        inside = [session for session in sessions if session.state == SessionState.JOINED]
         if not inside:
             return
         one = self._chance.choice(inside)
