@@ -20,6 +20,7 @@ from controller.nodes.events import (
     NodeEvent,
     SessionEnded,
     SessionParked,
+    Talked,
 )
 from controller.nodes.translate import read_result, translate
 from esl.event import Event
@@ -194,3 +195,14 @@ def test_results(command: str, text: str, expected: tuple[bool, str, str]) -> No
 @pytest.mark.parametrize(("text", "paused"), [("+OK Pause\n", True), ("+OK Resume\n", False)])
 def test_what_a_pause_toggled_to(text: str, paused: bool) -> None:
     assert read_result("p00-1-0", "conference R pause_play", text).paused is paused
+
+
+def test_who_talks() -> None:
+    """No trace holds that somebody stops."""
+    talked = [each for each in node_events("16_talking_and_deaf.jsonl") if isinstance(each, Talked)]
+    assert [(each.room_id, each.on) for each in talked] == [
+        ("acW68-room-550e8400-e29b-41d4-a716-446655440016", True)
+    ] * 2
+    room = talked[0].room_id
+    stops = f"Event-Name: CUSTOM\nAction: stop-talking\nConference-Name: {room}\nMember-ID: 7\nUnique-ID: x\n\n"
+    assert translate(IDS, Event(stops.encode())) == Talked(session_id=IDS.of("x"), room_id=room, member_id=7, on=False)
