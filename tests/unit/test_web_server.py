@@ -719,7 +719,14 @@ def test_a_request_is_a_line_of_fields_in_the_log(start: Start, logged: Callable
     assert first.pop("timestamp")
     assert first == {
         **{"event": "request", "logger": "web.access", "level": "info", "client": "127.0.0.1"},
-        **{"method": "GET", "path": "/api/v1/conferences", "status": 400, "app": "demo", "request_id": "r-1"},
+        **{
+            "method": "GET",
+            "path": "/api/v1/conferences",
+            "status": 400,
+            "app": "demo",
+            "actor": None,
+            "request_id": "r-1",
+        },
     }
     assert (second["path"], second["status"], second["app"]) == ("/nothing", 404, None)
     assert (third["method"], third["path"], third["status"]) == (None, None, 400)
