@@ -52,7 +52,7 @@ export function Node({ me, parts: [prefix] }) {
             empty=${html`<${Empty} icon="clock" title="Nothing is known yet" />`} /><//>
         <${Card} title="Drift" icon="warning" note="differences that a comparison put right" flush>
           <${Table} label="Drift" columns=${DRIFT} rows=${node.drift} keyOf=${(row) => `${row.at} ${row.changes}`}
-            empty=${html`<${Empty} icon="check" title="No differences">The node and the store have always agreed.<//>`} /><//>
+            empty=${html`<${Empty} icon="check" title="No differences">Node and store agreed whenever they were compared.<//>`} /><//>
       </div>`}
     <//>
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />`;
