@@ -55,7 +55,11 @@ NOTHING_TO_RUN = {
     "mermaid": "a diagram: `make docs` draws it, and the browser says if it is wrong",
     "nft": "needs root; tests/unit/test_lab.py reads the rules that are used",
 }
-RUNS = {"sh", "python", "js", "go", "toml", "json", "xml", "yaml"}
+RUNS = {"sh", "console", "python", "js", "go", "toml", "yaml", "json", "xml"}
+# What a page has besides to try its Python with.
+TRIED = {
+    "docs/events.md": 'print(next(follow(os.environ["SWITCHROOM_URL"], "demo", os.environ["SWITCHROOM_KEY"])))',
+}
 SKIPPED = frozenset(NOT_RUN)
 RECEIVERS = "docs/howto/receivers.md"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -106,7 +110,9 @@ def variables(clone: Path) -> dict[str, str]:
     """What the demo's file has."""
     script = '. build/demo.env; printf "%s\\n" "$base" "$key" "$tone" "$config"'
     values = subprocess.run(["sh", "-c", script], cwd=clone, capture_output=True, text=True, check=True).stdout.split()
-    return dict(zip(("base", "key", "tone", "config"), values, strict=True))
+    found = dict(zip(("base", "key", "tone", "config"), values, strict=True))
+    (app,) = tomllib.loads(Path(found["config"]).read_text())["apps"]
+    return {**found, "secret": app["webhook_secret"]}
 
 
 @pytest.fixture
@@ -129,6 +135,10 @@ def adapted(text: str, variables: dict[str, str], webhook: str = "", endpoint: s
         text.replace("http://127.0.0.1:8080", variables["base"].removesuffix("/api/v1"))
         .replace("the-key-of-your-app", variables["key"])
         .replace("https://app.example.com/v2", endpoint)
+        .replace("http://localhost:3000/hooks", endpoint)
+        .replace("https://switchroom.example.com", variables["base"].removesuffix("/api/v1"))
+        .replace("SWITCHROOM_API_KEY=...", f"SWITCHROOM_API_KEY={variables['key']}")
+        .replace("whsec_BL9vWmWaEqdBQsT3U+3JHsvoTjE4vQ3qDFOFXHZk3+0=", variables["secret"])
         .replace("msg_p07-1795374235886-0", webhook)
     )
 
@@ -146,6 +156,7 @@ def environment(variables: dict[str, str], client: Client, clone: Path) -> dict[
         "SWITCHROOM_TONE": variables["tone"],
         "SWITCHROOM_CONFIG": variables["config"],
         "SWITCHROOM_LOG_LEVEL": "error",
+        "SWITCHROOM_OPERATOR_PASSWORD": "a password for the tests",
         "session": session.uuid,
         "room": client.create_room("of-the-page").room_id,
         "cursor": "",
@@ -163,6 +174,7 @@ json=(-H "Content-Type: application/json")
 api=$SWITCHROOM_URL/api/v1
 curl() {
     local response
+    if [ "$1" = -N ]; then response=$(timeout 2 curl "$@") || [[ $response = retry:* ]]; return; fi
     while response=$(command curl --no-progress-meter "$@") || return; [[ $response = *'"retry_after_ms"'* ]]; do sleep 0.2; done
     printf '%s\n' "$response"
 }
@@ -170,10 +182,17 @@ make() { grep -q "^$1:" Makefile || { echo "no target $1" >&2; return 1; }; }
 switchroom() {
     case $1 in
     serve)
+        : > serve.out
         SWITCHROOM_CONFIG=serve.toml command switchroom "$@" > serve.out &
         local serving=$!
         until grep -q '^switchroom ready' serve.out; do kill -0 $serving; sleep 0.1; done
         kill $serving; wait $serving ;;
+    listen)
+        : > listen.out
+        command switchroom "$@" > listen.out &
+        local listening=$!
+        until grep -q '^ready' listen.out; do kill -0 $listening; sleep 0.1; done
+        kill $listening; wait $listening ;;
     *) command switchroom "$@" ;;
     esac
 }
@@ -183,13 +202,21 @@ openapi-python-client() { test -s openapi.json; }
 SERVE = '[server]\nlisten = "127.0.0.1:0"\n[store]\ndata_dir = "served"\n[media]\nlisten = "127.0.0.1:0"\n'
 
 
+def commands(block: Block) -> str:
+    """Of a block in shell, or of a session on a terminal, which has what they print, too."""
+    if block.language == "sh":
+        return block.text
+    return "\n".join(line.removeprefix("$ ") for line in block.text.splitlines() if line.startswith("$ "))
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
-@pytest.mark.parametrize("page", pages("sh"))
+@pytest.mark.parametrize("page", sorted({*pages("sh"), *pages("console")}))
 @pytest.mark.timeout(120)
 def test_shell(page: str, clone: Path, variables: dict[str, str], client: Client) -> None:
     webhook = next(iter(client.list_deliveries(status="delivered"))).webhook_id
     endpoint = client.get_endpoint().url
-    shown = [adapted(block.text, variables, webhook, endpoint) for block in of_page(page, "sh", SKIPPED)]
+    scripts = [block for block in BLOCKS if block.page == page and block in [*named("sh"), *named("console")]]
+    shown = [adapted(commands(block), variables, webhook, endpoint) for block in scripts]
     (clone / "serve.toml").write_text(SERVE)
     run = subprocess.run(
         ["bash"],
@@ -211,6 +238,7 @@ def test_shell(page: str, clone: Path, variables: dict[str, str], client: Client
 @pytest.mark.parametrize("page", [page for page in pages("python") if page != RECEIVERS])
 def test_python(page: str, clone: Path, variables: dict[str, str], client: Client) -> None:
     code = "\n".join(adapted(block.text, variables) for block in of_page(page, "python", SKIPPED))
+    code += "\nimport os\n" + TRIED.get(page, "")
     environ = environment(variables, client, clone)
     stop = client.create_room("happens").room_id
     # Something happens for whoever follows events.
