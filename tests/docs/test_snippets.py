@@ -111,7 +111,8 @@ def variables(clone: Path) -> dict[str, str]:
     script = '. build/demo.env; printf "%s\\n" "$base" "$key" "$tone" "$config"'
     values = subprocess.run(["sh", "-c", script], cwd=clone, capture_output=True, text=True, check=True).stdout.split()
     found = dict(zip(("base", "key", "tone", "config"), values, strict=True))
-    (app,) = tomllib.loads(Path(found["config"]).read_text())["apps"]
+    apps = tomllib.loads(Path(found["config"]).read_text())["apps"]
+    app = next(app for app in apps if app["id"] == "demo")
     return {**found, "secret": app["webhook_secret"]}
 
 
