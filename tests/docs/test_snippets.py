@@ -52,6 +52,7 @@ NOT_RUN = {
 NOTHING_TO_RUN = {
     "http": "a request to look at",
     "text": "no code",
+    "console": "a session to look at: tests/e2e/test_events.py runs the commands in it",
     "mermaid": "a diagram: `make docs` draws it, and the browser says if it is wrong",
     "nft": "needs root; tests/unit/test_lab.py reads the rules that are used",
 }
