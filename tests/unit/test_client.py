@@ -45,6 +45,7 @@ from tests.unit.web_fakes import (
     FakeController,
     FakeLogins,
     FakeOverview,
+    FakeSpeaking,
     FakeStatistics,
     FakeStreams,
 )
@@ -53,7 +54,9 @@ from web.app import create_app
 from web.context import Console
 
 controller = FakeController()
-app = create_app(controller, FakeStreams(), console=Console(FakeLogins(), FakeOverview(), FakeStatistics()))
+app = create_app(
+    controller, FakeStreams(), console=Console(FakeLogins(), FakeOverview(), FakeStatistics(), FakeSpeaking())
+)
 DOCUMENT: dict[str, Any] = json.loads(app.test_client().get("/openapi.json").data)
 OPERATIONS = {
     operation["operationId"]: operation for methods in DOCUMENT["paths"].values() for operation in methods.values()
