@@ -283,7 +283,7 @@ def test_the_firewall_lets_through_what_a_node_needs_and_no_more(tmp_path: Path,
     # FreeSWITCH's user is not on this machine.
     assert '"switchroom-node"' in text
     if direct:
-        (documented,) = re.findall(r"^  ```nft\n(.*?)^  ```", DOCUMENTED.read_text(), re.MULTILINE | re.DOTALL)
+        (documented,) = re.findall(r"^ +```nft\n(.*?)^ +```", DOCUMENTED.read_text(), re.MULTILINE | re.DOTALL)
         rest, _, end = text.rpartition("        reject\n")
         text = rest + documented + end
     rules.write_text(text.replace("/etc/switchroom/addresses.nft", str(addresses)).replace('"switchroom-node"', "root"))
