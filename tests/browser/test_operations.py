@@ -63,7 +63,7 @@ def test_a_session_from_call_to_room_and_out(operator: Console, world: World) ->
     world.hang_up("527100001")
     expect(page.get_by_text("This session has ended")).to_be_visible()
     expect(page.get_by_text("527100001 has hung up")).to_be_visible()
-    operator.forgive("status of 404")
+    operator.forgive("status of 404", "status of 429")
 
 
 def test_webhooks_that_fail_and_are_sent_again(operator: Console, world: World) -> None:

@@ -195,7 +195,7 @@ export function Dialog({ title, onClose, children, footer }) {
     return () => {
       open.close();
       // The element leaves the page after this, and the focus with it.
-      setTimeout(() => document.activeElement === document.body && before.isConnected && before.focus());
+      queueMicrotask(() => document.activeElement === document.body && before.isConnected && before.focus());
     };
   }, []);
   const outside = (event) => event.target === element.current && onClose();
