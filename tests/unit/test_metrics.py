@@ -46,12 +46,12 @@ def test_requests_are_counted_by_rule_and_never_by_path(server: Server) -> None:
     client = Client(server)
     assert client.ask("GET", f"/api/v1/conferences/{ROOM}").answer()[0] == 200
     for number in range(3):
-        assert client.ask("GET", f"/api/v1/nothing{number}").answer()[0] == 404
+        assert client.ask("GET", f"/api/v1/no-such-path-{number}").answer()[0] == 404
     assert counted("requests_total", method="GET", route=rule, status="200") == before + 1
     assert counted("request_seconds_count", method="GET", route=rule) == seconds + 1
     assert counted("requests_total", method="GET", route="unknown", status="404") == unknown + 3
     shown = {value for family in REGISTRY.collect() for sample in family.samples for value in sample.labels.values()}
-    assert not {value for value in shown if "nothing" in value or ROOM in value or value == APP}
+    assert not {value for value in shown if "no-such-path" in value or ROOM in value or value == APP}
 
 
 def test_a_method_that_nobody_knows_is_one_label(server: Server) -> None:
