@@ -289,14 +289,13 @@ class NodeWorker:
             self._links_lost_total.inc()
         self.audit.link_lost()
         self._plays.link_lost()
-        self._history.is_down(reason)
         self._log.warning("node down", reason=reason)
-        if self._handover:
-            return
-        try:
-            self._renew()
-        except (StoreUnavailable, Fenced) as error:
-            self._log.warning("node down not published", reason=str(error))
+        if not self._handover:
+            try:
+                self._renew()
+            except (StoreUnavailable, Fenced) as error:
+                self._log.warning("node down not published", reason=str(error))
+        self._history.is_down(reason)
 
 
 def read_rate(configuration: str, profile: str) -> int:

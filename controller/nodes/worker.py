@@ -108,14 +108,12 @@ class Worker:
     def _tick(self) -> None:
         nodes = {node.prefix: node for node in self._registry.nodes()}
         up = self._find_up(nodes)
-        watched = self._store.watched()
         for prefix, held in list(self._held.items()):
             try:
                 if nodes.get(prefix) is None or _address(nodes[prefix]) != _address(held.node):
                     self._let_go(prefix)
                 else:
                     held.tick(up)
-                    held.watch(watched.get(prefix, ()))
             except Fenced:
                 log.warning("node held by another worker", node=prefix)
                 leases_lost.labels("node").inc()
@@ -130,6 +128,10 @@ class Worker:
             self._let_go(next(iter(self._held)), handover=True)
         else:
             self._take_free(nodes, others)
+        # The last: no lease waits for those who only look.
+        watched = self._store.watched()
+        for prefix, held in self._held.items():
+            held.watch(watched.get(prefix, ()))
 
     def _find_up(self, nodes: Mapping[str, Node]) -> dict[str, NodeUp]:
         """The nodes without those that nobody has reached for a while."""

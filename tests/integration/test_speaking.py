@@ -9,13 +9,17 @@ import pytest
 from gevent.queue import Empty, Queue
 
 from controller.controller import Controller
+from controller.errors import StoreUnavailable
 from controller.live import Notice
-from controller.registry import Registry
+from controller.media.client import Direct
+from controller.nodes.worker import Worker
+from controller.registry import Node, Registry
 from controller.rooms.placement import Placement
 from controller.speaking import Speaking
 from controller.store import keys
+from controller.store.store import Store
 from tests.integration.fake_link import DrivenNode, Wire, event, settle
-from tests.integration.world import NODE, World, channel
+from tests.integration.world import NODE, SESSION_KEY, World, channel
 from tests.open_store import OpenStore
 
 ASKED = ["filter Action start-talking", "filter Action stop-talking"]
@@ -188,3 +192,25 @@ def test_who_watches_is_forgotten(world: World) -> None:
     while world.store.watched():
         pass
     assert not world.store.client.exists(keys.key(keys.REGISTRY, "watched"))
+
+
+def test_a_node_is_taken_and_held_though_it_is_not_known_who_watches(
+    store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's looking is worth a lease."""
+    asked: Queue[None] = Queue()
+
+    def fail(_store: Store) -> dict[str, set[str]]:
+        asked.put(None)
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(Store, "watched", fail)
+    registry = Registry(store)
+    registry.put_node(Node(prefix=NODE, esl="127.0.0.1:1", password="x"))
+    worker = Worker(store, registry, reader=store, owner="owner", session_key=SESSION_KEY, relays=Direct())
+    worker.start()
+    try:
+        asked.get(timeout=10)
+        assert store.holders([NODE]) == {NODE: "owner"}
+    finally:
+        worker.stop()
