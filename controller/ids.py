@@ -25,6 +25,7 @@ NODE_PREFIX = re.compile("[A-Za-z0-9]{5}")
 ROOM_ID = re.compile(f"{NODE_PREFIX.pattern}-room-{_UUID4}")
 SESSION_ID = re.compile(f"{NODE_PREFIX.pattern}-{_UUID}")
 JOB_ID = re.compile("p[0-9]{2}-[0-9]+-[0-9]+")
+EVENT_ID = re.compile("p[0-9]{2}-[0-9]{1,15}-[0-9]{1,15}")
 WEBHOOK_ID = re.compile("msg_p[0-9]{2}-[0-9]{1,15}-[0-9]{1,15}")
 
 
@@ -54,6 +55,19 @@ def job_id(tag: str, entry: str) -> str:
 def tag_of_job(job: str) -> str:
     """The tag of a job's partition."""
     return f"{{{job.partition('-')[0]}}}"
+
+
+def event_id(tag: str, entry: str) -> str:
+    """From the partition's tag and the entry of its event log."""
+    return f"{tag.strip('{}')}-{entry}"
+
+
+def parse_event_id(identifier: str) -> tuple[str, str]:
+    """Returns the partition's tag and the entry. Raises ValueError for a text that `event_id` cannot have made."""
+    if not EVENT_ID.fullmatch(identifier):
+        raise ValueError("is not the id of an event")
+    partition, _, entry = identifier.partition("-")
+    return f"{{{partition}}}", entry
 
 
 def webhook_id(tag: str, entry: str) -> str:

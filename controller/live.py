@@ -18,7 +18,6 @@ may be gone too. Then the stream gets a `stream.gap`, and goes on with what is t
 from __future__ import annotations
 
 import heapq
-import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,11 +34,13 @@ from gevent.lock import BoundedSemaphore
 from controller import metrics
 from controller.errors import Refused, StoreUnavailable
 from controller.event_log import Entry, parsed, time_of
+from controller.ids import event_id, parse_event_id
 from controller.registry import Registry
 from controller.store import keys
 from controller.store.store import Fields, Store
 from controller.times import iso_ms
 from controller.webhooks.endpoint import matches
+from controller.webhooks.message import envelope
 
 log = structlog.get_logger(__name__)
 
@@ -63,8 +64,6 @@ _SHOWN = (
 )
 _FIELDS_OF_APP = frozenset((*_SHOWN.split(), *_NAMES))
 
-EVENT_ID = re.compile("p[0-9]{2}-[0-9]{1,15}-[0-9]{1,15}")
-
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -77,7 +76,7 @@ class Notice:
 
     @property
     def body(self) -> bytes:
-        return _envelope(self.name, round(time.time() * 1000), orjson.dumps(self.data))
+        return envelope(self.name, round(time.time() * 1000), orjson.dumps(self.data))
 
     body_for_operators = body
 
@@ -111,7 +110,7 @@ class LiveEvent:
 
     @cached_property
     def id(self) -> str:
-        return _event_id(self.tag, self.position)
+        return event_id(self.tag, self.position)
 
     @cached_property
     def body(self) -> bytes:
@@ -125,9 +124,9 @@ class LiveEvent:
     def _body(self, names: Iterable[str]) -> bytes:
         at = round(time_of(self.entry))
         if self._is_lost:
-            return _envelope(GAP, at, orjson.dumps({"app_id": self.app_id}))
+            return envelope(GAP, at, orjson.dumps({"app_id": self.app_id}))
         if self.kind == WEBHOOK:
-            return _envelope(self.type, at, self.data, webhook_id=self.entry.get("webhook"))
+            return envelope(self.type, at, self.data, webhook_id=self.entry.get("webhook"))
         shown = {
             _NAMES.get(name, name): iso_ms(value) if name.endswith("_at") and isinstance(value, int) else value
             for name, value in self.entry.items()
@@ -135,7 +134,7 @@ class LiveEvent:
         }
         if names is _FIELDS_OF_APP and "actor" in shown:
             shown["actor"] = _public_actor(shown["actor"])
-        return _envelope(self.type, at, orjson.dumps(shown))
+        return envelope(self.type, at, orjson.dumps(shown))
 
     @property
     def _is_lost(self) -> bool:
@@ -218,7 +217,7 @@ class Subscription:
     @property
     def id(self) -> str:
         """The id of the last event that the reader has, or of one that it does not want: it can resume from here."""
-        return ",".join(_event_id(tag, self.positions[tag]) for tag in self.tags)
+        return ",".join(event_id(tag, self.positions[tag]) for tag in self.tags)
 
     @property
     def gap(self) -> Notice:
@@ -508,23 +507,9 @@ class Feed:
         return found[0][1][b"d"] if found else b""
 
 
-def _envelope(type_: str, at: int, data: bytes, **more: Any) -> bytes:
-    shown = {"type": type_, "timestamp": iso_ms(at), "data": orjson.Fragment(data), **more}
-    return orjson.dumps(shown)
-
-
-def _event_id(tag: str, position: str) -> str:
-    return f"{tag[1:-1]}-{position}"
-
-
 def _parse_id(text: str, tags: Sequence[str]) -> dict[str, str]:
     """The position in each partition. Raises ValueError."""
-    positions = {}
-    for part in text.split(",", len(tags)):
-        if not EVENT_ID.fullmatch(part):
-            raise ValueError("is not the id of an event")
-        partition, _, position = part.partition("-")
-        positions[f"{{{partition}}}"] = position
+    positions = dict(map(parse_event_id, text.split(",", len(tags))))
     if set(positions) != set(tags):
         raise ValueError("is not the id of an event of this application")
     return positions

@@ -15,6 +15,7 @@ from controller.commands.base import Execute, Listing
 from controller.commands.rooms import RoomEntry
 from controller.errors import Refused
 from controller.event_log import Entry, parsed
+from controller.ids import event_id, parse_event_id
 from controller.live import as_app_sees
 from controller.nodes.history import NodeHistory, Note
 from controller.registry import Node, Registry
@@ -254,9 +255,9 @@ class Overview:
         for scanned, (place, entry) in enumerate(islice(newest_first, MAX_SCANNED), start=1):
             shown = as_app_sees(entry) if as_app else entry
             if shown and wanted.passes(entry):
-                entries.append({"id": log_id(place), **shown})
+                entries.append({"id": _log_id(place), **shown})
             if len(entries) == limit or scanned == MAX_SCANNED:
-                return entries, log_id(place)
+                return entries, _log_id(place)
         return entries, None
 
     def _newest_first(self, tag: str, before: LogPlace | None) -> Iterator[tuple[LogPlace, Entry]]:
@@ -301,16 +302,16 @@ class Overview:
         return [_endpoint(Endpoint(app, counts.endpoint), counts) for app, counts in zip(apps, found, strict=True)]
 
 
-def log_id(place: LogPlace) -> str:
-    """`p07-1795374235886-0`."""
-    return f"{place.tag.strip('{}')}-{place.at}-{place.number}"
+def _log_id(place: LogPlace) -> str:
+    return event_id(place.tag, f"{place.at}-{place.number}")
 
 
 def parse_log_id(text: str) -> LogPlace:
-    """Raises ValueError for what `log_id` cannot have made."""
-    partition, at, number = text.split("-")
-    place = LogPlace(int(at), int(number), f"{{{partition}}}")
-    if place.tag not in keys.TAGS or log_id(place) != text or place.at >= 2**53:
+    """Raises ValueError for what is not the id of an entry."""
+    tag, entry = parse_event_id(text)
+    at, _, number = entry.partition("-")
+    place = LogPlace(int(at), int(number), tag)
+    if tag not in keys.TAGS or _log_id(place) != text:
         raise ValueError(text)
     return place
 

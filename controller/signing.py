@@ -32,6 +32,15 @@ def parse_secret(secret: str) -> bytes:
     return key
 
 
+def signed_headers(keys: Iterable[bytes], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """What a webhook's request carries besides its body; as for `sign`."""
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(keys, message_id, timestamp, body),
+    }
+
+
 def sign(keys: Iterable[bytes], message_id: str, timestamp: int, body: bytes) -> str:
     """The webhook-signature header: one signature a key, in their order. `timestamp`: seconds, of the
     attempt.

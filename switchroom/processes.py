@@ -22,10 +22,10 @@ from controller.limits import Limits
 from controller.live import Feed
 from controller.media.client import Answers, Direct, RelayClient
 from controller.media.links import Links
-from controller.media.relays import RelayPresence, Relays
+from controller.media.relays import RelayPresence, Relays, is_found_from
 from controller.nodes.worker import Worker
 from controller.operators import Logins
-from controller.outbound.addresses import is_of_this_host, is_seen_from_elsewhere
+from controller.outbound.addresses import split_address
 from controller.outbound.network import Network
 from controller.overview import Overview
 from controller.registry import Registry
@@ -134,7 +134,8 @@ class System:
         self._add(MemoryWatch(store))
         self._add(Recorder(store, self._owner, self.roles, held))
         if config.metrics.listen:
-            self._listen(MetricsServer(*_split(config.metrics.listen)), config.metrics.listen, "[metrics] listen")
+            metrics_server = MetricsServer(*split_address(config.metrics.listen))
+            self._listen(metrics_server, config.metrics.listen, "[metrics] listen")
         if config.traces.collector:
             self._trace(config.traces.collector)
         if "dispatcher" in self.roles:
@@ -202,7 +203,7 @@ class System:
             )
         settings = WebSettings(cursor_key=_secret(store, keys.CURSOR_KEY))
         app = create_app(controller, feed, settings=settings, console=console)
-        host, port = _split(config.server.listen)
+        host, port = split_address(config.server.listen)
         return Server(
             self._tracing.requests(app, ROUTE) if self._tracing else app,
             host,
@@ -247,7 +248,7 @@ class System:
         self._add(decoders)
         relay = Relay(cache, Origin(network, limits), decoders)
         self._add(relay)
-        host, port = _split(config.media.listen)
+        host, port = split_address(config.media.listen)
         app = RelayApp(relay, self._links(store))
         # A node may ask for all that its rooms play at once.
         server = Server(
@@ -268,14 +269,12 @@ class System:
         if (address := ip_address(host)).is_unspecified:
             host = "::1" if address.version == 6 else "127.0.0.1"
         advertised = self._config.media.advertise or _join(host, port)
-        if not is_seen_from_elsewhere(_split(advertised)[0]):
-            for node in patiently(self.registry.nodes):
-                if not is_of_this_host(node.host):
-                    raise CannotStart(
-                        f"node {node.prefix} is not on this machine, and would look for the audio relay at"
-                        f" {advertised}: set [media] listen to an address that it reaches, or [media] advertise to what"
-                        " leads there"
-                    )
+        for node in patiently(self.registry.nodes):
+            if not is_found_from(node.host, advertised):
+                raise CannotStart(
+                    f"node {node.prefix} is not on this machine, and would look for the audio relay at {advertised}:"
+                    " set [media] listen to an address that it reaches, or [media] advertise to what leads there"
+                )
         return advertised
 
     def _links(self, store: Store) -> Links:
@@ -301,8 +300,3 @@ def _secret(store: Store, key: str) -> bytes:
 
 def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _split(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)

@@ -60,36 +60,36 @@ def open_reader(config: Config, url: str) -> Iterator[Store]:
         reader.close()
 
 
-def patiently(ask: Callable[[], T]) -> T:
+def patiently(ask: Callable[[], T], **about: str) -> T:
     """What `ask` returns, which can be asked again. At a start the store may be late for a while: so is everything else
-    that starts on a busy machine. Raises StoreUnavailable after STORE_SECONDS.
+    that starts on a busy machine. `about`: for the log. Raises StoreUnavailable after STORE_SECONDS.
     """
     deadline = time.monotonic() + STORE_SECONDS
+    is_waiting = False
     while True:
         try:
             return ask()
         except StoreUnavailable as error:
             if time.monotonic() >= deadline:
                 raise
-            log.warning("the store did not answer at the start; asking again", reason=str(error))
+            if not is_waiting:
+                log.warning("waiting for the store", **about, reason=str(error))
+                is_waiting = True
             gevent.sleep(RETRY_SECONDS)
 
 
 def _connect(config: Config, url: str) -> Store:
-    deadline = time.monotonic() + STORE_SECONDS
-    waiting = False
-    while True:
+    def connect() -> Store:
         try:
             store = Store.connect(url, cluster=config.store.cluster)
-            store.ping()
-        except (StoreUnavailable, OSError) as error:
-            if time.monotonic() >= deadline:
-                raise StoreUnavailable(
-                    f"no store at {config.store.shown_url} ({error}); start it, or set [store] url"
-                ) from error
-            if not waiting:
-                log.warning("waiting for the store", store=config.store.shown_url, reason=str(error))
-                waiting = True
-            gevent.sleep(RETRY_SECONDS)
-        else:
-            return store
+        except OSError as error:
+            raise StoreUnavailable(str(error)) from error
+        store.ping()
+        return store
+
+    try:
+        return patiently(connect, store=config.store.shown_url)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            f"no store at {config.store.shown_url} ({error}); start it, or set [store] url"
+        ) from error

@@ -11,6 +11,7 @@ deliver such a webhook is a span below the request's, and the endpoint gets the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from http import HTTPMethod
 from typing import Any
 
 import gevent
@@ -21,8 +22,7 @@ from controller.webhooks.retry import Attempt
 
 log = structlog.get_logger(__name__)
 
-# What the semantic conventions of HTTP know; all others are `_OTHER`.
-METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
+METHODS = frozenset(HTTPMethod)
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -74,6 +74,7 @@ class Tracing:
 
         def traced(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             method = environ["REQUEST_METHOD"]
+            # As the semantic conventions of HTTP have it.
             method = method if method in METHODS else "_OTHER"
             span = self._start(method, environ.get("HTTP_TRACEPARENT", ""), self._trace.SpanKind.SERVER)
             span.set_attribute("http.request.method", method)

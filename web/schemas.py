@@ -22,9 +22,9 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from controller.ids import ROOM_ID, SESSION_ID, WEBHOOK_ID
+from controller.ids import EVENT_ID, ROOM_ID, SESSION_ID, WEBHOOK_ID
 from controller.limits import MAX_VOLUME, MIN_VOLUME
-from controller.live import EVENT_ID, KINDS_OF_APP, WEBHOOK
+from controller.live import KINDS_OF_APP, WEBHOOK
 from controller.operators import MAX_LINK_SECONDS, MIN_LINK_SECONDS, OPERATE, USUAL_LINK_SECONDS
 from controller.outbound.target import parse_url
 from controller.sessions.flags import FLAGS, Change
@@ -289,6 +289,11 @@ class DeliveryPage(Page):
     until: Annotated[Moment, Field(default=None, description="Only what happened before then.")]
 
 
+def split_list(text: str) -> tuple[str, ...]:
+    """The entries of a list with commas between; an empty text has none."""
+    return tuple(text.split(",")) if text else ()
+
+
 def _each(text: str, form: TypeAdapter[str], most: int) -> str:
     """A list with commas between. Raises ValueError."""
     parts = text.split(",")
@@ -347,11 +352,11 @@ class EventQuery(Query):
 
     @property
     def rooms(self) -> tuple[str, ...]:
-        return tuple(self.room.split(",")) if self.room else ()
+        return split_list(self.room)
 
     @property
     def types(self) -> tuple[str, ...]:
-        return tuple(self.type.split(",")) if self.type else ()
+        return split_list(self.type)
 
 
 class EventHeaders(BaseModel):

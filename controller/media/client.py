@@ -24,6 +24,7 @@ from geventhttpclient.response import HTTPParseError
 from controller.media.links import Links
 from controller.media.reasons import AudioFailed
 from controller.media.relays import Relays
+from controller.outbound.addresses import split_address
 from esl.commands import clean_url
 
 # Within how long a relay must answer. It waits for the file for a second before it says that it has none yet.
@@ -170,10 +171,10 @@ class RelayClient:
 
     def _connection(self, address: str) -> HTTPClient:
         if address not in self._connections:
-            host, _, port = address.rpartition(":")
+            host, port = split_address(address)
             self._connections[address] = HTTPClient(
-                host.strip("[]"),
-                int(port),
+                host,
+                port,
                 concurrency=MAX_QUESTIONS,
                 connection_timeout=1.0,
                 network_timeout=ANSWER_SECONDS,

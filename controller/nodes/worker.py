@@ -152,7 +152,7 @@ class Worker:
     def _take_free(self, nodes: dict[str, Node], others: list[int]) -> None:
         """Take a share of the nodes that nobody holds. A worker that holds more than another waits a tick first."""
         not_ours = [prefix for prefix in nodes if prefix not in self._held]
-        taken = self._store.held(not_ours)
+        taken = self._store.holders(not_ours)
         free = [prefix for prefix in not_ours if prefix not in taken]
         waits = len(self._held) > min(others, default=len(self._held))
         ready = [prefix for prefix in free if not waits or prefix in self._free]

@@ -109,6 +109,12 @@ def is_of_this_host(host: str) -> bool:
     )
 
 
+def split_address(address: str) -> tuple[str, int]:
+    """The host and the port of a `host:port`, whose host may be an IPv6 address in brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def is_seen_from_elsewhere(host: str) -> bool:
     """Whether other machines can mean this one by a name or address: not by that of the loopback interface, nor by the
     one that stands for all interfaces.

@@ -252,11 +252,6 @@ class Store:
             found = self._client.get(keys.key(keys.node_tag(prefix), "core"))
         return found.decode() if found else None
 
-    def held(self, prefixes: Sequence[str]) -> set[str]:
-        """Those of the nodes on which a worker has the lease."""
-        found = self._pipe(lambda pipe: [pipe.exists(keys.key(keys.node_tag(each), "lease")) for each in prefixes])
-        return {prefix for prefix, is_held in zip(prefixes, found, strict=True) if is_held}
-
     def holders(self, prefixes: Sequence[str]) -> dict[str, str]:
         """The worker that holds each of the nodes, of those that are held."""
         found = self._pipe(lambda pipe: [pipe.get(keys.key(keys.node_tag(each), "lease")) for each in prefixes])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from controller.ids import webhook_id
 from controller.outbound.network import Network
-from controller.signing import parse_secret, sign
+from controller.signing import parse_secret, signed_headers
 from controller.store import keys
 from controller.webhooks.connection import AttemptFailed, Connections
 from controller.webhooks.endpoint import Endpoint
@@ -68,11 +68,7 @@ class Sender:
         now = self._clock()
         try:
             connections = self._connect(endpoint.url, endpoint.secrets(now))
-            headers = {
-                "webhook-id": message_id,
-                "webhook-timestamp": str(int(now)),
-                "webhook-signature": sign(self._keys, message_id, int(now), body),
-            }
+            headers = signed_headers(self._keys, message_id, int(now), body)
             if trace:
                 headers["traceparent"] = trace
             response = connections.post(headers, body, self._timeout)

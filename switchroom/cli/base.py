@@ -26,6 +26,7 @@ from switchroom.embedded import EmbeddedStoreError
 from switchroom.processes import CannotStart
 from switchroom.store import open_store
 
+Found = TypeVar("Found")
 Entry = TypeVar("Entry", App, Node)
 
 
@@ -113,7 +114,7 @@ class Group(click.Group):
 as_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 
 
-def existing(entry: Entry | None, name: str) -> Entry:
+def existing(entry: Found | None, name: str) -> Found:
     if entry is None:
         raise click.ClickException(f"{name} not found")
     return entry

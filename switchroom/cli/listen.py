@@ -17,7 +17,7 @@ import orjson
 from controller.ids import webhook_id_of_test
 from controller.live import GAP
 from controller.outbound.network import Network
-from controller.signing import new_secret, parse_secret, sign
+from controller.signing import new_secret, parse_secret, signed_headers
 from controller.store import keys
 from controller.webhooks.connection import AttemptFailed, Connections
 from controller.webhooks.samples import sample_body
@@ -42,12 +42,8 @@ class Forwarder:
 
     def post(self, webhook_id: str, body: bytes) -> tuple[bool, str]:
         """Returns whether it was taken, and what came of it in words."""
-        now, started = int(time.time()), time.monotonic()
-        headers = {
-            "webhook-id": webhook_id,
-            "webhook-timestamp": str(now),
-            "webhook-signature": sign([self._key], webhook_id, now, body),
-        }
+        started = time.monotonic()
+        headers = signed_headers([self._key], webhook_id, int(time.time()), body)
         try:
             response = self._connections.post(headers, body, ATTEMPT_SECONDS)
         except AttemptFailed as error:

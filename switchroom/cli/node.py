@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from controller.errors import Fenced
+from controller.media.relays import is_found_from
 from controller.nodes.removal import end_sessions
-from controller.outbound.addresses import is_of_this_host, is_seen_from_elsewhere
 from controller.registry import BRIDGE_PORT, Registry
 from controller.rooms.placement import Placement
 from controller.store.store import Store
@@ -70,8 +70,7 @@ def add(context: Context, /, *, prefix: str, **values: Any) -> None:
     click.echo(f"node {prefix} added; `switchroom doctor` checks it")
     config = context.config()
     relay = config.media.advertise or config.media.listen
-    is_local = is_of_this_host(entry.to_node("cli").host)
-    if not (is_local or config.playback.direct or is_seen_from_elsewhere(relay.rpartition(":")[0].strip("[]"))):
+    if not config.playback.direct and not is_found_from(entry.to_node("cli").host, relay):
         click.echo(
             f"Warning: it is not on this machine, and would look for the audio relay at {relay}, where it is not. With"
             " this configuration the relay will not start again: set [media] listen or advertise",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from controller.operators import OPERATE, ROLES, Operators, Role
-from switchroom.cli.base import Command, Context, Group, as_json_option, print_table
+from switchroom.cli.base import Command, Context, Group, as_json_option, existing, print_table
 from switchroom.cli.links import lifetime_option, print_link
 from switchroom.store import open_store
 
@@ -67,7 +67,7 @@ def passwd(context: Context, name: str, password: str | None) -> None:
     """Give an operator another password; whoever is logged in by that name no longer is."""
     with open_store(context.config(), create=False) as (store, _):
         operators = Operators(store)
-        _check(operators.get(name) is not None, name)
+        existing(operators.get(name), f"operator {name}")
         try:
             operators.set_password(name, password or _ask())
         except ValueError as error:
@@ -82,7 +82,9 @@ def passwd(context: Context, name: str, password: str | None) -> None:
 def role(context: Context, name: str, role: Role) -> None:
     """Give an operator another role; whoever is logged in by that name no longer is."""
     with open_store(context.config(), create=False) as (store, _):
-        _check(Operators(store).set_role(name, role), name)
+        operators = Operators(store)
+        existing(operators.get(name), f"operator {name}")
+        operators.set_role(name, role)
     click.echo(f"operator {name} has the role {role}")
 
 
@@ -92,7 +94,9 @@ def role(context: Context, name: str, role: Role) -> None:
 def remove(context: Context, name: str) -> None:
     """Remove an operator; whoever is logged in by that name no longer is."""
     with open_store(context.config(), create=False) as (store, _):
-        _check(Operators(store).remove(name), name)
+        operators = Operators(store)
+        existing(operators.get(name), f"operator {name}")
+        operators.remove(name)
     click.echo(f"operator {name} removed")
 
 
@@ -104,15 +108,8 @@ def remove(context: Context, name: str) -> None:
 def console_link(context: Context, *, name: str, seconds: int, as_json: bool) -> None:
     """Make a link that logs the operator NAME in to the console. It is good once; whoever has it is let in."""
     with context.logins() as (logins, _):
-        token = logins.operator_link(name, seconds)
-    if token is None:
-        raise click.ClickException(f"operator {name} not found")
+        token = existing(logins.operator_link(name, seconds), f"operator {name}")
     print_link(context.config(), token, seconds, as_json)
-
-
-def _check(found: bool, name: str) -> None:
-    if not found:
-        raise click.ClickException(f"operator {name} not found")
 
 
 def _ask() -> str:

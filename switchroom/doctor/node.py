@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import orjson
 
-from controller.outbound.addresses import is_of_this_host
+from controller.media.relays import is_found_from
 from controller.registry import Node
 from esl import commands as esl
 from esl.connection import Connection
@@ -140,7 +139,7 @@ def _fetch(node: Node, connection: Connection, test_files: Sequence[str]) -> Ite
 def _judge_fetch(node: Node, relay: str, fetched: str) -> Verdict:
     if fetched.startswith("/"):
         return f"a test file came from {relay}", ""
-    if _is_loopback(relay) and not is_of_this_host(node.host):
+    if not is_found_from(node.host, relay):
         return (
             f"no test file came from {relay}, which to the node is its own machine",
             "set [media] listen to an address that the node reaches, and [media] advertise if that differs",
@@ -150,14 +149,6 @@ def _judge_fetch(node: Node, relay: str, fetched: str) -> Verdict:
         f"let FreeSWITCH connect to {relay}, in the firewalls of both machines and of the network; if it has to use"
         " another address, set [media] advertise",
     )
-
-
-def _is_loopback(relay: str) -> bool:
-    host = relay.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _judge_clock(_node: Node, reply: str) -> Verdict:

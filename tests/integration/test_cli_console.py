@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from controller import passwords
 from controller.operators import Logins, Operators, Principal
 from controller.registry import Registry
-from switchroom.cli.main import cli
 from switchroom.config import Config
+from tests.integration.conftest import Switchroom
 from tests.open_store import opened
 
 PASSWORD = "correct horse battery staple"
-Switchroom = Callable[..., Result]
 
 
-@pytest.fixture
-def switchroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Switchroom:
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "LOG2_COST", 4)
-
-    def run(*arguments: str, **options: Any) -> Result:
-        return CliRunner().invoke(cli, arguments, **options)
-
-    return run
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return Config.model_validate({"store": {"data_dir": tmp_path / "data"}})
 
 
 @contextmanager

@@ -9,33 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from gevent.event import Event as Flag
 
 from controller.limits import QUOTAS
 from controller.registry import Registry
 from controller.store import keys
-from switchroom.cli.main import cli
 from switchroom.config import Config
+from tests.integration.conftest import Switchroom
 from tests.integration.world import World
 from tests.open_store import opened
-
-Switchroom = Callable[..., Result]
-
-
-@pytest.fixture
-def switchroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Switchroom:
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, **options: Any) -> Result:
-        return CliRunner().invoke(cli, arguments, **options)
-
-    return run
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return Config.model_validate({"store": {"data_dir": tmp_path / "data"}})
 
 
 def stored(config: Config, look: Callable[[Registry], Any]) -> Any:
@@ -181,7 +164,7 @@ def test_a_node_with_calls_is_removed_by_force_only(switchroom: Switchroom, conf
         # Nothing is left that would wait for the node.
         world.ask("delete_room", room_id=room)
         assert store.count_on("acW68") == (0, 0)
-        assert store.held(["acW68"]) == set()
+        assert store.holders(["acW68"]) == {}
 
 
 def test_calls_of_a_node_that_is_gone_already_end_by_force(switchroom: Switchroom, config: Config) -> None:

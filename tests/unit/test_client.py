@@ -43,20 +43,12 @@ from tests.unit.web_fakes import (
     SESSION,
     WEBHOOK,
     FakeController,
-    FakeLogins,
-    FakeOverview,
-    FakeSpeaking,
-    FakeStatistics,
-    FakeStreams,
+    whole_app,
 )
 from web import errors
-from web.app import create_app
-from web.context import Console
 
 controller = FakeController()
-app = create_app(
-    controller, FakeStreams(), console=Console(FakeLogins(), FakeOverview(), FakeStatistics(), FakeSpeaking())
-)
+app = whole_app(controller)
 DOCUMENT: dict[str, Any] = json.loads(app.test_client().get("/openapi.json").data)
 OPERATIONS = {
     operation["operationId"]: operation for methods in DOCUMENT["paths"].values() for operation in methods.values()

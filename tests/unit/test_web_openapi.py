@@ -37,20 +37,12 @@ from tests.unit.web_fakes import (
     SESSION,
     WEBHOOK,
     FakeController,
-    FakeLogins,
-    FakeOverview,
-    FakeSpeaking,
-    FakeStatistics,
-    FakeStreams,
+    whole_app,
 )
 from web import errors, openapi, schemas
-from web.app import create_app
-from web.context import Console
 
 _controller = FakeController()
-_app = create_app(
-    _controller, FakeStreams(), console=Console(FakeLogins(), FakeOverview(), FakeStatistics(), FakeSpeaking())
-)
+_app = whole_app(_controller)
 DOCUMENT: dict[str, Any] = json.loads(_app.test_client().get("/openapi.json").data)
 OPERATIONS = [
     (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()

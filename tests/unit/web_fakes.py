@@ -10,6 +10,8 @@ from controller import commands
 from controller.commands import Command
 from controller.errors import Refused
 from controller.live import Filter, Item, LiveEvent, Notice
+from web.app import App, create_app
+from web.context import Console
 
 APP = "demo"
 OTHER_APP = "other"
@@ -235,3 +237,9 @@ class FakeStatistics:
 
 class FakeSpeaking:
     """Nobody speaks."""
+
+
+def whole_app(controller: FakeController) -> App:
+    """With all there is, so that its document has it, too."""
+    console = Console(FakeLogins(), FakeOverview(), FakeStatistics(), FakeSpeaking())
+    return create_app(controller, FakeStreams(), console=console)

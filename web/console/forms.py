@@ -14,7 +14,7 @@ from controller.overview import LogPlace, Place, parse_log_id
 from controller.passwords import MAX_LENGTH
 from controller.store.states import SESSION_STATES
 from controller.webhooks.types import OneOf
-from web.schemas import LAST_EVENT_ID, Body, Limit, Query, RoomId, RoomName
+from web.schemas import LAST_EVENT_ID, Body, Limit, Query, RoomId, RoomName, split_list
 
 MAX_PAGE = 200
 MAX_TEXT = 128
@@ -97,8 +97,7 @@ class EventsQuery(Query):
 
     @property
     def wanted(self) -> Filter:
-        given = (self.app, self.room, self.session, self.kind, self.type)
-        return Filter(*(tuple(text.split(",")) if text else () for text in given))
+        return Filter(*map(split_list, (self.app, self.room, self.session, self.kind, self.type)))
 
 
 class EventsHeader(BaseModel):
