@@ -21,6 +21,7 @@ from esl.connection import Connection
 from esl.event import Event
 from esl.link import Link
 from tests.integration.world import NODE, SESSION_KEY
+from tests.open_store import OpenStore
 
 VALID_SECONDS = 60.0
 
@@ -116,10 +117,12 @@ class DrivenNode:
         self._lease.renewed(time.monotonic())
 
 
-def settle() -> None:
+def settle(store: OpenStore) -> None:
     """Let what has become possible happen: greenlets that wait for nothing else but the store."""
-    for _ in range(20):
+    quiet = 0
+    while quiet < 20:
         gevent.sleep(0.002)
+        quiet = 0 if store.is_asked else quiet + 1
 
 
 def event(name: str, channel: str, **headers: str) -> Event:

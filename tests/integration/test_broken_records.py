@@ -158,9 +158,9 @@ def test_what_is_overdue_with_garbage_is_handled(world: World, node: DrivenNode,
     world.store.client.hset(key(world, "sent"), "p00-0-00", "no JSON")
     world.webhooks()
     late(world)
-    node.worker.tick({})
+    while world.store.client.zcard(key(world, "due")):  # a tick takes only so long
+        node.worker.tick({})
     assert world.types() == ["conference.member.join_failed"]
-    assert world.store.client.zcard(key(world, "due")) == 0
 
 
 def test_a_deleted_room_is_forgotten_when_a_member_cannot_be_taken_out(world: World, node: DrivenNode) -> None:
@@ -287,7 +287,7 @@ def worker(store: OpenStore, server_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def holds(store: OpenStore, *prefixes: str) -> None:
-    with gevent.Timeout(5):
+    with gevent.Timeout(30):
         while store.holders(prefixes).keys() != set(prefixes):
             gevent.sleep(0.005)
 
@@ -333,4 +333,4 @@ def test_a_node_that_cannot_take_its_commands_keeps_no_other_from_it(
     for prefix in (broken, sound):
         store.client.xadd(keys.key(keys.TAGS[0], "commands", prefix), {"c": "{}"})
     worker.start()
-    assert taken.wait(5)
+    assert taken.wait(30)

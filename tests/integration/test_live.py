@@ -44,7 +44,7 @@ class Reader:
 
     def take(self, count: int) -> list[dict[str, Any]]:
         """The next so many."""
-        found = [self.came.get(timeout=5) for _ in range(count)]
+        found = [self.came.get(timeout=30) for _ in range(count)]
         self.all += found
         return [body for _, body in found]
 
@@ -57,7 +57,7 @@ class Reader:
 
     def close(self) -> None:
         self.subscription.close()
-        self._reading.join(timeout=5)
+        self._reading.join(timeout=30)
 
 
 Open = Callable[..., Reader]
@@ -70,27 +70,27 @@ def single_url() -> Iterator[str]:
 
 
 @pytest.fixture(params=["single", "cluster"])
-def connect(request: pytest.FixtureRequest, server_url: str, single_url: str) -> Callable[[float], OpenStore]:
+def connect(request: pytest.FixtureRequest, server_url: str, single_url: str) -> Callable[[], OpenStore]:
     """One server, all of whose streams one read follows; and a cluster, where each has a read of its own."""
     is_cluster = request.param == "cluster"
     url = server_url if is_cluster else single_url
-    return lambda timeout: OpenStore.connect(url, cluster=is_cluster, timeout=timeout)
+    return lambda: OpenStore.connect(url, cluster=is_cluster)
 
 
 @pytest.fixture
-def store(connect: Callable[[float], OpenStore]) -> Iterator[OpenStore]:
-    store = connect(1.0)
+def store(connect: Callable[[], OpenStore]) -> Iterator[OpenStore]:
+    store = connect()
     store.client.flushall()
     yield store
     store.close()
 
 
 @pytest.fixture
-def feed(store: OpenStore, connect: Callable[[float], OpenStore]) -> Iterator[Feed]:
+def feed(store: OpenStore, connect: Callable[[], OpenStore]) -> Iterator[Feed]:
     registry = Registry(store)
     for app_id in (APP, IN_SAME_PARTITION):
         registry.put_app(new_app(app_id, "key"))
-    reader = connect(10.0)
+    reader = connect()
     feed = Feed(store, reader, registry)
     yield feed
     feed.stop()
@@ -302,7 +302,7 @@ class Flaky(OpenStore):
         """Returns once a read of the application's log has failed: then none waits any more."""
         self.asked_in_vain = Flag()
         self.is_away = True
-        assert self.asked_in_vain.wait(10)
+        assert self.asked_in_vain.wait(30)
 
     def follow(self, positions: Mapping[str, str], **options: Any) -> dict[str, Any]:
         if self.is_away:
@@ -314,11 +314,11 @@ class Flaky(OpenStore):
 
 
 def test_what_was_trimmed_while_the_store_was_away_is_a_gap(
-    world: World, store: OpenStore, connect: Callable[[float], OpenStore], monkeypatch: pytest.MonkeyPatch
+    world: World, store: OpenStore, connect: Callable[[], OpenStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(live, "WAIT_SECONDS", 0.05)
-    flaky = Flaky(connect(10.0).client, 10.0)
+    flaky = Flaky(connect().client)
     registry = Registry(store)
     registry.put_app(new_app(APP, "key"))
     feed = Feed(store, flaky, registry)
@@ -350,9 +350,9 @@ class Broken(OpenStore):
 
 
 def test_streams_that_cannot_be_fed_end_and_new_ones_are_fed(
-    world: World, store: OpenStore, connect: Callable[[float], OpenStore]
+    world: World, store: OpenStore, connect: Callable[[], OpenStore]
 ) -> None:
-    broken = Broken(connect(10.0).client, 10.0)
+    broken = Broken(connect().client)
     registry = Registry(store)
     registry.put_app(new_app(APP, "key"))
     feed = Feed(store, broken, registry)

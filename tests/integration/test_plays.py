@@ -34,7 +34,8 @@ LOST = f"-ERR (play) File: {link(A)} not found.\n"
 class Relays:
     """In the place of a client of relays: each question waits for what the test says of its URL."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: OpenStore) -> None:
+        self._store = store
         self.asked: list[tuple[str, str, int, int]] = []
         self.avoided: list[str] = []
         self.rest = 0
@@ -52,16 +53,16 @@ class Relays:
 
     def is_ready(self, url: str) -> None:
         self._outcomes.setdefault(url, AsyncResult()).set(None)
-        settle()
+        settle(self._store)
 
     def has_failed(self, url: str, reason: str, http_status: int | None = None) -> None:
         self._outcomes.setdefault(url, AsyncResult()).set(AudioFailed(reason, http_status))
-        settle()
+        settle(self._store)
 
 
 @pytest.fixture
-def relays() -> Relays:
-    return Relays()
+def relays(store: OpenStore) -> Relays:
+    return Relays(store)
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def waiting(world: World) -> list[Entry]:
 
 def take(world: World, node: DrivenNode) -> None:
     node.worker.take(world.tag, waiting(world))
-    settle()
+    settle(world.store)
 
 
 def sent(wire: Wire, kind: type) -> list[Any]:
@@ -195,7 +196,7 @@ def test_a_play_outlives_its_worker(
     assert len(waiting(world)) == 1
     after = DrivenNode(store, token=2, relays=relays)
     wire = after.up()
-    settle()
+    settle(world.store)
     assert [play.url for play in sent(wire, esl.Play)] == [link(A)]
     after.worker.stop()
 
@@ -210,7 +211,7 @@ def test_a_play_whose_file_is_ready_while_there_is_no_link_is_sent_when_there_is
     relays.is_ready(A)
     assert len(waiting(world)) == 1
     wire = node.up()
-    settle()
+    settle(world.store)
     assert [play.url for play in sent(wire, esl.Play)] == [link(A)]
 
 

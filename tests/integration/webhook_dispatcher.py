@@ -10,12 +10,12 @@ import sys
 import gevent
 
 from controller.registry import Registry
+from controller.store.store import Store
 from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.retry import Schedule
-from tests.open_store import OpenStore
 
 if __name__ == "__main__":
-    store = OpenStore.connect(sys.argv[1])
+    store = Store.connect(sys.argv[1])
     schedule = Schedule(delays=(0.05, 0.1, 0.2, 0.2, 0.2, 0.2))
     Dispatcher(store, Registry(store), owner=sys.argv[2], allow_private_networks=True, schedule=schedule).start()
     print("started", flush=True)
