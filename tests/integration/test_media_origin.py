@@ -37,7 +37,8 @@ from tests.integration.webhook_fixtures import CERTIFICATE
 
 # Every name leads to this machine, so that nothing here can reach any other.
 LOOPBACK = ["127.0.0.1"]
-QUICK = FetchLimits(max_bytes=100_000, seconds=0.5, min_bytes_per_second=1000, rate_seconds=0.2)
+PATIENT = FetchLimits(max_bytes=100_000, seconds=30, min_bytes_per_second=1000, rate_seconds=30)
+QUICK = replace(PATIENT, seconds=0.5, rate_seconds=0.2)
 KNOWN = Validators('W/"one"', "Sun, 22 Nov 2026 19:03:56 GMT")
 
 
@@ -54,6 +55,12 @@ def server() -> Iterator[FileServer]:
 
 @pytest.fixture
 def origin() -> Origin:
+    return Origin(network(), PATIENT)
+
+
+@pytest.fixture
+def quick_origin() -> Origin:
+    """One that soon gives up."""
     return Origin(network(), QUICK)
 
 
@@ -190,7 +197,7 @@ def test_the_body_of_a_redirect_is_not_part_of_the_file(server: FileServer, orig
 
 
 def test_an_address_that_is_not_public_is_not_connected_to(server: FileServer) -> None:
-    assert failure(Origin(network(allow_private=False), QUICK), server.url) == ("forbidden_address", None)
+    assert failure(Origin(network(allow_private=False), PATIENT), server.url) == ("forbidden_address", None)
     assert not server.connections
 
 
@@ -203,7 +210,7 @@ def test_each_redirect_is_checked_anew(server: FileServer, location: str) -> Non
         sock.sendall(redirect(location.replace("%d", str(server.port))))
 
     server.responses["/a"] = lead_inside
-    assert failure(Origin(open_first, QUICK), f"{server.url}/a") == ("forbidden_address", None)
+    assert failure(Origin(open_first, PATIENT), f"{server.url}/a") == ("forbidden_address", None)
     assert server.paths == ["/a"]
 
 
@@ -321,15 +328,15 @@ def test_a_connection_that_is_reset(server: FileServer, origin: Origin) -> None:
 
 
 def test_a_file_may_have_so_many_bytes(server: FileServer, origin: Origin) -> None:
-    body = os.urandom(QUICK.max_bytes)
+    body = os.urandom(PATIENT.max_bytes)
     for server.default in (response(body=body), UNTIL_CLOSED + body):
         assert fetch(origin, server.url)[1] == body
 
 
 def test_a_longer_one_is_not_even_begun(server: FileServer, origin: Origin) -> None:
-    server.default = server.after(response(headers={"Content-Length": str(QUICK.max_bytes + 1)}))
+    server.default = server.after(response(headers={"Content-Length": str(PATIENT.max_bytes + 1)}))
     assert failure(origin, server.url) == ("too_large", None)
-    assert server.closed_by_client.wait(5)
+    assert server.closed_by_client.wait(30)
 
 
 @pytest.mark.parametrize("start", [UNTIL_CLOSED, CHUNKED])
@@ -338,8 +345,8 @@ def test_one_without_end_is_cut_off(server: FileServer, origin: Origin, start: b
     server.default = server.after(start, server.endless(data))
     into = io.BytesIO()
     assert failure(origin, server.url, into=into) == ("too_large", None)
-    assert len(into.getvalue()) <= QUICK.max_bytes
-    assert server.closed_by_client.wait(5)
+    assert len(into.getvalue()) <= PATIENT.max_bytes
+    assert server.closed_by_client.wait(30)
 
 
 def test_a_large_file_takes_little_memory(server: FileServer, tmp_path: Path) -> None:
@@ -376,14 +383,14 @@ HEAD = response(headers={"Content-Length": "50000"})
 
 
 @pytest.mark.parametrize("kind", ["silent", "head that drips", "body that is quick enough"])
-def test_who_takes_too_long_is_given_up(server: FileServer, origin: Origin, kind: str) -> None:
+def test_who_takes_too_long_is_given_up(server: FileServer, quick_origin: Origin, kind: str) -> None:
     server.default = {
         "silent": server.hang,
         "head that drips": server.after(b"HTTP/1.1 200 OK\r\nX: ", server.endless(b"x", 0.01)),
         "body that is quick enough": server.after(HEAD, server.endless(b"x" * 300, 0.02)),
     }[kind]
-    assert failure(origin, server.url) == ("timeout", None)
-    assert server.closed_by_client.wait(5)
+    assert failure(quick_origin, server.url) == ("timeout", None)
+    assert server.closed_by_client.wait(30)
 
 
 @pytest.mark.parametrize(
@@ -399,12 +406,12 @@ def test_a_body_that_is_too_slow_is_given_up_early(server: FileServer, kind: str
         "trailers without end": server.after(CHUNKED + b"0\r\n", server.endless(b"X: y\r\n" * 10000)),
     }[kind]
     origin = Origin(network(), replace(QUICK, seconds=50))
-    with gevent.Timeout(10):
+    with gevent.Timeout(40):
         assert failure(origin, server.url) == ("timeout", None)
-    assert server.closed_by_client.wait(5)
+    assert server.closed_by_client.wait(30)
 
 
-def test_a_file_may_be_made_when_it_is_asked_for(server: FileServer, origin: Origin) -> None:
+def test_a_file_may_be_made_when_it_is_asked_for(server: FileServer) -> None:
     """The least rate counts once the head has come."""
 
     def send(sock: socket.socket) -> None:
@@ -412,17 +419,19 @@ def test_a_file_may_be_made_when_it_is_asked_for(server: FileServer, origin: Ori
         sock.sendall(response(body=b"sound"))
 
     server.default = send
+    origin = Origin(network(), replace(PATIENT, rate_seconds=QUICK.rate_seconds))
     assert fetch(origin, server.url)[1] == b"sound"
 
 
-def test_the_time_is_that_of_all_redirects_together(server: FileServer, origin: Origin) -> None:
+def test_the_time_is_that_of_all_redirects_together(server: FileServer, quick_origin: Origin) -> None:
+    """If each had its own, the sixth would be one too many."""
+
     def send(sock: socket.socket) -> None:
         gevent.sleep(0.2)
         sock.sendall(redirect("/"))
 
     server.default = send
-    assert failure(origin, server.url) == ("timeout", None)
-    assert 1 < server.connections < 5
+    assert failure(quick_origin, server.url) == ("timeout", None)
 
 
 def test_a_name_that_does_not_resolve_in_time() -> None:
@@ -445,7 +454,7 @@ def test_a_fetch_that_is_given_up_closes_its_connection(server: FileServer) -> N
     while not server.requests:
         gevent.sleep(0.001)
     fetching.kill()
-    assert server.closed_by_client.wait(5)
+    assert server.closed_by_client.wait(30)
 
 
 # Connections
@@ -455,7 +464,7 @@ def test_a_name_that_is_not_known() -> None:
     def resolve(host: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
-    assert failure(Origin(network(resolve=resolve), QUICK), "http://files.example/") == ("unreachable", None)
+    assert failure(Origin(network(resolve=resolve), PATIENT), "http://files.example/") == ("unreachable", None)
 
 
 def test_a_connection_that_is_refused(server: FileServer, origin: Origin) -> None:
@@ -471,10 +480,10 @@ def test_tls_is_verified(tmp_path: Path) -> None:
     trusting.load_verify_locations(cafile=str(pem))
     try:
         url = f"https://localhost:{server.port}/"
-        assert failure(Origin(network(), QUICK), url) == ("unreachable", None)
+        assert failure(Origin(network(), PATIENT), url) == ("unreachable", None)
         other = f"https://files.example:{server.port}/"
-        assert failure(Origin(network(tls=trusting), QUICK), other) == ("unreachable", None)
-        assert fetch(Origin(network(tls=trusting), QUICK), url)[1] == b"sound"
+        assert failure(Origin(network(tls=trusting), PATIENT), other) == ("unreachable", None)
+        assert fetch(Origin(network(tls=trusting), PATIENT), url)[1] == b"sound"
     finally:
         server.stop()
 
@@ -482,7 +491,7 @@ def test_tls_is_verified(tmp_path: Path) -> None:
 def test_a_server_that_does_not_speak_tls() -> None:
     server = StreamServer(("127.0.0.1", 0), lambda sock, _: sock.sendall(response(400)))
     server.start()
-    assert failure(Origin(network(), QUICK), f"https://localhost:{server.server_port}/") == ("unreachable", None)
+    assert failure(Origin(network(), PATIENT), f"https://localhost:{server.server_port}/") == ("unreachable", None)
     server.stop(timeout=0)
 
 
@@ -504,18 +513,20 @@ def test_an_app_s_share_leaves_the_others_theirs(server: FileServer) -> None:
     assert origin.fetch("other", server.url, io.BytesIO()).bytes == 5
     assert server.paths == ["/slow"] * MAX_FETCHES_OF_APP + ["/"]
     let_go.set()
-    assert [each.get(timeout=5)[1] for each in slow] == [b"sound"] * len(slow)
+    assert [each.get(timeout=30)[1] for each in slow] == [b"sound"] * len(slow)
 
 
 def test_the_wait_for_a_turn_is_not_part_of_the_time(server: FileServer) -> None:
+    """The last wait for 2.7 s and take another 0.3 s."""
+
     def send(sock: socket.socket) -> None:
         gevent.sleep(0.3)
         sock.sendall(response(body=b"sound"))
 
     server.default = send
-    origin = Origin(network(), QUICK)
-    all_of_them = [gevent.spawn(fetch, origin, server.url) for _ in range(3 * MAX_FETCHES_OF_APP)]
-    assert [each.get(timeout=10)[1] for each in all_of_them] == [b"sound"] * len(all_of_them)
+    origin = Origin(network(), replace(PATIENT, seconds=2.5))
+    all_of_them = [gevent.spawn(fetch, origin, server.url) for _ in range(10 * MAX_FETCHES_OF_APP)]
+    assert [each.get(timeout=40)[1] for each in all_of_them] == [b"sound"] * len(all_of_them)
 
 
 def test_what_is_counted(server: FileServer, origin: Origin) -> None:
@@ -562,7 +573,7 @@ def test_whatever_comes_is_a_file_or_has_a_reason(
     lasting_server: FileServer, sent: bytes, known: Validators | None
 ) -> None:
     lasting_server.default = sent
-    origin = Origin(network(), QUICK)
+    origin = Origin(network(), PATIENT)
     try:
         fetched, body = fetch(origin, f"{lasting_server.url}/a", known)
     except AudioFailed as failed:

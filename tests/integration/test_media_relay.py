@@ -19,7 +19,7 @@ from geventhttpclient import HTTPClient
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from controller.media.cache import Cache
+from controller.media.cache import SAMPLE_BYTES, Cache
 from controller.media.client import RelayClient
 from controller.media.decoders import DecodeLimits, Decoders
 from controller.media.links import Links
@@ -34,7 +34,7 @@ from web.relay import RelayApp
 from web.server import Server
 
 KEY = b"the key of all relays and workers"
-LIMITS = FetchLimits(max_bytes=1 << 20, seconds=2.0)
+MAX_BYTES = 1 << 20
 
 
 def tone(seconds: float = 1.0, rate: int = 8000) -> bytes:
@@ -49,7 +49,7 @@ def tone(seconds: float = 1.0, rate: int = 8000) -> bytes:
 
 class TenantServer:
     """A tenant's server: `/200...` is a tone, with more headers as `headers` says; other statuses as asked for. With
-    `/200/halves` it sends the rest when `may_end` is set, and breaks the connection if `breaks`.
+    `/200/late` it sends the last hundredth when `may_end` is set, and breaks the connection if `breaks`.
     """
 
     def __init__(self) -> None:
@@ -70,18 +70,18 @@ class TenantServer:
         status = environ["PATH_INFO"][1:4]
         if environ.get("HTTP_IF_NONE_MATCH") == '"1"':
             status = "304"
-        if environ["PATH_INFO"] == "/200/halves":
-            return self._halves(start_response)
+        if environ["PATH_INFO"] == "/200/late":
+            return self._late(start_response)
         start_response(f"{status} X", [*self.headers])
         return [self.body] if status == "200" else []
 
-    def _halves(self, start_response: Callable[..., Any]) -> Iterator[bytes]:
+    def _late(self, start_response: Callable[..., Any]) -> Iterator[bytes]:
         start_response("200 X", [("Content-Length", str(len(self.body)))])
-        half = len(self.body) // 2
-        yield self.body[:half]
+        most = len(self.body) * 99 // 100
+        yield self.body[:most]
         self.may_end.wait()
         if not self.breaks:
-            yield self.body[half:]
+            yield self.body[most:]
 
     def stop(self) -> None:
         self.may_answer.set()
@@ -99,9 +99,12 @@ class FullDisk(Cache):
 
 
 class RunningRelay:
-    def __init__(self, folder: Path, decoders: Decoders, kind: type[Cache]) -> None:
+    """It fetches for `seconds` at the most, and remembers outcomes for as long as a test may take."""
+
+    def __init__(self, folder: Path, decoders: Decoders, kind: type[Cache], seconds: float) -> None:
         self.folder = folder
-        self.relay = Relay(kind(folder, 1 << 28), Origin(Network(allow_private=True), LIMITS), decoders)
+        origin = Origin(Network(allow_private=True), FetchLimits(max_bytes=MAX_BYTES, seconds=seconds))
+        self.relay = Relay(kind(folder, 1 << 28), origin, decoders, remember=60)
         self.relay.start()
         self.server = Server(RelayApp(self.relay, Links(KEY)), "127.0.0.1", 0)
         self.server.start()
@@ -131,8 +134,8 @@ def origin() -> Iterator[TenantServer]:
 def start(tmp_path: Path, decoders: Decoders, store: OpenStore) -> Iterator[Callable[..., RunningRelay]]:
     running: list[RunningRelay] = []
 
-    def start(kind: type[Cache] = Cache) -> RunningRelay:
-        relay = RunningRelay(tmp_path / str(len(running)), decoders, kind)
+    def start(kind: type[Cache] = Cache, seconds: float = 20.0) -> RunningRelay:
+        relay = RunningRelay(tmp_path / str(len(running)), decoders, kind, seconds)
         running.append(relay)
         publish(store, relay.address)
         return relay
@@ -169,7 +172,7 @@ def test_what_a_node_gets_is_mono_16_bit_at_the_rate_of_its_rooms(
 ) -> None:
     start()
     for rate in (8000, 48000):
-        prepared = client.prepare("demo", f"{origin.url}/200", rate, 10)
+        prepared = client.prepare("demo", f"{origin.url}/200", rate, 30)
         status, body = download(prepared.url)
         assert status == 200
         assert samples(body) == (1, 2, rate, rate)
@@ -180,17 +183,17 @@ def test_a_repeat_is_served_from_the_cache_by_the_same_link(
     start: Callable[[], RunningRelay], client: RelayClient, origin: TenantServer, decoders: Decoders
 ) -> None:
     relay = start()
-    first = client.prepare("demo", f"{origin.url}/200", 8000, 10)
+    first = client.prepare("demo", f"{origin.url}/200", 8000, 30)
     assert (first.details["bytes"], first.details["seconds"], first.details["cached"]) == (len(origin.body), 1.0, False)
-    assert client.prepare("demo", f"{origin.url}/200", 8000, 10).url == first.url
+    assert client.prepare("demo", f"{origin.url}/200", 8000, 30).url == first.url
     # Another process, which remembers nothing, finds it on the disk.
     other = Relay(Cache(relay.folder, 1 << 28), Origin(Network(allow_private=True)), decoders)
-    found = other.prepare("demo", f"{origin.url}/200", 8000, 10)
+    found = other.prepare("demo", f"{origin.url}/200", 8000, 30)
     assert found is not None
     assert found.details["cached"] is True
     assert len(origin.asked) == 1
     # What another app has fetched is not its own.
-    found = other.prepare("other", f"{origin.url}/200", 8000, 10)
+    found = other.prepare("other", f"{origin.url}/200", 8000, 30)
     assert found is not None
     assert found.details["cached"] is False
 
@@ -200,12 +203,12 @@ def test_all_who_want_a_file_at_once_wait_for_one_fetch(
 ) -> None:
     start()
     origin.may_answer.clear()
-    waiting = [gevent.spawn(client.prepare, "demo", f"{origin.url}/200", 8000, 10) for _ in range(20)]
-    with gevent.Timeout(10):
+    waiting = [gevent.spawn(client.prepare, "demo", f"{origin.url}/200", 8000, 30) for _ in range(20)]
+    with gevent.Timeout(30):
         while not origin.asked:
             gevent.sleep(0.01)
     origin.may_answer.set()
-    assert len({each.get(timeout=10).url for each in waiting}) == 1
+    assert len({each.get(timeout=30).url for each in waiting}) == 1
     assert len(origin.asked) == 1
 
 
@@ -216,7 +219,7 @@ def test_a_stale_file_is_asked_for_by_its_validator_and_decoded_once(
     origin.headers = [("ETag", '"1"'), ("Cache-Control", "max-age=0")]
     names = []
     for _ in range(2):
-        found = relay.prepare("demo", f"{origin.url}/200", 8000, 10)
+        found = relay.prepare("demo", f"{origin.url}/200", 8000, 30)
         assert found
         names.append(found.name)
         gevent.sleep(0.01)  # The outcome is forgotten.
@@ -230,7 +233,7 @@ def test_a_stale_file_is_asked_for_by_its_validator_and_decoded_once(
         ("404", b"", "not_found", 404),
         ("503", b"", "not_found", 503),
         ("200", b"<html>no audio</html>", "not_audio", None),
-        ("200", b"x" * (LIMITS.max_bytes + 1), "too_large", None),
+        ("200", b"x" * (MAX_BYTES + 1), "too_large", None),
         ("200", tone(61), "too_long", None),
     ],
 )
@@ -246,14 +249,14 @@ def test_reasons(
     start()
     origin.body = body
     with pytest.raises(AudioFailed) as failed:
-        client.prepare("demo", f"{origin.url}/{path}", 8000, 10)
+        client.prepare("demo", f"{origin.url}/{path}", 8000, 30)
     assert (failed.value.reason, failed.value.http_status) == (reason, http_status)
 
 
 def test_a_server_that_says_nothing_is_given_up(
-    start: Callable[[], RunningRelay], client: RelayClient, origin: TenantServer
+    start: Callable[..., RunningRelay], client: RelayClient, origin: TenantServer
 ) -> None:
-    start()
+    start(seconds=1.0)
     origin.may_answer.clear()
     with pytest.raises(AudioFailed) as failed:
         client.prepare("demo", f"{origin.url}/200", 8000, 30)
@@ -289,7 +292,7 @@ def test_a_full_disk_is_told_to_the_operator_once_and_not_put_down_to_the_file(
     with capture_logs() as logged:
         for number in (1, 1, 2):
             with pytest.raises(AudioFailed) as failed:
-                client.prepare("demo", f"{origin.url}/200?{number}", 8000, 10)
+                client.prepare("demo", f"{origin.url}/200?{number}", 8000, 30)
             assert failed.value.reason == "relay_failed"
     assert len(origin.asked) == 2, "each file is fetched once"
     assert [line for line in logged if line["log_level"] == "error"] == [
@@ -305,14 +308,14 @@ def test_when_the_disk_of_one_relay_is_full_another_prepares_the_file(
     first = {number: Relays(store).choose("demo", f"{origin.url}/200?{number}")[0] for number in range(20)}
     assert set(first.values()) == {full.address, relay.address}
     for number in first:
-        assert client.prepare("demo", f"{origin.url}/200?{number}", 8000, 10).relay == relay.address
+        assert client.prepare("demo", f"{origin.url}/200?{number}", 8000, 30).relay == relay.address
 
 
 def test_a_caller_s_own_timeout_is_its_own(tmp_path: Path, origin: TenantServer, decoders: Decoders) -> None:
     origin.may_answer.clear()
     relay = Relay(Cache(tmp_path, 1 << 28), Origin(Network(allow_private=True)), decoders)
     with pytest.raises(gevent.Timeout), gevent.Timeout(0.05):
-        relay.prepare("demo", f"{origin.url}/200", 8000, 10)
+        relay.prepare("demo", f"{origin.url}/200", 8000, 30)
 
 
 def test_a_relay_lives_while_it_says_so(store: OpenStore) -> None:
@@ -338,7 +341,7 @@ def test_nothing_is_had_without_a_signature(
     start: Callable[[], RunningRelay], client: RelayClient, origin: TenantServer
 ) -> None:
     relay = start()
-    url = client.prepare("demo", f"{origin.url}/200", 8000, 10).url
+    url = client.prepare("demo", f"{origin.url}/200", 8000, 30).url
     assert download(url)[0] == 200
     assert download(url, "HEAD") == (200, b"")
     for wrong in (url[:-1], url.replace("-8000", "-9000"), url.partition("?")[0], f"http://{relay.address}/"):
@@ -352,8 +355,8 @@ def test_nothing_is_had_without_a_signature(
 
 
 class SlowDecoders:
-    """In the place of `Decoders`: says that the end is near, or of a file of 50 s that it has a pause after 1.9 s, and
-    then waits for the test.
+    """In the place of `Decoders`: says of a file of 8 s that its end is near, or of one of 50 s that it has a pause in
+    the middle, and then waits for the test. However slow that was so far, it is soon enough.
     """
 
     def __init__(self, ends: AsyncResult[int | AudioFailed], *, has_pause: bool) -> None:
@@ -364,18 +367,18 @@ class SlowDecoders:
         self, _app: str, _source: Any, output: BinaryIO, rate: int, progress: Callable[[int, int, int], None], size: int
     ) -> int:
         if self._has_pause:
-            gevent.sleep(0.005)
-            output.write(b"\1\0" * 2 * rate)
+            gevent.sleep(0.05)
+            output.write(b"\1\0" * 25 * rate)
             output.flush()
-            progress(50 * rate, 2 * rate, int(1.9 * rate))
+            progress(50 * rate, 25 * rate, 24 * rate)
         else:
-            output.write(bytes(2 * rate))
-            progress(rate, rate // 2, 0)
+            output.write(bytes(SAMPLE_BYTES * 8 * rate))
+            progress(8 * rate, int(7.9 * rate), 0)
         end = self._ends.get()
         if isinstance(end, AudioFailed):
             raise end
         if self._has_pause:
-            output.write(b"\2\0" * 48 * rate)
+            output.write(b"\2\0" * 25 * rate)
         return end
 
 
@@ -396,18 +399,18 @@ def test_a_long_file_is_ready_up_to_a_pause_before_the_rest_is(tmp_path: Path, o
     ends: AsyncResult[int | AudioFailed] = AsyncResult()
     relay = decoded_slowly(tmp_path, ends, has_pause=True)
     url = f"{origin.url}/200"
-    first = relay.prepare("demo", url, 8000, 10)
+    first = relay.prepare("demo", url, 8000, 30)
     assert first
-    assert (first.rest, first.details["seconds"]) == (15_200, 50)
-    assert samples(sound_of(relay, first.name)) == (1, 2, 8000, 15_200)
+    assert (first.rest, first.details["seconds"]) == (192_000, 50)
+    assert samples(sound_of(relay, first.name)) == (1, 2, 8000, 192_000)
     assert relay.prepare("demo", url, 8000, 0.01, first.rest) is None
     ends.set(400_000)
-    rest = relay.prepare("demo", url, 8000, 10, first.rest)
+    rest = relay.prepare("demo", url, 8000, 30, first.rest)
     assert rest
     assert rest.rest == 0
-    assert samples(sound_of(relay, rest.name)) == (1, 2, 8000, 400_000 - 15_200)
+    assert samples(sound_of(relay, rest.name)) == (1, 2, 8000, 400_000 - 192_000)
     # Nothing is lost between them, and who asks now gets it whole.
-    whole = relay.prepare("demo", url, 8000, 10)
+    whole = relay.prepare("demo", url, 8000, 30)
     assert whole
     assert whole.rest == 0
     parts = [sound_of(relay, each.name)[44:] for each in (first, rest)]
@@ -417,11 +420,11 @@ def test_a_long_file_is_ready_up_to_a_pause_before_the_rest_is(tmp_path: Path, o
 def test_a_rest_that_cannot_be_decoded_is_told(tmp_path: Path, origin: TenantServer) -> None:
     ends: AsyncResult[int | AudioFailed] = AsyncResult()
     relay = decoded_slowly(tmp_path, ends, has_pause=True)
-    first = relay.prepare("demo", f"{origin.url}/200", 8000, 10)
+    first = relay.prepare("demo", f"{origin.url}/200", 8000, 30)
     assert first
     ends.set(AudioFailed("not_audio"))
     with pytest.raises(AudioFailed) as failed:
-        relay.prepare("demo", f"{origin.url}/200", 8000, 10, first.rest)
+        relay.prepare("demo", f"{origin.url}/200", 8000, 30, first.rest)
     assert failed.value.reason == "not_audio"
 
 
@@ -429,46 +432,46 @@ def test_another_relay_has_the_rest_as_well(
     start: Callable[[], RunningRelay], client: RelayClient, origin: TenantServer
 ) -> None:
     start()
-    rest = client.prepare("demo", f"{origin.url}/200", 8000, 10, start=6000)
+    rest = client.prepare("demo", f"{origin.url}/200", 8000, 30, start=6000)
     assert samples(download(rest.url)[1]) == (1, 2, 8000, 2000)
-    nothing = client.prepare("demo", f"{origin.url}/200", 8000, 10, start=8000)
+    nothing = client.prepare("demo", f"{origin.url}/200", 8000, 30, start=8000)
     assert download(nothing.url) == (404, b"")
 
 
 def test_a_node_may_ask_for_a_file_that_is_almost_decoded(tmp_path: Path, origin: TenantServer) -> None:
     ends: AsyncResult[int | AudioFailed] = AsyncResult()
     relay = decoded_slowly(tmp_path, ends)
-    found = relay.prepare("demo", f"{origin.url}/200", 8000, 10)
+    found = relay.prepare("demo", f"{origin.url}/200", 8000, 30)
     assert found
     asking = gevent.spawn(relay.open, found.name)
     gevent.sleep(0.01)
     assert not asking.ready()
-    ends.set(8000)
-    head, file, size = asking.get(timeout=10)
+    ends.set(64_000)
+    head, file, size = asking.get(timeout=30)
     with file:
-        assert samples(head + file.read()) == (1, 2, 8000, 8000)
-    assert size == 16000
+        assert samples(head + file.read()) == (1, 2, 8000, 64_000)
+    assert size == 128_000
 
 
 def test_a_file_that_fails_at_its_end_is_not_had_and_its_reason_is_told(tmp_path: Path, origin: TenantServer) -> None:
     ends: AsyncResult[int | AudioFailed] = AsyncResult()
     relay = decoded_slowly(tmp_path, ends)
-    found = relay.prepare("demo", f"{origin.url}/200", 8000, 10)
+    found = relay.prepare("demo", f"{origin.url}/200", 8000, 30)
     assert found
     ends.set(AudioFailed("too_long"))
     assert relay.open(found.name) is None
     with pytest.raises(AudioFailed) as failed:
-        relay.prepare("demo", f"{origin.url}/200", 8000, 10)
+        relay.prepare("demo", f"{origin.url}/200", 8000, 30)
     assert failed.value.reason == "too_long"
 
 
 @pytest.fixture
 def fetching(tmp_path: Path, origin: TenantServer, decoders: Decoders) -> tuple[Relay, str, File]:
-    """A relay that has the first half of a long file and counts it as ready, the file's URL, and what it was told."""
+    """A relay that has most of a long file and counts it as ready, the file's URL, and what it was told."""
     origin.body = tone(30)
-    relay = Relay(Cache(tmp_path, 1 << 28), Origin(Network(allow_private=True)), decoders)
-    url = f"{origin.url}/200/halves"
-    found = relay.prepare("demo", url, 8000, 10)
+    relay = Relay(Cache(tmp_path, 1 << 28), Origin(Network(allow_private=True)), decoders, remember=60)
+    url = f"{origin.url}/200/late"
+    found = relay.prepare("demo", url, 8000, 30)
     assert found
     return relay, url, found
 
@@ -480,10 +483,10 @@ def test_a_file_is_decoded_while_the_last_of_it_is_fetched(
     assert found.details["seconds"] == 30
     asking = gevent.spawn(relay.open, found.name)
     origin.may_end.set()
-    head, file, _ = asking.get(timeout=10)
+    head, file, _ = asking.get(timeout=30)
     with file:
         assert samples(head + file.read()) == (1, 2, 8000, 240_000)
-    assert relay.prepare("demo", url, 8000, 10) == found
+    assert relay.prepare("demo", url, 8000, 30) == found
     assert len(origin.asked) == 1
 
 
@@ -495,9 +498,9 @@ def test_a_fetch_that_fails_while_the_file_is_decoded_is_told(
     gevent.sleep(0.01)
     origin.breaks = True
     origin.may_end.set()
-    assert asking.get(timeout=10) is None
+    assert asking.get(timeout=30) is None
     with pytest.raises(AudioFailed) as failed:
-        relay.prepare("demo", url, 8000, 10)
+        relay.prepare("demo", url, 8000, 30)
     assert failed.value.reason == "unreachable"
 
 
@@ -509,7 +512,7 @@ def test_a_file_that_stalls_is_not_ready_any_more(
     assert relay.open(found.name) is None
     assert relay.prepare("demo", url, 8000, 0.05) is None
     origin.may_end.set()
-    assert relay.prepare("demo", url, 8000, 10) == found
+    assert relay.prepare("demo", url, 8000, 30) == found
     assert len(origin.asked) == 1
 
 
@@ -521,7 +524,7 @@ def test_what_nobody_asks_for_any_more_is_dropped(
     relay = Relay(Cache(tmp_path, 1 << 28), Origin(Network(allow_private=True)), decoders)
     relay.start()
     origin.may_answer.clear()
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         while len(origin.asked) < 2:
             assert relay.prepare("demo", f"{origin.url}/200", 8000, 0.01) is None
             gevent.sleep(0.3)
