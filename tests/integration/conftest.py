@@ -83,8 +83,8 @@ def start(store: OpenStore, outbox: Outbox) -> Iterator[Start]:
     started: list[Dispatcher] = []
 
     def start(owner: str = "d1", **options: Any) -> Dispatcher:
-        options = {"schedule": FAST, "allow_private_networks": True, **options}
-        dispatcher = Dispatcher(store, outbox.registry, owner=owner, **options)
+        options = {"store": store, "schedule": FAST, "allow_private_networks": True, **options}
+        dispatcher = Dispatcher(registry=outbox.registry, owner=owner, **options)
         dispatcher.start()
         started.append(dispatcher)
         return dispatcher

@@ -48,7 +48,7 @@ class User:
 
     def says(self) -> str:
         assert self.process.stdout is not None
-        with gevent.Timeout(20):
+        with gevent.Timeout(40):
             return self.process.stdout.readline().strip()
 
     def stop(self) -> str:
@@ -56,12 +56,12 @@ class User:
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         said = self.says()
-        self.process.wait(10)
+        self.process.wait(30)
         return said
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def started(data_dir: Path) -> Iterator[EmbeddedStore]:
 
 
 def client(store: EmbeddedStore) -> redis.Redis:
-    return redis.Redis.from_url(store.url, socket_timeout=5, decode_responses=True)
+    return redis.Redis.from_url(store.url, socket_timeout=30, decode_responses=True)
 
 
 def pid(store: EmbeddedStore) -> int:
@@ -92,7 +92,7 @@ def pid(store: EmbeddedStore) -> int:
 
 
 def wait_for(holds: Callable[[], bool]) -> None:
-    with gevent.Timeout(15):
+    with gevent.Timeout(40):
         while not holds():
             gevent.sleep(0.02)
 

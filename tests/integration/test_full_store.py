@@ -33,11 +33,14 @@ class Memory:
 
     def use_up(self, but: int = 0) -> None:
         """Leave `but` bytes, or at 0 less than none."""
-        # What an earlier test left is freed in the background.
-        while (info := self._store.client.info("memory"))["lazyfree_pending_objects"]:
-            pass
-        used = int(info["used_memory"])
+        self.wait_freed()
+        used = int(self._store.client.info("memory")["used_memory"])
         self._store.client.config_set("maxmemory", used + but if but else 1)
+
+    def wait_freed(self) -> None:
+        """What is deleted is freed in the background."""
+        while self._store.client.info("memory")["lazyfree_pending_objects"]:
+            pass
 
     def give(self) -> None:
         self._store.client.config_set("maxmemory", 0)
@@ -140,6 +143,7 @@ def test_filled_with_plays_it_takes_them_again_when_some_have_ended(world: World
     world.ask("stop", room_id=room)
     assert world.types() == ["conference.play.stopped"] * (len(taken) - 1)
     settle_all(world)
+    memory.wait_freed()
     assert world.play(room, *URLS)["status"] == "in_progress"
 
 
@@ -149,7 +153,9 @@ def queue(world: World, room: str) -> list[str]:
 
 def settle_all(world: World) -> None:
     """As a dispatcher does for an app that has no endpoint."""
-    token = world.store.run("delivery_lease", world.tag, {"owner": "d", "token": 0, "ttl": 3000, "number": 0})["token"]
+    token = world.store.run("delivery_lease", world.tag, {"owner": "d", "token": 0, "ttl": 60_000, "number": 0})[
+        "token"
+    ]
     for entry, _ in world.store.client.xrange(keys.key(world.tag, "outbox")):
         row = {
             "id": entry.decode(),

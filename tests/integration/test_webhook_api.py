@@ -12,7 +12,7 @@ import pytest
 from controller import commands
 from controller.controller import Controller
 from controller.errors import Refused
-from controller.limits import Limits
+from controller.limits import COOLDOWNS, Limits
 from controller.registry import new_app
 from controller.rooms.placement import Placement
 from controller.store import keys
@@ -28,6 +28,8 @@ ONCE = Schedule(delays=())
 LATER = Schedule(delays=(600.0,) * 6)
 GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
 DAY = 86_400_000
+# A cooldown that outlasts every test.
+LIMITS = Limits(requests_per_second=10_000, cooldowns={**COOLDOWNS, "webhook_test": 600_000})
 
 
 class WebhookApi:
@@ -37,9 +39,7 @@ class WebhookApi:
         self.app_id = app_id
         nodes = Placement(outbox.store, outbox.registry)
         options = {"allow_private_webhooks": True, **options}
-        self.controller = Controller(
-            outbox.store, outbox.registry, nodes, Limits(requests_per_second=10_000), **options
-        )
+        self.controller = Controller(outbox.store, outbox.registry, nodes, LIMITS, **options)
 
     def ask(self, kind: type[commands.Command], **fields: Any) -> dict[str, Any]:
         return self.controller.execute(kind(app_id=self.app_id, **fields))
@@ -168,7 +168,7 @@ def test_a_rotated_secret_signs_beside_the_old_one_for_a_day(
 ) -> None:
     outbox.app(APP, receiver.url)
     first = api.ask(commands.RotateSecret)
-    assert abs(first["old_secret_until"] / 1000 - time.time() - 86_400) < 5
+    assert abs(first["old_secret_until"] / 1000 - time.time() - 86_400) < 60
     assert api.endpoint()["old_secret_until"] == first["old_secret_until"]
     start("d1")
     outbox.put(APP, ROOM % 1)
@@ -343,13 +343,13 @@ def test_retry_after_is_obeyed_by_the_whole_endpoint(
 ) -> None:
     app = outbox.app(fixtures.app_of_partition(3), receiver.url)
     other = outbox.app(fixtures.app_of_partition(3, skip=[app]), receiver.url)
-    receiver.responses.append(f"HTTP/1.1 {status}\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n".encode())
+    receiver.responses.append(f"HTTP/1.1 {status}\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n".encode())
     start()
     first, second = outbox.put(app, ROOM % 1, ROOM % 1)
     outbox.wait_until(lambda: outbox.log(app))
     (line,) = outbox.log(app)
     assert line["outcome"] == "held"
-    assert line["next_at"] - line["at"] == 1000
+    assert line["next_at"] - line["at"] == 3000
     (third,) = outbox.put(app, ROOM % 2)
     (others,) = outbox.put(other, ROOM % 1)
     receiver.wait(5)
@@ -357,7 +357,7 @@ def test_retry_after_is_obeyed_by_the_whole_endpoint(
     assert ids[:2] == [first, others]  # not held up by a neighbour's pause
     assert sorted(ids[2:]) == sorted([first, second, third])
     assert ids[2:].index(first) < ids[2:].index(second)
-    assert receiver.received[2].at - receiver.received[0].at >= 0.95
+    assert receiver.received[2].at - receiver.received[0].at >= 2.95
 
 
 # Deliveries

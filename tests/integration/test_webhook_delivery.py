@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from gevent import monkey
 
 from controller.outbound.network import MAX_THREADS_OF_APP, Network, tls_context
 from controller.store import keys
+from controller.store.store import Store
 from controller.webhooks.connection import AttemptFailed, Connections
 from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.ordering import Window
@@ -27,7 +29,7 @@ ROOM = "acW68-room-550e8400-e29b-41d4-a716-44665544000%d"
 def test_a_webhook_arrives_signed_and_leaves_the_outbox(outbox: Outbox, receiver: Receiver, start: Start) -> None:
     app = outbox.app("demo", receiver.url)
     start()
-    before = time.time()
+    before = int(time.time())
     (expected,) = outbox.put(app, ROOM % 1, name="standup")
     (request,) = receiver.wait(1)
     request.verify()
@@ -37,7 +39,7 @@ def test_a_webhook_arrives_signed_and_leaves_the_outbox(outbox: Outbox, receiver
     assert body["timestamp"][-5:-4] + body["timestamp"][-1] == ".Z"
     assert body["data"] == {"app_id": "demo", "room_id": ROOM % 1, "sequence": 1, "name": "standup"}
     assert request.id == expected
-    assert abs(int(request.headers["webhook-timestamp"]) - before) < 5
+    assert before <= int(request.headers["webhook-timestamp"]) <= time.time()
     assert request.headers["content-type"] == "application/json"
     assert request.headers["user-agent"].startswith("Switchroom/")
     outbox.wait_until(lambda: not outbox.left(app))
@@ -114,7 +116,12 @@ def test_a_failing_webhook_holds_its_ordering_key_and_no_other(
 ) -> None:
     app = outbox.app("demo", receiver.url)
     first, second, other = outbox.put(app, ROOM % 1, ROOM % 1, ROOM % 2)
-    failures = iter((ERROR, ERROR))
+
+    def fail(sock: Any) -> None:
+        receiver.wait_until(lambda: other in receiver.ids())
+        sock.sendall(ERROR)
+
+    failures = iter((fail, ERROR))
     receiver.choose = lambda request: next(failures, None) if request.id == first else None
     start()
     receiver.wait(5)
@@ -128,13 +135,12 @@ def test_a_poisoned_webhook_steps_aside_and_fails_alone(outbox: Outbox, receiver
     poisoned, *others = outbox.put(app, *[ROOM % 1] * 6)
     receiver.choose = lambda request: ERROR if request.id == poisoned else OK
     start()
-    outbox.wait_until(lambda: outbox.record(poisoned).get("status") == "failed")
+    outbox.wait_until(lambda: outbox.record(poisoned).get("status") == "failed" and not outbox.left(app))
     ids = receiver.ids()
     # Held for the retries of the first minute, which are two, and then no longer in the way.
     assert ids[:3] == [poisoned] * 3
     assert [i for i in ids if i != poisoned] == others
     assert ids.count(poisoned) == 7
-    assert not outbox.left(app)
     record = outbox.record(poisoned)
     assert record["attempts"] == "7"
     assert (record["app"], record["type"], record["lane"]) == (app, "conference.member.joined", ROOM % 1)
@@ -265,11 +271,11 @@ def test_what_counts_as_a_failure(
 ) -> None:
     app = outbox.app("demo", receiver.url)
     receiver.responses.append(response)
-    start(attempt_seconds=0.2)
+    start(attempt_seconds=0.2 if response in (fixtures.hang, fixtures.drip) else 30)
     outbox.put(app, ROOM % 1)
     receiver.wait(2)
     outbox.wait_until(lambda: not outbox.left(app))
-    failed, delivered = outbox.log(app)
+    failed, *_, delivered = outbox.log(app)
     assert (failed["outcome"], failed.get("error", failed.get("status"))) == ("held", reason)
     assert delivered["outcome"] == "delivered"
     assert {request.path for request in receiver.received} == {"/hooks"}
@@ -378,7 +384,7 @@ def test_a_dead_endpoint_delays_no_other(outbox: Outbox, receiver: Receiver, sta
         start(concurrency=8, per_endpoint=8, attempt_seconds=30)
         dead.wait(2)
         expected = outbox.put(app, *[ROOM % i for i in range(100)])
-        receiver.wait(100, timeout=3)
+        receiver.wait(100, timeout=20)
         assert sorted(receiver.ids()) == sorted(expected)
         assert dead.max_in_flight <= 2
     finally:
@@ -423,15 +429,18 @@ def test_a_backlog_larger_than_the_window_is_read_in_parts(
     assert queue.unread
 
 
-def test_the_store_out_of_reach_for_a_while_loses_nothing(outbox: Outbox, receiver: Receiver, start: Start) -> None:
+def test_the_store_out_of_reach_for_a_while_loses_nothing(
+    server_url: str, outbox: Outbox, receiver: Receiver, start: Start
+) -> None:
     app = outbox.app("demo", receiver.url)
-    start()
-    first = outbox.put(app, *[ROOM % i for i in range(50)])
-    receiver.wait(10)
-    outbox.store.client.execute_command("CLIENT", "PAUSE", 1300, "ALL")
-    gevent.sleep(1.4)
-    second = outbox.put(app, *[ROOM % i for i in range(50)])
-    outbox.wait_until(lambda: not outbox.left(app))
+    with closing(Store.connect(server_url, timeout=1.0)) as impatient:
+        dispatcher = start(store=impatient)
+        first = outbox.put(app, *[ROOM % i for i in range(50)])
+        receiver.wait(10)
+        outbox.store.client.execute_command("CLIENT", "PAUSE", 1300, "ALL")
+        second = outbox.put(app, *[ROOM % i for i in range(50)])  # waits, too
+        outbox.wait_until(lambda: not outbox.left(app))
+        dispatcher.stop()
     assert set(receiver.ids()) == {*first, *second}
 
 

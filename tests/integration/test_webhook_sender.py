@@ -23,7 +23,7 @@ BUSY = b"HTTP/1.1 429 Later\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"
 
 @pytest.fixture
 def sender() -> Sender:
-    return Sender("demo", Network(allow_private=True), timeout=0.2, clock=lambda: NOW)
+    return Sender("demo", Network(allow_private=True), timeout=30, clock=lambda: NOW)
 
 
 def endpoint(url: str, secret: str = SECRET, /, **record: str) -> Endpoint:
@@ -69,7 +69,8 @@ def test_what_cannot_be_sent_is_a_failed_attempt(sender: Sender, url: str, secre
     assert sender.send(WEBHOOK, to) == Attempt(error=error, mark=to.mark)
 
 
-def test_who_does_not_respond_in_time_is_given_up(receiver: Receiver, sender: Sender) -> None:
+def test_who_does_not_respond_in_time_is_given_up(receiver: Receiver) -> None:
+    sender = Sender("demo", Network(allow_private=True), timeout=0.2)
     receiver.default = fixtures.hang
     assert sender.send(WEBHOOK, endpoint(receiver.url)).error == "no answer within 0.2 s"
 

@@ -47,7 +47,7 @@ def address(system: System) -> tuple[str, int]:
 
 def ask(system: System, method: str, path: str, body: dict[str, Any], app: str = "demo") -> tuple[int, str]:
     """The status and the text of the response."""
-    connection = http.client.HTTPConnection(*address(system), timeout=10)
+    connection = http.client.HTTPConnection(*address(system), timeout=30)
     headers = {"X-App-ID": app, "X-API-Key": KEY, "Content-Type": "application/json"}
     try:
         connection.request(method, f"/api/v1{path}", json.dumps(body), headers)
@@ -79,7 +79,7 @@ def test_the_api_gets_its_bounds(store: OpenStore, server_url: str, trusted: lis
     server = {"connections": 10, "connections_per_address": 5, "trusted_proxies": trusted}
     with running(server_url, server=server) as system, ExitStack() as stack:
         clients = [
-            stack.enter_context(socket.create_connection(address(system), timeout=10)) for _ in range(at_a_time + 1)
+            stack.enter_context(socket.create_connection(address(system), timeout=30)) for _ in range(at_a_time + 1)
         ]
         # The first made room for the last. One place is kept free, and a trusted proxy may have all the others.
         assert clients[0].recv(1) == b""

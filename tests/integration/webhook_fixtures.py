@@ -124,12 +124,12 @@ class Receiver:
     def stop(self) -> None:
         self._server.stop(timeout=0)
 
-    def wait(self, count: int, timeout: float = 10.0) -> list[Received]:
+    def wait(self, count: int, timeout: float = 30.0) -> list[Received]:
         """Until `count` requests have arrived."""
         self.wait_until(lambda: len(self.received) >= count, timeout)
         return self.received
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 30.0) -> None:
         with gevent.Timeout(timeout, AssertionError(f"after {timeout} s: {len(self.received)} requests")):
             while not condition():
                 self._news.wait()
@@ -211,7 +211,7 @@ class Outbox:
         waiting = self.store.client.xrange(keys.key(tag, "outbox"), entry, entry)
         return bool(waiting or "data" in self.record(webhook))
 
-    def wait_until(self, condition: Callable[[], Any], timeout: float = 10.0) -> None:
+    def wait_until(self, condition: Callable[[], Any], timeout: float = 30.0) -> None:
         """For what only the store shows."""
         with gevent.Timeout(timeout, AssertionError(f"not within {timeout} s")):
             while not condition():
