@@ -169,13 +169,15 @@ class Logins:
     def portal_link(self, app_id: str, role: Role, seconds: int, actor: str) -> str:
         """The token of a link to an app's portal, good for so long. `actor`: who asks for it, if not the app.
 
-        Raises Refused `app_not_found`.
+        Raises Refused `app_not_found`, `quota_exceeded`.
         """
         app = self._registry.app(app_id)
         if app is None:
             raise Refused("app_not_found")
         principal = Principal(kind="portal", role=role, app_id=app.id, generation=app.key_salt)
-        return self._link(principal, seconds, actor)
+        # Whoever has the command line gets one however many the app has asked for.
+        limit = None if actor else app.quotas["portal_links"]
+        return self._link(principal, seconds, actor, limit)
 
     def note(self, action: str, actor: str, app_id: str = "", **about: Any) -> None:
         """Write into the event log what was done other than by a command."""
@@ -183,10 +185,12 @@ class Logins:
         args = {"action": action, "actor": actor or None, "about": about}
         self._store.run("log_action", keys.partition_of(app_id), args)
 
-    def _link(self, principal: Principal, seconds: int, actor: str) -> str:
+    def _link(self, principal: Principal, seconds: int, actor: str, limit: int | None = None) -> str:
         token = _new_token()
-        args = {"link": _hash(token), "principal": asdict(principal), "ttl": seconds * 1000}
-        self._store.run("console_link", keys.REGISTRY, args)
+        args = {"link": _hash(token), "principal": asdict(principal), "ttl": seconds * 1000, "limit": limit}
+        reply = self._store.run("console_link", keys.REGISTRY, args)
+        if "refused" in reply:
+            raise Refused(reply["refused"], reply["detail"])
         self.note("console.link", actor, principal.app_id, opened_by=principal.actor, role=principal.role)
         return token
 

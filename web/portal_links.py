@@ -20,7 +20,13 @@ portal_links = Resource(
 )
 
 
-@portal_links.serves("POST", "", responses={201: PortalLink}, refuses=("no_console",))
+@portal_links.serves(
+    "POST",
+    "",
+    responses={201: PortalLink},
+    refuses=("no_console", "quota_exceeded"),
+    details={"quota_exceeded": {"quota": "portal_links", "limit": 1000, "used": 1000}},
+)
 def create_portal_link(body: PortalLinkBody) -> Returned:
     """Make a link to the application's portal.
 

@@ -166,6 +166,9 @@ SHARED: dict[str, str] = {
     # console, and of a link that begins one
     "console_session": "console-session:%s",
     "console_link": "console-link:%s",
+    # sorted set with expiry: hashes of an app's links that nobody has opened, by the time (ms) until which they are
+    # good
+    "console_links": "console-links:%s",
     # string with expiry: theoretical arrival time (us) of the next attempt to log in (GCRA), of an address or a name
     "login_rate": "login-rate:%s",
     # string with expiry of 30 days: somebody has logged in, by a hash of the name and the address

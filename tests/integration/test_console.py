@@ -18,7 +18,7 @@ from controller import passwords
 from controller.controller import Controller, Limits
 from controller.errors import Refused
 from controller.live import Feed
-from controller.operators import IDLE_SECONDS, OPERATE, VIEW, Logins, Operators
+from controller.operators import COMMAND_LINE, IDLE_SECONDS, OPERATE, VIEW, Logins, Operators
 from controller.overview import Overview
 from controller.registry import Registry, new_app
 from controller.rooms.placement import Placement
@@ -359,7 +359,7 @@ def test_of_many_who_open_a_link_at_the_same_moment_one_gets_in(site: Site) -> N
 
 def test_a_link_ends(site: Site) -> None:
     token = site.logins.portal_link(APP, OPERATE, 60, "")
-    (key,) = site.store.client.keys("*console-link*")
+    (key,) = site.store.client.keys("*console-link:*")
     assert 0 < site.store.client.pttl(key) <= 60_000
     site.store.client.pexpire(key, 1)
     while site.store.client.exists(key):
@@ -376,6 +376,29 @@ def test_an_app_makes_a_link_to_its_portal(site: Site) -> None:
     assert base == "http://localhost/console/"
     me = site.page().post("/console/api/open", {"token": token}).json
     assert (me["kind"], me["app_id"], me["role"], me["apps"]) == ("portal", APP, VIEW, [APP])
+
+
+def test_an_app_has_so_many_links_that_nobody_has_opened(site: Site) -> None:
+    site.registry.put_app(new_app(APP, f"key-of-{APP}-0123", own_quotas={"portal_links": 2}))
+    client = site.app.test_client()
+
+    def make(app_id: str = APP) -> Any:
+        headers = {"X-App-ID": app_id, "X-API-Key": f"key-of-{app_id}-0123"}
+        return client.post("/api/v1/portal-links", json={"expires_in": 60}, headers=headers)
+
+    links = [make().json["url"].partition("#link=")[2] for _ in range(2)]
+    refused = make()
+    assert (refused.status_code, refused.json["detail"]) == (409, {"quota": "portal_links", "limit": 2, "used": 2})
+    # Neither another app nor the command line is kept from making one.
+    assert make(OTHER).status_code == 201
+    assert site.logins.portal_link(APP, OPERATE, 60, COMMAND_LINE)
+    # One that is opened, or whose time is over, counts no more.
+    site.page().open(links[0])
+    assert make().status_code == 201
+    held = keys.key(keys.REGISTRY, "console_links", APP)
+    assert 0 < site.store.client.pttl(held) <= 60_000
+    site.store.client.zadd(held, dict.fromkeys(site.store.client.zrange(held, 0, 0), 1))
+    assert make().status_code == 201
 
 
 @pytest.mark.parametrize("body", [{"role": "admin"}, {"expires_in": 59}, {"expires_in": 8 * 86400}, {"app_id": OTHER}])

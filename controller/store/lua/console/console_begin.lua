@@ -12,6 +12,7 @@ if args.link then
   local raw = redis.call("GET", keys.console_link(args.link))
   redis.call("DEL", keys.console_link(args.link))
   principal = raw and cjson.decode(raw)
+  if principal then redis.call("ZREM", keys.console_links(principal.app_id), args.link) end
 end
 if not principal or not is_current(principal) then return "{}" end
 principal.ends = NOW + args.total_ms
