@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
 from typing import Any, NamedTuple, TypedDict
+
+import gevent
 
 from controller.commands import ListRooms, ListSessions, Session
 from controller.commands.base import Execute, Listing
@@ -17,6 +20,7 @@ from controller.errors import Refused
 from controller.event_log import Entry, parsed
 from controller.ids import event_id, parse_event_id
 from controller.live import as_app_sees
+from controller.media.turns import Turns
 from controller.nodes.history import NodeHistory, Note
 from controller.registry import Node, Registry
 from controller.rooms.placement import Placement
@@ -31,6 +35,8 @@ MAX_LISTINGS = 20
 # Entries of the event log that are looked at for one page, and how many are read of a partition at a time.
 MAX_SCANNED = 5000
 LOG_PART = 200
+# Seconds that a request may wait for those that look through the log before it.
+MAX_WAIT = 3.0
 
 
 class NodeState(TypedDict):
@@ -126,6 +132,7 @@ class Overview:
         self._execute = execute
         self._clock = clock
         self._counted: tuple[float, _Counts] | None = None
+        self._scans = Turns(total=1, per_app=1)
 
     def app_ids(self) -> list[str]:
         return sorted(app.id for app in self._registry.apps())
@@ -248,11 +255,34 @@ class Overview:
     ) -> tuple[list[Entry], str | None]:
         """Entries before a place, the newest first, each with its `id`; and the id to go on from, None at the end. A
         page may be short, and not be the last. `as_app`: without what is not for the app that is wanted.
+
+        One looks at a time, and half of that time is for others: apps in turn, and operators as if they were one.
+        Raises Refused `rate_limited` when many wait.
         """
+        with self._turn(wanted.app if as_app else ""):
+            return self._scan(wanted, before, limit, as_app)
+
+    @contextmanager
+    def _turn(self, app_id: str) -> Iterator[None]:
+        timeout = gevent.Timeout.start_new(MAX_WAIT, Refused("rate_limited", {"retry_after_ms": int(MAX_WAIT * 1000)}))
+        try:
+            with self._scans.turn(app_id):
+                timeout.close()
+                yield
+        finally:
+            timeout.close()
+
+    def _scan(
+        self, wanted: LogFilter, before: LogPlace | None, limit: int, as_app: bool
+    ) -> tuple[list[Entry], str | None]:
         tags = [keys.partition_of(wanted.app)] if wanted.app else keys.TAGS
         newest_first = merge(*(self._newest_first(tag, before) for tag in tags), key=lambda each: each[0], reverse=True)
         entries: list[Entry] = []
+        started = time.monotonic()
         for scanned, (place, entry) in enumerate(islice(newest_first, MAX_SCANNED), start=1):
+            if scanned % LOG_PART == 0:
+                gevent.sleep(time.monotonic() - started)
+                started = time.monotonic()
             shown = as_app_sees(entry) if as_app else entry
             if shown and wanted.passes(entry):
                 entries.append({"id": _log_id(place), **shown})

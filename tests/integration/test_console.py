@@ -12,14 +12,15 @@ import gevent
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from gevent.event import Event as Flag
 from werkzeug.routing import Rule
 
-from controller import passwords
+from controller import overview, passwords
 from controller.controller import Controller, Limits
 from controller.errors import Refused
 from controller.live import Feed
 from controller.operators import COMMAND_LINE, IDLE_SECONDS, OPERATE, VIEW, Logins, Operators
-from controller.overview import Overview
+from controller.overview import LogFilter, Overview
 from controller.registry import Registry, new_app
 from controller.rooms.placement import Placement
 from controller.speaking import Speaking
@@ -82,9 +83,9 @@ class Site:
         controller = Controller(store, self.registry, placement, Limits(requests_per_second=rate))
         self.operators = Operators(store)
         self.logins = Logins(store, self.registry, hours=HOURS)
-        overview = Overview(store, self.registry, placement, controller.execute)
+        self.overview = Overview(store, self.registry, placement, controller.execute)
         self.feed = Feed(store, store, self.registry)
-        console = Console(self.logins, overview, Statistics(store), Speaking(store, controller.execute))
+        console = Console(self.logins, self.overview, Statistics(store), Speaking(store, controller.execute))
         self.app: Flask = create_app(controller, self.feed, console=console)
 
     def page(self) -> Page:
@@ -670,6 +671,57 @@ def test_the_log_is_read_page_by_page_without_a_gap_or_a_repeat(site: Site) -> N
 @pytest.mark.parametrize("before", ["p07", "p99-1-1", "p07-1-1-1", "p07--1", "p07-01-0", "x-1-1", f"p07-{2**60}-0"])
 def test_a_place_in_the_log_that_nobody_gave(site: Site, before: str) -> None:
     assert site.operator().get("/console/api/log", query_string={"before": before}).status_code == 400
+
+
+class SlowLog:
+    """Holds up whoever looks through the log of `site`, until `go_on`. `looked`: at which partitions' logs, in order."""
+
+    def __init__(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.go_on = Flag(), Flag()
+        self.looked: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self._site = site
+        self._read_back = site.store.read_back
+        monkeypatch.setattr(site.store, "read_back", self._read)
+
+    def _read(self, stream: str, end: str, *, count: int) -> Any:
+        self.looked.append(stream)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.begun.set()
+        self.go_on.wait()
+        self.at_once -= 1
+        return self._read_back(stream, end, count=count)
+
+    def ask(self, app_id: str) -> Any:
+        return gevent.spawn(self._site.overview.log, LogFilter(app=app_id), None, 10, as_app=True)
+
+
+def test_one_looks_through_the_log_at_a_time_and_apps_take_turns(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A portal that asks again and again keeps neither the process nor another app from working."""
+    log = SlowLog(site, monkeypatch)
+    asking = [*(log.ask(APP) for _ in range(5)), log.ask(OTHER)]
+    log.begun.wait()
+    gevent.sleep(0)
+    log.go_on.set()
+    gevent.joinall(asking, raise_error=True)
+    assert log.most_at_once == 1
+    own, others = (keys.key(keys.partition_of(app_id), "log") for app_id in (APP, OTHER))
+    assert log.looked == [own, others, own, own, own, own]
+
+
+def test_who_waits_too_long_for_the_log_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "MAX_WAIT", 0.01)
+    log = SlowLog(site, monkeypatch)
+    first = log.ask(APP)
+    log.begun.wait()
+    with pytest.raises(Refused) as refused:
+        log.ask(APP).get()
+    assert (refused.value.code, refused.value.detail) == ("rate_limited", {"retry_after_ms": 10})
+    # Not the one whose turn it was.
+    log.go_on.set()
+    assert first.get() == ([], None)
+    assert log.ask(APP).get() == ([], None)
 
 
 # All apps
