@@ -588,6 +588,8 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
                 (b"Connection", b"close"),
             ]
         super().finalize_headers()
+        if self.command == "HEAD":
+            self.response_use_chunked = False  # Or gevent would send the end of a body that there is not.
 
     def _write_with_headers(self, data: bytes) -> None:
         """Head and body in one piece: one system call, and one packet for a small response."""

@@ -172,6 +172,13 @@ def test_head_has_headers_and_no_body(start: Start) -> None:
     assert client.answer()[2] == {"status": "ok"}
 
 
+def test_head_of_a_stream_has_no_body(start: Start) -> None:
+    """Not even its end, which would be read as the beginning of the next response."""
+    client = Client(start()).ask("HEAD", "/api/v1/events").ask("GET", "/healthz")
+    assert client.answer(body=False)[1]["Content-Type"] == "text/event-stream"
+    assert client.answer()[2] == {"status": "ok"}
+
+
 def test_a_chunked_body_is_read(start: Start) -> None:
     body = '{"name": "standup"}'
     chunks = f"{len(body):x}\r\n{body}\r\n0\r\n\r\n"
