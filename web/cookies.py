@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Response, request
 
@@ -73,7 +72,8 @@ def is_same_origin() -> bool:
     if site is not None:
         return site == "same-origin"
     if origin is not None:
-        return urlsplit(origin).netloc == request.host
+        host = origin.partition("://")[2]
+        return host != "" and host == request.host
     return request.method in _SAFE
 
 

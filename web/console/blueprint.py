@@ -129,9 +129,10 @@ def open_link(body: forms.OpenBody) -> Response:
 
 @_serves("POST", "/logout", "anyone")
 def logout() -> Response:
-    """End the session. Without its CSRF token it is not ended, but then nobody asks who may."""
-    if cookies.principal():
-        _console().logins.log_out(cookies.token())
+    """End the session that the browser has, also for a page that does not know its CSRF token: one that was open before
+    somebody logged in anew. Only pages of the console get this far.
+    """
+    _console().logins.log_out(cookies.token())
     response = jsonify({})
     cookies.clear(response)
     return response
