@@ -49,6 +49,8 @@ def test_keyboard_only(visit: Visit, world: World) -> None:
     reach(page, "Mute: 527100001")
     page.keyboard.press("Enter")
     expect(member(page, "527100001").get_by_text("muted", exact=True)).to_be_visible()
+    # Nor is the focus lost while a command is pending.
+    assert focused(page) == "Unmute: 527100001"
     reach(page, "Take out: 527100001")
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -61,6 +63,22 @@ def test_keyboard_only(visit: Visit, world: World) -> None:
     page.keyboard.press("Enter")
     expect(member(page, "527100001")).to_have_count(0)
     assert world.ask("GET", f"/api/v1/conferences/{room}")["members"] == 0
+
+
+def test_the_volume_by_keys(operator: Console, world: World) -> None:
+    room = world.room("board-call", world.call("acW68", "527100001"))
+    page = operator.open(f"rooms/alpha/{room}")
+    is_live(page)
+    reach(page, "Volume")
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    world.received("conference.play.volume_changed", "room_id", room)
+    expect(page.get_by_role("status", name="Pending")).to_have_count(0)
+    assert focused(page) == "Volume"
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("output")).to_have_text("-4")
+    world.volume(room, -4)
+    operator.forgive("status of 429")  # a cooldown, which the page waits out
 
 
 def test_the_menu_can_be_skipped(operator: Console) -> None:

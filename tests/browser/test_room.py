@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -110,6 +111,22 @@ def test_why_a_command_was_refused(room: Open, operator: Console) -> None:
     operator.forgive("status of 400")
 
 
+def test_why_a_file_was_not_played(room: Open, world: World) -> None:
+    missing = world.tone.replace("/tone/", "/missing/")
+    playback = room.page.get_by_role("region", name="Playback")
+    playback.get_by_label("Play audio").fill(missing)
+    playback.get_by_role("button", name="Play", exact=True).click()
+    expect(playback.get_by_role("alert")).to_contain_text(missing)
+    expect(playback.get_by_role("alert")).to_contain_text("its server has no such file. (HTTP 404)")
+    failure = room.page.locator(".moment").filter(has_text="A file could not be played")
+    expect(failure).to_contain_text("its server has no such file.")
+    # Until something else is played.
+    playback.get_by_label("Play audio").fill(world.tone)
+    playback.get_by_role("button", name="Play", exact=True).click()
+    expect(playback.locator(".playing")).to_have_text(world.tone)
+    expect(playback.get_by_role("alert")).to_have_count(0)
+
+
 def test_who_speaks(room: Open, world: World) -> None:
     expect(member(room.page, BOB).get_by_text("speaking")).to_have_count(0)
     world.sound(BOB, True)
@@ -128,6 +145,31 @@ def test_a_new_member_a_hangup_and_the_timeline(room: Open, world: World) -> Non
     expect(room.page.get_by_role("dialog")).to_contain_text('"type": "del-member"')
     room.page.keyboard.press("Escape")
     expect(room.page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_the_timeline_tells_legs_from_members(room: Open) -> None:
+    timeline = room.page.get_by_role("region", name="Timeline")
+    expect(timeline.get_by_text(re.compile("^The bridge of (acW68|fra02) is in the conference$"))).to_have_count(2)
+    expect(timeline.get_by_text("A session")).to_have_count(0)
+
+
+def test_a_tenant_s_timeline_tells_what_was_confirmed(room: Open, world: World, portal: Console) -> None:
+    page = portal.open(f"rooms/alpha/{room.id}")
+    is_live(page)
+    timeline = page.get_by_role("region", name="Timeline")
+    member(page, ALICE).get_by_role("button", name="Mute").click()
+    expect(timeline.get_by_text(f"{ALICE} is muted")).to_be_visible()
+    member(page, BOB).get_by_role("button", name="Take out").click()
+    confirm(page, "Take out")
+    expect(timeline.get_by_text(f"{BOB} is out of the room")).to_be_visible()
+    # Once: the events of the node, which say the same, are the operator's.
+    expect(timeline.get_by_text(f"{ALICE} is muted")).to_have_count(1)
+    portal.open()
+    story = page.get_by_role("region", name="What happens")
+    expect(story.get_by_text(f"{BOB} has called")).to_be_visible()
+    world.hang_up(BOB)
+    expect(story.get_by_text(f"{BOB} has hung up")).to_be_visible()
+    portal.forgive("status of 429")  # a cooldown, which the page waits out
 
 
 def test_delete(room: Open, world: World, operator: Console) -> None:

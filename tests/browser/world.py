@@ -119,6 +119,10 @@ class World:
         """Wait until the tenant's endpoint has that webhook."""
         self.hooks.wait(kind, **{field: value})
 
+    def volume(self, room: str, volume: int) -> None:
+        """Wait until the room has that volume."""
+        until(lambda: self.ask("GET", f"/api/v1/conferences/{room}")["playback_volume"] == volume)
+
     def is_muted(self, session: str) -> bool:
         return bool(self.ask("GET", f"/api/v1/sessions/{session}")["muted"])
 

@@ -15,10 +15,12 @@ export function useId(prefix) {
   return id.current;
 }
 
-export function Button({ icon, tone = "", busy = false, small = false, label, children, type = "button", ...rest }) {
+/** While it is `busy` it does nothing. It is not `disabled` then, or the focus would be lost. */
+export function Button({ icon, tone = "", busy = false, small = false, label, children, type = "button", onClick, ...rest }) {
   const kind = ["button", tone, small && "small", !children && "only-icon"].filter(Boolean).join(" ");
-  return html`<button class=${kind} type=${type} aria-busy=${busy ? "true" : null} aria-label=${label} title=${label}
-    ...${rest} disabled=${rest.disabled || busy}>
+  const click = busy ? (event) => event.preventDefault() : onClick;
+  return html`<button class=${kind} type=${type} aria-busy=${busy ? "true" : null} aria-disabled=${busy ? "true" : null}
+    aria-label=${label} title=${label} onClick=${click} ...${rest}>
     ${busy ? html`<span class="spinner" aria-hidden="true"></span>` : icon && html`<${Icon} name=${icon} />`}
     ${children && html`<span>${children}</span>`}
   </button>`;

@@ -15,6 +15,16 @@ export const REASONS = {
   no_member: "the member was out of the room already.",
   no_members: "nobody is in the room.",
   not_playing: "nothing was playing.",
+  not_found: "its server has no such file.",
+  not_audio: "it cannot be decoded as audio.",
+  too_large: "it has more bytes than are allowed.",
+  too_long: "it plays for longer than is allowed.",
+  timeout: "it did not come in time.",
+  forbidden_address: "it leads to an address that is not public.",
+  unreachable: "its server could not be reached.",
+  relay_failed: "Switchroom could not store it. Try again later.",
+  unplayable: "the media node could not play it.",
+  interrupted: "it was cut short.",
 };
 
 /** How a kind of entry in the event log looks, and what it is. */
@@ -87,6 +97,21 @@ const SENTENCES = {
   "state url.queued": "A file is with the node",
   "state url.played": "A file was played",
   "state url.failed": "A file could not be played",
+  "webhook session.started": "{who} has called",
+  "webhook session.ended": "{who} has hung up",
+  "webhook conference.member.left": "{who} is out of the room",
+  "webhook conference.member.muted": "{who} is muted",
+  "webhook conference.member.unmuted": "{who} is unmuted",
+  "webhook conference.member.deafened": "{who} is deaf",
+  "webhook conference.member.undeafened": "{who} hears again",
+  "webhook conference.member.join_failed": "{who} did not get into the room",
+  "webhook conference.command.failed": "A command came to nothing",
+  "command webhook.test": "A test webhook was sent",
+  "command console.login": "Logged in to the console",
+  "command console.link": "A link to the console was made",
+  "command console.open": "The console was opened by a link",
+  "command node.drain": "{node} is drained",
+  "command node.undrain": "{node} gets rooms again",
 };
 
 // What entries of a kind say whose type has no sentence of its own.

@@ -154,7 +154,7 @@ local function end_urls(room, operation, indices, event, why)
   redis.call("HSET", keys.operation(operation.id), unpack(changes))
   operation.settled = redis.call("HINCRBY", keys.operation(operation.id), "settled", #changes / 2)
   log("state", "url." .. state, { app = room.app, room = room.id, operation = operation.id,
-    index = indices[1], count = #changes / 2 })
+    index = indices[1], count = #changes / 2, reason = why and string.match(why, "^[%a_]*") })
   if tonumber(operation.settled) == tonumber(operation.total) then
     emit_finished(room, operation)
     remove_operation(room, operation)

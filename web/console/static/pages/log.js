@@ -79,17 +79,29 @@ const isOfType = (type, pattern) => type === pattern || (pattern.endsWith(".*") 
 
 // What people ask of a story; the rest is how it came about, and what was made of it.
 const TOLD = new Set(["command", "refused", "event", "state"]);
-const isTold = (entry) => TOLD.has(entry.kind) && !entry.type.startsWith("url.");
+const FAILURES = ["conference.member.join_failed", "conference.command.failed"];
+// Webhooks repeat to operators what events say. Tenants do not see those.
+const TOLD_WEBHOOKS = {
+  operator: new Set(FAILURES),
+  portal: new Set([...FAILURES, "session.started", "session.ended", "conference.member.left", "conference.member.muted",
+    "conference.member.unmuted", "conference.member.deafened", "conference.member.undeafened"]),
+};
+
+function isTold({ kind, type }, me) {
+  if (kind === "webhook") return TOLD_WEBHOOKS[me.kind].has(type);
+  return TOLD.has(kind) && (type === "url.failed" || !type.startsWith("url."));
+}
 
 /** The log of one thing as a card, live by `feed`, in sentences. `names`: members by whose ids callers are named, or `name` of
  * the only one. `more`: where the whole is. */
-export function Story({ title, icon, feed, query, names, name, more }) {
+export function Story({ me, title, icon, feed, query, names, name, more }) {
   const [all, setAll] = useState("");
   const log = useLog(query, PAGE, feed);
   const known = useRef(new Map());
   for (const member of names || []) known.current.set(member.uuid, member.caller_id);
-  const who = (entry) => (entry.session ? known.current.get(entry.session) || name || `Session ${entry.session.slice(6, 14)}` : "");
-  const shown = all ? log.entries : log.entries.filter(isTold);
+  const whoOf = (entry) => (entry.session ? known.current.get(entry.session) || name || `Session ${entry.session.slice(6, 14)}` : "");
+  const who = (entry) => (entry.leg ? `The bridge of ${entry.leg}` : whoOf(entry));
+  const shown = all ? log.entries : log.entries.filter((entry) => isTold(entry, me));
   return html`<${Card} title=${title} icon=${icon} flush actions=${html`
       <${Segments} label="What to show" value=${all} onChange=${setAll} options=${[["", "What happened"], ["all", "Everything"]]} />
       <a href=${more}>Open in the event log</a>`}>
@@ -103,13 +115,13 @@ export function Story({ title, icon, feed, query, names, name, more }) {
 function Moment({ entry, who }) {
   const [tone] = KINDS[entry.kind] || [""];
   const [open, setOpen] = useState(false);
-  const refused = entry.kind === "refused";
+  const why = entry.kind === "refused" || entry.type === "url.failed" ? entry.reason : "";
   return html`<li class="moment">
     <span class="marker ${tone}" aria-hidden="true"></span>
     <span class="when mono"><${Time} at=${entry.at} as="clock" /></span>
     <button type="button" class="what plain" onClick=${() => setOpen(true)} aria-haspopup="dialog">
       <span>${sentence(entry, who) || html`<span class="mono">${entry.type}</span>`}</span>
-      ${refused && html`<span class="bad-text">${REASONS[entry.reason] || String(entry.reason ?? "").replaceAll("_", " ")}</span>`}
+      ${why && html`<span class="bad-text">${REASONS[why] || why.replaceAll("_", " ")}</span>`}
       ${entry.cause && html`<span class="note">${entry.cause}</span>`}
       ${entry.outcome && html`<span class="note">${entry.outcome}${entry.status ? ` · ${entry.status}` : ""}${entry.error ? ` · ${entry.error}` : ""}</span>`}
     </button>

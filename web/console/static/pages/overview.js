@@ -82,6 +82,7 @@ function OfApp({ me }) {
     feed.emit(event);
     soon();
   });
+  const callers = found.data && [...found.data.parked.sessions, ...found.data.joined.sessions];
   return html`<${PageHead} title="Overview" />
     <${Loaded} of=${found} rows=${3}>${({ rooms, parked, joined, endpoint, failed }) => html`
       <div class="stats">
@@ -108,7 +109,7 @@ function OfApp({ me }) {
         <//>
       </div>`}
     <//>
-    <${Story} title="What happens" icon="log" feed=${feed} query=${{ app }} more="#/log" />`;
+    <${Story} me=${me} title="What happens" icon="log" feed=${feed} query=${{ app }} names=${callers} more="#/log" />`;
 }
 
 const counted = (page, rows) => `${number(rows.length)}${page.cursor ? "+" : ""}`;

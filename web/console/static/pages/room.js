@@ -6,16 +6,18 @@ import { failedCommand, isWebhook, streamOf } from "../live.js";
 import { go, link } from "../router.js";
 import { Badge, Button, Card, Confirm, Empty, Field, Id, Loaded, PageHead, Time } from "../ui.js";
 import { Icon } from "../icons.js";
-import { TONES } from "../words.js";
+import { REASONS, TONES } from "../words.js";
 import { Story } from "./log.js";
 import { memberCommand, Members } from "./members.js";
 
 const MAX_MEMBERS = 1000;
+const VOLUME_SETTLES_MS = 400;
 
 export function Room({ me, parts: [app, id] }) {
   const may = me.role === "operate";
   const [ask, setAsk] = useState(null);
   const [speaking, setSpeaking] = useState(new Set());
+  const [failures, setFailures] = useState([]);
   const commands = useCommands();
   const found = useLoad(async (signal) => {
     const get = (path, query) => call("GET", `${API}${path}`, { app, query, signal });
@@ -31,6 +33,8 @@ export function Room({ me, parts: [app, id] }) {
       setSpeaking((before) => spokenBy(event.data.data, before));
       return;
     }
+    if (isWebhook(event, "conference.play.started")) setFailures([]);
+    if (isWebhook(event, "conference.play.finished")) setFailures(event.data.data.results.filter((one) => isFault(one)));
     feed.emit(event);
     commands.seen(event);
     soon();
@@ -39,6 +43,7 @@ export function Room({ me, parts: [app, id] }) {
 
   const gone = found.error?.status === 404;
   const room = found.data?.room;
+  const callers = found.data && [...found.data.members, ...found.data.waiting];
   const removal = {
     title: `Delete ${room?.name}?`, verb: "Delete the room",
     text: `${plural(found.data?.members.length ?? 0, "member")} will be taken out; their calls go on. This cannot be undone.`,
@@ -67,9 +72,9 @@ export function Room({ me, parts: [app, id] }) {
           <//>
           ${may && waiting.length > 0 && html`<${Waiting} app=${app} room=${id} waiting=${waiting} commands=${commands} />`}
         </div>
-        <${Playback} app=${app} id=${id} room=${room} may=${may} commands=${commands} />
+        <${Playback} app=${app} id=${id} room=${room} may=${may} commands=${commands} failures=${failures} />
       </div>`}<//>`}
-    <${Story} title="Timeline" icon="clock" feed=${feed} query=${{ app, room: id }} names=${found.data?.members} more=${link("log", { app, room: id })} />
+    <${Story} me=${me} title="Timeline" icon="clock" feed=${feed} query=${{ app, room: id }} names=${callers} more=${link("log", { app, room: id })} />
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />`;
 }
 
@@ -97,7 +102,10 @@ function Waiting({ app, room, waiting, commands }) {
   <//>`;
 }
 
-function Playback({ app, id, room, may, commands }) {
+// That a file did not play to its end since it was stopped is no fault.
+const isFault = ({ status, reason }) => status === "failed" && reason !== "interrupted";
+
+function Playback({ app, id, room, may, commands, failures }) {
   const status = room.playback_status;
   const playing = status !== "stopped";
   const room_id = id;
@@ -111,6 +119,8 @@ function Playback({ app, id, room, may, commands }) {
     ${playing
       ? html`<ol class="playing">${room.playback_urls.map((url) => html`<li><${Icon} name="music" /><${Url} url=${url} /></li>`)}</ol>`
       : html`<p class="note">Nothing plays.</p>`}
+    ${failures.length > 0 && html`<ul class="failures" role="alert">${failures.map((one) => html`<li><${Url} url=${one.url} />
+      <span>${plainReason(one)}</span></li>`)}</ul>`}
     ${room.playback_queue.length > 0 && html`<h3>${plural(room.playback_queue.length, "playback")} waiting</h3>
       <ol class="queue">${room.playback_queue.map((one) => html`<li key=${one.operation_id}>${one.urls.map((url) => html`<${Url} url=${url} />`)}</li>`)}</ol>`}
     ${may && html`
@@ -119,20 +129,39 @@ function Playback({ app, id, room, may, commands }) {
           onClick=${() => ask("pause", status === "paused" ? "Resume" : "Pause", "conference.play.paused")}>${status === "paused" ? "Resume" : "Pause"}<//>
         <${Button} small icon="stop" disabled=${!playing} busy=${busy("stop")} onClick=${() => ask("stop", "Stop", "conference.play.stopped")}>Stop<//>
       </div>
-      <${Volume} volume=${room.playback_volume} busy=${busy("volume")} onChange=${(volume) => ask("volume", "Volume", "conference.play.volume_changed", { volume })} />
+      <${Volume} room=${room} busy=${busy("volume")} onChange=${(volume) => ask("volume", "Volume", "conference.play.volume_changed", { volume })} />
       <${Play} busy=${busy("play")} onPlay=${(urls) => ask("play", "Play", "conference.play.started", { urls })} />`}
   <//>`;
 }
 
+const plainReason = ({ reason, http_status: status }) => `Not played: ${REASONS[reason] || reason}${status ? ` (HTTP ${status})` : ""}`;
+
 const Url = ({ url }) => html`<span class="url mono" title=${url}>${url}</span>`;
 
-function Volume({ volume, busy, onChange }) {
-  const [value, setValue] = useState(volume);
-  useEffect(() => setValue(volume), [volume]);
+/** It is sent once it has been left alone for a moment: keys move it step by step. */
+function Volume({ room, busy, onChange }) {
+  const [value, setValue] = useState(room.playback_volume);
+  const [isMoved, setMoved] = useState(false);
+  // What was sent stands until the room, loaded anew, says what came of it.
+  useEffect(() => {
+    if (!isMoved && !busy) setValue(room.playback_volume);
+  }, [room]);
+  useEffect(() => {
+    if (!isMoved || busy) return undefined;
+    const send = async () => {
+      setMoved(false);
+      if (!(await onChange(value))) setValue(room.playback_volume);
+    };
+    const timer = setTimeout(send, VOLUME_SETTLES_MS);
+    return () => clearTimeout(timer);
+  }, [value, isMoved, busy]);
+  const move = (event) => {
+    setValue(Number(event.target.value));
+    setMoved(true);
+  };
   return html`<${Field} label="Volume">${(field) => html`<div class="volume">
     <${Icon} name="volume" />
-    <input id=${field} type="range" min="-50" max="7" step="1" value=${value} disabled=${busy} onInput=${(event) => setValue(Number(event.target.value))}
-      onChange=${(event) => onChange(Number(event.target.value))} />
+    <input id=${field} type="range" min="-50" max="7" step="1" value=${value} onInput=${move} />
     <output for=${field} class="mono">${value > 0 ? `+${value}` : value}</output>
     ${busy && html`<span class="spinner" role="status" aria-label="Pending"></span>`}
   </div>`}<//>`;

@@ -37,7 +37,7 @@ export function Session({ me, parts: [app, uuid] }) {
         <//>
         ${me.role === "operate" && html`<${Actions} session=${session} app=${app} commands=${commands} />`}
       </div>`}<//>`}
-    <${Story} title="Timeline" icon="clock" feed=${feed} query=${{ app, session: uuid }} name=${name} more=${link("log", { app, session: uuid })} />`;
+    <${Story} me=${me} title="Timeline" icon="clock" feed=${feed} query=${{ app, session: uuid }} name=${name} more=${link("log", { app, session: uuid })} />`;
 }
 
 function Actions({ session, app, commands }) {
