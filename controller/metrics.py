@@ -40,6 +40,9 @@ leases_lost = Counter(
     "Leases that another process took before they were given back, by what they are on",
     ["on"],
 )
+# Prometheus sees no increase of what was not there before: what an alert waits for is 0 from the start.
+for _on in ("node", "partition"):
+    leases_lost.labels(_on)
 
 store_seconds = Histogram(
     "switchroom_store_seconds",

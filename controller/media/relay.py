@@ -66,6 +66,7 @@ prepared_total = Counter(
     "Files that plays asked for: cached, fetched, or why they could not be had",
     ["outcome"],
 )
+prepared_total.labels("relay_failed")  # 0 from the start, for its alert
 cache_bytes = Gauge("switchroom_media_cache_bytes", "Bytes that the cache of files has on disk")
 served_bytes = Counter("switchroom_media_served_bytes", "Bytes of sound that nodes were sent")
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ ALERTS: list[dict[str, Any]] = [
 ITS_OWN = {"up"}
 # Between quotes are values of labels, in braces their names, and before a parenthesis a function's.
 _NOT_NAMES = re.compile(r'"[^"]*"|\{[^{}]*\}|\[[^\]]*\]|\b\w+ by \([^)]*\)|\b[a-z_]+ ?(?=\()')
-_NAME = re.compile(r"\b[a-zA-Z_][a-zA-Z0-9_]*\b")
+_NAME = re.compile(r"\b(?!or\b)[a-zA-Z_][a-zA-Z0-9_]*\b")
 
 
 def named(expression: str) -> set[str]:
@@ -100,7 +101,24 @@ def test_every_alert_is_in_the_handbook_and_no_other() -> None:
 
 def test_the_number_of_partitions_is_the_code_s() -> None:
     (alert,) = [alert for alert in ALERTS if alert["alert"] == "SwitchroomWebhooksUndelivered"]
-    assert alert["expr"] == f"sum(switchroom_webhook_partitions) < {PARTITIONS}"
+    assert alert["expr"] == f"(sum(switchroom_webhook_partitions) or vector(0)) < {PARTITIONS}"
+
+
+def test_what_an_alert_sees_increase_is_there_from_the_start() -> None:
+    """`increase` of a series that begins with its first count is 0."""
+    start = (
+        "import controller.media.relay, controller.metrics, prometheus_client;"
+        "print(prometheus_client.generate_latest().decode())"
+    )
+    shown = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    for series in (
+        'switchroom_leases_lost_total{on="node"}',
+        'switchroom_leases_lost_total{on="partition"}',
+        'switchroom_media_prepared_total{outcome="relay_failed"}',
+        "switchroom_store_failures_total",
+        "switchroom_event_streams_cut_off_total",
+    ):
+        assert f"\n{series} 0.0\n" in shown
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH (Debian: prometheus)")
