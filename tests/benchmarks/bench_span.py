@@ -1,10 +1,12 @@
 """What a room on three nodes costs, beside the same room on one.
 
-    python -m tests.benchmarks.bench_span [--members 300] [--sending 300] [--rounds 5] [--seconds 10]
+    python -m tests.benchmarks.bench_span [--members 300] [--sending 300] [--frame 20] [--rounds 5] [--seconds 10]
 
 Needs a real FreeSWITCH (on PATH, or FREESWITCH_BIN) and SIPp. Every member sends sound all the time, or as many as
-`--sending` says: the rest send nothing, as phones that suppress silence do. A few are not muted. The nodes are processes of this machine, at addresses of their own; so are SIPp, Switchroom and one listener for
-each node, who tells how many packets came, and how late. A row is the round in which least else ran on the machine.
+`--sending` says: the rest send nothing, as phones that suppress silence do, and get packets of `--frame` milliseconds. A
+few are not muted. The nodes are processes of this machine, at addresses of their own; so are SIPp, Switchroom and one
+listener for each node, who tells how many packets came, and how late. A row is the round in which least else ran on the
+machine.
 
 The last two rooms tell what it takes to mix one more member who speaks, which is what a leg is to the source.
 """
@@ -53,6 +55,7 @@ class Layout:
     members: int
     speakers: int
     sending: int
+    frame: int
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,8 @@ class Room:
                 SCENARIO.read_text().replace("[audio]", str(folder / f"{number}.ulaw")).replace("[headers]\n", "")
             )
             self._call(stack, folder, f"{number}-sending", scenario, node, sending)
-            self._call(stack, folder, f"{number}-silent", SOUND.sub("", scenario), node, callers - sending)
+            silent = SOUND.sub("", scenario).replace("a=ptime:20", f"a=ptime:{layout.frame}")
+            self._call(stack, folder, f"{number}-silent", silent, node, callers - sending)
         self.listeners: list[Phone] = []
         for number, node in enumerate(self.nodes.values()):
             self.listeners.append(Phone(node.sip, DIDS["alpha"], f"listener-{number}"))
@@ -158,7 +162,8 @@ class Room:
 
         def join(session: str) -> None:
             command = f"/api/v1/sessions/{session}/commands/conference"
-            assert self.switchroom.post(f"{command}/join", {"room_id": self.room}).status == 202
+            answer = self.switchroom.post(f"{command}/join", {"room_id": self.room})
+            assert answer.status == 202, answer
             self.hooks.wait("conference.member.joined", PATIENCE, uuid=session)
             if session in speakers:
                 assert self.switchroom.post(f"{command}/unmute").status == 202
@@ -168,7 +173,9 @@ class Room:
 
     @property
     def legs(self) -> int:
-        nodes = self.switchroom.get(f"{CONFERENCES}/{self.room}").body["nodes"]
+        answer = self.switchroom.get(f"{CONFERENCES}/{self.room}")
+        assert answer.status == 200, answer
+        nodes = answer.body["nodes"]
         return sum(node["bridge"] == "connected" for node in nodes)
 
     def memory(self) -> list[int]:
@@ -213,6 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=300)
     parser.add_argument("--sending", type=int)
+    parser.add_argument("--frame", type=int, choices=(20, 40, 60), default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
@@ -224,10 +232,10 @@ def main() -> None:
     sending = options.sending or options.members
     few = sending // 3
     for layout in (
-        Layout("on one node", 1, options.members, SPEAKERS, sending),
-        Layout("on three nodes", 3, options.members, SPEAKERS, sending),
-        Layout("on one node", 1, few, SPEAKERS, few),
-        Layout("on one node", 1, few, few, few),
+        Layout("on one node", 1, options.members, SPEAKERS, sending, options.frame),
+        Layout("on three nodes", 3, options.members, SPEAKERS, sending, options.frame),
+        Layout("on one node", 1, few, SPEAKERS, few, options.frame),
+        Layout("on one node", 1, few, few, few, options.frame),
     ):
         with ExitStack() as stack:
             room = Room(stack, binary, layout)
