@@ -17,9 +17,10 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 from xml.etree import ElementTree
 
 import gevent
@@ -33,6 +34,8 @@ from switchroom.config import load
 from tests.docs.blocks import BLOCKS, ROOT, Block, of_page
 from tests.e2e.stores import free_port
 from web import schemas
+
+T = TypeVar("T")
 
 # By page and first line: why it is not run here.
 NOT_RUN = {
@@ -96,14 +99,14 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         stdout=subprocess.DEVNULL,
     ) as demo:
         try:
-            with gevent.Timeout(50):
+            with gevent.Timeout(120):
                 while not (folder / "build" / "demo.env").exists():
                     assert demo.poll() is None
                     gevent.sleep(0.05)
             yield folder
         finally:
             demo.send_signal(signal.SIGINT)
-            demo.wait(20)
+            demo.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +129,18 @@ def client(variables: dict[str, str]) -> Iterator[Client]:
         client.set_endpoint(endpoint)
         for room in [*client.list_rooms()]:
             client.delete_room(room.room_id)
-        with gevent.Timeout(10):
+        with gevent.Timeout(30):
             while any(session.state != "parked" for session in client.list_sessions()):
                 gevent.sleep(0.05)
+
+
+def first_of(listed: Callable[[], Iterable[T]]) -> T:
+    """The first one, once there is one."""
+    with gevent.Timeout(30):
+        while True:
+            for each in listed():
+                return each
+            gevent.sleep(0.05)
 
 
 def adapted(text: str, variables: dict[str, str], webhook: str = "", endpoint: str = "") -> str:
@@ -147,7 +159,7 @@ def adapted(text: str, variables: dict[str, str], webhook: str = "", endpoint: s
 
 def environment(variables: dict[str, str], client: Client, clone: Path) -> dict[str, str]:
     """What pages take for granted, as they name it."""
-    session = next(iter(client.list_sessions(state="parked")))
+    session = first_of(lambda: client.list_sessions(state="parked"))
     address = variables["base"].removesuffix("/api/v1")
     return {
         **os.environ,
@@ -175,8 +187,11 @@ auth=(-H "X-App-ID: demo" -H "X-API-Key: $API_KEY")
 json=(-H "Content-Type: application/json")
 api=$SWITCHROOM_URL/api/v1
 curl() {
-    local response
-    if [ "$1" = -N ]; then response=$(timeout 2 curl "$@") || [[ $response = retry:* ]]; return; fi
+    local response seconds=2
+    if [ "$1" = -N ]; then
+        until response=$(timeout $seconds curl "$@") || [[ $response = retry:* ]]; do seconds=$((2 * seconds)); done
+        return
+    fi
     while response=$(command curl --no-progress-meter "$@") || return; [[ $response = *'"retry_after_ms"'* ]]; do sleep 0.2; done
     printf '%s\n' "$response"
 }
@@ -213,9 +228,9 @@ def commands(block: Block) -> str:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
 @pytest.mark.parametrize("page", sorted({*pages("sh"), *pages("console")}))
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_shell(page: str, clone: Path, variables: dict[str, str], client: Client) -> None:
-    webhook = next(iter(client.list_deliveries(status="delivered"))).webhook_id
+    webhook = first_of(lambda: client.list_deliveries(status="delivered")).webhook_id
     endpoint = client.get_endpoint().url
     scripts = [block for block in BLOCKS if block.page == page and block in [*named("sh"), *named("console")]]
     shown = [adapted(commands(block), variables, webhook, endpoint) for block in scripts]
@@ -227,7 +242,7 @@ def test_shell(page: str, clone: Path, variables: dict[str, str], client: Client
         env=environment(variables, client, clone),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
@@ -252,7 +267,7 @@ def test_python(page: str, clone: Path, variables: dict[str, str], client: Clien
             env=environ,
             capture_output=True,
             text=True,
-            timeout=40,
+            timeout=120,
             check=False,
         )
     finally:
@@ -281,7 +296,7 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("language", PROGRAMS)
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_a_receiver(language: str, tmp_path: Path) -> None:
     file, command = PROGRAMS[language]
     if shutil.which(command[0]) is None:
@@ -331,7 +346,7 @@ def signed(webhook: str, at: datetime, body: bytes) -> dict[str, str]:
 def _post(url: str, headers: dict[str, str], body: bytes) -> int | None:
     """The status, None if nobody listens."""
     try:
-        return urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10).status
+        return urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30).status
     except urllib.error.HTTPError as error:
         return error.code
     except OSError:

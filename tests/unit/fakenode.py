@@ -12,7 +12,7 @@ from gevent.queue import Queue
 
 PASSWORD = "right-horse"
 TRACES = Path(__file__).parents[1] / "contract" / "traces"
-LIMIT = 10.0
+LIMIT = 30.0
 """Seconds that a test waits for what must come. Nothing passes by waiting."""
 
 

@@ -36,7 +36,7 @@ def running(processes: int = 2, **limits: float) -> Iterator[Decoders]:
     try:
         yield decoders
     finally:
-        decoders.stop(5)
+        decoders.stop(30)
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,12 @@ class Slow:
         self.has_begun = Flag()
         self.written: list[int] = []
         self.output = tempfile.TemporaryFile()  # noqa: SIM115
+        self.source = ""  # what `source_of` says of its child
         self.greenlet = gevent.spawn(self._run, decoders, app_id, seconds)
 
     def _run(self, decoders: Decoders, app_id: str, seconds: int) -> int:
         with silence(seconds) as source, self.output:
+            self.source = os.readlink(f"/proc/self/fd/{source.fileno()}")
             return decoders.decode(app_id, source, self.output, 8000, self._progress)
 
     def _progress(self, claimed: int, written: int, _pause: int) -> None:
@@ -102,7 +104,7 @@ def template(parent: int | None = None) -> int:
     return [pid for pid in children_of(parent) if b"decode.py" in Path(f"/proc/{pid}/cmdline").read_bytes()][-1]
 
 
-def wait_until(holds: Callable[[], Any], seconds: float = 10) -> None:
+def wait_until(holds: Callable[[], Any], seconds: float = 30) -> None:
     with gevent.Timeout(seconds):
         while not holds():
             gevent.sleep(0.01)
@@ -194,10 +196,10 @@ class TestWhatGoesOut:
                 source.write(content[:middle])
                 source.flush()
                 if kind not in ("MP3", "OGG"):  # whose ends are looked at first
-                    assert has_begun.wait(10)
+                    assert has_begun.wait(30)
                 source.write(content[middle:])
                 source.flush()
-                assert job.get(timeout=10) == 160_000
+                assert job.get(timeout=30) == 160_000
             finally:
                 job.kill()
             output.seek(0)
@@ -398,7 +400,7 @@ class TestLostProcesses:
 
     def test_a_frozen_template_is_replaced(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "GRACE_SECONDS", 0.1)
-        with running(seconds=2) as decoders:
+        with running(seconds=5) as decoders:  # in which a new one starts
             decode(decoders, encode(tone(1, 8000), 8000))
             os.kill(template(), signal.SIGSTOP)
             assert decode(decoders, encode(tone(1, 8000), 8000)).frames == 8000
@@ -407,7 +409,8 @@ class TestLostProcesses:
         slow, other = Slow(decoders), Slow(decoders, "other", seconds=600)
         slow.has_begun.wait()
         other.has_begun.wait()
-        os.kill(min(decoding(template())), signal.SIGSEGV)
+        (child,) = [child for child in decoding(template()) if source_of(child) == slow.source]
+        os.kill(child, signal.SIGSEGV)
         with pytest.raises(AudioFailed) as failed:
             slow.greenlet.get()
         assert failed.value.reason == "not_audio"
@@ -429,11 +432,12 @@ with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as output:
             parent = subprocess.Popen([sys.executable, "-c", script, *paths], stdout=subprocess.PIPE)
             assert parent.stdout is not None
             parent.stdout.readline()
+            # One decodes, and one waits.
+            wait_until(lambda: len(children_of(template(parent.pid))) == 2)
             pids = [template(parent.pid), *children_of(template(parent.pid))]
             parent.kill()
             parent.wait()
             parent.stdout.close()
-            assert len(pids) == 3, "one decodes, and one waits"
             for pid in pids:
                 wait_until(lambda pid=pid: is_gone(pid))
 
@@ -450,7 +454,7 @@ with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as output:
             slow, waiting = Slow(decoders), Slow(decoders)
             slow.has_begun.wait()
             pids = [template(), *children_of(template())]
-            decoders.stop(5)
+            decoders.stop(30)
             for job in (slow, waiting):
                 with pytest.raises(AudioFailed) as failed:
                     job.greenlet.get()
@@ -480,7 +484,7 @@ class TestTurns:
         def queued() -> float | None:
             return REGISTRY.get_sample_value("switchroom_media_decodes_queued")
 
-        with running(processes=1, seconds=2) as decoders:
+        with running(processes=1, seconds=3) as decoders:
             slow = Slow(decoders)
             slow.has_begun.wait()
             waiting = Slow(decoders)
@@ -490,10 +494,13 @@ class TestTurns:
             gevent.idle()
             killed.greenlet.kill()
             assert queued() == 1
-            os.kill(template(), signal.SIGSTOP)  # The first keeps its place.
+            frozen = [template(), *decoding(template())]
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)  # The first keeps its place.
             with pytest.raises(AudioFailed) as failed:
                 waiting.greenlet.get()
             assert failed.value.reason == "timeout"
             assert waiting.written == []
             assert queued() == 0
-            os.kill(template(), signal.SIGCONT)
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)

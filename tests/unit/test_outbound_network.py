@@ -68,7 +68,8 @@ def test_who_looks_the_same_up_at_the_same_time_shares_one_thread() -> None:
     network = Network(resolve=resolve)
     with silence:
         found = [network.look_up("app", "slow.example", 80) for _ in range(20)]
-        network.look_up("other", "slow.example", 80)
+        other = network.look_up("other", "slow.example", 80)
+    assert other.get() == ["127.0.0.1"]
     assert [each.get() for each in found] == [["127.0.0.1"]] * 20
     assert network.look_up("app", "slow.example", 80).get() == ["127.0.0.1"]
     assert asked == ["slow.example"] * 3

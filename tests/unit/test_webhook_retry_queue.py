@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import gevent
@@ -56,7 +55,7 @@ def test_one_that_is_due_sooner_is_not_waited_for_longer() -> None:
     assert next(webhooks) == []
     waiting = gevent.spawn(next, webhooks)
     gevent.spawn_later(0.01, store.queue.due_in, 0.01)
-    assert len(waiting.get(timeout=5)) == 1
+    assert len(waiting.get(timeout=30)) == 1
     assert len(store.asked) == 2
 
 
@@ -66,10 +65,13 @@ def test_a_store_that_is_away_is_asked_again() -> None:
 
 
 def test_a_queue_that_cannot_be_read_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.webhooks.reader.BROKEN_SECONDS", 0.05)
-    started = time.monotonic()
-    assert len(next(Store(ScriptFailed("garbage"), {"due": [ROW]}).queue.follow())) == 1
-    assert time.monotonic() - started >= 0.05
+    store = Store(ScriptFailed("garbage"), {"due": [ROW]})
+    with gevent.Timeout(0.05, False):
+        next(store.queue.follow())
+        pytest.fail("it did not wait")
+    monkeypatch.setattr("controller.webhooks.reader.BROKEN_SECONDS", 0.01)
+    store = Store(ScriptFailed("garbage"), {"due": [ROW]})
+    assert len(next(store.queue.follow())) == 1
 
 
 def test_who_is_fenced_reads_no_more() -> None:
