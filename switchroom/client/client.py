@@ -22,6 +22,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from switchroom.client import models
 from switchroom.client.errors import BY_STATUS, APIError, NoResponse, TooManyRequests
@@ -75,7 +76,7 @@ class Listing(Generic[Page, Entry]):
 class EventStream:
     """Events, without end: it is there from the moment it is made. A connection that is lost is made anew and goes on
     where it was: no event is missing, and none comes twice. Raises APIError if the service refuses, and NoResponse if
-    it cannot be reached at first.
+    it cannot be reached at first, or sends what is no event of it.
     """
 
     def __init__(
@@ -119,6 +120,8 @@ class EventStream:
                 yield from self._reader.events(self._stream.chunks)
             except NoResponse as error:
                 reason = str(error)
+            except ValueError as error:
+                raise NoResponse(f"what came is not of the API: {error}", sent=True) from error
             logger.warning("the event stream was lost, and is taken up again as soon as that works: %s", reason)
             self._stream.close()
             self._sleep(self._reader.retry)
@@ -410,7 +413,7 @@ def _parsed(model: type[M], response: Response) -> M:
 
 def _error(response: Response) -> APIError:
     try:
-        body = json.loads(response.body)
+        body = from_json(response.body)
         message, detail = str(body["error"]), Detail.model_validate(body.get("detail", {}))
     except (ValueError, KeyError, TypeError):
         # Of a proxy, say.

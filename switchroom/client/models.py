@@ -7,9 +7,9 @@ as it comes: a client need not be as new as the service. Times are aware datetim
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Model(BaseModel):
@@ -252,7 +252,7 @@ class Detail(Model):
     fields: list[Problem] = []
     room_id: str | None = None
     max_bytes: int | None = None
-    retry_after_ms: int | None = None
+    retry_after_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
     group: str | None = None
     quota: str | None = None
     limit: int | None = None

@@ -14,6 +14,8 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from switchroom.client.errors import NoResponse
 
+MAX_BODY = 1 << 25  # bytes of a response
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -65,16 +67,15 @@ class HTTPTransport:
         self._pool = urllib3.PoolManager(retries=False, maxsize=10)
 
     def send(self, request: Request) -> Response:
-        found = self._request(request, whole=True)
-        return Response(found.status, _headers(found), found.data)
+        found = self._request(request)
+        return Response(found.status, _headers(found), self._body(found))
 
     def stream(self, request: Request) -> Stream:
-        found = self._request(request, whole=False)
-        body = found.read() if found.status >= 300 else b""
+        found = self._request(request)
+        body = self._body(found) if found.status >= 300 else b""
         return Stream(Response(found.status, _headers(found), body), self._chunks(found), found.close)
 
-    def _request(self, request: Request, *, whole: bool) -> urllib3.BaseHTTPResponse:
-        """`whole`: whether the body has come when it returns."""
+    def _request(self, request: Request) -> urllib3.BaseHTTPResponse:
         try:
             return self._pool.request(
                 request.method,
@@ -82,12 +83,22 @@ class HTTPTransport:
                 headers=dict(request.headers),
                 body=request.body,
                 timeout=request.timeout,
-                preload_content=whole,
+                preload_content=False,
             )
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise NoResponse(f"{self._url} cannot be reached: {error}", sent=False) from error
         except HTTPError as error:
             raise NoResponse(f"{self._url} did not respond: {error}", sent=True) from error
+
+    def _body(self, found: urllib3.BaseHTTPResponse) -> bytes:
+        try:
+            body: bytes = found.read(MAX_BODY + 1)
+        except HTTPError as error:
+            raise NoResponse(f"{self._url} did not respond: {error}", sent=True) from error
+        if len(body) > MAX_BODY:
+            found.close()
+            raise NoResponse(f"{self._url} responds with more than {MAX_BODY} bytes", sent=True)
+        return body
 
     def _chunks(self, found: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import json
 import re
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -28,10 +32,12 @@ from switchroom.client import (
     TooManyRequests,
     Unauthenticated,
     Unavailable,
+    events,
     fake,
     models,
     webhooks,
 )
+from switchroom.client import transport as wire
 from switchroom.client.models import Model
 from switchroom.client.transport import Request, Response, Stream
 from tests.unit.web_fakes import (
@@ -454,6 +460,54 @@ def test_what_is_not_of_the_api_is_no_response() -> None:
         client.get_endpoint()
 
 
+@pytest.mark.parametrize(
+    "detail",
+    ['{"retry_after_ms": -5}', '{"retry_after_ms": 1' + "0" * 400 + "}", "[" * 100_000],
+    ids=lambda text: text[:25],
+)
+def test_nonsense_in_an_error_is_an_error(detail: str) -> None:
+    body = f'{{"error": "no", "detail": {detail}}}'.encode()
+    client, _, waits = scripted(Response(429, {}, body), ENDPOINT)
+    client.get_endpoint()
+    assert 0 <= waits[0] <= 1
+
+
+@contextmanager
+def responding(response: bytes) -> Iterator[str]:
+    """Something that responds so to one request: its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def respond() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(response)
+
+        thread = threading.Thread(target=respond, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)
+
+
+@pytest.mark.parametrize("coding", ["", "Content-Encoding: gzip\r\n"])
+def test_a_response_without_end_is_not_read_to_its_end(coding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MAX_BODY", 1000)
+    body = b"x" * 1001
+    body = gzip.compress(body) if coding else body
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{coding}\r\n".encode()
+    with responding(head + body) as url, pytest.raises(NoResponse, match="more than 1000 bytes"):
+        Client(url, app_id="a", api_key="k", retries=0).get_endpoint()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(status: int) -> None:
+    """It would take the API key to wherever it leads."""
+    head = f"HTTP/1.1 {status} Moved\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n".encode()
+    with responding(head) as url, pytest.raises(APIError) as raised:
+        Client(url, app_id="a", api_key="k", retries=0).get_endpoint()
+    assert raised.value.status == status
+
+
 def test_nobody_there() -> None:
     client = Client("http://127.0.0.1:9", app_id="a", api_key="k", retries=0)
     with client, pytest.raises(NoResponse) as raised:
@@ -590,6 +644,45 @@ def test_a_stream_in_pieces_of_any_size() -> None:
     client, _, _ = streamed([whole[at : at + 1] for at in range(len(whole))])
     events = client.events(last_event_id="p07-0")
     assert [next(events).id for _ in range(2)] == ["p07-1", "p07-2"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"data: no JSON\n\n",
+        b"data: [1]\n\n",
+        b"data: " + b"[" * 100_000 + b"\n\n",
+        b'data: {"timestamp": "never"}\n\n',
+        b'data: {"data": "text"}\n\n',
+        b'event: conference.created\ndata: {"data": {"name": "n"}}\n\n',
+        # What would become a header of another request.
+        b'data: {"webhook_id": "a\\r\\nX-Evil: 1"}\n\n',
+        b'data: {"webhook_id": 5}\n\n',
+        b"id: a\rX-Evil: 1\n\n",
+        "id: \N{SNOWMAN}\n\n".encode(),
+    ],
+    ids=lambda sent: sent[:40].decode(),
+)
+def test_what_is_no_event_of_the_service_ends_the_stream(sent: bytes) -> None:
+    client, _, _ = streamed([sent])
+    with pytest.raises(NoResponse, match="not of the API"):
+        next(client.events())
+
+
+def test_an_event_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MAX_EVENT", 10_000)
+    client, _, _ = streamed([frame(1), *[b"data: 1\n"] * 900, b"\n", *[b"x"] * 10_001])
+    stream = client.events()
+    assert next(stream).id == "p07-1"
+    with pytest.raises(NoResponse, match="not of the API"):
+        next(stream)
+
+
+@pytest.mark.parametrize("retry", [b"-1", b"9" * 5000, "\N{ARABIC-INDIC DIGIT FIVE}".encode()], ids=["-1", "9", "5"])
+def test_a_time_to_come_back_after_that_is_none(retry: bytes) -> None:
+    client, _, waits = streamed([b"retry: " + retry + b"\n\n"], [frame(1)])
+    assert next(client.events()).id == "p07-1"
+    assert waits == [2.0]
 
 
 @pytest.mark.parametrize("status", [400, 401, 409])
