@@ -51,6 +51,7 @@ IDLE_SECONDS = 15.0  # without an event, after which a stream says where it is
 # What may wait for one reader. One event always may, however large.
 MAX_WAITING = 1000
 MAX_WAITING_BYTES = 1 << 20
+MAX_OF_OPERATORS = 100  # streams that all operators together have open, so that apps can have some
 
 GAP = "stream.gap"
 WEBHOOK = "webhook"
@@ -354,8 +355,8 @@ class Feed:
     ) -> Subscription:
         """A stream of an app's events, or of all apps' for an operator (None). It begins now, or behind an event.
 
-        Raises ValueError for an id that is none of the app's events; Refused `room_forbidden`, `quota_exceeded`;
-        StoreUnavailable. The subscription must be closed.
+        Raises ValueError for an id that is none of the app's events; Refused `room_forbidden`, `quota_exceeded`,
+        `too_many_streams`; StoreUnavailable. The subscription must be closed.
         """
         subscription = Subscription(self, app_id, wanted, cut_off)
         given = _parse_id(last_event_id, subscription.tags) if last_event_id else {}
@@ -365,6 +366,8 @@ class Feed:
             if self._count[app_id] >= limit:
                 detail = {"quota": "streams", "limit": limit, "used": self._count[app_id]}
                 raise Refused("quota_exceeded", detail)
+        elif self._count[None] >= MAX_OF_OPERATORS:
+            raise Refused("too_many_streams")
         self._open.add(subscription)
         self._count[app_id] += 1
         metrics.event_streams.inc()

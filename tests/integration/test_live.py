@@ -400,6 +400,17 @@ def test_no_more_streams_than_the_quota_allows(store: OpenStore, feed: Feed) -> 
         feed.open("few", Filter())
 
 
+def test_operators_leave_streams_for_apps(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MAX_OF_OPERATORS", 2)
+    first, _ = feed.open(None, Filter()), feed.open(None, Filter())
+    with pytest.raises(Refused) as refused:
+        feed.open(None, Filter())
+    assert refused.value.code == "too_many_streams"
+    feed.open(APP, Filter())
+    first.close()
+    feed.open(None, Filter())
+
+
 def test_the_feed_starts_again_when_somebody_watches_again(world: World, feed: Feed, read: Open) -> None:
     monitored = read()
     world.create()
