@@ -20,6 +20,7 @@ from rich.text import Text
 from controller.errors import StoreUnavailable
 from controller.registry import Node, Registry
 from controller.statistics import History, Now, Process, Statistics
+from controller.store import keys
 from controller.store.store import Load, Store
 from switchroom.cli.base import Command, Context
 from switchroom.cli.signals import interrupt_on_signals
@@ -34,10 +35,13 @@ STYLES = {"up": "green", "down": "bold red", "drained": "yellow"}
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is shown. `loads`: by prefix, what is on the nodes that are up."""
+    """What is shown. `loads`: by prefix, what is on the nodes that are up. `rooms`: how many there are, one that spans
+    nodes being one room.
+    """
 
     nodes: Sequence[Node]
     loads: dict[str, Load]
+    rooms: int
     now: Now
     history: History
     processes: Sequence[Process]
@@ -46,9 +50,12 @@ class View:
     def read(cls, store: Store, registry: Registry, statistics: Statistics) -> View:
         """Raises StoreUnavailable."""
         nodes = sorted(registry.nodes(), key=lambda node: node.prefix)
+        prefixes = [node.prefix for node in nodes]
+        counts = store.run_many([("count", tag, {"nodes": prefixes}) for tag in keys.TAGS])
         return cls(
             nodes=nodes,
-            loads=store.loads([node.prefix for node in nodes]),
+            loads=store.loads(prefixes),
+            rooms=sum(count["all_rooms"] for count in counts),
             now=statistics.now(),
             history=statistics.history(MINUTES),
             processes=statistics.processes(),
@@ -62,13 +69,12 @@ class View:
         return Group(*(line for part in parts for line in (part, "")))
 
     def _totals(self) -> Text:
-        rooms = sum(load.load - load.calls for load in self.loads.values())
         sessions = sum(load.calls for load in self.loads.values())
         rates, latency, pending = self.now["rates"], self.now["latency"], self.now["pending"]
         facts = [
             [
                 ("nodes up", f"{len(self.loads)} of {len(self.nodes)}"),
-                ("rooms", str(rooms)),
+                ("rooms", str(self.rooms)),
                 ("sessions", str(sessions)),
                 ("webhooks waiting", UNKNOWN if pending is None else str(pending)),
             ],

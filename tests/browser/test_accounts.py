@@ -28,6 +28,22 @@ def test_log_in_and_out(visit: Visit) -> None:
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
 
 
+def test_too_many_attempts(visit: Visit) -> None:
+    console = visit()
+    refusal = {
+        "success": False,
+        "error": "Rate limit exceeded. Wait for retry_after_ms.",
+        "detail": {"retry_after_ms": 17_100},
+    }
+    console.page.route("**/console/api/login", lambda route: route.fulfill(status=429, json=refusal))
+    page = console.open()
+    page.get_by_label("Name").fill("maria")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_have_text("That was too often. Try again in 18 s.")
+    console.forgive("status of 429")
+
+
 def test_a_link_is_good_once_and_not_kept_in_the_address(visit: Visit, world: World) -> None:
     link = world.link("console-link", "maria")
     first = visit().page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Console, World
 from tests.browser.steps import confirm, heading, is_live, told
@@ -18,6 +18,32 @@ def test_the_overview_counts(operator: Console, world: World) -> None:
     expect(nodes.get_by_text("2 of 2 up")).to_be_visible()
     nodes.get_by_role("link", name="fra02").click()
     heading(page, "fra02")
+
+
+def test_the_overview_tells_what_is_tried_again(operator: Console) -> None:
+    def failing(route: Route) -> None:
+        response = route.fetch()
+        webhooks = {"pending": 0, "retrying": 7, "failed": 0, "failing_endpoints": 1}
+        route.fulfill(response=response, json={**response.json(), "webhooks": webhooks})
+
+    operator.page.route("**/console/api/overview", failing)
+    page = operator.open()
+    expect(page.get_by_role("link", name="Webhooks waiting 0")).to_contain_text("1 endpoint failing, 7 retrying")
+    operator.page.unroute("**/console/api/overview")
+
+
+def test_a_chart_shows_values_that_stand_alone(operator: Console) -> None:
+    """With a webhook now and then the latency is known now and then: there is no line between two values."""
+    page = operator.open()
+    heading(page, "Overview")
+    shown = page.evaluate(
+        """async (values) => {
+            const { alone } = await import(document.querySelector("script[type=module]").src.replace("main.js", "chart.js"));
+            return alone({ data: [values.map((_, at) => at), values] }, 1);
+        }""",
+        [5, None, 6, 7, None, 8, None, None, 9],
+    )
+    assert shown == [0, 5, 8]
 
 
 def test_drain_and_undo(operator: Console, world: World) -> None:

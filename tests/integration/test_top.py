@@ -67,7 +67,7 @@ def test_nodes_processes_and_rates_are_shown(store: OpenStore, clock: Clock) -> 
     clock.now += GRACE_SECONDS
     lines = drawn(read(store, registry, clock))
     assert max(map(len, lines)) <= 80
-    assert words(lines[0]) == "nodes up 2 of 3 rooms 14 sessions 60 webhooks waiting 0"
+    assert words(lines[0]) == "nodes up 2 of 3 rooms 0 sessions 60 webhooks waiting 0"
     assert words(lines[1]) == "events/s 12.5 commands/s 2.0 webhooks/s 0.0"
     rows = [line.split() for line in lines]
     assert [NODES[0], "up", "eu", "7", "30", "12.5"] in rows
@@ -76,6 +76,16 @@ def test_nodes_processes_and_rates_are_shown(store: OpenStore, clock: Clock) -> 
     (process,) = [row for row in rows if row and row[0].startswith("media-controller-7")]
     assert process[-2:] == ["90", "61"]
     assert ["events", "█", "12.5"] in rows
+
+
+def test_a_room_that_spans_nodes_is_one(store: OpenStore, clock: Clock) -> None:
+    registry = fill(store)
+    world = World(store)
+    room = world.create()
+    session = world.park(node=NODES[1])
+    world.ask("join", session_id=session, room_id=room)
+    assert store.count_on(NODES[0])[0] == store.count_on(NODES[1])[0] == 1
+    assert " rooms 1 " in words(drawn(read(store, registry, clock))[0])
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])

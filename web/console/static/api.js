@@ -101,6 +101,7 @@ function failure({ status, body }) {
   const envelope = body && typeof body === "object" ? body : {};
   const detail = envelope.detail || {};
   let message = envelope.error || `The server responded with ${status}.`;
+  if (status === 429) message = "That was too often.";
   if (detail.retry_after_ms) message += ` Try again in ${Math.ceil(detail.retry_after_ms / 1000)} s.`;
   return new ApiError(status, message, detail);
 }

@@ -6,6 +6,8 @@ import { html, useEffect, useRef, useState } from "./html.js";
 const HEIGHT = 150;
 const HEIGHT_OF_AXIS = 26;
 const MIN_SPAN_SECONDS = 300;
+// Older values than these are not shown as if they were of now.
+const RECENT = 6;
 
 /** `at`: epoch seconds. `series`: each `{label, values, color, fill}`, a color being the name of a CSS variable. Values that are
  * not known are null, and leave a gap. Above the chart are the values under the pointer, or the last ones. */
@@ -42,7 +44,7 @@ export function Chart({ label, at, series, format }) {
     plot.current?.setData(data);
   }, [at, ...series.map((one) => one.values)]);
 
-  const values = series.map((one) => format(pointed === null ? last(one.values) : one.values[pointed]));
+  const values = series.map((one) => format(pointed === null ? last(one.values.slice(-RECENT)) : one.values[pointed]));
   return html`<div class="chart">
     <p class="legend">${series.map((one, index) => html`<span class="legend-item"><span class="swatch ${one.color}"></span>${one.label} <b>${values[index]}</b></span>`)}
       <span class="legend-time">${pointed === null ? "" : hourAndMinute(at[pointed])}</span></p>
@@ -64,7 +66,7 @@ function options(frame, series, format, onPoint) {
   return {
     width: frame.clientWidth,
     height: HEIGHT,
-    padding: [8, 4, 0, 0],
+    padding: [8, 20, 0, 0],
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
     legend: { show: false },
     hooks: { setCursor: [(plot) => onPoint(plot.cursor.idx ?? null)] },
@@ -79,10 +81,17 @@ function options(frame, series, format, onPoint) {
         stroke: color(one.color),
         width: 1.75,
         fill: one.fill ? `color-mix(in srgb, ${color(one.color)} 14%, transparent)` : undefined,
-        points: { show: false },
+        points: { show: true, filter: alone, size: 5, width: 1, fill: color(one.color) },
       })),
     ],
   };
+}
+
+/** The values that no line shows, since on both sides of them nothing is known. */
+export function alone(plot, series) {
+  const values = plot.data[series];
+  const isKnown = (index) => values[index] !== null && values[index] !== undefined;
+  return [...values.keys()].filter((index) => isKnown(index) && !isKnown(index - 1) && !isKnown(index + 1));
 }
 
 /** Where the axis of time begins: a service that has just been started has no hour to show yet. */

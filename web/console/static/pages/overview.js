@@ -27,7 +27,7 @@ function OfAll() {
         <${Stat} label="Events a second" value=${rate(rates.events)} note=${`${rate(rates.commands)} commands`} />
         <${Stat} label="Event to webhook" value=${milliseconds(latency.p50_ms)} note=${`p99 ${milliseconds(latency.p99_ms)}`} />
         <${Stat} label="Webhooks waiting" value=${number(webhooks.pending)} href="#/webhooks"
-          note=${webhooks.failing_endpoints ? `${plural(webhooks.failing_endpoints, "endpoint")} failing` : "all endpoints well"}
+          note=${webhooks.failing_endpoints ? `${plural(webhooks.failing_endpoints, "endpoint")} failing, ${number(webhooks.retrying)} retrying` : "all endpoints well"}
           tone=${webhooks.failing_endpoints ? "bad" : ""} />
       </div>
       <${Card} title="Nodes" icon="nodes" note=${upOf(nodes)} flush>
