@@ -99,7 +99,7 @@ class Command(click.Command):
         ]
 
     def invoke(self, ctx: click.Context) -> Any:
-        ctx.obj.config_file = ctx.params.pop("config_file")
+        ctx.ensure_object(Context).config_file = ctx.params.pop("config_file")
         logs.configure(ctx.params.pop("log_level"))
         try:
             return super().invoke(ctx)

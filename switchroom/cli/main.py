@@ -1,37 +1,44 @@
-"""The group of all commands."""
+"""The group of all commands. A command's module is imported when the command is wanted: all take a second together."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import cast
+
 import click
 
-from switchroom.cli.app import app
-from switchroom.cli.base import Context, Group
-from switchroom.cli.demo import demo
-from switchroom.cli.doctor import doctor
-from switchroom.cli.listen import listen, trigger
-from switchroom.cli.node import node
-from switchroom.cli.operators import console_link, operator
-from switchroom.cli.serve import serve
-from switchroom.cli.tail import tail
-from switchroom.cli.top import top
-from switchroom.cli.webhooks import webhooks
+# Command: its module in this package. It is called there as here, with underscores.
+MODULES = {
+    "app": "app",
+    "console-link": "operators",
+    "demo": "demo",
+    "doctor": "doctor",
+    "listen": "listen",
+    "node": "node",
+    "operator": "operators",
+    "serve": "serve",
+    "tail": "tail",
+    "top": "top",
+    "trigger": "listen",
+    "webhooks": "webhooks",
+}
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(MODULES)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in MODULES:
+            return None
+        module = import_module(f"switchroom.cli.{MODULES[name]}")
+        return cast(click.Command, getattr(module, name.replace("-", "_")))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="switchroom")
-@click.pass_context
-def cli(context: click.Context) -> None:
+def cli() -> None:
     """A conference controller for FreeSWITCH."""
-    context.ensure_object(Context)
-
-
-COMMANDS = (
-    *(serve, demo, app, node, operator, console_link),
-    *(webhooks, listen, trigger, tail, top, doctor),
-)
-
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,11 +27,19 @@ def switchroom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore
 
 
 def commands(group: click.Group, *above: str) -> Iterator[str]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, *above, name)
         else:
             yield " ".join((*above, name))
+
+
+def test_no_command_is_imported_before_it_is_wanted() -> None:
+    code = "import sys, switchroom.cli.main; print(*(name for name in sys.modules if name.startswith('controller')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize("command", list(commands(cli)))
