@@ -26,7 +26,7 @@ FLAGS = (
 DESKTOP = {"width": 1360, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PASSWORD = "correct horse battery"
-MAX_WAIT_MS = 10_000
+MAX_WAIT_MS = 30_000
 expect.set_options(timeout=MAX_WAIT_MS)
 
 
@@ -70,7 +70,7 @@ class World:
     def end(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(60)
 
 
 class Console:

@@ -70,7 +70,7 @@ def test_what_the_node_does_not_confirm_has_failed(room: Open, world: World) -> 
     world.silence("acW68", True)
     member(room.page, ALICE).get_by_role("button", name="Mute").click()
     expect(member(room.page, ALICE).locator("button[aria-busy=true]")).to_have_count(1)
-    expect(room.page.locator(".toast.bad").filter(has_text=f"Mute {ALICE}:")).to_be_visible(timeout=20_000)
+    expect(room.page.locator(".toast.bad").filter(has_text=f"Mute {ALICE}:")).to_be_visible(timeout=60_000)
     expect(member(room.page, ALICE).locator("button[aria-busy=true]")).to_have_count(0)
 
 
@@ -100,7 +100,8 @@ def test_play_pause_volume_and_stop(room: Open, world: World) -> None:
     expect(playback.locator("output")).to_have_text("-7")
     playback.get_by_role("button", name="Stop").click()
     expect(playback.get_by_text("stopped", exact=True)).to_be_visible()
-    assert world.ask("GET", f"/api/v1/conferences/{room.id}")["playback_volume"] == -7
+    while world.ask("GET", f"/api/v1/conferences/{room.id}")["playback_volume"] != -7:
+        page.wait_for_timeout(50)  # a cooldown may hold it up
 
 
 def test_why_a_command_was_refused(room: Open, operator: Console) -> None:
@@ -176,8 +177,8 @@ def test_delete(room: Open, world: World, operator: Console) -> None:
     room.page.get_by_role("button", name="Delete").click()
     expect(room.page.get_by_role("dialog")).to_contain_text("This cannot be undone.")
     confirm(room.page, "Delete the room")
-    heading(room.page, "Rooms")
     told(room.page, "board-call is deleted.")
+    heading(room.page, "Rooms")
     assert world.ask("GET", "/api/v1/conferences")["conferences"] == []
     room.page.go_back()
     expect(room.page.get_by_text("This room is gone")).to_be_visible()
@@ -202,7 +203,8 @@ def test_create(operator: Console) -> None:
 
 
 def test_two_browsers_see_each_other_s_actions(room: Open, world: World, visit: Visit) -> None:
-    other = visit("alpha").open(f"rooms/alpha/{room.id}")
+    tenant = visit("alpha")
+    other = tenant.open(f"rooms/alpha/{room.id}")
     is_live(other)
     member(room.page, ALICE).get_by_role("button", name="Mute").click()
     expect(member(other, ALICE).get_by_text("muted", exact=True)).to_be_visible()
@@ -212,6 +214,7 @@ def test_two_browsers_see_each_other_s_actions(room: Open, world: World, visit: 
     expect(room.page.locator(".moment .actor").filter(has_text="operator:maria").first).to_be_visible()
     expect(room.page.locator(".moment .actor").filter(has_text="portal:alpha").first).to_be_visible()
     expect(other.get_by_text("maria")).to_have_count(0)
+    tenant.forgive("status of 429")  # a cooldown, which the page waits out
 
 
 def test_a_connection_that_is_lost_comes_back(room: Open, world: World, operator: Console) -> None:

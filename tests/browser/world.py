@@ -72,7 +72,8 @@ class World:
         for app in DIDS:
             for room in self.ask("GET", "/api/v1/conferences?limit=200", None, app)["conferences"]:
                 self.ask("DELETE", f"/api/v1/conferences/{room['room_id']}", None, app)
-                self.hooks.wait("conference.destroyed", room_id=room["room_id"])
+                # What an endpoint did not take holds it up, for two retries.
+                self.hooks.wait("conference.destroyed", timeout=90, room_id=room["room_id"])
         self.hooks.received.clear()
 
     def sound(self, caller_id: str, audible: bool) -> None:
@@ -137,7 +138,7 @@ class World:
         """A command of Switchroom. -> what it printed."""
         command = [sys.executable, "-m", "switchroom", *arguments, "--config", str(self.front.config)]
         done = subprocess.run(
-            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=30, check=False
+            command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=90, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
