@@ -28,7 +28,7 @@ CALLERS = {
 TONES = (3, 2)  # seconds
 API = "/api/v1"
 READY_SECONDS = 15.0
-SOUND_SECONDS = 2.0  # in which a file that plays must reach every node
+SOUND_SECONDS = 10.0  # in which a file that plays must reach every node
 # The cooldown began when the store accepted the command, which is not quite when we asked.
 COOLDOWN_MARGIN = 0.05
 

@@ -48,7 +48,7 @@ class FileServer:
     def count(self, path: str) -> int:
         return sum(target.partition("?")[0] == path for target in self.targets)
 
-    def wait_asked(self, path: str, times: int = 1, timeout: float = 10.0) -> None:
+    def wait_asked(self, path: str, times: int = 1, timeout: float = 30.0) -> None:
         """Raises AssertionError."""
         with gevent.Timeout(timeout, AssertionError(f"{path} asked for {self.count(path)} times, not {times}")):
             while self.count(path) < times:

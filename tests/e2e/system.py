@@ -71,7 +71,7 @@ class Receiver:
     def types(self, **match: Any) -> list[str]:
         return [hook["type"] for hook in self.of(**match)]
 
-    def wait(self, kind: str, timeout: float = 10.0, **match: Any) -> dict[str, Any]:
+    def wait(self, kind: str, timeout: float = 30.0, **match: Any) -> dict[str, Any]:
         """The data of the first webhook of that type and data. Raises AssertionError."""
         try:
             with gevent.Timeout(timeout):
@@ -140,10 +140,10 @@ def tone_wav(seconds: float, hertz: int = 1000, rate: int = 8000, channels: int 
 
 
 def wav_with_pause() -> bytes:
-    """Six seconds of the same, with a pause from 1.5 s to 1.8 s."""
+    """Nine seconds of the same, with a pause from 2.5 s to 2.8 s."""
     rate, frame = 44100, 4
-    content = bytearray(tone_wav(6, rate=rate, channels=2))
-    start, end = (len(content) - 6 * rate * frame + int(seconds * rate) * frame for seconds in (1.5, 1.8))
+    content = bytearray(tone_wav(9, rate=rate, channels=2))
+    start, end = (len(content) - 9 * rate * frame + int(seconds * rate) * frame for seconds in (2.5, 2.8))
     content[start:end] = bytes(end - start)
     return bytes(content)
 
@@ -244,9 +244,9 @@ class Switchroom:
             command, stdout=subprocess.PIPE, stderr=(self.folder / "log").open("a"), text=True, cwd=self.folder,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
-        self.port = port_when_ready(self._process, self.folder / "log", 30)
+        self.port = port_when_ready(self._process, self.folder / "log", 60)
 
-    def wait_up(self, prefix: str = PREFIX, timeout: float = 15.0) -> None:
+    def wait_up(self, prefix: str = PREFIX, timeout: float = 40.0) -> None:
         """Until the node is reachable through it."""
         with gevent.Timeout(timeout, AssertionError(f"node {prefix} is not up")):
             while self.get("/readyz").body.get("nodes", {}).get(prefix) is not True:
@@ -261,7 +261,7 @@ class Switchroom:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 15.0) -> int:
+    def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 40.0) -> int:
         if self._process is None:
             return 0
         self._process.send_signal(how)
@@ -277,7 +277,7 @@ class Switchroom:
         store.stop()
 
     def request(self, method: str, path: str, body: Any = None, app: str | None = "alpha", **headers: str) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         if app:
             headers = {"X-App-ID": app, "X-API-Key": KEYS[app], **headers}
         text = None

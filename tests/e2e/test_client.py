@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
@@ -27,6 +27,8 @@ from tests.e2e.nodes import Call, Node
 from tests.e2e.system import DIDS, KEYS, Media, Receiver, Switchroom
 
 _numbers = itertools.count(1)
+
+Given = TypeVar("Given")
 
 
 class Service(Protocol):
@@ -231,20 +233,29 @@ def test_flags(service: Service, room: str) -> None:
     assert heard.value.code == "already_undeafened"
 
 
+def too_soon(first: Callable[[], Given], then: Callable[[Given], object]) -> TooManyRequests:
+    """What the second request is refused with, right after the first; anew if it came so late that it was accepted."""
+    while True:
+        given = first()
+        try:
+            then(given)
+        except TooManyRequests as refused:
+            return refused
+
+
 def test_cooldowns(service: Service, room: str) -> None:
-    session = joined(service, room)
-    with pytest.raises(TooManyRequests) as soon:
-        service.impatient.leave(session)
-    assert (soon.value.code, soon.value.detail.group) == ("rate_limited", "conference")
-    assert 0 < (soon.value.retry_after or 0) <= 2
-    service.client.unmute(session)
-    with pytest.raises(TooManyRequests) as mute:
-        service.impatient.mute(session)
-    assert mute.value.detail.group == "conference_mute"
-    service.impatient.set_volume(room, 1)
-    with pytest.raises(TooManyRequests) as control:
-        service.impatient.stop(room)
-    assert control.value.detail.group == "conference_control"
+    soon = too_soon(lambda: joined(service, room), service.impatient.leave)
+    assert (soon.code, soon.detail.group) == ("rate_limited", "conference")
+    assert 0 < (soon.retry_after or 0) <= 2
+
+    def unmuted() -> str:
+        session = joined(service, room)
+        service.client.unmute(session)
+        return session
+
+    assert too_soon(unmuted, service.impatient.mute).detail.group == "conference_mute"
+    control = too_soon(lambda: service.client.set_volume(room, 1), lambda _: service.impatient.stop(room))
+    assert control.detail.group == "conference_control"
 
 
 def test_where_a_session_is(service: Service, room: str) -> None:
@@ -274,7 +285,7 @@ def test_a_command_uid_names_one_command(service: Service, room: str) -> None:
 
 def test_playback(service: Service, room: str) -> None:
     joined(service, room)
-    first, second = service.sound(3), service.sound()
+    first, second = service.sound(6), service.sound(5)
     with pytest.raises(Conflict) as nothing:
         service.client.pause(room)
     assert nothing.value.code == "nothing_playing"
@@ -402,11 +413,9 @@ def test_the_webhook_endpoint(service: Service) -> None:
     before = service.client.get_endpoint()
     assert (before.status, before.types) == ("active", ["*"])
     assert service.client.set_endpoint(before.url).url == before.url
-    tested = service.client.send_test()
-    assert tested.delivered
-    with pytest.raises(TooManyRequests) as soon:
-        service.impatient.send_test()
-    assert soon.value.detail.group == "webhook_test"
+    assert service.client.send_test().delivered
+    soon = too_soon(service.client.send_test, lambda _: service.impatient.send_test())
+    assert soon.detail.group == "webhook_test"
 
 
 def test_a_sample_of_each_type(service: Service) -> None:

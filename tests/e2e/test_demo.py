@@ -35,7 +35,7 @@ def demo(folder: Path, *before: str) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
 
@@ -102,7 +102,7 @@ def clone(tmp_path: Path) -> Iterator[Path]:
     ) as demo:
         try:
             assert demo.stdout is not None
-            with gevent.Timeout(40), (tmp_path / "build" / "printed").open("w") as printed:
+            with gevent.Timeout(90), (tmp_path / "build" / "printed").open("w") as printed:
                 while not (line := demo.stdout.readline()).startswith("What happens inside"):
                     assert demo.poll() is None
                     printed.write(line)
@@ -111,13 +111,13 @@ def clone(tmp_path: Path) -> Iterator[Path]:
             yield tmp_path
         finally:
             demo.send_signal(signal.SIGINT)
-            demo.wait(20)
+            demo.wait(60)
     assert not (tmp_path / "build" / "demo.env").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".venv", "build"]
 
 
 def bash(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["bash"], input=script, cwd=folder, capture_output=True, text=True, timeout=40, check=False)
+    return subprocess.run(["bash"], input=script, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
@@ -148,7 +148,7 @@ def test_the_doctor_finds_nothing_wrong_with_the_demo(clone: Path) -> None:
 def ask(port: int, method: str, path: str, body: object = None, **headers: str) -> tuple[Any, Any]:
     """As a page of the console does. -> the body of a success, and the headers."""
     headers["Origin"] = f"http://127.0.0.1:{port}"
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     if body:
         headers["Content-Type"] = "application/json"
     connection.request(method, path, json.dumps(body) if body else None, headers)
@@ -171,6 +171,6 @@ def test_the_link_leads_to_a_room_in_which_people_talk(clone: Path) -> None:
         rooms, _ = ask(port, "GET", "/console/api/rooms?name=open-house", **session)
         return sum(room["members"] for room in rooms["rooms"])
 
-    with gevent.Timeout(30):
+    with gevent.Timeout(90):
         while members() < 7:
             gevent.sleep(0.2)

@@ -68,7 +68,7 @@ class Stream:
     def last_id(self) -> str:
         return self._reader.last_id
 
-    def wait(self, condition: Callable[[], bool], timeout: float = 15.0) -> None:
+    def wait(self, condition: Callable[[], bool], timeout: float = 40.0) -> None:
         with gevent.Timeout(timeout, AssertionError(f"only {len(self.events)} events")):
             while not condition():
                 self._news.clear()
@@ -176,7 +176,7 @@ def test_the_api_process_dies_and_nothing_is_missed_or_repeated(stage: Stage) ->
     stage.create("before")
     stream.take(1)
     stage.api.stop(signal.SIGKILL)
-    stream.join(10)
+    stream.join(30)
     stage.create(*(f"while-{number}" for number in range(800)))
     stage.api.start()
     again = stage.open(WEBHOOKS, last_id=stream.last_id)
@@ -191,12 +191,12 @@ def test_a_slow_reader_is_cut_off_and_slows_nobody(stage: Stage) -> None:
     slow.connect(("127.0.0.1", stage.port))
     slow.sendall(f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\nX-App-ID: alpha\r\nX-API-Key: {KEYS['alpha']}\r\n\r\n".encode())
     assert slow.recv(10)
-    for _ in range(40):
+    for count in range(100, 4001, 100):
         stage.refuse(100)
-    for other in others:
-        other.wait(lambda other=other: len(other.events) == 4000)  # type: ignore[misc]
+        for other in others:
+            other.take(count)
     received = 0
-    slow.settimeout(10)
+    slow.settimeout(30)
     try:
         while data := slow.recv(65536):
             received += len(data)
@@ -215,7 +215,7 @@ def test_streams_stay_open_while_the_store_is_away(stage: Stage, how: str) -> No
         stage.server.freeze()
     else:
         stage.server.kill()
-    with gevent.Timeout(10):
+    with gevent.Timeout(30):
         while stage.api.get("/readyz").status != 503 or stage.api.get("/readyz").body["detail"]["store"]:
             gevent.sleep(0.05)
     refused = stage.open()
@@ -233,9 +233,9 @@ def test_open_streams_do_not_hold_up_a_shutdown(stage: Stage) -> None:
     streams = [stage.open() for _ in range(20)]
     started = time.monotonic()
     assert stage.api.stop() == 0
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 8  # less than what is under way may take
     for stream in streams:
-        stream.join(1)
+        stream.join(30)
         assert stream.ended_well
 
 
@@ -274,7 +274,7 @@ def test_the_reader_of_the_docs_follows_over_a_lost_connection(stage: Stage) -> 
             stage.create(name)
             if name == "while":
                 stage.api.start()
-            with gevent.Timeout(20):
+            with gevent.Timeout(60):
                 while name not in found:
                     gevent.sleep(0.02)
     finally:
@@ -299,13 +299,13 @@ class Listening:
 
     def line(self) -> str:
         assert self.process.stdout
-        with gevent.Timeout(20):
+        with gevent.Timeout(60):
             return self.process.stdout.readline().strip()
 
     def close(self) -> str:
         """What else it said."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=10)[0]
+        return self.process.communicate(timeout=30)[0]
 
 
 def test_listen_forwards_webhooks_in_order_also_over_a_lost_connection(stage: Stage, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_listen_forwards_webhooks_in_order_also_over_a_lost_connection(stage: St
         stage.api.stop(signal.SIGKILL)
         stage.create(*(f"while-{number}" for number in range(50)))
         stage.api.start()
-        here.wait("conference.created", name="while-49", timeout=20)
+        here.wait("conference.created", name="while-49")
         stage.create("after")
         here.wait("conference.created", name="after")
     finally:
@@ -352,7 +352,7 @@ def test_listen_shows_its_secret_and_what_was_not_taken(stage: Stage, tmp_path: 
 def test_listen_ends_when_it_is_not_let_in(stage: Stage, tmp_path: Path) -> None:
     listening = Listening(stage, tmp_path, "http://127.0.0.1:1/", "--key", "wrong", "--secret", SECRET)
     assert listening.line() == "Error: 401 unauthenticated: Missing or invalid X-App-ID or X-API-Key"
-    assert listening.process.wait(10) == 1
+    assert listening.process.wait(30) == 1
 
 
 def trigger(stage: Stage, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -74,7 +74,7 @@ def test_a_full_store_takes_nothing_new_and_recovers(stage: Stage) -> None:
     node.call(DIDS["alpha"], "5274").wait_ended()
 
     # What was accepted goes on, and is told.
-    finished = hooks.wait("conference.play.finished", timeout=20, operation_id=play.body["operation_id"])
+    finished = hooks.wait("conference.play.finished", operation_id=play.body["operation_id"])
     assert finished["status"] == "completed"
     assert service.post(f"/api/v1/sessions/{other}/commands/conference/leave").status == 202
     hooks.wait("conference.member.left", uuid=other)

@@ -36,7 +36,7 @@ def test_the_whole_job(
     assert hooks.wait("conference.member.unmuted", uuid=session)["command_uid"] == "un-1"
     assert room_service.get(f"{CONFERENCES}/{room}/members").body["members"][0]["muted"] is False
 
-    urls = [media.tone(1), media.tone(1, "again")]
+    urls = [media.tone(4), media.tone(0.5, "again")]
     played = room_service.post(f"{CONFERENCES}/{room}/play", {"urls": urls})
     assert (played.status, played.body["status"]) == (202, "in_progress")
     operation = played.body["operation_id"]
@@ -191,7 +191,7 @@ def test_as_many_and_as_long_urls_as_there_may_be(
     assert room_service.get(f"{CONFERENCES}/{room}").body["playback_urls"] == urls
     operation = played.body["operation_id"]
     assert hooks.wait("conference.play.started", operation_id=operation)["urls"] == urls
-    finished = hooks.wait("conference.play.finished", timeout=50, operation_id=operation)
+    finished = hooks.wait("conference.play.finished", timeout=120, operation_id=operation)
     assert [result["url"] for result in finished["results"]] == urls
     assert finished["status"] == "completed"
 

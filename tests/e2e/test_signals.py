@@ -39,7 +39,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for process in processes:
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait(40)
     last = EmbeddedStore(tmp_path / "data")
     last.start()
     last.stop()
@@ -47,7 +47,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 def first_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
-    with gevent.Timeout(20):
+    with gevent.Timeout(60):
         return process.stdout.readline()
 
 
@@ -64,7 +64,7 @@ def test_serve_ends_cleanly(start: Start, tmp_path: Path, how: signal.Signals) -
     assert first_line(process).startswith("switchroom ready on http://127.0.0.1:")
     assert store_runs(tmp_path)
     process.send_signal(how)
-    assert process.wait(15) == 0
+    assert process.wait(40) == 0
     assert not store_runs(tmp_path)
 
 
@@ -77,12 +77,12 @@ def test_roles_share_the_embedded_store_until_the_last_one_ends(start: Start, tm
         processes.append(process)
     first, second, third = processes
     first.kill()
-    first.wait(10)
+    first.wait(40)
     second.terminate()
-    assert second.wait(15) == 0
+    assert second.wait(40) == 0
     assert store_runs(tmp_path)
     third.terminate()
-    assert third.wait(15) == 0
+    assert third.wait(40) == 0
     assert not store_runs(tmp_path)
 
 
@@ -97,7 +97,7 @@ def test_tail_ends_cleanly(start: Start, tmp_path: Path, how: signal.Signals) ->
     client.xadd("{p07}:log", {"e": b'{"at":2,"kind":"event","type":"after"}'})
     assert "after" in first_line(process)
     process.send_signal(how)
-    assert process.wait(10) == 0
+    assert process.wait(40) == 0
     assert process.stderr is not None
     assert process.stderr.read() == ""
     assert store_runs(tmp_path)
@@ -115,7 +115,7 @@ def test_tail_ends_when_nobody_reads(start: Start, tmp_path: Path) -> None:
         assert "one of many" in first_line(process)
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(15) == 0
+        assert process.wait(40) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
@@ -124,7 +124,7 @@ def test_an_address_in_use_is_one_clear_line(start: Start) -> None:
     first = start("serve", "--role", "api")
     address = first_line(first).split()[3].removeprefix("http://")
     second = start("serve", "--role", "api", listen=address)
-    said, complained = second.communicate(timeout=20)
+    said, complained = second.communicate(timeout=60)
     assert (second.returncode, said) == (1, "")
     assert complained.startswith(f"Error: cannot listen on {address}: Address already in use")
     assert complained.count("\n") == 1

@@ -187,21 +187,21 @@ def test_nothing_is_heard_of_the_parts_in_which_a_long_file_comes(
 ) -> None:
     content, release = wav_with_pause(), Flag()
     files = FileServer()
-    url = files.serve("/long.wav", interrupted(content, len(content) // 2, release))
+    url = files.serve("/long.wav", interrupted(content, len(content) * 7 // 10, release))
     session, listener = phone()
     room = new_room()
     join(session, room)
     room_service.post(f"/api/v1/conferences/{room}/play", {"urls": [url]})
     listener.wait_level(PLAYED, above=AUDIBLE)
     release.set()  # The first part is played already.
-    heard = listener.hear(6.5)
+    heard = listener.hear(9.5)
     files.close()
     loud = [level(heard[at : at + 160], PLAYED) > AUDIBLE for at in range(0, len(heard) - 159, 160)]
     first, rest = "".join(".#"[each] for each in loud).strip(".").split("." * 10, 1)
     # To wait for the level took some of the first part.
     assert set(first) == {"#"}
     assert set(rest.lstrip(".")) == {"#"}
-    assert len(rest.lstrip(".")) == pytest.approx(4.2 / 0.02, abs=3)
+    assert len(rest.lstrip(".")) == pytest.approx(6.2 / 0.02, abs=3)
     assert len(rest) - len(rest.lstrip(".")) + 10 == pytest.approx(0.3 / 0.02, abs=3)
 
 

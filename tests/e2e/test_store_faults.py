@@ -30,7 +30,7 @@ class Stage:
         self.node.call(DIDS["alpha"], caller_id)
         return self.service.join_caller(self.hooks, caller_id)
 
-    def wait_for(self, status: int, path: str, timeout: float = 20.0) -> None:
+    def wait_for(self, status: int, path: str, timeout: float = 40.0) -> None:
         with gevent.Timeout(timeout, AssertionError(f"never {status}")):
             while self.service.get(path).status != status:
                 gevent.sleep(0.05)
@@ -66,7 +66,7 @@ def test_the_store_is_away_for_a_while(stage: Stage, server: StoreServer, how: s
     started = time.monotonic()
     answer = stage.service.get(f"{CONFERENCES}/{room}")
     assert answer.status == 503
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 5
     assert "retry-after" in answer.headers
     # What happens on the node meanwhile is held.
     stage.node.call(DIDS["alpha"], "5272")
@@ -74,7 +74,7 @@ def test_the_store_is_away_for_a_while(stage: Stage, server: StoreServer, how: s
         server.thaw()
     else:
         server.start()
-    stage.hooks.wait("session.started", timeout=20, caller_id="5272")
+    stage.hooks.wait("session.started", caller_id="5272")
     stage.wait_for(200, f"{CONFERENCES}/{room}")
     assert stage.service.get(f"/api/v1/sessions/{session}").body["room_id"] == room
     stage.service.wait_up()
@@ -82,7 +82,7 @@ def test_the_store_is_away_for_a_while(stage: Stage, server: StoreServer, how: s
     stage.hooks.wait("conference.member.unmuted", uuid=session)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_a_cluster_of_six_fails_over(tmp_path: Path) -> None:
     cluster = StoreCluster(tmp_path / "cluster")
     try:
@@ -92,12 +92,12 @@ def test_a_cluster_of_six_fails_over(tmp_path: Path) -> None:
             session, room = stage.member("5271")
             cluster.primary_of(keys.partition_of("alpha")).kill()
             stage.node.call(DIDS["alpha"], "5272")
-            stage.hooks.wait("session.started", timeout=30, caller_id="5272")
+            stage.hooks.wait("session.started", timeout=60, caller_id="5272")
             stage.wait_for(200, f"{CONFERENCES}/{room}")
             stage.service.wait_up()
             assert stage.service.get(f"/api/v1/sessions/{session}").body["room_id"] == room
             stage.service.post(f"/api/v1/sessions/{session}/commands/conference/leave")
-            stage.hooks.wait("conference.member.left", timeout=20, uuid=session)
+            stage.hooks.wait("conference.member.left", uuid=session)
         finally:
             stage.close()
     finally:

@@ -28,7 +28,8 @@ def test_every_endpoint_with_another_tenant_s_ids(
     session, _ = dial("alpha")
     room = new_room()
     join(session, room)
-    webhook = hooks.ids[-1]
+    joined = next(at for at, hook in enumerate(hooks.received) if hook["data"].get("uuid") == session)
+    webhook = hooks.ids[joined]
     theirs, _ = dial("beta")
     before = state(room_service, room, session)
     own_room = room_service.post("/api/v1/conferences", {"name": "beta-own"}, app="beta").body["room_id"]

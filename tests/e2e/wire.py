@@ -39,7 +39,7 @@ class Wire:
         """Keep what is sent to the node, until `release`."""
         self._holds = True
 
-    def wait_held(self, text: bytes, timeout: float = 10.0) -> None:
+    def wait_held(self, text: bytes, timeout: float = 30.0) -> None:
         """Until that text is among what is kept. Raises AssertionError."""
         with gevent.Timeout(timeout, AssertionError(f"nothing with {text!r} was sent")):
             while not any(text in held for held in self._held.values()):
@@ -58,7 +58,7 @@ class Wire:
 
     def _join(self, near: socket.socket, _address: object) -> None:
         try:
-            far = socket.create_connection(self._node, 5)
+            far = socket.create_connection(self._node, 30)
         except OSError:
             near.close()
             return
