@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -71,10 +72,11 @@ class Principal:
 
 
 class Operators:
-    """The accounts. Every method may raise StoreUnavailable."""
+    """The accounts. Every method may raise StoreUnavailable. `make_hash`: of a password."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, make_hash: Callable[[str], str] = hash_password) -> None:
         self._store = store
+        self._make_hash = make_hash
 
     def all(self) -> list[Operator]:
         """By name."""
@@ -88,12 +90,12 @@ class Operators:
         """Without a password it is logged in by links only. Raises ValueError for a name that is taken or none."""
         if not NAME.fullmatch(name):
             raise ValueError("a name has 1 to 64 letters, digits and . _ @ -, and begins with a letter or digit")
-        if not self._put(Operator(name=name, role=role, password=_hashed(password)), is_new=True):
+        if not self._put(Operator(name=name, role=role, password=self._hashed(password)), is_new=True):
             raise ValueError(f"operator {name} already exists")
 
     def set_password(self, name: str, password: str) -> bool:
         """Ends the operator's sessions. Returns whether there is one. Raises ValueError for a bad password."""
-        return self._change(name, password=_hashed(password))
+        return self._change(name, password=self._hashed(password))
 
     def set_role(self, name: str, role: Role) -> bool:
         """Ends the operator's sessions. Returns whether there is one."""
@@ -102,6 +104,12 @@ class Operators:
     def remove(self, name: str) -> bool:
         """Ends the operator's sessions. Returns whether there was one."""
         return bool(self._store.run("operator", keys.REGISTRY, {"name": name, "is_new": False})["done"])
+
+    def _hashed(self, password: str) -> str:
+        if not password:
+            return ""
+        check_password(password)
+        return self._make_hash(password)
 
     def _change(self, name: str, **changes: Any) -> bool:
         known = self.get(name)
@@ -123,15 +131,17 @@ class Logins:
     def __init__(self, store: Store, registry: Registry, *, hours: float) -> None:
         self._store = store
         self._registry = registry
-        self._operators = Operators(store)
         self._total_ms = int(hours * 3_600_000)
         self._passwords = Passwords()
+        self._operators = Operators(store, self._passwords.hash)
 
-    def log_in(self, name: str, password: str, address: str) -> tuple[str, Principal] | None:
+    def log_in(
+        self, name: str, password: str, address: str, action: str = "console.login"
+    ) -> tuple[str, Principal] | None:
         """A new session's token; None if there is no such operator or the password is another. Whether there is such
         an operator shows neither in time nor in what the store is asked.
 
-        `address`: the client's. Raises Refused `rate_limited` and `too_many_logins`.
+        `address`: the client's; `action`: as the event log names it. Raises Refused `rate_limited`, `too_many_logins`.
         """
         login = {"name": _hash(name), "address": address}
         reply = self._store.run("login_admit", keys.REGISTRY, login)
@@ -141,7 +151,16 @@ class Logins:
         matches = self._passwords.match(operator.password if operator else "", password)
         if operator is None or not matches:
             return None
-        return self._begin("console.login", principal=asdict(_principal(operator)), login=login)
+        return self._begin(action, principal=asdict(_principal(operator)), login=login)
+
+    def change_password(self, name: str, password: str, new: str, address: str) -> tuple[str, Principal] | None:
+        """As `log_in`, and the operator's password is the `new` one from then on, which ends all other sessions. Raises
+        also ValueError for a bad one.
+        """
+        if self.log_in(name, password, address) is None:
+            return None
+        self._operators.set_password(name, new)
+        return self.log_in(name, new, address, action="console.password")
 
     def open(self, link: str) -> tuple[str, Principal] | None:
         """A new session's token, for that of a link, which is good once; None if it is none any more."""
@@ -209,13 +228,6 @@ def link_url(base: str, token: str) -> str:
     nobody: so the token is in no log of a server or proxy.
     """
     return f"{base.rstrip('/')}{CONSOLE}/#link={token}"
-
-
-def _hashed(password: str) -> str:
-    if not password:
-        return ""
-    check_password(password)
-    return hash_password(password)
 
 
 def _new_token() -> str:

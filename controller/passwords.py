@@ -10,6 +10,8 @@ import hashlib
 import hmac
 import os
 from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import Any
 
 from gevent.threadpool import ThreadPool
 
@@ -47,25 +49,32 @@ def check_password(password: str) -> None:
 
 
 class Passwords:
-    """Compares passwords with hashes, without holding up other greenlets."""
+    """Makes hashes and compares passwords with them, without holding up other greenlets.
+
+    Every method raises Refused `too_many_logins` when too many wait already.
+    """
 
     def __init__(self) -> None:
         self._threads = ThreadPool(MAX_AT_ONCE)
         self._asked = 0
 
     def match(self, stored: str, password: str) -> bool:
-        """Whether `stored` is a hash of the password; never when it is empty, which shows only in the result.
+        """Whether `stored` is a hash of the password; never when it is empty, which shows only in the result."""
+        matches: bool = self._compute(password_matches, stored or _nobody(), password)
+        return matches and stored != ""
 
-        Raises Refused `too_many_logins` when too many wait already.
-        """
+    def hash(self, password: str) -> str:
+        hashed: str = self._compute(hash_password, password)
+        return hashed
+
+    def _compute(self, function: Callable[..., Any], *args: str) -> Any:
         if self._asked >= MAX_AT_ONCE + MAX_WAITING:
             raise Refused("too_many_logins")
         self._asked += 1
         try:
-            matches: bool = self._threads.apply(password_matches, (stored or _nobody(), password))
+            return self._threads.apply(function, args)
         finally:
             self._asked -= 1
-        return matches and stored != ""
 
 
 def _digest(password: str, salt: bytes, log2_cost: int, block_size: int, parallel: int) -> bytes:

@@ -90,17 +90,25 @@ def is_by_cookie(environ: dict[str, Any]) -> bool:
 
 
 def enter(environ: dict[str, Any]) -> Principal:
-    """Whose session of the console asks. It is counted as theirs, so that nobody's looking uses up an app's rate.
+    """Whose session of the console asks, for what all may be told or the role `operate` may do.
 
     Raises Unauthenticated, Forbidden, Refused."""
+    principal = identify(environ)
+    if principal.role == VIEW and cookies.changes_something():
+        raise Forbidden("Your role is view: you can look at everything, and change nothing.")
+    return principal
+
+
+def identify(environ: dict[str, Any]) -> Principal:
+    """Whose session of the console asks. It is counted as theirs, so that nobody's looking uses up an app's rate.
+
+    Raises Unauthenticated, Refused."""
     principal = cookies.principal()
     if principal is None:
         # Not counted as a failure: nobody guesses 256 bits, and a page whose session has ended asks again.
         raise Unauthenticated(0)
     environ[context.ACTOR] = principal.actor
     context.controller().admit(principal.actor, request.content_length or 0)
-    if principal.role == VIEW and cookies.changes_something():
-        raise Forbidden("Your role is view: you can look at everything, and change nothing.")
     return principal
 
 

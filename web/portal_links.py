@@ -35,10 +35,14 @@ def create_portal_link(body: PortalLinkBody) -> Returned:
     operator lets anybody. A new API key ends all portals, also those whose link is not opened yet."""
     if context.actor():
         raise Forbidden("A portal link is made with the API key only.")
+    return make_link(context.app_id(), body, actor="")
+
+
+def make_link(app_id: str, body: PortalLinkBody, actor: str) -> Returned:
+    """`actor`: who asks for it, if not the app."""
     console = context.console()
-    app_id = context.app_id()
     if console is None:
         raise Refused("no_console")
-    token = console.logins.portal_link(app_id, body.role, body.expires_in, actor="")
+    token = console.logins.portal_link(app_id, body.role, body.expires_in, actor)
     expires_at = iso(int(time.time()) + body.expires_in)
     return {"url": link_url(console.url or request.host_url, token), "expires_at": expires_at}, 201

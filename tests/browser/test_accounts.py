@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PASSWORD, Console, Visit, World
-from tests.browser.steps import heading
+from tests.browser.steps import heading, told
 
 
 def test_log_in_and_out(visit: Visit) -> None:
@@ -54,6 +54,61 @@ def test_a_link_is_good_once_and_not_kept_in_the_address(visit: Visit, world: Wo
     second.page.goto(link)
     expect(second.page.get_by_text("The link did not open the console")).to_be_visible()
     second.forgive("status of 401")
+
+
+def test_a_portal_link_that_an_operator_makes(operator: Console, visit: Visit) -> None:
+    page = operator.open("webhooks")
+    page.get_by_role("button", name="Portal link").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("App").select_option("beta")
+    dialog.get_by_role("button", name="Only looks").click()
+    dialog.get_by_label("Can be opened for").select_option("A day")
+    operator.check_access()
+    operator.screenshot("dialog-portal")
+    dialog.get_by_role("button", name="Make the link").click()
+    expect(dialog.get_by_text("what is of beta")).to_be_visible()
+    guest = visit().page
+    guest.goto(dialog.locator("code").inner_text())
+    heading(guest, "Overview")
+    expect(guest.get_by_text("App beta")).to_be_visible()
+    expect(guest.get_by_text("view only")).to_be_visible()
+    dialog.get_by_role("button", name="Done").click()
+    expect(dialog).to_have_count(0)
+
+
+def test_an_operator_changes_the_own_password(visit: Visit, world: World) -> None:
+    world.run("operator", "add", "petra", "--role", "view", SWITCHROOM_OPERATOR_PASSWORD=PASSWORD)
+    console = visit()
+    page = console.page
+    page.goto(world.link("console-link", "petra"))
+    heading(page, "Overview")
+
+    def change(password: str, new: str, again: str) -> None:
+        page.get_by_label("Your password", exact=True).fill(password)
+        page.get_by_label("New password", exact=True).fill(new)
+        page.get_by_label("New password again").fill(again)
+        page.get_by_role("button", name="Change the password").click()
+
+    page.get_by_role("button", name="Change your password").click()
+    console.check_access()
+    console.screenshot("dialog-password")
+    new = "another good password"
+    change(PASSWORD, new, "a different password")
+    expect(page.get_by_role("alert")).to_have_text("The two new passwords differ.")
+    change("not this one at all", new, new)
+    expect(page.get_by_role("alert")).to_have_text("This is not your password.")
+    change(PASSWORD, new, new)
+    told(page, "Your password is changed.")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("link", name="Rooms", exact=True).first.click()
+    heading(page, "Rooms")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_text("You are logged out.")).to_be_visible()
+    page.get_by_label("Name").fill("petra")
+    page.get_by_label("Password").fill(new)
+    page.get_by_role("button", name="Log in").click()
+    heading(page, "Rooms")
+    console.forgive("status of 403")
 
 
 def test_a_session_that_ends_leads_to_the_login(operator: Console) -> None:

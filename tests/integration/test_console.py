@@ -417,6 +417,20 @@ def test_a_link_that_cannot_be_made(site: Site, body: dict[str, Any]) -> None:
     assert site.app.test_client().post("/api/v1/portal-links", json=body, headers=headers).status_code == 400
 
 
+def test_an_operator_makes_a_link_to_a_portal(site: Site) -> None:
+    page = site.operator()
+    response = page.post("/console/api/portal-links", {"app": APP, "role": "view", "expires_in": 600})
+    assert response.status_code == 201
+    visitor = site.page().open(response.json["url"].partition("#link=")[2])
+    assert visitor.get(ROOMS, APP).status_code == 200
+    assert visitor.get(ROOMS, OTHER).status_code == 403
+    assert visitor.post(ROOMS, {"name": "standup"}, APP).status_code == 403
+    (link,) = logged(page, type="console.link", app=APP)
+    assert (link["actor"], link["opened_by"], link["role"]) == (f"operator:{NAME}", f"portal:{APP}", "view")
+    assert page.post("/console/api/portal-links", {"app": "nobody"}).status_code == 404
+    assert page.post("/console/api/portal-links", {"app": APP, "expires_in": 1}).status_code == 400
+
+
 def test_a_portal_makes_no_more_portals(site: Site) -> None:
     assert site.portal().post("/api/v1/portal-links", app=APP).status_code == 403
     assert site.operator().post("/api/v1/portal-links", app=APP).status_code == 403
@@ -529,6 +543,7 @@ def test_everything_under_the_console_has_the_headers(site: Site) -> None:
 # What each may ask
 
 FOR_ALL = {"/console/api/login", "/console/api/open", "/console/api/logout", "/console/api/me"}
+OF_THE_OWN_ACCOUNT = {"/console/api/password"}
 OF_PORTALS = {"/console/api/log"}
 
 
@@ -567,7 +582,7 @@ def test_view_changes_nothing_on_any_path(site: Site) -> None:
     asked = 0
     for prefix in ("/api/v1", "/console/api"):
         for method, path, _ in site.rules(prefix):
-            if method != "GET" and path not in FOR_ALL:
+            if method != "GET" and path not in FOR_ALL | OF_THE_OWN_ACCOUNT:
                 asked += 1
                 for page in pages:
                     assert page.ask(method, path, APP, json={}).status_code == 403, (method, path)
@@ -820,6 +835,42 @@ def test_more_than_so_many_do_not_log_in_at_a_time(site: Site, monkeypatch: pyte
     go_on.set()
     gevent.joinall(waiting, raise_error=True)
     assert checker.match("hash", "password")
+
+
+@pytest.mark.parametrize("role", [VIEW, OPERATE])
+def test_an_operator_changes_the_own_password(site: Site, role: Any) -> None:
+    site.operators.add(NAME, role, PASSWORD)
+    page, other = site.page(), site.page()
+    for each in (page, other):
+        each.csrf = each.post("/console/api/login", {"name": NAME, "password": PASSWORD}).json["csrf"]
+    new = "another good password"
+    wrong = page.post("/console/api/password", {"password": "not this one at all", "new_password": new})
+    assert (wrong.status_code, wrong.headers["X-Error-Code"]) == (403, "wrong_login")
+    short = page.post("/console/api/password", {"password": PASSWORD, "new_password": "short"})
+    assert short.status_code == 400
+    changed = page.post("/console/api/password", {"password": PASSWORD, "new_password": new})
+    assert (changed.status_code, changed.json["name"], changed.json["role"]) == (200, NAME, role)
+    # The session goes on here under another token, and ends everywhere else.
+    assert changed.json["csrf"] != page.csrf
+    page.csrf = changed.json["csrf"]
+    assert page.get("/console/api/overview").status_code == 200
+    assert not other.is_in
+    assert site.log_in(PASSWORD).status_code == 401
+    assert site.log_in(new).status_code == 200
+    assert [entry["actor"] for entry in logged(page, type="console.password")] == [f"operator:{NAME}"]
+
+
+def test_a_password_is_changed_by_its_operator_only(site: Site) -> None:
+    change = {"password": PASSWORD, "new_password": "another good password"}
+    assert site.page().post("/console/api/password", change).status_code == 401
+    assert site.portal().post("/console/api/password", change).status_code == 403
+    assert site.operator().post("/console/api/password", change).status_code == 403  # has none: links let it in
+
+
+def test_attempts_to_change_a_password_are_limited(site: Site) -> None:
+    page = site.operator()
+    change = {"password": PASSWORD, "new_password": "another good password"}
+    assert {page.post("/console/api/password", change).status_code for _ in range(12)} == {403, 429}
 
 
 @pytest.mark.parametrize("password", ["short", "x" * 257])

@@ -25,13 +25,14 @@ from web.conferences import room_entry
 from web.console import forms
 from web.console.pages import Pages
 from web.events import stream
+from web.portal_links import make_link
 from web.problems import Forbidden, Unauthenticated
 from web.resource import Returned, read_arguments
 from web.sessions import session_entry
 
 View = TypeVar("View", bound=Callable[..., Returned | Response])
-# Who may ask: a stranger, whoever has logged in, operators only.
-Who = Literal["anyone", "both", "operators"]
+# Who may ask: a stranger, whoever has logged in, operators only, an operator of any role about the own account.
+Who = Literal["anyone", "both", "operators", "operator"]
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -43,6 +44,7 @@ HEADERS = {
 }
 _FOREIGN = "This does not come from a page of the console."
 _WRONG_LOGIN = "Wrong name or password"
+_WRONG_PASSWORD = "This is not your password."  # noqa: S105 (what is told)
 _USED_LINK = "The link was opened already, or its time is over. Ask for a new one."
 
 console_pages = Blueprint("console", __name__, url_prefix=CONSOLE)
@@ -62,8 +64,8 @@ def _serves(method: str, rule: str, who: Who) -> Callable[[View], View]:
                 if not cookies.is_same_origin():
                     raise Forbidden(_FOREIGN)
             else:
-                g.principal = auth.enter(request.environ)
-                if who == "operators" and g.principal.kind != "operator":
+                g.principal = (auth.identify if who == "operator" else auth.enter)(request.environ)
+                if who != "both" and g.principal.kind != "operator":
                     raise Forbidden("This is for operators only.")
             returned: Returned | Response = view(**read_arguments(values, *parts))
             return returned
@@ -136,6 +138,14 @@ def logout() -> Response:
     response = jsonify({})
     cookies.clear(response)
     return response
+
+
+@_serves("POST", "/password", "operator")
+def change_password(body: forms.PasswordBody) -> Response:
+    """An operator's own. All other sessions of the operator end."""
+    address = block_of(request.remote_addr or "")
+    began = _console().logins.change_password(g.principal.name, body.password, body.new_password, address)
+    return _enter(*began) if began else errors.respond(403, errors.body(_WRONG_PASSWORD), code="wrong_login")
 
 
 @_serves("GET", "/me", "anyone")
@@ -225,6 +235,12 @@ def list_endpoints() -> Returned:
     """The webhook endpoint of each app, and how it does."""
     found = _console().overview.endpoints()
     return {"endpoints": [{**endpoint, "since": iso_ms(endpoint["since"])} for endpoint in found]}, 200
+
+
+@_serves("POST", "/portal-links", "operators")
+def create_link(body: forms.LinkBody) -> Returned:
+    """Make a link to an app's portal."""
+    return make_link(body.app, body, g.principal.actor)
 
 
 @_serves("GET", "/rooms", "operators")

@@ -11,10 +11,10 @@ from controller.ids import NODE_PREFIX
 from controller.live import Filter
 from controller.operators import TOKEN
 from controller.overview import LogPlace, Place, parse_log_id
-from controller.passwords import MAX_LENGTH
+from controller.passwords import MAX_LENGTH, MIN_LENGTH
 from controller.store.states import SESSION_STATES
 from controller.webhooks.types import OneOf
-from web.schemas import LAST_EVENT_ID, Body, Limit, Query, RoomId, RoomName, split_list
+from web.schemas import LAST_EVENT_ID, Body, Limit, PortalLinkBody, Query, RoomId, RoomName, split_list
 
 MAX_PAGE = 200
 MAX_TEXT = 128
@@ -54,6 +54,17 @@ class LoginBody(Body):
 
 class OpenBody(Body):
     token: Annotated[str, Field(max_length=MAX_TEXT, pattern=f"^{TOKEN.pattern}$")]
+
+
+class PasswordBody(Body):
+    """`password`: the one until now."""
+
+    password: Annotated[str, Field(max_length=MAX_LENGTH)]
+    new_password: Annotated[str, Field(min_length=MIN_LENGTH, max_length=MAX_LENGTH)]
+
+
+class LinkBody(PortalLinkBody):
+    app: Text
 
 
 class AcrossPage(Query):

@@ -8,6 +8,7 @@ import { useTitle } from "./hooks.js";
 import { tell, Toasts } from "./toasts.js";
 import { Badge, Button, Empty, Problem, Segments, Skeleton } from "./ui.js";
 import { Login } from "./pages/login.js";
+import { Password } from "./pages/password.js";
 import { Overview } from "./pages/overview.js";
 import { Rooms } from "./pages/rooms.js";
 import { Room } from "./pages/room.js";
@@ -115,14 +116,15 @@ function Console() {
     loading: () => html`<main class="alone"><${Skeleton} rows=${3} /></main>`,
     failed: () => html`<main class="alone"><${Problem} error=${state.error} retry=${start} /></main>`,
     login: () => html`<${Login} note=${state.note} calm=${state.calm} onEnter=${enter} />`,
-    in: () => html`<${Frame} me=${state.me} onLeave=${leave} />`,
+    in: () => html`<${Frame} me=${state.me} onEnter=${enter} onLeave=${leave} />`,
   };
   return html`${views[state.name]()}<${Toasts} />`;
 }
 
-function Frame({ me, onLeave }) {
+function Frame({ me, onEnter, onLeave }) {
   const route = useRoute();
   const [open, setOpen] = useState(false);
+  const [changing, setChanging] = useState(false);
   const main = useRef(null);
   const first = useRef(true);
   const Page = pageOf(me, route);
@@ -164,6 +166,7 @@ function Frame({ me, onLeave }) {
         <div class="who">
           <div class="who-text"><span class="who-name" title=${me.name}>${me.name || me.app_id}</span>
             <span class="who-role">${operator(me) ? "Operator" : `App ${me.app_id}`}${me.role === "view" && html` · <${Badge}>view only<//>`}</span></div>
+          ${operator(me) && html`<${Button} icon="key" tone="quiet" label="Change your password" onClick=${() => setChanging(true)} />`}
           <${Button} icon="logout" tone="quiet" label="Log out" onClick=${onLeave} />
         </div>
       </div>
@@ -172,6 +175,7 @@ function Frame({ me, onLeave }) {
     <main ref=${main} id="main" tabindex="-1">
       ${Page ? html`<${Page} key=${place} me=${me} route=${route} parts=${route.path.slice(1)} />` : html`<${Missing} />`}
     </main>
+    ${changing && html`<${Password} onEnter=${onEnter} onClose=${() => setChanging(false)} />`}
   </div>`;
 }
 

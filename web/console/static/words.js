@@ -108,6 +108,7 @@ const SENTENCES = {
   "webhook conference.command.failed": "A command came to nothing",
   "command webhook.test": "A test webhook was sent",
   "command console.login": "Logged in to the console",
+  "command console.password": "The password was changed",
   "command console.link": "A link to the console was made",
   "command console.open": "The console was opened by a link",
   "command node.drain": "{node} is drained",

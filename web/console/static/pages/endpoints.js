@@ -3,8 +3,9 @@ import { number } from "../format.js";
 import { html, useState } from "../html.js";
 import { useLoad, useTitle } from "../hooks.js";
 import { link } from "../router.js";
-import { Badge, Card, Empty, Loaded, PageHead, Segments, Table, Time } from "../ui.js";
+import { Badge, Button, Card, Empty, Loaded, PageHead, Segments, Table, Time } from "../ui.js";
 import { TONES } from "../words.js";
+import { PortalLink } from "./portal.js";
 
 const UNWELL = new Set(["failing", "disabled"]);
 
@@ -25,11 +26,14 @@ const COLUMNS = [
 ];
 
 /** The webhook endpoints of all apps, those that fail first. */
-export function Endpoints() {
+export function Endpoints({ me }) {
   useTitle("Webhooks");
   const [only, setOnly] = useState("");
+  const [linking, setLinking] = useState(false);
   const found = useLoad((signal) => call("GET", `${CONSOLE}/endpoints`, { signal }), [], 5);
-  return html`<${PageHead} title="Webhooks" />
+  return html`<${PageHead} title="Webhooks">
+      ${me.role === "operate" && html`<${Button} icon="key" onClick=${() => setLinking(true)}>Portal link<//>`}
+    <//>
     <${Loaded} of=${found} rows=${5}>${({ endpoints }) => {
       const unwell = endpoints.filter((row) => UNWELL.has(row.state));
       const rows = only ? unwell : [...unwell, ...endpoints.filter((row) => !UNWELL.has(row.state))];
@@ -37,5 +41,6 @@ export function Endpoints() {
           options=${[["", `All ${endpoints.length}`], ["unwell", `Failing ${unwell.length}`]]} /></div>
         <${Card} flush><${Table} label="Webhook endpoints" columns=${COLUMNS} rows=${rows} keyOf=${(row) => row.app_id} to=${(row) => link("webhooks", row.app_id)}
           empty=${html`<${Empty} icon="check" title=${only ? "No endpoint fails" : "No apps yet"}>${only ? "Every webhook gets through." : html`Add one with <code>switchroom app add</code>.`}<//>`} /><//>`;
-    }}<//>`;
+    }}<//>
+    ${linking && html`<${PortalLink} me=${me} onClose=${() => setLinking(false)} />`}`;
 }

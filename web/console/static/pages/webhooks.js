@@ -7,6 +7,7 @@ import { Badge, Button, Card, Confirm, CopyButton, Dialog, Empty, Facts, Field, 
 import { Icon } from "../icons.js";
 import { tell } from "../toasts.js";
 import { TONES, WEBHOOK_TYPES } from "../words.js";
+import { PortalLink } from "./portal.js";
 
 const STATUSES = [["", "All"], ["retrying", "Retrying"], ["delivered", "Delivered"], ["failed", "Failed"]];
 
@@ -35,6 +36,7 @@ export function Webhooks({ me, parts: [app], route }) {
   };
 
   return html`<${PageHead} title="Webhooks" trail=${operator ? [["All apps", "#/webhooks"]] : []} below=${operator && html`<span>App ${app}</span>`}>
+      ${operator && may && html`<${Button} icon="key" onClick=${() => setDialog("portal")}>Portal link<//>`}
       ${may && html`<${Button} icon="refresh" onClick=${() => setDialog("range")}>Redeliver failed<//>`}
     <//>
     <${Card} title="Endpoint" icon="webhooks" actions=${may && html`
@@ -62,6 +64,7 @@ export function Webhooks({ me, parts: [app], route }) {
         empty=${html`<${Empty} icon="webhooks" title="No deliveries">${status || type ? "None is like that." : "A webhook appears here once it was attempted."}<//>`} />
       <${More} pages=${pages} />`}<//>
     <//>
+    ${dialog === "portal" && html`<${PortalLink} me=${me} app=${app} onClose=${() => setDialog("")} />`}
     ${dialog === "range" && html`<${Range} app=${app} onClose=${close} />`}
     ${dialog === "test" && html`<${Test} app=${app} onClose=${close} />`}
     ${dialog === "secret" && html`<${Secret} app=${app} onClose=${close} />`}
