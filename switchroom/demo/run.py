@@ -176,6 +176,7 @@ def _port() -> int:
 def _go_on(address: str, link: str, api_key: str, tone: str, config_file: Path) -> Text:
     keys = f"-H 'X-App-ID: {APP_ID}' -H 'X-API-Key: {api_key}'"
     body = "-H 'Content-Type: application/json' -d '{\"name\": \"my-room\"}'"
+    switchroom, config = shlex.quote(sys.argv[0]), shlex.quote(str(config_file))
     return Text(
         f"\nServing until Ctrl-C on {address} (the API described: {address}/docs). The callers are still on the line.\n"
         f"\nThe console, in a browser; the link logs in, once. In the room {life.ROOM} people go on talking:\n\n"
@@ -183,8 +184,9 @@ def _go_on(address: str, link: str, api_key: str, tone: str, config_file: Path) 
         f"App id {APP_ID}, API key {api_key}, something to play {tone}\n\n"
         f"  curl {keys} {address}{API}/sessions\n"
         f"  curl {keys} {body} {address}{API}/conferences\n\n"
-        f"What happens inside, in another terminal:\n\n"
-        f"  {shlex.quote(sys.argv[0])} tail --config {shlex.quote(str(config_file))} --since 10m\n"
+        f"What happens inside, and another link, in another terminal:\n\n"
+        f"  {switchroom} tail --config {config} --since 10m\n"
+        f"  {switchroom} console-link {OPERATOR} --config {config}\n"
     )
 
 

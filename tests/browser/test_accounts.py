@@ -108,6 +108,7 @@ def test_an_operator_changes_the_own_password(visit: Visit, world: World) -> Non
     page.get_by_label("Password").fill(new)
     page.get_by_role("button", name="Log in").click()
     heading(page, "Rooms")
+    world.run("operator", "remove", "petra")
     console.forgive("status of 403")
 
 

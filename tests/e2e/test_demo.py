@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import shlex
 import shutil
 import signal
 import stat
@@ -103,7 +104,9 @@ def clone(tmp_path: Path) -> Iterator[Path]:
         try:
             assert demo.stdout is not None
             with gevent.Timeout(90), (tmp_path / "build" / "printed").open("w") as printed:
-                while not (line := demo.stdout.readline()).startswith("What happens inside"):
+                line = ""
+                while " console-link " not in line:
+                    line = demo.stdout.readline()
                     assert demo.poll() is None
                     printed.write(line)
                 while not (tmp_path / "build" / "demo.env").exists():
@@ -174,3 +177,12 @@ def test_the_link_leads_to_a_room_in_which_people_talk(clone: Path) -> None:
     with gevent.Timeout(90):
         while members() < 7:
             gevent.sleep(0.2)
+
+
+def test_another_link_is_made_as_it_says(clone: Path) -> None:
+    printed = (clone / "build" / "printed").read_text()
+    (arguments,) = re.findall(r"^  \S+ (console-link .*)$", printed, re.MULTILINE)
+    command = [sys.executable, "-m", "switchroom", *shlex.split(arguments)]
+    made = subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=60, check=False)
+    assert made.returncode == 0, made.stderr
+    assert "/console/#link=" in made.stdout
