@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import Any, TypedDict, TypeVar, cast
 
 from controller.commands.base import ORIGIN, Args, Command, Listing, Parts
-from controller.errors import Refused, StoreUnavailable
+from controller.errors import OverRate, Refused, StoreUnavailable
 from controller.ids import node_of
-from controller.limits import Limits
+from controller.limits import Budget, Limits
 from controller.media.relays import Relays
 from controller.metrics import commands
 from controller.outbound.network import Network, Resolve
@@ -82,13 +82,17 @@ class Controller:
         """The app when the key is its own. Constant time. Raises StoreUnavailable."""
         return self._registry.authenticate(app_id, api_key)
 
-    def admit(self, app_id: str, size: int = 0) -> None:
+    def admit(self, app_id: str, size: int = 0) -> Budget:
         """Counts a request of the app; one with a large body (`size` bytes), which is slow to read, counts as several.
-        Raises Refused `rate_limited`, StoreUnavailable.
+        Raises OverRate, StoreUnavailable.
         """
-        rate = self._limits.requests_per_second
+        rate = self._registry.rate_of(app_id) or self._limits.requests_per_second
         cost = min(1 + size // COUNTED_BYTES, max(1, rate // 2))
-        self._step("admit", {"app_id": app_id, "rate": rate, "cost": cost})
+        try:
+            reply = self._step("admit", {"app_id": app_id, "rate": rate, "cost": cost})
+        except Refused as refused:
+            raise OverRate(rate, refused.detail) from None
+        return Budget(limit=rate, **reply)
 
     def execute(self, command: Command[Answer]) -> Answer:
         """Raises Refused, StoreUnavailable."""

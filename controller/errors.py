@@ -20,6 +20,14 @@ class Refused(Exception):
         self.detail = detail or {}
 
 
+class OverRate(Refused):
+    """An app sends more than `limit` requests a second."""
+
+    def __init__(self, limit: int, detail: dict[str, Any]) -> None:
+        super().__init__("rate_limited", detail)
+        self.limit = limit
+
+
 class ScriptFailed(Exception):
     """A script of the store met what must not be, such as a state from which there is no such step.
 

@@ -26,13 +26,20 @@ QUOTAS: dict[str, int] = {
 }
 
 
+# Among an app's own quotas: how many requests it may send a second, in place of what all may.
+RATE = "requests_per_second"
+MAX_RATE = 100_000
+
+
 def check_quotas(own: Mapping[str, int]) -> None:
-    """Raises ValueError, in plain words, for a name that is no quota or a number below zero."""
+    """Raises ValueError, in plain words, for a name that is no quota or a number out of its range."""
     for name, most in own.items():
-        if name not in QUOTAS:
-            raise ValueError(f"{name} is no quota; there are {', '.join(QUOTAS)}")
+        if name not in (*QUOTAS, RATE):
+            raise ValueError(f"{name} is no quota; there are {', '.join((*QUOTAS, RATE))}")
         if most < 0:
             raise ValueError(f"{name} must be zero or more")
+        if name == RATE and not 1 <= most <= MAX_RATE:
+            raise ValueError(f"{name} must be 1 to {MAX_RATE}")
 
 
 # Group -> milliseconds until the next command of the group to the same room, session or app. From the API reference.
@@ -46,8 +53,19 @@ COOLDOWNS: dict[str, int] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What an app has left of its rate after a request. `limit`: requests a second, and at once; `remaining`: that it
+    may send at once now; `reset_ms`: until it may send as many as `limit` again.
+    """
+
+    limit: int
+    remaining: int
+    reset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """How often. `requests_per_second`: for each app."""
+    """How often. `requests_per_second`: for each app that has no rate of its own."""
 
     requests_per_second: int = 100
     cooldowns: Mapping[str, int] = field(default_factory=COOLDOWNS.copy)

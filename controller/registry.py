@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from controller.limits import QUOTAS
+from controller.limits import QUOTAS, RATE
 from controller.signing import new_secret
 from controller.store import keys
 from controller.store.store import Store
@@ -126,6 +126,12 @@ class Registry:
         """The defaults for an app that was removed meanwhile."""
         app = self.app(app_id)
         return app.quotas if app else QUOTAS
+
+    def rate_of(self, app_id: str) -> int | None:
+        """Of an app's own, in requests a second. Of an unknown one there is none."""
+        self._load()
+        app = self._apps.get(app_id)
+        return app.own_quotas.get(RATE) if app else None
 
     def node(self, prefix: str) -> Node | None:
         return self._find(lambda: self._nodes.get(prefix))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import uuid
@@ -141,4 +142,8 @@ def _finish(response: Response) -> Response:
     headers["X-Request-ID"] = context.request_id()
     headers["X-Content-Type-Options"] = "nosniff"
     headers.setdefault("Cache-Control", "no-store")
+    if budget := request.environ.get(context.BUDGET):
+        headers["RateLimit-Limit"] = str(budget.limit)
+        headers["RateLimit-Remaining"] = str(budget.remaining)
+        headers["RateLimit-Reset"] = str(math.ceil(budget.reset_ms / 1000))
     return response

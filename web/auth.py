@@ -12,7 +12,8 @@ from typing import Any
 from flask import current_app, request
 from flask_openapi3.types import SecuritySchemesDict
 
-from controller.errors import Refused, StoreUnavailable
+from controller.errors import OverRate, Refused, StoreUnavailable
+from controller.limits import Budget
 from controller.operators import VIEW, Principal
 from web import context, cookies
 from web.context import Tenant
@@ -53,7 +54,7 @@ def authenticate(environ: dict[str, Any]) -> None:
     if found is None:
         raise Unauthenticated(context.failures().count(request.remote_addr or ""))
     environ[context.APP_ID] = found.id
-    context.controller().admit(found.id, request.content_length or 0)
+    _admit(environ, found.id)
 
 
 def remains(app_id: str) -> Callable[[], bool]:
@@ -108,7 +109,7 @@ def identify(environ: dict[str, Any]) -> Principal:
         # Not counted as a failure: nobody guesses 256 bits, and a page whose session has ended asks again.
         raise Unauthenticated(0)
     environ[context.ACTOR] = principal.actor
-    context.controller().admit(principal.actor, request.content_length or 0)
+    _admit(environ, principal.actor)
     return principal
 
 
@@ -123,3 +124,12 @@ def _authenticate_page(environ: dict[str, Any]) -> None:
     if console is None or not console.overview.has_app(app_id):
         raise Refused("app_not_found")
     environ[context.APP_ID] = app_id
+
+
+def _admit(environ: dict[str, Any], who: str) -> None:
+    """Counts the request as theirs. Raises Refused, StoreUnavailable."""
+    try:
+        environ[context.BUDGET] = context.controller().admit(who, request.content_length or 0)
+    except OverRate as over:
+        environ[context.BUDGET] = Budget(over.limit, remaining=0, reset_ms=over.detail["retry_after_ms"])
+        raise

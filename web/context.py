@@ -11,6 +11,7 @@ from flask import Flask, current_app, request
 
 from controller.commands import Command
 from controller.controller import Health
+from controller.limits import Budget
 from controller.live import Filter, Subscription
 from controller.operators import Logins
 from controller.overview import Overview
@@ -30,6 +31,7 @@ REQUEST_ID = "switchroom.request_id"
 CONNECTION = "switchroom.connection"
 ROUTE = "switchroom.route"  # the rule that matched the path
 ACTOR = "switchroom.actor"  # who asks, if not the app itself
+BUDGET = "switchroom.budget"  # what is left of the rate of whoever asks
 
 # W3C Trace Context, version 00: trace and parent are not all zeros.
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
@@ -45,7 +47,7 @@ class Controller(Protocol):
 
     def authenticate(self, app_id: str, api_key: str) -> Tenant | None: ...
 
-    def admit(self, app_id: str, size: int = 0) -> None: ...
+    def admit(self, app_id: str, size: int = 0) -> Budget: ...
 
     def execute(self, command: Command[Answer]) -> Answer: ...
 

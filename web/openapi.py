@@ -25,7 +25,8 @@ DESCRIPTION = (
     "A 202 means that the command is stored and will be carried out; what came of it arrives as a webhook. "
     "Checks answer in this order: 401, 429 of the application's rate, 400, 404 or 403, 409 of a `command_uid`, "
     "404 of a session in no room, 429 of a cooldown, 503 of a media node, then any other 409. "
-    "Every answer carries `X-Request-ID`; send one of your own (`[A-Za-z0-9._-]{1,64}`) to have it returned."
+    "Every answer carries `X-Request-ID`; send one of your own (`[A-Za-z0-9._-]{1,64}`) to have it returned. "
+    "`RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (s) say what is left of the application's rate."
 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import click
 
-from controller.limits import QUOTAS, check_quotas
+from controller.limits import MAX_RATE, QUOTAS, RATE, check_quotas
 from controller.operators import COMMAND_LINE, OPERATE, VIEW
 from controller.registry import new_app
 from controller.signing import new_secret
@@ -100,10 +100,18 @@ def _quotas(_context: click.Context, option: click.Parameter, given: Sequence[st
     metavar="NAME=NUMBER",
     help=f"Of {', '.join(QUOTAS)}. Repeatable.",
 )
+@click.option(
+    "--requests-per-second",
+    "rate",
+    type=click.IntRange(1, MAX_RATE),
+    help="How many it may send.  [default: as all apps, by the configuration]",
+)
 @as_json_option
 @click.pass_obj
-def set_quotas(context: Context, app_id: str, quotas: dict[str, int], as_json: bool) -> None:
+def set_quotas(context: Context, *, app_id: str, quotas: dict[str, int], rate: int | None, as_json: bool) -> None:
     """Give an app quotas of its own; shows all that it has then. In effect within a second."""
+    if rate:
+        quotas[RATE] = rate
     with context.registry() as registry:
         entry = existing(registry.app(app_id), f"app {app_id}")
         if quotas:

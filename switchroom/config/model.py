@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from controller.limits import MEBIBYTE
+from controller.limits import MAX_RATE, MEBIBYTE
 from controller.registry import BRIDGE_PORT, App, Node, new_app
 from controller.store.store import each_host
 from switchroom.config.forms import (
@@ -190,7 +190,10 @@ class MediaConfig(Section):
 
 class LimitsConfig(Section):
     requests_per_second: int = Field(
-        default=100, ge=1, le=100_000, description="how many requests an app may send a second"
+        default=100,
+        ge=1,
+        le=MAX_RATE,
+        description="how many requests an app may send a second, without a quota of its own",
     )
 
 

@@ -40,7 +40,15 @@ def test_quotas_of_an_app(switchroom: Switchroom, config: Config) -> None:
     assert stored(config, lambda registry: registry.app("demo")).quotas == {**shown, "sessions": 7}
 
 
-@pytest.mark.parametrize("quota", ["rooms", "rooms=", "rooms=-1", "rooms=many", "chairs=4"])
+def test_an_app_gets_a_rate_of_its_own(switchroom: Switchroom, config: Config) -> None:
+    switchroom("app", "add", "demo")
+    shown = said(switchroom("app", "set", "demo", "--requests-per-second", "500", "--json"))
+    assert shown == {**QUOTAS, "requests_per_second": 500}
+    assert stored(config, lambda registry: registry.rate_of("demo")) == 500
+    assert switchroom("app", "set", "demo", "--requests-per-second", "0").exit_code == 2
+
+
+@pytest.mark.parametrize("quota", ["rooms", "rooms=", "rooms=-1", "rooms=many", "chairs=4", "requests_per_second=0"])
 def test_a_quota_that_is_none(switchroom: Switchroom, quota: str) -> None:
     switchroom("app", "add", "demo")
     result = switchroom("app", "set", "demo", "--quota", quota)

@@ -359,17 +359,25 @@ def test_cooldowns_are_started_by_what_was_accepted_only(store: OpenStore) -> No
 def test_the_apps_own_limit(store: OpenStore) -> None:
     world = World(store, rate=5)
     answers = [world.ask("admit", cost=1) for _ in range(7)]
-    assert answers[:5] == [{}] * 5
+    assert not any("refused" in answer for answer in answers[:5])
     assert answers[6]["refused"] == "rate_limited"
     assert 0 < answers[6]["detail"]["retry_after_ms"] <= 400
     assert list(answers[6]["detail"]) == ["retry_after_ms"], "it is no cooldown of a group"
 
 
+@pytest.mark.parametrize(
+    ("rate", "cost", "left"), [(5, 1, (4, 200)), (5, 4, (1, 800)), (5, 5, (0, 1000)), (3, 1, (2, 334))]
+)
+def test_what_is_left_of_the_rate(store: OpenStore, rate: int, cost: int, left: tuple[int, int]) -> None:
+    answer = World(store, rate=rate).ask("admit", cost=cost)
+    assert (answer["remaining"], answer["reset_ms"]) == left
+
+
 def test_a_large_request_counts_as_several(store: OpenStore) -> None:
     world = World(store, rate=10)
-    assert world.ask("admit", cost=6) == {}
+    assert world.ask("admit", cost=6)["remaining"] == 4
     assert world.ask("admit", cost=6)["refused"] == "rate_limited"
-    assert world.ask("admit", cost=3) == {}
+    assert world.ask("admit", cost=3)["remaining"] < 4
 
 
 def test_a_command_uid_repeated_does_nothing(world: World) -> None:

@@ -15,7 +15,8 @@ from werkzeug.test import TestResponse
 
 from controller import commands
 from controller.commands import Command
-from controller.errors import REASONS, Refused, StoreUnavailable
+from controller.errors import REASONS, OverRate, Refused, StoreUnavailable
+from controller.limits import Budget
 from controller.sessions.flags import CHANGES
 from esl.commands import clean_url
 from tests.unit.web_fakes import (
@@ -708,12 +709,26 @@ def test_a_foreign_room_to_join_is_403_and_a_missing_one_404(client: FlaskClient
     assert_error(client.post(path, headers=HEADERS, json={"room_id": MISSING_ROOM}), 404)
 
 
+def rate_of(response: TestResponse) -> tuple[str | None, ...]:
+    return tuple(response.headers.get(f"RateLimit-{name}") for name in ("Limit", "Remaining", "Reset"))
+
+
+def test_every_answer_to_the_app_says_what_is_left_of_its_rate(client: FlaskClient, controller: FakeController) -> None:
+    controller.budget = Budget(limit=50, remaining=7, reset_ms=861)
+    for path in (ROOMS, "/api/v1/nothing", f"{ROOMS}/x"):
+        assert rate_of(client.get(path, headers=HEADERS)) == ("50", "7", "1")
+        assert rate_of(client.get(path)) == (None, None, None)
+    controller.failure = StoreUnavailable("away")
+    assert rate_of(client.get(ROOMS, headers=HEADERS)) == ("50", "7", "1")
+
+
 def test_the_rate_comes_before_all_that_is_asked(client: FlaskClient, controller: FakeController) -> None:
-    controller.over_rate = Refused("rate_limited", {"retry_after_ms": 700})
+    controller.over_rate = OverRate(50, {"retry_after_ms": 1700})
     for method, path, data in (("GET", "/api/v1/nothing", b""), ("PUT", ROOMS, b""), ("POST", ROOMS, b"x" * 100_000)):
         response = client.open(path, method=method, headers=HEADERS, data=data)
-        assert assert_error(response, 429, REASONS["rate_limited"]) == {"retry_after_ms": 700}
-        assert response.headers["Retry-After"] == "1"
+        assert assert_error(response, 429, REASONS["rate_limited"]) == {"retry_after_ms": 1700}
+        assert response.headers["Retry-After"] == "2"
+        assert rate_of(response) == ("50", "0", "2")
         assert_error(client.open(path, method=method, data=data), 401)
     assert controller.admitted == [APP] * 3
     assert controller.asked == []

@@ -8,7 +8,8 @@ from typing import Any
 
 from controller import commands
 from controller.commands import Command
-from controller.errors import Refused
+from controller.errors import OverRate, Refused
+from controller.limits import Budget
 from controller.live import Filter, Item, LiveEvent, Notice
 from web.app import App, create_app
 from web.context import Console
@@ -57,7 +58,8 @@ class FakeController:
         self.refusal: Refused | None = None
         self.failure: Exception | None = None
         self.authentication_failure: Exception | None = None
-        self.over_rate: Refused | None = None
+        self.over_rate: OverRate | None = None
+        self.budget = Budget(limit=100, remaining=99, reset_ms=10)
         self.answers: dict[type[Command], dict[str, Any]] = {}
         self.healthy: dict[str, Any] = {"store": True, "nodes": {"acW68": True, "bQ123": False}}
 
@@ -67,10 +69,11 @@ class FakeController:
             raise self.authentication_failure
         return FakeApp(app_id) if self.keys.get(app_id) == api_key else None
 
-    def admit(self, app_id: str, size: int = 0) -> None:
+    def admit(self, app_id: str, size: int = 0) -> Budget:
         self.admitted.append(app_id)
         if self.over_rate:
             raise self.over_rate
+        return self.budget
 
     def execute(self, command: Command) -> dict[str, Any]:
         self.asked.append(command)
