@@ -16,10 +16,12 @@ export function follow(path, { app, query = {} }, onEvent, onState) {
   let watchdog = 0;
   let attempt = null;
 
-  const lost = (reason) => {
+  // Once for each attempt: to abort it ends its reading with an error, too.
+  const lost = (current, reason) => {
+    if (current !== attempt) return;
     clearTimeout(watchdog);
-    if (attempt === null) return;
-    attempt.abort();
+    attempt = null;
+    current.abort();
     onState("lost", reason);
     timer = setTimeout(open, wait);
     wait = Math.min(wait * 2, MAX_WAIT_MS);
@@ -27,7 +29,7 @@ export function follow(path, { app, query = {} }, onEvent, onState) {
 
   const heard = (current) => {
     clearTimeout(watchdog);
-    watchdog = setTimeout(() => current === attempt && lost("The connection has fallen silent."), SILENCE_MS);
+    watchdog = setTimeout(() => lost(current, "The connection has fallen silent."), SILENCE_MS);
   };
 
   const open = async () => {
@@ -58,7 +60,7 @@ export function follow(path, { app, query = {} }, onEvent, onState) {
         parse(value);
       }
     } catch (error) {
-      if (current === attempt) lost(error instanceof TypeError ? "The server cannot be reached." : error.message);
+      lost(current, error instanceof TypeError ? "The server cannot be reached." : error.message);
     }
   };
 
