@@ -726,6 +726,7 @@ class SlowLog:
 
 def test_one_looks_through_the_log_at_a_time_and_apps_take_turns(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A portal that asks again and again keeps neither the process nor another app from working."""
+    monkeypatch.setattr(overview, "MAX_WAIT", 60.0)
     log = SlowLog(site, monkeypatch)
     own = keys.partition_of(APP)
     other = next(f"app{number}" for number in range(1000) if keys.partition_of(f"app{number}") != own)
