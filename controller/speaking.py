@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable
 
 import gevent
+import structlog
 
 from controller.commands import GetRoom
 from controller.commands.base import Execute
-from controller.errors import Refused, StoreUnavailable
+from controller.errors import Refused, ScriptFailed, StoreUnavailable
 from controller.live import Notice
 from controller.store import keys
 from controller.store.store import Store
+
+log = structlog.get_logger(__name__)
 
 NAME = "speaking"
 # How often it is read who speaks, and how often said that somebody watches; and for how long that counts.
@@ -56,7 +59,8 @@ class Speaking:
             while self._followers[room]:
                 try:
                     self._look(room)
-                except StoreUnavailable:
+                except (ScriptFailed, StoreUnavailable) as error:
+                    log.warning("who speaks is not known", room=room[1], reason=str(error))
                     gevent.sleep(RETRY_SECONDS)
         except Refused:
             return  # It is gone, or another app's.

@@ -21,7 +21,7 @@ import gevent
 import structlog
 from gevent.event import Event as Flag
 
-from controller.errors import Fenced, StoreUnavailable
+from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.ids import SessionIds
 from controller.media.client import Preparer
 from controller.metrics import leases_lost, nodes_held
@@ -129,7 +129,11 @@ class Worker:
         else:
             self._take_free(nodes, others)
         # The last: no lease waits for those who only look.
-        watched = self._store.watched()
+        try:
+            watched = self._store.watched()
+        except (ScriptFailed, StoreUnavailable) as error:
+            log.warning("which rooms are watched is not known", reason=str(error))
+            return
         for prefix, held in self._held.items():
             held.watch(watched.get(prefix, ()))
 

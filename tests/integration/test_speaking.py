@@ -8,6 +8,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent.queue import Empty, Queue
+from structlog.testing import capture_logs
 
 from controller.controller import Controller
 from controller.errors import StoreUnavailable
@@ -210,11 +211,29 @@ def test_a_node_is_taken_and_held_though_it_is_not_known_who_watches(
     registry = Registry(store)
     registry.put_node(Node(prefix=NODE, esl="127.0.0.1:1", password="x"))
     worker = Worker(store, registry, reader=store, owner="owner", session_key=SESSION_KEY, relays=Direct())
-    worker.start()
-    try:
-        asked.get(timeout=30)
-        with gevent.Timeout(30):
-            while store.holders([NODE]) != {NODE: "owner"}:
-                gevent.sleep(0.01)
-    finally:
-        worker.stop()
+    with capture_logs() as lines:
+        worker.start()
+        try:
+            asked.get(timeout=30)
+            with gevent.Timeout(30):
+                while store.holders([NODE]) != {NODE: "owner"} or not lines:
+                    gevent.sleep(0.01)
+        finally:
+            worker.stop()
+    assert "leases not renewed" not in [line["event"] for line in lines]
+
+
+def test_who_looks_is_told_once_garbage_about_who_watches_is_gone(
+    world: World, speaking: Speaking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.speaking.RETRY_SECONDS", 0.01)
+    watched = keys.key(keys.REGISTRY, "watched")
+    world.store.client.set(watched, "garbage")
+    told: Queue[Notice] = Queue()
+    with capture_logs() as lines, gevent.Timeout(30):
+        stop = speaking.follow("demo", world.create(), told.put)
+        while not lines:
+            gevent.sleep(0.01)
+    world.store.client.delete(watched)
+    assert told.get(timeout=30).data["sessions"] == []
+    stop()
