@@ -50,6 +50,29 @@ def test_hostile_names(operator: Console, world: World) -> None:
     operator.forgive("status of 429")  # a cooldown, which the page waits out
 
 
+def test_names_that_would_not_be_seen_or_show_as_another(operator: Console, world: World) -> None:
+    names = {
+        "\u202e1725": "\\u202e1725",
+        "\u200b": "\\u200b",
+        "5271\x07": "5271\\u0007",
+        "\U000e0041": "\\udb40\\udc41",
+    }
+    sessions = [world.call("acW68", name) for name in names]
+    page = operator.open("sessions")
+    for shown in names.values():
+        expect(page.get_by_role("link", name=shown, exact=True)).to_be_visible()
+    room = world.room("board-call", *sessions)
+    operator.open(f"rooms/alpha/{room}")
+    for shown in names.values():
+        expect(page.locator(".member").get_by_text(shown, exact=True)).to_be_visible()
+    operator.open(f"sessions/alpha/{sessions[0]}")
+    heading(page, "\\u202e1725")
+    operator.open("try")
+    page.get_by_label("What to do").select_option(label="List sessions")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("region", name="Response")).to_contain_text('"\\u202e1725"')
+
+
 def test_hostile_addresses(operator: Console) -> None:
     page = operator.page
     for address in (

@@ -67,4 +67,12 @@ export const plural = (count, one, many = `${one}s`) => `${number(count)} ${coun
 /** An id with the beginning of its UUID only, which tells one from another. */
 export const shortId = (id) => String(id).replace(/([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/, "$1…");
 
-export const json = (value) => JSON.stringify(value, null, 2);
+// Control characters, but line feeds, and what is not seen or turns the direction of text around.
+const UNSEEN = /[\x00-\x09\x0b-\x1f\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/gu;
+const code = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+const escaped = (text) => text.replace(UNSEEN, (found) => found.split("").map(code).join(""));
+
+/** The caller of a session, who may claim to be anything: one that would show as nothing, or as another, does not. */
+export const callerOf = ({ caller_id: id }, unknown = "unknown") => (id.trim() ? escaped(id) : unknown);
+
+export const json = (value) => escaped(JSON.stringify(value, null, 2));

@@ -1,4 +1,4 @@
-import { clock, json } from "../format.js";
+import { callerOf, clock, json } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { useDelayed, useFeed, useLoad, useStream, useTitle } from "../hooks.js";
 import { entryOf, isGap, pastLog, streamOf } from "../live.js";
@@ -98,7 +98,7 @@ export function Story({ me, title, icon, feed, query, names, name, more }) {
   const [all, setAll] = useState("");
   const log = useLog(query, PAGE, feed);
   const known = useRef(new Map());
-  for (const member of names || []) known.current.set(member.uuid, member.caller_id);
+  for (const member of names || []) known.current.set(member.uuid, callerOf(member, ""));
   const whoOf = (entry) => (entry.session ? known.current.get(entry.session) || name || `Session ${entry.session.slice(6, 14)}` : "");
   const who = (entry) => (entry.leg ? `The bridge of ${entry.leg}` : whoOf(entry));
   const shown = all ? log.entries : log.entries.filter((entry) => isTold(entry, me));

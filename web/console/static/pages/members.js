@@ -1,7 +1,7 @@
 // The members of a room, by node: who is muted, who is deaf, who speaks.
 
 import { API } from "../api.js";
-import { plural } from "../format.js";
+import { callerOf, plural } from "../format.js";
 import { html } from "../html.js";
 import { failedCommand, isWebhook } from "../live.js";
 import { link } from "../router.js";
@@ -24,7 +24,7 @@ export function memberCommand(app, member, verb) {
   const match = { uuid: member.uuid };
   return {
     key: `${member.uuid} ${verb}`,
-    what: `${what} ${member.caller_id || ""}`.trim(),
+    what: `${what} ${callerOf(member, "")}`.trim(),
     app,
     path: `${API}/sessions/${member.uuid}/commands/conference/${verb}`,
     confirmedBy: (event) => isWebhook(event, type, match),
@@ -53,7 +53,7 @@ export function Members({ me, app, nodes, members, speaking, pending, act }) {
 }
 
 function Member({ app, member, speaking, pending, act }) {
-  const name = member.caller_id || "unknown";
+  const name = callerOf(member);
   const busy = (verb) => Boolean(pending[`${member.uuid} ${verb}`]);
   const toggle = (on, [off, offIcon], [back, backIcon]) => {
     const verb = on ? back : off;

@@ -1,5 +1,5 @@
 import { API, call } from "../api.js";
-import { plural } from "../format.js";
+import { callerOf, plural } from "../format.js";
 import { html, useEffect, useState } from "../html.js";
 import { useCommands, useFeed, useLoad, useReloadSoon, useStream, useTitle } from "../hooks.js";
 import { failedCommand, isWebhook, streamOf } from "../live.js";
@@ -54,7 +54,7 @@ export function Room({ me, parts: [app, id] }) {
   const act = (member, verb) => {
     if (verb !== "leave") return commands.run(memberCommand(app, member, verb));
     return setAsk({
-      title: `Take ${member.caller_id || "the caller"} out?`, verb: "Take out",
+      title: `Take ${callerOf(member, "the caller")} out?`, verb: "Take out",
       text: "The call goes on: the caller waits outside and can be joined to a room again.",
       act: () => commands.run(memberCommand(app, member, "leave")),
     });
@@ -89,13 +89,13 @@ function spokenBy(data, before) {
 
 function Waiting({ app, room, waiting, commands }) {
   const join = (session) => commands.run({
-    key: `${session.uuid} join`, what: `Join ${session.caller_id}`, app, path: `${API}/sessions/${session.uuid}/commands/conference/join`, body: { room_id: room },
+    key: `${session.uuid} join`, what: `Join ${callerOf(session, "the caller")}`, app, path: `${API}/sessions/${session.uuid}/commands/conference/join`, body: { room_id: room },
     confirmedBy: (event) => isWebhook(event, "conference.member.joined", { uuid: session.uuid }),
     failedBy: failedCommand("join", { uuid: session.uuid }),
   });
   return html`<${Card} title="Waiting callers" icon="sessions" note="in no room" flush>
     <ul class="waiting">${waiting.map((session) => html`<li key=${session.uuid}>
-      <a class="caller strong" href=${link("sessions", app, session.uuid)}>${session.caller_id || "unknown"}</a>
+      <a class="caller strong" href=${link("sessions", app, session.uuid)}>${callerOf(session)}</a>
       <span class="note mono">on ${session.node}</span><span class="note"><${Time} at=${session.started_at} /></span>
       <${Button} small icon="join" busy=${Boolean(commands.pending[`${session.uuid} join`])} onClick=${() => join(session)}>Join<//>
     </li>`)}</ul>

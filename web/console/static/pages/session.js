@@ -1,4 +1,5 @@
 import { API, call } from "../api.js";
+import { callerOf } from "../format.js";
 import { html, useState } from "../html.js";
 import { useCommands, useFeed, useLoad, useReloadSoon, useStream, useTitle } from "../hooks.js";
 import { failedCommand, isGap, isWebhook, streamOf } from "../live.js";
@@ -18,7 +19,7 @@ export function Session({ me, parts: [app, uuid] }) {
     commands.seen(event);
     if (isGap(event) || event.data?.data?.uuid === uuid) soon();
   });
-  const name = found.data?.caller_id || "Session";
+  const name = found.data ? callerOf(found.data, "Session") : "Session";
   useTitle(name);
   const ended = found.error?.status === 404;
   return html`<${PageHead} title=${name} trail=${[["Sessions", "#/sessions"]]} below=${html`<${Id} value=${uuid} /><span>App ${app}</span>`} />
@@ -27,7 +28,7 @@ export function Session({ me, parts: [app, uuid] }) {
         <${Card} title="Call" icon="sessions">
           <${Facts} facts=${[
             ["State", html`<${Badge} tone=${TONES[session.state]} dot>${session.state}<//>`],
-            ["Caller", html`<span class="caller">${session.caller_id || "unknown"}</span>`],
+            ["Caller", html`<span class="caller">${callerOf(session)}</span>`],
             ["Called", html`<span class="mono">${session.did}</span>`],
             ["Node", me.kind === "operator" ? html`<a href=${link("nodes", session.node)}>${session.node}</a>` : session.node],
             ["Since", html`<${Time} at=${session.started_at} />`],

@@ -1,4 +1,5 @@
 import { API, call, CONSOLE } from "../api.js";
+import { callerOf } from "../format.js";
 import { html, useState } from "../html.js";
 import { useDelayed, usePages, useTitle } from "../hooks.js";
 import { link, replace } from "../router.js";
@@ -9,7 +10,7 @@ import { AppSelect } from "./rooms.js";
 const STATES = [["", "All"], ["parked", "Parked"], ["joining", "Joining"], ["joined", "Joined"], ["leaving", "Leaving"]];
 
 export const columnsOf = (withApp) => [
-  { title: "Caller", cell: (one) => html`<a class="strong caller" href=${link("sessions", one.app_id, one.uuid)}>${one.caller_id || "unknown"}</a>` },
+  { title: "Caller", cell: (one) => html`<a class="strong caller" href=${link("sessions", one.app_id, one.uuid)}>${callerOf(one)}</a>` },
   { title: "Called", hide: "narrow", cell: (one) => html`<span class="mono">${one.did}</span>` },
   ...(withApp ? [{ title: "App", cell: (one) => one.app_id }] : []),
   { title: "State", cell: (one) => html`<${Badge} tone=${TONES[one.state]} dot>${one.state}<//>` },

@@ -1,5 +1,5 @@
 import { API, call, exchange } from "../api.js";
-import { json, milliseconds } from "../format.js";
+import { callerOf, json, milliseconds } from "../format.js";
 import { html, useMemo, useState } from "../html.js";
 import { useLoad, useStream, useTitle } from "../hooks.js";
 import { streamOf } from "../live.js";
@@ -94,7 +94,7 @@ export function Try({ me }) {
           ${used.has("{room_id}") && html`<${Field} label="Room" hint=${rooms.length ? null : "The app has no room yet."}>${(id) => html`<${Select} id=${id} value=${values.room_id}
             onChange=${(value) => setChosen({ ...chosen, room_id: value })} options=${rooms.map((other) => [other.room_id, other.name])} />`}<//>`}
           ${used.has("{uuid}") && html`<${Field} label="Session" hint=${sessions.length ? null : "Nobody has called the app yet."}>${(id) => html`<${Select} id=${id} value=${values.uuid}
-            onChange=${(value) => setChosen({ ...chosen, uuid: value })} options=${sessions.map((other) => [other.uuid, `${other.caller_id} (${other.state})`])} />`}<//>`}
+            onChange=${(value) => setChosen({ ...chosen, uuid: value })} options=${sessions.map((other) => [other.uuid, `${callerOf(other)} (${other.state})`])} />`}<//>`}
           ${one.method !== "GET" && (one.body || text !== null) && html`<${Field} label="Body">${(id) => html`<textarea id=${id} class="mono" rows="5" spellcheck=${false} value=${body}
             onInput=${(event) => setText(event.target.value)}></textarea>`}<//>`}
           <div class="request-line mono"><${Badge} tone=${one.method === "GET" ? "" : one.method === "DELETE" ? "bad" : "accent"}>${one.method}<//><span class="url" title=${path}>${path}</span></div>
