@@ -135,32 +135,21 @@ class Logins:
         self._passwords = Passwords()
         self._operators = Operators(store, self._passwords.hash)
 
-    def log_in(
-        self, name: str, password: str, address: str, action: str = "console.login"
-    ) -> tuple[str, Principal] | None:
+    def log_in(self, name: str, password: str, address: str) -> tuple[str, Principal] | None:
         """A new session's token; None if there is no such operator or the password is another. Whether there is such
         an operator shows neither in time nor in what the store is asked.
 
-        `address`: the client's; `action`: as the event log names it. Raises Refused `rate_limited`, `too_many_logins`.
+        `address`: the client's. Raises Refused `rate_limited` and `too_many_logins`.
         """
-        login = {"name": _hash(name), "address": address}
-        reply = self._store.run("login_admit", keys.REGISTRY, login)
-        if "refused" in reply:
-            raise Refused(reply["refused"], reply["detail"])
-        operator = self._operators.get(name)
-        matches = self._passwords.match(operator.password if operator else "", password)
-        if operator is None or not matches:
-            return None
-        return self._begin(action, principal=asdict(_principal(operator)), login=login)
+        return self._begin_of("console.login", self._known(name, password, address), address)
 
     def change_password(self, name: str, password: str, new: str, address: str) -> tuple[str, Principal] | None:
         """As `log_in`, and the operator's password is the `new` one from then on, which ends all other sessions. Raises
         also ValueError for a bad one.
         """
-        if self.log_in(name, password, address) is None:
+        if self._known(name, password, address) is None or not self._operators.set_password(name, new):
             return None
-        self._operators.set_password(name, new)
-        return self.log_in(name, new, address, action="console.password")
+        return self._begin_of("console.password", self._operators.get(name), address)
 
     def open(self, link: str) -> tuple[str, Principal] | None:
         """A new session's token, for that of a link, which is good once; None if it is none any more."""
@@ -212,6 +201,22 @@ class Logins:
             raise Refused(reply["refused"], reply["detail"])
         self.note("console.link", actor, principal.app_id, opened_by=principal.actor, role=principal.role)
         return token
+
+    def _known(self, name: str, password: str, address: str) -> Operator | None:
+        """The operator, if it is the password. It counts as an attempt."""
+        login = {"name": _hash(name), "address": address}
+        reply = self._store.run("login_admit", keys.REGISTRY, login)
+        if "refused" in reply:
+            raise Refused(reply["refused"], reply["detail"])
+        operator = self._operators.get(name)
+        return operator if self._passwords.match(operator.password if operator else "", password) else None
+
+    def _begin_of(self, action: str, operator: Operator | None, address: str) -> tuple[str, Principal] | None:
+        """A session of an operator who has given the password; none if that has changed since."""
+        if operator is None:
+            return None
+        login = {"name": _hash(operator.name), "address": address}
+        return self._begin(action, principal=asdict(_principal(operator)), login=login)
 
     def _begin(self, action: str, **how: Any) -> tuple[str, Principal] | None:
         token = _new_token()
