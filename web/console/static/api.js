@@ -8,6 +8,7 @@ const MAX_WAIT_MS = 3000;
 
 let csrf = "";
 let onEnd = () => {};
+let replaced = Promise.resolve();
 
 /** `ended` is called when the server no longer knows the session. */
 export function begin(me, ended) {
@@ -47,8 +48,19 @@ export async function exchange(method, path, options = {}) {
   return found.status === 401 && csrf && (await renewed()) ? once(method, path, options) : found;
 }
 
+/** As `call` with POST, for what ends this session and brings another. Until it has come nobody asks whether this one has ended. */
+export async function replaceSession(path, body) {
+  const request = once("POST", path, { body });
+  replaced = request.catch(() => {});
+  const found = await request;
+  if (found.status === 200) return found.body;
+  if (found.status === 401) await renewed();
+  throw failure(found);
+}
+
 /** Whether the session goes on with another token: someone has logged in anew in another window. Otherwise it has ended. */
 export async function renewed() {
+  await replaced;
   const me = await whoAmI();
   if (me && me.csrf !== csrf) {
     csrf = me.csrf;

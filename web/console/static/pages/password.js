@@ -1,4 +1,4 @@
-import { call, CONSOLE } from "../api.js";
+import { CONSOLE, replaceSession } from "../api.js";
 import { html, useState } from "../html.js";
 import { tell } from "../toasts.js";
 import { Button, Dialog, Field } from "../ui.js";
@@ -14,7 +14,8 @@ export function Password({ onEnter, onClose }) {
     if (form.get("new") !== form.get("again")) return setState({ busy: false, error: "The two new passwords differ." });
     setState({ busy: true, error: "" });
     try {
-      onEnter(await call("POST", `${CONSOLE}/password`, { body: { password: form.get("password"), new_password: form.get("new") } }));
+      const body = { password: form.get("password"), new_password: form.get("new") };
+      onEnter(await replaceSession(`${CONSOLE}/password`, body));
       tell("good", "Your password is changed. Your other sessions have ended.");
       onClose();
     } catch (error) {
