@@ -56,6 +56,23 @@ def test_a_link_is_good_once_and_not_kept_in_the_address(visit: Visit, world: Wo
     second.forgive("status of 401")
 
 
+def test_a_link_replaces_no_session_unasked(visit: Visit, world: World) -> None:
+    """A tenant could send an operator one of its own."""
+    console = visit()
+    page = console.page
+    page.goto(world.link("console-link", "maria"))
+    heading(page, "Overview")
+    link = world.link("app", "portal-link", "beta")
+    page.goto(link)
+    expect(page.get_by_role("dialog")).to_contain_text("You are logged in as maria.")
+    console.check_access()
+    page.get_by_role("button", name="Stay").click()
+    expect(page.locator(".who-name")).to_have_text("maria")
+    page.goto(link)
+    page.get_by_role("button", name="Open the link").click()
+    expect(page.locator(".who-role")).to_have_text("App beta")
+
+
 def test_a_portal_link_that_an_operator_makes(operator: Console, visit: Visit) -> None:
     page = operator.open("webhooks")
     page.get_by_role("button", name="Portal link").click()
@@ -153,9 +170,12 @@ def test_a_session_that_ends_leads_to_the_login(operator: Console) -> None:
 def test_another_login_in_the_same_browser(visit: Visit, world: World) -> None:
     """A second window logs in anew: the first goes on, with the token of the new session."""
     console = visit()
-    for page in (console.page, console.context.new_page()):
-        page.goto(world.link("console-link", "maria"))
-        heading(page, "Overview")
+    console.page.goto(world.link("console-link", "maria"))
+    heading(console.page, "Overview")
+    second = console.context.new_page()
+    second.goto(world.link("console-link", "maria"))
+    second.get_by_role("button", name="Open the link").click()
+    heading(second, "Overview")
     console.open("rooms")
     expect(console.page.get_by_text("No rooms yet")).to_be_visible()
     console.forgive("status of 401")

@@ -90,6 +90,7 @@ def test_hostile_addresses(operator: Console) -> None:
 
 def test_a_hostile_link(operator: Console) -> None:
     operator.page.goto(f"{operator.url}/console/#link={quote(CALLER)}")
+    operator.page.get_by_role("button", name="Open the link").click()
     expect(operator.page.get_by_text("The link did not open the console")).to_be_visible()
     is_only_text(operator.page)
     operator.forgive("Failed to load resource")

@@ -6,7 +6,7 @@ import { html, render, useEffect, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 import { useTitle } from "./hooks.js";
 import { tell, Toasts } from "./toasts.js";
-import { Badge, Button, Empty, Problem, Segments, Skeleton } from "./ui.js";
+import { Badge, Button, Dialog, Empty, Problem, Segments, Skeleton } from "./ui.js";
 import { Login } from "./pages/login.js";
 import { Password } from "./pages/password.js";
 import { Overview } from "./pages/overview.js";
@@ -72,21 +72,23 @@ function Console() {
     setState({ name: "in", me });
   };
 
+  const open = async (link) => {
+    try {
+      enter(await call("POST", `${CONSOLE}/open`, { body: { token: decodeURIComponent(link) } }));
+    } catch (error) {
+      setState({ name: "login", note: `The link did not open the console: ${error.message}` });
+    }
+  };
+
   const start = async () => {
     const opening = /^#link=(.+)$/.exec(location.hash);
     // The token is good once: it does not stay in the address.
     if (opening) history.replaceState(null, "", "#/");
     try {
-      if (opening) {
-        try {
-          enter(await call("POST", `${CONSOLE}/open`, { body: { token: decodeURIComponent(opening[1]) } }));
-        } catch (error) {
-          setState({ name: "login", note: `The link did not open the console: ${error.message}` });
-        }
-        return;
-      }
       const me = await whoAmI();
-      if (me) enter(me);
+      if (me && opening) setState({ name: "asking", me, link: opening[1] });
+      else if (opening) await open(opening[1]);
+      else if (me) enter(me);
       else setState({ name: "login" });
     } catch (error) {
       setState({ name: "failed", error });
@@ -116,9 +118,18 @@ function Console() {
     loading: () => html`<main class="alone"><${Skeleton} rows=${3} /></main>`,
     failed: () => html`<main class="alone"><${Problem} error=${state.error} retry=${start} /></main>`,
     login: () => html`<${Login} note=${state.note} calm=${state.calm} onEnter=${enter} />`,
+    asking: () => html`<${Asking} me=${state.me} onOpen=${() => open(state.link)} onStay=${() => enter(state.me)} />`,
     in: () => html`<${Frame} me=${state.me} onEnter=${enter} onLeave=${leave} />`,
   };
   return html`${views[state.name]()}<${Toasts} />`;
+}
+
+/** A link begins another session: anybody can send one, so nobody who is logged in leaves his own for it unasked. */
+function Asking({ me, onOpen, onStay }) {
+  useTitle("Open the link?");
+  const footer = html`<${Button} onClick=${onStay}>Stay<//><${Button} tone="primary" onClick=${onOpen}>Open the link<//>`;
+  return html`<main class="alone"></main><${Dialog} title="Open the link?" onClose=${onStay} footer=${footer}>
+    <p>You are logged in ${operator(me) ? `as ${me.name}` : `to the portal of ${me.app_id}`}. The link ends that session and begins another.</p><//>`;
 }
 
 function Frame({ me, onEnter, onLeave }) {
