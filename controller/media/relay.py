@@ -300,9 +300,11 @@ class Relay:
             if job.outcome.ready() or not 0 < written <= claimed:
                 return
             left = _seconds_left(claimed, written, begun)
-            if pause and MIN_LEFT_SECONDS < left < pause / rate / MARGIN:
+            # What has yet to come may take its time, however fast the rest was decoded.
+            is_near = fetch.has_ended and left < MIN_LEFT_SECONDS
+            if pause and not is_near and left < pause / rate / MARGIN:
                 tell(claimed, pause)
-            elif left < MIN_LEFT_SECONDS or (left < LAST_SECONDS and written > MAX_PAUSELESS_SECONDS * rate):
+            elif is_near or (left < LAST_SECONDS and written > MAX_PAUSELESS_SECONDS * rate):
                 tell(claimed)
 
         self._decoding[name] = job

@@ -417,6 +417,29 @@ def test_a_long_file_is_ready_up_to_a_pause_before_the_rest_is(tmp_path: Path, o
     assert b"".join(parts) == sound_of(relay, whole.name)[44:]
 
 
+class QuickDecoders:
+    """In the place of `Decoders`: has decoded all but a little of 50 s, with a pause before, when it says so first."""
+
+    def decode(
+        self, _app: str, _source: Any, output: BinaryIO, rate: int, progress: Callable[[int, int, int], None], size: int
+    ) -> int:
+        output.write(bytes(SAMPLE_BYTES * 50 * rate))
+        output.flush()
+        progress(50 * rate, 50 * rate - 1, 24 * rate)
+        gevent.sleep(3600)
+        raise AssertionError("not ended")
+
+
+def test_a_file_that_has_yet_to_come_is_not_almost_decoded(tmp_path: Path, origin: TenantServer) -> None:
+    decoders = cast(Decoders, QuickDecoders())
+    origin.body = tone(30)
+    relay = Relay(Cache(tmp_path, 1 << 28), Origin(Network(allow_private=True)), decoders)
+    first = relay.prepare("demo", f"{origin.url}/200/late", 8000, 30)
+    assert first
+    assert first.rest == 192_000
+    relay.stop(5)
+
+
 def test_a_rest_that_cannot_be_decoded_is_told(tmp_path: Path, origin: TenantServer) -> None:
     ends: AsyncResult[int | AudioFailed] = AsyncResult()
     relay = decoded_slowly(tmp_path, ends, has_pause=True)
