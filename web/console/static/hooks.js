@@ -146,7 +146,10 @@ export function useCommands() {
     return true;
   };
 
-  useEffect(() => () => open.current.forEach((one) => clearTimeout(one.timer)), []);
+  useEffect(() => () => {
+    open.current.forEach((one) => clearTimeout(one.timer));
+    open.current.clear(); // Nobody waits for what a response that is still to come leads to.
+  }, []);
 
   const run = useCallback(async (one) => {
     if (open.current.has(one.key)) return null;
