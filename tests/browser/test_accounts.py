@@ -137,7 +137,11 @@ def test_what_is_asked_while_the_password_changes_logs_nobody_out(operator: Cons
     heading(page, "Overview")
     me = page.evaluate("fetch('/console/api/me').then((response) => response.json())")
     begun: list[Route] = []
-    page.route("**/console/api/password", begun.append)
+
+    def hold(route: Route) -> None:
+        begun.append(route)
+
+    page.route("**/console/api/password", hold)
     # As long as the change is under way the session of before has ended for all that is asked.
     ended = {"status": 401, "json": {"success": False, "error": "Unauthorized"}}
     page.get_by_role("button", name="Change your password").click()
