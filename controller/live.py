@@ -35,11 +35,11 @@ from controller import metrics
 from controller.errors import Refused, StoreUnavailable
 from controller.event_log import Entry, parsed, time_of
 from controller.ids import event_id, parse_event_id
-from controller.media.turns import Turns
 from controller.registry import Registry
 from controller.store import keys
 from controller.store.store import Fields, Store
 from controller.times import iso_ms
+from controller.turns import Turns
 from controller.webhooks.endpoint import matches
 from controller.webhooks.message import envelope
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
@@ -20,12 +19,12 @@ from controller.errors import Refused
 from controller.event_log import Entry, parsed
 from controller.ids import event_id, parse_event_id
 from controller.live import as_app_sees
-from controller.media.turns import Turns
 from controller.nodes.history import NodeHistory, Note
 from controller.registry import Node, Registry
 from controller.rooms.placement import Placement
 from controller.store import keys
 from controller.store.store import Store, WebhookCounts
+from controller.turns import Turns
 from controller.webhooks.endpoint import Endpoint, EndpointStatus, matches
 
 # For how long counts are used again, so that many who look cost no more than one.
@@ -259,18 +258,9 @@ class Overview:
         One looks at a time, and half of that time is for others: apps in turn, and operators as if they were one.
         Raises Refused `rate_limited` when many wait.
         """
-        with self._turn(wanted.app if as_app else ""):
+        late = Refused("rate_limited", {"retry_after_ms": int(MAX_WAIT * 1000)})
+        with self._scans.turn(wanted.app if as_app else "", MAX_WAIT, late):
             return self._scan(wanted, before, limit, as_app)
-
-    @contextmanager
-    def _turn(self, app_id: str) -> Iterator[None]:
-        timeout = gevent.Timeout.start_new(MAX_WAIT, Refused("rate_limited", {"retry_after_ms": int(MAX_WAIT * 1000)}))
-        try:
-            with self._scans.turn(app_id):
-                timeout.close()
-                yield
-        finally:
-            timeout.close()
 
     def _scan(
         self, wanted: LogFilter, before: LogPlace | None, limit: int, as_app: bool

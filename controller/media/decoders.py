@@ -25,7 +25,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from controller.limits import MEBIBYTE
 from controller.media.reasons import AudioFailed
-from controller.media.turns import Turns
+from controller.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -117,8 +117,8 @@ class Decoders:
         size = os.fstat(source).st_size if size is None else size
         job = Job(source, output, {"rate": rate, "size": size, **asdict(self._limits)}, progress)
         with ExitStack() as turn:
-            with QUEUED.track_inprogress(), gevent.Timeout(self._limits.seconds, AudioFailed("timeout")):
-                turn.enter_context(self._turns.turn(app_id))
+            with QUEUED.track_inprogress():
+                turn.enter_context(self._turns.turn(app_id, self._limits.seconds, AudioFailed("timeout")))
             for _ in range(ATTEMPTS):
                 started = time.monotonic()
                 self._attempt(job)

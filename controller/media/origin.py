@@ -24,9 +24,9 @@ from geventhttpclient.response import HTTPParseError, HTTPResponse
 from prometheus_client import Counter, Histogram
 
 from controller.media.reasons import AudioFailed
-from controller.media.turns import Turns
 from controller.outbound.network import USER_AGENT, Blocked, Network
 from controller.outbound.target import Target, parse_url
+from controller.turns import Turns
 
 MAX_FETCHES = 64  # at a time
 MAX_FETCHES_OF_APP = 8

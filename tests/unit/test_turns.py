@@ -10,7 +10,7 @@ from gevent.event import Event as Flag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.media.turns import Turns
+from controller.turns import Turns
 
 
 class Work:

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import gevent
 from gevent.event import Event as Flag
 
 
@@ -21,13 +22,14 @@ class Turns:
         self._waiting: dict[str, deque[Flag]] = {}  # the app at the head of the line comes first
 
     @contextmanager
-    def turn(self, app_id: str) -> Iterator[None]:
-        """Waits for a turn, which lasts as long as the block. How long it may wait is up to the caller."""
+    def turn(self, app_id: str, seconds: float | None = None, late: Exception | None = None) -> Iterator[None]:
+        """Waits for a turn, which lasts as long as the block; for `seconds` at most, and then raises `late`."""
         mine = Flag()
         self._waiting.setdefault(app_id, deque()).append(mine)
         self._give()
         try:
-            mine.wait()
+            with gevent.Timeout(seconds, late):
+                mine.wait()
             yield
         finally:
             # The wait may have been cut off, even after the turn was given.
