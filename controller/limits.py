@@ -36,10 +36,10 @@ def check_quotas(own: Mapping[str, int]) -> None:
     for name, most in own.items():
         if name not in (*QUOTAS, RATE):
             raise ValueError(f"{name} is no quota; there are {', '.join((*QUOTAS, RATE))}")
-        if most < 0:
-            raise ValueError(f"{name} must be zero or more")
         if name == RATE and not 1 <= most <= MAX_RATE:
             raise ValueError(f"{name} must be 1 to {MAX_RATE}")
+        if most < 0:
+            raise ValueError(f"{name} must be zero or more")
 
 
 # Group -> milliseconds until the next command of the group to the same room, session or app. From the API reference.

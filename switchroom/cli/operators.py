@@ -82,9 +82,7 @@ def passwd(context: Context, name: str, password: str | None) -> None:
 def role(context: Context, name: str, role: Role) -> None:
     """Give an operator another role; whoever is logged in by that name no longer is."""
     with open_store(context.config(), create=False) as (store, _):
-        operators = Operators(store)
-        existing(operators.get(name), f"operator {name}")
-        operators.set_role(name, role)
+        existing(Operators(store).set_role(name, role) or None, f"operator {name}")
     click.echo(f"operator {name} has the role {role}")
 
 
@@ -94,9 +92,7 @@ def role(context: Context, name: str, role: Role) -> None:
 def remove(context: Context, name: str) -> None:
     """Remove an operator; whoever is logged in by that name no longer is."""
     with open_store(context.config(), create=False) as (store, _):
-        operators = Operators(store)
-        existing(operators.get(name), f"operator {name}")
-        operators.remove(name)
+        existing(Operators(store).remove(name) or None, f"operator {name}")
     click.echo(f"operator {name} removed")
 
 
