@@ -93,12 +93,14 @@ class Operators:
         if not self._put(Operator(name=name, role=role, password=self._hashed(password)), is_new=True):
             raise ValueError(f"operator {name} already exists")
 
-    def set_password(self, name: str, password: str) -> bool:
-        """Ends the operator's sessions. Returns whether there is one. Raises ValueError for a bad password."""
+    def set_password(self, name: str, password: str) -> Operator | None:
+        """Ends the operator's sessions. Returns the operator as changed, None if there is none. Raises ValueError for a
+        bad password.
+        """
         return self._change(name, password=self._hashed(password))
 
-    def set_role(self, name: str, role: Role) -> bool:
-        """Ends the operator's sessions. Returns whether there is one."""
+    def set_role(self, name: str, role: Role) -> Operator | None:
+        """Ends the operator's sessions. Returns the operator as changed, None if there is none."""
         return self._change(name, role=role)
 
     def remove(self, name: str) -> bool:
@@ -111,11 +113,10 @@ class Operators:
         check_password(password)
         return self._make_hash(password)
 
-    def _change(self, name: str, **changes: Any) -> bool:
+    def _change(self, name: str, **changes: Any) -> Operator | None:
         known = self.get(name)
-        if known is None:
-            return False
-        return self._put(replace(known, generation=secrets.token_hex(8), **changes), is_new=False)
+        changed = known and replace(known, generation=secrets.token_hex(8), **changes)
+        return changed if changed and self._put(changed, is_new=False) else None
 
     def _put(self, operator: Operator, *, is_new: bool) -> bool:
         args = {"name": operator.name, "is_new": is_new, "record": orjson.dumps(asdict(operator)).decode()}
@@ -141,15 +142,16 @@ class Logins:
 
         `address`: the client's. Raises Refused `rate_limited` and `too_many_logins`.
         """
-        return self._begin_of("console.login", self._known(name, password, address), address)
+        operator, login = self._known(name, password, address)
+        return self._enter("console.login", operator, login)
 
     def change_password(self, name: str, password: str, new: str, address: str) -> tuple[str, Principal] | None:
         """As `log_in`, and the operator's password is the `new` one from then on, which ends all other sessions. Raises
         also ValueError for a bad one.
         """
-        if self._known(name, password, address) is None or not self._operators.set_password(name, new):
-            return None
-        return self._begin_of("console.password", self._operators.get(name), address)
+        operator, login = self._known(name, password, address)
+        changed = operator and self._operators.set_password(name, new)
+        return self._enter("console.password", changed, login)
 
     def open(self, link: str) -> tuple[str, Principal] | None:
         """A new session's token, for that of a link, which is good once; None if it is none any more."""
@@ -183,7 +185,7 @@ class Logins:
         if app is None:
             raise Refused("app_not_found")
         principal = Principal(kind="portal", role=role, app_id=app.id, generation=app.key_salt)
-        # Whoever has the command line gets one however many the app has asked for.
+        # Operators are not bound by the app's quota.
         limit = None if actor else app.quotas["portal_links"]
         return self._link(principal, seconds, actor, limit)
 
@@ -202,21 +204,19 @@ class Logins:
         self.note("console.link", actor, principal.app_id, opened_by=principal.actor, role=principal.role)
         return token
 
-    def _known(self, name: str, password: str, address: str) -> Operator | None:
-        """The operator, if it is the password. It counts as an attempt."""
+    def _known(self, name: str, password: str, address: str) -> tuple[Operator | None, dict[str, str]]:
+        """The operator, if it is the password; and the attempt, which counts, as the store knows it."""
         login = {"name": _hash(name), "address": address}
         reply = self._store.run("login_admit", keys.REGISTRY, login)
         if "refused" in reply:
             raise Refused(reply["refused"], reply["detail"])
         operator = self._operators.get(name)
-        return operator if self._passwords.match(operator.password if operator else "", password) else None
+        matches = self._passwords.match(operator.password if operator else "", password)
+        return operator if matches else None, login
 
-    def _begin_of(self, action: str, operator: Operator | None, address: str) -> tuple[str, Principal] | None:
-        """A session of an operator who has given the password; none if that has changed since."""
-        if operator is None:
-            return None
-        login = {"name": _hash(operator.name), "address": address}
-        return self._begin(action, principal=asdict(_principal(operator)), login=login)
+    def _enter(self, action: str, operator: Operator | None, login: dict[str, str]) -> tuple[str, Principal] | None:
+        """An operator's session, unless the account has changed since; none for nobody."""
+        return self._begin(action, principal=asdict(_principal(operator)), login=login) if operator else None
 
     def _begin(self, action: str, **how: Any) -> tuple[str, Principal] | None:
         token = _new_token()

@@ -82,7 +82,7 @@ def passwd(context: Context, name: str, password: str | None) -> None:
 def role(context: Context, name: str, role: Role) -> None:
     """Give an operator another role; whoever is logged in by that name no longer is."""
     with open_store(context.config(), create=False) as (store, _):
-        existing(Operators(store).set_role(name, role) or None, f"operator {name}")
+        existing(Operators(store).set_role(name, role), f"operator {name}")
     click.echo(f"operator {name} has the role {role}")
 
 
