@@ -15,7 +15,7 @@ import gevent
 import structlog
 from gevent.lock import BoundedSemaphore
 
-from controller.errors import StoreUnavailable
+from controller.errors import ScriptFailed, StoreUnavailable
 from controller.ids import SessionIds
 from controller.nodes.compare import read_members
 from controller.nodes.events import FlagChanged, MemberLeft, NodeEvent, Talked
@@ -111,5 +111,5 @@ class Speakers:
             args = {"room_id": room, "sessions": sessions, "ttl": int(PUBLISHED_SECONDS * 1000)}
             try:
                 self._store.run("speak", keys.node_tag(self._prefix), args)
-            except StoreUnavailable as error:
+            except (ScriptFailed, StoreUnavailable) as error:
                 log.warning("who speaks is not published", node=self._prefix, reason=str(error))

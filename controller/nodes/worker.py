@@ -128,13 +128,13 @@ class Worker:
             self._let_go(next(iter(self._held)), handover=True)
         else:
             self._take_free(nodes, others)
-        # The last: no lease waits for those who only look.
+        # Last, so that this delays no lease.
         try:
             watched = self._store.watched()
         except (ScriptFailed, StoreUnavailable) as error:
             log.warning("which rooms are watched is not known", reason=str(error))
             return
-        for prefix, held in self._held.items():
+        for prefix, held in list(self._held.items()):
             held.watch(watched.get(prefix, ()))
 
     def _find_up(self, nodes: Mapping[str, Node]) -> dict[str, NodeUp]:
