@@ -88,11 +88,11 @@ class Controller:
         """
         rate = self._registry.rate_of(app_id) or self._limits.requests_per_second
         cost = min(1 + size // COUNTED_BYTES, max(1, rate // 2))
-        try:
-            reply = self._step("admit", {"app_id": app_id, "rate": rate, "cost": cost})
-        except Refused as refused:
-            raise OverRate(rate, refused.detail) from None
-        return Budget(limit=rate, **reply)
+        reply = self._store.run("admit", keys.partition_of(app_id), {"app_id": app_id, "rate": rate, "cost": cost})
+        budget = Budget(rate, reply["remaining"], reply["reset_ms"])
+        if "refused" in reply:
+            raise OverRate(budget, reply["detail"])
+        return budget
 
     def execute(self, command: Command[Answer]) -> Answer:
         """Raises Refused, StoreUnavailable."""

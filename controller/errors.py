@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from controller.limits import Budget
 from controller.sessions.flags import CHANGES
 
 
@@ -21,11 +22,11 @@ class Refused(Exception):
 
 
 class OverRate(Refused):
-    """An app sends more than `limit` requests a second."""
+    """A request is more than what is left of its app's rate, the `budget`."""
 
-    def __init__(self, limit: int, detail: dict[str, Any]) -> None:
+    def __init__(self, budget: Budget, detail: dict[str, Any]) -> None:
         super().__init__("rate_limited", detail)
-        self.limit = limit
+        self.budget = budget
 
 
 class ScriptFailed(Exception):

@@ -54,8 +54,8 @@ COOLDOWNS: dict[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What an app has left of its rate after a request. `limit`: requests a second, and at once; `remaining`: that it
-    may send at once now; `reset_ms`: until it may send as many as `limit` again.
+    """What an app has left of its rate after a request. `limit`: how many it may send a second, and at once;
+    `remaining`: how many it may send at once now; `reset_ms`: until it may send the whole limit at once again.
     """
 
     limit: int

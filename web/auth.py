@@ -13,7 +13,6 @@ from flask import current_app, request
 from flask_openapi3.types import SecuritySchemesDict
 
 from controller.errors import OverRate, Refused, StoreUnavailable
-from controller.limits import Budget
 from controller.operators import VIEW, Principal
 from web import context, cookies
 from web.context import Tenant
@@ -91,9 +90,7 @@ def is_by_cookie(environ: dict[str, Any]) -> bool:
 
 
 def enter(environ: dict[str, Any]) -> Principal:
-    """Whose session of the console asks, for what all may be told or the role `operate` may do.
-
-    Raises Unauthenticated, Forbidden, Refused."""
+    """As `identify`; raises also Forbidden when the role `view` asks for a change."""
     principal = identify(environ)
     if principal.role == VIEW and cookies.changes_something():
         raise Forbidden("Your role is view: you can look at everything, and change nothing.")
@@ -131,5 +128,5 @@ def _admit(environ: dict[str, Any], who: str) -> None:
     try:
         environ[context.BUDGET] = context.controller().admit(who, request.content_length or 0)
     except OverRate as over:
-        environ[context.BUDGET] = Budget(over.limit, remaining=0, reset_ms=over.detail["retry_after_ms"])
+        environ[context.BUDGET] = over.budget
         raise

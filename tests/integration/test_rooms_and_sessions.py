@@ -376,7 +376,9 @@ def test_what_is_left_of_the_rate(store: OpenStore, rate: int, cost: int, left: 
 def test_a_large_request_counts_as_several(store: OpenStore) -> None:
     world = World(store, rate=10)
     assert world.ask("admit", cost=6)["remaining"] == 4
-    assert world.ask("admit", cost=6)["refused"] == "rate_limited"
+    refused = world.ask("admit", cost=6)
+    assert refused["refused"] == "rate_limited"
+    assert refused["remaining"] >= 4, "smaller ones may come"
     assert world.ask("admit", cost=3)["remaining"] < 4
 
 

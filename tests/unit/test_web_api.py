@@ -723,12 +723,12 @@ def test_every_answer_to_the_app_says_what_is_left_of_its_rate(client: FlaskClie
 
 
 def test_the_rate_comes_before_all_that_is_asked(client: FlaskClient, controller: FakeController) -> None:
-    controller.over_rate = OverRate(50, {"retry_after_ms": 1700})
+    controller.over_rate = OverRate(Budget(limit=50, remaining=3, reset_ms=2400), {"retry_after_ms": 1700})
     for method, path, data in (("GET", "/api/v1/nothing", b""), ("PUT", ROOMS, b""), ("POST", ROOMS, b"x" * 100_000)):
         response = client.open(path, method=method, headers=HEADERS, data=data)
         assert assert_error(response, 429, REASONS["rate_limited"]) == {"retry_after_ms": 1700}
         assert response.headers["Retry-After"] == "2"
-        assert rate_of(response) == ("50", "0", "2")
+        assert rate_of(response) == ("50", "3", "3")
         assert_error(client.open(path, method=method, data=data), 401)
     assert controller.admitted == [APP] * 3
     assert controller.asked == []
