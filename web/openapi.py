@@ -30,6 +30,14 @@ DESCRIPTION = (
 )
 
 
+# By the rest of the header's name.
+_RATE = {
+    "Limit": "How many requests a second the application may send, which may also come at once.",
+    "Remaining": "How many of them may come at once now.",
+    "Reset": "Seconds until the whole limit may come at once again.",
+}
+
+
 def install(app: OpenAPI) -> None:
     """Must come after all resources are registered: the document describes those."""
     found = document(app)
@@ -74,9 +82,14 @@ def document(app: OpenAPI) -> dict[str, Any]:
                 _tidy(parameter["schema"])
             # Made for pages that take HTML in a description.
             operation["description"] = operation.get("description", "").replace("<br/>", " ").strip()
-            for response in operation["responses"].values():
+            for status, response in operation["responses"].items():
                 headers = response.setdefault("headers", {})
                 headers["X-Request-ID"] = {"description": "The request's id.", "schema": {"type": "string"}}
+                if "security" in operation and status != "401":
+                    headers |= {
+                        f"RateLimit-{name}": {"description": meaning, "schema": {"type": "integer"}}
+                        for name, meaning in _RATE.items()
+                    }
     for content in _contents(found):
         content.setdefault("example", example(content["schema"], schemas))
     return found

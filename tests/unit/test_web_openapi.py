@@ -118,6 +118,16 @@ def test_what_the_commands_refuse_is_documented() -> None:
     assert by_id["redeliver"] >= {"webhook_not_found", "webhook_pending", "no_endpoint", "endpoint_disabled"}
 
 
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS)
+def test_what_is_left_of_the_rate_is_documented_where_it_is_said(
+    method: str, path: str, operation: dict[str, Any]
+) -> None:
+    names = {f"RateLimit-{name}" for name in ("Limit", "Remaining", "Reset")}
+    for status, response in operation["responses"].items():
+        is_said = path.startswith("/api/") and status != "401"
+        assert (names <= response["headers"].keys()) == is_said
+
+
 def test_every_operation_under_the_api_wants_both_headers() -> None:
     for _, path, operation in OPERATIONS:
         needs = operation.get("security")
