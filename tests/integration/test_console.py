@@ -849,6 +849,7 @@ def test_an_operator_changes_the_own_password(site: Site, role: Any) -> None:
     assert (wrong.status_code, wrong.headers["X-Error-Code"]) == (403, "wrong_login")
     short = page.post("/console/api/password", {"password": PASSWORD, "new_password": "short"})
     assert short.status_code == 400
+    assert short.json["error"] == "Invalid request: new_password must have at least 12 characters"
     changed = page.post("/console/api/password", {"password": PASSWORD, "new_password": new})
     assert (changed.status_code, changed.json["name"], changed.json["role"]) == (200, NAME, role)
     # The session goes on here under another token, and ends everywhere else.

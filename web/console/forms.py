@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, Field, PlainValidator
 
 from controller.ids import NODE_PREFIX
 from controller.live import Filter
@@ -56,11 +56,17 @@ class OpenBody(Body):
     token: Annotated[str, Field(max_length=MAX_TEXT, pattern=f"^{TOKEN.pattern}$")]
 
 
+def _long_enough(password: str) -> str:
+    if len(password) < MIN_LENGTH:
+        raise ValueError(f"must have at least {MIN_LENGTH} characters")
+    return password
+
+
 class PasswordBody(Body):
     """`password`: the one until now."""
 
     password: Annotated[str, Field(max_length=MAX_LENGTH)]
-    new_password: Annotated[str, Field(min_length=MIN_LENGTH, max_length=MAX_LENGTH)]
+    new_password: Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(_long_enough)]
 
 
 class LinkBody(PortalLinkBody):
