@@ -49,42 +49,49 @@ def new_operation_id() -> str:
 
 def job_id(tag: str, entry: str) -> str:
     """From the partition's tag and the entry of its stream of commands."""
-    return f"{tag.strip('{}')}-{entry}"
+    return _join(tag, entry)
 
 
 def tag_of_job(job: str) -> str:
     """The tag of a job's partition."""
-    return f"{{{job.partition('-')[0]}}}"
+    return _split(job)[0]
 
 
 def event_id(tag: str, entry: str) -> str:
     """From the partition's tag and the entry of its event log."""
-    return f"{tag.strip('{}')}-{entry}"
+    return _join(tag, entry)
 
 
 def parse_event_id(identifier: str) -> tuple[str, str]:
     """Returns the partition's tag and the entry. Raises ValueError for a text that `event_id` cannot have made."""
     if not EVENT_ID.fullmatch(identifier):
         raise ValueError("is not the id of an event")
-    partition, _, entry = identifier.partition("-")
-    return f"{{{partition}}}", entry
+    return _split(identifier)
 
 
 def webhook_id(tag: str, entry: str) -> str:
     """From the partition's tag and the entry of its outbox, so it is the same at every attempt."""
-    return f"msg_{tag.strip('{}')}-{entry}"
+    return f"msg_{_join(tag, entry)}"
 
 
 def webhook_id_of_test(tag: str, entry: str) -> str:
     """Of a test, which is in no outbox. `entry`: of the form of one."""
-    return f"msg_test-{tag.strip('{}')}-{entry}"
+    return f"msg_test-{_join(tag, entry)}"
 
 
 def parse_webhook_id(identifier: str) -> tuple[str, str] | None:
     """Returns the partition's tag and the entry; None for a text that `webhook_id` cannot have made."""
     if not WEBHOOK_ID.fullmatch(identifier):
         return None
-    partition, _, entry = identifier.removeprefix("msg_").partition("-")
+    return _split(identifier.removeprefix("msg_"))
+
+
+def _join(tag: str, entry: str) -> str:
+    return f"{tag.strip('{}')}-{entry}"
+
+
+def _split(identifier: str) -> tuple[str, str]:
+    partition, _, entry = identifier.partition("-")
     return f"{{{partition}}}", entry
 
 

@@ -270,14 +270,14 @@ class Overview:
         entries: list[Entry] = []
         started = time.monotonic()
         for scanned, (place, entry) in enumerate(islice(newest_first, MAX_SCANNED), start=1):
-            if scanned % LOG_PART == 0:
-                gevent.sleep(time.monotonic() - started)
-                started = time.monotonic()
             shown = as_app_sees(entry) if as_app else entry
             if shown and wanted.passes(entry):
                 entries.append({"id": _log_id(place), **shown})
             if len(entries) == limit or scanned == MAX_SCANNED:
                 return entries, _log_id(place)
+            if scanned % LOG_PART == 0:
+                gevent.sleep(time.monotonic() - started)
+                started = time.monotonic()
         return entries, None
 
     def _newest_first(self, tag: str, before: LogPlace | None) -> Iterator[tuple[LogPlace, Entry]]:

@@ -22,10 +22,10 @@ from controller.limits import Limits
 from controller.live import Feed
 from controller.media.client import Answers, Direct, RelayClient
 from controller.media.links import Links
-from controller.media.relays import RelayPresence, Relays, is_found_from
+from controller.media.relays import RelayPresence, Relays
 from controller.nodes.worker import Worker
 from controller.operators import Logins
-from controller.outbound.addresses import split_address
+from controller.outbound.addresses import is_found_from, split_address
 from controller.outbound.network import Network
 from controller.overview import Overview
 from controller.registry import Registry

@@ -11,7 +11,6 @@ from typing import Any
 import gevent
 
 from controller.errors import StoreUnavailable
-from controller.outbound.addresses import is_of_this_host, is_seen_from_elsewhere, split_address
 from controller.store import keys
 from controller.store.store import Store
 
@@ -19,13 +18,6 @@ PUBLISH_SECONDS = 2.0
 LIVE_SECONDS = 8.0
 # For how long what was read is used, and while the store is away it is used on.
 FRESH_SECONDS = 1.0
-
-
-def is_found_from(host: str, relay: str) -> bool:
-    """Whether a node on `host` can mean the relay by its address (`host:port`): not by one that every machine has for
-    itself, unless the node is on this machine. May ask the DNS.
-    """
-    return is_seen_from_elsewhere(split_address(relay)[0]) or is_of_this_host(host)
 
 
 class Relays:

@@ -157,3 +157,10 @@ def refusal(host: str) -> str | None:
     if _NUMBER.fullmatch(name.rpartition(".")[2]):
         return "is not a valid name"
     return None
+
+
+def is_found_from(host: str, address: str) -> bool:
+    """Whether a program on `host` can mean this machine by the `address` (`host:port`): not by one that every machine
+    has for itself, unless it is on this machine. May ask the DNS.
+    """
+    return is_seen_from_elsewhere(split_address(address)[0]) or is_of_this_host(host)

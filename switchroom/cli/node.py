@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from controller.errors import Fenced
-from controller.media.relays import is_found_from
 from controller.nodes.removal import end_sessions
+from controller.outbound.addresses import is_found_from
 from controller.registry import BRIDGE_PORT, Registry
 from controller.rooms.placement import Placement
 from controller.store.store import Store

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from controller.media.relays import is_found_from
+from controller.outbound.addresses import is_found_from
 from controller.registry import Node
 from esl import commands as esl
 from esl.connection import Connection

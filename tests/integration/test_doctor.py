@@ -155,7 +155,7 @@ def test_a_node_reaches_one_relay_of_two(
     running: dict[str, Any], monkeypatch: pytest.MonkeyPatch, relay: str, elsewhere: bool, advice: str
 ) -> None:
     # The node is on this machine, as are all addresses that a test can connect to.
-    monkeypatch.setattr("controller.media.relays.is_of_this_host", lambda _: not elsewhere)
+    monkeypatch.setattr("controller.outbound.addresses.is_of_this_host", lambda _: not elsewhere)
     with published(running, relay):
         findings = list(examine(Config.model_validate(running), None))
     findings = [finding for finding in findings if finding.check == "audio relay"]

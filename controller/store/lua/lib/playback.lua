@@ -121,12 +121,15 @@ local function outcomes(operation)
   return found
 end
 
+-- The reason and the HTTP status, each of which may be empty, of why a URL failed.
+local function reason_of(why) return string.match(why, "^([%a_]*):?(%d*)$") end
+
 -- Emits the end of an operation: `interrupted`, or what became of its URLs.
 local function emit_finished(room, operation, status)
   local results, played = {}, 0
   for i, outcome in ipairs(outcomes(operation)) do
     if outcome.state == URL.played then played = played + 1 end
-    local reason, http_status = string.match(outcome.why, "^([%a_]*):?(%d*)$")
+    local reason, http_status = reason_of(outcome.why)
     results[i] = '{"url":' .. outcome.url .. ',"status":"' .. outcome.state .. '"'
       .. (reason ~= "" and ',"reason":"' .. reason .. '"' or "")
       .. (http_status ~= "" and ',"http_status":' .. http_status or "") .. "}"
@@ -154,7 +157,7 @@ local function end_urls(room, operation, indices, event, why)
   redis.call("HSET", keys.operation(operation.id), unpack(changes))
   operation.settled = redis.call("HINCRBY", keys.operation(operation.id), "settled", #changes / 2)
   log("state", "url." .. state, { app = room.app, room = room.id, operation = operation.id,
-    index = indices[1], count = #changes / 2, reason = why and string.match(why, "^[%a_]*") })
+    index = indices[1], count = #changes / 2, reason = why and (reason_of(why)) })
   if tonumber(operation.settled) == tonumber(operation.total) then
     emit_finished(room, operation)
     remove_operation(room, operation)
