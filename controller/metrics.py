@@ -40,7 +40,7 @@ leases_lost = Counter(
     "Leases that another process took before they were given back, by what they are on",
     ["on"],
 )
-# Prometheus sees no increase of what was not there before: what an alert waits for is 0 from the start.
+# A counter that an alert waits for must be there with 0, or Prometheus misses its first increase.
 for _on in ("node", "partition"):
     leases_lost.labels(_on)
 

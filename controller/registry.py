@@ -128,7 +128,7 @@ class Registry:
         return app.quotas if app else QUOTAS
 
     def rate_of(self, app_id: str) -> int | None:
-        """Of an app's own, in requests a second. Of an unknown one there is none."""
+        """The app's own rate, in requests a second; None if it has none."""
         self._load()
         app = self._apps.get(app_id)
         return app.own_quotas.get(RATE) if app else None

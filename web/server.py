@@ -589,7 +589,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             ]
         super().finalize_headers()
         if self.command == "HEAD":
-            self.response_use_chunked = False  # Or gevent would send the end of a body that there is not.
+            self.response_use_chunked = False  # It has no body, so no last chunk.
 
     def _write_with_headers(self, data: bytes) -> None:
         """Head and body in one piece: one system call, and one packet for a small response."""

@@ -98,7 +98,7 @@ def _quotas(_context: click.Context, option: click.Parameter, given: Sequence[st
     multiple=True,
     callback=_quotas,
     metavar="NAME=NUMBER",
-    help=f"Of {', '.join(QUOTAS)}. Repeatable.",
+    help=f"Of {', '.join((*QUOTAS, RATE))}. Repeatable.",
 )
 @click.option(
     "--requests-per-second",

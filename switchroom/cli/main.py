@@ -7,7 +7,7 @@ from typing import cast
 
 import click
 
-# Command: its module in this package. It is called there as here, with underscores.
+# Command: its module in this package. The function there has its name, with `_` for `-`.
 MODULES = {
     "app": "app",
     "console-link": "operators",

@@ -76,7 +76,7 @@ class Listing(Generic[Page, Entry]):
 class EventStream:
     """Events, without end: it is there from the moment it is made. A connection that is lost is made anew and goes on
     where it was: no event is missing, and none comes twice. Raises APIError if the service refuses, and NoResponse if
-    it cannot be reached at first, or sends what is no event of it.
+    it cannot be reached at first, or sends something that is not a valid event.
     """
 
     def __init__(

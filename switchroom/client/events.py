@@ -88,7 +88,7 @@ class Reader:
             return self._end()
         if name == "id":
             if not _is_id(value):
-                raise ValueError("an id is none of the service's")
+                raise ValueError("an event has an invalid id")
             self._id = value
         elif name == "event":
             self._name = value

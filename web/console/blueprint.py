@@ -31,8 +31,8 @@ from web.resource import Returned, read_arguments
 from web.sessions import session_entry
 
 View = TypeVar("View", bound=Callable[..., Returned | Response])
-# Who may ask: a stranger, whoever has logged in, operators only, an operator of any role about the own account.
-Who = Literal["anyone", "both", "operators", "operator"]
+# Who may ask: a stranger; whoever has logged in; operators; operators, also to change what is their own in any role.
+Who = Literal["anyone", "both", "operators", "own account"]
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -64,7 +64,7 @@ def _serves(method: str, rule: str, who: Who) -> Callable[[View], View]:
                 if not cookies.is_same_origin():
                     raise Forbidden(_FOREIGN)
             else:
-                g.principal = (auth.identify if who == "operator" else auth.enter)(request.environ)
+                g.principal = (auth.identify if who == "own account" else auth.enter)(request.environ)
                 if who != "both" and g.principal.kind != "operator":
                     raise Forbidden("This is for operators only.")
             returned: Returned | Response = view(**read_arguments(values, *parts))
@@ -140,7 +140,7 @@ def logout() -> Response:
     return response
 
 
-@_serves("POST", "/password", "operator")
+@_serves("POST", "/password", "own account")
 def change_password(body: forms.PasswordBody) -> Response:
     """An operator's own. All other sessions of the operator end."""
     address = block_of(request.remote_addr or "")
