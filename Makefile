@@ -101,7 +101,7 @@ audit: setup ## Look for known holes in what is locked, and in the oldest that s
 		echo "$$list" && $(BIN)/uvx pip-audit --strict --disable-pip --require-hashes --requirement "$$list" || exit; \
 	done
 
-bench: bench-esl bench-webhooks bench-latency bench-scripts bench-streams ## Run all benchmarks
+bench: bench-esl bench-webhooks bench-latency bench-command bench-scripts bench-streams ## Run all benchmarks
 
 bench-esl: setup ## Events per CPU second, beside stock greenswitch
 	@$(BIN)/python -m tests.benchmarks.bench_esl $(ARGS)
@@ -111,6 +111,9 @@ bench-webhooks: setup ## Webhooks delivered per second
 
 bench-latency: setup ## From a node's event to its webhook, in milliseconds
 	@$(BIN)/python -m tests.benchmarks.bench_event_to_webhook $(ARGS)
+
+bench-command: setup ## From a request to mute to its 202 and its webhook, beside what one writes by hand
+	@$(BIN)/python -m tests.benchmarks.bench_command $(ARGS)
 
 bench-sound: setup ## From a request to play to its first sound, on a real FreeSWITCH (on PATH or FREESWITCH_BIN)
 	@$(BIN)/python -m tests.benchmarks.bench_first_sound $(ARGS)
