@@ -28,19 +28,29 @@ def test_log_in_and_out(visit: Visit) -> None:
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
 
 
-def test_too_many_attempts(visit: Visit) -> None:
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("rate_limited", "That was too often. Try again in 18 s."),
+        ("failures", "Too many failed authentications. Try again in 18 s."),
+    ],
+)
+def test_too_many_attempts(code: str, told: str, visit: Visit) -> None:
     console = visit()
-    refusal = {
-        "success": False,
-        "error": "Rate limit exceeded. Wait for retry_after_ms.",
-        "detail": {"retry_after_ms": 17_100},
+    errors = {
+        "rate_limited": "Rate limit exceeded. Wait for retry_after_ms.",
+        "failures": "Too many failed authentications.",
     }
-    console.page.route("**/console/api/login", lambda route: route.fulfill(status=429, json=refusal))
+    refusal = {"success": False, "error": errors[code], "detail": {"retry_after_ms": 17_100}}
+    console.page.route(
+        "**/console/api/login",
+        lambda route: route.fulfill(status=429, headers={"X-Error-Code": code}, json=refusal),
+    )
     page = console.open()
     page.get_by_label("Name").fill("maria")
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("alert")).to_have_text("That was too often. Try again in 18 s.")
+    expect(page.get_by_role("alert")).to_have_text(told)
     console.forgive("status of 429")
 
 

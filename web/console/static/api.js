@@ -18,10 +18,10 @@ export function begin(me, ended) {
 
 /** Who is logged in, or null. Throws ApiError. */
 export async function whoAmI() {
-  const { status, body } = await once("GET", `${CONSOLE}/me`, {});
-  if (status === 401) return null;
-  if (status !== 200) throw failure({ status, body });
-  return body;
+  const found = await once("GET", `${CONSOLE}/me`, {});
+  if (found.status === 401) return null;
+  if (found.status !== 200) throw failure(found);
+  return found.body;
 }
 
 /** What the server refused, in the words of its envelope; `status` is 0 when it could not be reached. */
@@ -42,7 +42,7 @@ export function withQuery(path, query = {}) {
   return text ? `${path}?${text}` : path;
 }
 
-/** One request. Returns `{status, body, ms}` whatever the status is. Throws ApiError when there is no response. */
+/** One request. Returns `{status, code, body, ms}` whatever the status is. Throws ApiError when there is no response. */
 export async function exchange(method, path, options = {}) {
   const found = await once(method, path, options);
   return found.status === 401 && csrf && (await renewed()) ? once(method, path, options) : found;
@@ -86,7 +86,7 @@ async function once(method, path, { app, body, signal }) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "The server cannot be reached.");
   }
-  return { status: response.status, body: parsed(text), ms: Math.round(performance.now() - began) };
+  return { status: response.status, code: response.headers.get("X-Error-Code"), body: parsed(text), ms: Math.round(performance.now() - began) };
 }
 
 /** One request. Returns the response's body. Throws ApiError for anything but success. */
@@ -109,11 +109,11 @@ export async function command(method, path, options) {
   }
 }
 
-function failure({ status, body }) {
+function failure({ status, code, body }) {
   const envelope = body && typeof body === "object" ? body : {};
   const detail = envelope.detail || {};
   let message = envelope.error || `The server responded with ${status}.`;
-  if (status === 429) message = "That was too often.";
+  if (code === "rate_limited") message = "That was too often.";
   if (detail.retry_after_ms) message += ` Try again in ${Math.ceil(detail.retry_after_ms / 1000)} s.`;
   return new ApiError(status, message, detail);
 }
