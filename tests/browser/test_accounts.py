@@ -196,6 +196,30 @@ def test_another_login_in_the_same_browser(visit: Visit, world: World) -> None:
 
 
 def test_whoever_may_only_look_gets_no_buttons(visit: Visit, world: World) -> None:
+ASK_TWICE = """async () => {
+  const main = document.querySelector("script[type=module]").src;
+  const { call } = await import(new URL("api.js", main));
+  const asked = await Promise.allSettled([1, 2].map(() => call("GET", "/console/api/overview")));
+  return asked.map(({ status }) => status);
+}"""
+
+
+def test_all_that_is_asked_when_the_session_is_replaced_succeeds(visit: Visit, world: World) -> None:
+    """The requests begin with the token of the old session. Whichever is refused first finds the new one, for both."""
+    console = visit()
+    console.page.goto(world.link("console-link", "maria"))
+    heading(console.page, "Overview")
+    # A page that asks for nothing by itself.
+    console.open("no-such-page")
+    heading(console.page, "No such page")
+    second = console.context.new_page()
+    second.goto(world.link("console-link", "maria"))
+    second.get_by_role("button", name="Open the link").click()
+    heading(second, "Overview")
+    assert console.page.evaluate(ASK_TWICE) == ["fulfilled", "fulfilled"]
+    console.forgive("status of 401")
+
+
     room = world.room("board-call", world.call("acW68", "527100001"))
     console = visit("vera")
     page = console.open(f"rooms/alpha/{room}")

@@ -44,30 +44,32 @@ export function withQuery(path, query = {}) {
 
 /** One request. Returns `{status, code, body, ms}` whatever the status is. Throws ApiError when there is no response. */
 export async function exchange(method, path, options = {}) {
+  const sent = csrf;
   const found = await once(method, path, options);
-  return found.status === 401 && csrf && (await renewed()) ? once(method, path, options) : found;
+  return found.status === 401 && sent && (await renewed(sent)) ? once(method, path, options) : found;
 }
 
-/** As `call` with POST, for what ends this session and brings another. Until it has come nobody asks whether this one has ended. */
+/** Sends a POST that replaces the session. Until its response has come, no 401 ends the session here. */
 export async function replaceSession(path, body) {
+  const sent = csrf;
   const request = once("POST", path, { body });
   replaced = request.catch(() => {});
   const found = await request;
   if (found.status === 200) return found.body;
-  if (found.status === 401) await renewed();
+  if (found.status === 401) await renewed(sent);
   throw failure(found);
 }
 
-/** Whether the session goes on with another token: someone has logged in anew in another window. Otherwise it has ended. */
-export async function renewed() {
+/** Whether the session goes on with another token than `sent`, which got a 401: it was replaced here or in another window.
+ * Of several requests that get a 401 the first finds the new token, for all of them. */
+export async function renewed(sent) {
   await replaced;
-  const me = await whoAmI();
-  if (me && me.csrf !== csrf) {
-    csrf = me.csrf;
-    return true;
+  const me = csrf === sent && (await whoAmI());
+  if (csrf === sent) {
+    if (me) csrf = me.csrf;
+    else onEnd();
   }
-  if (!me) onEnd();
-  return false;
+  return csrf !== sent && csrf !== "";
 }
 
 async function once(method, path, { app, body, signal }) {

@@ -41,7 +41,7 @@ export function follow(path, { app, query = {} }, onEvent, onState) {
       heard(current);
       const response = await fetch(withQuery(path, query), { headers: sent, signal: current.signal, cache: "no-store" });
       if (!response.ok) {
-        if (response.status === 401) await renewed();
+        if (response.status === 401) await renewed(sent["X-CSRF-Token"]);
         const envelope = await response.json().catch(() => ({}));
         throw new Error(envelope.error || `The server responded with ${response.status}.`);
       }
