@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Console, Visit, World
 from tests.browser.steps import confirm, heading, is_live, member, told
@@ -102,6 +102,29 @@ def test_play_pause_volume_and_stop(room: Open, world: World) -> None:
     expect(playback.get_by_text("stopped", exact=True)).to_be_visible()
     while world.ask("GET", f"/api/v1/conferences/{room.id}")["playback_volume"] != -7:
         page.wait_for_timeout(50)  # a cooldown may hold it up
+
+
+def test_a_volume_is_kept_when_the_one_before_is_refused(room: Open, world: World, operator: Console) -> None:
+    playback = room.page.get_by_role("region", name="Playback")
+    sent: list[int] = []
+
+    def refuse_the_first(route: Route) -> None:
+        sent.append(route.request.post_data_json["volume"])
+        if len(sent) > 1:
+            return route.continue_()
+        # The user moves on before the response comes.
+        playback.get_by_label("Volume").fill("-9")
+        return route.fulfill(status=503, json={"success": False, "error": "Not now."})
+
+    room.page.route("**/volume", refuse_the_first)
+    with room.page.expect_response(lambda response: response.url.endswith("/volume") and response.ok):
+        playback.get_by_label("Volume").fill("-7")
+    told(room.page, "Volume: Not now.")
+    assert sent == [-7, -9]
+    expect(playback.locator("output")).to_have_text("-9")
+    world.volume(room.id, -9)
+    expect(playback.locator("output")).to_have_text("-9")
+    operator.forgive("status of 503")
 
 
 def test_why_a_command_was_refused(room: Open, operator: Console) -> None:

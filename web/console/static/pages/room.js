@@ -140,25 +140,24 @@ const Url = ({ url }) => html`<span class="url mono" title=${url}>${url}</span>`
 
 /** It is sent once it has been left alone for a moment: keys move it step by step. */
 function Volume({ room, busy, onChange }) {
-  const [value, setValue] = useState(room.playback_volume);
-  const [isMoved, setMoved] = useState(false);
+  const [moved, setMoved] = useState(null); // or `{value, isSent}`, another object each time that it is moved
+  const value = moved ? moved.value : room.playback_volume;
   // What was sent stands until the room, loaded anew, says what came of it.
   useEffect(() => {
-    if (!isMoved && !busy) setValue(room.playback_volume);
+    if (!busy) setMoved((now) => (now?.isSent ? null : now));
   }, [room]);
   useEffect(() => {
-    if (!isMoved || busy) return undefined;
+    if (!moved || moved.isSent || busy) return undefined;
     const send = async () => {
-      setMoved(false);
-      if (!(await onChange(value))) setValue(room.playback_volume);
+      const sent = { ...moved, isSent: true };
+      setMoved(sent);
+      // It may have been moved on by the time that this one is refused.
+      if (!(await onChange(sent.value))) setMoved((now) => (now === sent ? null : now));
     };
     const timer = setTimeout(send, VOLUME_SETTLES_MS);
     return () => clearTimeout(timer);
-  }, [value, isMoved, busy]);
-  const move = (event) => {
-    setValue(Number(event.target.value));
-    setMoved(true);
-  };
+  }, [moved, busy]);
+  const move = (event) => setMoved({ value: Number(event.target.value), isSent: false });
   return html`<${Field} label="Volume">${(field) => html`<div class="volume">
     <${Icon} name="volume" />
     <input id=${field} type="range" min="-50" max="7" step="1" value=${value} onInput=${move} />
