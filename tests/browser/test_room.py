@@ -141,7 +141,7 @@ def test_why_a_file_was_not_played(room: Open, world: World) -> None:
     playback.get_by_label("Play audio").fill(missing)
     playback.get_by_role("button", name="Play", exact=True).click()
     expect(playback.get_by_role("alert")).to_contain_text(missing)
-    expect(playback.get_by_role("alert")).to_contain_text("its server has no such file. (HTTP 404)")
+    expect(playback.get_by_role("alert")).to_contain_text("Not played (HTTP 404): its server has no such file.")
     failure = room.page.locator(".moment").filter(has_text="A file could not be played")
     expect(failure).to_contain_text("its server has no such file.")
     # Until something else is played.

@@ -2,7 +2,7 @@
 
 import { command } from "./api.js";
 import { useCallback, useEffect, useMemo, useRef, useState } from "./html.js";
-import { REASONS } from "./words.js";
+import { reasonText } from "./words.js";
 import { follow } from "./stream.js";
 import { tell } from "./toasts.js";
 
@@ -178,8 +178,7 @@ export function useCommands() {
       if (one.confirmedBy?.(event)) {
         if (close(key, one) && one.settled) tell("good", one.settled);
       } else if (one.failedBy?.(event)) {
-        const reason = event.data.data?.reason;
-        if (close(key, one)) tell("bad", `${one.what}: ${REASONS[reason] || reason || "it failed."}`);
+        if (close(key, one)) tell("bad", `${one.what}: ${reasonText(event.data.data?.reason)}`);
       }
     }
   }, []);

@@ -1,7 +1,7 @@
 // What the service's own words mean, for people.
 
-/** Why a command or a URL came to nothing (docs/webhooks.md). */
-export const REASONS = {
+// Why a command or a URL came to nothing (docs/webhooks.md).
+const REASONS = {
   left: "it left by a command.",
   kicked: "the media node's operator took it out.",
   hangup: "the call has ended.",
@@ -26,6 +26,9 @@ export const REASONS = {
   unplayable: "the media node could not play it.",
   interrupted: "it was cut short.",
 };
+
+/** Why something came to nothing, as a sentence where there is one. */
+export const reasonText = (reason) => REASONS[reason] || (reason ? reason.replaceAll("_", " ") : "it failed.");
 
 /** How a kind of entry in the event log looks, and what it is. */
 export const KINDS = {

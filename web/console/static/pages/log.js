@@ -4,7 +4,7 @@ import { useDelayed, useFeed, useLoad, useStream, useTitle } from "../hooks.js";
 import { entryOf, isGap, pastLog, streamOf } from "../live.js";
 import { link, replace } from "../router.js";
 import { Badge, Button, Card, CopyButton, Dialog, Empty, Id, isOnControl, Loaded, PageHead, Segments, Select, Time } from "../ui.js";
-import { KINDS, REASONS, sentence } from "../words.js";
+import { KINDS, reasonText, sentence } from "../words.js";
 import { tell } from "../toasts.js";
 import { AppSelect } from "./rooms.js";
 
@@ -121,7 +121,7 @@ function Moment({ entry, who }) {
     <span class="when mono"><${Time} at=${entry.at} as="clock" /></span>
     <button type="button" class="what plain" onClick=${() => setOpen(true)} aria-haspopup="dialog">
       <span>${sentence(entry, who) || html`<span class="mono">${entry.type}</span>`}</span>
-      ${why && html`<span class="bad-text">${REASONS[why] || why.replaceAll("_", " ")}</span>`}
+      ${why && html`<span class="bad-text">${reasonText(why)}</span>`}
       ${entry.cause && html`<span class="note">${entry.cause}</span>`}
       ${entry.outcome && html`<span class="note">${entry.outcome}${entry.status ? ` · ${entry.status}` : ""}${entry.error ? ` · ${entry.error}` : ""}</span>`}
     </button>

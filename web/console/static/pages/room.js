@@ -6,7 +6,7 @@ import { failedCommand, isWebhook, streamOf } from "../live.js";
 import { go, link } from "../router.js";
 import { Badge, Button, Card, Confirm, Empty, Field, Id, Loaded, PageHead, Time } from "../ui.js";
 import { Icon } from "../icons.js";
-import { REASONS, TONES } from "../words.js";
+import { reasonText, TONES } from "../words.js";
 import { Story } from "./log.js";
 import { memberCommand, Members } from "./members.js";
 
@@ -34,7 +34,7 @@ export function Room({ me, parts: [app, id] }) {
       return;
     }
     if (isWebhook(event, "conference.play.started")) setFailures([]);
-    if (isWebhook(event, "conference.play.finished")) setFailures(event.data.data.results.filter((one) => isFault(one)));
+    if (isWebhook(event, "conference.play.finished")) setFailures(event.data.data.results.filter(isFault));
     feed.emit(event);
     commands.seen(event);
     soon();
@@ -134,7 +134,7 @@ function Playback({ app, id, room, may, commands, failures }) {
   <//>`;
 }
 
-const plainReason = ({ reason, http_status: status }) => `Not played: ${REASONS[reason] || reason}${status ? ` (HTTP ${status})` : ""}`;
+const plainReason = ({ reason, http_status: status }) => `Not played${status ? ` (HTTP ${status})` : ""}: ${reasonText(reason)}`;
 
 const Url = ({ url }) => html`<span class="url mono" title=${url}>${url}</span>`;
 
