@@ -79,16 +79,12 @@ const isOfType = (type, pattern) => type === pattern || (pattern.endsWith(".*") 
 
 // What people ask of a story; the rest is how it came about, and what was made of it.
 const TOLD = new Set(["command", "refused", "event", "state"]);
-const FAILURES = ["conference.member.join_failed", "conference.command.failed"];
-// Webhooks repeat to operators what events say. Tenants do not see those.
-const TOLD_WEBHOOKS = {
-  operator: new Set(FAILURES),
-  portal: new Set([...FAILURES, "session.started", "session.ended", "conference.member.left", "conference.member.muted",
-    "conference.member.unmuted", "conference.member.deafened", "conference.member.undeafened"]),
-};
+// Other webhooks repeat what events say, which operators see and tenants do not.
+const FAILURES = new Set(["conference.member.join_failed", "conference.command.failed"]);
 
-function isTold({ kind, type }, me) {
-  if (kind === "webhook") return TOLD_WEBHOOKS[me.kind].has(type);
+function isTold(entry, me) {
+  const { kind, type } = entry;
+  if (kind === "webhook") return me.kind === "operator" ? FAILURES.has(type) : sentence(entry) !== null;
   return TOLD.has(kind) && (type === "url.failed" || !type.startsWith("url."));
 }
 
