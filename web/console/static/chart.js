@@ -1,6 +1,7 @@
 // Charts of values over time, by uPlot, in the colours of the page.
 
 import uPlot from "./vendor/uplot-1.6.32.js";
+import { isKnown } from "./format.js";
 import { html, useEffect, useRef, useState } from "./html.js";
 
 const HEIGHT = 150;
@@ -44,15 +45,13 @@ export function Chart({ label, at, series, format }) {
     plot.current?.setData(data);
   }, [at, ...series.map((one) => one.values)]);
 
-  const values = series.map((one) => format(pointed === null ? last(one.values.slice(-RECENT)) : one.values[pointed]));
+  const values = series.map((one) => format(pointed === null ? one.values.slice(-RECENT).findLast(isKnown) : one.values[pointed]));
   return html`<div class="chart">
     <p class="legend">${series.map((one, index) => html`<span class="legend-item"><span class="swatch ${one.color}"></span>${one.label} <b>${values[index]}</b></span>`)}
       <span class="legend-time">${pointed === null ? "" : hourAndMinute(at[pointed])}</span></p>
     <div role="img" aria-label=${`Chart: ${label} over the last hour`} ref=${frame}></div>
   </div>`;
 }
-
-const last = (values) => values.findLast((value) => value !== null && value !== undefined);
 
 function options(frame, series, format, onPoint) {
   const style = getComputedStyle(frame);
@@ -90,13 +89,12 @@ function options(frame, series, format, onPoint) {
 /** The values that no line shows, since on both sides of them nothing is known. */
 export function alone(plot, series) {
   const values = plot.data[series];
-  const isKnown = (index) => values[index] !== null && values[index] !== undefined;
-  return [...values.keys()].filter((index) => isKnown(index) && !isKnown(index - 1) && !isKnown(index + 1));
+  return [...values.keys()].filter((index) => isKnown(values[index]) && !isKnown(values[index - 1]) && !isKnown(values[index + 1]));
 }
 
 /** Where the axis of time begins: a service that has just been started has no hour to show yet. */
 function begin([at, ...values], end) {
-  const first = at.findIndex((_, index) => values.some((one) => one[index] !== null && one[index] !== undefined));
+  const first = at.findIndex((_, index) => values.some((one) => isKnown(one[index])));
   return first < 0 ? at[0] : Math.min(at[first], end - MIN_SPAN_SECONDS);
 }
 

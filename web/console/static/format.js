@@ -2,6 +2,8 @@
 
 export const DASH = "–";
 
+export const isKnown = (value) => value !== null && value !== undefined;
+
 const NUMBER = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const ABSOLUTE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
@@ -11,7 +13,7 @@ const CLOCK = new Intl.DateTimeFormat("en-GB", {
 
 /** Epoch milliseconds of an ISO 8601 time, of seconds (as text or number) or of milliseconds; null of anything else. */
 export function moment(value) {
-  if (value === null || value === undefined || value === "") return null;
+  if (!isKnown(value) || value === "") return null;
   if (typeof value === "string" && !/^\d+(\.\d+)?$/.test(value)) {
     const parsed = Date.parse(value);
     return Number.isNaN(parsed) ? null : parsed;
@@ -50,15 +52,15 @@ export function clock(at) {
   return new Date(at).toDateString() === new Date().toDateString() ? text : `${DAY.format(at)} ${text}`;
 }
 
-export const number = (value) => (value === null || value === undefined ? DASH : NUMBER.format(value));
+export const number = (value) => (isKnown(value) ? NUMBER.format(value) : DASH);
 
 export function rate(value) {
-  if (value === null || value === undefined) return DASH;
+  if (!isKnown(value)) return DASH;
   return NUMBER.format(value >= 100 ? Math.round(value) : value);
 }
 
 export function milliseconds(value) {
-  if (value === null || value === undefined) return DASH;
+  if (!isKnown(value)) return DASH;
   return value >= 1000 ? `${(value / 1000).toFixed(1)} s` : `${Math.round(value)} ms`;
 }
 
