@@ -1,4 +1,4 @@
-"""What Lua says and what Python says of the same things: neither has what the other lacks."""
+"""What Python, Lua and the console's pages say of the same things: none has what another lacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from luaparser import ast
 from luaparser import astnodes as lua
 
-from controller import commands
+from controller import commands, passwords
 from controller.commands.base import Command
 from controller.commands.playback import MayPlay
 from controller.commands.sessions import Member, Session, SetFlag
@@ -101,6 +101,11 @@ def test_a_flag_has_its_field_wherever_members_are_described(flag: Flag) -> None
 
 def test_the_node_is_sent_every_change_of_a_flag_and_no_other() -> None:
     assert MEMBER_VERBS == OF_FLAGS
+
+
+def test_the_console_asks_for_passwords_that_are_long_enough() -> None:
+    page = (ROOT / "web/console/static/pages/password.js").read_text()
+    assert re.findall(r"const MIN_LENGTH = (\d+);", page) == [str(passwords.MIN_LENGTH)]
 
 
 def test_every_reason_that_is_given_is_documented_and_every_one_documented_is_given() -> None:
