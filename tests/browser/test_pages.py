@@ -68,7 +68,9 @@ def test_pages_of_a_portal(portal: Console, addresses: dict[str, str]) -> None:
 def test_a_caller_s_number_is_one_line_on_a_phone(visit: Visit, addresses: dict[str, str]) -> None:
     page = visit("maria", phone=True).open("sessions")
     is_loaded(page)
-    for caller in page.locator("td .caller").all():
+    callers = page.locator("td .caller")
+    expect(callers.first).to_be_visible()
+    for caller in callers.all():
         lines = caller.evaluate("e => e.getClientRects()[0].height / parseFloat(getComputedStyle(e).lineHeight)")
         assert round(lines) == 1
 
