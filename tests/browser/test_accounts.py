@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import PASSWORD, Console, Visit, World
@@ -93,7 +94,7 @@ def test_a_portal_link_that_an_operator_makes(operator: Console, visit: Visit) -
     operator.check_access()
     operator.screenshot("dialog-portal")
     dialog.get_by_role("button", name="Make the link").click()
-    expect(dialog.get_by_text("what is of beta")).to_be_visible()
+    expect(dialog.get_by_text("the portal of beta")).to_be_visible()
     guest = visit().page
     guest.goto(dialog.locator("code").inner_text())
     heading(guest, "Overview")
@@ -195,7 +196,6 @@ def test_another_login_in_the_same_browser(visit: Visit, world: World) -> None:
     console.forgive("status of 401")
 
 
-def test_whoever_may_only_look_gets_no_buttons(visit: Visit, world: World) -> None:
 ASK_TWICE = """async () => {
   const main = document.querySelector("script[type=module]").src;
   const { call } = await import(new URL("api.js", main));
@@ -220,6 +220,7 @@ def test_all_that_is_asked_when_the_session_is_replaced_succeeds(visit: Visit, w
     console.forgive("status of 401")
 
 
+def test_whoever_may_only_look_gets_no_buttons(visit: Visit, world: World) -> None:
     room = world.room("board-call", world.call("acW68", "527100001"))
     console = visit("vera")
     page = console.open(f"rooms/alpha/{room}")

@@ -74,7 +74,7 @@ const UNSEEN = /[\x00-\x09\x0b-\x1f\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/gu;
 const code = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 const escaped = (text) => text.replace(UNSEEN, (found) => found.split("").map(code).join(""));
 
-/** The caller of a session, who may claim to be anything: one that would show as nothing, or as another, does not. */
+/** The caller's id; what is invisible or reverses text is shown as escapes. */
 export const callerOf = ({ caller_id: id }, unknown = "unknown") => (id.trim() ? escaped(id) : unknown);
 
 export const json = (value) => escaped(JSON.stringify(value, null, 2));

@@ -124,7 +124,7 @@ function Console() {
   return html`${views[state.name]()}<${Toasts} />`;
 }
 
-/** A link begins another session: anybody can send one, so nobody who is logged in leaves his own for it unasked. */
+/** Anybody can send a link, so ask before it replaces a session. */
 function Asking({ me, onOpen, onStay }) {
   useTitle("Open the link?");
   const footer = html`<${Button} onClick=${onStay}>Stay<//><${Button} tone="primary" onClick=${onOpen}>Open the link<//>`;

@@ -26,10 +26,10 @@ export function PortalLink({ me, app: given, onClose }) {
   const footer = state.link ? html`<${Button} tone="primary" onClick=${onClose}>Done<//>`
     : html`<${Button} onClick=${onClose}>Cancel<//><${Button} tone="primary" type="submit" form="portal" busy=${state.busy} disabled=${!app}>Make the link<//>`;
   return html`<${Dialog} title="Link to a portal" onClose=${onClose} footer=${footer}>
-    ${state.link ? html`<p>Whoever opens it first is let in to what is of ${app}. It is not shown again, and good once, until ${absolute(Date.parse(state.link.expires_at))}.</p>
+    ${state.link ? html`<p>The first person who opens it gets into the portal of ${app}. It works once, until ${absolute(Date.parse(state.link.expires_at))}. It is not shown again.</p>
         <div class="secret"><code>${state.link.url}</code><${CopyButton} text=${state.link.url} /></div>`
       : html`<form id="portal" onSubmit=${submit}>
-        <p class="note">It opens the console cut to one app, for the people of its tenant. It is good once.</p>
+        <p class="note">The console, limited to one app, for its tenant. The link works once.</p>
         ${!given && html`<${Field} label="App">${(id) => html`<${AppSelect} id=${id} me=${me} value=${app} onChange=${setApp} all="" />`}<//>`}
         <div class="field"><span class="label">Whoever opens it</span><${Segments} label="Whoever opens it" value=${role} options=${ROLES} onChange=${setRole} /></div>
         <${Field} label="Can be opened for" error=${state.error}>${(id) => html`<${Select} id=${id} value=${seconds} options=${TIMES} onChange=${setSeconds} />`}<//>
