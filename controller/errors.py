@@ -70,6 +70,7 @@ REASONS: dict[str, str] = {
     "node_not_found": "Media node not found",
     "no_console": "The console is disabled, so there is no portal. Ask the operator for [console] enabled.",
     "too_many_logins": "Too many are logging in at the moment. Try again in a few seconds.",
+    "too_many_log_searches": "Too many are looking through the event log at the moment. Try again in a few seconds.",
     "url_refused": "The URL leads to no public address",
     "too_many_streams": "This server has too many event streams open. Try again in a few seconds.",
     "node_down": "The media node is not reachable. Try again in a few seconds.",

@@ -256,9 +256,9 @@ class Overview:
         page may be short, and not be the last. `as_app`: without what is not for the app that is wanted.
 
         One looks at a time, and half of that time is for others: apps in turn, and operators as if they were one.
-        Raises Refused `rate_limited` when many wait.
+        Raises Refused `too_many_log_searches` when many wait.
         """
-        late = Refused("rate_limited", {"retry_after_ms": int(MAX_WAIT * 1000)})
+        late = Refused("too_many_log_searches")
         with self._scans.turn(wanted.app if as_app else "", MAX_WAIT, late):
             return self._scan(wanted, before, limit, as_app)
 

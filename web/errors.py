@@ -54,6 +54,7 @@ STATUS: dict[str, int] = {
     "no_relay": 503,
     "store_full": 503,
     "too_many_logins": 503,
+    "too_many_log_searches": 503,
 }
 
 # The errors that come from no refusal of the controller, by status.
