@@ -16,7 +16,7 @@ from controller.errors import OverRate, Refused, StoreUnavailable
 from controller.operators import VIEW, Principal
 from web import context, cookies
 from web.context import Tenant
-from web.problems import Forbidden, Invalid, Unauthenticated
+from web.problems import Forbidden, Invalid, NotLoggedIn, Unauthenticated
 
 API_PREFIX = "/api/v1"
 APP_HEADER = "X-App-ID"
@@ -41,7 +41,7 @@ _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,256}").fullmatch
 def authenticate(environ: dict[str, Any]) -> None:
     """Requests of unknown paths and methods too: so a stranger learns nothing of the API, and each counts.
 
-    Raises Unauthenticated, Forbidden, and Refused when the app has sent too many requests."""
+    Raises Unauthenticated, NotLoggedIn, Forbidden, and Refused when the app has sent too many requests."""
     # What counts is the rule that will serve the request, however its path was spelled.
     path = request.url_rule.rule if request.url_rule else request.path
     if path != API_PREFIX and not path.startswith(f"{API_PREFIX}/"):
@@ -100,11 +100,11 @@ def enter(environ: dict[str, Any]) -> Principal:
 def identify(environ: dict[str, Any]) -> Principal:
     """Whose session of the console asks. It is counted as theirs, so that nobody's looking uses up an app's rate.
 
-    Raises Unauthenticated, Refused."""
+    Raises NotLoggedIn, Refused."""
     principal = cookies.principal()
     if principal is None:
         # Not counted as a failure: nobody guesses 256 bits, and a page whose session has ended asks again.
-        raise Unauthenticated(0)
+        raise NotLoggedIn
     environ[context.ACTOR] = principal.actor
     _admit(environ, principal.actor)
     return principal

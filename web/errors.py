@@ -17,7 +17,7 @@ from controller.errors import REASONS, Refused, StoreUnavailable
 from controller.sessions.flags import CHANGES
 from controller.webhooks.types import ROOM
 from web import context
-from web.problems import Forbidden, Invalid, Unauthenticated
+from web.problems import Forbidden, Invalid, NotLoggedIn, Unauthenticated
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,10 @@ CODE_HEADER = "X-Error-Code"
 
 # Seconds after which to ask again: a node's link that dropped, or a store that failed over, is back by then.
 RETRY_AFTER = 2
+
+_NOT_LOGGED_IN = "You are not logged in to the console. Log in, then try again."
+# HTTP asks for it with each 401.
+_CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="switchroom"'}
 
 _EXAMPLE_DETAILS: dict[str, dict[str, Any]] = {
     "name_taken": {"room_id": ROOM},
@@ -194,7 +198,11 @@ def _invalid(error: Invalid) -> Response:
 def _unauthenticated(error: Unauthenticated) -> Response:
     if error.wait:
         return _too_soon(CODES[429], TITLES[429], {"retry_after_ms": math.ceil(error.wait * 1000)})
-    return respond(401, headers={"WWW-Authenticate": 'ApiKey realm="switchroom"'})
+    return respond(401, headers=_CHALLENGE)
+
+
+def _not_logged_in(_error: NotLoggedIn) -> Response:
+    return respond(401, body(_NOT_LOGGED_IN), _CHALLENGE)
 
 
 def _forbidden(error: Forbidden) -> Response:
@@ -227,6 +235,7 @@ _HANDLERS: dict[type[Exception], Any] = {
     Refused: _refused,
     Invalid: _invalid,
     Unauthenticated: _unauthenticated,
+    NotLoggedIn: _not_logged_in,
     Forbidden: _forbidden,
     StoreUnavailable: _store_unavailable,
     RequestEntityTooLarge: _too_large,

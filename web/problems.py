@@ -19,5 +19,9 @@ class Unauthenticated(Exception):
         self.wait = wait
 
 
+class NotLoggedIn(Exception):
+    """No session of the console came with the request, or one that has ended."""
+
+
 class Forbidden(Exception):
     """Whoever asks by a session of the console may not ask this. The text says why."""

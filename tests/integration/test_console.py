@@ -449,6 +449,7 @@ def test_every_request_needs_the_csrf_token_of_its_session(site: Site) -> None:
             for csrf in ("", "0" * 64, other.csrf, "\N{LATIN SMALL LETTER E WITH ACUTE}"):
                 answer = page.ask(method, path, APP, csrf=csrf)
                 assert answer.status_code == 401, (method, path, csrf)
+                assert answer.json["error"] == "You are not logged in to the console. Log in, then try again."
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from web.console import forms
 from web.console.pages import Pages
 from web.events import stream
 from web.portal_links import make_link
-from web.problems import Forbidden, Unauthenticated
+from web.problems import Forbidden, NotLoggedIn
 from web.resource import Returned, read_arguments
 from web.sessions import session_entry
 
@@ -154,7 +154,7 @@ def me() -> Response:
     token = cookies.token()
     principal = cookies.owner(token) if token else None
     if principal is None:
-        raise Unauthenticated(0)
+        raise NotLoggedIn
     return jsonify(_me(token, principal))
 
 
