@@ -35,6 +35,7 @@ STREAM = keys.key(keys.REGISTRY, "stats")
 # By name of what is counted, how often, by what.
 Counts = dict[str, Counter[str]]
 Entry = dict[str, Any]
+_FIELDS = ("process", "roles", "counts", "pending", "held")
 
 
 class History(TypedDict):
@@ -191,7 +192,7 @@ class Statistics:
         for _, fields in self._store.read(STREAM, str(next(iter(steps), end) * 1000)):
             with suppress(KeyError, orjson.JSONDecodeError):
                 entry = orjson.loads(fields[b"e"])
-                steps[entry["at"]].append(entry)
+                steps[entry["at"]].append({name: entry[name] for name in _FIELDS})
         return steps
 
 

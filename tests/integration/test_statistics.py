@@ -139,10 +139,12 @@ def test_entries_go_after_an_hour(store: OpenStore, clock: Clock) -> None:
 
 
 def test_an_entry_that_cannot_be_read_hides_no_other(store: OpenStore, clock: Clock) -> None:
-    for text in (b"{}", b"garbage", b'{"at":1}'):
+    for text in ("{}", "garbage", '{"at":1}', f'{{"at":{int(clock.now)}}}'):
         store.client.xadd(STREAM, {"e": text})
     process = recorder(store, clock)
     count(events=10)
     go_on(clock, process)
     clock.now += 2
-    assert Statistics(store, clock).now()["rates"]["events"] == 1.0
+    statistics = Statistics(store, clock)
+    assert statistics.now()["rates"]["events"] == 1.0
+    assert len(statistics.processes()) == 1
