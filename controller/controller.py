@@ -8,10 +8,13 @@ atomic step.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypedDict, TypeVar, cast
 
 from controller.commands.base import ORIGIN, Args, Command, Listing, Parts
 from controller.errors import OverRate, Refused, StoreUnavailable
+from controller.idempotency import HOLD_FOR_GOOD_MS, IdempotencyKeys, Once, Work
 from controller.ids import node_of
 from controller.limits import Budget, Limits
 from controller.media.relays import Relays
@@ -67,6 +70,7 @@ class Controller:
         self._registry = registry
         self._placement = placement
         self._limits = limits or Limits()
+        self._idempotency = IdempotencyKeys(store, registry)
         self._relays = relays
         self._parts = Parts(
             store=store,
@@ -101,7 +105,7 @@ class Controller:
         outcome = "failed"
         try:
             answer = self._carry_out(command)
-            outcome = "accepted"
+            outcome = "replayed" if command.once and command.once.is_replay else "accepted"
         except Refused as refused:
             outcome = refused.code
             raise
@@ -112,6 +116,10 @@ class Controller:
             commands.labels(command.verb, outcome).inc()
         return answer
 
+    def carry_out_once(self, app_id: str, once: Once, verb: str, hold_ms: int, work: Work) -> dict[str, Any]:
+        """The answer to a request that is no command, with an idempotency key: `IdempotencyKeys.steps`."""
+        return self._idempotency.steps(app_id, once, verb, hold_ms, work)
+
     def health(self) -> Health:
         """Never raises."""
         try:
@@ -120,10 +128,18 @@ class Controller:
             return {"store": False, "nodes": {}}
 
     def _carry_out(self, command: Command[Answer]) -> Answer:
-        args = {**self._common(command), **command.arguments(), **command.prepare(self._parts)}
+        if command.once and not command.has_one_step:
+            work = cast(Work, partial(self._carry_out, replace(command, once=None)))
+            return cast(Answer, self.carry_out_once(command.app_id, command.once, command.verb, HOLD_FOR_GOOD_MS, work))
+        args = {**self._common(command), **command.arguments()}
         if isinstance(command, Listing):
-            return cast(Answer, self._page(command, args))
-        reply = self._step(command.script, args)
+            return cast(Answer, self._page(command, args | command.prepare(self._parts)))
+
+        def step() -> Args:
+            args.update(command.prepare(self._parts))
+            return self._step(command.script, args)
+
+        reply = self._idempotency.step(command.app_id, command.once, command.verb, step) if command.once else step()
         with suppress(StoreUnavailable):  # The rest is stored, and the node's worker emits it.
             emit_endings(self._store, keys.partition_of(command.app_id), reply)
         return command.answer(self._parts, args, reply)
@@ -134,6 +150,8 @@ class Controller:
             return {}
         taken = arguments(command.script)
         common: Args = {"command": command.verb, **{name: getattr(command, name) or None for name in ORIGIN}}
+        if command.once:
+            common["idempotency"] = command.once.argument()
         if "group" in taken:
             common |= {"group": command.group, "cooldown_ms": self._limits.cooldowns[command.group]}
         if "quotas" in taken:

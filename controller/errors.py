@@ -57,6 +57,9 @@ REASONS: dict[str, str] = {
     "still_joining": "Session is still joining the conference. Wait for conference.member.joined.",
     "leaving": "Session is leaving the conference. Wait for conference.member.left.",
     "command_uid_taken": "command_uid was used for another command within the last minute. Use a new one.",
+    "idempotency_key_in_use": "A request with this Idempotency-Key is being carried out, or its outcome is not known."
+    " Send it again after retry_after_ms.",
+    "idempotency_key_reused": "Idempotency-Key was used for another request within the last 24 hours. Use a new one.",
     "nothing_playing": "Nothing is playing in the conference room. Use play first.",
     "quota_exceeded": "A quota of the application is used up. Free some of it, or ask the operator for more.",
     "too_many_operations": "Too many playback operations are waiting in the conference room. Stop them, or wait for"

@@ -20,6 +20,7 @@ QUOTAS: dict[str, int] = {
     "operations": 1000,  # playbacks that play or wait
     "url_bytes": 4 * MEBIBYTE,  # their URLs, as JSON
     "webhook_bytes": 64 * MEBIBYTE,  # undelivered webhooks
+    "idempotency_bytes": 64 * MEBIBYTE,  # what is kept of requests with an Idempotency-Key
     "streams": 100,  # of events that are open at one API process
     "portal_links": 1000,  # that nobody has opened
     "failed_bytes": 64 * MEBIBYTE,  # failed webhooks that are kept; nothing is refused, the oldest go

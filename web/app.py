@@ -19,7 +19,7 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from controller.errors import StoreUnavailable
 from controller.operators import Principal
-from web import auth, bodies, context, cookies, errors, openapi
+from web import auth, bodies, context, cookies, errors, openapi, resource
 from web.clients import Failures
 from web.conferences import conferences
 from web.console import console_pages
@@ -110,9 +110,9 @@ def create_app(
     app.after_request(_finish)
     errors.install(app)
     app.body_limits = {}
-    for resource in (conferences, sessions, webhooks, events, portal_links):
-        app.register_api(resource)
-        app.body_limits |= resource.body_limits
+    for each in (conferences, sessions, webhooks, events, portal_links):
+        app.register_api(each)
+        app.body_limits |= each.body_limits
     app.register_api(health)
     if console:
         app.register_blueprint(console_pages)
@@ -142,6 +142,8 @@ def _finish(response: Response) -> Response:
     headers["X-Request-ID"] = context.request_id()
     headers["X-Content-Type-Options"] = "nosniff"
     headers.setdefault("Cache-Control", "no-store")
+    if (once := request.environ.get(context.ONCE)) and once.is_replay:
+        headers[resource.REPLAYED] = "true"
     if budget := request.environ.get(context.BUDGET):
         headers["RateLimit-Limit"] = str(budget.limit)
         headers["RateLimit-Remaining"] = str(budget.remaining)

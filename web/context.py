@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from flask import Flask, current_app, request
 
 from controller.commands import Command
 from controller.controller import Health
+from controller.idempotency import Once, Work
 from controller.limits import Budget
 from controller.live import Filter, Subscription
 from controller.operators import Logins
@@ -32,6 +33,7 @@ CONNECTION = "switchroom.connection"
 ROUTE = "switchroom.route"  # the rule that matched the path
 ACTOR = "switchroom.actor"  # who asks, if not the app itself
 BUDGET = "switchroom.budget"  # what is left of the rate of whoever asks
+ONCE = "switchroom.once"  # the request, if it has an idempotency key
 
 # W3C Trace Context, version 00: trace and parent are not all zeros.
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
@@ -50,6 +52,8 @@ class Controller(Protocol):
     def admit(self, app_id: str, size: int = 0) -> Budget: ...
 
     def execute(self, command: Command[Answer]) -> Answer: ...
+
+    def carry_out_once(self, app_id: str, once: Once, verb: str, hold_ms: int, work: Work) -> dict[str, Any]: ...
 
     def health(self) -> Health: ...
 
@@ -138,10 +142,14 @@ def console() -> Console | None:
 
 def execute(command: Command[Answer]) -> Answer:
     """Carries the command out on behalf of whoever sent the request."""
-    actor, trace = request.environ.get(ACTOR, ""), traceparent()
-    if actor or trace:
-        command = replace(command, actor=actor, trace=trace)
+    command = replace(command, actor=actor(), trace=traceparent(), once=request.environ.get(ONCE))
     return _context().controller.execute(command)
+
+
+def execute_once(verb: str, hold_ms: int, work: Work) -> dict[str, Any]:
+    """The answer that `work` gives to a request that is no command: kept, if the request has an idempotency key."""
+    once: Once | None = request.environ.get(ONCE)
+    return controller().carry_out_once(app_id(), once, verb, hold_ms, work) if once else work()
 
 
 def app_id() -> str:

@@ -39,6 +39,8 @@ STATUS: dict[str, int] = {
     "leaving": 409,
     **{refusal: 409 for flag, on in CHANGES for refusal in flag.change(on).refusals},
     "command_uid_taken": 409,
+    "idempotency_key_in_use": 409,
+    "idempotency_key_reused": 422,
     "nothing_playing": 409,
     "quota_exceeded": 409,
     "too_many_operations": 409,
@@ -100,6 +102,7 @@ _EXAMPLE_DETAILS: dict[str, dict[str, Any]] = {
     "in_other_room": {"room_id": ROOM},
     "quota_exceeded": {"quota": "webhook_bytes", "limit": 67108864, "used": 67109120},
     "rate_limited": {"retry_after_ms": 12},
+    "idempotency_key_in_use": {"retry_after_ms": 9_876},
     "url_refused": {"fields": [{"field": "url", "problem": "is not a public address"}]},
 }
 _CODE = {CODE_HEADER: "Why, in a word: `rate_limited` for a cooldown, else the name of one of the examples."}

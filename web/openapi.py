@@ -17,6 +17,8 @@ from pydantic.json_schema import models_json_schema
 from controller.webhooks.samples import example
 from controller.webhooks.types import DATA, Data
 from web.auth import APP_HEADER, KEY_HEADER
+from web.resource import REPLAYED
+from web.schemas import IDEMPOTENCY_KEY, IdempotencyHeaders
 
 TITLE = "Switchroom"
 VERSION = "1"
@@ -26,6 +28,7 @@ DESCRIPTION = (
     "Checks answer in this order: 401, 429 of the application's rate, 400, 404 or 403, 409 of a `command_uid`, "
     "404 of a session in no room, 429 of a cooldown, 503 of a media node, then any other 409. "
     "Every answer carries `X-Request-ID`; send one of your own (`[A-Za-z0-9._-]{1,64}`) to have it returned. "
+    "A POST may have an `Idempotency-Key`: sent again within 24 hours, it gets its first answer and does nothing. "
     "`RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (s) say what is left of the application's rate."
 )
 
@@ -70,7 +73,7 @@ def document(app: OpenAPI) -> dict[str, Any]:
     for schema in schemas.values():
         _tidy(schema)
     for methods in found["paths"].values():
-        for operation in methods.values():
+        for method, operation in methods.items():
             # flask-openapi3 adds a validation error to every operation, also outside the API, which validates nothing.
             if "security" not in operation:
                 del operation["responses"]["400"]
@@ -78,6 +81,8 @@ def document(app: OpenAPI) -> dict[str, Any]:
             if body := operation.get("requestBody"):
                 name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                 body["required"] = bool(schemas[name].get("required"))
+            if "security" in operation and method == "post":
+                _describe_key(operation)
             for parameter in operation.get("parameters", ()):
                 _tidy(parameter["schema"])
             # Made for pages that take HTML in a description.
@@ -93,6 +98,18 @@ def document(app: OpenAPI) -> dict[str, Any]:
     for content in _contents(found):
         content.setdefault("example", example(content["schema"], schemas))
     return found
+
+
+def _describe_key(operation: dict[str, Any]) -> None:
+    """An operation may have an idempotency key, which its view does not see."""
+    schema = {**IdempotencyHeaders.model_json_schema()["properties"][IDEMPOTENCY_KEY]}
+    about = {"name": IDEMPOTENCY_KEY, "in": "header", "required": False, "description": schema.pop("description")}
+    del schema["default"]
+    operation.setdefault("parameters", []).append({**about, "schema": schema})
+    for status, response in operation["responses"].items():
+        if status < "300":
+            meaning = "`true` when the request was carried out before, and this is the answer that it got."
+            response.setdefault("headers", {})[REPLAYED] = {"description": meaning, "schema": {"type": "string"}}
 
 
 def _tidy(schema: dict[str, Any]) -> None:

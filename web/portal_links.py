@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from flask import request
 
 from controller.errors import Refused
+from controller.idempotency import HOLD_LONG_MS
 from controller.operators import link_url
 from controller.times import iso
 from web import context
@@ -35,14 +37,19 @@ def create_portal_link(body: PortalLinkBody) -> Returned:
     operator lets anybody. A new API key ends all portals, also those whose link is not opened yet."""
     if context.actor():
         raise Forbidden("A portal link is made with the API key only.")
-    return make_link(context.app_id(), body, actor="")
+
+    def make() -> dict[str, Any]:
+        return make_link(context.app_id(), body, actor="")
+
+    # A link that nobody got does no harm: it may be made again.
+    return context.execute_once("console.link", HOLD_LONG_MS, make), 201
 
 
-def make_link(app_id: str, body: PortalLinkBody, actor: str) -> Returned:
+def make_link(app_id: str, body: PortalLinkBody, actor: str) -> dict[str, Any]:
     """`actor`: who asks for it, if not the app."""
     console = context.console()
     if console is None:
         raise Refused("no_console")
     token = console.logins.portal_link(app_id, body.role, body.expires_in, actor)
     expires_at = iso(int(time.time()) + body.expires_in)
-    return {"url": link_url(console.url or request.host_url, token), "expires_at": expires_at}, 201
+    return {"url": link_url(console.url or request.host_url, token), "expires_at": expires_at}

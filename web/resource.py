@@ -19,13 +19,19 @@ from flask_openapi3.models.tag import Tag
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ValidationError
 
-from web import auth, bodies, errors
+from controller.idempotency import new_once
+from web import auth, bodies, context, errors
 from web.problems import Invalid
-from web.schemas import LAST_EVENT_ID, Query
+from web.schemas import LAST_EVENT_ID, IdempotencyHeaders, Query
 
 # What a view returns: the body, and its status.
 Returned = tuple[dict[str, Any], int]
 View = TypeVar("View", bound=Callable[..., Returned | Response])
+
+# Tells a response that was given before to a request with the same idempotency key.
+REPLAYED = "Idempotent-Replayed"
+# For which reasons a request with an idempotency key is refused, whatever it is.
+_KEY_REFUSALS = ("idempotency_key_in_use", "idempotency_key_reused", "quota_exceeded", "store_full")
 
 # In place of pydantic's texts, which change between versions. `{}` are the error's own figures.
 _PROBLEMS = {
@@ -84,13 +90,14 @@ class Resource(APIBlueprint):
             path, query, body, header = (hints.get(part) for part in ("path", "query", "body", "header"))
             max_bytes = bodies.largest(body) if body else bodies.SMALL
             self.body_limits[f"{self.name}.{view.__name__}"] = max_bytes
+            reasons = dict.fromkeys((*refuses, *(_KEY_REFUSALS if method == "POST" else ()), "rate_limited"))
             examples = [
                 (400, "invalid", errors.invalid(_example_problems(path, query, body, header))),
                 (401, "unauthenticated", errors.body(errors.TITLES[401])),
                 (413, "too_large", errors.too_large(max_bytes)),
                 (429, "failures", errors.body(errors.TITLES[429], {"retry_after_ms": 64_000})),
                 (503, "unavailable", errors.body(errors.TITLES[503])),
-                *(errors.example(reason, details) for reason in (*refuses, "rate_limited")),
+                *(errors.example(reason, details) for reason in reasons),
             ]
             if cooldown:
                 examples.append(errors.cooling_down(cooldown))
@@ -108,7 +115,9 @@ class Resource(APIBlueprint):
 
         @wraps(func)
         def view(**values: Any) -> Returned | Response:
-            return func(**read_arguments(values, path, query, body, header))
+            arguments = read_arguments(values, path, query, body, header)
+            _note_key(arguments.get("body"))
+            return func(**arguments)
 
         return cast(View, view)
 
@@ -132,6 +141,18 @@ def read_arguments(
     if header:
         arguments["header"] = _check(header, _headers(header))
     return arguments
+
+
+def _note_key(body: BaseModel | None) -> None:
+    """Keeps the idempotency key of a POST with the request. All other methods may be repeated without one. Raises
+    Invalid.
+    """
+    if request.method != "POST":
+        return
+    found = cast(IdempotencyHeaders, _check(IdempotencyHeaders, _headers(IdempotencyHeaders)))
+    if found.idempotency_key:
+        asked = orjson.dumps(body and body.model_dump(), option=orjson.OPT_SORT_KEYS)
+        request.environ[context.ONCE] = new_once(found.idempotency_key, request.path.encode(), asked)
 
 
 def _example_problems(

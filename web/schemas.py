@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from controller.idempotency import MAX_KEY_LENGTH
 from controller.ids import EVENT_ID, ROOM_ID, SESSION_ID, WEBHOOK_ID
 from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.live import KINDS_OF_APP, WEBHOOK
@@ -47,6 +48,7 @@ MAX_BEYOND_ASCII = 512
 MAX_TYPES = 32
 MAX_STREAM_ROOMS = 32
 LAST_EVENT_ID = "Last-Event-ID"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 _HOST = re.compile(r"[^/?#]*//([^/?#:]*)").match
 
@@ -357,6 +359,22 @@ class EventQuery(Query):
     @property
     def types(self) -> tuple[str, ...]:
         return split_list(self.type)
+
+
+class IdempotencyHeaders(BaseModel):
+    """Of every POST."""
+
+    idempotency_key: Annotated[
+        str,
+        _Form("[ -~]{1,255}", MAX_KEY_LENGTH, "must be 1 to 255 printable ASCII characters"),
+        Field(
+            default="",
+            alias=IDEMPOTENCY_KEY,
+            description="Your own id of the request. Sent again with it within 24 hours, the request gets its first"
+            " answer and does nothing.",
+        ),
+        _example("7f1e4a0c-mute-42"),
+    ]
 
 
 class EventHeaders(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, cast
 
+from controller.idempotency import Once
 from controller.rooms.placement import Placement
 from controller.rooms.playback_guard import PlaybackGuard
 from controller.store.store import Store
@@ -17,6 +18,8 @@ Args = dict[str, Any]
 
 # The fields of a command that say where it comes from. Queries do not need them.
 ORIGIN = ("actor", "trace")
+# The fields of a command that are not what it asks for.
+_ABOUT = (*ORIGIN, "once")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +30,14 @@ class Command(Generic[Answer]):
     API) has checked the forms and ranges of its values.
 
     `actor`: who sent it, if not the app itself. `trace`: the W3C traceparent of its request. The event log has both
-    with the command and with what follows from it, and its webhooks carry the trace. Either may be empty.
+    with the command and with what follows from it, and its webhooks carry the trace. Either may be empty. `once`: its
+    idempotency key, if it has one.
     """
 
     app_id: str
     actor: str = ""
     trace: str = ""
+    once: Once | None = None
 
     # The Lua file that carries it out, in one atomic step.
     script: ClassVar[str]
@@ -41,6 +46,8 @@ class Command(Generic[Answer]):
     # The group of its rate limit (`controller.limits.COOLDOWNS`). The script says whose: a room's, a session's or the
     # app's.
     cooldown: ClassVar[str] = ""
+    # Whether its answer is the script's reply in other words, and nothing else is done for it.
+    has_one_step: ClassVar[bool] = True
     # Whether it is refused while the media node of its room or session is down.
     needs_node: ClassVar[bool] = False
 
@@ -61,7 +68,7 @@ class Command(Generic[Answer]):
 
     def arguments(self) -> Args:
         """Its own fields, as the script gets them."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ORIGIN}
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _ABOUT}
 
     def prepare(self, parts: Parts) -> Args:
         """The script's other arguments. Raises Refused."""

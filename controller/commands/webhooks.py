@@ -62,7 +62,7 @@ class RotateSecret(Command[NewSecret]):
         return parts.webhooks.rotation(self.app_id)
 
     def answer(self, parts: Parts, args: Args, reply: Args) -> NewSecret:
-        return NewSecret(secret=args["secret"], old_secret_until=reply["old_until"])
+        return NewSecret(secret=reply["secret"], old_secret_until=reply["old_until"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +74,7 @@ class SendTest(Command[TestOutcome]):
     script: ClassVar[str] = "test_endpoint"
     logged_as: ClassVar[str] = "webhook.test"
     cooldown: ClassVar[str] = "webhook_test"
+    has_one_step: ClassVar[bool] = False
 
     def arguments(self) -> Args:
         return {"app_id": self.app_id}

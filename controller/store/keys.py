@@ -72,11 +72,16 @@ PARTITION: dict[str, str] = {
     "cooldown": "cooldown:%s:%s",
     # string with expiry: theoretical arrival time (us) of an app's next request (GCRA); 2 s
     "rate": "rate:%s",
-    # hash: operations, url_bytes, webhook_bytes (undelivered), delivered_bytes, failed_bytes: how much an app
-    # uses of each quota, and of what is kept; for good
+    # hash: operations, url_bytes, webhook_bytes (undelivered), delivered_bytes, failed_bytes, idempotency_bytes: how
+    # much an app uses of each quota, and of what is kept; for good
     "usage": "usage:%s",
     # string with expiry of 60 s: JSON { command, answer } of the command to which an app gave a command_uid
     "answer": "answer:%s:%s",
+    # string with expiry: JSON { request, claim } of a request with an idempotency key while it is carried out, and
+    # { request, reply } for 24 h from then on (lib/idempotency.lua); of an app and a hash of the key
+    "idempotency": "idempotency:%s:%s",
+    # sorted set: `hash bytes` of an app's idempotency keys by the end (ms) of their 24 h; some time longer
+    "idempotency_ends": "idempotency-ends:%s",
     # stream: commands for a node that no worker has taken yet; an entry goes when it is taken or too old
     "commands": "commands:%s",
     # hash: job id -> JSON of a command sent to the node; until its result or deadline

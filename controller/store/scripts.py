@@ -5,13 +5,16 @@ arguments it reads (`-- args: room_id name?`, with a question mark after one tha
 needs (`-- needs: playback members`), and which fields of its reply are lists (`-- lists: rows`). The store gets a
 script as one text: a first line, the prelude, the libraries that it needs, each after those that it needs itself, and
 the file. So a script takes the arguments of its libraries, too.
+
+The script of a command, one that takes a `command`, is the body of a function, which the library `once` carries out
+once for each idempotency key.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -29,6 +32,7 @@ RUNS_WHEN_FULL = {
     "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease relays release workers",
     "counts requests": "admit login_admit",
+    "is the end of a request with an idempotency key": "keep_answer release_key",
     "reads": "count get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms"
     " list_sessions waiting",
     "says where webhooks go": "set_endpoint",
@@ -36,13 +40,20 @@ RUNS_WHEN_FULL = {
 }
 # The scripts that are refused then, as `store_full`, since they would only use more.
 REFUSED_WHEN_FULL = {
-    "begins something": "create_room join may_play play session_parked",
+    "begins something": "claim_key create_room join may_play play session_parked",
     "changes something": "pause rotate_secret set_flag volume",
     "sends once more": "redeliver redeliver_range test_endpoint",
 }
 
 LUA = Path(__file__).parent / "lua"
 CORE = "core"  # the library that every script needs, before all others
+ONCE = "once"  # the library that carries out the commands
+
+# What an error message calls lines that are in no file.
+PRELUDE = "prelude"
+
+# Around the script of a command.
+_FUNCTION = ("local function carry_out()\n", "end\nreturn once(carry_out)\n")
 
 # What a script begins with: it makes the server refuse keys of another hash slot than the partition's, and the whole
 # script when memory is full, unless that is allowed. A script that is in neither table has none, and cannot be loaded.
@@ -111,7 +122,7 @@ class Script:
         return _LINE_IN_STORE.sub(lambda found: self._place(int(found[1])), message)
 
     def _place(self, line: int) -> str:
-        begin, name = max((part for part in self.parts if part[0] <= line), default=(1, "prelude"))
+        begin, name = max((part for part in self.parts if part[0] <= line), default=(1, PRELUDE))
         return f"{name}:{line - begin + 1}"
 
 
@@ -144,6 +155,12 @@ def libraries_of(source: Source, known: Mapping[str, Source] | None = None) -> l
     return [known[name] for name in order if name != source.name]
 
 
+def is_of_command(source: Source) -> bool:
+    """Whether a script carries out a command of the API. That which claims a command's key does not."""
+    files = (*libraries_of(source), source)
+    return any("command" in file.arguments for file in files) and "idempotency" not in source.needs
+
+
 @cache
 def load() -> dict[str, Script]:
     """All scripts by name."""
@@ -156,13 +173,19 @@ def arguments(name: str) -> frozenset[str]:
 
 
 def _script(source: Source) -> Script:
-    files = [*libraries_of(source), source]
-    code = "".join(file.text for file in files)
+    own = [(_name(source), source.text)]
+    needs = source.needs
+    if is_of_command(source):
+        (begin, end), needs = _FUNCTION, (*needs, ONCE)
+        own = [(PRELUDE, begin), *own, (PRELUDE, end)]
+    files = [*libraries_of(replace(source, needs=needs)), source]
+    texts = [*((_name(file), file.text) for file in files[:-1]), *own]
+    code = "".join(text for _, text in texts)
     head = _FIRST_LINES[source.name] + prelude(_COMMENT.sub("", code))
     parts, line = [], head.count("\n") + 1
-    for file in files:
-        parts.append((line, str(file.path.relative_to(LUA.parent))))
-        line += file.text.count("\n")
+    for name, text in texts:
+        parts.append((line, name))
+        line += text.count("\n")
     return Script(
         name=source.name,
         text=head + code,
@@ -171,6 +194,10 @@ def _script(source: Source) -> Script:
         lists=frozenset(name for file in files for name in file.lists),
         parts=tuple(parts),
     )
+
+
+def _name(source: Source) -> str:
+    return str(source.path.relative_to(LUA.parent))
 
 
 def parse(path: Path, text: str) -> Source:

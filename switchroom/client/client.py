@@ -3,8 +3,9 @@
 What is made again by itself, `retries` times at the most:
 
 - a request that a 429 has refused, or that found no connection: nothing of it was carried out;
-- a GET or PUT, and a command with a `command_uid`, that got a 502, 503 or 504 or no response: made twice, it does no
-  harm.
+- a GET or PUT, and what has a `command_uid` or an `idempotency_key`, that got a 502, 503 or 504 or no response: made
+  twice, it does no harm;
+- a request whose `idempotency_key` is in use: the attempt before it may still be carried out.
 
 In between it waits as long as the service asks for, or longer each time if it does not say.
 """
@@ -43,6 +44,7 @@ FIRST_WAIT = 0.2  # seconds, doubled each time
 _AGAIN = (502, 503, 504)
 # The code of a 429 that no correct key gets.
 _WRONG_KEY = "failures"
+_IN_USE = "idempotency_key_in_use"
 
 M = TypeVar("M", bound=Model)
 Page = TypeVar("Page", bound=models.Page)
@@ -176,9 +178,9 @@ class Client:
 
     # Rooms
 
-    def create_room(self, name: str) -> models.RoomCreated:
+    def create_room(self, name: str, *, idempotency_key: str | None = None) -> models.RoomCreated:
         """Create a room. Webhook: `conference.created`. When the name is taken, `Conflict.detail.room_id` has it."""
-        return self._ask(models.RoomCreated, "POST", "/conferences", {"name": name})
+        return self._ask(models.RoomCreated, "POST", "/conferences", {"name": name}, once=idempotency_key)
 
     def list_rooms(
         self, *, limit: int | None = None, cursor: str = "", name: str | None = None
@@ -200,21 +202,25 @@ class Client:
         """Delete a room; its members are taken out. Webhooks: `conference.destroyed`, `conference.member.left`."""
         return self._ask(models.RoomDeleted, "DELETE", _path("conferences", room_id))
 
-    def play(self, room_id: str, urls: Sequence[str]) -> models.Playback:
+    def play(self, room_id: str, urls: Sequence[str], *, idempotency_key: str | None = None) -> models.Playback:
         """Play audio files, behind what plays. Webhooks: `conference.play.started`, `conference.play.finished`."""
-        return self._ask(models.Playback, "POST", _path("conferences", room_id, "play"), {"urls": list(urls)})
+        return self._ask(
+            models.Playback, "POST", _path("conferences", room_id, "play"), {"urls": list(urls)}, once=idempotency_key
+        )
 
-    def pause(self, room_id: str) -> models.Playback:
+    def pause(self, room_id: str, *, idempotency_key: str | None = None) -> models.Playback:
         """Pause what plays, or resume it. Webhook: `conference.play.paused`."""
-        return self._ask(models.Playback, "POST", _path("conferences", room_id, "pause"))
+        return self._ask(models.Playback, "POST", _path("conferences", room_id, "pause"), once=idempotency_key)
 
-    def stop(self, room_id: str) -> models.Playback:
+    def stop(self, room_id: str, *, idempotency_key: str | None = None) -> models.Playback:
         """Stop all playback, also what waits. Webhook: `conference.play.stopped` for each."""
-        return self._ask(models.Playback, "POST", _path("conferences", room_id, "stop"))
+        return self._ask(models.Playback, "POST", _path("conferences", room_id, "stop"), once=idempotency_key)
 
-    def set_volume(self, room_id: str, volume: int) -> models.Playback:
+    def set_volume(self, room_id: str, volume: int, *, idempotency_key: str | None = None) -> models.Playback:
         """Set the volume of playback, -50 to 7. Webhook: `conference.play.volume_changed`."""
-        return self._ask(models.Playback, "POST", _path("conferences", room_id, "volume"), {"volume": volume})
+        return self._ask(
+            models.Playback, "POST", _path("conferences", room_id, "volume"), {"volume": volume}, once=idempotency_key
+        )
 
     # Sessions
 
@@ -236,29 +242,41 @@ class Client:
     def get_session(self, uuid: str) -> models.Session:
         return self._ask(models.Session, "GET", _path("sessions", uuid))
 
-    def join(self, uuid: str, room_id: str, *, command_uid: str | None = None) -> models.Membership:
+    def join(
+        self, uuid: str, room_id: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.Membership:
         """Join a session to a room, muted. Webhook: `conference.member.joined`, or `conference.member.join_failed`."""
-        return self._command(uuid, "join", command_uid, room_id=room_id)
+        return self._command(uuid, "join", command_uid, idempotency_key, room_id=room_id)
 
-    def leave(self, uuid: str, *, command_uid: str | None = None) -> models.Membership:
+    def leave(
+        self, uuid: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.Membership:
         """Take a session out of its room. Webhook: `conference.member.left`."""
-        return self._command(uuid, "leave", command_uid)
+        return self._command(uuid, "leave", command_uid, idempotency_key)
 
-    def mute(self, uuid: str, *, command_uid: str | None = None) -> models.Membership:
+    def mute(
+        self, uuid: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.Membership:
         """Webhook: `conference.member.muted`."""
-        return self._command(uuid, "mute", command_uid)
+        return self._command(uuid, "mute", command_uid, idempotency_key)
 
-    def unmute(self, uuid: str, *, command_uid: str | None = None) -> models.Membership:
+    def unmute(
+        self, uuid: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.Membership:
         """Webhook: `conference.member.unmuted`."""
-        return self._command(uuid, "unmute", command_uid)
+        return self._command(uuid, "unmute", command_uid, idempotency_key)
 
-    def deaf(self, uuid: str, *, command_uid: str | None = None) -> models.Membership:
+    def deaf(
+        self, uuid: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.Membership:
         """Make a member deaf: it hears nothing of the room. Webhook: `conference.member.deafened`."""
-        return self._command(uuid, "deaf", command_uid)
+        return self._command(uuid, "deaf", command_uid, idempotency_key)
 
-    def undeaf(self, uuid: str, *, command_uid: str | None = None) -> models.Membership:
+    def undeaf(
+        self, uuid: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.Membership:
         """Webhook: `conference.member.undeafened`."""
-        return self._command(uuid, "undeaf", command_uid)
+        return self._command(uuid, "undeaf", command_uid, idempotency_key)
 
     # Webhooks
 
@@ -271,14 +289,14 @@ class Client:
         body: dict[str, Any] = {"url": url} | ({} if types is None else {"types": list(types)})
         return self._ask(models.Endpoint, "PUT", "/webhooks/endpoint", body)
 
-    def rotate_secret(self) -> models.Secret:
+    def rotate_secret(self, *, idempotency_key: str | None = None) -> models.Secret:
         """Make a new secret. For 24 hours webhooks are signed with the one before, too."""
-        return self._ask(models.Secret, "POST", "/webhooks/endpoint/rotate-secret")
+        return self._ask(models.Secret, "POST", "/webhooks/endpoint/rotate-secret", once=idempotency_key)
 
-    def send_test(self, type: str | None = None) -> models.SentTest:
+    def send_test(self, type: str | None = None, *, idempotency_key: str | None = None) -> models.SentTest:
         """Send a `webhook.test`, or a sample of another type, now, and tell what came of it."""
         body = None if type is None else {"type": type}
-        return self._ask(models.SentTest, "POST", "/webhooks/endpoint/test", body)
+        return self._ask(models.SentTest, "POST", "/webhooks/endpoint/test", body, once=idempotency_key)
 
     def list_deliveries(
         self,
@@ -307,24 +325,32 @@ class Client:
         """A webhook, with its attempts."""
         return self._ask(models.DeliveryDetail, "GET", _path("webhooks", "deliveries", webhook_id))
 
-    def redeliver(self, webhook_id: str) -> models.Redelivery:
+    def redeliver(self, webhook_id: str, *, idempotency_key: str | None = None) -> models.Redelivery:
         """Send a webhook again that was delivered or has failed."""
-        return self._ask(models.Redelivery, "POST", _path("webhooks", "deliveries", webhook_id, "redeliver"))
+        return self._ask(
+            models.Redelivery, "POST", _path("webhooks", "deliveries", webhook_id, "redeliver"), once=idempotency_key
+        )
 
-    def redeliver_range(self, since: datetime, until: datetime) -> models.RangeRedelivery:
+    def redeliver_range(
+        self, since: datetime, until: datetime, *, idempotency_key: str | None = None
+    ) -> models.RangeRedelivery:
         """Send again all that failed of what happened in that time."""
         body = {"since": _moment(since), "until": _moment(until)}
-        return self._ask(models.RangeRedelivery, "POST", "/webhooks/redeliver", body)
+        return self._ask(models.RangeRedelivery, "POST", "/webhooks/redeliver", body, once=idempotency_key)
 
     # The console
 
     def create_portal_link(
-        self, *, role: Literal["view", "operate"] | None = None, expires_in: int | None = None
+        self,
+        *,
+        role: Literal["view", "operate"] | None = None,
+        expires_in: int | None = None,
+        idempotency_key: str | None = None,
     ) -> models.PortalLink:
         """Make a link that opens the app's portal in a browser, once. `expires_in`: seconds."""
         given = {"role": role, "expires_in": expires_in}
         body = {name: value for name, value in given.items() if value is not None}
-        return self._ask(models.PortalLink, "POST", "/portal-links", body or None)
+        return self._ask(models.PortalLink, "POST", "/portal-links", body or None, once=idempotency_key)
 
     # Streams
 
@@ -349,11 +375,12 @@ class Client:
 
     # How all of them ask
 
-    def _command(self, uuid: str, command: str, command_uid: str | None, **fields: str) -> models.Membership:
+    def _command(
+        self, uuid: str, command: str, command_uid: str | None, once: str | None, **fields: str
+    ) -> models.Membership:
         body = {**fields} if command_uid is None else {**fields, "command_uid": command_uid}
-        return self._ask(
-            models.Membership, "POST", _path("sessions", uuid, "commands", "conference", command), body or None
-        )
+        path = _path("sessions", uuid, "commands", "conference", command)
+        return self._ask(models.Membership, "POST", path, body or None, once=once)
 
     def _list(
         self, page: type[Page], path: str, entries: str, limit: int | None, cursor: str, narrowed: Fields
@@ -366,12 +393,13 @@ class Client:
 
         return Listing(get, lambda found: getattr(found, entries), cursor)
 
-    def _ask(self, model: type[M], method: str, path: str, body: Fields | None = None) -> M:
-        repeatable = method in ("GET", "PUT") or "command_uid" in (body or {})
+    def _ask(self, model: type[M], method: str, path: str, body: Fields | None = None, *, once: str | None = None) -> M:
+        """`once`: the request's idempotency key."""
+        repeatable = method in ("GET", "PUT") or "command_uid" in (body or {}) or once is not None
         attempt = 0
         while True:
             try:
-                return _parsed(model, self._once(method, API + path, body))
+                return _parsed(model, self._once(method, API + path, body, once))
             except (APIError, NoResponse) as error:
                 wait = _wait(error, attempt, repeatable)
                 if wait is None or attempt == self._retries:
@@ -379,9 +407,9 @@ class Client:
             attempt += 1
             self._sleep(wait)
 
-    def _once(self, method: str, target: str, body: Fields | None) -> Response:
+    def _once(self, method: str, target: str, body: Fields | None, once: str | None = None) -> Response:
         """Raises APIError and NoResponse."""
-        headers, text = self._headers, None
+        headers, text = self._headers if once is None else {**self._headers, "Idempotency-Key": once}, None
         if body is not None:
             headers, text = {**headers, "Content-Type": "application/json"}, json.dumps(body).encode()
         response = self._transport.send(Request(method, target, headers, text, self._timeout))
@@ -438,7 +466,7 @@ def _wait(error: APIError | NoResponse, attempt: int, repeatable: bool) -> float
     if isinstance(error, NoResponse):
         again, asked = repeatable or not error.sent, None
     else:
-        too_soon = isinstance(error, TooManyRequests) and error.code != _WRONG_KEY
+        too_soon = (isinstance(error, TooManyRequests) and error.code != _WRONG_KEY) or error.code == _IN_USE
         again = too_soon or (repeatable and error.status in _AGAIN)
         asked = error.retry_after
     if not again or (asked or 0) > MAX_WAIT:

@@ -7,10 +7,10 @@
     client.join(session, room)
     assert fake.types() == ["session.started", "conference.created", "conference.member.joined"]
 
-It responds to requests as the service does: the same checks in the same order, cooldowns, `command_uid`, pages, states,
-and the same webhooks. One suite of tests is run on it and on the real service. It has a clock of its own, which moves
-when the client waits, or by `advance`. Media nodes confirm commands at once, unless `confirms` is False: then commands
-wait for `confirm` or `refuse`.
+It responds to requests as the service does: the same checks in the same order, cooldowns, `command_uid`, idempotency
+keys, pages, states, and the same webhooks. One suite of tests is run on it and on the real service. It has a clock of
+its own, which moves when the client waits, or by `advance`. Media nodes confirm commands at once, unless `confirms` is
+False: then commands wait for `confirm` or `refuse`.
 
 There is one app, one node, no quotas, no rate of requests and no event stream. A webhook is attempted once. Files play
 until `finish_play`.
@@ -24,7 +24,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Annotated, Any
@@ -40,6 +40,7 @@ from switchroom.client.webhooks import Data, Webhook
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 (that of the documentation)
 ANSWER_SECONDS = 60  # for which a command_uid names a command
+KEPT_SECONDS = 86_400  # for which an idempotency key stands for a request
 MAX_ENTRIES = {"conferences": 200, "members": 1000, "sessions": 1000, "deliveries": 200}
 COOLDOWNS = {"conf_play": 2.0, "conference_control": 0.2, "webhook_test": 2.0}
 SESSION_COOLDOWN = 2.0
@@ -58,6 +59,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "still_joining": (409, "Session is still joining the conference. Wait for conference.member.joined."),
     "leaving": (409, "Session is leaving the conference. Wait for conference.member.left."),
     "command_uid_taken": (409, "command_uid was used for another command within the last minute. Use a new one."),
+    "idempotency_key_reused": (
+        422,
+        "Idempotency-Key was used for another request within the last 24 hours. Use a new one.",
+    ),
     "nothing_playing": (409, "Nothing is playing in the conference room. Use play first."),
     "rate_limited": (429, "Rate limit exceeded. Wait for retry_after_ms, then try again."),
     "node_down": (503, "The media node is not reachable. Try again in a few seconds."),
@@ -257,6 +262,8 @@ class FakeSwitchroom:
         self._cooldowns: dict[tuple[str, str], float] = {}
         # By command_uid: until when it names a command, which, and the response.
         self._answers: dict[str, tuple[float, tuple[str, ...], _Returned]] = {}
+        # By idempotency key: until when it stands for a request, which, and the response.
+        self._kept: dict[str, tuple[float, tuple[str, bytes | None], Response]] = {}
         # What the node has to confirm: what follows if it does, and if it refuses.
         self._waiting: list[tuple[Callable[[], None], Callable[[str], None]]] = []
         self._deliveries: dict[str, _Delivered] = {}
@@ -320,15 +327,24 @@ class FakeSwitchroom:
         """It has nothing to close."""
 
     def send(self, request: Request) -> Response:
+        headers = _lower(request.headers)
+        key = headers.get("idempotency-key", "") if request.method == "POST" and self._lets_in(headers) else ""
+        asked = request.target, request.body
+        until, first, response = self._kept.get(key, (0.0, ("", None), Response(0)))
+        if until > self.now:
+            if first != asked:
+                return _refusal(_Refused("idempotency_key_reused"))
+            return replace(response, headers={**response.headers, "idempotent-replayed": "true"})
+        response = self._send(request)
+        if key and response.status < 300:
+            self._kept[key] = self.now + KEPT_SECONDS, asked, response
+        return response
+
+    def _send(self, request: Request) -> Response:
         try:
             status, body = self._handle(request)
         except _Refused as refused:
-            status, _ = ERRORS[refused.code]
-            body = {"success": False, "error": refused.text}
-            if refused.detail:
-                body["detail"] = refused.detail
-            headers = {"x-error-code": refused.code, **_retry_after(status, refused.detail)}
-            return _response(status, body, headers)
+            return _refusal(refused)
         if self.confirms:
             self.confirm()
         return _response(status, body, {})
@@ -341,8 +357,7 @@ class FakeSwitchroom:
         parts = urlsplit(request.target)
         if not parts.path.startswith(API + "/"):
             return self._health(parts.path)
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        if (headers.get("x-app-id"), headers.get("x-api-key")) != (self.app_id, self.api_key):
+        if not self._lets_in(_lower(request.headers)):
             raise _Refused("unauthenticated")
         path = parts.path.removeprefix(API)
         for method, pattern, view, forms in ROUTES:
@@ -355,6 +370,9 @@ class FakeSwitchroom:
                 body = _checked(forms.get("body", _Form), _json(request.body))
                 return view(self, *given, *([query] if "query" in forms else []), *([body] if "body" in forms else []))
         raise _Refused("no_such_path")
+
+    def _lets_in(self, headers: Mapping[str, str]) -> bool:
+        return (headers.get("x-app-id"), headers.get("x-api-key")) == (self.app_id, self.api_key)
 
     def _health(self, path: str) -> _Returned:
         nodes = {self.prefix: self.node_up}
@@ -800,6 +818,18 @@ def _json(body: bytes | None) -> Any:
 
 def _response(status: int, body: dict[str, Any], headers: dict[str, str]) -> Response:
     return Response(status, {"x-request-id": str(uuid.uuid4()), **headers}, json.dumps(body).encode())
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _refusal(refused: _Refused) -> Response:
+    status, _ = ERRORS[refused.code]
+    body = {"success": False, "error": refused.text}
+    if refused.detail:
+        body["detail"] = refused.detail
+    return _response(status, body, {"x-error-code": refused.code, **_retry_after(status, refused.detail)})
 
 
 def _retry_after(status: int, detail: dict[str, Any] | None) -> dict[str, str]:

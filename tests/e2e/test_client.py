@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 
-from switchroom.client import Client, Conflict, InvalidRequest, NotFound, TooManyRequests, Unauthenticated
+from switchroom.client import APIError, Client, Conflict, InvalidRequest, NotFound, TooManyRequests, Unauthenticated
 from switchroom.client.fake import FakeSwitchroom
 from switchroom.client.webhooks import (
     ConferenceMemberJoined,
@@ -281,6 +281,25 @@ def test_a_command_uid_names_one_command(service: Service, room: str) -> None:
         service.impatient.mute(session, command_uid=uid)
     assert taken.value.code == "command_uid_taken"
     assert types(service, command_uid=uid) == ["conference.member.unmuted"]
+
+
+def test_an_idempotency_key_stands_for_one_request(service: Service) -> None:
+    name, key = f"once-{next(_numbers)}", f"key-{next(_numbers)}"
+    room = service.impatient.create_room(name, idempotency_key=key).room_id
+    assert service.impatient.create_room(name, idempotency_key=key).room_id == room
+    with pytest.raises(APIError) as reused:
+        service.impatient.create_room(f"{name}-b", idempotency_key=key)
+    assert (reused.value.status, reused.value.code) == (422, "idempotency_key_reused")
+    assert service.wait("conference.created", name=name).room_id == room
+    assert types(service, room_id=room) == ["conference.created"]
+    # What was refused may be tried again.
+    later = f"key-{next(_numbers)}"
+    with pytest.raises(Conflict):
+        service.impatient.create_room(name, idempotency_key=later)
+    service.client.delete_room(room)
+    assert service.impatient.create_room(name, idempotency_key=later).room_id != room
+    with pytest.raises(Unauthenticated):
+        service.with_key("another").create_room(name, idempotency_key=later)
 
 
 def test_playback(service: Service, room: str) -> None:

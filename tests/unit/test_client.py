@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import pytest
 from werkzeug.test import Client as WSGIClient
@@ -108,6 +108,13 @@ def client() -> Client:
     return Client("http://app", app_id=APP, api_key=KEY, retries=0, transport=ToApp())
 
 
+class WithKey:
+    """A client, whose one method gets an idempotency key with whatever it is called."""
+
+    def __init__(self, client: Client, method: Callable[..., Any]) -> None:
+        setattr(self, method.__name__, lambda *given, **named: method(client, *given, **named, idempotency_key="k-1"))
+
+
 # The OpenAPI document
 
 
@@ -162,6 +169,12 @@ def own_kinds(schema: dict[str, Any], defs: dict[str, Any]) -> set[str]:
     return {schema["type"]} if "type" in schema else {"string"}
 
 
+def parameter_of(part: dict[str, Any]) -> str:
+    """What a method calls a parameter, or a header."""
+    name: str = part["name"]
+    return name.lower().replace("-", "_")
+
+
 def models_of(annotation: Any) -> type[Model]:
     """The model that a method returns, that of a page for a listing."""
     return get_args(annotation)[0] if get_origin(annotation) is Listing else annotation
@@ -170,7 +183,7 @@ def models_of(annotation: Any) -> type[Model]:
 @pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - STREAMS))
 def test_every_operation_has_a_method_with_the_same_fields(name: str) -> None:
     operation, method = OPERATIONS[name], getattr(Client, name)
-    parameters = {part["name"]: part["required"] for part in operation.get("parameters", ())}
+    parameters = {parameter_of(part): part["required"] for part in operation.get("parameters", ())}
     if "requestBody" in operation:
         body = resolved(operation["requestBody"]["content"]["application/json"]["schema"])
         required = body.get("required", ())
@@ -192,7 +205,7 @@ def test_every_operation_has_a_method_with_the_same_fields(name: str) -> None:
 
 
 def test_streams_have_the_same_parameters() -> None:
-    named = {part["name"].lower().replace("-", "_") for part in OPERATIONS["stream_events"]["parameters"]}
+    named = {parameter_of(part) for part in OPERATIONS["stream_events"]["parameters"]}
     assert inspect.signature(Client.events).parameters.keys() - {"self"} == named
 
 
@@ -289,6 +302,16 @@ def test_every_method_asks_for_its_operation_and_reads_what_comes(name: str) -> 
         if re.fullmatch(re.sub(r"\\{\w+\\}|{\w+}", "[^/]+", pattern), path) and method.upper() == request.method
     )
     assert operation == name
+
+
+def test_every_post_has_its_idempotency_key(client: Client) -> None:
+    transport = ToApp()
+    client = Client("http://app", app_id=APP, api_key=KEY, retries=0, transport=transport)
+    for name, operation in OPERATIONS.items():
+        if any(part["name"] == "Idempotency-Key" for part in operation.get("parameters", ())):
+            method = getattr(Client, name)
+            CALLS[name](cast(Client, WithKey(client, method)))
+            assert transport.asked[-1].headers["Idempotency-Key"] == "k-1", name
 
 
 def test_the_fields_arrive(client: Client) -> None:
@@ -390,6 +413,14 @@ def test_a_command_with_a_command_uid_is_made_again_with_it() -> None:
     client, transport, _ = scripted(error(503), NoResponse("reset", sent=True), MEMBERSHIP)
     client.leave("s", command_uid="leave-1")
     assert [request.body for request in transport.asked] == [b'{"command_uid": "leave-1"}'] * 3
+
+
+def test_a_request_with_an_idempotency_key_is_made_again_with_it() -> None:
+    in_use = error(409, "idempotency_key_in_use", retry_after_ms=1250)
+    client, transport, waits = scripted(NoResponse("reset", sent=True), in_use, PLAYBACK)
+    client.stop("r", idempotency_key="k-1")
+    assert [request.headers["Idempotency-Key"] for request in transport.asked] == ["k-1"] * 3
+    assert waits[1] == 1.25
 
 
 @pytest.mark.parametrize("failure", [error(503, retry_after="1"), error(502), NoResponse("reset", sent=True)])

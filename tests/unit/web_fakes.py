@@ -9,6 +9,7 @@ from typing import Any
 from controller import commands
 from controller.commands import Command
 from controller.errors import OverRate, Refused
+from controller.idempotency import Once
 from controller.limits import Budget
 from controller.live import Filter, Item, LiveEvent, Notice
 from web.app import App, create_app
@@ -83,6 +84,11 @@ class FakeController:
         if self.refusal:
             raise self.refusal
         return self.answers.get(type(command)) or usual_answer(command)
+
+    def carry_out_once(
+        self, _app_id: str, _once: Once, _verb: str, _hold_ms: int, work: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        return work()
 
     def health(self) -> dict[str, Any]:
         return self.healthy

@@ -240,7 +240,7 @@ def list_endpoints() -> Returned:
 @_serves("POST", "/portal-links", "operators")
 def create_link(body: forms.LinkBody) -> Returned:
     """Make a link to an app's portal."""
-    return make_link(body.app, body, g.principal.actor)
+    return make_link(body.app, body, g.principal.actor), 201
 
 
 @_serves("GET", "/rooms", "operators")

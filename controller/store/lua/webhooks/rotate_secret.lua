@@ -1,5 +1,5 @@
 -- Makes `secret` the one to sign with, until the `configured` secret changes (`secret_base`: its fingerprint). For
--- BOTH_MS the secret before signs too.
+-- BOTH_MS the secret before signs too. Replies { secret, old_until }.
 -- args: command app_id secret secret_base configured
 
 local BOTH_MS = 86400000
@@ -11,4 +11,4 @@ redis.call("HSET", key, "secret", args.secret, "secret_base", args.secret_base,
   "old_secret", before, "old_until", NOW + BOTH_MS)
 redis.call("INCR", keys.endpoints())
 log("command", args.command, { app = args.app_id })
-return cjson.encode({ old_until = NOW + BOTH_MS })
+return cjson.encode({ secret = args.secret, old_until = NOW + BOTH_MS })
