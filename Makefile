@@ -49,6 +49,9 @@ test: lint ## Check the code, run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 	$(if $(ARGS),,@$(BIN)/python -m pytest -c tests/browser/pytest.ini --rootdir . tests/browser)
 
+test-search: setup ## Look for what the examples of the property tests have not tried: others at each run
+	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile search $(ARGS)
+
 test-browser: setup ## Run the tests of the console's pages in Chromium, with screenshots in build/screenshots
 	@$(BIN)/python -m pytest -c tests/browser/pytest.ini --rootdir . tests/browser $(ARGS)
 

@@ -343,9 +343,10 @@ STEPS = {
 }  # fmt: skip
 
 
+@pytest.mark.hypothesis
 @pytest.mark.timeout(300)
 def test_whatever_happens(store: OpenStore) -> None:
-    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
     @given(seed=st.integers(0, 2**32))
     def run(seed: int) -> None:
         machine = Machine(store, Random(seed))
