@@ -55,6 +55,8 @@ REASONS: dict[str, str] = {
     "in_other_room": "Session is already in a different conference room. Use conference/leave first.",
     "other_node": "Session and conference room are on different media nodes, and one of them takes no new rooms.",
     "still_joining": "Session is still joining the conference. Wait for conference.member.joined.",
+    "room_locked": "Conference room is locked. Unlock it first.",
+    "room_full": "Conference room is full: it has max_members sessions. Raise max_members, or wait until one has left.",
     "leaving": "Session is leaving the conference. Wait for conference.member.left.",
     "command_uid_taken": "command_uid was used for another command within the last minute. Use a new one.",
     "idempotency_key_in_use": "A request with this Idempotency-Key is being carried out, or its outcome is not known."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller.commands import (
+    ChangeRoom,
     CreateRoom,
     DeleteRoom,
     GetRoom,
@@ -34,6 +35,8 @@ from web.schemas import (
     PlayBody,
     PlayStarted,
     Room,
+    RoomChanged,
+    RoomChanges,
     RoomCreated,
     RoomDeleted,
     RoomList,
@@ -42,6 +45,7 @@ from web.schemas import (
     VolumeBody,
     VolumeSet,
     flags_of,
+    options_of,
 )
 
 _ROOM = ("room_not_found", "room_forbidden")
@@ -62,7 +66,8 @@ def create_room(body: NewRoom) -> Returned:
     The room is placed on the media node where most of your calls wait, else on the least loaded one. Calls of
     any node can join it. When the name is taken, `detail.room_id` of the 409 is the room that has it. Webhook:
     `conference.created`."""
-    answer = execute(CreateRoom(app_id=app_id(), name=body.name))
+    given = body.model_dump(exclude={"name"}, exclude_unset=True)
+    answer = execute(CreateRoom(app_id=app_id(), name=body.name, options=given))
     return {"room_id": answer["room_id"]}, 201
 
 
@@ -96,7 +101,11 @@ def get_room(path: RoomPath) -> Returned:
         "room_id": room["room_id"],
         "name": room["name"],
         "created_at": str(room["created_at"]),
+        "started_at": room["started_at"] and str(room["started_at"]),
+        "duration": room["duration"],
         "members": room["members"],
+        "peak_members": room["peak_members"],
+        **options_of(room),
         "nodes": room["nodes"],
         "playback_status": room["playback_status"],
         "playback_volume": room["playback_volume"],
@@ -104,6 +113,19 @@ def get_room(path: RoomPath) -> Returned:
         "playback_operation_id": room["playback_operation_id"],
         "playback_queue": room["playback_queue"],
     }, 200
+
+
+@conferences.serves(
+    "PATCH", "/<room_id>", responses={200: RoomChanged}, refuses=(*_ROOM, "quota_exceeded", "store_full")
+)
+def change_room(path: RoomPath, body: RoomChanges) -> Returned:
+    """Change options of a room.
+
+    What is left out stays as it is. Nobody who is in the room is taken out, however few it may have then. Works
+    also while the media node is down. Webhook: `conference.updated`, if anything changes."""
+    given = body.model_dump(exclude_unset=True)
+    answer = execute(ChangeRoom(app_id=app_id(), room_id=path.room_id, options=given))
+    return {"room_id": answer["room_id"], **options_of(answer)}, 200
 
 
 @conferences.serves("GET", "/<room_id>/members", responses={200: MemberList}, refuses=("room_not_found",))

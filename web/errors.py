@@ -36,6 +36,8 @@ STATUS: dict[str, int] = {
     "in_other_room": 409,
     "other_node": 409,
     "still_joining": 409,
+    "room_locked": 409,
+    "room_full": 409,
     "leaving": 409,
     **{refusal: 409 for flag, on in CHANGES for refusal in flag.change(on).refusals},
     "command_uid_taken": 409,
@@ -100,6 +102,7 @@ _CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="switchroom"'}
 _EXAMPLE_DETAILS: dict[str, dict[str, Any]] = {
     "name_taken": {"room_id": ROOM},
     "in_other_room": {"room_id": ROOM},
+    "room_full": {"limit": 50, "used": 50},
     "quota_exceeded": {"quota": "webhook_bytes", "limit": 67108864, "used": 67109120},
     "rate_limited": {"retry_after_ms": 12},
     "idempotency_key_in_use": {"retry_after_ms": 9_876},

@@ -226,6 +226,8 @@ def _json(value: Any, lines: bool = True) -> str:
 
 def _form(schema: dict[str, Any]) -> str:
     """What a value may be, in a few words."""
+    if "anyOf" in schema:
+        return " or ".join(map(_form, schema["anyOf"]))
     values = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
     return ", ".join(map(str, values)).lower() or str(schema["type"])
 

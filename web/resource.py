@@ -40,6 +40,7 @@ _PROBLEMS = {
     "string_type": "must be a string",
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
+    "bool_type": "must be true or false",
     "int_type": "must be an integer",
     "literal_error": "must be {expected}",
     "greater_than_equal": "must be at least {ge}",
@@ -101,7 +102,9 @@ class Resource(APIBlueprint):
             ]
             if cooldown:
                 examples.append(errors.cooling_down(cooldown))
-            add = {"GET": self.get, "POST": self.post, "PUT": self.put, "DELETE": self.delete}[method]
+            add = {"GET": self.get, "POST": self.post, "PUT": self.put, "PATCH": self.patch, "DELETE": self.delete}[
+                method
+            ]
             documented: ResponseDict = {str(status): model for status, model in responses.items()}
             add(rule, operation_id=view.__name__, responses=documented | errors.documented(examples))(view)
             return view

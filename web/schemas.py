@@ -28,6 +28,7 @@ from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.live import KINDS_OF_APP, WEBHOOK
 from controller.operators import MAX_LINK_SECONDS, MIN_LINK_SECONDS, OPERATE, USUAL_LINK_SECONDS
 from controller.outbound.target import parse_url
+from controller.room_options import OPTIONS
 from controller.sessions.flags import FLAGS, Change
 from controller.store.states import DELIVERY_STATUSES, LEG_STATES, LISTED_STATUSES, PLAYBACK_STATUSES, SESSION_STATES
 from controller.times import parse_ms
@@ -220,6 +221,14 @@ Cursor = Annotated[
 ]
 
 
+LIMIT = {option.name: option.most for option in OPTIONS}
+# Of an option of a room.
+OPTION: dict[str, Any] = {
+    option.name: Field(description=option.description, json_schema_extra={"example": option.example})
+    for option in OPTIONS
+}
+
+
 # Requests
 
 
@@ -406,8 +415,19 @@ class Nothing(Body):
     """No fields: the body may be left out."""
 
 
-class NewRoom(Body):
+class _RoomOptions(Body):
+    max_members: Annotated[int | None, Field(ge=1, le=LIMIT["max_members"]), OPTION["max_members"]] = None
+    locked: Annotated[bool, OPTION["locked"]] = False
+    end_when_empty: Annotated[int | None, Field(ge=1, le=LIMIT["end_when_empty"]), OPTION["end_when_empty"]] = None
+    max_duration: Annotated[int | None, Field(ge=1, le=LIMIT["max_duration"]), OPTION["max_duration"]] = None
+
+
+class NewRoom(_RoomOptions):
     name: RoomName
+
+
+class RoomChanges(_RoomOptions):
+    """What is left out stays as it is."""
 
 
 class PlayBody(Body):
@@ -494,6 +514,19 @@ class RoomCreated(BaseModel):
     room_id: RoomId
 
 
+class RoomOptions(BaseModel):
+    """All options of a room."""
+
+    max_members: Annotated[int | None, OPTION["max_members"]]
+    locked: Annotated[bool, OPTION["locked"]]
+    end_when_empty: Annotated[int | None, OPTION["end_when_empty"]]
+    max_duration: Annotated[int | None, OPTION["max_duration"]]
+
+
+class RoomChanged(RoomOptions):
+    room_id: RoomId
+
+
 class RoomDeleted(BaseModel):
     room_id: RoomId
 
@@ -526,11 +559,18 @@ class RoomNode(BaseModel):
     ]
 
 
-class Room(BaseModel):
+class Room(RoomOptions):
     room_id: RoomId
     name: Annotated[str, _example("weekly-standup")]
     created_at: Annotated[str, Field(pattern="^[0-9]+$", description="Seconds since 1970."), _example("1711036800")]
+    started_at: Annotated[
+        str | None,
+        Field(pattern="^[0-9]+$", description="When the first member joined, in seconds since 1970; null before that."),
+        _example("1711036900"),
+    ]
+    duration: Annotated[int, Field(ge=0, description="Seconds since then."), _example(1260)]
     members: Annotated[int, Field(ge=0), _example(5)]
+    peak_members: Annotated[int, Field(ge=0, description="The most members that there were at once."), _example(9)]
     nodes: Annotated[list[RoomNode], Field(description="The media nodes on which the room is, its source first.")]
     playback_status: Annotated[str, OneOf(*PLAYBACK_STATUSES)]
     playback_volume: Annotated[int, Field(ge=MIN_VOLUME, le=MAX_VOLUME)]
@@ -605,6 +645,11 @@ def flag_changing(change: Change) -> type[BaseModel]:
 def flags_of(row: Mapping[str, object]) -> dict[str, object]:
     """A member's flags, by their names."""
     return {flag.name: row[flag.name] for flag in FLAGS}
+
+
+def options_of(row: Mapping[str, object]) -> dict[str, object]:
+    """A room's options, by their names."""
+    return {option.name: row[option.name] for option in OPTIONS}
 
 
 class Session(BaseModel):

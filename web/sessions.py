@@ -70,6 +70,8 @@ def get_session(path: SessionPath) -> Returned:
         "room_not_found",
         "room_forbidden",
         "in_other_room",
+        "room_locked",
+        "room_full",
         "other_node",
         "quota_exceeded",
         "store_full",

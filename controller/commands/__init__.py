@@ -2,7 +2,7 @@
 
 from controller.commands.base import Command, Page, SessionCommand
 from controller.commands.playback import Play, Playback, SetVolume, StopPlayback, TogglePause
-from controller.commands.rooms import CreateRoom, DeleteRoom, GetRoom, ListMembers, ListRooms
+from controller.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom, GetRoom, ListMembers, ListRooms
 from controller.commands.sessions import GetSession, Join, Leave, ListSessions, Membership, Session, SetFlag
 from controller.commands.webhooks import (
     Delivery,
@@ -17,6 +17,7 @@ from controller.commands.webhooks import (
 )
 
 __all__ = [
+    "ChangeRoom",
     "Command",
     "CreateRoom",
     "DeleteRoom",

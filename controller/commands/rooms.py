@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar, TypedDict, cast
 
 from controller.commands.base import Args, Command, Listing, Parts, RoomCommand
 from controller.commands.sessions import Member
 from controller.ids import new_room_id
 from controller.store.store import Store
+
+Options = Mapping[str, int | bool | None]
 
 
 class RoomId(TypedDict):
@@ -17,9 +20,12 @@ class RoomId(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateRoom(Command[RoomId]):
-    """Refused: `name_taken` (detail `room_id`), `no_node`, `quota_exceeded`."""
+    """With options (`controller.room_options`) by their names. Refused: `name_taken` (detail `room_id`), `no_node`,
+    `quota_exceeded`.
+    """
 
     name: str
+    options: Options = field(default_factory=dict)
 
     script: ClassVar[str] = "create_room"
     logged_as: ClassVar[str] = "create"
@@ -37,6 +43,25 @@ class DeleteRoom(RoomCommand[RoomId]):
     logged_as: ClassVar[str] = "delete"
 
 
+class RoomOptions(RoomId):
+    """All options of a room, by their names."""
+
+    max_members: int | None
+    locked: bool
+    end_when_empty: int | None
+    max_duration: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRoom(RoomCommand[RoomOptions]):
+    """Changes the `options` that are given. Nobody who is in the room is taken out. Refused also: `quota_exceeded`."""
+
+    options: Options
+
+    script: ClassVar[str] = "change_room"
+    logged_as: ClassVar[str] = "update"
+
+
 class WaitingPlayback(TypedDict):
     operation_id: str
     urls: list[str]
@@ -52,15 +77,18 @@ class RoomNode(TypedDict):
     bridge: str
 
 
-class Room(TypedDict):
-    """`created_at`: epoch seconds. `playback_status`: one of `states.PLAYBACK`. `playback_queue`: what waits behind the
-    current operation, whose id is empty when nothing plays.
+class Room(RoomOptions):
+    """`created_at`, `started_at`: epoch seconds; the second is when the first member joined, None before that.
+    `duration`: seconds since then. `peak_members`: the most that there were at once. `playback_status`: one of
+    `states.PLAYBACK`. `playback_queue`: what waits behind the current operation, whose id is empty when nothing plays.
     """
 
-    room_id: str
     name: str
     created_at: int
+    started_at: int | None
+    duration: int
     members: int
+    peak_members: int
     nodes: list[RoomNode]
     playback_status: str
     playback_volume: int

@@ -21,7 +21,9 @@ MEDIA_KEY = "{registry}:media-key"  # string: what links of the audio relay are 
 # today's words: `lane` is the ordering key, `flight` the play in flight, `settled` how many URLs are over, `due` what a
 # node is expected to confirm, `aside` the retry queue.
 PARTITION: dict[str, str] = {
-    # hash: app, node, name, created_at (s), seq, members_seen, volume, status, operation, closing, flight and stopping
+    # hash: app, node, name, created_at (s), seq, members_seen, volume, status, operation, closing, its options by their
+    # names (room_options), started_at (s: when its first member joined), peak_members, empty_since (ms: since when
+    # nobody has been in it, if nobody is), flight and stopping
     # (job ids of the play and of the stop in flight), pause_job; from create to the last webhook of delete
     "room": "room:%s",
     # sorted set: session id by order of joining; only those whose join the node confirmed; as the room

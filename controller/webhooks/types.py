@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.media.reasons import REASONS as OF_FILES
+from controller.room_options import OPTIONS
 from controller.sessions.flags import CHANGES, Flag
 from controller.store.states import SessionState, UrlState
 
@@ -72,6 +73,9 @@ MaybeCause = Annotated[
 
 # Every `reason` that a webhook may give.
 REASONS = {
+    "deleted": "The room was deleted through the API.",
+    "empty": "Nobody was in the room for `end_when_empty` seconds.",
+    "max_duration": "The first member joined `max_duration` seconds ago.",
     "left": "A leave command took the member out.",
     "kicked": "The media node's operator took the member out.",
     "hangup": "The call has ended.",
@@ -131,6 +135,9 @@ class SessionData(Data):
     caller_id: CallerId
 
 
+_OPTION: dict[str, Any] = {
+    option.name: Field(description=option.description, examples=[option.example]) for option in OPTIONS
+}
 RoomName = Annotated[str, Field(description="The room's name.", examples=["weekly-standup"])]
 
 
@@ -141,10 +148,25 @@ class ConferenceCreated(RoomData):
     name: RoomName
 
 
+class ConferenceUpdated(RoomData):
+    """Options of the room have changed. It has all of them as they are now."""
+
+    name: RoomName
+    max_members: Annotated[int | None, _OPTION["max_members"]]
+    locked: Annotated[bool, _OPTION["locked"]]
+    end_when_empty: Annotated[int | None, _OPTION["end_when_empty"]]
+    max_duration: Annotated[int | None, _OPTION["max_duration"]]
+
+
 class ConferenceDestroyed(RoomData):
     """The room was deleted. A `conference.member.left` for each of its members follows."""
 
     name: RoomName
+    reason: Annotated[Literal["deleted", "empty", "max_duration"], Field(description="Why.")]
+    duration: Annotated[
+        int, Field(ge=0, description="Seconds since its first member joined; 0 if none did.", examples=[1260])
+    ]
+    peak_members: Annotated[int, Field(ge=0, description="The most members that there were at once.", examples=[9])]
 
 
 class ConferenceMemberJoined(MemberData):
@@ -292,6 +314,7 @@ class WebhookTest(Data):
 
 DATA: dict[str, type[Data]] = {
     "conference.created": ConferenceCreated,
+    "conference.updated": ConferenceUpdated,
     "conference.destroyed": ConferenceDestroyed,
     "conference.member.joined": ConferenceMemberJoined,
     "conference.member.left": ConferenceMemberLeft,

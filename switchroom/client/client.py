@@ -3,8 +3,8 @@
 What is made again by itself, `retries` times at the most:
 
 - a request that a 429 has refused, or that found no connection: nothing of it was carried out;
-- a GET or PUT, and what has a `command_uid` or an `idempotency_key`, that got a 502, 503 or 504 or no response: made
-  twice, it does no harm;
+- a GET, PUT or PATCH, and what has a `command_uid` or an `idempotency_key`, that got a 502, 503 or 504 or no response:
+  made twice, it does no harm;
 - a request whose `idempotency_key` is in use: the attempt before it may still be carried out.
 
 In between it waits as long as the service asks for, or longer each time if it does not say.
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any, Generic, Literal, Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -45,6 +46,15 @@ _AGAIN = (502, 503, 504)
 # The code of a 429 that no correct key gets.
 _WRONG_KEY = "failures"
 _IN_USE = "idempotency_key_in_use"
+
+
+class Same(Enum):
+    """What an option is when it is left as it is."""
+
+    SAME = "same"
+
+
+SAME = Same.SAME
 
 M = TypeVar("M", bound=Model)
 Page = TypeVar("Page", bound=models.Page)
@@ -178,9 +188,47 @@ class Client:
 
     # Rooms
 
-    def create_room(self, name: str, *, idempotency_key: str | None = None) -> models.RoomCreated:
-        """Create a room. Webhook: `conference.created`. When the name is taken, `Conflict.detail.room_id` has it."""
-        return self._ask(models.RoomCreated, "POST", "/conferences", {"name": name}, once=idempotency_key)
+    def create_room(
+        self,
+        name: str,
+        *,
+        max_members: int | None = None,
+        locked: bool = False,
+        end_when_empty: int | None = None,
+        max_duration: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.RoomCreated:
+        """Create a room. Webhook: `conference.created`. When the name is taken, `Conflict.detail.room_id` has it.
+
+        At most `max_members` sessions can be in it. It is deleted once it was empty for `end_when_empty` seconds, and
+        `max_duration` seconds after its first member joined.
+        """
+        limits = {"max_members": max_members, "end_when_empty": end_when_empty, "max_duration": max_duration}
+        body = {"name": name, **{key: value for key, value in limits.items() if value is not None}}
+        if locked:
+            body["locked"] = True
+        return self._ask(models.RoomCreated, "POST", "/conferences", body, once=idempotency_key)
+
+    def change_room(
+        self,
+        room_id: str,
+        *,
+        max_members: int | Same | None = SAME,
+        locked: bool | Same = SAME,
+        end_when_empty: int | Same | None = SAME,
+        max_duration: int | Same | None = SAME,
+    ) -> models.RoomChanged:
+        """Change options of a room; the others stay as they are. None takes a limit away. Webhook:
+        `conference.updated`, if anything changes.
+        """
+        given = {
+            "max_members": max_members,
+            "locked": locked,
+            "end_when_empty": end_when_empty,
+            "max_duration": max_duration,
+        }
+        body = {key: value for key, value in given.items() if value is not SAME}
+        return self._ask(models.RoomChanged, "PATCH", _path("conferences", room_id), body)
 
     def list_rooms(
         self, *, limit: int | None = None, cursor: str = "", name: str | None = None
@@ -395,7 +443,7 @@ class Client:
 
     def _ask(self, model: type[M], method: str, path: str, body: Fields | None = None, *, once: str | None = None) -> M:
         """`once`: the request's idempotency key."""
-        repeatable = method in ("GET", "PUT") or "command_uid" in (body or {}) or once is not None
+        repeatable = method in ("GET", "PUT", "PATCH") or "command_uid" in (body or {}) or once is not None
         attempt = 0
         while True:
             try:

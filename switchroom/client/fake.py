@@ -57,6 +57,11 @@ ERRORS: dict[str, tuple[int, str]] = {
     "name_taken": (409, "Conference name already taken for this application"),
     "in_other_room": (409, "Session is already in a different conference room. Use conference/leave first."),
     "still_joining": (409, "Session is still joining the conference. Wait for conference.member.joined."),
+    "room_locked": (409, "Conference room is locked. Unlock it first."),
+    "room_full": (
+        409,
+        "Conference room is full: it has max_members sessions. Raise max_members, or wait until one has left.",
+    ),
     "leaving": (409, "Session is leaving the conference. Wait for conference.member.left."),
     "command_uid_taken": (409, "command_uid was used for another command within the last minute. Use a new one."),
     "idempotency_key_reused": (
@@ -114,7 +119,14 @@ class _Room(_Form):
     room_id: _RoomId
 
 
-class _NewRoom(_Form):
+class _Options(_Form):
+    max_members: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    locked: bool = False
+    end_when_empty: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
+    max_duration: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
+
+
+class _NewRoom(_Options):
     name: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 
 
@@ -206,6 +218,9 @@ class _StoredRoom:
     created_at: float
     volume: int = 0
     paused: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    started_at: float | None = None
+    peak_members: int = 0
     # Operation and URLs, the first one plays.
     plays: list[tuple[str, list[str]]] = field(default_factory=list)
 
@@ -393,6 +408,7 @@ class FakeSwitchroom:
         if not self.node_up:
             raise _Refused("no_node")
         room = _StoredRoom(next(self._numbers), f"{self.prefix}-room-{uuid.uuid4()}", body.name, self.now)
+        room.options = body.model_dump(exclude={"name"})
         self._rooms[room.id] = room
         self._emit_room(room.id, "conference.created", name=room.name)
         return 201, {"room_id": room.id}
@@ -421,7 +437,11 @@ class FakeSwitchroom:
             "room_id": room.id,
             "name": room.name,
             "created_at": str(int(room.created_at)),
+            "started_at": room.started_at and str(int(room.started_at)),
+            "duration": self._duration(room),
             "members": members,
+            "peak_members": room.peak_members,
+            **room.options,
             "nodes": [{"prefix": self.prefix, "members": members, "bridge": "source"}],
             "playback_status": ("paused" if room.paused else "playing") if room.plays else "stopped",
             "playback_volume": room.volume,
@@ -429,6 +449,17 @@ class FakeSwitchroom:
             "playback_operation_id": operation,
             "playback_queue": [{"operation_id": waiting, "urls": its_urls} for waiting, its_urls in room.plays[1:]],
         }
+
+    def _change_room(self, room_id: str, body: _Options) -> _Returned:
+        room, given = self._room(room_id), body.model_dump(exclude_unset=True)
+        changed = {**room.options, **given}
+        if changed != room.options:
+            room.options = changed
+            self._emit_room(room.id, "conference.updated", name=room.name, **changed)
+        return 200, {"room_id": room.id, **changed}
+
+    def _duration(self, room: _StoredRoom) -> int:
+        return 0 if room.started_at is None else int(self.now - room.started_at)
 
     def _list_members(self, room_id: str, query: _Page) -> _Returned:
         self._room(room_id)
@@ -450,7 +481,14 @@ class FakeSwitchroom:
 
     def _delete_room(self, room_id: str) -> _Returned:
         room = self._rooms.pop(self._room(room_id).id)
-        self._emit_room(room.id, "conference.destroyed", name=room.name)
+        self._emit_room(
+            room.id,
+            "conference.destroyed",
+            name=room.name,
+            reason="deleted",
+            duration=self._duration(room),
+            peak_members=room.peak_members,
+        )
         self._interrupt(room)
         for session in [session for session in self._sessions.values() if session.room_id == room_id]:
             self._wait(lambda session=session: self._take_out(session, "room_destroyed"))  # type: ignore[misc]
@@ -538,6 +576,12 @@ class FakeSwitchroom:
             raise _Refused("in_other_room", {"room_id": session.room_id})
         if session.room_id:
             raise _Refused("leaving")
+        if room.options["locked"]:
+            raise _Refused("room_locked")
+        present = sum(one.room_id == room.id for one in self._sessions.values())
+        most = room.options["max_members"]
+        if most is not None and present >= most:
+            raise _Refused("room_full", {"limit": most, "used": present})
         self._cooldowns["conference", uuid] = self.now + SESSION_COOLDOWN
         session.state, session.room_id, session.command_uid = "joining", room.id, body.command_uid
         session.flags = {"muted": True, "deaf": False}
@@ -545,6 +589,8 @@ class FakeSwitchroom:
         def joined() -> None:
             if session.state == "joining":
                 session.state, session.member_id = "joined", next(self._numbers)
+                room.started_at = self.now if room.started_at is None else room.started_at
+                room.peak_members = max(room.peak_members, len(self._members(room.id)))
                 self._emit_member(session, "conference.member.joined", command_uid=body.command_uid)
 
         self._wait(joined, lambda reason: self._take_out(session, reason))
@@ -920,6 +966,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("POST", "/conferences", FakeSwitchroom._create_room, {"body": _NewRoom}),
     ("GET", "/conferences", FakeSwitchroom._list_rooms, {"query": _RoomPage}),
     ("GET", _ROOM, FakeSwitchroom._get_room, {}),
+    ("PATCH", _ROOM, FakeSwitchroom._change_room, {"body": _Options}),
     ("GET", f"{_ROOM}/members", FakeSwitchroom._list_members, {"query": _Page}),
     ("DELETE", _ROOM, FakeSwitchroom._delete_room, {}),
     ("POST", f"{_ROOM}/play", FakeSwitchroom._play, {"body": _Play}),

@@ -33,6 +33,19 @@ class RoomDeleted(Model):
     room_id: str
 
 
+class RoomOptions(Model):
+    """All options of a room. None: without that limit."""
+
+    max_members: int | None
+    locked: bool
+    end_when_empty: int | None
+    max_duration: int | None
+
+
+class RoomChanged(RoomOptions):
+    room_id: str
+
+
 class RoomEntry(Model):
     """A room in a list."""
 
@@ -65,11 +78,18 @@ class Waiting(Model):
     urls: list[str]
 
 
-class Room(Model):
+class Room(RoomOptions):
+    """`started_at`: when the first member joined, None before that; `duration`: seconds since then. `peak_members`: the
+    most that there were at once.
+    """
+
     room_id: str
     name: str
     created_at: datetime
+    started_at: datetime | None
+    duration: int
     members: int
+    peak_members: int
     nodes: list[RoomNode]
     playback_status: Literal["stopped", "playing", "paused"] | str
     playback_volume: int

@@ -81,8 +81,23 @@ class ConferenceCreated(RoomData):
     name: str
 
 
-class ConferenceDestroyed(RoomData):
+class ConferenceUpdated(RoomData):
+    """All options of the room as they are now. None: without that limit."""
+
     name: str
+    max_members: int | None
+    locked: bool
+    end_when_empty: int | None
+    max_duration: int | None
+
+
+class ConferenceDestroyed(RoomData):
+    """`duration`: seconds since the first member joined, 0 if none did. `peak_members`: the most that there were."""
+
+    name: str
+    reason: Literal["deleted", "empty", "max_duration"] | str
+    duration: int
+    peak_members: int
 
 
 class ConferenceMemberJoined(MemberData):
@@ -203,6 +218,7 @@ class WebhookTest(Data):
 
 DATA: dict[str, type[Data]] = {
     "conference.created": ConferenceCreated,
+    "conference.updated": ConferenceUpdated,
     "conference.destroyed": ConferenceDestroyed,
     "conference.member.joined": ConferenceMemberJoined,
     "conference.member.left": ConferenceMemberLeft,

@@ -55,6 +55,14 @@ def test_mute_and_unmute(room: Open, world: World) -> None:
     expect(alice.get_by_text("deaf", exact=True)).to_be_visible()
 
 
+def test_lock_and_unlock(room: Open, world: World) -> None:
+    room.page.get_by_role("button", name="Lock", exact=True).click()
+    expect(room.page.get_by_text("locked", exact=True)).to_be_visible()
+    assert world.ask("GET", f"/api/v1/conferences/{room.id}")["locked"] is True
+    room.page.get_by_role("button", name="Unlock").click()
+    expect(room.page.get_by_text("locked", exact=True)).to_have_count(0)
+
+
 def test_a_command_is_pending_until_the_node_confirms_it(room: Open, world: World) -> None:
     alice = member(room.page, ALICE)
     world.silence("acW68", True)

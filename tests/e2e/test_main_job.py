@@ -320,6 +320,33 @@ def test_delete_with_members(
     assert {room_service.get(f"/api/v1/sessions/{session}").body["state"] for session in sessions} == {"parked"}
 
 
+def test_a_room_with_limits(hooks: Receiver, room_service: Switchroom, dial: Dial, join: JoinRoom, unique: str) -> None:
+    body = {"name": f"{unique}-board", "max_members": 1, "end_when_empty": 600}
+    room = room_service.post(CONFERENCES, body).body["room_id"]
+    path = f"{CONFERENCES}/{room}"
+    (first, call), (second, _) = dial(), dial()
+    command = f"/api/v1/sessions/{second}/commands/conference/join"
+    join(first, room)
+    answer = room_service.post(command, {"room_id": room})
+    assert (answer.status, answer.body["detail"]) == (409, {"limit": 1, "used": 1})
+    changed = room_service.request("PATCH", path, {"max_members": None, "locked": True})
+    assert changed.body == {
+        "room_id": room, "max_members": None, "locked": True, "end_when_empty": 600, "max_duration": None,
+    }  # fmt: skip
+    assert hooks.wait("conference.updated", room_id=room)["locked"] is True
+    answer = room_service.post(command, {"room_id": room})
+    assert (answer.status, answer.headers["x-error-code"]) == (409, "room_locked")
+    room_service.request("PATCH", path, {"locked": False, "end_when_empty": 1})
+    join(second, room)
+    found = room_service.get(path).body
+    assert (found["members"], found["peak_members"]) == (2, 2)
+    call.hang_up()
+    room_service.post(f"/api/v1/sessions/{second}/commands/conference/leave")
+    ended = hooks.wait("conference.destroyed", room_id=room)
+    assert (ended["reason"], ended["peak_members"]) == ("empty", 2)
+    assert room_service.get(path).status == 404
+
+
 def test_tenants_do_not_see_each_other(room_service: Switchroom, dial: Dial, new_room: NewRoom) -> None:
     session, _ = dial("alpha")
     room = new_room()

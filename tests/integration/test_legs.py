@@ -279,7 +279,7 @@ def test_a_join_that_waits_for_a_leg_fails_with_its_room(world: World, room: str
     world.webhooks()
     world.ask("delete_room", room_id=room)
     assert [(kind, data.get("reason")) for kind, data in world.webhooks()] == [
-        ("conference.destroyed", None),
+        ("conference.destroyed", "deleted"),
         ("conference.member.join_failed", "room_destroyed"),
     ]
     assert world.leftovers(room) == []
@@ -381,9 +381,10 @@ class TestMove:
         """It could not be told, and the room would move that much later."""
         self.lose(world, spanning, OTHER)
         world.age_legs(spanning)
+        before = world.now()
         world.overdue(OTHER, unreached=(NODE,))
         assert bridges(world, spanning) == {NODE: "source", OTHER: "down"}
-        assert 0 < world.due(OTHER, f"leg:{spanning}") - world.now() <= 1000
+        assert before <= world.due(OTHER, f"leg:{spanning}") - 1000 <= world.now()
 
     def test_a_join_waits_on_when_the_source_was_not_told_of_its_leg(self, world: World, room: str) -> None:
         """The source died right before. Without the wait, a join would fail that only has to wait for the move."""
@@ -425,6 +426,18 @@ class TestMove:
         world.overdue(OTHER, down=(NODE,), kind="leg")
         assert bridges(world, spanning)[OTHER] == "source"
         assert [command.get("session") for command in world.sent(OTHER) if command["op"] == "join"] == [session]
+
+    def test_its_end_moves_with_it(self, world: World, spanning: str) -> None:
+        world.ask("change_room", room_id=spanning, options={"max_duration": 3600})
+        at = world.due(NODE, f"expiry:{spanning}")
+        assert at > 0
+        self.lose(world, spanning, OTHER)
+        world.age_legs(spanning)
+        world.overdue(OTHER, down=(NODE,), kind="leg")
+        assert (world.due(NODE, f"expiry:{spanning}"), world.due(OTHER, f"expiry:{spanning}")) == (0, at)
+        world.store.client.hincrby(keys.key(world.tag, "room", spanning), "started_at", -3600)
+        world.overdue(OTHER, down=(NODE,), kind="expiry")
+        assert "conference.destroyed" in world.types()
 
     def test_away_from_a_node_that_was_removed(self, world: World, spanning: str) -> None:
         self.lose(world, spanning, OTHER)

@@ -241,7 +241,7 @@ def test_delete_with_members(world: World) -> None:
     told = [(kind, data) for kind, data in world.webhooks() if data["room_id"] == room]
     kinds = [(kind, data.get("status", data.get("reason"))) for kind, data in told]
     assert kinds == [
-        ("conference.destroyed", None),
+        ("conference.destroyed", "deleted"),
         ("conference.play.finished", "interrupted"),
         ("conference.member.left", "room_destroyed"),
         ("conference.member.left", "room_destroyed"),

@@ -56,6 +56,13 @@ class Machine:
     def delete(self) -> None:
         self.world.ask("delete_room", room_id=self._room())
 
+    def change(self) -> None:
+        options = self.random.choice(
+            [{"locked": True}, {"locked": False}, {"max_members": 1}, {"max_members": None, "end_when_empty": 1800},
+             {"max_duration": 1800}, {"end_when_empty": None, "max_duration": None}]
+        )  # fmt: skip
+        self.world.ask("change_room", room_id=self._room(), options=options)
+
     def join(self) -> None:
         self.world.ask("join", session_id=self._session(), room_id=self._room())
 
@@ -272,8 +279,11 @@ class Machine:
             room = data.get("room_id", "")
             if kind == "conference.created":
                 members[room] = {}
+            elif kind == "conference.updated":
+                assert room not in destroyed
             elif kind == "conference.destroyed":
                 assert room not in destroyed
+                assert data["reason"] != "empty" or not members[room]
                 destroyed.add(room)
             elif kind in ("conference.member.joined", *CHANGED):
                 assert (data["uuid"] in members[room]) == (kind != "conference.member.joined")
@@ -360,6 +370,7 @@ class Machine:
 
 # How often each step is taken, beside the others.
 STEPS = {
+    "change": 2,
     "create": 1, "delete": 1, "join": 6, "leave": 3, "set_flag": 4, "play": 4, "pause": 1, "stop": 1, "volume": 1,
     "call": 3, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "time_passes": 1, "reconnect": 1,

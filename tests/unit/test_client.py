@@ -249,6 +249,7 @@ def test_there_are_no_other_webhooks() -> None:
 CALLS: dict[str, Callable[[Client], Any]] = {
     "create_room": lambda client: client.create_room("standup"),
     "list_rooms": lambda client: next(client.list_rooms(limit=7, name="standup").pages()),
+    "change_room": lambda client: client.change_room(ROOM, max_members=5, locked=True, end_when_empty=None),
     "get_room": lambda client: client.get_room(ROOM),
     "list_members": lambda client: next(client.list_members(ROOM, limit=7).pages()),
     "delete_room": lambda client: client.delete_room(ROOM),

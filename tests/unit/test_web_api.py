@@ -31,6 +31,7 @@ from tests.unit.web_fakes import (
     MISSING_ROOM,
     MISSING_SESSION,
     OPERATION,
+    OPTIONS,
     OTHER_HEADERS,
     ROOM,
     SESSION,
@@ -142,6 +143,14 @@ DELIVERY = {
     "next_attempt_at": "2026-05-06T12:35:01.789Z",
 }
 
+BAD_OPTIONS: list[dict[str, Any]] = [
+    *({name: value} for name in ("max_members", "end_when_empty", "max_duration") for value in (0, -1, 1.5, "5", True)),
+    {"max_members": 100_001},
+    {"end_when_empty": 2_592_001},
+    {"max_duration": 2_592_001},
+    *({"locked": value} for value in (None, 0, 1, "true")),
+]
+
 ENDPOINTS = [
     Endpoint(
         method="POST",
@@ -166,7 +175,17 @@ ENDPOINTS = [
             {"name": ["standup"]},
             {"name": "standup", "command_uid": "x"},
             {"name": "standup", "extra": 1},
+            *({"name": "standup", **bad} for bad in BAD_OPTIONS),
         ],
+    ),
+    Endpoint(
+        method="PATCH",
+        path=f"{ROOMS}/{{room}}",
+        body={"max_members": 5, "locked": True, "max_duration": None},
+        status=200,
+        answer={"room_id": ROOM, **OPTIONS},
+        command=commands.ChangeRoom(**IN_ROOM, options={"max_members": 5, "locked": True, "max_duration": None}),
+        bad_bodies=[{"name": "other"}, {"max_members": 5, "extra": 1}, *BAD_OPTIONS],
     ),
     Endpoint(
         method="GET",
@@ -186,7 +205,11 @@ ENDPOINTS = [
             "room_id": ROOM,
             "name": "weekly-standup",
             "created_at": str(CREATED_AT),
+            "started_at": str(CREATED_AT),
+            "duration": 60,
             "members": 1,
+            "peak_members": 2,
+            **OPTIONS,
             "nodes": [{"prefix": "acW68", "members": 1, "bridge": "source"}],
             "playback_status": "stopped",
             "playback_volume": 0,
@@ -452,7 +475,8 @@ WITH_WEBHOOK = [endpoint for endpoint in ENDPOINTS if endpoint.takes_webhook]
 WITH_SESSION = [endpoint for endpoint in ENDPOINTS if endpoint.takes_session]
 PAGED = [endpoint for endpoint in ENDPOINTS if endpoint.cursor]
 WITH_BODY = [endpoint for endpoint in ENDPOINTS if endpoint.method != "GET"]
-BODY_REQUIRED = [endpoint for endpoint in ENDPOINTS if endpoint.body is not None]
+# A PATCH that says nothing changes nothing.
+BODY_REQUIRED = [endpoint for endpoint in ENDPOINTS if endpoint.body is not None and endpoint.method != "PATCH"]
 BODY_OPTIONAL = [endpoint for endpoint in WITH_BODY if endpoint.body is None]
 
 
@@ -1419,7 +1443,7 @@ def test_unknown_paths_under_the_api(path: str, client: FlaskClient) -> None:
 @each(ENDPOINTS)
 def test_other_methods_say_which_there_are(endpoint: Endpoint, client: FlaskClient) -> None:
     path = endpoint.path.format(room=ROOM, session=SESSION, webhook=WEBHOOK)
-    response = client.patch(path, headers=HEADERS)
+    response = client.open(path, method="PROPFIND", headers=HEADERS)
     assert_error(response, 405, errors.TITLES[405])
     assert endpoint.method in response.headers["Allow"].split(", ")
 

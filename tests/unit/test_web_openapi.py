@@ -159,6 +159,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
     }
     assert required == {
         "create_room": True,
+        "change_room": False,
         "delete_room": False,
         "play": True,
         "pause": False,

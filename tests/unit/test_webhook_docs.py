@@ -33,6 +33,8 @@ def fields_of(model: type[BaseModel]) -> list[tuple[str, bool, Field]]:
 
 
 def form(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(map(form, schema["anyOf"]))
     if "items" in schema:
         return "strings" if schema["items"].get("type") == "string" else "objects"
     if "enum" in schema and set(schema["enum"]) <= set(REASONS):

@@ -34,6 +34,7 @@ EVENT = "p07-1795374235886-3"
 OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 
 CREATED_AT = 1778070896  # 2026-05-06T12:34:56Z
+OPTIONS = {"max_members": 5, "locked": True, "end_when_empty": 600, "max_duration": None}
 CREATED_MS = CREATED_AT * 1000 + 789
 
 
@@ -192,6 +193,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
     }
     answers: dict[type[Command], dict[str, Any]] = {
         commands.CreateRoom: {"room_id": ROOM},
+        commands.ChangeRoom: {"room_id": room_id, **OPTIONS},
         commands.DeleteRoom: {"room_id": room_id},
         commands.Play: {"operation_id": OPERATION, "status": "in_progress"},
         commands.TogglePause: {"operation_id": OPERATION, "status": "paused"},
@@ -202,6 +204,10 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.SetFlag: {"status": _done(command), "room_id": ROOM},
         commands.GetRoom: {
             **room,
+            **OPTIONS,
+            "started_at": CREATED_AT,
+            "duration": 60,
+            "peak_members": 2,
             "nodes": nodes,
             "playback_status": "stopped",
             "playback_volume": 0,

@@ -44,7 +44,7 @@ export const KINDS = {
 };
 
 export const WEBHOOK_TYPES = [
-  "conference.created", "conference.destroyed", "conference.member.joined", "conference.member.left",
+  "conference.created", "conference.updated", "conference.destroyed", "conference.member.joined", "conference.member.left",
   "conference.member.muted", "conference.member.unmuted", "conference.member.deafened", "conference.member.undeafened",
   "conference.member.join_failed", "conference.command.failed", "conference.play.started", "conference.play.finished",
   "conference.play.paused", "conference.play.stopped", "conference.play.volume_changed", "session.started", "session.ended",
@@ -56,14 +56,19 @@ export const TONES = {
   source: "accent", connected: "good", dialing: "warn",
   parked: "", joining: "warn", joined: "good", leaving: "warn",
   playing: "good", paused: "warn", stopped: "",
+  locked: "warn",
   pending: "", retrying: "warn", held: "warn", aside: "warn", delivered: "good", failed: "bad",
   active: "good", failing: "bad", disabled: "bad", unset: "",
 };
 
 // What an entry of the event log says in a sentence, by its kind and type. `who` is the member or session.
+// Why a room ends by itself.
+const ENDED = { empty: "nobody was in it", max_duration: "it has lasted long enough" };
+
 const SENTENCES = {
   "command create": "Room created",
   "command delete": "Room deleted",
+  "command update": "The room's options were set",
   "command join": "{who} is to join",
   "command leave": "{who} is to leave",
   "command mute": "{who} is to be muted",
@@ -95,6 +100,7 @@ const SENTENCES = {
   "state leg.connected": "{node} is connected to {source}",
   "state leg.down": "{node} has lost {source}",
   "state leg.ended": "{node} no longer needs {source}",
+  "state room.ended": "The room has ended by itself: {ended}",
   "state room.moved": "The room has moved from {source} to {node}",
   "state url.sent": "A file was sent to the node",
   "state url.queued": "A file is with the node",
@@ -125,6 +131,6 @@ const OF_KIND = { sent: "Sent to the node: {type}", answer: "The node's result o
 export function sentence(entry, who) {
   const found = SENTENCES[`${entry.kind} ${entry.type}`] || OF_KIND[entry.kind];
   if (!found) return null;
-  const values = { ...entry, who: who || "A session" };
+  const values = { ...entry, who: who || "A session", ended: ENDED[entry.reason] };
   return found.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? "?"));
 }

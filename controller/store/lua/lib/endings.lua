@@ -14,7 +14,7 @@ end
 
 local function forget_room(room)
   for _, leg in ipairs(legs_of(room)) do end_leg(room, leg) end
-  confirmed(room.node, "close", room.id)
+  for _, item in ipairs({ "close", "expiry" }) do confirmed(room.node, item, room.id) end
   redis.call("SREM", keys.node_rooms(room.node), room.id)
   redis.call("DEL", keys.room(room.id), keys.members(room.id), keys.present(room.id), keys.operations(room.id))
 end

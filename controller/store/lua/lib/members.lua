@@ -1,5 +1,5 @@
 -- Who is in a room. A deleted room (`closing`) stays until its last member is out.
--- needs: endings sessions
+-- needs: endings sessions room_options
 
 local function member_data(session)
   return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
@@ -81,6 +81,7 @@ local function depart(room, session, state, type, data)
   emit_room(room, type, data)
   local was_on_source = session.node == room.node
   if redis.call("ZCARD", keys.members(room.id)) == 0 or was_on_source and is_source_empty(room) then interrupt(room) end
+  note_empty(room)
   forget_if_over(room)
   act_for(before)
 end

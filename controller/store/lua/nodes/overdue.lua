@@ -2,7 +2,7 @@
 -- sessions and rooms there are, how many are sessions, whether something is late, so that its event may be lost, and
 -- whether more is overdue.
 -- args: node
--- needs: node_fence move records results
+-- needs: node_fence move records results room_ends
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
 local MAX_LOOKED_AT = 100 -- at a time, of what may be late
@@ -81,6 +81,18 @@ function OVERDUE.ending(id)
   if room then emit_endings(room) end
 end
 
+function OVERDUE.expiry(id)
+  local room = get_room(id)
+  if not room or room.closing or room.node ~= args.node then return end
+  local at, why = next_end(room)
+  if at and at <= NOW then
+    log("state", "room.ended", { app = room.app, room = room.id, reason = why })
+    end_room(room, why)
+  else
+    plan_end(room)
+  end
+end
+
 local function handle(item)
   local kind, id = string.match(item, "^(%a+):(.+)$")
   local handle_kind = OVERDUE[kind] or error("there is no such kind")
@@ -93,8 +105,9 @@ for _, item in ipairs(items) do
   try(item, handle, item)
 end
 
--- Whether the node should have confirmed it. Not so a leg that waits to be dialled, or to go.
+-- Whether the node should have confirmed it. Not so a room's end, and a leg that waits to be dialled, or to go.
 local function is_to_confirm(item)
+  if string.match(item, "^expiry:") then return false end
   local room = string.match(item, "^leg:(.+)$")
   return not room or redis.call("HGET", keys.leg(room, args.node), "state") == LEG.dialing
 end

@@ -1,12 +1,12 @@
 -- A room of the app. The URLs of its operations are read afterwards, by a command each, since there may be many.
 -- args: room_id
--- needs: access legs
+-- needs: access legs room_options
 -- lists: operations
 
 local room, refused = own_room(args.room_id)
 if refused then return refused end
 local operations = redis.call("LRANGE", keys.operations(room.id), 0, -1)
-return cjson.encode({
+return cjson.encode(with_summary(room, with_options(room, {
   room_id = room.id,
   name = room.name,
   created_at = tonumber(room.created_at),
@@ -15,4 +15,5 @@ return cjson.encode({
   playback_status = room.status,
   playback_volume = tonumber(room.volume),
   operations = as_list(operations),
-})
+  started_at = tonumber(room.started_at) or cjson.null,
+})))

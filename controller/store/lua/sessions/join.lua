@@ -1,7 +1,7 @@
 -- Puts a session into a room. The node confirms it with add-member. If the room is on another node, the session waits
 -- until there is a leg between them.
 -- args: nodes session_id room_id command_uid?
--- needs: session_commands quotas members
+-- needs: session_commands quotas members room_options
 
 -- Refuses a new leg between two nodes, unless both take new rooms. A source that is down may be gone for good: then the
 -- room moves to the session's node (lib/move.lua), and it does not matter what the source takes.
@@ -26,6 +26,9 @@ refused = limited(session.id, session.node)
 if refused then return refused end
 if session.room and session.room ~= room.id then return refuse("in_other_room", { room_id = session.room }) end
 if session.room then return refuse("leaving") end
+if is_locked(room) then return refuse("room_locked") end
+local most, present = option(room, "max_members"), redis.call("SCARD", keys.present(room.id))
+if most and present >= most then return refuse("room_full", { limit = most, used = present }) end
 local needs_leg = session.node ~= room.node
 local leg = needs_leg and get_leg(room, session.node)
 refused = needs_leg and not leg and no_leg_from(session.node, room.node) or exceeded("webhook_bytes", 0)

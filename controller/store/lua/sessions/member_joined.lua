@@ -1,6 +1,6 @@
 -- The node says that a session is in a room, by a command or its operator's hand. `flags`: those that are on.
 -- args: node session_id room_id member_id flags
--- needs: node_fence members
+-- needs: node_fence members room_options
 
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
@@ -29,6 +29,8 @@ if session.node ~= room.node and not get_leg(room, session.node) then
   dial_leg(room, add_leg(room, session.node, session.channel))
 end
 redis.call("ZADD", keys.members(room.id), redis.call("HINCRBY", keys.room(room.id), "members_seen", 1), session.id)
+note_members(room, redis.call("ZCARD", keys.members(room.id)))
+plan_end(room)
 clear(keys.session(session.id), session, "uid", "job", "actor", "trace")
 local fields = { room = room.id, member_id = args.member_id }
 for name in pairs(FLAGS) do fields[name] = 0 end

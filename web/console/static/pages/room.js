@@ -51,6 +51,11 @@ export function Room({ me, parts: [app, id] }) {
       if (await commands.run({ key: "delete", what: "Delete", method: "DELETE", app, path: `${API}/conferences/${id}`, settled: `${room.name} is deleted.` })) go("rooms");
     },
   };
+  const lock = () => commands.run({
+    key: "lock", what: room.locked ? "Unlock" : "Lock", method: "PATCH", app, path: `${API}/conferences/${id}`, body: { locked: !room.locked },
+    confirmedBy: (event) => isWebhook(event, "conference.updated", { room_id: id }),
+    settled: room.locked ? `${room.name} is open.` : `${room.name} is locked.`,
+  });
   const act = (member, verb) => {
     if (verb !== "leave") return commands.run(memberCommand(app, member, verb));
     return setAsk({
@@ -61,13 +66,15 @@ export function Room({ me, parts: [app, id] }) {
   };
 
   return html`<${PageHead} title=${room?.name || "Room"} trail=${[["Rooms", "#/rooms"]]} below=${html`
-        <${Id} value=${id} /><span>App ${app}</span>${room && html`<span>Created <${Time} at=${room.created_at} /></span>`}`}>
+        <${Id} value=${id} /><span>App ${app}</span>${room && html`<span>Created <${Time} at=${room.created_at} /></span>`}
+        ${room?.locked && html`<${Badge} tone=${TONES.locked} dot>locked<//>`}`}>
+      ${may && room && !gone && html`<${Button} icon=${room.locked ? "unlock" : "lock"} busy=${Boolean(commands.pending.lock)} onClick=${lock}>${room.locked ? "Unlock" : "Lock"}<//>`}
       ${may && room && !gone && html`<${Button} icon="trash" tone="danger-text" onClick=${() => setAsk(removal)}>Delete<//>`}
     <//>
     ${gone ? html`<${Card}><${Empty} icon="rooms" title="This room is gone">It was deleted, or never was. <a href="#/rooms">See all rooms</a><//><//>`
       : html`<${Loaded} of=${found} rows=${6}>${({ members, waiting }) => html`<div class="room-columns">
         <div>
-          <${Card} title="Members" icon="rooms" note=${plural(room.members, "member")} flush>
+          <${Card} title="Members" icon="rooms" note=${filled(room)} flush>
             <${Members} me=${me} app=${app} nodes=${room.nodes} members=${members} speaking=${speaking} pending=${commands.pending} act=${may ? act : null} />
           <//>
           ${may && waiting.length > 0 && html`<${Waiting} app=${app} room=${id} waiting=${waiting} commands=${commands} />`}
@@ -77,6 +84,8 @@ export function Room({ me, parts: [app, id] }) {
     <${Story} me=${me} title="Timeline" icon="clock" feed=${feed} query=${{ app, room: id }} names=${callers} more=${link("log", { app, room: id })} />
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />`;
 }
+
+const filled = ({ members, max_members: most }) => (most === null ? plural(members, "member") : `${members} of at most ${plural(most, "member")}`);
 
 /** Who speaks after an event that says so: either all who do, or one who began or ended. */
 function spokenBy(data, before) {

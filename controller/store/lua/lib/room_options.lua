@@ -1,0 +1,80 @@
+-- A room's options (controller/room_options.py), how full it has been, and when it ends by itself.
+--
+-- How it works: the next end of a room that has one is an item of its source's `due`. When it comes, overdue.lua looks
+-- whether it is really due, and looks again later if not. So only what can bring the end nearer has to plan it anew.
+-- needs: node_commands
+
+local function is_locked(room) return room.locked == "1" end
+
+-- An option that is a number, nil while it is not limited.
+local function option(room, name) return tonumber(room[name]) end
+
+-- Adds a room's options to `fields`, by their names.
+local function with_options(room, fields)
+  for name, is_switch in pairs(ROOM_OPTIONS) do
+    if is_switch then fields[name] = room[name] == "1" else fields[name] = option(room, name) or cjson.null end
+  end
+  return fields
+end
+
+-- Sets the options that are given; `null` is for no limit. Returns whether any is another than before.
+local function set_options(room, given)
+  local has_changed = false
+  for name, value in pairs(given) do
+    if value == cjson.null or value == false then
+      if room[name] then
+        clear(keys.room(room.id), room, name)
+        has_changed = true
+      end
+    else
+      local stored = value == true and "1" or string.format("%.0f", value)
+      if room[name] ~= stored then
+        change(keys.room(room.id), room, { [name] = stored })
+        has_changed = true
+      end
+    end
+  end
+  return has_changed
+end
+
+-- Seconds since the first member joined, nil before that. A room of version 0.1 does not know.
+local function duration_of(room)
+  return room.started_at and math.max(0, math.floor(NOW / 1000) - tonumber(room.started_at))
+end
+
+-- What a room was like, for those who list it, and in the end.
+local function with_summary(room, fields)
+  fields.duration, fields.peak_members = duration_of(room) or 0, tonumber(room.peak_members) or 0
+  return fields
+end
+
+-- A member has joined. The room has so many now.
+local function note_members(room, count)
+  if not room.started_at then change(keys.room(room.id), room, { started_at = math.floor(NOW / 1000) }) end
+  if count > (tonumber(room.peak_members) or 0) then change(keys.room(room.id), room, { peak_members = count }) end
+end
+
+-- When (ms) the room ends by itself as things are, and why; nil if it does not.
+local function next_end(room)
+  local empty, most = option(room, "end_when_empty"), option(room, "max_duration")
+  local at, why
+  if empty and redis.call("SCARD", keys.present(room.id)) == 0 then
+    at, why = (tonumber(room.empty_since) or NOW) + empty * 1000, "empty"
+  end
+  local ends = most and room.started_at and (tonumber(room.started_at) + most) * 1000
+  if ends and not (at and at < ends) then at, why = ends, "max_duration" end
+  return at, why
+end
+
+local function plan_end(room)
+  local at = not room.closing and next_end(room)
+  if at then expect(room.node, "expiry", room.id, at - NOW) else confirmed(room.node, "expiry", room.id) end
+end
+
+-- Nobody is in the room from now on.
+local function note_empty(room)
+  if not room.closing and redis.call("SCARD", keys.present(room.id)) == 0 then
+    change(keys.room(room.id), room, { empty_since = NOW })
+    plan_end(room)
+  end
+end

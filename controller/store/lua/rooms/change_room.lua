@@ -1,0 +1,15 @@
+-- Changes the `options` of a room that are given, by their names; `null` takes a limit away. Nobody who is in the room
+-- is taken out. Replies with all options.
+-- args: app_id command room_id options
+-- needs: access quotas outbox room_options
+
+local room, refused = own_room(args.room_id)
+refused = refused or exceeded("webhook_bytes", 0)
+if refused then return refused end
+
+log("command", args.command, { app = args.app_id, room = room.id })
+if set_options(room, args.options) then
+  plan_end(room)
+  emit_room(room, "conference.updated", with_options(room, { name = room.name }))
+end
+return cjson.encode(with_options(room, { room_id = room.id }))
