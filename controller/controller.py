@@ -93,10 +93,19 @@ class Controller:
         rate = self._registry.rate_of(app_id) or self._limits.requests_per_second
         cost = min(1 + size // COUNTED_BYTES, max(1, rate // 2))
         reply = self._store.run("admit", keys.partition_of(app_id), {"app_id": app_id, "rate": rate, "cost": cost})
-        budget = Budget(rate, reply["remaining"], reply["reset_ms"])
-        if "refused" in reply:
-            raise OverRate(budget, reply["detail"])
-        return budget
+        admission = _admission(rate, reply)
+        if isinstance(admission, OverRate):
+            raise admission
+        return admission
+
+    def admit_each(self, app_id: str, count: int) -> list[Budget | OverRate]:
+        """Counts so many requests of the app, each as one: what it has left after each, or why that is not let in.
+
+        Raises StoreUnavailable.
+        """
+        rate = self._registry.rate_of(app_id) or self._limits.requests_per_second
+        step = ("admit", keys.partition_of(app_id), {"app_id": app_id, "rate": rate, "cost": 1})
+        return [_admission(rate, reply) for reply in self._store.run_many([step] * count)]
 
     def execute(self, command: Command[Answer]) -> Answer:
         """Raises Refused, StoreUnavailable."""
@@ -193,3 +202,9 @@ class Controller:
         if missed and self._store.is_known(missed, args[f"{missed}_id"]):
             return Refused(f"{missed}_forbidden")
         return Refused(code, reply.get("detail"))
+
+
+def _admission(rate: int, reply: Args) -> Budget | OverRate:
+    """What a request has left its app, or why it was not let in, from the reply of admit.lua."""
+    budget = Budget(rate, reply["remaining"], reply["reset_ms"])
+    return OverRate(budget, reply["detail"]) if "refused" in reply else budget

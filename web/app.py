@@ -20,6 +20,7 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from controller.errors import StoreUnavailable
 from controller.operators import Principal
 from web import auth, bodies, context, cookies, errors, openapi, resource
+from web.batches import admit, batches
 from web.clients import Failures
 from web.conferences import conferences
 from web.console import console_pages
@@ -110,7 +111,7 @@ def create_app(
     app.after_request(_finish)
     errors.install(app)
     app.body_limits = {}
-    for each in (conferences, sessions, webhooks, events, portal_links):
+    for each in (conferences, sessions, batches, webhooks, events, portal_links):
         app.register_api(each)
         app.body_limits |= each.body_limits
     app.register_api(health)
@@ -123,12 +124,15 @@ def create_app(
 def _admit(app: App) -> None:
     """Before every view: the request's id, which log lines need, then the key, before a response reveals anything."""
     environ = request.environ
-    given = environ.get("HTTP_X_REQUEST_ID", "")
-    environ[context.REQUEST_ID] = given if _REQUEST_ID(given) else str(uuid.uuid4())
-    if request.url_rule:
-        environ[context.ROUTE] = request.url_rule.rule
     request.max_content_length = max_bytes = app.limit_of_endpoint()
-    auth.authenticate(environ)
+    if context.IS_PART in environ:
+        admit()
+    else:
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        environ[context.REQUEST_ID] = given if _REQUEST_ID(given) else str(uuid.uuid4())
+        if request.url_rule:
+            environ[context.ROUTE] = request.url_rule.rule
+        auth.authenticate(environ)
     # The router drops slashes at the beginning, which the path of another resource has.
     if environ["PATH_INFO"].startswith("//"):
         raise NotFound

@@ -11,6 +11,7 @@ from flask import Flask, current_app, request
 
 from controller.commands import Command
 from controller.controller import Health
+from controller.errors import OverRate
 from controller.idempotency import Once, Work
 from controller.limits import Budget
 from controller.live import Filter, Subscription
@@ -34,6 +35,7 @@ ROUTE = "switchroom.route"  # the rule that matched the path
 ACTOR = "switchroom.actor"  # who asks, if not the app itself
 BUDGET = "switchroom.budget"  # what is left of the rate of whoever asks
 ONCE = "switchroom.once"  # the request, if it has an idempotency key
+IS_PART = "switchroom.is_part"  # there for a command of a batch
 
 # W3C Trace Context, version 00: trace and parent are not all zeros.
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
@@ -50,6 +52,8 @@ class Controller(Protocol):
     def authenticate(self, app_id: str, api_key: str) -> Tenant | None: ...
 
     def admit(self, app_id: str, size: int = 0) -> Budget: ...
+
+    def admit_each(self, app_id: str, count: int) -> list[Budget | OverRate]: ...
 
     def execute(self, command: Command[Answer]) -> Answer: ...
 
@@ -158,6 +162,11 @@ def app_id() -> str:
     """
     found: str = request.environ[APP_ID]
     return found
+
+
+def asker() -> str:
+    """Whose rate the request counts for: the app's, or that of whoever acts by a session of the console."""
+    return actor() or app_id()
 
 
 def actor() -> str:

@@ -50,7 +50,7 @@ _PROBLEMS = {
     "too_long": "must have at most {max_length} entries",
     "value_error": "{error}",
 }
-_MAX_PROBLEMS = 20
+MAX_PROBLEMS = 20
 # To check more, one by one, would take long.
 _MAX_NAMES = 100
 _MAX_FIELD_NAME = 64
@@ -79,23 +79,25 @@ class Resource(APIBlueprint):
         refuses: tuple[str, ...] = (),
         cooldown: str | None = None,
         details: dict[str, dict[str, Any]] | None = None,
+        max_bytes: int | None = None,
     ) -> Callable[[View], View]:
         """Register a view. `responses`: its successes by status, each a form of JSON or OpenAPI's own
         description; `refuses`: the controller's reasons for refusing it.
 
-        `cooldown`: the group of its rate limit. `details`: the example's detail, by reason.
+        `cooldown`: the group of its rate limit. `details`: the example's detail, by reason. `max_bytes`: how large a
+        body may be, if not as large as its fields can get.
         """
 
         def register(view: View) -> View:
             hints = get_type_hints(view)
             path, query, body, header = (hints.get(part) for part in ("path", "query", "body", "header"))
-            max_bytes = bodies.largest(body) if body else bodies.SMALL
-            self.body_limits[f"{self.name}.{view.__name__}"] = max_bytes
+            limit = max_bytes or (bodies.largest(body) if body else bodies.SMALL)
+            self.body_limits[f"{self.name}.{view.__name__}"] = limit
             reasons = dict.fromkeys((*refuses, *(_KEY_REFUSALS if method == "POST" else ()), "rate_limited"))
             examples = [
                 (400, "invalid", errors.invalid(_example_problems(path, query, body, header))),
                 (401, "unauthenticated", errors.body(errors.TITLES[401])),
-                (413, "too_large", errors.too_large(max_bytes)),
+                (413, "too_large", errors.too_large(limit)),
                 (429, "failures", errors.body(errors.TITLES[429], {"retry_after_ms": 64_000})),
                 (503, "unavailable", errors.body(errors.TITLES[503])),
                 *(errors.example(reason, details) for reason in reasons),
@@ -186,7 +188,7 @@ def _check(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)[:_MAX_PROBLEMS]
+        found = error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]
         kind = "parameter" if issubclass(model, Query) else "field"
         names = ", ".join(model.model_fields)
         figures = {"kind": kind, "known": f"known are {names}" if names else "there are none"}
@@ -208,7 +210,7 @@ def _query() -> dict[str, str]:
     given = request.args.to_dict(flat=False)
     twice = [(_field((name,)), "must be given once") for name, values in given.items() if len(values) > 1]
     if twice:
-        raise Invalid(twice[:_MAX_PROBLEMS])
+        raise Invalid(twice[:MAX_PROBLEMS])
     return {name: values[0] for name, values in given.items()}
 
 

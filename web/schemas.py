@@ -35,6 +35,7 @@ from controller.times import parse_ms
 from controller.webhooks.endpoint import EndpointStatus, matches
 from controller.webhooks.types import AUDIO, DATA, OPERATION, ROOM, SESSION, TEST, TYPES, OneOf
 from esl.commands import MAX_URL_LENGTH, clean_url
+from web.auth import API_PREFIX
 
 _MOMENT = "2026-05-06T12:34:56.789Z"
 _WEBHOOK = "msg_p07-1795374235886-0"
@@ -48,6 +49,8 @@ MAX_URLS = 128
 MAX_BEYOND_ASCII = 512
 MAX_TYPES = 32
 MAX_STREAM_ROOMS = 32
+MAX_BATCH = 100  # commands
+MAX_PATH = 256
 LAST_EVENT_ID = "Last-Event-ID"
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
@@ -459,6 +462,27 @@ class JoinBody(CommandBody):
     room_id: RoomId
 
 
+class BatchRequest(Body):
+    method: Literal["POST", "DELETE"] = "POST"
+    path: Annotated[
+        str,
+        _Form(f"{API_PREFIX}/[A-Za-z0-9/_-]+", MAX_PATH, f"must be a path below {API_PREFIX}, without parameters"),
+        _example(f"{API_PREFIX}/sessions/{SESSION}/commands/conference/mute"),
+    ]
+    body: Annotated[dict[str, Any] | None, Field(description="The body that the command would have alone.")] = None
+
+
+class BatchBody(Body):
+    requests: Annotated[
+        list[BatchRequest],
+        Field(
+            min_length=1,
+            max_length=MAX_BATCH,
+            description="The commands, each with its `method` (POST if left out), `path` and `body`.",
+        ),
+    ]
+
+
 class EndpointBody(Body):
     url: EndpointUrl
     types: Annotated[
@@ -629,6 +653,20 @@ class JoinStarted(BaseModel):
 class AlreadyJoined(BaseModel):
     status: Literal["already_joined"]
     room_id: RoomId
+
+
+class BatchResult(BaseModel):
+    status: Annotated[int, Field(description="The status of HTTP."), _example(202)]
+    code: Annotated[str, Field(description="Why it was refused, in a word; empty if it was not."), _example("")]
+    body: Annotated[
+        dict[str, Any],
+        Field(description="What it would have got alone."),
+        _example({"status": "muted", "room_id": ROOM}),
+    ]
+
+
+class BatchResults(BaseModel):
+    results: Annotated[list[BatchResult], Field(max_length=MAX_BATCH, description="In the order of the commands.")]
 
 
 class LeaveStarted(BaseModel):

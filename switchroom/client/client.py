@@ -326,6 +326,16 @@ class Client:
         """Webhook: `conference.member.undeafened`."""
         return self._command(uuid, "undeaf", command_uid, idempotency_key)
 
+    # Batches
+
+    def batch(self, requests: Sequence[Fields], *, idempotency_key: str | None = None) -> models.BatchResults:
+        """Carry out up to 100 commands, in their order. Each has the `path` of a command of rooms or sessions, such as
+        `/api/v1/conferences`, and may have a `method` (POST if left out) and a `body`. One that is refused is a result
+        like any other, and raises nothing.
+        """
+        body = {"requests": [dict(each) for each in requests]}
+        return self._ask(models.BatchResults, "POST", "/batch", body, once=idempotency_key)
+
     # Webhooks
 
     def get_endpoint(self) -> models.Endpoint:

@@ -146,6 +146,16 @@ class _Join(_Command):
     room_id: _RoomId
 
 
+class _BatchRequest(_Form):
+    method: Annotated[str, Field(pattern="^(POST|DELETE)$")] = "POST"
+    path: Annotated[str, Field(pattern=f"^{API}/[A-Za-z0-9/_-]+$", max_length=256)]
+    body: dict[str, Any] | None = None
+
+
+class _Batch(_Form):
+    requests: Annotated[list[_BatchRequest], Field(min_length=1, max_length=100)]
+
+
 class _Endpoint(_Form):
     url: _Url
     types: Annotated[list[str], Field(min_length=1, max_length=32)] = ["*"]
@@ -363,6 +373,28 @@ class FakeSwitchroom:
         if self.confirms:
             self.confirm()
         return _response(status, body, {})
+
+    def _batch(self, body: _Batch) -> _Returned:
+        for number, each in enumerate(body.requests):
+            path = each.path.removeprefix(API)
+            if not any(
+                method == each.method and re.fullmatch(pattern, path) and pattern.startswith(("/conf", "/sess"))
+                for method, pattern, _, _ in ROUTES
+            ):
+                fields = [{"field": f"requests.{number}.path", "problem": "is no command"}]
+                raise _Refused("invalid", {"fields": fields}, "Invalid request: a path is no command")
+        return 200, {"results": [self._part(each) for each in body.requests]}
+
+    def _part(self, each: _BatchRequest) -> dict[str, Any]:
+        """What became of a command of a batch."""
+        text = None if each.body is None else json.dumps(each.body).encode()
+        key = {"x-app-id": self.app_id, "x-api-key": self.api_key}
+        found = self._send(Request(each.method, each.path, key, text, 0.0))
+        return {
+            "status": found.status,
+            "code": found.headers.get("x-error-code", ""),
+            "body": json.loads(found.body),
+        }
 
     def stream(self, request: Request) -> Stream:
         """It has none."""
@@ -978,6 +1010,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("POST", f"{_COMMANDS}/join", FakeSwitchroom._join, {"body": _Join}),
     ("POST", f"{_COMMANDS}/leave", FakeSwitchroom._leave, {"body": _Command}),
     ("POST", f"{_COMMANDS}/({'|'.join(CHANGES)})", FakeSwitchroom._flag, {"body": _Command}),
+    ("POST", "/batch", FakeSwitchroom._batch, {"body": _Batch}),
     ("GET", "/webhooks/endpoint", FakeSwitchroom._get_endpoint, {}),
     ("PUT", "/webhooks/endpoint", FakeSwitchroom._set_endpoint, {"body": _Endpoint}),
     ("POST", "/webhooks/endpoint/rotate-secret", FakeSwitchroom._rotate_secret, {}),

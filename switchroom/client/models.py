@@ -123,6 +123,23 @@ class Playback(Model):
     status: Literal["in_progress", "paused", "resumed", "stopped", "volume_changed"] | str
 
 
+# Batches
+
+
+class BatchResult(Model):
+    """What became of a command of a batch. `code`: why it was refused, in a word; empty if it was not."""
+
+    status: int
+    code: str
+    body: dict[str, Any]
+
+
+class BatchResults(Model):
+    """In the order of the commands."""
+
+    results: list[BatchResult]
+
+
 # Sessions
 
 

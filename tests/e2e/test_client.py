@@ -302,6 +302,34 @@ def test_an_idempotency_key_stands_for_one_request(service: Service) -> None:
         service.with_key("another").create_room(name, idempotency_key=later)
 
 
+def test_a_batch(service: Service, room: str) -> None:
+    first, second = joined(service, room), joined(service, room)
+    path = "/api/v1/sessions/{}/commands/conference/{}"
+    requests: list[dict[str, Any]] = [
+        {"path": path.format(first, "unmute"), "body": {"command_uid": f"uid-{next(_numbers)}"}},
+        {"path": path.format(second, "unmute")},
+        {"path": path.format(second, "join"), "body": {"room_id": room}},
+        {"path": path.format("nobody", "unmute")},
+        {"path": "/api/v1/conferences", "body": {"name": "!"}},
+    ]
+    key = f"key-{next(_numbers)}"
+    results = service.impatient.batch(requests, idempotency_key=key).results
+    assert [(each.status, each.code) for each in results] == [
+        (202, ""),
+        (202, ""),
+        (200, ""),
+        (404, "session_not_found"),
+        (400, "invalid"),
+    ]
+    assert results[0].body == {"status": "unmuted", "room_id": room}
+    for session in (first, second):
+        service.wait("conference.member.unmuted", uuid=session)
+    assert service.impatient.batch(requests, idempotency_key=key).results == results
+    assert service.client.batch([{"method": "DELETE", "path": f"/api/v1/conferences/{room}"}]).results[0].status == 200
+    with pytest.raises(InvalidRequest):
+        service.impatient.batch([{"path": "/api/v1/batch", "body": {}}])
+
+
 def test_playback(service: Service, room: str) -> None:
     joined(service, room)
     first, second = service.sound(6), service.sound(5)

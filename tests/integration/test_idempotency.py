@@ -4,123 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
-from flask.testing import FlaskClient
 from prometheus_client import REGISTRY
 from werkzeug.test import TestResponse
 
 from controller import idempotency
-from controller.controller import Controller
-from controller.limits import Limits
-from controller.operators import Logins
-from controller.registry import Node, Registry, new_app
-from controller.rooms.placement import Placement
+from controller.registry import new_app
 from controller.store import keys
+from tests.integration.api_process import A_DAY_MS, KEY, Api, Died, Watched, lapse, traces
 from tests.integration.test_full_store import Memory
 from tests.integration.webhook_fixtures import Receiver
-from tests.integration.world import NO_COOLDOWNS, NODE, World
+from tests.integration.world import World
 from tests.open_store import OpenStore
-from tests.unit.web_fakes import FakeOverview, FakeSpeaking, FakeStatistics, FakeStreams
-from web.app import create_app
-from web.context import Console
 
-KEY = "key-of-demo-0123"
 URL = "https://cdn.example.com/a.wav"
-A_DAY_MS = 86_400_000
-# Whatever a repeated request must not do again. Queries and what counts requests leave no trace in these.
-TRACES = ("log", "outbox", "commands")
-
-
-class Died(BaseException):
-    """The process was killed: nothing of it handles that."""
-
-
-def die() -> None:
-    raise Died
-
-
-class Watched(OpenStore):
-    """The store, for a process to which something happens at one of its steps, `at` so many: before it, or after."""
-
-    at = 0
-    after = False
-    happens: Callable[[], object] = staticmethod(die)
-
-    def run_each(self, steps: Any) -> Any:
-        self.at -= 1
-        if self.at == 0 and not self.after:
-            self.happens()
-        replies = super().run_each(steps)
-        if self.at == 0 and self.after:
-            self.happens()
-        return replies
-
-
-class Api:
-    """An API process."""
-
-    def __init__(self, store: OpenStore) -> None:
-        self.registry = Registry(store)
-        limits = Limits(requests_per_second=10_000, cooldowns=NO_COOLDOWNS)
-        placement = Placement(store, self.registry)
-        self.controller = Controller(
-            store,
-            self.registry,
-            placement,
-            limits,
-            resolve=lambda _host, _port: ["93.184.216.34"],
-            allow_private_webhooks=True,
-        )
-        logins = Logins(store, self.registry, hours=1)
-        console = Console(logins, cast(Any, FakeOverview()), cast(Any, FakeStatistics()), cast(Any, FakeSpeaking()))
-        self.http: FlaskClient = create_app(self.controller, FakeStreams(), console=console).test_client()
-
-    def send_webhooks_to(self, url: str) -> None:
-        headers = {"X-App-ID": "demo", "X-API-Key": KEY}
-        assert self.http.put("/api/v1/webhooks/endpoint", json={"url": url}, headers=headers).status_code == 200
-
-    def post(self, path: str, body: Any = None, key: str | None = "k-1", app: str = "demo") -> TestResponse:
-        headers = {"X-App-ID": app, "X-API-Key": KEY} | ({} if key is None else {"Idempotency-Key": key})
-        return self.http.post(f"/api/v1{path}", json=body, headers=headers)
-
-
-@pytest.fixture
-def api(store: OpenStore) -> Api:
-    api = Api(store)
-    for app in ("demo", "other"):
-        api.registry.put_app(new_app(app, KEY))
-    api.registry.put_node(Node(prefix=NODE, esl="127.0.0.1:8021", password="p"))
-    store.client.hset(keys.key(keys.node_tag(NODE), "live"), mapping={"load": 0, "calls": 0, "at": 0})
-    return api
-
-
-@pytest.fixture
-def watched(server_url: str, store: OpenStore) -> Iterator[Watched]:
-    with closing(Watched.connect(server_url)) as watched:
-        yield cast(Watched, watched)
-
-
-def traces(store: OpenStore) -> list[Any]:
-    """All that was done, but for the log's lines about refusals."""
-    found = [
-        store.client.xrange(key)
-        for name in TRACES
-        for key in sorted(store.client.keys(f"*:{name}*"))
-        if b"log" not in key
-    ]
-    logged = [entry for key in store.client.keys("*:log") for entry in store.client.xrange(key)]
-    return [*found, [entry for entry in logged if b'"refused"' not in entry[1][b"e"]]]
-
-
-def lapse(store: OpenStore) -> None:
-    """As if all claims were older than they hold."""
-    for key in store.client.keys("*:idempotency:*"):
-        if b'"claim"' in (store.client.get(key) or b""):
-            store.client.delete(key)
-
 
 # Every command, to a room where one member is and something plays: its path, and its body.
 COMMANDS: dict[str, tuple[str, Any]] = {

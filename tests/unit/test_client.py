@@ -281,6 +281,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     ),
     "get_delivery": lambda client: client.get_delivery(WEBHOOK),
     "redeliver": lambda client: client.redeliver(WEBHOOK),
+    "batch": lambda client: client.batch([{"method": "DELETE", "path": f"/api/v1/conferences/{ROOM}"}]),
     "redeliver_range": lambda client: client.redeliver_range(
         datetime(2026, 5, 6, tzinfo=UTC), datetime(2026, 5, 7, tzinfo=UTC)
     ),

@@ -171,6 +171,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "unmute": False,
         "deaf": False,
         "undeaf": False,
+        "batch": True,
         "set_endpoint": True,
         "rotate_secret": False,
         "send_test": False,

@@ -77,6 +77,10 @@ class FakeController:
             raise self.over_rate
         return self.budget
 
+    def admit_each(self, app_id: str, count: int) -> list[Budget | OverRate]:
+        self.admitted += [app_id] * count
+        return [self.over_rate or self.budget] * count
+
     def execute(self, command: Command) -> dict[str, Any]:
         self.asked.append(command)
         self._find(command)
