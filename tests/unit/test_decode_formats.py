@@ -107,6 +107,19 @@ def test_the_mp3_that_the_sound_tests_play(decoders: Decoders, rate: int) -> Non
     assert decoded.level == pytest.approx(loudness, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("container", "endian"), [("WAV", "LITTLE"), ("WAV", "BIG"), ("AIFF", "BIG"), ("FLAC", "FILE")]
+)
+@pytest.mark.parametrize("channels", [1, 2, 4, 8])
+def test_16_bits_stay_what_they_are(decoders: Decoders, container: str, endian: str, channels: int) -> None:
+    samples = np.random.default_rng(1).integers(-32768, 32767, (50_000, channels), np.int16, endpoint=True)
+    samples[0], samples[1] = -32768, 32767
+    file = io.BytesIO()
+    soundfile.write(file, samples, 8000, "PCM_16", endian, container)
+    decoded = decode(decoders, file.getvalue(), 8000)
+    assert np.array_equal(decoded.samples * 32768, samples.mean(axis=1).round())
+
+
 @pytest.mark.parametrize("file_rate", [8000, 44100])
 @pytest.mark.parametrize("hertz", [300, 1000, 3000, 3400])
 def test_speech_is_as_loud_at_every_frequency(decoders: Decoders, file_rate: int, hertz: int) -> None:
