@@ -11,7 +11,7 @@ the name of a conference, and `member_id` the Member-ID of its events.
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -29,6 +29,8 @@ MAX_VOLUME = 50
 MEMBER_VERBS = frozenset({"mute", "unmute", "deaf", "undeaf"})
 """What `MemberCommand` can do to a member."""
 
+JOIN_FLAGS = frozenset({"mute", "deaf"})
+"""What a member can be from the moment when it joins."""
 
 LEG_VARIABLE = "switchroom_leg_"
 """How the global variables begin that announce legs; the leg's uuid follows."""
@@ -56,16 +58,21 @@ class Command(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Put a channel into a room, and into park again afterwards. `+OK` says only that the transfer began (03)."""
+    """Put a channel into a room, and into park again afterwards. `+OK` says only that the transfer began (03).
+
+    `flags`: of JOIN_FLAGS, those with which it joins (23).
+    """
 
     channel: str
     room: str
     profile: str
-    muted: bool = True
+    flags: Collection[str] = ("mute",)
 
     def render(self) -> str:
         room, profile = _room(self.room), _name("profile", self.profile)
-        flags = "+flags{mute}" if self.muted else ""
+        if not JOIN_FLAGS.issuperset(self.flags):
+            raise ValueError(f"not flags to join with: {self.flags!r}")
+        flags = f"+flags{{{'|'.join(self.flags)}}}" if self.flags else ""
         return _line("uuid_transfer", _channel(self.channel), f"'conference:{room}@{profile}{flags},park:'", "inline")
 
 

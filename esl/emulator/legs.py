@@ -310,10 +310,12 @@ class LoopbackLeg(Channel):
         super().answer()
 
     def run(self, app: str, data: str) -> None:
-        """Run the application that `originate` was given. A tone that it plays is the sound of the other leg."""
+        """Run the application that `originate` was given. A tone that it plays is the sound of the other leg, silence
+        is none (23).
+        """
         self.take_over(app, data)
         sound = generated(data) if app == "playback" else None
-        if sound:
+        if sound and not data.startswith("silence_stream:"):
             self.other.sound(True)
             self.other.later(sound.duration, lambda: self.other.sound(False))
 

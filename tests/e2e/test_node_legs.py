@@ -122,7 +122,7 @@ def enter() -> Iterator[Callable[..., tuple[Phone, str]]]:
             while not (parked := [row for row in node.channels() if row["cid_num"] == caller_id]):
                 gevent.sleep(0.02)
         channel = parked[0]["uuid"]
-        node.api(Join(channel, room, "default", muted=False))
+        node.api(Join(channel, room, "default", ()))
         with gevent.Timeout(5):
             while channel not in node.members(room):
                 gevent.sleep(0.02)

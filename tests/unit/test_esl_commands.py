@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from esl import commands
 from esl.commands import (
+    JOIN_FLAGS,
     MAX_URL_LENGTH,
     MEMBER_VERBS,
     AnnounceLeg,
@@ -71,7 +72,7 @@ def freeswitch_splits(line: str) -> list[str]:
 
 RENDERED = {
     Join(UUID, ROOM, "default"): f"uuid_transfer {UUID} 'conference:{ROOM}@default+flags{{mute}},park:' inline",
-    Join(UUID, ROOM, "default", muted=False): f"uuid_transfer {UUID} 'conference:{ROOM}@default,park:' inline",
+    Join(UUID, ROOM, "default", ()): f"uuid_transfer {UUID} 'conference:{ROOM}@default,park:' inline",
     Kick(ROOM, 1): f"conference {ROOM} kick 1",
     Kick(ROOM, "1"): f"conference {ROOM} kick 1",
     Kick(ROOM, "all"): f"conference {ROOM} kick all",
@@ -153,8 +154,11 @@ def test_the_recorded_commands_are_rendered_to_the_letter():
         _, room, verb, member = line.split(" ")
         command = Kick(room, member) if verb == "kick" else MemberCommand(room, member, verb)
         assert command.render() == line
-    for uuid, room in re.findall(r"api uuid_transfer ([^ ]+) 'conference:([^@]+)@default\+flags", sent):
-        assert f"api {Join(uuid, room, 'default').render()}\\n" in sent
+    joins = re.findall(r"api uuid_transfer ([^ ]+) 'conference:([^@]+)@default(?:\+flags{([a-z|]+)})?,park", sent)
+    assert {flags for _, _, flags in joins} == {"", "mute", "deaf", "mute|deaf"}
+    for uuid, room, flags in joins:
+        given = flags.split("|") if flags else ()
+        assert f"api {Join(uuid, room, 'default', given).render()}\\n" in sent
     for command in (PausePlay(ROOM[:-1] + "6"), StopPlay(ROOM[:-1] + "6"), FileVolume(ROOM[:-1] + "6", 3)):
         assert f"bgapi {command.render()}\\n" in sent
     leg, room = "7d444840-9dc0-41d1-9245-5ffdce74fad3", ROOM[:-2] + "20"
@@ -293,7 +297,9 @@ MEMBERS = st.one_of(st.integers(), TEXT)
 URLS = st.one_of(TEXT, st.builds("http://{}/{}?{}".format, st.one_of(NAMES, TEXT), TEXT, st.text(max_size=20)))
 
 ANY_COMMAND = st.one_of(
-    st.tuples(st.builds(Join, TEXT, TEXT, TEXT, st.booleans()), st.just(4)),
+    st.tuples(
+        st.builds(Join, TEXT, TEXT, TEXT, st.lists(st.one_of(st.sampled_from(sorted(JOIN_FLAGS)), TEXT))), st.just(4)
+    ),
     st.tuples(st.builds(Kick, TEXT, st.one_of(MEMBERS, st.just("all"))), st.just(4)),
     st.tuples(
         st.builds(MemberCommand, TEXT, MEMBERS, st.one_of(st.sampled_from(sorted(MEMBER_VERBS)), TEXT)), st.just(4)
