@@ -463,7 +463,7 @@ class JoinBody(CommandBody):
 
 
 class BatchRequest(Body):
-    method: Literal["POST", "DELETE"] = "POST"
+    method: Literal["POST", "PATCH", "DELETE"] = "POST"
     path: Annotated[
         str,
         _Form(f"{API_PREFIX}/[A-Za-z0-9/_-]+", MAX_PATH, f"must be a path below {API_PREFIX}, without parameters"),

@@ -147,7 +147,7 @@ class _Join(_Command):
 
 
 class _BatchRequest(_Form):
-    method: Annotated[str, Field(pattern="^(POST|DELETE)$")] = "POST"
+    method: Annotated[str, Field(pattern="^(POST|PATCH|DELETE)$")] = "POST"
     path: Annotated[str, Field(pattern=f"^{API}/[A-Za-z0-9/_-]+$", max_length=256)]
     body: dict[str, Any] | None = None
 
