@@ -9,6 +9,11 @@ from controller.sessions.flags import FLAGS
 
 MEBIBYTE = 1 << 20
 
+# Of what an app marks a member with, and of the text that says why one was kicked.
+MAX_TAGS = 16
+MAX_TAG_LENGTH = 64
+MAX_REASON_LENGTH = 128
+
 # Of a room's playback. 0 leaves a file as it is.
 MIN_VOLUME = -50
 MAX_VOLUME = 7

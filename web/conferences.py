@@ -44,7 +44,7 @@ from web.schemas import (
     RoomPath,
     VolumeBody,
     VolumeSet,
-    flags_of,
+    membership_of,
     options_of,
 )
 
@@ -148,7 +148,7 @@ def list_members(path: RoomPath, query: MemberPage) -> Returned:
             "node": row["node"],
             "did": row["did"],
             "caller_id": row["caller_id"],
-            **flags_of(row),
+            **membership_of(row),
         }
         for row in answer["rows"]
     ]

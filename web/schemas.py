@@ -22,16 +22,24 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from controller.commands.sessions import Member as MemberRow
 from controller.idempotency import MAX_KEY_LENGTH
 from controller.ids import EVENT_ID, ROOM_ID, SESSION_ID, WEBHOOK_ID
-from controller.limits import MAX_VOLUME, MIN_VOLUME
+from controller.limits import MAX_REASON_LENGTH, MAX_TAG_LENGTH, MAX_TAGS, MAX_VOLUME, MIN_VOLUME
 from controller.live import KINDS_OF_APP, WEBHOOK
 from controller.operators import MAX_LINK_SECONDS, MIN_LINK_SECONDS, OPERATE, USUAL_LINK_SECONDS
 from controller.outbound.target import parse_url
 from controller.room_options import OPTIONS
-from controller.sessions.flags import FLAGS, Change
-from controller.store.states import DELIVERY_STATUSES, LEG_STATES, LISTED_STATUSES, PLAYBACK_STATUSES, SESSION_STATES
-from controller.times import parse_ms
+from controller.sessions.flags import Change
+from controller.store.states import (
+    DELIVERY_STATUSES,
+    LEG_STATES,
+    LISTED_STATUSES,
+    PLAYBACK_STATUSES,
+    ROLES,
+    SESSION_STATES,
+)
+from controller.times import iso, parse_ms
 from controller.webhooks.endpoint import EndpointStatus, matches
 from controller.webhooks.types import AUDIO, DATA, OPERATION, ROOM, SESSION, TEST, TYPES, OneOf
 from esl.commands import MAX_URL_LENGTH, clean_url
@@ -111,6 +119,12 @@ def _printable(text: str) -> str:
     return text
 
 
+def _different(tags: list[str]) -> list[str]:
+    if len(set(tags)) < len(tags):
+        raise ValueError("must not hold a tag twice")
+    return tags
+
+
 def _endpoint(url: str) -> str:
     try:
         parse_url(url)
@@ -174,6 +188,24 @@ CommandUid = Annotated[
     AfterValidator(_printable),
     _example("mute-0042"),
 ]
+Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_LENGTH), AfterValidator(_printable)]
+Tags = Annotated[
+    list[Tag],
+    FailFast(),
+    Field(
+        max_length=MAX_TAGS,
+        description=f"Up to {MAX_TAGS} different texts, each of 1 to {MAX_TAG_LENGTH} printable characters.",
+    ),
+    AfterValidator(_different),
+    _example(["agent"]),
+]
+Reason = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_REASON_LENGTH, description="Why, for the webhook: printable characters."),
+    AfterValidator(_printable),
+    _example("Off topic"),
+]
+Role = Annotated[str, OneOf(*ROLES), _example(ROLES[0])]
 Url = Annotated[
     str,
     Field(
@@ -457,9 +489,21 @@ class CommandBody(Body):
 
 
 class JoinBody(CommandBody):
-    """Which room to join."""
+    """Which room to join, and as what."""
 
     room_id: RoomId
+    muted: Annotated[bool, Field(description="Whether it joins muted.")] = True
+    deaf: Annotated[bool, Field(description="Whether it joins deaf: it hears nothing.")] = False
+    role: Annotated[Role, Field(max_length=64, description="What it is for your application; it permits nothing.")] = (
+        ROLES[0]
+    )
+    tags: Tags = []
+
+
+class KickBody(CommandBody):
+    """May be left out."""
+
+    reason: Reason | None = None
 
 
 class BatchRequest(Body):
@@ -612,6 +656,13 @@ class Member(BaseModel):
     caller_id: Annotated[str, _example("527121102")]
     muted: bool
     deaf: bool
+    role: Role
+    tags: Annotated[list[str], _example(["agent"])]
+    joined_at: Annotated[
+        str | None,
+        Field(description="ISO 8601, UTC. Null for one that joined before an upgrade."),
+        _example("2026-05-06T12:40:00Z"),
+    ]
 
 
 class MemberList(BaseModel):
@@ -669,6 +720,11 @@ class BatchResults(BaseModel):
     results: Annotated[list[BatchResult], Field(max_length=MAX_BATCH, description="In the order of the commands.")]
 
 
+class KickStarted(BaseModel):
+    status: Literal["leaving"]
+    room_id: RoomId
+
+
 class LeaveStarted(BaseModel):
     status: Literal["leaving"]
     room_id: RoomId
@@ -680,9 +736,16 @@ def flag_changing(change: Change) -> type[BaseModel]:
     return create_model(f"{change.command.capitalize()}Started", status=(status, ...), room_id=(RoomId, ...))
 
 
-def flags_of(row: Mapping[str, object]) -> dict[str, object]:
-    """A member's flags, by their names."""
-    return {flag.name: row[flag.name] for flag in FLAGS}
+def membership_of(row: MemberRow) -> dict[str, object]:
+    """What a member is."""
+    joined_at = row["joined_at"]
+    return {
+        "muted": row["muted"],
+        "deaf": row["deaf"],
+        "role": row["role"],
+        "tags": row.get("tags", []),
+        "joined_at": None if joined_at is None else iso(joined_at),
+    }
 
 
 def options_of(row: Mapping[str, object]) -> dict[str, object]:
@@ -702,6 +765,13 @@ class Session(BaseModel):
     ]
     muted: bool
     deaf: bool
+    role: Role
+    tags: Annotated[list[str], Field(description="Empty while it is no member."), _example(["agent"])]
+    joined_at: Annotated[
+        str | None,
+        Field(description="When it became a member. ISO 8601, UTC. Null while it is none."),
+        _example("2026-05-06T12:40:00Z"),
+    ]
     started_at: Annotated[str, Field(description="ISO 8601, UTC."), _example("2026-05-06T12:34:56Z")]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from controller.commands import GetSession, Join, Leave, ListSessions, Membership, Session, SetFlag
+from controller.commands import GetSession, Join, Kick, Leave, ListSessions, Membership, Session, SetFlag
 from controller.errors import Refused
 from controller.ids import SESSION_ID
-from controller.sessions.flags import CHANGES, Flag
+from controller.sessions.flags import CHANGES, FLAGS, Flag
 from controller.times import iso
 from web import schemas
 from web.auth import API_PREFIX
@@ -19,12 +19,14 @@ from web.schemas import (
     CommandBody,
     JoinBody,
     JoinStarted,
+    KickBody,
+    KickStarted,
     LeaveStarted,
     SessionList,
     SessionPage,
     SessionPath,
     flag_changing,
-    flags_of,
+    membership_of,
 )
 
 _SESSION_REFUSALS = ("session_not_found", "session_forbidden")
@@ -79,12 +81,20 @@ def get_session(path: SessionPath) -> Returned:
     cooldown=Join.cooldown,
 )
 def join(path: SessionPath, body: JoinBody) -> Returned:
-    """Join a session to a room, muted.
+    """Join a session to a room, muted unless you say otherwise.
 
     200 when it is in that room already, 202 again while it is joining it. Rate limit `conference`: 2 s for
-    each session, shared with leave; such a repeat is free of it.
+    each session, shared with leave; such a repeat is free of it, and changes nothing.
     Webhook: `conference.member.joined` once the media node confirms."""
-    answer = execute(Join(app_id=app_id(), room_id=body.room_id, **_command(path, body)))
+    command = Join(
+        app_id=app_id(),
+        room_id=body.room_id,
+        flags=tuple(flag.name for flag in FLAGS if getattr(body, flag.name)),
+        role=body.role,
+        tags=tuple(body.tags),
+        **_command(path, body),
+    )
+    answer = execute(command)
     return _membership(answer), _STATUS[answer["status"]]
 
 
@@ -101,6 +111,21 @@ def leave(path: SessionPath, body: CommandBody) -> Returned:
     Rate limit `conference`: 2 s for each session, shared with join. Webhook: `conference.member.left` once
     the media node confirms."""
     return _membership(execute(Leave(app_id=app_id(), **_command(path, body)))), 202
+
+
+@sessions.serves(
+    "POST",
+    "/<uuid>/commands/conference/kick",
+    responses={202: KickStarted},
+    refuses=_MEMBERSHIP_REFUSALS,
+    cooldown=Kick.cooldown,
+)
+def kick(path: SessionPath, body: KickBody) -> Returned:
+    """Kick a member: take it out of its room, and say why.
+
+    The call goes on, and can join again. Rate limit `conference`: 2 s for each session, shared with join and leave.
+    Webhook: `conference.member.left` with the `reason` `kicked` once the media node confirms."""
+    return _membership(execute(Kick(app_id=app_id(), reason=body.reason, **_command(path, body)))), 202
 
 
 def _serve_flag(flag: Flag, on: bool) -> None:
@@ -159,6 +184,6 @@ def session_entry(row: Session) -> dict[str, Any]:
         "state": row["state"],
         "room_id": row["room_id"],
         "member_id": row["member_id"],
-        **flags_of(row),
+        **membership_of(row),
         "started_at": iso(row["started_at"]),
     }

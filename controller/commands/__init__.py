@@ -3,7 +3,7 @@
 from controller.commands.base import Command, Page, SessionCommand
 from controller.commands.playback import Play, Playback, SetVolume, StopPlayback, TogglePause
 from controller.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom, GetRoom, ListMembers, ListRooms
-from controller.commands.sessions import GetSession, Join, Leave, ListSessions, Membership, Session, SetFlag
+from controller.commands.sessions import GetSession, Join, Kick, Leave, ListSessions, Membership, Session, SetFlag
 from controller.commands.webhooks import (
     Delivery,
     GetDelivery,
@@ -27,6 +27,7 @@ __all__ = [
     "GetRoom",
     "GetSession",
     "Join",
+    "Kick",
     "Leave",
     "ListDeliveries",
     "ListMembers",

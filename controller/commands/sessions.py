@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypedDict
+from typing import Any, ClassVar, NotRequired, TypedDict
+
+import orjson
 
 from controller.commands.base import Args, Command, Listing, SessionCommand
-from controller.sessions.flags import Flag
+from controller.sessions.flags import FLAGS, Flag
+from controller.store.states import ROLES
+
+
+def as_text(value: Any) -> str:
+    """As the store keeps it. In Lua an empty list would become an object."""
+    return orjson.dumps(value).decode()
 
 
 class Membership(TypedDict):
@@ -16,15 +24,26 @@ class Membership(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join(SessionCommand[Membership]):
-    """Answers `joining` or `already_joined`. Refused: `room_not_found`, `room_forbidden`, `in_other_room`,
+    """Joins with these flags on, by their names, this role (`states.ROLES`) and these tags. Answers `joining` or
+    `already_joined`, and changes nothing of one that is. Refused: `room_not_found`, `room_forbidden`, `in_other_room`,
     `leaving`, `other_node`.
     """
 
     room_id: str
+    flags: tuple[str, ...] = tuple(flag.name for flag in FLAGS if flag.joins)
+    role: str = ROLES[0]
+    tags: tuple[str, ...] = ()
 
     script: ClassVar[str] = "join"
     logged_as: ClassVar[str] = "join"
     cooldown: ClassVar[str] = "conference"
+
+    def arguments(self) -> Args:
+        """With `body`: what a `command_uid` stands for besides the room; None if nothing else was asked."""
+        args = Command.arguments(self)
+        usual = Command.arguments(Join(app_id="", session_id="", room_id=""))
+        asked = {name: args[name] for name in ("flags", "role", "tags") if args[name] != usual[name]}
+        return {**args, "tags": as_text(self.tags), "body": as_text(asked) if asked else None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +53,18 @@ class Leave(SessionCommand[Membership]):
     script: ClassVar[str] = "leave"
     logged_as: ClassVar[str] = "leave"
     cooldown: ClassVar[str] = "conference"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kick(Leave):
+    """As `Leave`, but the app takes the member out, and may say why in its own words: `reason`."""
+
+    reason: str | None = None
+
+    logged_as: ClassVar[str] = "kick"
+
+    def arguments(self) -> Args:
+        return {**Command.arguments(self), "kicked": True, "body": self.reason}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +90,11 @@ class SetFlag(SessionCommand[Membership]):
 
 
 class Member(TypedDict):
-    """A member of a room, with its flags (`controller.sessions.flags`) by their names. `node`: its prefix."""
+    """A member of a room, with its flags (`controller.sessions.flags`) by their names. `node`: its prefix.
+
+    `role`: one of `states.ROLES`. `tags`: absent if there are none. `joined_at`: epoch seconds; None for one that
+    joined before this was stored.
+    """
 
     session_id: str
     node: str
@@ -67,6 +102,9 @@ class Member(TypedDict):
     caller_id: str
     muted: bool
     deaf: bool
+    role: str
+    tags: NotRequired[list[str]]
+    joined_at: int | None
 
 
 class Session(Member):

@@ -75,6 +75,7 @@ CONSTANTS = {
     "DELIVERY_STATUS": _strict(states.DELIVERY_STATUS),
     "LISTED_STATUSES": _lua(states.LISTED_STATUSES),
     "ROOM_OPTIONS": _lua({option.name: option.is_switch for option in OPTIONS}),
+    "ROLES": _lua(states.ROLES),
     "FLAGS": _lua(_flags()),
     "CHANGES": _lua({flag.change(on).command: _change(flag.change(on)) for flag, on in CHANGES}),
 }

@@ -119,6 +119,9 @@ DELIVERY: Table = {
 # By the names that they have in the Lua files.
 TABLES: dict[str, Table] = {"SESSION": SESSION, "PLAYBACK": PLAYBACK, "URL": URL, "LEG": LEG, "DELIVERY": DELIVERY}
 
+# What a member is for its app; the first unless the join says otherwise.
+ROLES = ("participant", "moderator")
+
 # The status that the API shows for a delivery's state; one that is skipped is not shown.
 DELIVERY_STATUS: dict[str, str] = {
     DeliveryState.PENDING: "pending",

@@ -16,7 +16,7 @@ from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.media.reasons import REASONS as OF_FILES
 from controller.room_options import OPTIONS
 from controller.sessions.flags import CHANGES, Flag
-from controller.store.states import SessionState, UrlState
+from controller.store.states import ROLES, SessionState, UrlState
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
 SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1a09"
@@ -43,6 +43,10 @@ CallerId = Annotated[str, Field(description="The number of the caller.", example
 MemberId = Annotated[int, Field(description="The member's number on its media node.", examples=[7])]
 Muted = Annotated[bool, Field(description="Whether the member is muted.", examples=[True])]
 Deaf = Annotated[bool, Field(description="Whether the member is deaf: it hears nothing.", examples=[False])]
+Role = Annotated[
+    str, OneOf(*ROLES), Field(description="What the member is for your application.", examples=["participant"])
+]
+Tags = Annotated[list[str], Field(description="What the join marked the member with.", examples=[["agent"]])]
 CommandUid = Annotated[
     str,
     Field(
@@ -77,7 +81,7 @@ REASONS = {
     "empty": "Nobody was in the room for `end_when_empty` seconds.",
     "max_duration": "The first member joined `max_duration` seconds ago.",
     "left": "A leave command took the member out.",
-    "kicked": "The media node's operator took the member out.",
+    "kicked": "A kick command or the media node's operator took the member out; `kicked_by` says which.",
     "hangup": "The call has ended.",
     "room_destroyed": "The room was deleted.",
     "node_lost": "The media node has restarted, and its calls are gone.",
@@ -124,6 +128,8 @@ class MemberData(RoomData):
     caller_id: CallerId
     muted: Muted
     deaf: Deaf
+    role: Role
+    tags: Tags
     command_uid: CommandUid
 
 
@@ -181,6 +187,13 @@ class ConferenceMemberLeft(MemberData):
     member_id: MemberId
     reason: Annotated[Literal["left", "kicked", "hangup", "room_destroyed", "node_lost"], Field(description="Why.")]
     cause: MaybeCause
+    kicked_by: Annotated[
+        Literal["app", "node"],
+        Field(default=None, description="Beside `kicked`: your kick command, or the media node's operator."),
+    ]
+    kick_reason: Annotated[
+        str, Field(default=None, description="What the kick command gave as its reason.", examples=["Off topic"])
+    ]
 
 
 def _flag_changed(flag: Flag, on: bool) -> type[MemberData]:
@@ -219,7 +232,7 @@ class ConferenceMemberJoinFailed(MemberData):
 class ConferenceCommandFailed(RoomData):
     """A command that had been accepted came to nothing."""
 
-    command: Annotated[str, OneOf("play", "pause", "leave", *FLAG_COMMANDS), Field(description="The command.")]
+    command: Annotated[str, OneOf("play", "pause", "leave", "kick", *FLAG_COMMANDS), Field(description="The command.")]
     reason: Annotated[
         Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"],
         Field(description="Why."),
@@ -230,6 +243,8 @@ class ConferenceCommandFailed(RoomData):
     caller_id: Annotated[CallerId, Field(default=None)]
     muted: Annotated[Muted, Field(default=None)]
     deaf: Annotated[Deaf, Field(default=None)]
+    role: Annotated[Role, Field(default=None)]
+    tags: Annotated[Tags, Field(default=None)]
     member_id: Annotated[MemberId, Field(default=None)]
     command_uid: CommandUid
 

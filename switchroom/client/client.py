@@ -291,16 +291,41 @@ class Client:
         return self._ask(models.Session, "GET", _path("sessions", uuid))
 
     def join(
-        self, uuid: str, room_id: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+        self,
+        uuid: str,
+        room_id: str,
+        *,
+        muted: bool | None = None,
+        deaf: bool | None = None,
+        role: Literal["participant", "moderator"] | None = None,
+        tags: Sequence[str] | None = None,
+        command_uid: str | None = None,
+        idempotency_key: str | None = None,
     ) -> models.Membership:
-        """Join a session to a room, muted. Webhook: `conference.member.joined`, or `conference.member.join_failed`."""
-        return self._command(uuid, "join", command_uid, idempotency_key, room_id=room_id)
+        """Join a session to a room, muted unless told otherwise. Webhook: `conference.member.joined`, or
+        `conference.member.join_failed`.
+        """
+        given = {"muted": muted, "deaf": deaf, "role": role, "tags": None if tags is None else list(tags)}
+        asked = {name: value for name, value in given.items() if value is not None}
+        return self._command(uuid, "join", command_uid, idempotency_key, room_id=room_id, **asked)
 
     def leave(
         self, uuid: str, *, command_uid: str | None = None, idempotency_key: str | None = None
     ) -> models.Membership:
         """Take a session out of its room. Webhook: `conference.member.left`."""
         return self._command(uuid, "leave", command_uid, idempotency_key)
+
+    def kick(
+        self,
+        uuid: str,
+        *,
+        reason: str | None = None,
+        command_uid: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.Membership:
+        """Take a member out of its room, and say why. Webhook: `conference.member.left`."""
+        given = {} if reason is None else {"reason": reason}
+        return self._command(uuid, "kick", command_uid, idempotency_key, **given)
 
     def mute(
         self, uuid: str, *, command_uid: str | None = None, idempotency_key: str | None = None
@@ -434,7 +459,7 @@ class Client:
     # How all of them ask
 
     def _command(
-        self, uuid: str, command: str, command_uid: str | None, once: str | None, **fields: str
+        self, uuid: str, command: str, command_uid: str | None, once: str | None, **fields: Any
     ) -> models.Membership:
         body = {**fields} if command_uid is None else {**fields, "command_uid": command_uid}
         path = _path("sessions", uuid, "commands", "conference", command)

@@ -144,6 +144,14 @@ class _Command(_Form):
 
 class _Join(_Command):
     room_id: _RoomId
+    muted: bool = True
+    deaf: bool = False
+    role: Annotated[str, Field(pattern="^(participant|moderator)$")] = "participant"
+    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=16)] = []
+
+
+class _Kick(_Command):
+    reason: Annotated[str, Field(min_length=1, max_length=128)] | None = None
 
 
 class _BatchRequest(_Form):
@@ -216,6 +224,9 @@ class _StoredSession:
     # Of the join or leave that is not confirmed.
     command_uid: str | None = None
     flags: dict[str, bool] = field(default_factory=lambda: {"muted": False, "deaf": False})
+    role: str = "participant"
+    tags: list[str] = field(default_factory=list)
+    joined_at: float | None = None
     # Commands to change flags that are not confirmed, with their command_uid.
     pending: dict[str, str | None] = field(default_factory=dict)
 
@@ -495,19 +506,7 @@ class FakeSwitchroom:
 
     def _list_members(self, room_id: str, query: _Page) -> _Returned:
         self._room(room_id)
-        rows = [
-            (
-                member.member_id or 0,
-                {
-                    "uuid": member.uuid,
-                    "node": member.node,
-                    "did": member.did,
-                    "caller_id": member.caller_id,
-                    **member.flags,
-                },
-            )
-            for member in self._members(room_id)
-        ]
+        rows = [(member.member_id or 0, _shown_as_member(member)) for member in self._members(room_id)]
         status, body = _page("members", rows, query)
         return status, {"room_id": room_id, **body}
 
@@ -597,7 +596,8 @@ class FakeSwitchroom:
 
     def _join(self, uuid: str, body: _Join) -> _Returned:
         session, room = self._session(uuid), self._room(body.room_id)
-        named = ("join", uuid, room.id)
+        asked = body.model_dump_json(exclude={"command_uid", "room_id"}, exclude_defaults=True)
+        named = ("join", uuid, room.id, asked)
         if first := self._first_answer(body.command_uid, named):
             return first
         if session.room_id == room.id and session.state in ("joining", "joined"):
@@ -616,11 +616,12 @@ class FakeSwitchroom:
             raise _Refused("room_full", {"limit": most, "used": present})
         self._cooldowns["conference", uuid] = self.now + SESSION_COOLDOWN
         session.state, session.room_id, session.command_uid = "joining", room.id, body.command_uid
-        session.flags = {"muted": True, "deaf": False}
+        session.flags = {"muted": body.muted, "deaf": body.deaf}
+        session.role, session.tags = body.role, body.tags
 
         def joined() -> None:
             if session.state == "joining":
-                session.state, session.member_id = "joined", next(self._numbers)
+                session.state, session.member_id, session.joined_at = "joined", next(self._numbers), self.now
                 room.started_at = self.now if room.started_at is None else room.started_at
                 room.peak_members = max(room.peak_members, len(self._members(room.id)))
                 self._emit_member(session, "conference.member.joined", command_uid=body.command_uid)
@@ -629,7 +630,13 @@ class FakeSwitchroom:
         return self._accept(body.command_uid, named, 202, "joining", room.id)
 
     def _leave(self, uuid: str, body: _Command) -> _Returned:
-        named = ("leave", uuid, "")
+        return self._let_go(uuid, body, "leave", "left")
+
+    def _kick(self, uuid: str, body: _Kick) -> _Returned:
+        return self._let_go(uuid, body, "kick", "kicked", kicked_by="app", kick_reason=body.reason)
+
+    def _let_go(self, uuid: str, body: _Command, command: str, reason: str, **why: str | None) -> _Returned:
+        named = (command, uuid, why.get("kick_reason") or "")
         session, first = self._member(uuid, body, named, "conference")
         if first:
             return first
@@ -638,11 +645,11 @@ class FakeSwitchroom:
 
         def failed(reason: str) -> None:
             session.state = "joined"
-            self._emit_failed(session, "leave", body.command_uid, reason)
+            self._emit_failed(session, command, body.command_uid, reason)
 
         def left() -> None:
             if session.state == "leaving":
-                self._take_out(session, "left")
+                self._take_out(session, reason, **why)
 
         self._wait(left, failed)
         return self._accept(body.command_uid, named, 202, "leaving", session.room_id)
@@ -720,7 +727,7 @@ class FakeSwitchroom:
     def _wait(self, confirmed: Callable[[], None], failed: Callable[[str], None] = lambda _reason: None) -> None:
         self._waiting.append((confirmed, failed))
 
-    def _take_out(self, session: _StoredSession, reason: str, cause: str | None = None) -> None:
+    def _take_out(self, session: _StoredSession, reason: str, cause: str | None = None, **why: str | None) -> None:
         """Out of the room that it is in, or on its way to, if it is."""
         if not session.room_id:
             return
@@ -728,10 +735,11 @@ class FakeSwitchroom:
             self._emit_failed(session, command, uid, "no_member")
         uid = None if session.state == "joined" else session.command_uid
         type_ = "conference.member.join_failed" if session.state == "joining" else "conference.member.left"
-        self._emit_member(session, type_, reason=reason, cause=cause, command_uid=uid)
+        self._emit_member(session, type_, reason=reason, cause=cause, command_uid=uid, **why)
         room = self._rooms.get(session.room_id)
         session.state, session.room_id, session.member_id, session.pending = "parked", "", None, {}
-        session.flags = {"muted": False, "deaf": False}
+        session.flags, session.role, session.tags = {"muted": False, "deaf": False}, "participant", []
+        session.joined_at = None
         if room and not self._members(room.id):
             self._interrupt(room)
 
@@ -827,6 +835,7 @@ class FakeSwitchroom:
 
     def _emit_member(self, session: _StoredSession, type_: str, **data: Any) -> None:
         about = {"uuid": session.uuid, "did": session.did, "caller_id": session.caller_id, **session.flags}
+        about |= {"role": session.role, "tags": session.tags}
         self._emit_room(session.room_id, type_, **about, member_id=session.member_id, **data)
 
     def _emit_room(self, room_id: str, type_: str, **data: Any) -> None:
@@ -924,16 +933,25 @@ def _page(name: str, rows: Iterable[tuple[int, dict[str, Any]]], query: _Page) -
     return 200, {name: [row for _, row in left[:limit]], "cursor": cursor}
 
 
-def _shown(session: _StoredSession) -> dict[str, Any]:
+def _shown_as_member(session: _StoredSession) -> dict[str, Any]:
     return {
         "uuid": session.uuid,
         "node": session.node,
         "did": session.did,
         "caller_id": session.caller_id,
+        **session.flags,
+        "role": session.role,
+        "tags": session.tags,
+        "joined_at": None if session.joined_at is None else _iso(int(session.joined_at)),
+    }
+
+
+def _shown(session: _StoredSession) -> dict[str, Any]:
+    return {
+        **_shown_as_member(session),
         "state": session.state,
         "room_id": session.room_id,
         "member_id": session.member_id,
-        **session.flags,
         "started_at": _iso(int(session.started_at)),
     }
 
@@ -1009,6 +1027,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("GET", _SESSION, FakeSwitchroom._get_session, {}),
     ("POST", f"{_COMMANDS}/join", FakeSwitchroom._join, {"body": _Join}),
     ("POST", f"{_COMMANDS}/leave", FakeSwitchroom._leave, {"body": _Command}),
+    ("POST", f"{_COMMANDS}/kick", FakeSwitchroom._kick, {"body": _Kick}),
     ("POST", f"{_COMMANDS}/({'|'.join(CHANGES)})", FakeSwitchroom._flag, {"body": _Command}),
     ("POST", "/batch", FakeSwitchroom._batch, {"body": _Batch}),
     ("GET", "/webhooks/endpoint", FakeSwitchroom._get_endpoint, {}),

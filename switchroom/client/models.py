@@ -107,6 +107,9 @@ class Member(Model):
     caller_id: str
     muted: bool
     deaf: bool
+    role: Literal["participant", "moderator"] | str
+    tags: list[str]
+    joined_at: datetime | None
 
 
 class MemberList(Page):
@@ -155,6 +158,9 @@ class Session(Model):
     member_id: int | None
     muted: bool
     deaf: bool
+    role: Literal["participant", "moderator"] | str
+    tags: list[str]
+    joined_at: datetime | None
     started_at: datetime
 
 

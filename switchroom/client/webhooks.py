@@ -66,6 +66,8 @@ class MemberData(RoomData):
     caller_id: str
     muted: bool
     deaf: bool
+    role: Literal["participant", "moderator"] | str
+    tags: list[str]
     command_uid: str | None = None
 
 
@@ -105,11 +107,13 @@ class ConferenceMemberJoined(MemberData):
 
 
 class ConferenceMemberLeft(MemberData):
-    """`cause`: the hangup cause, if it is one and known."""
+    """`cause`: the hangup cause, if it is one and known. `kicked_by`, `kick_reason`: who kicked the member, and why."""
 
     member_id: int
     reason: Literal["left", "kicked", "hangup", "room_destroyed", "node_lost"] | str
     cause: str | None = None
+    kicked_by: Literal["app", "node"] | str | None = None
+    kick_reason: str | None = None
 
 
 class ConferenceMemberMuted(MemberData):
@@ -149,7 +153,7 @@ class ConferenceMemberJoinFailed(MemberData):
 class ConferenceCommandFailed(RoomData):
     """What is about a member is None when the command was about none."""
 
-    command: Literal["play", "pause", "leave", "mute", "unmute", "deaf", "undeaf"] | str
+    command: Literal["play", "pause", "leave", "kick", "mute", "unmute", "deaf", "undeaf"] | str
     reason: (
         Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"]
         | str
@@ -159,6 +163,8 @@ class ConferenceCommandFailed(RoomData):
     caller_id: str | None = None
     muted: bool | None = None
     deaf: bool | None = None
+    role: Literal["participant", "moderator"] | str | None = None
+    tags: list[str] | None = None
     member_id: int | None = None
     command_uid: str | None = None
 

@@ -54,7 +54,7 @@ RIVALS = {flag.change(on).command: (flag.on.command, flag.off.command) for flag,
 
 # How often each kind of action comes, among all.
 WEIGHTS = {
-    "call": 16, "hang_up": 5, "create": 10, "delete": 3, "join": 26, "leave": 10, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8,
+    "call": 16, "hang_up": 5, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8,
     "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
 }  # fmt: skip
 
@@ -192,9 +192,10 @@ class Load:
             if not session or (verb == "join" and not room) or self._world.ledger.waiting(session, rivals):
                 return False
             about = (session, room) if verb == "join" else (session,)
+            more = _join_options(action) if verb == "join" else {}
             for _ in range(RETRIES):
                 request = self._ask(
-                    action, number, lambda client: getattr(client, verb)(*about, command_uid=f"{verb}-{number}")
+                    action, number, lambda client: getattr(client, verb)(*about, **more, command_uid=f"{verb}-{number}")
                 )
                 if request.status not in (None, 503):
                     break
@@ -246,6 +247,12 @@ class Load:
         return True
 
 
+def _join_options(action: Action) -> dict[str, object]:
+    """Usually none."""
+    number = int(action.value * 1000)
+    return {} if number % 3 else {"muted": number % 2 == 0, "deaf": number % 5 == 0, "tags": [f"tag {number}"]}
+
+
 def _volume(action: Action) -> int:
     return int(action.value * 50) - 45
 
@@ -259,7 +266,7 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "trespass": Load._trespass,
     **{
         verb: (lambda load, action, number, verb=verb: load._command(verb)(action, number))  # type: ignore[misc]
-        for verb in ("join", "leave", *RIVALS)
+        for verb in ("join", "leave", "kick", *RIVALS)
     },
     **{
         verb: (lambda load, action, number, verb=verb: load._in_room(verb)(action, number))  # type: ignore[misc]

@@ -19,6 +19,7 @@ from tests.chaos.parts import Hook, Request
 OUTCOMES = {
     "join": {"conference.member.joined", "conference.member.join_failed"},
     "leave": {"conference.member.left", "conference.command.failed"},
+    "kick": {"conference.member.left", "conference.command.failed"},
     **{flag.change(on).command: {flag.change(on).webhook, "conference.command.failed"} for flag, on in CHANGES},
 }
 

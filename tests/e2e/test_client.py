@@ -233,6 +233,28 @@ def test_flags(service: Service, room: str) -> None:
     assert heard.value.code == "already_undeafened"
 
 
+def test_a_member_joins_as_what_it_is_to_be_and_is_kicked(service: Service, room: str) -> None:
+    session = service.call()
+    service.client.join(
+        session, room, muted=False, deaf=True, role="moderator", tags=["agent"], command_uid=f"j-{session}"
+    )
+    joined = service.wait("conference.member.joined", uuid=session)
+    assert (joined.muted, joined.deaf, joined.role, joined.tags) == (False, True, "moderator", ["agent"])
+    (member,) = service.client.list_members(room)
+    assert (member.muted, member.deaf, member.role, member.tags) == (False, True, "moderator", ["agent"])
+    assert member.joined_at == service.client.get_session(session).joined_at is not None
+    # The same command_uid with other options is another command.
+    with pytest.raises(Conflict) as taken:
+        service.client.join(session, room, command_uid=f"j-{session}")
+    assert taken.value.code == "command_uid_taken"
+    assert service.client.kick(session, reason="Off topic", command_uid=f"k-{session}").status == "leaving"
+    left = service.wait("conference.member.left", uuid=session)
+    assert (left.reason, left.kicked_by, left.kick_reason) == ("kicked", "app", "Off topic")
+    assert (left.command_uid, left.role) == (f"k-{session}", "moderator")
+    after = service.client.get_session(session)
+    assert (after.state, after.role, after.tags, after.joined_at) == ("parked", "participant", [], None)
+
+
 def too_soon(first: Callable[[], Given], then: Callable[[Given], object]) -> TooManyRequests:
     """What the second request is refused with, right after the first; anew if it came so late that it was accepted."""
     while True:

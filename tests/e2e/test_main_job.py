@@ -117,6 +117,35 @@ def test_a_deaf_member(
     assert room_service.get(f"/api/v1/sessions/{session}").body["deaf"] is False
 
 
+def test_a_member_joins_as_what_it_is_to_be(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    as_what = {"muted": False, "deaf": True, "role": "moderator", "tags": ["agent", "naïve 🎧"]}
+    assert room_service.post(command(session, "join"), {"room_id": room, **as_what}).status == 202
+    joined = hooks.wait("conference.member.joined", uuid=session)
+    assert as_what.items() <= joined.items()
+    (member,) = room_service.get(f"{CONFERENCES}/{room}/members").body["members"]
+    assert as_what.items() <= member.items()
+    assert member["joined_at"] == room_service.get(f"/api/v1/sessions/{session}").body["joined_at"]
+
+
+def test_a_member_is_kicked_and_told_why(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    join(session, room)
+    kicked = room_service.post(command(session, "kick"), {"reason": "Off topic", "command_uid": "kick-1"})
+    assert (kicked.status, kicked.body) == (202, {"status": "leaving", "room_id": room})
+    left = hooks.wait("conference.member.left", uuid=session)
+    assert left["command_uid"] == "kick-1"
+    assert (left["reason"], left["kicked_by"], left["kick_reason"]) == ("kicked", "app", "Off topic")
+    call = room_service.get(f"/api/v1/sessions/{session}").body
+    assert (call["state"], call["room_id"], call["tags"], call["joined_at"]) == ("parked", "", [], None)
+
+
 def test_a_caller_who_hangs_up_in_a_room(
     hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
 ) -> None:

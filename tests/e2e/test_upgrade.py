@@ -125,7 +125,7 @@ def with_new_fields(value: Any) -> Any:
         return [with_new_fields(each) for each in value]
     if not isinstance(value, dict):
         return value
-    new: dict[str, Any] = {"deaf": False} if "muted" in value else {}
+    new: dict[str, Any] = {"deaf": False, "role": "participant", "tags": []} if "muted" in value else {}
     if "playback_status" in value:
         new = dict.fromkeys(("max_members", "end_when_empty", "max_duration", "started_at"))
         new |= {"locked": False, "duration": 0, "peak_members": 0}
@@ -133,14 +133,14 @@ def with_new_fields(value: Any) -> Any:
 
 
 def with_nodes(value: Any) -> Any:
-    """The same of what the API has shown: members and rooms say where they are."""
+    """The same of what the API has shown: members and rooms say where they are, members since when they are."""
     value = with_new_fields(value)
     if "playback_status" in value:
         return {**value, "nodes": [{"prefix": PREFIX, "members": value["members"], "bridge": "source"}]}
     listed = value.get("sessions") or value.get("members") or [value]
     for member in listed:
         if "muted" in member:
-            member["node"] = PREFIX
+            member |= {"node": PREFIX, "joined_at": None}
     return value
 
 

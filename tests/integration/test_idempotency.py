@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "set_volume": ("/conferences/ROOM/volume", {"volume": 3}),
     "join": ("/sessions/PARKED/commands/conference/join", {"room_id": "ROOM"}),
     "leave": ("/sessions/SESSION/commands/conference/leave", None),
+    "kick": ("/sessions/SESSION/commands/conference/kick", {"reason": "Off topic"}),
     "unmute": ("/sessions/SESSION/commands/conference/unmute", {"command_uid": "u-1"}),
     "deaf": ("/sessions/SESSION/commands/conference/deaf", None),
     "rotate_secret": ("/webhooks/endpoint/rotate-secret", None),

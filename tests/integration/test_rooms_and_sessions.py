@@ -62,7 +62,8 @@ def test_join_is_confirmed_by_the_node_only(world: World) -> None:
     assert kind == "conference.member.joined"
     assert data == {
         "app_id": "demo", "room_id": room, "uuid": session, "did": "747713001", "caller_id": "caller1",
-        "member_id": 7, "muted": True, "deaf": False, "command_uid": "u1", "sequence": 2,
+        "member_id": 7, "muted": True, "deaf": False, "role": "participant", "tags": [], "command_uid": "u1",
+        "sequence": 2,
     }  # fmt: skip
     assert world.room(room)["members"] == 1
     # The node may say it twice, and resync says it again.
@@ -587,3 +588,100 @@ def test_a_session_whose_room_is_lost_is_not(world: World) -> None:
     world.webhooks()
     assert world.tell("session_ended", session_id=session, cause="X") == {"ended": True}
     assert world.types() == ["session.ended"]
+
+
+def test_a_join_says_as_what(world: World) -> None:
+    room, session = world.create(), world.park()
+    world.ask("join", session_id=session, room_id=room, flags=["deaf"], role="moderator", tags='["a","b"]')
+    (command,) = world.sent()
+    assert command["flags"] == "deaf"
+    world.webhooks()
+    world.tell("member_joined", session_id=session, room_id=room, member_id=7, flags=["deaf"])
+    ((_, joined),) = world.webhooks()
+    as_what = {"muted": False, "deaf": True, "role": "moderator", "tags": ["a", "b"]}
+    assert as_what.items() <= joined.items()
+    assert as_what.items() <= world.session(session).items()
+    world.left(session, room, 7)
+    ((_, left),) = world.webhooks()
+    assert as_what.items() <= left.items()
+    assert (left["reason"], left["kicked_by"]) == ("kicked", "node")
+    # The next join begins anew.
+    after = world.session(session)
+    assert (after["role"], after["joined_at"], "tags" in after) == ("participant", None, False)
+    fields = world.store.client.hgetall(keys.key(world.tag, "session", session))
+    assert not {b"role", b"tags", b"joined_at"} & fields.keys()
+
+
+def test_a_join_that_fails_says_as_what_it_was_asked(world: World) -> None:
+    room, session = world.create(), world.park()
+    world.ask("join", session_id=session, room_id=room, flags=[], role="moderator", tags='["a"]')
+    world.webhooks()
+    (command,) = world.sent()
+    assert command["flags"] == ""
+    world.answer(command["job"], ok=False, reason="refused", text="no")
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["role"], data["tags"], data["muted"]) == (
+        "conference.member.join_failed", "moderator", ["a"], False,
+    )  # fmt: skip
+
+
+def test_a_command_uid_stands_for_all_that_was_asked_of_a_join(world: World) -> None:
+    room, session = world.create(), world.park()
+    asked = {"session_id": session, "room_id": room, "command_uid": "u", "flags": [], "body": '{"flags":[]}'}
+    first = world.ask("join", **asked)
+    assert world.ask("join", **asked) == first
+    assert world.ask("join", session_id=session, room_id=room, command_uid="u")["refused"] == "command_uid_taken"
+
+
+@pytest.mark.parametrize("reason", ["off topic", None])
+def test_a_kick_is_confirmed_by_the_node_only(world: World, reason: str | None) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.webhooks()
+    asked = {"session_id": session, "command": "kick", "kicked": True, "reason": reason, "command_uid": "k"}
+    assert world.ask("leave", **asked) == {"status": "leaving", "room_id": room}
+    (command,) = world.sent()
+    assert (command["op"], command["member_id"]) == ("kick", 1)
+    world.answer(command["job"])
+    assert world.types() == []
+    world.left(session, room)
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["reason"], data["kicked_by"]) == ("conference.member.left", "kicked", "app")
+    assert (data.get("kick_reason"), data["command_uid"]) == (reason, "k")
+
+
+def test_a_kick_that_fails_leaves_nothing_for_the_leave_behind_it(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.ask("leave", session_id=session, command="kick", kicked=True, reason="off topic", command_uid="k")
+    world.webhooks()
+    (command,) = world.sent()
+    world.answer(command["job"], ok=False, reason="refused", text="no")
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["command"], data["command_uid"]) == ("conference.command.failed", "kick", "k")
+    world.ask("leave", session_id=session)
+    world.left(session, room)
+    ((_, left),) = world.webhooks()
+    assert (left["reason"], "kicked_by" in left, "kick_reason" in left) == ("left", False, False)
+
+
+def test_a_call_that_ends_while_it_is_kicked_has_hung_up(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.ask("leave", session_id=session, command="kick", kicked=True, reason="off topic")
+    world.webhooks()
+    world.left(session, room, cause="NORMAL_CLEARING")
+    ((_, left),) = world.webhooks()
+    assert (left["reason"], "kicked_by" in left, "kick_reason" in left) == ("hangup", False, False)
+
+
+def test_what_an_older_version_stored_of_a_member(world: World) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.webhooks()
+    world.store.client.hdel(keys.key(world.tag, "session", session), "role", "tags", "joined_at")
+    shown = world.session(session)
+    assert (shown["role"], shown["joined_at"], "tags" in shown) == ("participant", None, False)
+    world.left(session, room)
+    ((_, left),) = world.webhooks()
+    assert (left["role"], left["tags"]) == ("participant", [])

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controller.commands.sessions import as_text
 from controller.sessions import flags as rows
 from controller.sessions.flags import FLAGS, Flag
 from controller.store import keys
+from controller.store.states import ROLES
 from tests.integration.webhook_fixtures import WEBHOOK_BYTES
 from tests.integration.world import NODE, World
 from tests.open_store import OpenStore
@@ -64,10 +66,15 @@ class Machine:
         self.world.ask("change_room", room_id=self._room(), options=options)
 
     def join(self) -> None:
-        self.world.ask("join", session_id=self._session(), room_id=self._room())
+        flags = [flag.name for flag in FLAGS if self.random.choice([True, False])]
+        role, tags = self.random.choice(ROLES), as_text(["one", "two"][: self.random.randint(0, 2)])
+        self.world.ask("join", session_id=self._session(), room_id=self._room(), flags=flags, role=role, tags=tags)
 
     def leave(self) -> None:
         self.world.ask("leave", session_id=self._session())
+
+    def kick(self) -> None:
+        self.world.ask("leave", command="kick", session_id=self._session(), kicked=True, reason="off topic")
 
     def set_flag(self) -> None:
         session, flag, on = self._session(), self.random.choice(FLAGS), self.random.choice([True, False])
@@ -205,7 +212,8 @@ class Machine:
             return {"ok": False, "reason": "hangup"}
         self._out(session)
         self.there[session] = (command["room"], self.calls[session])
-        self.flags[session] = {flag.name: flag.joins for flag in FLAGS}
+        joins = command["flags"].split()
+        self.flags[session] = {flag.name: flag.on.command in joins for flag in FLAGS}
         self._say_joined(session)
         return {"ok": True}
 
@@ -269,7 +277,7 @@ class Machine:
 
     def tenants_were_told_what_is(self) -> None:
         self.history += self.world.webhooks()
-        members: dict[str, dict[str, dict[str, bool]]] = {}
+        members: dict[str, dict[str, dict[str, Any]]] = {}
         sequences: dict[str, list[int]] = defaultdict(list)
         destroyed: set[str] = set()
         # By room, in the order in which they were started.
@@ -288,10 +296,12 @@ class Machine:
             elif kind in ("conference.member.joined", *CHANGED):
                 assert (data["uuid"] in members[room]) == (kind != "conference.member.joined")
                 assert kind != "conference.member.joined" or room not in destroyed
-                members[room][data["uuid"]] = {flag.name: data[flag.name] for flag in FLAGS}
+                told = {name: data[name] for name in (*(flag.name for flag in FLAGS), "role", "tags")}
+                members[room][data["uuid"]] = {name: value for name, value in told.items() if value != []}
             elif kind == "conference.member.left":
                 members[room].pop(data["uuid"])
                 assert data["reason"] != "room_destroyed" or room in destroyed
+                assert (data.get("kicked_by") == "app") == ("kick_reason" in data)
             elif kind == "conference.play.started":
                 operations[room].append(data["operation_id"])
             elif kind in ENDS and data["operation_id"]:
@@ -371,7 +381,7 @@ class Machine:
 # How often each step is taken, beside the others.
 STEPS = {
     "change": 2,
-    "create": 1, "delete": 1, "join": 6, "leave": 3, "set_flag": 4, "play": 4, "pause": 1, "stop": 1, "volume": 1,
+    "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "set_flag": 4, "play": 4, "pause": 1, "stop": 1, "volume": 1,
     "call": 3, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "time_passes": 1, "reconnect": 1,
 }  # fmt: skip

@@ -50,6 +50,9 @@ class World:
             "quotas": QUOTAS,
             "nodes": self.nodes,
             "relay_up": True,
+            "flags": ["muted"],
+            "role": "participant",
+            "tags": "[]",
             **limits,
         }
         self.worker = {"node": NODE, "token": 1}

@@ -64,7 +64,7 @@ def test_every_webhook_that_is_emitted_has_its_type() -> None:
 
 
 def test_no_type_of_webhook_is_put_together() -> None:
-    assert literals(r'\bemit_(?:room|session)\(\w+, ([^"]\S*),') == {"type", "changed_to.webhook"}
+    assert literals(r'\bemit_(?:room|session|member)\(\w+, ([^"]\S*),') == {"type", "changed_to.webhook"}
 
 
 def test_every_command_to_a_node_is_rendered_and_its_result_read() -> None:

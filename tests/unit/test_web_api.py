@@ -127,6 +127,9 @@ MEMBER = {
     "caller_id": "527121102",
     "muted": True,
     "deaf": False,
+    "role": "participant",
+    "tags": ["agent"],
+    "joined_at": ISO,
 }
 SESSION_ANSWER = {**MEMBER, "state": "joined", "room_id": ROOM, "member_id": 7, "started_at": ISO}
 HOOKS = "https://app.example.com/hooks"
@@ -330,6 +333,33 @@ ENDPOINTS = [
             {"room_id": ROOM, "room": ROOM},
             {"room_id": ROOM, "command_uid": ""},
             {"room_id": ROOM, "command_uid": "x" * 65},
+            {"room_id": ROOM, "muted": 1},
+            {"room_id": ROOM, "deaf": "false"},
+            {"room_id": ROOM, "role": "owner"},
+            {"room_id": ROOM, "role": None},
+            {"room_id": ROOM, "tags": None},
+            {"room_id": ROOM, "tags": "agent"},
+            {"room_id": ROOM, "tags": [""]},
+            {"room_id": ROOM, "tags": ["x" * 65]},
+            {"room_id": ROOM, "tags": ["line\nbreak"]},
+            {"room_id": ROOM, "tags": ["a", "a"]},
+            {"room_id": ROOM, "tags": [f"tag {number}" for number in range(17)]},
+            {"room_id": ROOM, "tags": [7]},
+        ],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{SESSIONS}/{{session}}/commands/conference/kick",
+        status=202,
+        answer={"status": "leaving", "room_id": ROOM},
+        command=commands.Kick(**BY_SESSION),
+        bad_bodies=[
+            {"command_uid": ""},
+            {"room_id": ROOM},
+            {"reason": ""},
+            {"reason": "x" * 129},
+            {"reason": "line\nbreak"},
+            {"reason": 7},
         ],
     ),
     *(
@@ -1066,11 +1096,27 @@ def test_a_session_in_no_room(client: FlaskClient, controller: FakeController) -
         "state": "parked",
         "room_id": "",
         "member_id": None,
+        "joined_at": None,
         "started_at": CREATED_AT,
     }
     controller.answers[commands.GetSession] = parked
     body = client.get(f"{SESSIONS}/{SESSION}", headers=HEADERS).get_json()
-    assert (body["state"], body["room_id"], body["member_id"]) == ("parked", "", None)
+    assert (body["state"], body["room_id"], body["member_id"], body["joined_at"]) == ("parked", "", None, None)
+
+
+def test_a_join_says_as_what(client: FlaskClient, controller: FakeController) -> None:
+    as_what = {"muted": False, "deaf": True, "role": "moderator", "tags": ["a", "naïve 🎧"]}
+    path = f"{SESSIONS}/{SESSION}/commands/conference/join"
+    assert client.post(path, json={"room_id": ROOM, **as_what}, headers=HEADERS).status_code == 202
+    tags = ("a", "naïve 🎧")
+    asked = commands.Join(**BY_SESSION, room_id=ROOM, flags=("deaf",), role="moderator", tags=tags)
+    assert controller.asked == [asked]
+
+
+def test_a_kick_says_why(client: FlaskClient, controller: FakeController) -> None:
+    path = f"{SESSIONS}/{SESSION}/commands/conference/kick"
+    assert client.post(path, json={"reason": "Off topic"}, headers=HEADERS).status_code == 202
+    assert controller.asked == [commands.Kick(**BY_SESSION, reason="Off topic")]
 
 
 @pytest.mark.parametrize("uid", ["x", "x" * 64, "naïve id", "mute-0042", None])

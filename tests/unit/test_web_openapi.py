@@ -167,6 +167,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "set_volume": True,
         "join": True,
         "leave": False,
+        "kick": False,
         "mute": False,
         "unmute": False,
         "deaf": False,

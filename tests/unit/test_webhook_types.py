@@ -19,6 +19,8 @@ LEFT = {
     "caller_id": "527121102",
     "muted": True,
     "deaf": False,
+    "role": "participant",
+    "tags": ["agent"],
     "member_id": 7,
     "reason": "left",
 }
@@ -29,6 +31,7 @@ def test_what_may_be_absent_may_be_there() -> None:
     webhook_data.check(
         "conference.member.left", {**LEFT, "command_uid": "x", "reason": "hangup", "cause": "X", "resynced": True}
     )
+    webhook_data.check("conference.member.left", {**LEFT, "reason": "kicked", "kicked_by": "app", "kick_reason": "x"})
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,9 @@ class FakeStreams:
         return self.opened[-1]
 
 
+MEMBER = ("session_id", "node", "did", "caller_id", "muted", "deaf", "role", "tags", "joined_at")
+
+
 def usual_answer(command: Command) -> dict[str, Any]:
     room_id = getattr(command, "room_id", ROOM)
     session = {
@@ -169,9 +172,12 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "member_id": 7,
         "muted": True,
         "deaf": False,
+        "role": "participant",
+        "tags": ["agent"],
+        "joined_at": CREATED_AT,
         "started_at": CREATED_AT,
     }
-    member = {name: session[name] for name in ("session_id", "node", "did", "caller_id", "muted", "deaf")}
+    member = {name: session[name] for name in MEMBER}
     room = {"room_id": room_id, "name": "weekly-standup", "created_at": CREATED_AT, "members": 1}
     nodes = [{"prefix": "acW68", "members": 1, "bridge": "source"}]
     after = getattr(command, "after", 0)
@@ -205,6 +211,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.SetVolume: {"operation_id": OPERATION, "status": "volume_changed", "volume": 2},
         commands.Join: {"status": "joining", "room_id": room_id},
         commands.Leave: {"status": "leaving", "room_id": ROOM},
+        commands.Kick: {"status": "leaving", "room_id": ROOM},
         commands.SetFlag: {"status": _done(command), "room_id": ROOM},
         commands.GetRoom: {
             **room,

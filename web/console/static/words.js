@@ -3,7 +3,7 @@
 // Why a command or a URL came to nothing (docs/webhooks.md).
 const REASONS = {
   left: "it left by a command.",
-  kicked: "the media node's operator took it out.",
+  kicked: "it was kicked.",
   hangup: "the call has ended.",
   room_destroyed: "the room was deleted.",
   node_lost: "the media node has restarted, and its calls are gone.",
@@ -71,6 +71,7 @@ const SENTENCES = {
   "command update": "The room's options were set",
   "command join": "{who} is to join",
   "command leave": "{who} is to leave",
+  "command kick": "{who} is to be kicked",
   "command mute": "{who} is to be muted",
   "command unmute": "{who} is to be unmuted",
   "command deaf": "{who} is to be deafened",

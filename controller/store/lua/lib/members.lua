@@ -3,7 +3,12 @@
 
 local function member_data(session)
   return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
-    member_id = tonumber(session.member_id) })
+    member_id = tonumber(session.member_id), role = role_of(session) })
+end
+
+-- Emits a webhook about a member. `data`: that of member_data, and more.
+local function emit_member(room, type, data, session)
+  emit_room(room, type, data, '"tags":' .. tags_of(session))
 end
 
 -- Forgets a pending command to change a flag: the node has confirmed or refused it, or the member is out.
@@ -23,8 +28,11 @@ local function why_left(session, cause)
   if cause and cause ~= "" then return "hangup" end
   local room = get_room(session.room)
   if room and room.closing then return "room_destroyed" end
-  return session.state == SESSION.leaving and "left" or "kicked"
+  return session.state == SESSION.leaving and not session.kicked and "left" or "kicked"
 end
+
+-- The command by which a session leaves.
+local function leaving_by(session) return session.kicked and "kick" or "leave" end
 
 -- Sets a session's state, to which a step has led, and other fields.
 local function set_state(session, state, fields)
@@ -42,6 +50,7 @@ end
 local function emit_command_failed(room, session, command, uid, reason)
   local data = session and member_data(session) or {}
   data.command, data.command_uid, data.reason = command, uid, reason
+  if session then return emit_member(room, "conference.command.failed", data, session) end
   emit_room(room, "conference.command.failed", data)
 end
 
@@ -76,9 +85,11 @@ local function depart(room, session, state, type, data)
   confirmed(session.node, "join", session.id)
   confirmed(session.node, "leave", session.id)
   for _, flag in pairs(FLAGS) do clear(keys.session(session.id), session, flag.name) end
-  clear(keys.session(session.id), session, "room", "member_id", "uid", "job", "actor", "trace")
+  local member = { tags = session.tags }
+  clear(keys.session(session.id), session, "room", "member_id", "role", "tags", "joined_at", "kicked", "kick_reason",
+    "uid", "job", "actor", "trace")
   set_state(session, state)
-  emit_room(room, type, data)
+  emit_member(room, type, data, member)
   local was_on_source = session.node == room.node
   if redis.call("ZCARD", keys.members(room.id)) == 0 or was_on_source and is_source_empty(room) then interrupt(room) end
   note_empty(room)
@@ -93,6 +104,9 @@ local function member_left(room, session, reason, cause)
   local data = member_data(session)
   data.command_uid = session.state == SESSION.leaving and session.uid or nil
   data.reason, data.cause = reason, reason == "hangup" and cause or nil
+  if reason == "kicked" then
+    data.kicked_by, data.kick_reason = session.kicked and "app" or "node", session.kick_reason
+  end
   depart(room, session, state, "conference.member.left", data)
 end
 

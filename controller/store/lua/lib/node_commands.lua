@@ -44,17 +44,25 @@ local function send(node, op, command)
   return job
 end
 
--- Sends the command `op` about a session and its room, which the session's node is to confirm as `kind`. Returns its
--- job id.
-local function send_about(session, op, kind)
+-- Sends the command `op` about a session and its room, with more `fields` if there are any, which the session's node is
+-- to confirm as `kind`. Returns its job id.
+local function send_about(session, op, kind, fields)
   -- Behind the deadline to take it: a command that was not taken fails for that reason.
   expect(session.node, kind, session.id, CONFIRM_MS + 1)
-  return send(session.node, op,
-    { app = session.app, room = session.room, session = session.id, member_id = tonumber(session.member_id) })
+  local command = fields or {}
+  command.app, command.room, command.session = session.app, session.room, session.id
+  command.member_id = tonumber(session.member_id)
+  return send(session.node, op, command)
 end
 
+-- Joins a session with the flags that its record has.
 local function send_join(session)
-  local before = act_for(session)
-  change(keys.session(session.id), session, { job = send_about(session, "join", "join") })
+  local before, flags = act_for(session), {}
+  for _, flag in pairs(FLAGS) do
+    if session[flag.name] == "1" then flags[#flags + 1] = flag.on.command end
+  end
+  table.sort(flags)
+  local job = send_about(session, "join", "join", { flags = table.concat(flags, " ") })
+  change(keys.session(session.id), session, { job = job })
   act_for(before)
 end

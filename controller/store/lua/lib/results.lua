@@ -25,12 +25,14 @@ end
 function RESULTS.kick(command, job, result)
   local room, session = waiting(command, "job", job)
   if not room or result.ok or session.state ~= SESSION.leaving then return end
-  if result.reason == "no_members" or result.reason == "no_member" then return member_left(room, session, "left") end
+  if result.reason == "no_members" or result.reason == "no_member" then
+    return member_left(room, session, session.kicked and "kicked" or "left")
+  end
   confirmed(session.node, "leave", session.id)
-  local uid = session.uid
+  local uid, by = session.uid, leaving_by(session)
   step_session(session, "leave_failed")
-  clear(keys.session(session.id), session, "uid", "job", "actor", "trace")
-  emit_command_failed(room, session, "leave", uid, result.reason)
+  clear(keys.session(session.id), session, "kicked", "kick_reason", "uid", "job", "actor", "trace")
+  emit_command_failed(room, session, by, uid, result.reason)
 end
 
 for op, change_to in pairs(CHANGES) do

@@ -1,11 +1,14 @@
 -- What the commands of a session share: how they begin, and how they are accepted.
--- args: app_id command session_id room_id? command_uid?
+-- args: app_id command session_id room_id? command_uid? body?
 -- needs: access limits
 
 local ANSWER_SECONDS = 60 -- for which a repeated command_uid gets the first answer
 
--- What a command_uid stands for: this very command to this session.
-local function named_command() return args.command .. " " .. args.session_id .. " " .. (args.room_id or "") end
+-- What a command_uid stands for: this very command to this session. `body`: what else was asked, if anything was.
+local function named_command()
+  local body = args.body and " " .. args.body or ""
+  return args.command .. " " .. args.session_id .. " " .. (args.room_id or "") .. body
+end
 
 -- For a command_uid that was used already: the first answer, or a refusal if it named another command.
 local function first_answer()

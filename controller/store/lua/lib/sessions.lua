@@ -37,11 +37,19 @@ local function with_flags(session, fields)
   return fields
 end
 
+-- What a member is for its app. The record of one that an older version let join says nothing of it.
+local function role_of(session) return session.role or ROLES[1] end
+
+-- The tags of a member, as JSON.
+local function tags_of(session) return session.tags or "[]" end
+
 -- What the API shows of a session in any list. Raises an error for one that is broken, as the next does.
 local function describe_member(session)
   return with_flags(session,
     { session_id = session.id, node = text_in(session, "node"), did = text_in(session, "did"),
-      caller_id = text_in(session, "caller_id") })
+      caller_id = text_in(session, "caller_id"),
+      role = role_of(session), tags = as_list(cjson.decode(tags_of(session))),
+      joined_at = session.joined_at and number_in(session, "joined_at", 11) or cjson.null })
 end
 
 -- A session as the API shows it.

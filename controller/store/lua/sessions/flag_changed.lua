@@ -21,5 +21,5 @@ if confirms then
   data.command_uid = session[changed_to.pending_uid]
   forget_pending(session, changed_to)
 end
-emit_room(room, changed_to.webhook, data)
+emit_member(room, changed_to.webhook, data, session)
 return cjson.encode(found)

@@ -1,6 +1,6 @@
 -- Puts a session into a room. The node confirms it with add-member. If the room is on another node, the session waits
--- until there is a leg between them.
--- args: nodes session_id room_id command_uid?
+-- until there is a leg between them. `flags`: those that it joins with, by their names. `tags`: as JSON.
+-- args: nodes session_id room_id flags role tags command_uid?
 -- needs: session_commands quotas members room_options
 
 -- Refuses a new leg between two nodes, unless both take new rooms. A source that is down may be gone for good: then the
@@ -35,7 +35,9 @@ refused = needs_leg and not leg and no_leg_from(session.node, room.node) or exce
 if refused then return refused end
 
 local fields = { room = room.id, uid = args.command_uid, actor = origin.actor, trace = origin.trace }
-for name, flag in pairs(FLAGS) do fields[name] = flag.joins and 1 or 0 end
+fields.role, fields.tags = args.role, args.tags
+for name in pairs(FLAGS) do fields[name] = 0 end
+for _, name in ipairs(args.flags) do fields[name] = 1 end
 step_session(session, "join", fields)
 enter_room(room, session)
 if not needs_leg or leg and leg.state == LEG.connected then

@@ -10,6 +10,6 @@ if is_member then act_for(session) end
 log("event", "del-member", { app = session.app, room = args.room_id, session = session.id, member_id = args.member_id })
 -- The end of another membership than the one that the store has changes nothing.
 if not is_member then return cjson.encode({ known = true }) end
-local found = session.state == SESSION.leaving and confirmation("leave", session.job) or {}
+local found = session.state == SESSION.leaving and confirmation(leaving_by(session), session.job) or {}
 take_out(session, why_left(session, args.cause), args.cause)
 return reply(found)

@@ -18,6 +18,12 @@ const VERBS = {
   leave: ["Take out", "conference.member.left"],
 };
 
+/** What else a member is, as badges: its role if it is not the usual one, and its tags. */
+export const marks = (member) => [
+  ...(member.role === "moderator" ? [html`<${Badge} tone="accent">moderator<//>`] : []),
+  ...member.tags.map((tag) => html`<${Badge}><span class="caller">${tag}</span><//>`),
+];
+
 /** A command of a member, for `useCommands`. */
 export function memberCommand(app, member, verb) {
   const [what, type] = VERBS[verb];
@@ -68,6 +74,7 @@ function Member({ app, member, speaking, pending, act }) {
       ${speaking && html`<${Badge} tone="good" dot>speaking<//>`}
       ${member.muted && html`<${Badge} tone="warn">muted<//>`}
       ${member.deaf && html`<${Badge} tone="warn">deaf<//>`}
+      ${marks(member)}
     </span>
     ${act && html`<span class="member-actions">
       ${toggle(member.muted, ["mute", "micOff"], ["unmute", "mic"])}

@@ -7,7 +7,7 @@ import { link } from "../router.js";
 import { Badge, Button, Card, Confirm, Empty, Facts, Field, Id, Loaded, PageHead, Select, Time } from "../ui.js";
 import { TONES } from "../words.js";
 import { Story } from "./log.js";
-import { memberCommand } from "./members.js";
+import { marks, memberCommand } from "./members.js";
 
 export function Session({ me, parts: [app, uuid] }) {
   const found = useLoad((signal) => call("GET", `${API}/sessions/${uuid}`, { app, signal }), [app, uuid]);
@@ -34,6 +34,8 @@ export function Session({ me, parts: [app, uuid] }) {
             ["Since", html`<${Time} at=${session.started_at} />`],
             session.room_id && ["Room", html`<${Id} value=${session.room_id} href=${link("rooms", app, session.room_id)} />`],
             session.room_id && ["In the room", [session.muted ? "muted" : "not muted", session.deaf ? "deaf" : "hears"].join(", ")],
+            session.joined_at && ["Joined", html`<${Time} at=${session.joined_at} />`],
+            session.room_id && marks(session).length > 0 && ["As", marks(session)],
           ]} />
         <//>
         ${me.role === "operate" && html`<${Actions} session=${session} app=${app} commands=${commands} />`}
