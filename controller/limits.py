@@ -53,6 +53,7 @@ COOLDOWNS: dict[str, int] = {
     "conf_play": 2000,
     "conference_control": 200,
     "conference": 2000,
+    "hang_up": 2000,
     "webhook_test": 2000,
     **{flag.cooldown: 2000 for flag in FLAGS},
 }

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from controller.commands.sessions import HANGUP_CAUSES
 from controller.commands.sessions import Member as MemberRow
 from controller.idempotency import MAX_KEY_LENGTH
 from controller.ids import EVENT_ID, ROOM_ID, SESSION_ID, WEBHOOK_ID
@@ -527,6 +528,17 @@ class BatchBody(Body):
     ]
 
 
+class HangUpBody(CommandBody):
+    """May be left out."""
+
+    cause: Annotated[
+        str,
+        OneOf(*HANGUP_CAUSES),
+        Field(description="What the caller's side is told. `session.ended` has FreeSWITCH's name of it."),
+        _example("normal"),
+    ] = "normal"
+
+
 class EndpointBody(Body):
     url: EndpointUrl
     types: Annotated[
@@ -723,6 +735,11 @@ class BatchResults(BaseModel):
 class KickStarted(BaseModel):
     status: Literal["leaving"]
     room_id: RoomId
+
+
+class HangUpStarted(BaseModel):
+    uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
+    status: Literal["hanging_up"]
 
 
 class LeaveStarted(BaseModel):

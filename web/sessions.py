@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from controller.commands import GetSession, Join, Kick, Leave, ListSessions, Membership, Session, SetFlag
+from controller.commands import (
+    GetSession,
+    HangUp,
+    Join,
+    Kick,
+    Leave,
+    ListSessions,
+    Membership,
+    Session,
+    SetFlag,
+)
 from controller.errors import Refused
 from controller.ids import SESSION_ID
 from controller.sessions.flags import CHANGES, FLAGS, Flag
@@ -17,6 +27,8 @@ from web.schemas import (
     MAX_SESSIONS,
     AlreadyJoined,
     CommandBody,
+    HangUpBody,
+    HangUpStarted,
     JoinBody,
     JoinStarted,
     KickBody,
@@ -61,6 +73,22 @@ def list_sessions(query: SessionPage) -> Returned:
 def get_session(path: SessionPath) -> Returned:
     """Show a session."""
     return session_entry(execute(GetSession(app_id=app_id(), session_id=_known_form(path)))), 200
+
+
+@sessions.serves(
+    "DELETE",
+    "/<uuid>",
+    responses={202: HangUpStarted},
+    refuses=(*_SESSION_REFUSALS, "command_uid_taken", "node_down"),
+    cooldown=HangUp.cooldown,
+)
+def hang_up(path: SessionPath, body: HangUpBody) -> Returned:
+    """Hang up: end the call, wherever it is.
+
+    202 again while the call is being ended. Rate limit `hang_up`: 2 s for each session; such a repeat is free of it.
+    Webhooks: `session.ended` once the media node confirms, for a member of a room `conference.member.left` besides."""
+    answer = execute(HangUp(app_id=app_id(), cause=body.cause, **_command(path, body)))
+    return {"uuid": path.uuid, "status": answer["status"]}, 202
 
 
 @sessions.serves(

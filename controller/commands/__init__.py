@@ -3,7 +3,17 @@
 from controller.commands.base import Command, Page, SessionCommand
 from controller.commands.playback import Play, Playback, SetVolume, StopPlayback, TogglePause
 from controller.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom, GetRoom, ListMembers, ListRooms
-from controller.commands.sessions import GetSession, Join, Kick, Leave, ListSessions, Membership, Session, SetFlag
+from controller.commands.sessions import (
+    GetSession,
+    HangUp,
+    Join,
+    Kick,
+    Leave,
+    ListSessions,
+    Membership,
+    Session,
+    SetFlag,
+)
 from controller.commands.webhooks import (
     Delivery,
     GetDelivery,
@@ -26,6 +36,7 @@ __all__ = [
     "GetEndpoint",
     "GetRoom",
     "GetSession",
+    "HangUp",
     "Join",
     "Kick",
     "Leave",

@@ -55,6 +55,29 @@ class Leave(SessionCommand[Membership]):
     cooldown: ClassVar[str] = "conference"
 
 
+class HangingUp(TypedDict):
+    status: str
+
+
+# Why the app ends a call -> how FreeSWITCH names the cause, which is that of the webhook.
+HANGUP_CAUSES = {"normal": "NORMAL_CLEARING", "busy": "USER_BUSY", "rejected": "CALL_REJECTED"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HangUp(SessionCommand[HangingUp]):
+    """Ends the call. Answers `hanging_up`. `cause`: one of HANGUP_CAUSES."""
+
+    cause: str = "normal"
+
+    script: ClassVar[str] = "hang_up"
+    logged_as: ClassVar[str] = "hang_up"
+    cooldown: ClassVar[str] = "hang_up"
+
+    def arguments(self) -> Args:
+        # Not super(): the class is made anew for its slots.
+        return {**Command.arguments(self), "cause": HANGUP_CAUSES[self.cause]}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kick(Leave):
     """As `Leave`, but the app takes the member out, and may say why in its own words: `reason`."""

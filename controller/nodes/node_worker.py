@@ -197,7 +197,7 @@ class NodeWorker:
         (reply,) = self._lease.run_each([("take", tag, {"entries": list(entries), "files": files})])
         commands: list[dict[str, Any]] = reply.get("commands", [])
         for command in commands:
-            self._handler.remember(command["room"], command["app"])
+            self._handler.remember(command.get("room") or command["session"], command["app"])
             try:
                 self._send(connection, command)
             except Fenced:

@@ -60,8 +60,9 @@ PARTITION: dict[str, str] = {
     # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, started_at (s), seq; of a
     # member also role, tags (JSON) and joined_at (s); uid, job, actor and trace (of a join or leave that is pending; of
     # one that kicks also kicked, and kick_reason if it gave one), each flag by its name (1 or 0), and for each command
-    # to change one that the node has yet to confirm, the same four as pending_<command>_job and so on; from park to
-    # hangup
+    # to change one that the node has yet to confirm, the same four as pending_<command>_job and so on;
+    # hangup_cause, and the same four as hang_up_job and so on, of a hang-up that the node has yet to confirm; from park
+    # to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",

@@ -315,10 +315,19 @@ class SessionStarted(SessionData):
 
 
 class SessionEnded(SessionData):
-    """The call has hung up."""
+    """The call has hung up, or was hung up by you."""
 
     cause: Cause
+    command_uid: CommandUid
     duration: Annotated[int, Field(ge=0, description="How long the call was, in seconds.", examples=[42])]
+
+
+class SessionCommandFailed(SessionData):
+    """A command to the session that had been accepted came to nothing. The call goes on."""
+
+    command: Annotated[Literal["hang_up"], Field(description="The command. Of `session.command.failed`.")]
+    reason: Annotated[Literal["not_confirmed", "refused", "no_answer", "node_unreachable"], Field(description="Why.")]
+    command_uid: CommandUid
 
 
 class WebhookTest(Data):
@@ -343,6 +352,7 @@ DATA: dict[str, type[Data]] = {
     "conference.play.volume_changed": ConferencePlayVolumeChanged,
     "session.started": SessionStarted,
     "session.ended": SessionEnded,
+    "session.command.failed": SessionCommandFailed,
     TEST: WebhookTest,
 }
 

@@ -290,6 +290,13 @@ class Client:
     def get_session(self, uuid: str) -> models.Session:
         return self._ask(models.Session, "GET", _path("sessions", uuid))
 
+    def hang_up(
+        self, uuid: str, *, cause: Literal["normal", "busy", "rejected"] = "normal", command_uid: str | None = None
+    ) -> models.HangingUp:
+        """End a call. Webhook: `session.ended`, or `session.command.failed`."""
+        body = {"cause": cause} | ({"command_uid": command_uid} if command_uid is not None else {})
+        return self._ask(models.HangingUp, "DELETE", _path("sessions", uuid), body)
+
     def join(
         self,
         uuid: str,

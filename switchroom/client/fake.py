@@ -95,6 +95,7 @@ CHANGES = {
     "deaf": _Change("deaf", True, "deafened"),
     "undeaf": _Change("deaf", False, "undeafened"),
 }
+HANGUP_CAUSES = {"normal": "NORMAL_CLEARING", "busy": "USER_BUSY", "rejected": "CALL_REJECTED"}
 for _command, _change in CHANGES.items():
     ERRORS[f"already_{_change.done}"] = 409, f"Member is already {_change.done}"
     _text = f"Member is already being {_change.done}. A webhook follows when the media node confirms it."
@@ -140,6 +141,10 @@ class _Volume(_Form):
 
 class _Command(_Form):
     command_uid: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class _HangUp(_Command):
+    cause: Annotated[str, Field(pattern=f"^({'|'.join(HANGUP_CAUSES)})$")] = "normal"
 
 
 class _Join(_Command):
@@ -227,6 +232,9 @@ class _StoredSession:
     role: str = "participant"
     tags: list[str] = field(default_factory=list)
     joined_at: float | None = None
+    # Whether it is to be hung up, and the command_uid of that.
+    hanging_up: bool = False
+    hang_up_uid: str | None = None
     # Commands to change flags that are not confirmed, with their command_uid.
     pending: dict[str, str | None] = field(default_factory=dict)
 
@@ -334,7 +342,7 @@ class FakeSwitchroom:
         self._take_out(session, "hangup", cause)
         del self._sessions[uuid]
         duration = int(self.now - session.started_at)
-        self._emit_session(session, "session.ended", cause=cause, duration=duration)
+        self._emit_session(session, "session.ended", cause=cause, duration=duration, command_uid=session.hang_up_uid)
 
     def finish_play(self, room_id: str, **failed: str) -> None:
         """What plays in a room has come to its end. `failed`: the reason for each URL that was not played, as
@@ -593,6 +601,28 @@ class FakeSwitchroom:
 
     def _get_session(self, uuid: str) -> _Returned:
         return 200, _shown(self._session(uuid))
+
+    def _hang_up(self, uuid: str, body: _HangUp) -> _Returned:
+        session, named = self._session(uuid), ("hang_up", uuid, "")
+        answer = 202, {"uuid": uuid, "status": "hanging_up"}
+        first = self._first_answer(body.command_uid, named)
+        if not first and not session.hanging_up:
+            self._check_now("hang_up", uuid)
+            self._cooldowns["hang_up", uuid] = self.now + SESSION_COOLDOWN
+            session.hanging_up, session.hang_up_uid = True, body.command_uid
+
+            def ended() -> None:
+                if uuid in self._sessions:
+                    self.hang_up(uuid, HANGUP_CAUSES[body.cause])
+
+            def failed(reason: str) -> None:
+                uid, session.hanging_up, session.hang_up_uid = session.hang_up_uid, False, None
+                self._emit_session(session, "session.command.failed", command="hang_up", command_uid=uid, reason=reason)
+
+            self._wait(ended, failed)
+        if body.command_uid:
+            self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
+        return answer
 
     def _join(self, uuid: str, body: _Join) -> _Returned:
         session, room = self._session(uuid), self._room(body.room_id)
@@ -1025,6 +1055,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("POST", f"{_ROOM}/volume", FakeSwitchroom._set_volume, {"body": _Volume}),
     ("GET", "/sessions", FakeSwitchroom._list_sessions, {"query": _SessionPage}),
     ("GET", _SESSION, FakeSwitchroom._get_session, {}),
+    ("DELETE", _SESSION, FakeSwitchroom._hang_up, {"body": _HangUp}),
     ("POST", f"{_COMMANDS}/join", FakeSwitchroom._join, {"body": _Join}),
     ("POST", f"{_COMMANDS}/leave", FakeSwitchroom._leave, {"body": _Command}),
     ("POST", f"{_COMMANDS}/kick", FakeSwitchroom._kick, {"body": _Kick}),

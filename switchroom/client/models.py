@@ -170,6 +170,11 @@ class SessionList(Page):
     sessions: list[Session]
 
 
+class HangingUp(Model):
+    uuid: str
+    status: Literal["hanging_up"] | str
+
+
 class Membership(Model):
     """An accepted command to a session. `status`: what the session does now, or is once the webhook comes."""
 

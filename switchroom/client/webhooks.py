@@ -214,6 +214,15 @@ class SessionEnded(SessionData):
 
     cause: str
     duration: int
+    command_uid: str | None = None
+
+
+class SessionCommandFailed(SessionData):
+    """The call goes on."""
+
+    command: Literal["hang_up"] | str
+    reason: Literal["not_confirmed", "refused", "no_answer", "node_unreachable"] | str
+    command_uid: str | None = None
 
 
 class WebhookTest(Data):
@@ -241,6 +250,7 @@ DATA: dict[str, type[Data]] = {
     "conference.play.volume_changed": ConferencePlayVolumeChanged,
     "session.started": SessionStarted,
     "session.ended": SessionEnded,
+    "session.command.failed": SessionCommandFailed,
     "webhook.test": WebhookTest,
 }
 

@@ -92,6 +92,19 @@ def test_a_session_from_call_to_room_and_out(operator: Console, world: World) ->
     operator.forgive("status of 404", "status of 429")
 
 
+def test_a_call_is_hung_up(operator: Console, world: World) -> None:
+    world.call("acW68", "527100002")
+    page = operator.open("sessions")
+    page.get_by_role("link", name="527100002").click()
+    heading(page, "527100002")
+    is_live(page)
+    page.get_by_role("button", name="Hang up").click()
+    confirm(page, "Hang up")
+    expect(page.get_by_text("This session has ended")).to_be_visible()
+    expect(page.get_by_text("527100002 is to be hung up")).to_be_visible()
+    operator.forgive("status of 404")
+
+
 def test_webhooks_that_fail_and_are_sent_again(operator: Console, world: World) -> None:
     world.endpoint_answers(400)
     world.room("board-call")

@@ -54,7 +54,7 @@ RIVALS = {flag.change(on).command: (flag.on.command, flag.off.command) for flag,
 
 # How often each kind of action comes, among all.
 WEIGHTS = {
-    "call": 16, "hang_up": 5, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8,
+    "call": 16, "hang_up": 5, "end_call": 2, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8,
     "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
 }  # fmt: skip
 
@@ -154,6 +154,14 @@ class Load:
         place.call.hang_up()
         place.call = None
         return True
+
+    def _end_call(self, action: Action, number: int) -> bool:
+        """The tenant ends it, and not the caller."""
+        session = self._session(action)
+        if session and not self._world.ledger.waiting(session, ("hang_up",)):
+            self._ask(action, number, lambda client: client.hang_up(session, command_uid=f"hang_up-{number}"))
+            return True
+        return False
 
     def forget_calls(self, prefix: str) -> None:
         """The node has lost them."""
@@ -260,6 +268,7 @@ def _volume(action: Action) -> int:
 DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "call": Load._call,
     "hang_up": Load._hang_up,
+    "end_call": Load._end_call,
     "create": Load._create,
     "delete": Load._delete,
     "read": Load._read,

@@ -18,6 +18,7 @@ from tests.chaos.parts import Hook, Request
 # The webhooks that end a command, by the first word of its `command_uid`.
 OUTCOMES = {
     "join": {"conference.member.joined", "conference.member.join_failed"},
+    "hang_up": {"session.ended", "session.command.failed"},
     "leave": {"conference.member.left", "conference.command.failed"},
     "kick": {"conference.member.left", "conference.command.failed"},
     **{flag.change(on).command: {flag.change(on).webhook, "conference.command.failed"} for flag, on in CHANGES},
@@ -304,4 +305,5 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "conference.command.failed": _nothing,
     "session.started": _session_started,
     "session.ended": _session_ended,
+    "session.command.failed": _nothing,
 }

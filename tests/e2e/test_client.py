@@ -414,6 +414,18 @@ def test_a_call_that_ends_leaves_its_room_and_the_last_one_ends_what_plays(servi
     service.wait("session.ended", uuid=session)
 
 
+def test_a_call_that_the_app_hangs_up(service: Service, room: str) -> None:
+    session = joined(service, room)
+    hung_up = service.client.hang_up(session, cause="rejected", command_uid=f"bye-{session}")
+    assert (hung_up.uuid, hung_up.status) == (session, "hanging_up")
+    left = service.wait("conference.member.left", uuid=session)
+    assert (left.reason, left.cause) == ("hangup", "CALL_REJECTED")
+    ended = service.wait("session.ended", uuid=session)
+    assert (ended.cause, ended.command_uid) == ("CALL_REJECTED", f"bye-{session}")
+    with pytest.raises(NotFound):
+        service.client.hang_up(session)
+
+
 def test_a_deleted_room_lets_its_members_go(service: Service, room: str) -> None:
     session = joined(service, room)
     operation = service.client.play(room, [service.sound()] * 8).operation_id

@@ -159,6 +159,47 @@ def test_a_caller_who_hangs_up_in_a_room(
     assert room_service.get(f"{CONFERENCES}/{room}").body["members"] == 0
 
 
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        (None, "NORMAL_CLEARING"),
+        ({"cause": "normal"}, "NORMAL_CLEARING"),
+        ({"cause": "busy"}, "USER_BUSY"),
+        ({"cause": "rejected"}, "CALL_REJECTED"),
+    ],
+)
+def test_a_parked_call_that_the_app_hangs_up(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, body: dict[str, str] | None, cause: str
+) -> None:
+    session, call = dial()
+    answer = room_service.request("DELETE", f"/api/v1/sessions/{session}", body)
+    assert (answer.status, answer.body) == (202, {"uuid": session, "status": "hanging_up"})
+    assert hooks.wait("session.ended", uuid=session)["cause"] == cause
+    call.wait_ended()
+    assert room_service.request("DELETE", f"/api/v1/sessions/{session}").status == 404
+
+
+@pytest.mark.parametrize("before", ["", "join", "leave"])
+def test_a_call_in_a_room_that_the_app_hangs_up(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom, before: str
+) -> None:
+    """Also right behind a join or leave, whatever the node makes of these two."""
+    (session, call), (other, _) = dial(), dial()
+    room = new_room()
+    join(other, room)
+    if before != "join":
+        join(session, room)
+    if before:
+        room_service.post(command(session, before), {"room_id": room} if before == "join" else {})
+    assert (
+        room_service.request("DELETE", f"/api/v1/sessions/{session}", {"command_uid": f"bye-{session}"}).status == 202
+    )
+    ended = hooks.wait("session.ended", uuid=session)
+    assert (ended["cause"], ended["command_uid"]) == ("NORMAL_CLEARING", f"bye-{session}")
+    call.wait_ended()
+    assert [one["uuid"] for one in room_service.get(f"{CONFERENCES}/{room}/members").body["members"]] == [other]
+
+
 def test_a_number_nobody_owns_is_turned_away(node: Node, room_service: Switchroom) -> None:
     node.call("999999999", "5271").wait_ended()
     assert room_service.get("/readyz").status == 200

@@ -49,6 +49,8 @@ class Machine:
         # The commands to change flags that were accepted, by session and command_uid, in their order.
         self.accepted: dict[str, dict[str, str]] = defaultdict(dict)
         self.queues: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        # The hang-ups that were accepted and have not ended: the command_uid by the session.
+        self.hang_ups: dict[str, str] = {}
 
     # The tenant
 
@@ -75,6 +77,13 @@ class Machine:
 
     def kick(self) -> None:
         self.world.ask("leave", command="kick", session_id=self._session(), kicked=True, reason="off topic")
+
+    def end_call(self) -> None:
+        uid, session = f"uid{next(self.numbers)}", self._session()
+        pending = session in self.hang_ups
+        answer = self.world.ask("hang_up", session_id=session, cause="USER_BUSY", command_uid=uid)
+        if "refused" not in answer and not pending:
+            self.hang_ups[session] = uid
 
     def set_flag(self) -> None:
         session, flag, on = self._session(), self.random.choice(FLAGS), self.random.choice([True, False])
@@ -217,6 +226,14 @@ class Machine:
         self._say_joined(session)
         return {"ok": True}
 
+    def _hang_up(self, command: dict[str, Any]) -> dict[str, Any]:
+        session = command["session"]
+        if not self.calls.pop(session, None):
+            return {"ok": False, "reason": "hangup"}
+        self._out(session)
+        self.world.tell("session_ended", session_id=session, cause=command["cause"])
+        return {"ok": True}
+
     def _kick(self, command: dict[str, Any]) -> dict[str, Any]:
         if self.there.get(command["session"]) != (command["room"], command["member_id"]):
             return {"ok": False, "reason": "no_member"}
@@ -276,7 +293,12 @@ class Machine:
     # What must hold at any time
 
     def tenants_were_told_what_is(self) -> None:
-        self.history += self.world.webhooks()
+        latest = self.world.webhooks()
+        self.history += latest
+        for kind, data in latest:
+            if kind in ("session.ended", "session.command.failed"):
+                # Also when the caller was faster, and None if nobody asked for it.
+                assert data.get("command_uid") == self.hang_ups.pop(data["uuid"], None)
         members: dict[str, dict[str, dict[str, Any]]] = {}
         sequences: dict[str, list[int]] = defaultdict(list)
         destroyed: set[str] = set()
@@ -334,7 +356,11 @@ class Machine:
 
     def ended_changes(self) -> list[tuple[str, str, str, dict[str, Any]]]:
         """-> session, command_uid, type of the webhook, its data."""
-        return [(data["uuid"], data["command_uid"], kind, data) for kind, data in self.history if "command_uid" in data]
+        return [
+            (data["uuid"], data["command_uid"], kind, data)
+            for kind, data in self.history
+            if "command_uid" in data and not kind.startswith("session.")
+        ]
 
     def usage_is_counted(self) -> None:
         usage = self.store.client.hgetall(keys.key(self.world.tag, "usage", self.world.app_id))
@@ -361,6 +387,7 @@ class Machine:
                     operation, index = queue.pop(0)
                     self.world.tell("file_done", room_id=room, operation_id=operation, index=index)
         self.tenants_were_told_what_is()
+        assert not self.hang_ups
         for session in self.calls:
             stored = self.world.session(session)
             room, member_id = self.there.get(session, ("", None))
@@ -381,7 +408,7 @@ class Machine:
 # How often each step is taken, beside the others.
 STEPS = {
     "change": 2,
-    "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "set_flag": 4, "play": 4, "pause": 1, "stop": 1, "volume": 1,
+    "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "set_flag": 4, "play": 4, "pause": 1, "stop": 1, "volume": 1,
     "call": 3, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "time_passes": 1, "reconnect": 1,
 }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from controller.commands import Join, Leave, Play, SendTest, SetFlag, SetVolume, StopPlayback, TogglePause
+from controller.commands import HangUp, Join, Leave, Play, SendTest, SetFlag, SetVolume, StopPlayback, TogglePause
 from controller.commands.playback import MayPlay
 from controller.commands.rooms import with_playback
 from controller.ids import SessionIds
@@ -27,7 +27,8 @@ AN_HOUR_MS = 3_600_000
 NO_COOLDOWNS = dict.fromkeys(COOLDOWNS, 0)
 # By script; a flag's command has the flag's.
 GROUPS = {
-    kind.script: kind.cooldown for kind in (Play, MayPlay, TogglePause, StopPlayback, SetVolume, Join, Leave, SendTest)
+    kind.script: kind.cooldown
+    for kind in (Play, MayPlay, TogglePause, StopPlayback, SetVolume, HangUp, Join, Leave, SendTest)
 }
 GROUPS[SetFlag.script] = FLAGS[0].cooldown
 

@@ -259,6 +259,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "set_volume": lambda client: client.set_volume(ROOM, -3),
     "list_sessions": lambda client: next(client.list_sessions(state="parked", room_id=ROOM, did="+747").pages()),
     "get_session": lambda client: client.get_session(SESSION),
+    "hang_up": lambda client: client.hang_up(SESSION, cause="busy", command_uid="h"),
     "join": lambda client: client.join(SESSION, ROOM, muted=False, role="moderator", tags=["a"], command_uid="j"),
     "leave": lambda client: client.leave(SESSION, command_uid="l"),
     "kick": lambda client: client.kick(SESSION, reason="Off topic"),

@@ -362,6 +362,14 @@ ENDPOINTS = [
             {"reason": 7},
         ],
     ),
+    Endpoint(
+        method="DELETE",
+        path=f"{SESSIONS}/{{session}}",
+        status=202,
+        answer={"uuid": SESSION, "status": "hanging_up"},
+        command=commands.HangUp(**BY_SESSION),
+        bad_bodies=[{"cause": "NORMAL_CLEARING"}, {"cause": ""}, {"cause": None}, {"cause": 16}, {"command_uid": ""}],
+    ),
     *(
         Endpoint(
             method="POST",
@@ -1130,6 +1138,15 @@ def test_command_uid_reaches_the_controller(
     asked = controller.asked[0]
     assert isinstance(asked, commands.SessionCommand)
     assert asked.command_uid == uid
+
+
+@pytest.mark.parametrize("cause", ["normal", "busy", "rejected"])
+def test_the_cause_of_a_hang_up_reaches_the_controller(
+    cause: str, client: FlaskClient, controller: FakeController
+) -> None:
+    body = {"cause": cause, "command_uid": "bye"}
+    assert client.delete(f"{SESSIONS}/{SESSION}", headers=HEADERS, json=body).status_code == 202
+    assert controller.asked == [commands.HangUp(app_id=APP, session_id=SESSION, cause=cause, command_uid="bye")]
 
 
 @pytest.mark.parametrize("name", ["a", "9", "a" * 64, "A-b_9", "0_-"])

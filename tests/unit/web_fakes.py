@@ -209,6 +209,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.TogglePause: {"operation_id": OPERATION, "status": "paused"},
         commands.StopPlayback: {"operation_id": "", "status": "stopped"},
         commands.SetVolume: {"operation_id": OPERATION, "status": "volume_changed", "volume": 2},
+        commands.HangUp: {"status": "hanging_up"},
         commands.Join: {"status": "joining", "room_id": room_id},
         commands.Leave: {"status": "leaving", "room_id": ROOM},
         commands.Kick: {"status": "leaving", "room_id": ROOM},

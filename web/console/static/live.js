@@ -40,5 +40,5 @@ export function isWebhook(event, type, match = {}) {
 
 /** Whether it says that a command of a session came to nothing. */
 export const failedCommand = (command, match) => (event) =>
-  (isWebhook(event, "conference.command.failed", match) && event.data.data.command === command) ||
+  (["conference.command.failed", "session.command.failed"].some((type) => isWebhook(event, type, match)) && event.data.data.command === command) ||
   (command === "join" && isWebhook(event, "conference.member.join_failed", match));

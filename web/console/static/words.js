@@ -48,6 +48,7 @@ export const WEBHOOK_TYPES = [
   "conference.member.muted", "conference.member.unmuted", "conference.member.deafened", "conference.member.undeafened",
   "conference.member.join_failed", "conference.command.failed", "conference.play.started", "conference.play.finished",
   "conference.play.paused", "conference.play.stopped", "conference.play.volume_changed", "session.started", "session.ended",
+  "session.command.failed",
 ];
 
 /** The tone of a state's badge. */
@@ -69,6 +70,7 @@ const SENTENCES = {
   "command create": "Room created",
   "command delete": "Room deleted",
   "command update": "The room's options were set",
+  "command hang_up": "{who} is to be hung up",
   "command join": "{who} is to join",
   "command leave": "{who} is to leave",
   "command kick": "{who} is to be kicked",
@@ -109,6 +111,7 @@ const SENTENCES = {
   "state url.failed": "A file could not be played",
   "webhook session.started": "{who} has called",
   "webhook session.ended": "{who} has hung up",
+  "webhook session.command.failed": "A command came to nothing",
   "webhook conference.member.left": "{who} is out of the room",
   "webhook conference.member.muted": "{who} is muted",
   "webhook conference.member.unmuted": "{who} is unmuted",

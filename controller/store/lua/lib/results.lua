@@ -5,7 +5,7 @@
 -- node_unreachable (it never got the command), no_answer (it is not known whether it did anything), not_confirmed (it
 -- took the command, and no event confirmed it), relay_lost (it did not get a file that a relay had prepared), or why a
 -- relay could not prepare a file (controller/media/reasons.py).
--- needs: leg_changes members playback
+-- needs: hang_ups leg_changes members playback
 
 -- By the command's op.
 local RESULTS = {}
@@ -33,6 +33,13 @@ function RESULTS.kick(command, job, result)
   step_session(session, "leave_failed")
   clear(keys.session(session.id), session, "kicked", "kick_reason", "uid", "job", "actor", "trace")
   emit_command_failed(room, session, by, uid, result.reason)
+end
+
+function RESULTS.hang_up(command, job, result)
+  local session = get_session(command.session)
+  -- That a call is gone already is told by its end, or found by the comparison.
+  if not session or session.hang_up_job ~= job or result.ok or result.reason == "hangup" then return end
+  hang_up_failed(session, result.reason)
 end
 
 for op, change_to in pairs(CHANGES) do

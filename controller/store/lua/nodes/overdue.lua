@@ -44,6 +44,11 @@ function OVERDUE.leave(id)
   end
 end
 
+function OVERDUE.hang_up(id)
+  local session = get_session(id)
+  if session and session.hang_up_job then hang_up_failed(session, "not_confirmed") end
+end
+
 for command, change_to in pairs(CHANGES) do
   OVERDUE[command] = function(id)
     local session = get_session(id)
@@ -94,7 +99,7 @@ function OVERDUE.expiry(id)
 end
 
 local function handle(item)
-  local kind, id = string.match(item, "^(%a+):(.+)$")
+  local kind, id = string.match(item, "^([%a_]+):(.+)$")
   local handle_kind = OVERDUE[kind] or error("there is no such kind")
   handle_kind(id)
 end

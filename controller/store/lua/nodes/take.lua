@@ -7,10 +7,15 @@
 
 if fenced() then return refusal("fenced") end
 
+-- The ops that are about a session, be it in a room or not.
+local OF_SESSION = { hang_up = true }
+
 local function take(entry, raw)
   local command, job = cjson.decode(raw), job_id(entry)
-  for _, field in ipairs({ "op", "app", "room" }) do text_in(command, field) end
-  local session = command.op == "join" and get_session(text_in(command, "session"))
+  local is_of_session = OF_SESSION[text_in(command, "op")]
+  text_in(command, "app")
+  text_in(command, is_of_session and "session" or "room")
+  local session = (is_of_session or command.op == "join") and get_session(text_in(command, "session"))
   redis.call("HSET", keys.sent(args.node), job, raw)
   expect(args.node, "job", job, patience(command.op))
   act_for(command)

@@ -1,20 +1,26 @@
 -- A call has ended. `cause`: the hangup cause; `node_lost`: its node has restarted since.
 -- args: session_id cause node_lost?
--- needs: node_fence members
+-- needs: hang_ups node_fence members
 
 local ENDED_SECONDS = 600 -- for which a late event cannot start it again
 
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
 if not session then return cjson.encode({ unknown = true }) end
+local found, uid = {}, nil
+if session.hang_up_job then
+  found = confirmation("hang_up", session.hang_up_job)
+  uid = forget_hang_up(session)
+end
 log("event", "hangup", { app = session.app, session = session.id, cause = args.cause })
 take_out(session, args.node_lost and "node_lost" or "hangup", args.cause)
 session.state = step("SESSION", session.state, "ended")
 local now = math.floor(NOW / 1000)
 emit_session(session, "session.ended",
-  { cause = args.cause, duration = now - (tonumber(session.started_at) or now) })
+  { cause = args.cause, duration = now - (tonumber(session.started_at) or now), command_uid = uid })
 redis.call("ZREM", keys.sessions(session.app), session.id)
 redis.call("SREM", keys.node_sessions(session.node), session.id)
 redis.call("DEL", keys.session(session.id))
 redis.call("SET", keys.ended(session.id), 1, "EX", ENDED_SECONDS)
-return reply({ ended = true })
+found.ended = true
+return reply(found)

@@ -46,7 +46,14 @@ export function Session({ me, parts: [app, uuid] }) {
 function Actions({ session, app, commands }) {
   const [ask, setAsk] = useState(null);
   const act = (verb) => commands.run(memberCommand(app, session, verb));
-  if (session.state === "parked") return html`<${Join} session=${session} app=${app} commands=${commands} />`;
+  const match = { uuid: session.uuid };
+  const hangUp = () => setAsk({
+    title: "Hang up?", verb: "Hang up", text: "The call ends at once, also for the room it is in.",
+    act: () => commands.run({
+      key: `${session.uuid} hang_up`, what: "Hang up", app, method: "DELETE", path: `${API}/sessions/${session.uuid}`,
+      confirmedBy: (seen) => isWebhook(seen, "session.ended", match), failedBy: failedCommand("hang_up", match),
+    }),
+  });
   const leave = () => setAsk({
     title: "Take the caller out of the room?", verb: "Take out", act: () => act("leave"),
     text: "The call goes on: the caller waits and can be joined to a room again.",
@@ -55,11 +62,13 @@ function Actions({ session, app, commands }) {
   const inRoom = session.state === "joined";
   const mute = session.muted ? "unmute" : "mute";
   const deaf = session.deaf ? "undeaf" : "deaf";
-  return html`<${Card} title="Actions">
+  const waits = session.state === "parked";
+  return html`${waits && html`<${Join} session=${session} app=${app} commands=${commands} />`}<${Card} title="Actions">
     <div class="buttons">
-      <${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
+      ${!waits && html`<${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
       <${Button} icon=${session.deaf ? "ear" : "earOff"} busy=${busy(deaf)} disabled=${!inRoom} onClick=${() => act(deaf)}>${session.deaf ? "Let hear" : "Make deaf"}<//>
-      <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>
+      <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>`}
+      <${Button} icon="hangUp" tone="danger-text" busy=${busy("hang_up")} onClick=${hangUp}>Hang up<//>
     </div>
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />
   <//>`;

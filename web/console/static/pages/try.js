@@ -25,6 +25,7 @@ const CALLS = [
   ["DELETE", room, "Delete a room"],
   ["GET", "/sessions", "List sessions"],
   ["GET", session, "Show a session"],
+  ["DELETE", session, "Hang up"],
   ["POST", `${member}/join`, "Join a room", { room_id: "{room_id}", muted: true, deaf: false, role: "participant", tags: [] }],
   ["POST", `${member}/leave`, "Leave the room"],
   ["POST", `${member}/kick`, "Kick the member", { reason: "Off topic" }],
