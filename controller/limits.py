@@ -54,6 +54,7 @@ COOLDOWNS: dict[str, int] = {
     "conference_control": 200,
     "conference": 2000,
     "hang_up": 2000,
+    "conference_all": 2000,
     "webhook_test": 2000,
     **{flag.cooldown: 2000 for flag in FLAGS},
 }

@@ -13,12 +13,14 @@ from controller.commands import (
     ListRooms,
     Play,
     Playback,
+    SetFlagOfAll,
     SetVolume,
     StopPlayback,
     TogglePause,
 )
 from controller.commands.rooms import RoomEntry
 from controller.errors import Refused
+from controller.sessions.flags import CHANGES, Flag
 from controller.times import iso
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
@@ -26,6 +28,8 @@ from web.resource import Resource, Returned
 from web.schemas import (
     MAX_MEMBERS,
     MAX_ROOMS,
+    AllBody,
+    AllStarted,
     MemberList,
     MemberPage,
     NewRoom,
@@ -230,6 +234,42 @@ def set_volume(path: RoomPath, body: VolumeBody) -> Returned:
     Rate limit `conference_control`: 200 ms for each room, shared with pause and stop. Webhook:
     `conference.play.volume_changed`."""
     return _playback(execute(SetVolume(app_id=app_id(), room_id=path.room_id, volume=body.volume)))
+
+
+def _serve_flag_of_all(flag: Flag, on: bool) -> None:
+    """The command that turns a flag of all members on, or off."""
+    change = flag.change(on)
+
+    def view(path: RoomPath, body: AllBody) -> Returned:
+        answer = execute(
+            SetFlagOfAll(
+                app_id=app_id(),
+                room_id=path.room_id,
+                flag=flag,
+                on=on,
+                exclude=tuple(body.exclude),
+                exclude_moderators=body.exclude_moderators,
+            )
+        )
+        return {"operation_id": answer["operation_id"], "status": answer["status"]}, 202
+
+    view.__name__ = f"{change.command}_all"
+    view.__doc__ = f"""Do {change.command} for all members of a room.
+
+    For those who are members now and not {change.done}, but for the excluded ones. Rate limit
+    `{SetFlagOfAll.cooldown}`: 2 s for each room, shared by all such commands. Webhooks: `{change.webhook}` for each
+    member once its media node confirms, or `conference.command.failed`; then `conference.command.finished`."""
+    conferences.serves(
+        "POST",
+        f"/<room_id>/commands/{change.command}-all",
+        responses={202: AllStarted},
+        refuses=(*_ROOM, "members_pending", "quota_exceeded", "store_full", "node_down"),
+        cooldown=SetFlagOfAll.cooldown,
+    )(view)
+
+
+for _flag, _on in CHANGES:
+    _serve_flag_of_all(_flag, _on)
 
 
 def _playback(answer: Playback) -> Returned:

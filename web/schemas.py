@@ -539,6 +539,18 @@ class HangUpBody(CommandBody):
     ] = "normal"
 
 
+class AllBody(Body):
+    """May be left out."""
+
+    exclude: Annotated[
+        list[
+            Annotated[str, _Form(SESSION_ID.pattern, len(SESSION), f"must be the id of a session, such as {SESSION}")]
+        ],
+        Field(max_length=100, description="Sessions that stay as they are.", json_schema_extra={"example": [SESSION]}),
+    ] = []
+    exclude_moderators: Annotated[bool, Field(description="Whether moderators stay as they are.")] = False
+
+
 class EndpointBody(Body):
     url: EndpointUrl
     types: Annotated[
@@ -685,6 +697,15 @@ class MemberList(BaseModel):
 
 class PlayStarted(BaseModel):
     operation_id: Annotated[str, _example(OPERATION)]
+    status: Literal["in_progress"]
+
+
+class AllStarted(BaseModel):
+    operation_id: Annotated[
+        str,
+        Field(description="Its webhooks have it: as `command_uid` those about a member."),
+        _example(OPERATION),
+    ]
     status: Literal["in_progress"]
 
 

@@ -2,7 +2,7 @@
 
 from controller.commands.base import Command, Page, SessionCommand
 from controller.commands.playback import Play, Playback, SetVolume, StopPlayback, TogglePause
-from controller.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom, GetRoom, ListMembers, ListRooms
+from controller.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom, GetRoom, ListMembers, ListRooms, SetFlagOfAll
 from controller.commands.sessions import (
     GetSession,
     HangUp,
@@ -56,6 +56,7 @@ __all__ = [
     "SessionCommand",
     "SetEndpoint",
     "SetFlag",
+    "SetFlagOfAll",
     "SetVolume",
     "StopPlayback",
     "TogglePause",

@@ -8,7 +8,8 @@ from typing import ClassVar, TypedDict, cast
 
 from controller.commands.base import Args, Command, Listing, Parts, RoomCommand
 from controller.commands.sessions import Member
-from controller.ids import new_room_id
+from controller.ids import new_operation_id, new_room_id
+from controller.sessions.flags import Flag
 from controller.store.store import Store
 
 Options = Mapping[str, int | bool | None]
@@ -60,6 +61,38 @@ class ChangeRoom(RoomCommand[RoomOptions]):
 
     script: ClassVar[str] = "change_room"
     logged_as: ClassVar[str] = "update"
+
+
+class AllChanging(TypedDict):
+    operation_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetFlagOfAll(RoomCommand[AllChanging]):
+    """Sets a flag on or off for all members but those in `exclude` (session ids), and moderators if
+    `exclude_moderators`. Answers `in_progress`. Refused: `members_pending`.
+    """
+
+    flag: Flag
+    on: bool
+    exclude: tuple[str, ...] = ()
+    exclude_moderators: bool = False
+
+    script: ClassVar[str] = "set_flag_of_all"
+    cooldown: ClassVar[str] = "conference_all"
+    needs_node: ClassVar[bool] = True
+
+    @property
+    def verb(self) -> str:
+        return f"{self.flag.change(self.on).command}-all"
+
+    def arguments(self) -> Args:
+        # Not super(): the class is made anew for its slots.
+        return {**Command.arguments(self), "flag": self.flag.name}
+
+    def prepare(self, parts: Parts) -> Args:
+        return {"operation_id": new_operation_id()}
 
 
 class WaitingPlayback(TypedDict):

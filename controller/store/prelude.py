@@ -49,6 +49,7 @@ def _change(change: Change) -> dict[str, Any]:
         **{name: getattr(change, name) for name in names},
         "pending_job": f"pending_{change.command}_job",
         "pending_uid": f"pending_{change.command}_uid",
+        "pending_operation": f"pending_{change.command}_operation",
         "pending_actor": f"pending_{change.command}_actor",
         "pending_trace": f"pending_{change.command}_trace",
     }

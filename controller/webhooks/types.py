@@ -249,6 +249,25 @@ class ConferenceCommandFailed(RoomData):
     command_uid: CommandUid
 
 
+class FailedMember(BaseModel):
+    uuid: SessionId
+    reason: Annotated[
+        Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member"], Field(description="Why.")
+    ]
+
+
+class ConferenceCommandFinished(RoomData):
+    """A command to all members is done. Each member that it changed, or failed for, has had a webhook before."""
+
+    operation_id: Annotated[str, Field(description="The id that the command returned.", examples=[OPERATION])]
+    command: Annotated[str, OneOf(*FLAG_COMMANDS), Field(description="What was to be done with each member.")]
+    changed: Annotated[int, Field(ge=0, description="How many members were changed.", examples=[41])]
+    failed: Annotated[int, Field(ge=0, description="For how many it failed.", examples=[1])]
+    failed_members: Annotated[
+        list[FailedMember], Field(description="The first 100 of these, each with `uuid` and `reason`.")
+    ]
+
+
 class ConferencePlayStarted(RoomData):
     """Playback was accepted."""
 
@@ -345,6 +364,7 @@ DATA: dict[str, type[Data]] = {
     **{flag.change(on).webhook: _flag_changed(flag, on) for flag, on in CHANGES},
     "conference.member.join_failed": ConferenceMemberJoinFailed,
     "conference.command.failed": ConferenceCommandFailed,
+    "conference.command.finished": ConferenceCommandFinished,
     "conference.play.started": ConferencePlayStarted,
     "conference.play.finished": ConferencePlayFinished,
     "conference.play.paused": ConferencePlayPaused,

@@ -270,6 +270,63 @@ class Client:
             models.Playback, "POST", _path("conferences", room_id, "volume"), {"volume": volume}, once=idempotency_key
         )
 
+    def mute_all(
+        self,
+        room_id: str,
+        *,
+        exclude: Sequence[str] = (),
+        exclude_moderators: bool = False,
+        idempotency_key: str | None = None,
+    ) -> models.Playback:
+        """Mute all members but some sessions, or moderators. Webhooks: `conference.member.muted` for each, then
+        `conference.command.finished`.
+        """
+        return self._all(room_id, "mute", exclude, exclude_moderators, idempotency_key)
+
+    def unmute_all(
+        self,
+        room_id: str,
+        *,
+        exclude: Sequence[str] = (),
+        exclude_moderators: bool = False,
+        idempotency_key: str | None = None,
+    ) -> models.Playback:
+        """As `mute_all`, with `conference.member.unmuted`."""
+        return self._all(room_id, "unmute", exclude, exclude_moderators, idempotency_key)
+
+    def deaf_all(
+        self,
+        room_id: str,
+        *,
+        exclude: Sequence[str] = (),
+        exclude_moderators: bool = False,
+        idempotency_key: str | None = None,
+    ) -> models.Playback:
+        """As `mute_all`, with `conference.member.deafened`."""
+        return self._all(room_id, "deaf", exclude, exclude_moderators, idempotency_key)
+
+    def undeaf_all(
+        self,
+        room_id: str,
+        *,
+        exclude: Sequence[str] = (),
+        exclude_moderators: bool = False,
+        idempotency_key: str | None = None,
+    ) -> models.Playback:
+        """As `mute_all`, with `conference.member.undeafened`."""
+        return self._all(room_id, "undeaf", exclude, exclude_moderators, idempotency_key)
+
+    def _all(
+        self, room_id: str, command: str, exclude: Sequence[str], exclude_moderators: bool, idempotency_key: str | None
+    ) -> models.Playback:
+        return self._ask(
+            models.Playback,
+            "POST",
+            _path("conferences", room_id, "commands", f"{command}-all"),
+            {"exclude": list(exclude), "exclude_moderators": exclude_moderators},
+            once=idempotency_key,
+        )
+
     # Sessions
 
     def list_sessions(

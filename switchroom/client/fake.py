@@ -42,7 +42,8 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 (that of the doc
 ANSWER_SECONDS = 60  # for which a command_uid names a command
 KEPT_SECONDS = 86_400  # for which an idempotency key stands for a request
 MAX_ENTRIES = {"conferences": 200, "members": 1000, "sessions": 1000, "deliveries": 200}
-COOLDOWNS = {"conf_play": 2.0, "conference_control": 0.2, "webhook_test": 2.0}
+COOLDOWNS = {"conf_play": 2.0, "conference_control": 0.2, "conference_all": 2.0, "webhook_test": 2.0}
+MAX_NAMED = 100  # members for whom a command to all has failed
 SESSION_COOLDOWN = 2.0
 
 # By code: the status, and what the service says.
@@ -67,6 +68,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "idempotency_key_reused": (
         422,
         "Idempotency-Key was used for another request within the last 24 hours. Use a new one.",
+    ),
+    "members_pending": (
+        409,
+        "Another command to all members is being carried out. Wait for conference.command.finished.",
     ),
     "nothing_playing": (409, "Nothing is playing in the conference room. Use play first."),
     "rate_limited": (429, "Rate limit exceeded. Wait for retry_after_ms, then try again."),
@@ -188,6 +193,11 @@ class _Range(_Form):
     until: _Moment
 
 
+class _AllBody(_Form):
+    exclude: Annotated[list[str], Field(max_length=100)] = []
+    exclude_moderators: bool = False
+
+
 class _Page(_Form):
     limit: _Number = "50"
     cursor: Annotated[str, Field(pattern="^-?[0-9]*$")] = ""
@@ -237,6 +247,17 @@ class _StoredSession:
     hang_up_uid: str | None = None
     # Commands to change flags that are not confirmed, with their command_uid.
     pending: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass
+class _All:
+    """A command to all members of a room. `waiting`: those without an outcome."""
+
+    operation: str
+    command: str
+    waiting: set[str] = field(default_factory=set)
+    changed: int = 0
+    failed: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -304,6 +325,8 @@ class FakeSwitchroom:
         self._sessions: dict[str, _StoredSession] = {}
         self._sequences: dict[str, int] = {}
         self._cooldowns: dict[tuple[str, str], float] = {}
+        # By room.
+        self._all: dict[str, _All] = {}
         # By command_uid: until when it names a command, which, and the response.
         self._answers: dict[str, tuple[float, tuple[str, ...], _Returned]] = {}
         # By idempotency key: until when it stands for a request, which, and the response.
@@ -689,25 +712,62 @@ class FakeSwitchroom:
         session, first = self._member(uuid, body, named, change.group)
         if first:
             return first
-        opposite = next(name for name, one in CHANGES.items() if one.flag == change.flag and one.on != change.on)
-        if command in session.pending:
-            raise _Refused(f"{command}_pending")
-        if opposite not in session.pending and session.flags[change.flag] is change.on:
-            raise _Refused(f"already_{change.done}")
+        if reason := _why_not(session, command):
+            raise _Refused(reason)
         self._cooldowns[change.group, uuid] = self.now + SESSION_COOLDOWN
-        session.pending[command] = body.command_uid
+        self._change_flag(session, command, body.command_uid)
+        return self._accept(body.command_uid, named, 202, change.done, session.room_id)
+
+    def _change_flag(self, session: _StoredSession, command: str, uid: str | None) -> None:
+        change = CHANGES[command]
+        session.pending[command] = uid
 
         def changed() -> None:
             if command in session.pending:
                 uid = session.pending.pop(command)
                 session.flags = {**session.flags, change.flag: change.on}
                 self._emit_member(session, f"conference.member.{change.done}", command_uid=uid)
+                self._member_done(session, uid)
 
         def failed(reason: str) -> None:
             self._emit_failed(session, command, session.pending.pop(command, None), reason)
 
         self._wait(changed, failed)
-        return self._accept(body.command_uid, named, 202, change.done, session.room_id)
+
+    def _flag_of_all(self, room_id: str, command: str, body: _AllBody) -> _Returned:
+        room = self._room(room_id)
+        self._check_now("conference_all", room.id)
+        if room.id in self._all:
+            raise _Refused("members_pending")
+        self._cooldowns["conference_all", room.id] = self.now + COOLDOWNS["conference_all"]
+        every = self._all[room.id] = _All(str(uuid.uuid4()), command)
+        for session in self._members(room.id):
+            if body.exclude_moderators and session.role == "moderator":
+                continue
+            if session.uuid not in body.exclude and session.state == "joined" and not _why_not(session, command):
+                every.waiting.add(session.uuid)
+                self._change_flag(session, command, every.operation)
+        self._finish_all(room.id)
+        return 202, {"operation_id": every.operation, "status": "in_progress"}
+
+    def _member_done(self, session: _StoredSession, uid: str | None, reason: str = "") -> None:
+        every = self._all.get(session.room_id)
+        if every and uid == every.operation:
+            every.waiting.discard(session.uuid)
+            if reason:
+                every.failed.append({"uuid": session.uuid, "reason": reason})
+            else:
+                every.changed += 1
+            self._finish_all(session.room_id)
+
+    def _finish_all(self, room_id: str) -> None:
+        every = self._all[room_id]
+        if every.waiting:
+            return
+        del self._all[room_id]
+        data: dict[str, Any] = {"operation_id": every.operation, "command": every.command, "changed": every.changed}
+        data["failed_members"] = every.failed[:MAX_NAMED]
+        self._emit_room(room_id, "conference.command.finished", **data, failed=len(every.failed))
 
     def _session(self, uuid: str) -> _StoredSession:
         if uuid not in self._sessions:
@@ -848,6 +908,7 @@ class FakeSwitchroom:
 
     def _emit_failed(self, session: _StoredSession, command: str, uid: str | None, reason: str) -> None:
         self._emit_member(session, "conference.command.failed", command=command, command_uid=uid, reason=reason)
+        self._member_done(session, uid, reason)
 
     def _emit_finished(
         self, room: _StoredRoom, operation: str, urls: Iterable[str], failed: Mapping[str, str], status: str = ""
@@ -1037,6 +1098,16 @@ def _parsed(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def _why_not(session: _StoredSession, command: str) -> str:
+    """Why a member's flag cannot be changed, or empty."""
+    change = CHANGES[command]
+    opposite = next(name for name, one in CHANGES.items() if one.flag == change.flag and one.on != change.on)
+    if command in session.pending:
+        return f"{command}_pending"
+    is_so = opposite not in session.pending and session.flags[change.flag] is change.on
+    return f"already_{change.done}" if is_so else ""
+
+
 _ROOM = "/conferences/([^/]+)"
 _SESSION = "/sessions/([^/]+)"
 _COMMANDS = f"{_SESSION}/commands/conference"
@@ -1053,6 +1124,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("POST", f"{_ROOM}/pause", FakeSwitchroom._pause, {}),
     ("POST", f"{_ROOM}/stop", FakeSwitchroom._stop, {}),
     ("POST", f"{_ROOM}/volume", FakeSwitchroom._set_volume, {"body": _Volume}),
+    ("POST", f"{_ROOM}/commands/({'|'.join(CHANGES)})-all", FakeSwitchroom._flag_of_all, {"body": _AllBody}),
     ("GET", "/sessions", FakeSwitchroom._list_sessions, {"query": _SessionPage}),
     ("GET", _SESSION, FakeSwitchroom._get_session, {}),
     ("DELETE", _SESSION, FakeSwitchroom._hang_up, {"body": _HangUp}),

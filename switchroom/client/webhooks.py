@@ -169,6 +169,21 @@ class ConferenceCommandFailed(RoomData):
     command_uid: str | None = None
 
 
+class FailedMember(Model):
+    uuid: str
+    reason: Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member"] | str
+
+
+class ConferenceCommandFinished(RoomData):
+    """`failed_members`: the first 100 of those that are counted in `failed`."""
+
+    operation_id: str
+    command: Literal["mute", "unmute", "deaf", "undeaf"] | str
+    changed: int
+    failed: int
+    failed_members: list[FailedMember]
+
+
 class ConferencePlayStarted(RoomData):
     operation_id: str
     urls: list[str]
@@ -243,6 +258,7 @@ DATA: dict[str, type[Data]] = {
     "conference.member.undeafened": ConferenceMemberUndeafened,
     "conference.member.join_failed": ConferenceMemberJoinFailed,
     "conference.command.failed": ConferenceCommandFailed,
+    "conference.command.finished": ConferenceCommandFinished,
     "conference.play.started": ConferencePlayStarted,
     "conference.play.finished": ConferencePlayFinished,
     "conference.play.paused": ConferencePlayPaused,

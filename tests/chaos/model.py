@@ -31,6 +31,7 @@ AFTER_DESTROYED = {
     "conference.member.join_failed",
     *(flag.change(on).webhook for flag, on in CHANGES),
     "conference.command.failed",
+    "conference.command.finished",
 }
 
 
@@ -303,6 +304,7 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "conference.play.paused": _nothing,
     "conference.play.volume_changed": _nothing,
     "conference.command.failed": _nothing,
+    "conference.command.finished": _nothing,
     "session.started": _session_started,
     "session.ended": _session_ended,
     "session.command.failed": _nothing,

@@ -313,6 +313,26 @@ def test_pause_volume_and_stop(
     assert "conference.play.finished" not in hooks.types(operation_id=operation)
 
 
+def test_all_members_but_one_are_unmuted(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    room = new_room()
+    sessions = [dial()[0] for _ in range(3)]
+    for session in sessions:
+        join(session, room)
+    asked = room_service.post(f"{CONFERENCES}/{room}/commands/unmute-all", {"exclude": sessions[2:]})
+    assert asked.status == 202
+    operation = asked.body["operation_id"]
+    finished = hooks.wait("conference.command.finished", operation_id=operation)
+    assert (finished["command"], finished["changed"], finished["failed"]) == ("unmute", 2, 0)
+    unmuted = [hook["data"]["uuid"] for hook in hooks.received if hook["data"].get("command_uid") == operation]
+    assert sorted(unmuted) == sorted(sessions[:2])
+    members = room_service.get(f"{CONFERENCES}/{room}/members").body["members"]
+    assert {member["uuid"]: member["muted"] for member in members} == dict(
+        zip(sessions, [False, False, True], strict=True)
+    )
+
+
 def test_stop_ends_what_waits_too(
     hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
 ) -> None:

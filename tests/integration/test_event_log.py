@@ -21,7 +21,7 @@ from tests.integration.world import NO_COOLDOWNS, NODE, World
 from tests.open_store import OpenStore
 
 NOWHERE = f"{NODE}-room-00000000-0000-4000-8000-999999999999"
-MUTED, *_ = FLAGS
+MUTED, DEAF, *_ = FLAGS
 NOBODY = f"{NODE}-00000000-0000-4000-9000-999999999999"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -131,6 +131,7 @@ def test_a_command_has_one_name_whether_accepted_or_refused(office: Office) -> N
         (commands.SetFlag, {"session_id": session, "flag": MUTED, "on": False}),
         (commands.SetFlag, {"session_id": session, "flag": MUTED, "on": True}),
         (commands.Play, {"room_id": room, "urls": ("http://93.184.215.14/a.wav",)}),
+        (commands.SetFlagOfAll, {"room_id": room, "flag": DEAF, "on": True}),
         (commands.TogglePause, {"room_id": room}),
         (commands.SetVolume, {"room_id": room, "volume": 1}),
         (commands.StopPlayback, {"room_id": room}),
@@ -174,7 +175,9 @@ def test_commands_are_counted_by_outcome_and_queries_are_not(office: Office) -> 
 
 def test_every_command_has_a_name_and_no_query() -> None:
     kinds = [getattr(commands, name) for name in commands.__all__]
-    asked = [kind for kind in kinds if hasattr(kind, "script") and kind is not commands.SetFlag]
+    asked = [
+        kind for kind in kinds if hasattr(kind, "script") and kind not in (commands.SetFlag, commands.SetFlagOfAll)
+    ]
     queries = [kind.__name__ for kind in asked if not kind.logged_as]
     assert queries == [kind.__name__ for kind in asked if kind.__name__.startswith(("Get", "List"))]
     assert all(flag.change(on).command for flag, on in CHANGES)

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "pause": ("/conferences/ROOM/pause", None),
     "stop": ("/conferences/ROOM/stop", {}),
     "set_volume": ("/conferences/ROOM/volume", {"volume": 3}),
+    "unmute_all": ("/conferences/ROOM/commands/unmute-all", {"exclude": []}),
     "join": ("/sessions/PARKED/commands/conference/join", {"room_id": "ROOM"}),
     "leave": ("/sessions/SESSION/commands/conference/leave", None),
     "kick": ("/sessions/SESSION/commands/conference/kick", {"reason": "Off topic"}),

@@ -48,6 +48,8 @@ class Machine:
         self.history: list[tuple[str, dict[str, Any]]] = []
         # The commands to change flags that were accepted, by session and command_uid, in their order.
         self.accepted: dict[str, dict[str, str]] = defaultdict(dict)
+        # The commands to all members of a room that were accepted, by operation.
+        self.to_all: dict[str, str] = {}
         self.queues: dict[str, list[tuple[str, int]]] = defaultdict(list)
         # The hang-ups that were accepted and have not ended: the command_uid by the session.
         self.hang_ups: dict[str, str] = {}
@@ -90,6 +92,12 @@ class Machine:
         uid = f"uid{next(self.numbers)}"
         if "refused" not in self.world.set_flag(session, flag, on, command_uid=uid):
             self.accepted[session][uid] = flag.change(on).command
+
+    def flag_of_all(self) -> None:
+        room, flag, on = self._room(), self.random.choice(FLAGS), self.random.choice([True, False])
+        operation = f"all{next(self.numbers)}"
+        if "refused" not in self.world.flag_of_all(room, flag, on, operation_id=operation):
+            self.to_all[operation] = flag.change(on).command
 
     def play(self) -> None:
         urls = URLS[: self.random.randint(1, 3)]
@@ -359,8 +367,24 @@ class Machine:
         return [
             (data["uuid"], data["command_uid"], kind, data)
             for kind, data in self.history
-            if "command_uid" in data and not kind.startswith("session.")
+            if "command_uid" in data and data["command_uid"] not in self.to_all and not kind.startswith("session.")
         ]
+
+    def commands_to_all_have_ended(self) -> None:
+        """Once each, behind the outcome of each member."""
+        outcomes: dict[str, list[bool]] = defaultdict(list)
+        finished = []
+        for kind, data in self.history:
+            if data.get("command_uid") in self.to_all:
+                assert data["command_uid"] not in finished
+                outcomes[data["command_uid"]].append(kind != "conference.command.failed")
+            elif kind == "conference.command.finished":
+                operation = data["operation_id"]
+                finished.append(operation)
+                assert data["command"] == self.to_all[operation]
+                counts = (outcomes[operation].count(True), outcomes[operation].count(False))
+                assert (data["changed"], data["failed"]) == counts
+        assert sorted(finished) == sorted(self.to_all)
 
     def usage_is_counted(self) -> None:
         usage = self.store.client.hgetall(keys.key(self.world.tag, "usage", self.world.app_id))
@@ -399,6 +423,7 @@ class Machine:
         assert sorted(ended) == sorted(started)
         accepted = [(session, uid) for session, uids in self.accepted.items() for uid in uids]
         assert sorted((session, uid) for session, uid, *_ in self.ended_changes()) == sorted(accepted)
+        self.commands_to_all_have_ended()
         # Nothing is left of rooms that are gone.
         gone = {data["room_id"] for kind, data in self.history if kind == "conference.destroyed"}
         assert not [key for room in gone for key in self.store.client.keys(f"*{room}*")]
@@ -407,8 +432,8 @@ class Machine:
 
 # How often each step is taken, beside the others.
 STEPS = {
-    "change": 2,
-    "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "set_flag": 4, "play": 4, "pause": 1, "stop": 1, "volume": 1,
+    "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "set_flag": 4, "flag_of_all": 2, "play": 4, "pause": 1, "stop": 1,
+    "volume": 1,
     "call": 3, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "time_passes": 1, "reconnect": 1,
 }  # fmt: skip

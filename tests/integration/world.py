@@ -7,7 +7,18 @@ from typing import Any
 
 import orjson
 
-from controller.commands import HangUp, Join, Leave, Play, SendTest, SetFlag, SetVolume, StopPlayback, TogglePause
+from controller.commands import (
+    HangUp,
+    Join,
+    Leave,
+    Play,
+    SendTest,
+    SetFlag,
+    SetFlagOfAll,
+    SetVolume,
+    StopPlayback,
+    TogglePause,
+)
 from controller.commands.playback import MayPlay
 from controller.commands.rooms import with_playback
 from controller.ids import SessionIds
@@ -28,7 +39,7 @@ NO_COOLDOWNS = dict.fromkeys(COOLDOWNS, 0)
 # By script; a flag's command has the flag's.
 GROUPS = {
     kind.script: kind.cooldown
-    for kind in (Play, MayPlay, TogglePause, StopPlayback, SetVolume, HangUp, Join, Leave, SendTest)
+    for kind in (Play, MayPlay, TogglePause, StopPlayback, SetVolume, Join, Leave, SendTest, SetFlagOfAll, HangUp)
 }
 GROUPS[SetFlag.script] = FLAGS[0].cooldown
 
@@ -90,6 +101,11 @@ class World:
             on=on,
             **more,
         )
+
+    def flag_of_all(self, room: str, flag: Flag, on: bool, **more: Any) -> dict[str, Any]:
+        args = {"room_id": room, "flag": flag.name, "on": on, "exclude": [], "exclude_moderators": False}
+        args |= {"operation_id": "all1", **more}
+        return self.ask("set_flag_of_all", command=f"{flag.change(on).command}-all", **args)
 
     def room(self, room: str) -> dict[str, Any]:
         answer = self.ask("get_room", room_id=room)

@@ -257,6 +257,10 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "pause": lambda client: client.pause(ROOM),
     "stop": lambda client: client.stop(ROOM),
     "set_volume": lambda client: client.set_volume(ROOM, -3),
+    "mute_all": lambda client: client.mute_all(ROOM, exclude=[SESSION]),
+    "unmute_all": lambda client: client.unmute_all(ROOM),
+    "deaf_all": lambda client: client.deaf_all(ROOM),
+    "undeaf_all": lambda client: client.undeaf_all(ROOM),
     "list_sessions": lambda client: next(client.list_sessions(state="parked", room_id=ROOM, did="+747").pages()),
     "get_session": lambda client: client.get_session(SESSION),
     "hang_up": lambda client: client.hang_up(SESSION, cause="busy", command_uid="h"),
@@ -733,10 +737,10 @@ def test_a_stream_that_is_refused(status: int) -> None:
 
 def test_the_fake_serves_every_operation() -> None:
     patterns = {(method, re.sub(r"\(\[\^/\]\+\)", "{}", pattern)) for method, pattern, *_ in fake.ROUTES}
-    (flags,) = [pattern for _, pattern in patterns if "|" in pattern]
-    patterns.remove(("POST", flags))
-    prefix, _, verbs = flags.rpartition("/")
-    patterns |= {("POST", f"{prefix}/{verb}") for verb in verbs.strip("()").split("|")}
+    for flags in [pattern for _, pattern in patterns if "|" in pattern]:
+        patterns.remove(("POST", flags))
+        prefix, verbs, suffix = re.split("[()]", flags)
+        patterns |= {("POST", prefix + verb + suffix) for verb in verbs.split("|")}
     served = {
         (method.upper(), re.sub(r"{\w+}", "{}", path.removeprefix("/api/v1")))
         for path, methods in DOCUMENT["paths"].items()

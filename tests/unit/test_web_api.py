@@ -70,6 +70,7 @@ class Endpoint:
     answer: dict[str, Any]
     command: Command
     body: dict[str, Any] | None = None
+    may_lack_body: bool = False
     bad_bodies: list[dict[str, Any]] = field(default_factory=list)
     cursor: bool = False
 
@@ -185,6 +186,7 @@ ENDPOINTS = [
         method="PATCH",
         path=f"{ROOMS}/{{room}}",
         body={"max_members": 5, "locked": True, "max_duration": None},
+        may_lack_body=True,
         status=200,
         answer={"room_id": ROOM, **OPTIONS},
         command=commands.ChangeRoom(**IN_ROOM, options={"max_members": 5, "locked": True, "max_duration": None}),
@@ -280,6 +282,27 @@ ENDPOINTS = [
         answer={"operation_id": "", "status": "stopped"},
         command=commands.StopPlayback(**IN_ROOM),
         bad_bodies=[{"command_uid": "x"}],
+    ),
+    *(
+        Endpoint(
+            method="POST",
+            path=f"{ROOMS}/{{room}}/commands/{flag.change(on).command}-all",
+            body={"exclude": [SESSION]},
+            may_lack_body=True,
+            status=202,
+            answer={"operation_id": OPERATION, "status": "in_progress"},
+            command=commands.SetFlagOfAll(**IN_ROOM, flag=flag, on=on, exclude=(SESSION,)),
+            bad_bodies=[
+                {"exclude": SESSION},
+                {"exclude": ["x"]},
+                {"exclude": [SESSION + "\n"]},
+                {"exclude": [SESSION] * 101},
+                {"exclude_moderators": 1},
+                {"exclude": None},
+                {"command_uid": "x"},
+            ],
+        )
+        for flag, on in CHANGES
     ),
     Endpoint(
         method="POST",
@@ -513,8 +536,7 @@ WITH_WEBHOOK = [endpoint for endpoint in ENDPOINTS if endpoint.takes_webhook]
 WITH_SESSION = [endpoint for endpoint in ENDPOINTS if endpoint.takes_session]
 PAGED = [endpoint for endpoint in ENDPOINTS if endpoint.cursor]
 WITH_BODY = [endpoint for endpoint in ENDPOINTS if endpoint.method != "GET"]
-# A PATCH that says nothing changes nothing.
-BODY_REQUIRED = [endpoint for endpoint in ENDPOINTS if endpoint.body is not None and endpoint.method != "PATCH"]
+BODY_REQUIRED = [endpoint for endpoint in ENDPOINTS if endpoint.body is not None and not endpoint.may_lack_body]
 BODY_OPTIONAL = [endpoint for endpoint in WITH_BODY if endpoint.body is None]
 
 
@@ -951,7 +973,9 @@ def test_a_body_may_be_as_large_as_its_fields_can_be(
     endpoint: Endpoint, app: App, client: FlaskClient, controller: FakeController
 ) -> None:
     (most,) = {most for name, most in app.body_limits.items() if name.rpartition(".")[2] == endpoint.operation}
-    assert most == {"play": 3_153_968, "set_endpoint": 51_360}.get(endpoint.operation, 16_384)
+    large = {"play": 3_153_968, "set_endpoint": 51_360}
+    large |= {f"{flag.change(on).command}_all": 57_164 for flag, on in CHANGES}
+    assert most == large.get(endpoint.operation, 16_384)
     data = json.dumps(endpoint.body or {}).encode()
     data += b" " * (most - len(data))
     assert endpoint.ask(client, data=data, content_type="application/json").status_code == endpoint.status

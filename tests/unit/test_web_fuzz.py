@@ -12,6 +12,7 @@ from werkzeug.test import EnvironBuilder, TestResponse
 
 from controller import commands
 from controller.commands import Command
+from controller.ids import SESSION_ID
 from tests.unit.web_fakes import HEADERS, MISSING_ROOM, ROOM, SESSION, WEBHOOK, FakeController, FakeStreams
 from web.app import create_app
 
@@ -126,6 +127,9 @@ def assert_valid(command: Command) -> None:
         case commands.Play(urls=urls):
             assert 1 <= len(urls) <= 128
             assert all(re.fullmatch(r"https?://[\x21-\x7e]+", url) and len(url) <= 2048 for url in urls)
+        case commands.SetFlagOfAll(exclude=exclude):
+            assert len(exclude) <= 100
+            assert all(SESSION_ID.fullmatch(session) for session in exclude)
         case commands.SetVolume(volume=volume):
             assert type(volume) is int
             assert -50 <= volume <= 7

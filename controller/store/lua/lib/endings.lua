@@ -14,9 +14,10 @@ end
 
 local function forget_room(room)
   for _, leg in ipairs(legs_of(room)) do end_leg(room, leg) end
-  for _, item in ipairs({ "close", "expiry" }) do confirmed(room.node, item, room.id) end
+  for _, item in ipairs({ "all", "close", "expiry" }) do confirmed(room.node, item, room.id) end
   redis.call("SREM", keys.node_rooms(room.node), room.id)
-  redis.call("DEL", keys.room(room.id), keys.members(room.id), keys.present(room.id), keys.operations(room.id))
+  redis.call("DEL", keys.room(room.id), keys.members(room.id), keys.present(room.id), keys.operations(room.id),
+    keys.flag_of_all(room.id))
 end
 
 -- Forgets a deleted room once everybody is out and everything is emitted.

@@ -1,5 +1,5 @@
 -- Who is in a room. A deleted room (`closing`) stays until its last member is out.
--- needs: endings sessions room_options
+-- needs: endings flag_of_all sessions room_options
 
 local function member_data(session)
   return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
@@ -14,8 +14,8 @@ end
 -- Forgets a pending command to change a flag: the node has confirmed or refused it, or the member is out.
 local function forget_pending(session, change_to)
   confirmed(session.node, change_to.command, session.id)
-  clear(keys.session(session.id), session, change_to.pending_job, change_to.pending_uid, change_to.pending_actor,
-    change_to.pending_trace)
+  clear(keys.session(session.id), session, change_to.pending_job, change_to.pending_uid, change_to.pending_operation,
+    change_to.pending_actor, change_to.pending_trace)
 end
 
 -- On whose behalf a flag is to be changed.
@@ -56,11 +56,12 @@ end
 
 -- Ends a pending command to change a flag: the node did not carry it out, or no longer can.
 local function flag_failed(room, session, change_to, reason)
-  local uid = session[change_to.pending_uid]
+  local uid, operation = session[change_to.pending_uid], session[change_to.pending_operation]
   local before = act_for(pending_origin(session, change_to))
   forget_pending(session, change_to)
   emit_command_failed(room, session, change_to.command, uid, reason)
   act_for(before)
+  member_done(room, session, operation, reason)
 end
 
 -- Ends a member's pending commands to change flags, in the order in which they were accepted: all, or those up to

@@ -53,7 +53,7 @@ local function move_room(room)
   redis.call("SADD", keys.node_rooms(leg.node), room.id)
   change(keys.room(room.id), room, { node = leg.node })
   log("state", "room.moved", { app = room.app, room = room.id, node = room.node, source = old })
-  for _, item in ipairs({ "close", "ending", "expiry" }) do
+  for _, item in ipairs({ "all", "close", "ending", "expiry" }) do
     local due = redis.call("ZSCORE", keys.due(old), item .. ":" .. room.id)
     confirmed(old, item, room.id)
     if due then redis.call("ZADD", keys.due(room.node), due, item .. ":" .. room.id) end

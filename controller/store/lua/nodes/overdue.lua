@@ -98,6 +98,11 @@ function OVERDUE.expiry(id)
   end
 end
 
+function OVERDUE.all(id)
+  local room = get_room(id)
+  if room then bring_on(room) end
+end
+
 local function handle(item)
   local kind, id = string.match(item, "^([%a_]+):(.+)$")
   local handle_kind = OVERDUE[kind] or error("there is no such kind")
@@ -110,9 +115,10 @@ for _, item in ipairs(items) do
   try(item, handle, item)
 end
 
--- Whether the node should have confirmed it. Not so a room's end, and a leg that waits to be dialled, or to go.
+-- Whether the node should have confirmed it. Not so a room's end, a leg that waits to be dialled, or to go, and a
+-- command to all members: each of them has an item of its own.
 local function is_to_confirm(item)
-  if string.match(item, "^expiry:") then return false end
+  if string.match(item, "^expiry:") or string.match(item, "^all:") then return false end
   local room = string.match(item, "^leg:(.+)$")
   return not room or redis.call("HGET", keys.leg(room, args.node), "state") == LEG.dialing
 end

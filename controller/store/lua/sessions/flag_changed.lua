@@ -16,10 +16,12 @@ if has_flag(session, flag) == args.on and not confirms then return cjson.encode(
 
 change(keys.session(session.id), session, { [flag.name] = args.on and 1 or 0 })
 local data, found = member_data(session), {}
+local operation = session[changed_to.pending_operation]
 if confirms then
   found = confirmation(changed_to.command, session[changed_to.pending_job])
   data.command_uid = session[changed_to.pending_uid]
   forget_pending(session, changed_to)
 end
 emit_member(room, changed_to.webhook, data, session)
+member_done(room, session, operation)
 return cjson.encode(found)

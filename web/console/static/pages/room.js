@@ -12,6 +12,7 @@ import { memberCommand, Members } from "./members.js";
 
 const MAX_MEMBERS = 1000;
 const VOLUME_SETTLES_MS = 400;
+const ALL = [["mute", "Mute all"], ["unmute", "Unmute all"]];
 
 export function Room({ me, parts: [app, id] }) {
   const may = me.role === "operate";
@@ -56,6 +57,10 @@ export function Room({ me, parts: [app, id] }) {
     confirmedBy: (event) => isWebhook(event, "conference.updated", { room_id: id }),
     settled: room.locked ? `${room.name} is open.` : `${room.name} is locked.`,
   });
+  const changeAll = (verb, what) => commands.run({
+    key: `${verb}-all`, what, app, path: `${API}/conferences/${id}/commands/${verb}-all`, body: { exclude: [] },
+    confirmedBy: (event) => isWebhook(event, "conference.command.finished", { room_id: id, command: verb }),
+  });
   const act = (member, verb) => {
     if (verb !== "leave") return commands.run(memberCommand(app, member, verb));
     return setAsk({
@@ -75,6 +80,8 @@ export function Room({ me, parts: [app, id] }) {
       : html`<${Loaded} of=${found} rows=${6}>${({ members, waiting }) => html`<div class="room-columns">
         <div>
           <${Card} title="Members" icon="rooms" note=${filled(room)} flush>
+            ${may && members.length > 0 && html`<div class="buttons">${ALL.map(([verb, what]) => html`<${Button} key=${verb} small
+              busy=${Boolean(commands.pending[`${verb}-all`])} onClick=${() => changeAll(verb, what)}>${what}<//>`)}</div>`}
             <${Members} me=${me} app=${app} nodes=${room.nodes} members=${members} speaking=${speaking} pending=${commands.pending} act=${may ? act : null} />
           <//>
           ${may && waiting.length > 0 && html`<${Waiting} app=${app} room=${id} waiting=${waiting} commands=${commands} />`}
