@@ -12,7 +12,7 @@ from esl import commands as esl
 # take.lua adds `channel` to a join and a hang-up, the worker the `target` of a leg that is dialled: its address.
 COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
     "join": lambda command, profile: esl.Join(
-        command["channel"], command["room"], profile, command.get("flags", "mute").split()
+        command["channel"], command["room"], profile, tuple(command.get("flags", "mute").split())
     ),
     "hang_up": lambda command, _: esl.Hangup(command["channel"], command["cause"]),
     "kick": lambda command, _: esl.Kick(command["room"], command["member_id"]),

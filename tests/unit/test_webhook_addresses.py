@@ -68,7 +68,8 @@ NAMESPACE = ["unshare", "--map-root-user", "--net"]
 )
 def test_the_host_s_own_addresses_are_not_public() -> None:
     """In a network of its own, in which there is nothing but a loopback interface."""
-    addresses = "ip link set lo up; ip address add 8.8.4.4/32 dev lo; ip address add 2a00::5/128 dev lo"
+    # Without nodad the kernel takes a moment to make an IPv6 address usable.
+    addresses = "ip link set lo up; ip address add 8.8.4.4/32 dev lo; ip address add 2a00::5/128 dev lo nodad"
     script = f'{addresses}; exec "$0" -c "$1"'
     said = subprocess.run(
         [*NAMESPACE, "sh", "-c", script, sys.executable, OWN], check=True, capture_output=True, text=True
