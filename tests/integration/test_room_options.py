@@ -201,6 +201,17 @@ def test_an_end_that_is_set_later_counts_from_the_beginning(world: World) -> Non
     assert ended(world) == [("empty", 0, 0)]
 
 
+def test_a_room_of_which_it_is_not_known_since_when_it_is_empty_ends(world: World) -> None:
+    room = create(world)
+    world.store.client.hdel(keys.key(world.tag, "room", room), "empty_since")
+    change(world, room, end_when_empty=60)
+    world.webhooks()
+    pass_seconds(world, room, 59)
+    assert ended(world) == []
+    pass_seconds(world, room, 1)
+    assert ended(world) == [("empty", 0, 0)]
+
+
 def test_an_end_is_not_late(world: World) -> None:
     """Else the node would be compared for nothing, again and again."""
     create(world, end_when_empty=5)

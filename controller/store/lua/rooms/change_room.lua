@@ -9,6 +9,8 @@ if refused then return refused end
 
 log("command", args.command, { app = args.app_id, room = room.id })
 if set_options(room, args.options) then
+  -- Since when a room of version 0.1 has been empty is not known.
+  if not room.empty_since then note_empty(room) end
   plan_end(room)
   emit_room(room, "conference.updated", with_options(room, { name = room.name }))
 end
