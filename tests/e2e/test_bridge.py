@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import gevent
 import pytest
 
-from esl.commands import Hangup
+from esl.commands import Hangup, JsonList
 from tests.e2e.nodes import REAL
 from tests.e2e.site import CONFERENCES, Site, until
 from tests.e2e.system import Media
@@ -35,6 +37,26 @@ def test_a_call_of_another_node_joins_by_one_leg(site: Site) -> None:
     hooks = site.hooks.of(room_id=room)
     assert [hook["data"]["sequence"] for hook in hooks] == list(range(1, len(hooks) + 1))
     assert site.hooks.problems == []
+
+
+def test_what_is_done_to_all_members_is_done_on_all_nodes_and_not_to_their_leg(site: Site) -> None:
+    room, (source, other, _) = site.room()
+    sessions = [site.call(prefix) for prefix in (source, other, other)]
+    for session in sessions:
+        site.join(session, room)
+    for command, webhook in (("unmute", "unmuted"), ("mute", "muted")):
+        asked = site.service.post(f"{CONFERENCES}/{room}/commands/{command}-all")
+        finished = site.hooks.wait("conference.command.finished", operation_id=asked.body["operation_id"])
+        assert (finished["changed"], finished["failed"]) == (3, 0)
+        for session in sessions:
+            site.hooks.wait(f"conference.member.{webhook}", uuid=session, command_uid=asked.body["operation_id"])
+    until(lambda: site.legs(other))  # which lags behind
+    for prefix in (source, other):
+        legs = site.legs(prefix)
+        (conference,) = json.loads(site.nodes[prefix].command(JsonList(room)), strict=False)
+        can_speak = {member["uuid"]: member["flags"]["can_speak"] for member in conference["members"]}
+        assert {uuid for uuid, speaks in can_speak.items() if speaks} == set(legs)
+    site.service.request("DELETE", f"{CONFERENCES}/{room}")
 
 
 def test_two_calls_at_once_from_a_new_node_make_one_leg(site: Site) -> None:
