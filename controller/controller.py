@@ -90,7 +90,7 @@ class Controller:
         """Counts a request of the app; one with a large body (`size` bytes), which is slow to read, counts as several.
         Raises OverRate, StoreUnavailable.
         """
-        rate = self._registry.rate_of(app_id) or self._limits.requests_per_second
+        rate = self._rate_of(app_id)
         cost = min(1 + size // COUNTED_BYTES, max(1, rate // 2))
         reply = self._store.run("admit", keys.partition_of(app_id), {"app_id": app_id, "rate": rate, "cost": cost})
         admission = _admission(rate, reply)
@@ -103,7 +103,7 @@ class Controller:
 
         Raises StoreUnavailable.
         """
-        rate = self._registry.rate_of(app_id) or self._limits.requests_per_second
+        rate = self._rate_of(app_id)
         step = ("admit", keys.partition_of(app_id), {"app_id": app_id, "rate": rate, "cost": 1})
         return [_admission(rate, reply) for reply in self._store.run_many([step] * count)]
 
@@ -135,6 +135,9 @@ class Controller:
             return {"store": self._store.ping(), "nodes": self._placement.state()}
         except StoreUnavailable:
             return {"store": False, "nodes": {}}
+
+    def _rate_of(self, app_id: str) -> int:
+        return self._registry.rate_of(app_id) or self._limits.requests_per_second
 
     def _carry_out(self, command: Command[Answer]) -> Answer:
         if command.once and not command.has_one_step:

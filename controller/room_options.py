@@ -1,7 +1,7 @@
 """What an app may say of a room when it creates it, and change later: one row for each.
 
-From a row come the fields of requests, responses and webhooks. What an option does is in the store's scripts
-(`lib/room_options.lua`).
+From a row come an option's bounds, its description, and what the store keeps. Its fields in commands, schemas and
+webhooks are written by hand. What it does is in the store's scripts (`lib/room_options.lua`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from controller.commands import (
     StopPlayback,
     TogglePause,
 )
-from controller.commands.rooms import RoomEntry
+from controller.commands.rooms import AllChanging, RoomEntry
 from controller.errors import Refused
 from controller.sessions.flags import CHANGES, Flag
 from controller.times import iso
@@ -188,7 +188,7 @@ def play(path: RoomPath, body: PlayBody) -> Returned:
     The files play in the order given, behind those of earlier calls. Rate limit `conf_play`: 2 s for each
     room. Webhooks: `conference.play.started`, later `conference.play.finished`."""
     answer = execute(Play(app_id=app_id(), room_id=path.room_id, urls=tuple(body.urls)))
-    return _playback(answer)
+    return _operation(answer)
 
 
 @conferences.serves(
@@ -203,7 +203,7 @@ def pause(path: RoomPath, body: Nothing) -> Returned:  # noqa: ARG001
 
     Rate limit `conference_control`: 200 ms for each room, shared with stop and volume. Webhook:
     `conference.play.paused`."""
-    return _playback(execute(TogglePause(app_id=app_id(), room_id=path.room_id)))
+    return _operation(execute(TogglePause(app_id=app_id(), room_id=path.room_id)))
 
 
 @conferences.serves(
@@ -218,7 +218,7 @@ def stop(path: RoomPath, body: Nothing) -> Returned:  # noqa: ARG001
 
     Rate limit `conference_control`: 200 ms for each room, shared with pause and volume. Webhook:
     `conference.play.stopped` for each playback that it ends."""
-    return _playback(execute(StopPlayback(app_id=app_id(), room_id=path.room_id)))
+    return _operation(execute(StopPlayback(app_id=app_id(), room_id=path.room_id)))
 
 
 @conferences.serves(
@@ -233,7 +233,7 @@ def set_volume(path: RoomPath, body: VolumeBody) -> Returned:
 
     Rate limit `conference_control`: 200 ms for each room, shared with pause and stop. Webhook:
     `conference.play.volume_changed`."""
-    return _playback(execute(SetVolume(app_id=app_id(), room_id=path.room_id, volume=body.volume)))
+    return _operation(execute(SetVolume(app_id=app_id(), room_id=path.room_id, volume=body.volume)))
 
 
 def _serve_flag_of_all(flag: Flag, on: bool) -> None:
@@ -251,7 +251,7 @@ def _serve_flag_of_all(flag: Flag, on: bool) -> None:
                 exclude_moderators=body.exclude_moderators,
             )
         )
-        return {"operation_id": answer["operation_id"], "status": answer["status"]}, 202
+        return _operation(answer)
 
     view.__name__ = f"{change.command}_all"
     view.__doc__ = f"""Do {change.command} for all members of a room.
@@ -272,5 +272,5 @@ for _flag, _on in CHANGES:
     _serve_flag_of_all(_flag, _on)
 
 
-def _playback(answer: Playback) -> Returned:
+def _operation(answer: Playback | AllChanging) -> Returned:
     return {"operation_id": answer["operation_id"], "status": answer["status"]}, 202

@@ -146,7 +146,9 @@ def console() -> Console | None:
 
 def execute(command: Command[Answer]) -> Answer:
     """Carries the command out on behalf of whoever sent the request."""
-    command = replace(command, actor=actor(), trace=traceparent(), once=request.environ.get(ONCE))
+    about: dict[str, Any] = {"actor": actor(), "trace": traceparent(), "once": request.environ.get(ONCE)}
+    if any(about.values()):
+        command = replace(command, **about)
     return _context().controller.execute(command)
 
 

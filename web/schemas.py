@@ -31,7 +31,7 @@ from controller.live import KINDS_OF_APP, WEBHOOK
 from controller.operators import MAX_LINK_SECONDS, MIN_LINK_SECONDS, OPERATE, USUAL_LINK_SECONDS
 from controller.outbound.target import parse_url
 from controller.room_options import OPTIONS
-from controller.sessions.flags import Change
+from controller.sessions.flags import FLAGS, Change
 from controller.store.states import (
     DELIVERY_STATUSES,
     LEG_STATES,
@@ -411,7 +411,11 @@ class IdempotencyHeaders(BaseModel):
 
     idempotency_key: Annotated[
         str,
-        _Form("[ -~]{1,255}", MAX_KEY_LENGTH, "must be 1 to 255 printable ASCII characters"),
+        _Form(
+            f"[ -~]{{1,{MAX_KEY_LENGTH}}}",
+            MAX_KEY_LENGTH,
+            f"must be 1 to {MAX_KEY_LENGTH} printable ASCII characters",
+        ),
         Field(
             default="",
             alias=IDEMPOTENCY_KEY,
@@ -776,10 +780,10 @@ def flag_changing(change: Change) -> type[BaseModel]:
 
 def membership_of(row: MemberRow) -> dict[str, object]:
     """What a member is."""
+    flags: Mapping[str, Any] = row
     joined_at = row["joined_at"]
     return {
-        "muted": row["muted"],
-        "deaf": row["deaf"],
+        **{flag.name: flags[flag.name] for flag in FLAGS},
         "role": row["role"],
         "tags": row.get("tags", []),
         "joined_at": None if joined_at is None else iso(joined_at),

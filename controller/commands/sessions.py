@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NotRequired, TypedDict
 
 import orjson
@@ -41,8 +41,8 @@ class Join(SessionCommand[Membership]):
     def arguments(self) -> Args:
         """With `body`: what a `command_uid` stands for besides the room; None if nothing else was asked."""
         args = Command.arguments(self)
-        usual = Command.arguments(Join(app_id="", session_id="", room_id=""))
-        asked = {name: args[name] for name in ("flags", "role", "tags") if args[name] != usual[name]}
+        options = (item for item in fields(self) if item.name in ("flags", "role", "tags"))
+        asked = {item.name: args[item.name] for item in options if args[item.name] != item.default}
         return {**args, "tags": as_text(self.tags), "body": as_text(asked) if asked else None}
 
 

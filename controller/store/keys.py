@@ -44,9 +44,10 @@ PARTITION: dict[str, str] = {
     "operations": "operations:%s",
     # list: operation ids whose end is yet to be emitted; until it is
     "ending": "ending:%s",
-    # hash: operation (id), command, flag, on, exclude (JSON list of session ids), after and last (scores in `members`:
-    # who was looked at last, and who is to be), waiting (members without an outcome), changed, failed (how many),
-    # named (JSON list of those that failed), actor and trace; by room, while a command to all members is carried out
+    # hash: operation (id), command, flag, on, exclude (JSON list of session ids), exclude_moderators, after and last
+    # (scores in `members`: who was looked at last, and who is to be), waiting (members without an outcome), changed,
+    # failed (how many), named (JSON list of those that failed), actor and trace; by room, while a command to all
+    # members is carried out
     "flag_of_all": "flag-of-all:%s",
     # hash: app, room, total, bytes (of `urls`), next (index to send), settled, u<i> (state of URL i), v<i> (volume it
     # was sent with), n<i> (a relay's URL of it), r<i> (the frame where its rest begins), ending (stopped or

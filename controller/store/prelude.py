@@ -36,10 +36,7 @@ def _key_function(name: str) -> str:
 
 
 def _flags() -> dict[str, Any]:
-    return {
-        flag.name: {"name": flag.name, "joins": flag.joins, "on": _change(flag.on), "off": _change(flag.off)}
-        for flag in FLAGS
-    }
+    return {flag.name: {"name": flag.name, "on": _change(flag.on), "off": _change(flag.off)} for flag in FLAGS}
 
 
 def _change(change: Change) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from luaparser import astnodes as lua
 from controller import commands, passwords
 from controller.commands.base import Command
 from controller.commands.playback import MayPlay
+from controller.commands.rooms import RoomOptions
 from controller.commands.sessions import Member, Session, SetFlag
 from controller.errors import REASONS
 from controller.media.reasons import REASONS as AUDIO_REASONS
 from controller.nodes import translate
 from controller.nodes.render import COMMANDS
+from controller.room_options import OPTIONS, Option
 from controller.sessions.flags import CHANGES, FLAGS, Flag
 from controller.store.scripts import arguments, libraries, sources
 from controller.webhooks import types
@@ -97,6 +99,15 @@ def test_a_flag_has_its_field_wherever_members_are_described(flag: Flag) -> None
         assert model.model_fields[flag.name].is_required(), model
     # It may be about no member.
     assert not ConferenceCommandFailed.model_fields[flag.name].is_required()
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_has_its_field_wherever_rooms_are_described(option: Option) -> None:
+    assert get_type_hints(RoomOptions)[option.name] == (bool if option.is_switch else int | None)
+    for model in (schemas.RoomOptions, types.ConferenceUpdated):
+        assert model.model_fields[option.name].is_required(), model
+    for body in (schemas.NewRoom, schemas.RoomChanges):
+        assert not body.model_fields[option.name].is_required(), body
 
 
 def test_the_node_is_sent_every_change_of_a_flag_and_no_other() -> None:

@@ -4,6 +4,7 @@
 -- needs: legs playback
 
 local MAX_EMITTED = 128 -- in a step: each file counts one, and so does each 1,024 bytes of URLs
+local DUE_OF_ROOM = { "all", "close", "ending", "expiry" } -- kinds of what its source's `due` may hold of a room
 local unfinished = {} -- rooms with more to emit
 
 -- The reply of a script, with the rooms that have more to emit.
@@ -14,7 +15,7 @@ end
 
 local function forget_room(room)
   for _, leg in ipairs(legs_of(room)) do end_leg(room, leg) end
-  for _, item in ipairs({ "all", "close", "expiry" }) do confirmed(room.node, item, room.id) end
+  for _, kind in ipairs(DUE_OF_ROOM) do confirmed(room.node, kind, room.id) end
   redis.call("SREM", keys.node_rooms(room.node), room.id)
   redis.call("DEL", keys.room(room.id), keys.members(room.id), keys.present(room.id), keys.operations(room.id),
     keys.flag_of_all(room.id))

@@ -78,6 +78,14 @@ local function flags_failed(room, session, reason, last_job)
   for _, change_to in ipairs(pending) do flag_failed(room, session, change_to, reason) end
 end
 
+-- Forgets what a session has only in a room, or on its way in or out.
+local function forget_membership(session)
+  local key = keys.session(session.id)
+  for _, flag in pairs(FLAGS) do clear(key, session, flag.name) end
+  clear(key, session, "room", "member_id", "role", "tags", "joined_at", "kicked", "kick_reason", "uid", "job", "actor",
+    "trace")
+end
+
 -- Takes a session out of its room in the store, to a state to which a step led, and emits `type` with `data`.
 local function depart(room, session, state, type, data)
   local before = act_for(session)
@@ -85,10 +93,8 @@ local function depart(room, session, state, type, data)
   exit_room(room, session)
   confirmed(session.node, "join", session.id)
   confirmed(session.node, "leave", session.id)
-  for _, flag in pairs(FLAGS) do clear(keys.session(session.id), session, flag.name) end
   local member = { tags = session.tags }
-  clear(keys.session(session.id), session, "room", "member_id", "role", "tags", "joined_at", "kicked", "kick_reason",
-    "uid", "job", "actor", "trace")
+  forget_membership(session)
   set_state(session, state)
   emit_member(room, type, data, member)
   local was_on_source = session.node == room.node
@@ -127,7 +133,7 @@ local function take_out(session, reason, cause)
   if not room then
     -- It should be there as long as anybody is in it. Without it there is nothing to emit.
     step_session(session, session.state == SESSION.joining and "join_failed" or "left")
-    clear(keys.session(session.id), session, "room", "member_id", "uid", "job", "actor", "trace")
+    forget_membership(session)
   elseif session.state == SESSION.joining then
     join_failed(room, session, reason, cause)
   else

@@ -53,10 +53,10 @@ local function move_room(room)
   redis.call("SADD", keys.node_rooms(leg.node), room.id)
   change(keys.room(room.id), room, { node = leg.node })
   log("state", "room.moved", { app = room.app, room = room.id, node = room.node, source = old })
-  for _, item in ipairs({ "all", "close", "ending", "expiry" }) do
-    local due = redis.call("ZSCORE", keys.due(old), item .. ":" .. room.id)
-    confirmed(old, item, room.id)
-    if due then redis.call("ZADD", keys.due(room.node), due, item .. ":" .. room.id) end
+  for _, kind in ipairs(DUE_OF_ROOM) do
+    local due = redis.call("ZSCORE", keys.due(old), kind .. ":" .. room.id)
+    confirmed(old, kind, room.id)
+    if due then redis.call("ZADD", keys.due(room.node), due, kind .. ":" .. room.id) end
   end
   for _, each in ipairs(legs_of(room)) do
     if each.state ~= LEG.down then

@@ -37,14 +37,12 @@ local function set_options(room, given)
   return has_changed
 end
 
--- Seconds since the first member joined, nil before that. A room of version 0.1 does not know.
-local function duration_of(room)
-  return room.started_at and math.max(0, math.floor(NOW / 1000) - tonumber(room.started_at))
-end
-
--- What a room was like, for those who list it, and in the end.
+-- Adds to `fields` how many seconds ago the first member joined, and the most members that there were. A room of
+-- version 0.1 does not know.
 local function with_summary(room, fields)
-  fields.duration, fields.peak_members = duration_of(room) or 0, tonumber(room.peak_members) or 0
+  local now = math.floor(NOW / 1000)
+  fields.duration = math.max(0, now - (tonumber(room.started_at) or now))
+  fields.peak_members = tonumber(room.peak_members) or 0
   return fields
 end
 

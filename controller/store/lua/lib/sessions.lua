@@ -37,6 +37,13 @@ local function with_flags(session, fields)
   return fields
 end
 
+-- Adds all flags to `fields`, by their names: those that `names` lists are on.
+local function turn_on(fields, names)
+  for name in pairs(FLAGS) do fields[name] = 0 end
+  for _, name in ipairs(names) do fields[name] = 1 end
+  return fields
+end
+
 -- What a member is for its app. The record of one that an older version let join says nothing of it.
 local function role_of(session) return session.role or ROLES[1] end
 

@@ -103,8 +103,10 @@ function OVERDUE.all(id)
   if room then bring_on(room) end
 end
 
+local function parse(item) return string.match(item, "^([%a_]+):(.+)$") end
+
 local function handle(item)
-  local kind, id = string.match(item, "^([%a_]+):(.+)$")
+  local kind, id = parse(item)
   local handle_kind = OVERDUE[kind] or error("there is no such kind")
   handle_kind(id)
 end
@@ -118,9 +120,9 @@ end
 -- Whether the node should have confirmed it. Not so a room's end, a leg that waits to be dialled, or to go, and a
 -- command to all members: each of them has an item of its own.
 local function is_to_confirm(item)
-  if string.match(item, "^expiry:") or string.match(item, "^all:") then return false end
-  local room = string.match(item, "^leg:(.+)$")
-  return not room or redis.call("HGET", keys.leg(room, args.node), "state") == LEG.dialing
+  local kind, id = parse(item)
+  if kind == "leg" then return redis.call("HGET", keys.leg(id, args.node), "state") == LEG.dialing end
+  return kind ~= "expiry" and kind ~= "all"
 end
 
 local function is_late()

@@ -34,11 +34,8 @@ local leg = needs_leg and get_leg(room, session.node)
 refused = needs_leg and not leg and no_leg_from(session.node, room.node) or exceeded("webhook_bytes", 0)
 if refused then return refused end
 
-local fields = { room = room.id, uid = args.command_uid, actor = origin.actor, trace = origin.trace }
-fields.role, fields.tags = args.role, args.tags
-for name in pairs(FLAGS) do fields[name] = 0 end
-for _, name in ipairs(args.flags) do fields[name] = 1 end
-step_session(session, "join", fields)
+step_session(session, "join", turn_on({ room = room.id, role = args.role, tags = args.tags, uid = args.command_uid,
+  actor = origin.actor, trace = origin.trace }, args.flags))
 enter_room(room, session)
 if not needs_leg or leg and leg.state == LEG.connected then
   send_join(session)

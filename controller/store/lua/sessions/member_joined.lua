@@ -33,9 +33,7 @@ note_members(room, redis.call("ZCARD", keys.members(room.id)))
 plan_end(room)
 clear(keys.session(session.id), session, "uid", "job", "actor", "trace")
 local fields = { room = room.id, member_id = args.member_id, joined_at = math.floor(NOW / 1000) }
-for name in pairs(FLAGS) do fields[name] = 0 end
-for _, name in ipairs(args.flags) do fields[name] = 1 end
-set_state(session, state, fields)
+set_state(session, state, turn_on(fields, args.flags))
 local data = member_data(session)
 data.command_uid = uid
 emit_member(room, "conference.member.joined", data, session)
