@@ -75,7 +75,7 @@ class HangUp(SessionCommand[HangingUp]):
 
     def arguments(self) -> Args:
         # Not super(): the class is made anew for its slots.
-        return {**Command.arguments(self), "cause": HANGUP_CAUSES[self.cause]}
+        return {**Command.arguments(self), "cause": HANGUP_CAUSES[self.cause], "body": self.cause}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

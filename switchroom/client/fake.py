@@ -626,7 +626,7 @@ class FakeSwitchroom:
         return 200, _shown(self._session(uuid))
 
     def _hang_up(self, uuid: str, body: _HangUp) -> _Returned:
-        session, named = self._session(uuid), ("hang_up", uuid, "")
+        session, named = self._session(uuid), ("hang_up", uuid, body.cause)
         answer = 202, {"uuid": uuid, "status": "hanging_up"}
         first = self._first_answer(body.command_uid, named)
         if not first and not session.hanging_up:

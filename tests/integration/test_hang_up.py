@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from controller.commands import HangUp
 from controller.store import keys
 from tests.integration.world import NODE, World
 
@@ -53,6 +54,15 @@ def test_a_call_in_a_room_or_on_its_way(world: World, state: str) -> None:
     assert of_room[0] == ("conference.member.join_failed" if state == "joining" else "conference.member.left")
     assert (ended[0], ended[1]["command_uid"]) == ("session.ended", "bye")
     assert world.room(room)["members"] == 0
+
+
+def test_a_command_uid_names_the_cause_too(world: World) -> None:
+    session = world.park()
+    named = {"app_id": world.app_id, "session_id": session, "command_uid": "bye"}
+    for cause, answer in (("busy", "hanging_up"), ("busy", "hanging_up"), ("normal", "command_uid_taken")):
+        reply = world.ask("hang_up", **HangUp(**named, cause=cause).arguments())
+        assert (reply.get("status") or reply["refused"]) == answer
+    assert [command["cause"] for command in world.sent()] == ["USER_BUSY"]
 
 
 def test_a_repeat_is_accepted_and_sends_nothing_more(world: World) -> None:
