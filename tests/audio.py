@@ -43,7 +43,6 @@ class Decoded:
     samples: np.ndarray
     """-1 to 1"""
     progress: list[tuple[int, int]] = field(default_factory=list)
-    pauses: list[int] = field(default_factory=list)
 
     @property
     def level(self) -> float:
@@ -56,12 +55,10 @@ def decode(decoders: Decoders, data: bytes, rate: int = 8000, app_id: str = "app
         source.write(data)
         source.flush()
         progress: list[tuple[int, int]] = []
-        pauses: list[int] = []
 
-        def note(claimed: int, written: int, pause: int) -> None:
+        def note(claimed: int, written: int) -> None:
             progress.append((claimed, written))
-            pauses.append(pause)
 
         frames = decoders.decode(app_id, source, output, rate, note)
         output.seek(0)
-        return Decoded(frames, np.frombuffer(output.read(), "<i2") / 32768, progress, pauses)
+        return Decoded(frames, np.frombuffer(output.read(), "<i2") / 32768, progress)

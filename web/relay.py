@@ -51,9 +51,9 @@ class RelayApp:
         return _json(start, self.answer(question["app_id"], question["url"], question["rate"], question["start"]))
 
     def answer(self, app_id: str, url: str, rate: int, start: int) -> dict[str, Any]:
-        """What a worker is told that asks for a file from frame `start` on: a `link`, `details` and `rest`, the frame
-        up to which that file goes if it is not all, or the `reason` why there is none; nothing if that is not known
-        within WAIT_SECONDS.
+        """What a worker is told that asks for a file from frame `start` on: a `link` and `details`, and if that file is
+        not all, `rest`, the frame up to which it goes, and the `rest_link` of what follows; or the `reason` why there
+        is none; nothing if that is not known within WAIT_SECONDS.
         """
         try:
             prepared = self._relay.prepare(app_id, url, rate, WAIT_SECONDS, start)
@@ -61,8 +61,11 @@ class RelayApp:
             return {"reason": failed.reason, "http_status": failed.http_status}
         if prepared is None:
             return {}
-        link = self._links.link(prepared.name, self._clock())
-        return {"link": link, "details": prepared.details, "rest": prepared.rest}
+        now = self._clock()
+        answer = {"link": self._links.link(prepared.name, now), "details": prepared.details, "rest": prepared.rest}
+        if prepared.rest:
+            answer["rest_link"] = self._links.link(prepared.rest_name, now)
+        return answer
 
     def _file(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         found = self._links.read_link(environ["PATH_INFO"], environ["QUERY_STRING"], self._clock())

@@ -42,13 +42,15 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A file that a node can play at `url`. `relay`: the address of the one that has it, empty if none has. `details`:
-    what the event log tells of it. `rest`: the frame up to which it goes, 0 if it is all that there is.
+    what the event log tells of it. `rest`: the frame up to which it goes, 0 if it is all that there is, and `rest_url`
+    what is to be played behind it as if it were one file.
     """
 
     relay: str
     url: str
     details: dict[str, Any]
     rest: int = 0
+    rest_url: str = ""
 
 
 class Preparer(Protocol):
@@ -121,7 +123,9 @@ class RelayClient:
             elif reason:
                 raise AudioFailed(reason, answer.get("http_status"))
             elif link := answer.get("link"):
-                return Prepared(relay, f"http://{relay}{link}", answer["details"], answer["rest"])
+                rest = answer.get("rest_link")
+                rest_url = f"http://{relay}{rest}" if rest else ""
+                return Prepared(relay, f"http://{relay}{link}", answer["details"], answer["rest"], rest_url)
         raise AudioFailed("timeout")
 
     def avoid(self, relay: str) -> None:

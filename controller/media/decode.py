@@ -15,9 +15,8 @@ processes. The template kills it when its time is over, or when nobody listens t
 Messages about a job are JSON objects with one name each:
 
     {"frames": N}     first: how long the file says it is, in frames of the output; 0 if it doesn't say
-    {"written": N, "pause": P}
-                      so many frames can be read from the output; from the first block on, every 30 ms at most, and as
-                      soon as there is a pause. P: the frame in the middle of the last one; 0 if there was none yet
+    {"written": N}    so many frames can be read from the output; at the first block, when they are twice as many as at
+                      the last such message, and every 10 ms
     {"done": N}       that was all
     {"failed": R}     R is "not_audio" or "too_long"
     {"errno": E}      the output could not be written
@@ -69,12 +68,9 @@ TELEPHONY_WEIGHT = 6
 UNKNOWN_FRAMES = 0x7FFF_FFFF_FFFF_FFFF  # libsndfile's SF_COUNT_MAX: a file that does not say how long it is
 BLOCK_SAMPLES = 32768  # of all channels together; 4 s of one at 8 kHz
 BUFFER_BYTES = 65536
-REPORT_SECONDS = 0.03
+REPORT_SECONDS = 0.01
 POLL_SECONDS = 0.002
 RATE_OF_SILENCE = 8000
-QUIET = 64  # samples up to it, of 32767, are not heard: -54 dB
-PAUSE_SECONDS = 0.04  # of quiet, which is always found if it lasts half as long again
-FIRST_SECONDS = 1.0  # in which no pause is looked for
 FLOATS = ("FLOAT", "DOUBLE")  # kinds of samples that may be any number
 INTEGERS = "PCM_16"
 SPARES = 2  # children that wait for jobs
@@ -137,29 +133,6 @@ class Source(io.RawIOBase):
         return count
 
 
-class Pauses:
-    """Looks for pauses in sound at `rate` as it comes. `last`: the frame in the middle of the last one; 0 at first."""
-
-    def __init__(self, rate: int) -> None:
-        self.last = 0
-        self._half = int(rate * PAUSE_SECONDS / 2)
-        self._first = int(rate * FIRST_SECONDS)
-        self._left = np.empty(0, np.int16)
-        self._passed = 0
-
-    def look(self, pcm: NDArray[np.int16]) -> None:
-        pcm = np.concatenate((self._left, pcm))
-        halves = pcm[: len(pcm) // self._half * self._half].reshape(-1, self._half)
-        quiet = np.asarray(((halves >= -QUIET) & (halves <= QUIET)).all(axis=1))
-        # Two quiet halves are a pause. The last one may be the first of the next.
-        found = np.flatnonzero(quiet[:-1] & quiet[1:])
-        if len(found) and (frame := self._passed + (int(found[-1]) + 1) * self._half) >= self._first:
-            self.last = frame
-        done = max(0, len(halves) - 1) * self._half
-        self._passed += done
-        self._left = pcm[done:]
-
-
 # One file
 
 
@@ -182,19 +155,17 @@ def decode(source: io.RawIOBase, output: BinaryIO, rate: int, max_seconds: float
     if claimed > max_frames:
         raise Unplayable("too_long")
     report(frames=claimed)
-    written, reported, pauses = 0, 0.0, Pauses(rate)
+    written, reported, reported_at = 0, 0, 0.0
     for samples in _resampled(sound, rate):
         written += len(samples)
         if written > max_frames:
             raise Unplayable("too_long")
         pcm = (samples * 32768).round().clip(-32768, 32767).astype("<i2")
         output.write(pcm.tobytes())
-        had_none = not pauses.last
-        pauses.look(pcm)
-        if written and (time.monotonic() - reported >= REPORT_SECONDS or (had_none and pauses.last)):
+        if written and (written >= 2 * reported or time.monotonic() - reported_at >= REPORT_SECONDS):
             output.flush()
-            report(written=written, pause=pauses.last)
-            reported = time.monotonic()
+            report(written=written)
+            reported, reported_at = written, time.monotonic()
     if not written:
         raise Unplayable("not_audio")
     # A child before this one may have been lost on the way; it wrote the same.

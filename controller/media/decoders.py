@@ -51,10 +51,8 @@ QUEUED = Gauge("switchroom_media_decodes_queued", "Files that wait to be decoded
 # Outcome -> the reason that tenants get.
 REASONS_OF_OUTCOMES = {"not_audio": "not_audio", "killed": "not_audio", "too_long": "too_long", "lost": "timeout"}
 
-Progress = Callable[[int, int, int], None]
-"""Is given how many frames the file says it has, 0 if it doesn't say; how many can be read from the output; and which
-of them is in the middle of the last pause, 0 if there was none yet.
-"""
+Progress = Callable[[int, int], None]
+"""Is given how many frames the file says it has, 0 if it doesn't say, and how many can be read from the output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +185,10 @@ class Job:
         match _parsed(data):
             case {"frames": int(frames)}:
                 self._claimed = min(max(0, frames), self._max_frames)
-                self._progress(self._claimed, self.written, 0)
-            case {"written": int(), "pause": int(pause)}:
+                self._progress(self._claimed, self.written)
+            case {"written": int()}:
                 self.written = self._measured()
-                self._progress(self._claimed, self.written, min(max(0, pause), self.written))
+                self._progress(self._claimed, self.written)
             case {"done": int(frames)} if frames == self._measured():
                 self.outcome, self.written = "done", frames
             case {"failed": "not_audio" | "too_long" as reason}:

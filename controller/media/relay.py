@@ -9,9 +9,10 @@ Each step begins when the one before is about to end. So a file is decoded while
 counts as ready while the last of it is decoded: by then it is known to be audio, and the node is told of it meanwhile.
 What a node gets is raw PCM from the cache, as a WAV whose head is made when it is asked for.
 
-A file that takes longer to decode is ready up to the last pause in what is decoded, if the node plays that for longer
-than the rest takes. The rest is asked for by itself. Nobody hears the 20 ms that a node pauses between two files if
-there is a pause anyway; a file without one is never cut.
+A long file is two for the node, which plays them as one: it plays nothing of a file before it has all of it, so the
+first part is short, and the node fetches the rest while it plays that. The first part is ready before the rest is
+decoded, unless that takes long. How long it is depends on the length of the file alone, so that a node which has played
+the file has both parts still.
 """
 
 from __future__ import annotations
@@ -46,12 +47,14 @@ FAILING_SECONDS = 60.0
 LAST_SECONDS = 1.0
 # For a file that a node asks for and that is still decoded. The node waits for 10 s (freeswitch-conf/).
 MAX_WAIT_SECONDS = 8.0
-# A file is not cut if it has less than this left to decode (a node needs as long to ask for it), or if it is about to
-# end and had no pause in so many seconds of sound.
+# A file that has less than this left to decode is ready: a node needs as long to ask for it.
 MIN_LEFT_SECONDS = 0.01
-MAX_PAUSELESS_SECONDS = 4.0
-# For how many times longer than the rest takes a part must play.
+# The first part of a long file is so long, or twice, four times ... as long.
+FIRST_SECONDS = 2.0
+# For how many times longer than the rest takes the first part must play.
 MARGIN = 2.0
+# At which a node gets the rest, at the least.
+NODE_BYTES_PER_SECOND = 5e6
 
 # VERSION-RATE, and of a part -START-END, in frames; without END to the end.
 _NAME = re.compile("([0-9a-f]+-[0-9a-f]+)-([0-9]+)(?:-([0-9]+)-([0-9]*))?")
@@ -74,11 +77,12 @@ served_bytes = Counter("switchroom_media_served_bytes", "Bytes of sound that nod
 @dataclass(frozen=True, slots=True)
 class File:
     """A file that nodes can play. `details`: what became of it, for the event log. `rest`: the frame up to which it
-    goes, 0 if it is all that there is.
+    goes, 0 if it is all that there is, and `rest_name` the file that goes on from there.
     """
 
     name: str
     rest: int = 0
+    rest_name: str = ""
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -127,6 +131,13 @@ class _Fetch:
     @property
     def has_ended(self) -> bool:
         return self._entry.ready()
+
+    @property
+    def is_whole(self) -> bool:
+        return self._entry.successful()
+
+    def when_ended(self, act: Callable[[], None]) -> None:
+        self._entry.rawlink(lambda _: act())
 
     def entry(self) -> Entry:
         """What came of it. Raises the AudioFailed or OSError that ended it."""
@@ -207,7 +218,9 @@ class Relay:
         outcome = job.outcome.wait(wait)
         if isinstance(outcome, AudioFailed):
             raise outcome
-        return replace(outcome, name=f"{outcome.name}-{start}-") if outcome and start else outcome
+        if outcome and start:
+            return replace(outcome, name=f"{outcome.name.partition('-0-')[0]}-{start}-", rest=0, rest_name="")
+        return outcome
 
     def open(self, name: str) -> tuple[bytes, BinaryIO, int] | None:
         """The head of a prepared file's WAV, its samples, which others may follow, and how many bytes it has; None if
@@ -292,20 +305,30 @@ class Relay:
             "fetch_ms": round((begun - started) * 1000, 1),
         }
 
-        def tell(frames: int, rest: int = 0) -> None:
+        def tell(frames: int) -> None:
             about = {**details, "seconds": round(frames / rate, 3)}
-            job.tell(File(f"{name}-0-{rest}" if rest else name, rest, about))
+            if part := first_part(frames, rate):
+                job.tell(File(f"{name}-0-{part}", part, f"{name}-{part}-", about))
+            else:
+                job.tell(File(name, details=about))
 
-        def progress(claimed: int, written: int, pause: int) -> None:
-            if job.outcome.ready() or not 0 < written <= claimed:
-                return
-            left = _seconds_left(claimed, written, begun)
+        claimed = written = 0
+
+        def judge() -> None:
             # What has yet to come may take its time, however fast the rest was decoded.
-            is_near = fetch.has_ended and left < MIN_LEFT_SECONDS
-            if pause and not is_near and left < pause / rate / MARGIN:
-                tell(claimed, pause)
-            elif is_near or (left < LAST_SECONDS and written > MAX_PAUSELESS_SECONDS * rate):
+            if job.outcome.ready() or not fetch.is_whole or not 0 < written <= claimed:
+                return
+            part = first_part(claimed, rate)
+            enough = part / rate / MARGIN if 0 < part <= written else MIN_LEFT_SECONDS
+            if _seconds_left(claimed, written, begun) < enough:
                 tell(claimed)
+
+        def progress(*frames: int) -> None:
+            nonlocal claimed, written
+            claimed, written = frames
+            judge()
+
+        fetch.when_ended(judge)
 
         self._decoding[name] = job
         try:
@@ -401,6 +424,15 @@ class Relay:
 def _seconds_left(claimed: int, written: int, since: float) -> float:
     """For how long the rest takes at the speed until here, and rather too much: there was a start, too."""
     return (claimed - written) * (time.monotonic() - since) / written
+
+
+def first_part(frames: int, rate: int) -> int:
+    """How many frames of a file are its first part, 0 if it is played as one."""
+    seconds = FIRST_SECONDS
+    while seconds < MARGIN * frames * SAMPLE_BYTES / NODE_BYTES_PER_SECOND:
+        seconds *= 2
+    part = int(seconds * rate)
+    return part if frames >= 2 * part else 0
 
 
 def wav_head(size: int, rate: int) -> bytes:

@@ -204,7 +204,7 @@ def compare_playback(room: dict[str, Any], playing: str | None) -> PlaybackDrift
     head = room.get("head")
     if not head:
         return PlaybackDrift(room["id"], "", 0, PlaybackState.STOPPED) if playing and not room["stopping"] else None
-    plays = playing == re.sub(r"\A[A-Za-z]+://", "", head["url"])
+    plays = playing == re.sub(r"\A[A-Za-z_]+://", "", head["url"])
     if plays == (head["state"] == UrlState.QUEUED):
         return None
     return PlaybackDrift(room["id"], head["operation"], head["index"], head["state"])

@@ -112,6 +112,17 @@ class FileDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestBegan:
+    """The node has gone on to the second part of URL `index` of an operation."""
+
+    script: ClassVar[str] = "rest_began"
+
+    room_id: str
+    operation_id: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobDone:
     """The result of a command. If not `ok`: `reason` is one of `translate.FAILURES`; or `refused`, and then `text` is
     what the node said; or why a file could not be prepared (`media.reasons`), and then `http_status` may be that of its
@@ -156,6 +167,6 @@ class Talked:
 
 SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged
 LegEvent = LegJoined | LegLeft
-RoomEvent = FileDone | LegEvent
+RoomEvent = FileDone | RestBegan | LegEvent
 StateEvent = SessionEvent | RoomEvent | JobDone
 NodeEvent = StateEvent | CallIntruded | Talked

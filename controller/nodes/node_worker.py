@@ -211,7 +211,12 @@ class NodeWorker:
 
     def _take_play(self, tag: str, entry: str, outcome: Prepared | AudioFailed) -> bool:
         if isinstance(outcome, Prepared):
-            file = {"url": outcome.url, "details": outcome.details, "rest": outcome.rest}
+            file = {
+                "url": outcome.url,
+                "details": outcome.details,
+                "rest": outcome.rest,
+                "rest_url": outcome.rest_url,
+            }
             return self._take(tag, [entry], {entry: file})
         failed = {"job": job_id(tag, entry), "ok": False, "reason": outcome.reason, "http_status": outcome.http_status}
         taken, _ = self._lease.run_each([("take", tag, {"entries": [entry]}), ("job_done", tag, failed)])
@@ -223,6 +228,9 @@ class NodeWorker:
             command["target"] = source.bridge_address
         try:
             connection.bgapi(render(command, self.node.profile), job_uuid=command["job"])
+            if rest := command.get("rest_url"):
+                # While the first part plays. The node would fetch it in the thread that mixes the room.
+                connection.bgapi(esl.Prefetch(rest))
         except ValueError as error:
             self._handler.apply([JobDone(job=command["job"], ok=False, reason="refused", text=str(error))])
 

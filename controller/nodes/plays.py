@@ -4,8 +4,8 @@ How it works: a play stays in the node's command stream until a relay has its fi
 sent, so a worker that dies meanwhile loses nothing: the next one finds it there. A stop meanwhile takes it out of the
 stream, and then there is nothing to take. A file that cannot be played fails the play, and the node never hears of it.
 
-A long file may be ready up to a pause before the rest is. Then the rest is a play of its own, which the store puts into
-the stream once the node has taken the first part (lib/playback.lua).
+A long file is two for the node, played as one: what it has is the first, and it fetches the second meanwhile. If it
+does not get that, the rest is a play of its own, which the store puts into the stream (lib/playback.lua).
 
 A node that does not get a prepared file has lost its relay, or never reached it. Then the store puts the play into the
 stream once more (lib/results.lua), and it is prepared by another relay, if there is one.

@@ -31,6 +31,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
         command["room"],
         command["url"],
         {"operation_id": command["operation"], "url_index": command["index"], "vol": command["volume"]},
+        command.get("rest_url", ""),
     ),
     **{
         flag.change(on).command: lambda command, _: esl.MemberCommand(

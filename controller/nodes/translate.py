@@ -24,6 +24,7 @@ from controller.nodes.events import (
     MemberJoined,
     MemberLeft,
     NodeEvent,
+    RestBegan,
     SessionEnded,
     SessionParked,
     Talked,
@@ -53,7 +54,10 @@ REPLACES = "variable_sip_replaces_call_id"
 def translate(ids: SessionIds, event: Event) -> NodeEvent | None:
     """None for an event that the controller does not use."""
     name = event.name
-    read = _ACTIONS.get(event.get("Action") or "") if name == "CUSTOM" else _BY_NAME.get(name)
+    if name == "CUSTOM":
+        read = _ACTIONS.get(event.get("Action") or "") or _BY_SUBCLASS.get(event.get("Event-Subclass") or "")
+    else:
+        read = _BY_NAME.get(name)
     return read(ids, event) if read else None
 
 
@@ -145,6 +149,15 @@ def _file_done(_ids: SessionIds, event: Event) -> NodeEvent | None:
     return FileDone(room_id=room_id, operation_id=parameters["operation_id"], index=int(index))
 
 
+def _rest_began(_ids: SessionIds, event: Event) -> NodeEvent | None:
+    # Of the file alone: the event names no room. What stands behind the URL is from take.lua.
+    room_id, _, rest = event.get("File", "").partition("#")[2].partition(":")
+    operation_id, _, index = rest.partition(":")
+    if not ROOM_ID.fullmatch(room_id) or not operation_id or not index.isdecimal():
+        return None
+    return RestBegan(room_id=room_id, operation_id=operation_id, index=int(index))
+
+
 def _job_done(_ids: SessionIds, event: Event) -> NodeEvent | None:
     job = event.get("Job-UUID", "")
     if not JOB_ID.fullmatch(job):
@@ -188,16 +201,18 @@ _BY_ACTION: dict[str, _Reader] = {
     "play-file-done": _file_done,
     **{flag.change(on).action: partial(_flag_changed, flag.name, on) for flag, on in CHANGES},
 }
+_BY_SUBCLASS: dict[str, _Reader] = {"filestring::open": _rest_began}
 # Not subscribed to but while somebody watches (`speakers`). Trace 16.
 TALKING: dict[str, _Reader] = {"start-talking": partial(_talked, True), "stop-talking": partial(_talked, False)}
 _ACTIONS = _BY_ACTION | TALKING
 
 SUBSCRIPTION = Subscription(
     events=tuple(_BY_NAME),
-    subclasses=("conference::maintenance",),
+    subclasses=("conference::maintenance", *_BY_SUBCLASS),
     filters=(
         *(("Event-Name", name) for name in _BY_NAME if name != "CHANNEL_CREATE"),
         *(("Action", action) for action in _BY_ACTION),
+        *(("Event-Subclass", subclass) for subclass in _BY_SUBCLASS),
         # Only calls that asked for another call instead of a number pass these; they do from their CHANNEL_CREATE on.
         (REPLACES, "/./"),
         ("Caller-Destination-Number", "/^answer,/"),

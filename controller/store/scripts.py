@@ -28,7 +28,7 @@ from controller.store.prelude import prelude
 RUNS_WHEN_FULL = {
     "ends something": "delete_room emit_endings hang_up leave stop",
     "follows a node": "file_done flag_changed job_done jobs_lost leg_joined leg_left member_joined member_left"
-    " note_node overdue playback_lost session_ended snapshot speak take",
+    " note_node overdue playback_lost rest_began session_ended snapshot speak take",
     "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease relays release workers",
     "counts requests": "admit login_admit",

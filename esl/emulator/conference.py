@@ -9,9 +9,11 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
+
+import gevent
 
 from esl.emulator.channel import Channel
 from esl.emulator.clock import AnyClock, Timer
@@ -24,9 +26,9 @@ ENERGY_LEVEL = 100
 SPEECH_ENERGY = 6400  # what a sounding call measures
 VOICE_DELAY = 0.040  # seconds from a first sound to `start-talking`: what the node needs to be sure
 VOICE_HANGOVER = 0.800  # seconds of silence to `stop-talking`
-COUNTED_TWICE = (
-    2  # the node counts every sample of a played file twice: a file of 1 s ends with `seconds: 2` (trace 05)
-)
+# The node counts every sample of a played file twice: a file of 1 s ends with `seconds: 2` (trace 05). Not those of a
+# list of files (24).
+COUNTED_TWICE = 2
 RECORDING_OVERHEAD = 186  # bytes of a recorded file besides its 16-bit samples (trace 12)
 VOLUMES = range(-4, 5)
 
@@ -41,6 +43,10 @@ class Host(Protocol):
     def emit_conference(self, action: str, headers: Headers, source: str | None = None) -> None: ...
 
     def fetch(self, file: str) -> Sound | None: ...
+
+    def fetch_next(self, names: list[str]) -> tuple[str, Sound] | None: ...
+
+    def emit_of_list(self, what: str, name: str) -> None: ...
 
     def next_member_id(self) -> int: ...
 
@@ -150,12 +156,19 @@ class Member:
 
 
 class PlayedFile:
-    """A file in a conference's queue. `played` counts its ticks of 20 ms; `first` is the tick it (re)starts at."""
+    """A file in a conference's queue. `played` counts its ticks of 20 ms; `first` is the tick it (re)starts at.
 
-    def __init__(self, file: str, sound: Sound) -> None:
+    Of a list of files, `name` is the one that plays, and `names` are those to come. While the next is `loading`,
+    nothing is heard.
+    """
+
+    def __init__(self, file: str, sound: Sound, name: str = "", names: list[str] | None = None) -> None:
         self.file = file
         self.params, self.url = split_params(file)
         self.sound = sound
+        self.name, self.names = name, names or []
+        self.counts = 1 if name else COUNTED_TWICE
+        self.loading = False
         self.volume = atoi(self.params.get("vol", ""))
         self.ticks = math.ceil(sound.duration / TICK - 1e-6)
         self.played = 0
@@ -167,7 +180,7 @@ class PlayedFile:
         """The next tick on which something happens to this file at the head of the queue, from tick `tick` on."""
         if self.stopped:
             return tick
-        if self.paused:
+        if self.paused or self.loading:
             return None
         return tick if self.first is None else self.first + self.ticks - self.played
 
@@ -177,11 +190,21 @@ class PlayedFile:
             self.played = min(self.ticks, self.played + max(0, tick - self.first))
             self.first = None
 
+    def goes_on(self, tick: int, found: tuple[str, Sound] | None) -> None:
+        """The next of its files, if there is one, plays from that tick on."""
+        self.loading = False
+        if found:
+            self.name, sound = found
+            self.sound = replace(self.sound, duration=self.sound.duration + sound.duration)
+            self.ticks = math.ceil(self.sound.duration / TICK - 1e-6)
+        if not self.paused:
+            self.first = tick
+
     def counted(self) -> Headers:
         whole = self.played >= self.ticks
         seconds = self.sound.duration if whole else self.played * TICK
         rate = self.sound.rate
-        samples = COUNTED_TWICE * round(seconds * rate)
+        samples = self.counts * round(seconds * rate)
         return [
             ("seconds", str(samples // rate)),
             ("milliseconds", str(samples * 1000 // rate)),
@@ -301,9 +324,21 @@ class Conference:
         if head.first is None and not head.stopped and not head.paused:
             head.first = tick
         ended = head.first is not None and head.first + head.ticks - head.played <= tick
-        if head.stopped or ended:
+        if ended and head.name and not head.stopped:
+            self.node.emit_of_list("close", head.name)
+            head.name = ""
+        if ended and head.names and not head.stopped:
+            head.hold(tick)
+            head.loading = True
+            gevent.spawn(self._load, head, tick)
+        elif head.stopped or ended:
             head.hold(tick)
             self._close(self.queue.pop(0))
+
+    def _load(self, head: PlayedFile, tick: int) -> None:
+        found = self.node.fetch_next(head.names)
+        head.goes_on(max(tick, self.next_tick() - 1), found)
+        self.plan()
 
     def _close(self, file: PlayedFile) -> None:
         params = list(file.params.items())
@@ -413,14 +448,14 @@ class Conference:
 
     # Playback
 
-    def enqueue(self, file: str, sound: Sound) -> None:
+    def enqueue(self, file: PlayedFile) -> None:
         """Queue a file and say so. The event's parameters are those of the queue's head, whichever file that is.
 
         A room that closed while the file was fetched takes it all the same, and never plays it.
         """
-        self.queue.append(PlayedFile(file, sound))
+        self.queue.append(file)
         head = list(self.queue[0].params.items())
-        self.emit("play-file", head, [("File", file), ("Async", "false")])
+        self.emit("play-file", head, [("File", file.file), ("Async", "false")])
         if not self._closed:
             self._sound(True)
             self.plan()

@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any
 
 from esl.emulator import sip
-from esl.emulator.conference import RATE, TICK, VOLUMES, Conference, Member, Recording
+from esl.emulator.conference import RATE, TICK, VOLUMES, Conference, Member, PlayedFile, Recording
 from esl.emulator.conference_help import HELP, SYNTAX
 from esl.emulator.legs import DIALLED, OutboundCall
+from esl.emulator.media import list_of
 from esl.emulator.node import Node
 from esl.emulator.wire import atoi, split, split_params
 
@@ -140,11 +141,12 @@ def _play(conference: Conference, given: list[str]) -> str:
         raise Misused
     file = given[0]
     with conference.in_use():
-        sound = conference.node.fetch(file)
-        if sound is not None:
-            conference.enqueue(file, sound)
-            return f"+OK (play) Playing file {file}\n"
         params, path = split_params(file)
+        names = list_of(path)
+        found = conference.node.fetch_next(names) if names else ("", conference.node.fetch(file))
+        if found and found[1]:
+            conference.enqueue(PlayedFile(file, found[1], found[0], names))
+            return f"+OK (play) Playing file {file}\n"
         local = not params and "://" not in path and not path.startswith("/")
         conference.refuse(f"{conference.node.sounds}/{path}" if local else file)
     return f"-ERR (play) File: {file} not found.\n"

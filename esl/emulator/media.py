@@ -103,6 +103,12 @@ def extension(url: str) -> str:
     return re.split(r"[?#]", behind)[0] if dot else ""
 
 
+def list_of(url: str) -> list[str]:
+    """The names of a list of files that are played as one, `file_string://A!B`; empty for any other file."""
+    scheme, _, names = url.partition("://")
+    return names.split("!") if scheme == "file_string" else []
+
+
 def measure(data: bytes) -> Sound | None:
     """The length of a WAV or MP3 file from its bytes; None if it is neither."""
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":

@@ -187,6 +187,20 @@ class Node:
             self.clock.sleep(sound.download_seconds)
         return sound
 
+    def fetch_next(self, names: list[str]) -> tuple[str, Sound] | None:
+        """The next file of a list (`file_string://A!B`) that can be played; those before it are passed over."""
+        while names:
+            name = names.pop(0)
+            sound = self.fetch(name) if name else None
+            self.emit_of_list("open" if sound else "fail", name)
+            if sound:
+                return name, sound
+        return None
+
+    def emit_of_list(self, what: str, name: str) -> None:
+        subclass = f"filestring::{what}"
+        self.emit("CUSTOM", [("File", name)] if name else [], subclass=subclass, source=subclass)
+
     # Calls
 
     def accept_calls(self) -> None:

@@ -23,11 +23,13 @@ TRACES = Path(__file__).parent / "traces"
 HOSTS = {"A": "127.0.0.1", "B": "127.0.0.2"}
 PASSWORD = "ClueCon"
 
+ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440024"  # of 24
 SOUNDS = {
     "http://127.0.0.1:8098/tone1s.wav": Sound(1.0),
     "http://127.0.0.1:8098/tone2s.wav": Sound(2.0),
     "http://127.0.0.1:8098/tone30s.wav": Sound(30.0),
     "http://127.0.0.1:8098/tone2s.wav?second": Sound(2.0),
+    **{f"http://127.0.0.1:8098/tone2s.wav#{ROOM}:55ee:{index}": Sound(2.0) for index in (0, 2)},
     "http://127.0.0.1:8098/slow/tone1s.wav?first": Sound(1.0, download_seconds=2.0),
 }
 

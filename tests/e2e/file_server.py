@@ -108,18 +108,6 @@ def held(flag: Flag, response: Response) -> Response:
     return respond
 
 
-def interrupted(data: bytes, sent: int, flag: Flag, *, breaks: bool = False) -> Response:
-    """A file of which so many bytes come at once, and the rest when the flag is set; or never, if it `breaks` off."""
-
-    def respond(sock: Any) -> None:
-        sock.sendall(head(200, "Content-Type: audio/wav", f"Content-Length: {len(data)}") + data[:sent])
-        flag.wait()
-        if not breaks:
-            sock.sendall(data[sent:])
-
-    return respond
-
-
 def in_turn(*responses: Response) -> Response:
     """One for each request; the last one for all that follow."""
     left = list(responses)

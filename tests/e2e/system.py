@@ -139,15 +139,6 @@ def tone_wav(seconds: float, hertz: int = 1000, rate: int = 8000, channels: int 
     return content.getvalue()
 
 
-def wav_with_pause() -> bytes:
-    """Nine seconds of the same, with a pause from 2.5 s to 2.8 s."""
-    rate, frame = 44100, 4
-    content = bytearray(tone_wav(9, rate=rate, channels=2))
-    start, end = (len(content) - 9 * rate * frame + int(seconds * rate) * frame for seconds in (2.5, 2.8))
-    content[start:end] = bytes(end - start)
-    return bytes(content)
-
-
 class Answer:
     def __init__(self, status: int, headers: dict[str, str], text: bytes) -> None:
         self.status = status

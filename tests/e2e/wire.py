@@ -20,6 +20,8 @@ class Wire:
         host, _, port = node.esl.rpartition(":")
         self._node = (host, int(port))
         self._ends: set[socket.socket] = set()
+        # What is sent to the node, and what it gets in its place.
+        self.replaced = (b"", b"")
         self._holds = False
         self._held: dict[socket.socket, bytes] = {}  # by where it goes
         self._arrived = Flag()
@@ -74,6 +76,8 @@ class Wire:
 
     def _node_end(self, far: socket.socket) -> Callable[[bytes], None]:
         def send(data: bytes) -> None:
+            if self.replaced[0]:
+                data = data.replace(*self.replaced)
             if self._holds:
                 self._held[far] = self._held.get(far, b"") + data
                 self._arrived.set()

@@ -14,18 +14,19 @@ import gevent
 import pytest
 from gevent.event import AsyncResult
 from gevent.event import Event as Flag
+from gevent.greenlet import Greenlet
 from gevent.pywsgi import WSGIServer
 from geventhttpclient import HTTPClient
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from controller.media.cache import SAMPLE_BYTES, Cache
+from controller.media.cache import Cache
 from controller.media.client import RelayClient
 from controller.media.decoders import DecodeLimits, Decoders
 from controller.media.links import Links
 from controller.media.origin import FetchLimits, Origin
 from controller.media.reasons import AudioFailed
-from controller.media.relay import File, Relay
+from controller.media.relay import File, Relay, first_part
 from controller.media.relays import LIVE_SECONDS, RelayPresence, Relays
 from controller.outbound.network import Network
 from controller.store import keys
@@ -354,36 +355,34 @@ def test_nothing_is_had_without_a_signature(
     assert len(origin.asked) == 1
 
 
+SHORT = 3  # seconds of a file that has no parts
+
+
 class SlowDecoders:
-    """In the place of `Decoders`: says of a file of 8 s that its end is near, or of one of 50 s that it has a pause in
-    the middle, and then waits for the test. However slow that was so far, it is soon enough.
+    """In the place of `Decoders`: has decoded half of a file of so many seconds, or almost all of a short one, and then
+    waits for the test. However slow that was so far, it is soon enough.
     """
 
-    def __init__(self, ends: AsyncResult[int | AudioFailed], *, has_pause: bool) -> None:
+    def __init__(self, ends: AsyncResult[int | AudioFailed], seconds: int) -> None:
         self._ends = ends
-        self._has_pause = has_pause
+        self._seconds = seconds
 
     def decode(
-        self, _app: str, _source: Any, output: BinaryIO, rate: int, progress: Callable[[int, int, int], None], size: int
+        self, _app: str, _source: Any, output: BinaryIO, rate: int, progress: Callable[[int, int], None], size: int
     ) -> int:
-        if self._has_pause:
-            gevent.sleep(0.05)
-            output.write(b"\1\0" * 25 * rate)
-            output.flush()
-            progress(50 * rate, 25 * rate, 24 * rate)
-        else:
-            output.write(bytes(SAMPLE_BYTES * 8 * rate))
-            progress(8 * rate, int(7.9 * rate), 0)
+        half = self._seconds * rate // 2
+        output.write(b"\1\0" * half)
+        output.flush()
+        progress(2 * half, 2 * half - 1 if self._seconds == SHORT else half)
         end = self._ends.get()
         if isinstance(end, AudioFailed):
             raise end
-        if self._has_pause:
-            output.write(b"\2\0" * 25 * rate)
+        output.write(b"\2\0" * (end - half))
         return end
 
 
-def decoded_slowly(folder: Path, ends: AsyncResult[int | AudioFailed], *, has_pause: bool = False) -> Relay:
-    decoders = cast(Decoders, SlowDecoders(ends, has_pause=has_pause))
+def decoded_slowly(folder: Path, ends: AsyncResult[int | AudioFailed], seconds: int) -> Relay:
+    decoders = cast(Decoders, SlowDecoders(ends, seconds))
     return Relay(Cache(folder, 1 << 28), Origin(Network(allow_private=True)), decoders)
 
 
@@ -395,54 +394,49 @@ def sound_of(relay: Relay, name: str) -> bytes:
         return head + file.read(size)
 
 
-def test_a_long_file_is_ready_up_to_a_pause_before_the_rest_is(tmp_path: Path, origin: TenantServer) -> None:
+def test_the_first_part_of_a_long_file_is_ready_before_the_rest_is(tmp_path: Path, origin: TenantServer) -> None:
     ends: AsyncResult[int | AudioFailed] = AsyncResult()
-    relay = decoded_slowly(tmp_path, ends, has_pause=True)
+    relay = decoded_slowly(tmp_path, ends, 50)
     url = f"{origin.url}/200"
     first = relay.prepare("demo", url, 8000, 30)
     assert first
-    assert (first.rest, first.details["seconds"]) == (192_000, 50)
-    assert samples(sound_of(relay, first.name)) == (1, 2, 8000, 192_000)
+    assert (first.rest, first.details["seconds"]) == (16_000, 50)
+    assert samples(sound_of(relay, first.name)) == (1, 2, 8000, 16_000)
+    # Whoever asks for the rest waits for it.
+    asked = gevent.spawn(sound_of, relay, first.rest_name)
     assert relay.prepare("demo", url, 8000, 0.01, first.rest) is None
     ends.set(400_000)
+    assert samples(asked.get()) == (1, 2, 8000, 400_000 - 16_000)
     rest = relay.prepare("demo", url, 8000, 30, first.rest)
     assert rest
-    assert rest.rest == 0
-    assert samples(sound_of(relay, rest.name)) == (1, 2, 8000, 400_000 - 192_000)
-    # Nothing is lost between them, and who asks now gets it whole.
-    whole = relay.prepare("demo", url, 8000, 30)
-    assert whole
-    assert whole.rest == 0
-    parts = [sound_of(relay, each.name)[44:] for each in (first, rest)]
-    assert b"".join(parts) == sound_of(relay, whole.name)[44:]
+    assert (rest.name, rest.rest) == (first.rest_name, 0)
+    # Who asks now gets the same parts, and nothing is lost between them.
+    again = relay.prepare("demo", url, 8000, 30)
+    assert again
+    assert (again.name, again.rest_name) == (first.name, first.rest_name)
+    parts = b"".join(sound_of(relay, name)[44:] for name in (first.name, first.rest_name))
+    assert parts == b"\1\0" * 200_000 + b"\2\0" * 200_000
 
 
-class QuickDecoders:
-    """In the place of `Decoders`: has decoded all but a little of 50 s, with a pause before, when it says so first."""
-
-    def decode(
-        self, _app: str, _source: Any, output: BinaryIO, rate: int, progress: Callable[[int, int, int], None], size: int
-    ) -> int:
-        output.write(bytes(SAMPLE_BYTES * 50 * rate))
-        output.flush()
-        progress(50 * rate, 50 * rate - 1, 24 * rate)
-        gevent.sleep(3600)
-        raise AssertionError("not ended")
+@pytest.mark.parametrize(
+    ("seconds", "first"),
+    [(0.1, 0), (3.9, 0), (4, 2), (60, 2), (300, 2), (330, 4), (3600, 32)],
+)
+def test_how_long_the_first_part_is(seconds: float, first: int) -> None:
+    assert first_part(int(seconds * 8000), 8000) == first * 8000
 
 
-def test_a_file_that_has_yet_to_come_is_not_almost_decoded(tmp_path: Path, origin: TenantServer) -> None:
-    decoders = cast(Decoders, QuickDecoders())
+def test_a_file_that_has_yet_to_come_has_no_part_that_is_ready(tmp_path: Path, origin: TenantServer) -> None:
+    ends: AsyncResult[int | AudioFailed] = AsyncResult()
+    relay = decoded_slowly(tmp_path, ends, 50)
     origin.body = tone(30)
-    relay = Relay(Cache(tmp_path, 1 << 28), Origin(Network(allow_private=True)), decoders)
-    first = relay.prepare("demo", f"{origin.url}/200/late", 8000, 30)
-    assert first
-    assert first.rest == 192_000
+    assert relay.prepare("demo", f"{origin.url}/200/late", 8000, 1.0) is None
     relay.stop(5)
 
 
 def test_a_rest_that_cannot_be_decoded_is_told(tmp_path: Path, origin: TenantServer) -> None:
     ends: AsyncResult[int | AudioFailed] = AsyncResult()
-    relay = decoded_slowly(tmp_path, ends, has_pause=True)
+    relay = decoded_slowly(tmp_path, ends, 50)
     first = relay.prepare("demo", f"{origin.url}/200", 8000, 30)
     assert first
     ends.set(AudioFailed("not_audio"))
@@ -463,22 +457,22 @@ def test_another_relay_has_the_rest_as_well(
 
 def test_a_node_may_ask_for_a_file_that_is_almost_decoded(tmp_path: Path, origin: TenantServer) -> None:
     ends: AsyncResult[int | AudioFailed] = AsyncResult()
-    relay = decoded_slowly(tmp_path, ends)
+    relay = decoded_slowly(tmp_path, ends, SHORT)
     found = relay.prepare("demo", f"{origin.url}/200", 8000, 30)
     assert found
     asking = gevent.spawn(relay.open, found.name)
     gevent.sleep(0.01)
     assert not asking.ready()
-    ends.set(64_000)
+    ends.set(SHORT * 8000)
     head, file, size = asking.get(timeout=30)
     with file:
-        assert samples(head + file.read()) == (1, 2, 8000, 64_000)
-    assert size == 128_000
+        assert samples(head + file.read()) == (1, 2, 8000, 24_000)
+    assert size == 48_000
 
 
 def test_a_file_that_fails_at_its_end_is_not_had_and_its_reason_is_told(tmp_path: Path, origin: TenantServer) -> None:
     ends: AsyncResult[int | AudioFailed] = AsyncResult()
-    relay = decoded_slowly(tmp_path, ends)
+    relay = decoded_slowly(tmp_path, ends, SHORT)
     found = relay.prepare("demo", f"{origin.url}/200", 8000, 30)
     assert found
     ends.set(AudioFailed("too_long"))
@@ -488,53 +482,53 @@ def test_a_file_that_fails_at_its_end_is_not_had_and_its_reason_is_told(tmp_path
     assert failed.value.reason == "too_long"
 
 
-@pytest.fixture
-def fetching(tmp_path: Path, origin: TenantServer, decoders: Decoders) -> tuple[Relay, str, File]:
-    """A relay that has most of a long file and counts it as ready, the file's URL, and what it was told."""
+def decoding_while_fetched(folder: Path, origin: TenantServer, decoders: Decoders) -> Greenlet[..., File | None]:
+    """What is told of a file that is decoded as far as it has come, once its end comes."""
     origin.body = tone(30)
-    relay = Relay(Cache(tmp_path, 1 << 28), Origin(Network(allow_private=True)), decoders, remember=60)
-    url = f"{origin.url}/200/late"
-    found = relay.prepare("demo", url, 8000, 30)
-    assert found
-    return relay, url, found
+    relay = Relay(Cache(folder, 1 << 28), Origin(Network(allow_private=True)), decoders)
+    told = gevent.spawn(relay.prepare, "demo", f"{origin.url}/200/late", 8000, 30)
+    # What comes and what goes out are unfinished files then, and both have begun.
+    with gevent.Timeout(30):
+        while sum(part.stat().st_size > 0 for part in folder.glob("*.part")) < 2:
+            gevent.sleep(0.01)
+    assert not told.ready()
+    return told
 
 
 def test_a_file_is_decoded_while_the_last_of_it_is_fetched(
-    fetching: tuple[Relay, str, File], origin: TenantServer
+    tmp_path: Path, origin: TenantServer, decoders: Decoders
 ) -> None:
-    relay, url, found = fetching
-    assert found.details["seconds"] == 30
-    asking = gevent.spawn(relay.open, found.name)
+    told = decoding_while_fetched(tmp_path, origin, decoders)
     origin.may_end.set()
-    head, file, _ = asking.get(timeout=30)
-    with file:
-        assert samples(head + file.read()) == (1, 2, 8000, 240_000)
-    assert relay.prepare("demo", url, 8000, 30) == found
+    found = told.get(timeout=30)
+    assert found
+    assert found.details["seconds"] == 30
     assert len(origin.asked) == 1
 
 
 def test_a_fetch_that_fails_while_the_file_is_decoded_is_told(
-    fetching: tuple[Relay, str, File], origin: TenantServer
+    tmp_path: Path, origin: TenantServer, decoders: Decoders
 ) -> None:
-    relay, url, found = fetching
-    asking = gevent.spawn(relay.open, found.name)
-    gevent.sleep(0.01)
+    told = decoding_while_fetched(tmp_path, origin, decoders)
     origin.breaks = True
     origin.may_end.set()
-    assert asking.get(timeout=30) is None
     with pytest.raises(AudioFailed) as failed:
-        relay.prepare("demo", url, 8000, 30)
+        told.get(timeout=30)
     assert failed.value.reason == "unreachable"
 
 
 def test_a_file_that_stalls_is_not_ready_any_more(
-    fetching: tuple[Relay, str, File], origin: TenantServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, origin: TenantServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    relay, url, found = fetching
+    ends: AsyncResult[int | AudioFailed] = AsyncResult()
+    relay = decoded_slowly(tmp_path, ends, SHORT)
+    url = f"{origin.url}/200"
+    found = relay.prepare("demo", url, 8000, 30)
+    assert found
     monkeypatch.setattr("controller.media.relay.MAX_WAIT_SECONDS", 0.05)
     assert relay.open(found.name) is None
     assert relay.prepare("demo", url, 8000, 0.05) is None
-    origin.may_end.set()
+    ends.set(SHORT * 8000)
     assert relay.prepare("demo", url, 8000, 30) == found
     assert len(origin.asked) == 1
 

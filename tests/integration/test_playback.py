@@ -91,22 +91,57 @@ def test_urls_stay_what_the_app_sent_and_the_node_gets_those_of_a_relay(world: W
     assert finished[1]["results"] == [{"url": sent, "status": "played"}]
 
 
+PLAYING = "!http://r/0-16000!http://r/16000-"
+PARTS = {"url": "http://r/0-16000", "rest": 16000, "rest_url": "http://r/16000-"}
+
+
 def cut(world: World, room: str, *urls: str) -> None:
-    """Have URLs played, the first of which a relay has ready up to frame 16000. The node has taken that."""
+    """Have URLs played, the first of which has two parts. The node has taken it."""
     world.play(room, *urls)
     ((entry, _),) = world.store.read(keys.key(world.tag, "commands", NODE))
-    reply = world.tell("take", entries=[entry], files={entry: {"url": "http://r/0-16000", "rest": 16000}})
-    world.answer(reply["commands"][0]["job"])
+    (play,) = world.tell("take", entries=[entry], files={entry: PARTS})["commands"]
+    assert play["rest_url"] == f"http://r/16000-#{room}:op1:0"
+    world.answer(play["job"])
 
 
-def test_the_rest_of_a_url_is_a_play_of_its_own_and_one_url_to_the_app(world: World, room: str) -> None:
+def goes_on(world: World, room: str, index: int) -> None:
+    world.tell("rest_began", room_id=room, operation_id="op1", index=index)
+
+
+def test_a_url_in_two_parts_is_one_to_the_app_and_the_next_follows_once_the_node_has_both(
+    world: World, room: str
+) -> None:
     cut(world, room, A, B)
+    take(world)
+    goes_on(world, room, 0)
+    (second,) = take(world, "play")
+    assert (second["url"], second["start"], second["index"]) == (B, 0, 1)
+    world.answer(second["job"])
+    goes_on(world, room, 0)  # Once more, which changes nothing.
+    done(world, room, 0)
+    done(world, room, 1)
+    started, finished = world.webhooks()
+    assert started[1]["urls"] == [A, B]
+    assert finished[1]["results"] == [{"url": A, "status": "played"}, {"url": B, "status": "played"}]
+
+
+def test_the_next_operation_too_follows_once_the_node_has_both_parts(world: World, room: str) -> None:
+    cut(world, room, A)
+    world.play(room, B, operation="op2")
+    take(world)
+    goes_on(world, room, 0)
+    assert take(world, "play")[0]["url"] == B
+
+
+def test_a_second_part_that_the_node_did_not_get_is_a_play_of_its_own_and_one_url_to_the_app(
+    world: World, room: str
+) -> None:
+    cut(world, room, A, B)
+    done(world, room, 0)
     (rest,) = take(world, "play")
     assert (rest["url"], rest["start"], rest["index"]) == (A, 16000, 1)
     world.answer(rest["job"])
     assert world.room(room)["playback_urls"] == [A, B]
-    take(world)  # The node has two.
-    done(world, room, 0)
     (second,) = take(world, "play")
     assert (second["url"], second["start"], second["index"]) == (B, 0, 2)
     world.answer(second["job"])
@@ -120,9 +155,9 @@ def test_the_rest_of_a_url_is_a_play_of_its_own_and_one_url_to_the_app(world: Wo
 
 def test_a_rest_that_cannot_be_had_fails_its_url_once_the_first_part_was_heard(world: World, room: str) -> None:
     cut(world, room, A, A)
+    done(world, room, 0)
     world.answer(take(world, "play")[0]["job"], ok=False, reason="unreachable")
     world.answer(take(world, "play")[0]["job"])
-    done(world, room, 0)
     assert world.types() == ["conference.play.started"]
     done(world, room, 2)
     finished = world.webhooks()[-1][1]
@@ -137,7 +172,8 @@ def test_a_part_that_is_prepared_again_may_be_all_there_is(world: World, room: s
     world.play(room, A)
     for rest in (16000, 0):
         ((entry, _),) = world.store.read(keys.key(world.tag, "commands", NODE))
-        reply = world.tell("take", entries=[entry], files={entry: {"url": "http://r/0", "rest": rest}})
+        file = PARTS if rest else {"url": "http://r/0", "rest": 0, "rest_url": ""}
+        reply = world.tell("take", entries=[entry], files={entry: file})
         world.answer(reply["commands"][0]["job"], **({"ok": False, "reason": "relay_lost"} if rest else {}))
     take(world)
     done(world, room, 0)
@@ -146,6 +182,7 @@ def test_a_part_that_is_prepared_again_may_be_all_there_is(world: World, room: s
 
 def test_a_stop_between_the_parts_of_a_url_ends_it_once(world: World, room: str) -> None:
     cut(world, room, A)
+    done(world, room, 0)
     assert world.ask("stop", room_id=room)["status"] == "stopped"
     take(world, "stop")  # The rest is not sent any more.
     assert world.types() == ["conference.play.started", "conference.play.stopped"]
@@ -153,26 +190,22 @@ def test_a_stop_between_the_parts_of_a_url_ends_it_once(world: World, room: str)
 
 def test_volume_and_pause_hold_for_the_rest_of_a_url(world: World, room: str) -> None:
     cut(world, room, A)
+    done(world, room, 0)
     (rest,) = take(world, "play")
     world.ask("volume", room_id=room, volume=3)
     world.answer(rest["job"])
-    assert take(world, "volume")[0]["volume"] == 3
-    done(world, room, 0)
     assert take(world, "volume")[0]["volume"] == 3
     world.ask("pause", room_id=room)
     take(world, "pause")
 
 
-def test_a_lost_link_between_the_parts_of_a_url(world: World, room: str) -> None:
-    cut(world, room, A)
-    (entry, _), *_ = world.store.read(keys.key(world.tag, "commands", NODE))
-    reply = world.tell("take", entries=[entry], files={entry: {"url": "http://r/16000-", "rest": 0}})
-    assert world.tell("playback_lost", room_id=room, playing="r/0-16000", resynced=True) == {"goes_on": True}
-    # The first part is done, and that was lost with the result of the rest.
-    assert world.tell("playback_lost", room_id=room, playing="r/16000-", resynced=True) == {"goes_on": True}
-    world.answer(reply["commands"][0]["job"], ok=False, reason="no_answer")
-    done(world, room, 1)
-    assert world.webhooks()[-1][1]["results"] == [{"url": A, "status": "played"}]
+def test_a_file_in_two_parts_that_is_played_when_the_link_is_back(world: World, room: str) -> None:
+    cut(world, room, A, B)
+    assert world.tell("playback_lost", room_id=room, playing=PLAYING, resynced=True) == {"goes_on": True}
+    # Whether the node has gone on is not known, and it is taken for that.
+    assert take(world, "play")[0]["url"] == B
+    done(world, room, 0)
+    take(world)
 
 
 def test_a_first_part_that_ended_unseen_does_not_end_the_rest(world: World, room: str) -> None:
@@ -183,13 +216,12 @@ def test_a_first_part_that_ended_unseen_does_not_end_the_rest(world: World, room
     assert world.webhooks()[-1][1]["results"] == [{"url": A, "status": "played"}]
 
 
-def test_a_part_whose_result_was_lost_is_recognised_and_the_rest_is_sent(world: World, room: str) -> None:
-    world.play(room, A)
+def test_a_file_in_two_parts_whose_result_was_lost_is_recognised(world: World, room: str) -> None:
+    world.play(room, A, B)
     ((entry, _),) = world.store.read(keys.key(world.tag, "commands", NODE))
-    world.tell("take", entries=[entry], files={entry: {"url": "http://r/0-16000", "rest": 16000}})
-    assert world.tell("playback_lost", room_id=room, playing="r/0-16000", resynced=True) == {"goes_on": True}
-    (rest,) = take(world, "play")
-    assert (rest["index"], rest["start"]) == (1, 16000)
+    world.tell("take", entries=[entry], files={entry: PARTS})
+    assert world.tell("playback_lost", room_id=room, playing=PLAYING, resynced=True) == {"goes_on": True}
+    assert take(world, "play")[0]["url"] == B
 
 
 def test_a_url_that_cannot_be_played(world: World, room: str) -> None:

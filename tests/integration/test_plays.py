@@ -39,6 +39,7 @@ class Relays:
         self.asked: list[tuple[str, str, int, int]] = []
         self.avoided: list[str] = []
         self.rest = 0
+        self.rest_url = ""
         self._outcomes: dict[str, AsyncResult[Any]] = {}
 
     def prepare(self, app_id: str, url: str, rate: int, seconds: float, start: int = 0) -> Prepared:
@@ -46,7 +47,7 @@ class Relays:
         outcome = self._outcomes.setdefault(url, AsyncResult()).get(timeout=seconds)
         if isinstance(outcome, AudioFailed):
             raise outcome
-        return Prepared(RELAY, link(url), DETAILS, 0 if start else self.rest)
+        return Prepared(RELAY, link(url), DETAILS, *((0, "") if start else (self.rest, self.rest_url)))
 
     def avoid(self, relay: str) -> None:
         self.avoided.append(relay)
@@ -267,12 +268,33 @@ def test_a_play_that_is_prepared_again_and_was_given_up_is_not_sent(
     assert len(sent(wire, esl.Play)) == 1
 
 
-def test_the_rest_of_a_file_is_a_play_of_its_own(world: World, room: str, node: DrivenNode, relays: Relays) -> None:
+def in_two_parts(world: World, room: str, node: DrivenNode, relays: Relays) -> Wire:
     wire = node.up()
-    relays.rest = 16000
+    relays.rest, relays.rest_url = 16000, f"http://{RELAY}/audio/rest.wav?expires=1"
     send(world, room, node, relays)
     node.happened(result(job(world), "+OK\n"))
+    return wire
+
+
+def test_a_file_in_two_parts_is_one_play_and_the_node_fetches_the_second_meanwhile(
+    world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    wire = in_two_parts(world, room, node, relays)
+    rest = f"{relays.rest_url}#{room}:op1:0"
+    (play,) = sent(wire, esl.Play)
+    assert (play.url, play.rest) == (link(A), rest)
+    assert wire.sent[-2:] == [play, esl.Prefetch(rest)]
+    world.play(room, B, operation="op2")
+    assert waiting(world) == []
+    node.happened(Event(f"Event-Name: CUSTOM\nEvent-Subclass: filestring::open\nFile: {rest}\n\n".encode()))
     assert len(waiting(world)) == 1
+
+
+def test_a_second_part_that_the_node_did_not_get_is_prepared_anew(
+    world: World, room: str, node: DrivenNode, relays: Relays
+) -> None:
+    wire = in_two_parts(world, room, node, relays)
+    world.tell("file_done", room_id=room, operation_id="op1", index=0)
     take(world, node)
     assert relays.asked == [("demo", A, 8000, 0), ("demo", A, 8000, 16000)]
     assert [play.params["url_index"] for play in sent(wire, esl.Play)] == [0, 1]

@@ -50,7 +50,8 @@ class Machine:
         self.accepted: dict[str, dict[str, str]] = defaultdict(dict)
         # The commands to all members of a room that were accepted, by operation.
         self.to_all: dict[str, str] = {}
-        self.queues: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        # What the nodes play: the operation, the place of the URL in it, and as what `play_status` names it.
+        self.queues: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
         # The hang-ups that were accepted and have not ended: the command_uid by the session.
         self.hang_ups: dict[str, str] = {}
 
@@ -141,12 +142,12 @@ class Machine:
 
     def work(self) -> None:
         """The node does all that it is asked, in order."""
-        self.waiting += self.world.sent()
+        self.waiting += self.world.sent(in_parts=lambda: self.random.random() < 0.5)
         while self.waiting:
             self._carry_out(self.waiting.pop(0))
 
     def take(self) -> None:
-        self.waiting += self.world.sent()
+        self.waiting += self.world.sent(in_parts=lambda: self.random.random() < 0.5)
 
     def carry_out(self) -> None:
         """The node gets to a command. It keeps the order of a member's flags, and not always that of others."""
@@ -172,8 +173,13 @@ class Machine:
         rooms = [room for room, queue in self.queues.items() if queue]
         if rooms:
             room = self.random.choice(rooms)
-            operation, index = self.queues[room].pop(0)
+            operation, index, _ = self.queues[room].pop(0)
             self.world.tell("file_done", room_id=room, operation_id=operation, index=index)
+
+    def rest_begins(self) -> None:
+        for room, queue in self.queues.items():
+            if queue and queue[0][2].startswith("!"):
+                self.world.tell("rest_began", room_id=room, operation_id=queue[0][0], index=queue[0][1])
 
     def time_passes(self) -> None:
         """Whatever is open is overdue; what the node has not got to by then it never does."""
@@ -203,7 +209,7 @@ class Machine:
                         self._say_changed(session, flag, resynced=True)
         for room in {key.decode().rpartition("room:")[2] for key in self.store.client.keys("*}:room:*")}:
             queue = self.queues[room]
-            playing = URLS[queue[0][1]].removeprefix("http://") if queue else None
+            playing = queue[0][2] if queue else None
             answer = self.world.tell("playback_lost", room_id=room, playing=playing, resynced=True)
             if answer.get("interrupted"):
                 queue.clear()
@@ -264,7 +270,9 @@ class Machine:
     def _play(self, command: dict[str, Any]) -> dict[str, Any]:
         if not any(room == command["room"] for room, _ in self.there.values()):
             return {"ok": False, "reason": "no_members"}
-        self.queues[command["room"]].append((command["operation"], command["index"]))
+        url, (rest, _, _) = command["url"], command.get("rest_url", "").partition("#")
+        name = f"!{url}!{rest}" if rest else url.removeprefix("http://")
+        self.queues[command["room"]].append((command["operation"], command["index"], name))
         return {"ok": True}
 
     def _stop(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -390,11 +398,13 @@ class Machine:
         usage = self.store.client.hgetall(keys.key(self.world.tag, "usage", self.world.app_id))
         urls = self.store.client.keys("*}:urls:*")
         outbox = self.store.client.xrange(keys.key(self.world.tag, "outbox"))
+        # The rests of files among them are numbers.
+        sent = [[url for url in self.store.client.lrange(key, 0, -1) if not url.isdigit()] for key in urls]
         assert {name.decode(): int(value) for name, value in usage.items() if int(value)} == {
             name: value
             for name, value in {
                 "operations": len(urls),
-                "url_bytes": sum(len(b",".join(self.store.client.lrange(key, 0, -1))) for key in urls),
+                "url_bytes": sum(len(b",".join(each)) for each in sent),
                 "webhook_bytes": sum(len(fields[b"data"]) + WEBHOOK_BYTES for _, fields in outbox),
             }.items()
             if value
@@ -408,7 +418,7 @@ class Machine:
             self.work()
             for room, queue in self.queues.items():
                 while queue:
-                    operation, index = queue.pop(0)
+                    operation, index, _ = queue.pop(0)
                     self.world.tell("file_done", room_id=room, operation_id=operation, index=index)
         self.tenants_were_told_what_is()
         assert not self.hang_ups
@@ -435,7 +445,7 @@ STEPS = {
     "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "set_flag": 4, "flag_of_all": 2, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
     "call": 3, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
-    "file_done": 5, "time_passes": 1, "reconnect": 1,
+    "file_done": 5, "rest_begins": 2, "time_passes": 1, "reconnect": 1,
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -119,11 +120,18 @@ class World:
     def tell(self, script: str, **args: Any) -> dict[str, Any]:
         return self._run(script, {"quotas": QUOTAS, "up": self._up(), **self.worker}, args)
 
-    def sent(self, node: str = NODE) -> list[dict[str, Any]]:
-        """Takes all waiting commands, as a worker does."""
-        entries = self.store.client.xrange(keys.key(self.tag, "commands", node))
-        answer = self.tell("take", node=node, entries=[entry.decode() for entry, _ in entries])
-        return list(answer["commands"])
+    def sent(self, node: str = NODE, in_parts: Callable[[], bool] = lambda: False) -> list[dict[str, Any]]:
+        """Takes all waiting commands, as a worker does. `in_parts`: whether the file of a play has two parts."""
+        entries = {
+            entry.decode(): orjson.loads(fields[b"c"])
+            for entry, fields in self.store.client.xrange(keys.key(self.tag, "commands", node))
+        }
+        files = {
+            entry: {"url": f"{command['url']}?0", "rest": 16000, "rest_url": f"{command['url']}?16000"}
+            for entry, command in entries.items()
+            if command["op"] == "play" and not command["start"] and in_parts()
+        }
+        return list(self.tell("take", node=node, entries=list(entries), files=files)["commands"])
 
     def answer(self, job: str, ok: bool = True, **more: Any) -> None:
         self.tell("job_done", job=job, ok=ok, **more)

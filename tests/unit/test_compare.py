@@ -271,6 +271,7 @@ def test_a_room_that_shall_play_nothing(playing: str | None, stopping: bool, dif
     [
         ("+OK 0/0 media.example/a.wav\n", "media.example/a.wav"),
         ("+OK 0/0 media.example/a.WAV?key=1#.wav\n", "media.example/a.WAV?key=1"),
+        ("+OK 0/0 !http://h/a.wav?e=1!http://h/b.wav?e=1#room:operation:0\n", "!http://h/a.wav?e=1!http://h/b.wav?e=1"),
         ("-ERR Nothing is playing\n", None),
     ],
 )

@@ -73,7 +73,7 @@ class Slow:
             self.source = os.readlink(f"/proc/self/fd/{source.fileno()}")
             return decoders.decode(app_id, source, self.output, 8000, self._progress)
 
-    def _progress(self, claimed: int, written: int, _pause: int) -> None:
+    def _progress(self, claimed: int, written: int) -> None:
         self.written.append(written)
         if written:
             self.has_begun.set()
@@ -151,28 +151,6 @@ class TestWhatGoesOut:
         assert written == sorted(written)
         assert 0 < written[1] <= 5 * 8000
 
-    @pytest.mark.parametrize(
-        ("pauses", "last"),
-        [
-            ([(2.0, 0.1)], 2.05),
-            ([(2.0, 0.1), (2.9, 0.04)], 2.92),
-            ([(0.5, 0.3)], 0.0),  # too early
-            ([(2.0, 0.03)], 0.0),  # too short
-            ([], 0.0),
-        ],
-    )
-    def test_progress_says_where_the_last_pause_is(
-        self, decoders: Decoders, pauses: list[tuple[float, float]], last: float
-    ) -> None:
-        samples = tone(3.0, 8000)
-        for start, seconds in pauses:
-            samples[int(start * 8000) : int((start + seconds) * 8000)] = 64 / 32768
-        # What follows makes it long enough for more than one report.
-        found = decode(decoders, encode(np.concatenate((samples, tone(900, 8000))), 8000)).pauses[-1]
-        assert found / 8000 == pytest.approx(last, abs=0.06)
-        if last:
-            assert any(start <= found / 8000 <= start + seconds for start, seconds in pauses)
-
     def test_the_callers_position_in_the_file_does_not_matter_and_stays(self, decoders: Decoders) -> None:
         with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as output:
             source.write(encode(tone(1, 8000), 8000))
@@ -220,7 +198,7 @@ class TestWhatGoesOut:
         assert counted("unwritten") == before + 1
 
     def test_what_the_progress_raises_ends_the_job(self, decoders: Decoders) -> None:
-        def fail(claimed: int, written: int, pause: int) -> None:
+        def fail(claimed: int, written: int) -> None:
             raise KeyError(written)
 
         with silence(HOUR - 1) as source, tempfile.TemporaryFile() as output, pytest.raises(KeyError):
@@ -425,7 +403,7 @@ from controller.media.decoders import DecodeLimits, Decoders
 decoders = Decoders(DecodeLimits())
 decoders.start()
 with open(sys.argv[1], "rb") as source, open(sys.argv[2], "wb") as output:
-    decoders.decode("app", source, output, 8000, lambda claimed, written, pause: print(written, flush=True))
+    decoders.decode("app", source, output, 8000, lambda claimed, written: print(written, flush=True))
 """
         with silence(HOUR - 1) as source, tempfile.TemporaryFile() as output:
             paths = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (source, output)]

@@ -31,6 +31,7 @@ from esl.commands import (
     Ping,
     Play,
     PlayStatus,
+    Prefetch,
     ShowChannels,
     ShowFileFormats,
     Status,
@@ -103,6 +104,7 @@ RENDERED = {
     ShowFileFormats(): "show file as json",
     Epoch(): "strepoch",
     FetchFile(URL): f"http_get {{refresh=true}}{URL}",
+    Prefetch(f"{URL}?e=1#a:b-1:0"): f"http_get {URL}?e=1#a:b-1:0",
     Ping(): "uptime",
     Status(): "status",
     CoreUuid(): "global_getvar core_uuid",
@@ -144,6 +146,9 @@ def test_play():
     expected = f"conference {ROOM} play {{operation_id=0b7f2a4e,url_index=0,vol=-3}}{URL}"
     assert Play(ROOM, URL, params).render() == expected
     assert Play(ROOM, URL).render() == f"conference {ROOM} play {URL}"
+    assert Play(ROOM, URL, params, f"{URL}?e=1#a:b-1:0").render() == expected.replace(
+        URL, f"file_string://!{URL}!{URL}?e=1#a:b-1:0"
+    )
     assert Play(ROOM, "http://h/a b").render() == f"conference {ROOM} play http://h/a%20b"
 
 
@@ -273,6 +278,20 @@ def test_file_parameters_cannot_bring_others(text):
         Play(ROOM, URL, {"a": text}).render()
     with pytest.raises(ValueError, match="file parameter"):
         Play(ROOM, URL, {"a": "b=c"}).render()
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if text not in {"-both"}] + ["", "a!b", "a.b", "a/b", "a#b"])
+def test_the_fragment_of_a_second_part_is_plain(text):
+    for command in (Play(ROOM, URL, {}, f"{URL}#{text}"), Prefetch(f"{URL}#{text}")):
+        with pytest.raises(ValueError, match="not a fragment"):
+            command.render()
+
+
+@pytest.mark.parametrize("urls", [("http://h/a!b.wav", URL), (URL, "http://h/a!b.wav")])
+def test_a_url_cannot_bring_another_into_a_list_of_files(urls):
+    first, rest = urls
+    with pytest.raises(ValueError, match="parts the files"):
+        Play(ROOM, first, {}, rest).render()
 
 
 @pytest.mark.parametrize("room", ["list", "LIST", "json_list", "xml_list", "count", "help", "commands"])
@@ -496,7 +515,7 @@ def test_the_recorded_file_headers():
     parsed = [parse_file(event["File"]) for event in done]
     assert len(parsed) > 10
     for event, (params, url) in zip(done, parsed, strict=True):
-        assert url.startswith("http://")
+        assert url.startswith(("http://", "file_string://"))
         assert {name: event[name] for name in params} == params  # at its end, a file is the head of the queue
 
 

@@ -18,6 +18,7 @@ from controller.nodes.events import (
     MemberJoined,
     MemberLeft,
     NodeEvent,
+    RestBegan,
     SessionEnded,
     SessionParked,
     Talked,
@@ -119,6 +120,24 @@ def test_files_are_named_by_file_not_by_the_head_of_the_queue() -> None:
         one for one in node_events("15_two_plays_dispatched_at_once_arrive_swapped.jsonl") if isinstance(one, FileDone)
     ]
     assert [(one.operation_id, one.index) for one in done] == [("55ee", 1), ("55ee", 0)]
+
+
+def test_a_file_in_two_parts_says_when_its_second_begins_and_is_done_once() -> None:
+    found = node_events("24_two_files_as_one.jsonl")
+    kinds = [(type(one).__name__, one.index) for one in found if isinstance(one, FileDone | RestBegan)]
+    # Of 1 the second part was missing; 2 was stopped.
+    assert kinds == [("RestBegan", 0), ("FileDone", 0), ("FileDone", 1), ("RestBegan", 2), ("FileDone", 2)]
+
+
+ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440003"
+
+
+@pytest.mark.parametrize(
+    "fragment", ["", "#", "#/", "#x:y:0", f"#{ROOM}", f"#{ROOM}::0", f"#{ROOM}:y:", f"#{ROOM}:y:z"]
+)
+def test_what_else_a_list_of_files_plays_is_nothing(fragment: str) -> None:
+    text = f"Event-Name: CUSTOM\nEvent-Subclass: filestring::open\nFile: http://h/a.wav{fragment}\n\n"
+    assert translate(IDS, Event(text.encode())) is None
 
 
 def test_a_caller_who_forges_headers_is_only_a_caller() -> None:

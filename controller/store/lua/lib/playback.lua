@@ -19,10 +19,11 @@
 -- of its server's response: "failed:not_found:404". It is absent while the URL is pending. `v<i>` is the volume that
 -- the node was given with it, and `n<i>` the URL that it was given, if that is a relay's.
 --
--- A relay may have a long file ready up to a pause before it has the rest. `r<i>` is the frame where the rest begins, 0
--- if there is none. When the node has taken the first part, the rest becomes an entry of `urls` of its own, behind that
--- of its URL: the frame, a number. So it is sent, played and ended like a URL, and is none only in what apps are told.
--- Nothing behind it was sent before, so no other index changes that anyone knows.
+-- A long file is two for the node, played as one (controller/media/relay.py). `r<i>` is the frame where the second
+-- begins, 0 if there is none or the node has gone on to it (rest_began.lua). If the node is done and has not, it did
+-- not get that part. Then the rest becomes an entry of `urls` of its own, behind its URL: the frame, a number. So it is
+-- sent, played and ended like a URL, and is none only in what apps are told. Until the node has gone on, nothing behind
+-- is sent, so no other index changes that anyone knows.
 -- needs: outbox node_commands
 
 local MAX_AHEAD = 2
@@ -59,11 +60,6 @@ end
 -- The same as a node got it. Before there were relays, a list had it where that differed.
 local function node_url(operation, i)
   return operation["n" .. i] or redis.call("LINDEX", keys.node_urls(operation.id), i) or url_of(operation.id, i)
-end
-
--- Whether entry `i` is the rest of the URL before it.
-local function is_rest(id, i)
-  return tonumber(redis.call("LINDEX", keys.urls(id), i) or "") ~= nil
 end
 
 -- An operation, also one that is over and waits for its webhook.
@@ -181,7 +177,19 @@ end
 local function url_queued(operation, i)
   local state = step("URL", url_state(operation, i), "queue")
   change(keys.operation(operation.id), operation, { ["u" .. i] = state })
-  local rest, urls = tonumber(operation["r" .. i] or 0), keys.urls(operation.id)
+end
+
+-- The frame where the second part of URL `i` begins, if the node is not known to have gone on to it; else 0.
+local function rest_of(operation, i) return tonumber(operation["r" .. i] or 0) end
+
+-- The node has gone on to the second part of URL `i`.
+local function rest_began(operation, i)
+  if rest_of(operation, i) > 0 then change(keys.operation(operation.id), operation, { ["r" .. i] = 0 }) end
+end
+
+-- The node is done with URL `i`. What it did not get of it is played next.
+local function file_ended(room, operation, i)
+  local rest, urls = rest_of(operation, i), keys.urls(operation.id)
   if rest > 0 then
     local url = redis.call("LINDEX", urls, i)
     redis.call("LSET", urls, i, "")
@@ -189,6 +197,7 @@ local function url_queued(operation, i)
     redis.call("LSET", urls, i, url)
     change(keys.operation(operation.id), operation, { total = operation.total + 1, ["r" .. i] = 0 })
   end
+  end_urls(room, operation, { i }, "finish")
 end
 
 -- The URL that the node plays now or next: the first that was sent and is not over. Returns operation, index, state.
@@ -229,7 +238,7 @@ local function send_play(room, id, i, tries)
   change(keys.room(room.id), room, { flight = job })
 end
 
--- Sends the next URL when nothing is in flight, and the node has less than MAX_AHEAD.
+-- Sends the next URL when nothing is in flight, and the node has less than MAX_AHEAD, and all of the last.
 local function advance(room)
   if room.flight or room.stopping or room.closing then return end
   local ahead = 0
@@ -239,6 +248,10 @@ local function advance(room)
     local i = tonumber(following)
     ahead = ahead + i - tonumber(settled or 0)
     if ahead >= MAX_AHEAD then return end
+    if i > 0 then
+      local rest, last = unpack(redis.call("HMGET", keys.operation(id), "r" .. i - 1, "u" .. i - 1))
+      if rest and rest ~= "0" and last == URL.queued then return end
+    end
     if i < tonumber(total) then
       local state = step("URL", URL.pending, "send")
       if old_urls then read_operation(id) end -- which moves what version 0.1 stored

@@ -1,6 +1,7 @@
 -- A worker takes commands from the stream (`entries`) to send them: from here on they count as sent, and are sent once.
 -- Those that cannot be read are dropped. `files`: of plays, by their entry: the `url` for the node, and of what a relay
--- has prepared the `details` that the event log tells, and `rest`, if the file is not all of it.
+-- has prepared the `details` that the event log tells, and of a file in two parts `rest`, the frame where the second
+-- begins, and its `rest_url`.
 -- args: node entries files?
 -- needs: node_fence node_commands records sessions
 -- lists: commands
@@ -23,10 +24,17 @@ local function take(entry, raw)
     operation = command.operation, job = job })
   local file = args.files and args.files[entry]
   if file then
+    local named = file.url
     command.url = file.url
+    if file.rest_url and file.rest_url ~= "" then
+      -- As the node names what it plays (`joined` in esl/commands.py), but for what is behind the `#`. That is what it
+      -- says when it begins with the rest (rest_began.lua).
+      named = "file_string://!" .. file.url .. "!" .. file.rest_url
+      command.rest_url = file.rest_url .. "#" .. command.room .. ":" .. command.operation .. ":" .. command.index
+    end
     local operation = keys.operation(text_in(command, "operation"))
     if redis.call("EXISTS", operation) == 1 then
-      redis.call("HSET", operation, "n" .. command.index, file.url, "r" .. command.index, file.rest or 0)
+      redis.call("HSET", operation, "n" .. command.index, named, "r" .. command.index, file.rest or 0)
     end
     local details = file.details
     if details and next(details) then

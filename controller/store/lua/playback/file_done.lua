@@ -11,7 +11,7 @@ if state ~= URL.sent and state ~= URL.queued then return cjson.encode({ known = 
 act_for(operation)
 log("event", "play-file-done", { app = room.app, room = room.id, operation = operation.id, index = args.index })
 end_urls_before(room, operation.id, args.index)
-end_urls(room, get_operation(operation.id), { args.index }, "finish")
+file_ended(room, get_operation(operation.id), args.index)
 fix_volume(room)
 advance(room)
 return cjson.encode({ played = true })

@@ -23,11 +23,12 @@ for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
   for i = 0, tonumber(operation.next) - 1 do
     local state = url_state(operation, i)
     queued = queued or state == URL.queued
-    if not OVER[state] and args.playing and string.gsub(node_url(operation, i), "^%a+://", "") == args.playing then
+    if not OVER[state] and args.playing and string.gsub(node_url(operation, i), "^[%a_]+://", "") == args.playing then
       if state == URL.sent then
         url_queued(operation, i)
         clear(keys.room(room.id), room, "flight")
       end
+      rest_began(operation, i)
       end_urls_before(room, id, i)
       -- The result that would do this is lost, or comes too late to count.
       advance(room)
@@ -36,10 +37,10 @@ for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
   end
 end
 local operation, i, state = head(room)
-if not args.playing and not room.stopping and state == URL.queued and is_rest(operation.id, i + 1)
-  and url_state(operation, i + 1) == URL.sent then
-  -- The first part is over, and the rest is on its way.
-  end_urls(room, operation, { i }, "finish")
+if not args.playing and not room.stopping and state == URL.queued and rest_of(operation, i) > 0 then
+  -- The first part is over, and nobody has seen the second begin.
+  file_ended(room, operation, i)
+  advance(room)
   return cjson.encode({ goes_on = true })
 end
 -- No URL is queued. One that was only sent waits for its job.
