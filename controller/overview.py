@@ -205,14 +205,14 @@ class Overview:
     # Rooms and sessions
 
     def rooms(
-        self, after: Place, limit: int, *, app: str = "", name: str | None = None
+        self, after: Place, limit: int, *, app: str = "", name: str | None = None, tag: str | None = None
     ) -> tuple[list[Any], Place | None]:
         """Rows of `ListRooms` with their `app_id`, and where to go on, None at the end. A page may be short, and not be
         the last.
         """
 
         def listing(app_id: str, limit: int, after: int) -> Listing[RoomEntry]:
-            return ListRooms(app_id=app_id, limit=limit, after=after, name=name)
+            return ListRooms(app_id=app_id, limit=limit, after=after, name=name, tag=tag)
 
         return self._across("rooms", listing, after, limit, app)
 

@@ -7,49 +7,64 @@ webhooks are written by hand. What it does is in the store's scripts (`lib/room_
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from controller.limits import MAX_TAG_LENGTH, MAX_TAGS
 
 DAY_SECONDS = 86400
 
 
+class Kind(StrEnum):
+    NUMBER = "number"  # None while it is not limited
+    SWITCH = "switch"  # on or off
+    TEXTS = "texts"  # a list, which the store has as JSON
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """`name`: the field, in the store too. `most`: its largest value, and 1 the least; 0 for one that is on or off.
-
-    A number is None while it is not limited.
-    """
+    """`name`: the field, in the store too. `most`: the largest value of a number, and 1 the least."""
 
     name: str
+    kind: Kind
     description: str
     most: int = 0
-    example: int | bool | None = None
-
-    @property
-    def is_switch(self) -> bool:
-        return self.most == 0
+    example: Any = None
 
 
 OPTIONS = (
     Option(
         name="max_members",
+        kind=Kind.NUMBER,
         description="How many sessions may be in the room, those that are joining among them. `null`: any number.",
         most=100_000,
         example=50,
     ),
     Option(
         name="locked",
+        kind=Kind.SWITCH,
         description="Whether nobody may join any more. Who is in the room stays.",
         example=False,
     ),
     Option(
         name="end_when_empty",
+        kind=Kind.NUMBER,
         description="After how many seconds without a session in it the room is deleted. `null`: it stays.",
         most=30 * DAY_SECONDS,
         example=600,
     ),
     Option(
         name="max_duration",
+        kind=Kind.NUMBER,
         description="How many seconds after the first member joined the room is deleted. `null`: it stays.",
         most=30 * DAY_SECONDS,
         example=None,
+    ),
+    Option(
+        name="tags",
+        kind=Kind.TEXTS,
+        description=f"Up to {MAX_TAGS} different texts, each of 1 to {MAX_TAG_LENGTH} printable characters, by which"
+        " rooms are found.",
+        example=["support"],
     ),
 )

@@ -77,12 +77,13 @@ def create_room(body: NewRoom) -> Returned:
 
 @conferences.serves("GET", "", responses={200: RoomList})
 def list_rooms(query: RoomPage) -> Returned:
-    """List the application's rooms.
+    """List the application's rooms: all, the one of a `name`, or those that have a `tag`.
 
     At most 200 in a page. A room that exists throughout appears exactly once."""
     scope = (app_id(), "rooms", *query.narrowed_by)
     after = cursors().open(query.cursor, *scope)
-    answer = execute(ListRooms(app_id=app_id(), limit=min(query.limit, MAX_ROOMS), after=after, name=query.name))
+    limit = min(query.limit, MAX_ROOMS)
+    answer = execute(ListRooms(app_id=app_id(), limit=limit, after=after, name=query.name, tag=query.tag))
     rooms = [room_entry(row) for row in answer["rows"]]
     return {"conferences": rooms, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
 
@@ -94,6 +95,7 @@ def room_entry(row: RoomEntry) -> dict[str, Any]:
         "name": row["name"],
         "members": row["members"],
         "created_at": iso(row["created_at"]),
+        "tags": row.get("tags", []),
     }
 
 

@@ -312,6 +312,7 @@ class Page(Query):
 class RoomPage(Page):
     limit: Annotated[Limit, _limit_text(MAX_ROOMS)] = 50
     name: Annotated[RoomName, Field(default=None, description="Only the room of this name.")]
+    tag: Annotated[Tag, Field(default=None, description="Only rooms that have this tag."), _example("support")]
 
 
 class MemberPage(Page):
@@ -460,6 +461,7 @@ class _RoomOptions(Body):
     locked: Annotated[bool, OPTION["locked"]] = False
     end_when_empty: Annotated[int | None, Field(ge=1, le=LIMIT["end_when_empty"]), OPTION["end_when_empty"]] = None
     max_duration: Annotated[int | None, Field(ge=1, le=LIMIT["max_duration"]), OPTION["max_duration"]] = None
+    tags: Annotated[Tags, OPTION["tags"]] = []
 
 
 class NewRoom(_RoomOptions):
@@ -617,6 +619,7 @@ class RoomOptions(BaseModel):
     locked: Annotated[bool, OPTION["locked"]]
     end_when_empty: Annotated[int | None, OPTION["end_when_empty"]]
     max_duration: Annotated[int | None, OPTION["max_duration"]]
+    tags: Annotated[list[str], OPTION["tags"]]
 
 
 class RoomChanged(RoomOptions):
@@ -632,6 +635,7 @@ class RoomEntry(BaseModel):
     name: Annotated[str, _example("team-standup")]
     members: Annotated[int, Field(ge=0), _example(3)]
     created_at: Annotated[str, Field(description="ISO 8601, UTC."), _example("2026-05-06T12:34:56Z")]
+    tags: Annotated[list[str], OPTION["tags"]]
 
 
 class RoomList(BaseModel):

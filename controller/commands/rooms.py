@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, TypedDict, cast
+from typing import ClassVar, NotRequired, TypedDict, cast
 
 from controller.commands.base import Args, Command, Listing, Parts, RoomCommand
-from controller.commands.sessions import Member
+from controller.commands.sessions import Member, as_text
 from controller.ids import new_operation_id, new_room_id
 from controller.sessions.flags import Flag
 from controller.store.store import Store
 
-Options = Mapping[str, int | bool | None]
+Options = Mapping[str, int | bool | list[str] | None]
+
+
+def _as_sent(options: Options) -> Args:
+    """For the script, to which a list is text."""
+    return {name: as_text(value) if isinstance(value, list) else value for name, value in options.items()}
 
 
 class RoomId(TypedDict):
@@ -30,6 +35,10 @@ class CreateRoom(Command[RoomId]):
 
     script: ClassVar[str] = "create_room"
     logged_as: ClassVar[str] = "create"
+
+    def arguments(self) -> Args:
+        # Not super(): the class is made anew for its slots.
+        return {**Command.arguments(self), "options": _as_sent(self.options)}
 
     def prepare(self, parts: Parts) -> Args:
         node = parts.placement.choose(self.app_id)
@@ -51,6 +60,7 @@ class RoomOptions(RoomId):
     locked: bool
     end_when_empty: int | None
     max_duration: int | None
+    tags: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +71,9 @@ class ChangeRoom(RoomCommand[RoomOptions]):
 
     script: ClassVar[str] = "change_room"
     logged_as: ClassVar[str] = "update"
+
+    def arguments(self) -> Args:
+        return {**Command.arguments(self), "options": _as_sent(self.options)}
 
 
 class AllChanging(TypedDict):
@@ -154,19 +167,21 @@ def with_playback(store: Store, app_id: str, reply: Args) -> Room:
 
 
 class RoomEntry(TypedDict):
-    """`created_at`: epoch seconds."""
+    """`created_at`: epoch seconds. `tags`: absent if there are none."""
 
     room_id: str
     name: str
     members: int
     created_at: int
+    tags: NotRequired[list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListRooms(Listing[RoomEntry]):
-    """All rooms, or only the one with that name."""
+    """All rooms, or only those with that tag, or the one with that name."""
 
     name: str | None = None
+    tag: str | None = None
 
     script: ClassVar[str] = "list_rooms"
 

@@ -62,6 +62,8 @@ PARTITION: dict[str, str] = {
     "rooms": "rooms:%s",
     # hash: room name -> room id, of an app; for good
     "names": "names:%s",
+    # sorted set: room id as in `rooms`, of an app and a tag; as the rooms that have it
+    "tagged": "tagged:%s:%s",
     # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, started_at (s), seq; of a
     # member also role, tags (JSON) and joined_at (s); uid, job, actor and trace (of a join or leave that is pending; of
     # one that kicks also kicked, and kick_reason if it gave one), each flag by its name (1 or 0), and for each command

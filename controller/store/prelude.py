@@ -2,7 +2,7 @@
 
 `keys.room(id)` is a key of `keys`, under the tag in KEYS[1]. `STEPS.SESSION` is a table of `states`, and
 `SESSION.joining` the name of one of its states. `FLAGS.muted` is a row of `flags`, `CHANGES.mute` one of its changes.
-`ROOM_OPTIONS.locked` says whether that option is on or off, rather than a number.
+`ROOM_OPTIONS.locked` is the kind of that option (`room_options.Kind`).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ CONSTANTS = {
     **{name: _strict({state: state for state in table}) for name, table in states.TABLES.items()},
     "DELIVERY_STATUS": _strict(states.DELIVERY_STATUS),
     "LISTED_STATUSES": _lua(states.LISTED_STATUSES),
-    "ROOM_OPTIONS": _lua({option.name: option.is_switch for option in OPTIONS}),
+    "ROOM_OPTIONS": _lua({option.name: option.kind for option in OPTIONS}),
     "ROLES": _lua(states.ROLES),
     "FLAGS": _lua(_flags()),
     "CHANGES": _lua({flag.change(on).command: _change(flag.change(on)) for flag, on in CHANGES}),

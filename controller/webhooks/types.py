@@ -162,6 +162,7 @@ class ConferenceUpdated(RoomData):
     locked: Annotated[bool, _OPTION["locked"]]
     end_when_empty: Annotated[int | None, _OPTION["end_when_empty"]]
     max_duration: Annotated[int | None, _OPTION["max_duration"]]
+    tags: Annotated[list[str], _OPTION["tags"]]
 
 
 class ConferenceDestroyed(RoomData):

@@ -196,17 +196,20 @@ class Client:
         locked: bool = False,
         end_when_empty: int | None = None,
         max_duration: int | None = None,
+        tags: Sequence[str] = (),
         idempotency_key: str | None = None,
     ) -> models.RoomCreated:
         """Create a room. Webhook: `conference.created`. When the name is taken, `Conflict.detail.room_id` has it.
 
         At most `max_members` sessions can be in it. It is deleted once it was empty for `end_when_empty` seconds, and
-        `max_duration` seconds after its first member joined.
+        `max_duration` seconds after its first member joined. By one of its `tags` it can be listed.
         """
         limits = {"max_members": max_members, "end_when_empty": end_when_empty, "max_duration": max_duration}
-        body = {"name": name, **{key: value for key, value in limits.items() if value is not None}}
+        body: dict[str, Any] = {"name": name, **{key: value for key, value in limits.items() if value is not None}}
         if locked:
             body["locked"] = True
+        if tags:
+            body["tags"] = list(tags)
         return self._ask(models.RoomCreated, "POST", "/conferences", body, once=idempotency_key)
 
     def change_room(
@@ -217,6 +220,7 @@ class Client:
         locked: bool | Same = SAME,
         end_when_empty: int | Same | None = SAME,
         max_duration: int | Same | None = SAME,
+        tags: Sequence[str] | Same = SAME,
     ) -> models.RoomChanged:
         """Change options of a room; the others stay as they are. None takes a limit away. Webhook:
         `conference.updated`, if anything changes.
@@ -226,15 +230,18 @@ class Client:
             "locked": locked,
             "end_when_empty": end_when_empty,
             "max_duration": max_duration,
+            "tags": tags if tags is SAME else list(tags),
         }
         body = {key: value for key, value in given.items() if value is not SAME}
         return self._ask(models.RoomChanged, "PATCH", _path("conferences", room_id), body)
 
     def list_rooms(
-        self, *, limit: int | None = None, cursor: str = "", name: str | None = None
+        self, *, limit: int | None = None, cursor: str = "", name: str | None = None, tag: str | None = None
     ) -> Listing[models.RoomList, models.RoomEntry]:
-        """The app's rooms, or the one with that name. `limit`: entries of a page, 200 at the most."""
-        return self._list(models.RoomList, "/conferences", "conferences", limit, cursor, {"name": name})
+        """The app's rooms, the one with that name, or those with that tag. `limit`: entries of a page, 200 at the
+        most.
+        """
+        return self._list(models.RoomList, "/conferences", "conferences", limit, cursor, {"name": name, "tag": tag})
 
     def get_room(self, room_id: str) -> models.Room:
         """A room, and what plays in it."""

@@ -118,6 +118,7 @@ _UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _RoomId = Annotated[str, Field(pattern=f"^[A-Za-z0-9]{{5}}-room-{_UUID4}$")]
 _Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$")]
 _Url = Annotated[str, Field(pattern="^(?i:https?)://[^/?#@]+([/?#].*)?$", max_length=2048)]
+_Tags = Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=16)]
 _Number = Annotated[str, Field(pattern="^[1-9][0-9]*$")]
 
 
@@ -130,6 +131,7 @@ class _Options(_Form):
     locked: bool = False
     end_when_empty: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
     max_duration: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
+    tags: _Tags = []
 
 
 class _NewRoom(_Options):
@@ -157,7 +159,7 @@ class _Join(_Command):
     muted: bool = True
     deaf: bool = False
     role: Annotated[str, Field(pattern="^(participant|moderator)$")] = "participant"
-    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=16)] = []
+    tags: _Tags = []
 
 
 class _Kick(_Command):
@@ -205,6 +207,7 @@ class _Page(_Form):
 
 class _RoomPage(_Page):
     name: str | None = None
+    tag: str | None = None
 
 
 class _SessionPage(_Page):
@@ -488,7 +491,11 @@ class FakeSwitchroom:
         return 201, {"room_id": room.id}
 
     def _list_rooms(self, query: _RoomPage) -> _Returned:
-        rooms = [room for room in self._rooms.values() if query.name in (None, room.name)]
+        rooms = [
+            room
+            for room in self._rooms.values()
+            if query.name in (None, room.name) and query.tag in (None, *room.options["tags"])
+        ]
         rows = [
             (
                 room.order,
@@ -497,6 +504,7 @@ class FakeSwitchroom:
                     "name": room.name,
                     "members": len(self._members(room.id)),
                     "created_at": _iso(int(room.created_at)),
+                    "tags": room.options["tags"],
                 },
             )
             for room in rooms
@@ -937,13 +945,13 @@ class FakeSwitchroom:
         self._emit(session.uuid, type_, {**about, **data})
 
     def _emit(self, about: str, type_: str, data: dict[str, Any]) -> None:
-        """`data`: what is None is left out."""
+        """`data`: what is None is left out, but for options of a room."""
         sequence = self._sequences[about] = self._sequences.get(about, 0) + 1
         if not any(_matches(pattern, type_) for pattern in self._endpoint["types"]):
             return
         number = next(self._numbers)
         identifier = f"msg_p00-{int(self.now * 1000)}-{number}"
-        present = {name: value for name, value in data.items() if value is not None}
+        present = {name: value for name, value in data.items() if value is not None or name in _Options.model_fields}
         raw = self._body(type_, {"app_id": self.app_id, "sequence": sequence, **present})
         found = _Delivered(number, webhooks.parse(identifier, json.loads(raw)), raw, "pending")
         self._deliveries[identifier] = found

@@ -40,6 +40,7 @@ class RoomOptions(Model):
     locked: bool
     end_when_empty: int | None
     max_duration: int | None
+    tags: list[str]
 
 
 class RoomChanged(RoomOptions):
@@ -53,6 +54,7 @@ class RoomEntry(Model):
     name: str
     members: int
     created_at: datetime
+    tags: list[str]
 
 
 class RoomList(Page):

@@ -91,6 +91,7 @@ class ConferenceUpdated(RoomData):
     locked: bool
     end_when_empty: int | None
     max_duration: int | None
+    tags: list[str]
 
 
 class ConferenceDestroyed(RoomData):

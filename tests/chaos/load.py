@@ -183,7 +183,8 @@ class Load:
             return False
         # A request without an answer may have made the room: then the name is taken, and its webhook will tell.
         place.key = place.key or f"room-{action.tenant}-{number}"
-        self._ask(action, number, lambda client: client.create_room(place.key))
+        tags = [f"tag {number % 3}"][: number % 2]
+        self._ask(action, number, lambda client: client.create_room(place.key, tags=tags))
         return True
 
     def _delete(self, action: Action, number: int) -> bool:

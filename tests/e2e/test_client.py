@@ -158,6 +158,21 @@ def types(service: Service, **match: Any) -> list[str]:
     return [webhook.type for webhook in service.about(**match)]
 
 
+def test_tags_of_rooms(service: Service, unique: str) -> None:
+    client, tag = service.client, f"naïve {unique}"
+    rooms = [client.create_room(f"{unique}-{number}", tags=[tag, str(number)]).room_id for number in range(3)]
+    found = list(client.list_rooms(limit=2, tag=tag))
+    assert [(entry.room_id, entry.tags) for entry in found] == [
+        (room, [tag, str(number)]) for number, room in enumerate(rooms)
+    ]
+    assert client.change_room(rooms[0], tags=[]).tags == []
+    assert service.wait("conference.updated", room_id=rooms[0]).tags == []
+    assert client.get_room(rooms[1]).tags == [tag, "1"]
+    client.delete_room(rooms[1])
+    assert [entry.room_id for entry in client.list_rooms(tag=tag)] == [rooms[2]]
+    assert list(client.list_rooms(tag=tag, name=f"{unique}-0")) == []
+
+
 def test_rooms(service: Service, room: str) -> None:
     name = service.client.get_room(room).name
     assert [(entry.room_id, entry.members) for entry in service.client.list_rooms(name=name)] == [(room, 0)]

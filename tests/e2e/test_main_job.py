@@ -421,7 +421,7 @@ def test_a_room_with_limits(hooks: Receiver, room_service: Switchroom, dial: Dia
     assert (answer.status, answer.body["detail"]) == (409, {"limit": 1, "used": 1})
     changed = room_service.request("PATCH", path, {"max_members": None, "locked": True})
     assert changed.body == {
-        "room_id": room, "max_members": None, "locked": True, "end_when_empty": 600, "max_duration": None,
+        "room_id": room, "max_members": None, "locked": True, "end_when_empty": 600, "max_duration": None, "tags": [],
     }  # fmt: skip
     assert hooks.wait("conference.updated", room_id=room)["locked"] is True
     answer = room_service.post(command, {"room_id": room})

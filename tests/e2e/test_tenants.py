@@ -116,6 +116,14 @@ def test_lists_hold_what_is_one_s_own(room_service: Switchroom, dial: Dial, new_
         assert listed != str(room_service.get(path, app="alpha").body)
 
 
+def test_a_tag_is_one_s_own(room_service: Switchroom, unique: str) -> None:
+    body = {"name": unique, "tags": [unique]}
+    rooms = {app: room_service.post("/api/v1/conferences", body, app=app).body["room_id"] for app in ("alpha", "beta")}
+    for app, room in rooms.items():
+        found = room_service.get(f"/api/v1/conferences?tag={unique}", app=app).body["conferences"]
+        assert [each["room_id"] for each in found] == [room]
+
+
 def test_another_tenant_s_cursor(room_service: Switchroom, new_room: Any) -> None:
     new_room(), new_room()
     cursor = room_service.get("/api/v1/conferences?limit=1").body["cursor"]

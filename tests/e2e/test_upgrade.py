@@ -129,6 +129,8 @@ def with_new_fields(value: Any) -> Any:
     if "playback_status" in value:
         new = dict.fromkeys(("max_members", "end_when_empty", "max_duration", "started_at"))
         new |= {"locked": False, "duration": 0, "peak_members": 0}
+    if {"name", "created_at"} <= value.keys():
+        new["tags"] = []
     return new | {name: with_new_fields(each) for name, each in value.items()}
 
 
@@ -149,6 +151,18 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     stage = Stage(tmp_path)
     yield stage
     stage.close()
+
+
+def test_a_room_of_the_version_before_is_found_by_its_name_and_gets_tags(stage: Stage) -> None:
+    load(stage.store, stage.recording)
+    alpha = stage.start("api")["alpha"]
+    rooms = alpha.get("/conferences")["conferences"]
+    for room in rooms:
+        assert alpha.get(f"/conferences?name={room['name']}")["conferences"] == [room]
+    assert alpha.get("/conferences?tag=old")["conferences"] == []
+    room = rooms[0]
+    assert alpha.ask("PATCH", f"/conferences/{room['room_id']}", {"tags": ["old"]}).status == 200
+    assert alpha.get("/conferences?tag=old")["conferences"] == [{**room, "tags": ["old"]}]
 
 
 def test_the_api_shows_and_refuses_what_it_did_before(stage: Stage) -> None:

@@ -9,7 +9,7 @@ import pytest
 from controller.store import keys
 from tests.integration.world import NODE, World
 
-LIMITS = {"max_members": None, "locked": False, "end_when_empty": None, "max_duration": None}
+LIMITS = {"max_members": None, "locked": False, "end_when_empty": None, "max_duration": None, "tags": []}
 
 
 def create(world: World, **options: Any) -> str:
@@ -68,6 +68,52 @@ def test_a_change_tells_all_options_and_nothing_when_nothing_changes(world: Worl
     assert world.types() == []
     assert change(world, room, max_members=None, locked=False) == {"room_id": room, **LIMITS}
     assert world.types() == ["conference.updated"]
+
+
+def tagged(world: World, tag: str, **narrowed: Any) -> list[str]:
+    """The rooms of a tag, read in pages of two."""
+    rooms, after = [], 0
+    while True:
+        page = world.ask("list_rooms", limit=2, after=after, tag=tag, **narrowed)
+        rooms += [row["room_id"] for row in page["rows"]]
+        if not (after := page["cursor"]):
+            return rooms
+
+
+def test_rooms_are_listed_by_their_tags(world: World) -> None:
+    rooms = [world.create(f"room{number}") for number in range(5)]
+    for room in reversed(rooms):
+        change(world, room, tags='["all","{p00}:naïve \U0001f3a7"]')
+    assert tagged(world, "all") == tagged(world, "{p00}:naïve \U0001f3a7") == rooms
+    change(world, rooms[1], tags='["other"]')
+    change(world, rooms[2], tags="[]")
+    world.ask("delete_room", room_id=rooms[3])
+    assert tagged(world, "all") == [rooms[0], rooms[4]]
+    assert tagged(world, "other") == [rooms[1]]
+    assert tagged(world, "all", name="room4") == [rooms[4]]
+    assert tagged(world, "all", name="room1") == tagged(world, "none") == []
+    (row,) = world.ask("list_rooms", limit=9, after=0, tag="other")["rows"]
+    assert (row["name"], row["tags"]) == ("room1", ["other"])
+    assert "tags" not in world.ask("list_rooms", limit=9, after=0, name="room2")["rows"][0]
+
+
+def test_tags_of_a_room_are_told(world: World) -> None:
+    reply = world.ask("create_room", name="standup", room_id=f"{NODE}-room-1", node=NODE, options={"tags": '["a","b"]'})
+    room = reply["room_id"]
+    assert world.room(room)["tags"] == ["a", "b"]
+    world.webhooks()
+    assert change(world, room, tags='["a","b"]')["tags"] == ["a", "b"]
+    assert world.types() == []
+    assert change(world, room, tags="[]")["tags"] == []
+    ((_, data),) = world.webhooks()
+    assert data["tags"] == []
+
+
+def test_a_deleted_room_leaves_no_list_of_a_tag(world: World) -> None:
+    room = create(world, tags='["a"]')
+    assert world.store.client.exists(keys.key(world.tag, "tagged", world.app_id, "a"))
+    world.ask("delete_room", room_id=room)
+    assert not world.store.client.exists(keys.key(world.tag, "tagged", world.app_id, "a"))
 
 
 def test_a_change_of_no_room_or_of_a_deleted_one(world: World) -> None:

@@ -66,7 +66,8 @@ class Machine:
     def change(self) -> None:
         options = self.random.choice(
             [{"locked": True}, {"locked": False}, {"max_members": 1}, {"max_members": None, "end_when_empty": 1800},
-             {"max_duration": 1800}, {"end_when_empty": None, "max_duration": None}]
+             {"max_duration": 1800}, {"end_when_empty": None, "max_duration": None},
+             {"tags": '["one","two"]'}, {"tags": '["two"]'}, {"tags": "[]"}]
         )  # fmt: skip
         self.world.ask("change_room", room_id=self._room(), options=options)
 
@@ -354,7 +355,14 @@ class Machine:
             for session, flags in told.items():
                 assert flags.items() <= self.world.session(session).items()
         self.changes_of_flags_have_ended_in_order()
+        self.rooms_are_listed_by_their_tags()
         self.usage_is_counted()
+
+    def rooms_are_listed_by_their_tags(self) -> None:
+        rows = self.world.ask("list_rooms", limit=1000, after=0)["rows"]
+        for tag in ("one", "two"):
+            found = self.world.ask("list_rooms", limit=1000, after=0, tag=tag)["rows"]
+            assert found == [row for row in rows if tag in row.get("tags", ())]
 
     def changes_of_flags_have_ended_in_order(self) -> None:
         """Once each at most, and those that the node confirmed in the order in which they were accepted."""

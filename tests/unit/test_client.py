@@ -247,9 +247,11 @@ def test_there_are_no_other_webhooks() -> None:
 
 
 CALLS: dict[str, Callable[[Client], Any]] = {
-    "create_room": lambda client: client.create_room("standup"),
-    "list_rooms": lambda client: next(client.list_rooms(limit=7, name="standup").pages()),
-    "change_room": lambda client: client.change_room(ROOM, max_members=5, locked=True, end_when_empty=None),
+    "create_room": lambda client: client.create_room("standup", max_members=5, tags=["support"]),
+    "list_rooms": lambda client: next(client.list_rooms(limit=7, name="standup", tag="support").pages()),
+    "change_room": lambda client: client.change_room(
+        ROOM, max_members=5, locked=True, end_when_empty=None, tags=["support"]
+    ),
     "get_room": lambda client: client.get_room(ROOM),
     "list_members": lambda client: next(client.list_members(ROOM, limit=7).pages()),
     "delete_room": lambda client: client.delete_room(ROOM),
@@ -559,7 +561,7 @@ def test_nobody_there() -> None:
 
 def pages(*cursors: str) -> Iterator[Response]:
     for number, cursor in enumerate(cursors):
-        row = {"room_id": f"r{number}", "name": "n", "members": 0, "created_at": "2026-05-06T12:34:56Z"}
+        row = {"room_id": f"r{number}", "name": "n", "members": 0, "created_at": "2026-05-06T12:34:56Z", "tags": []}
         rows = [] if cursor == "empty" else [row]
         yield Response(200, {}, json.dumps({"conferences": rows, "cursor": cursor}).encode())
 

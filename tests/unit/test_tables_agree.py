@@ -19,7 +19,7 @@ from controller.errors import REASONS
 from controller.media.reasons import REASONS as AUDIO_REASONS
 from controller.nodes import translate
 from controller.nodes.render import COMMANDS
-from controller.room_options import OPTIONS, Option
+from controller.room_options import OPTIONS, Kind, Option
 from controller.sessions.flags import CHANGES, FLAGS, Flag
 from controller.store.scripts import arguments, libraries, sources
 from controller.webhooks import types
@@ -103,7 +103,8 @@ def test_a_flag_has_its_field_wherever_members_are_described(flag: Flag) -> None
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_has_its_field_wherever_rooms_are_described(option: Option) -> None:
-    assert get_type_hints(RoomOptions)[option.name] == (bool if option.is_switch else int | None)
+    forms = {Kind.NUMBER: int | None, Kind.SWITCH: bool, Kind.TEXTS: list[str]}
+    assert get_type_hints(RoomOptions)[option.name] == forms[option.kind]
     for model in (schemas.RoomOptions, types.ConferenceUpdated):
         assert model.model_fields[option.name].is_required(), model
     for body in (schemas.NewRoom, schemas.RoomChanges):

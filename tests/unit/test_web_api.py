@@ -153,6 +153,8 @@ BAD_OPTIONS: list[dict[str, Any]] = [
     {"end_when_empty": 2_592_001},
     {"max_duration": 2_592_001},
     *({"locked": value} for value in (None, 0, 1, "true")),
+    *({"tags": value} for value in (None, "a", [""], ["x" * 65], ["line\nbreak"], ["a", "a"], [7])),
+    {"tags": [f"tag {number}" for number in range(17)]},
 ]
 
 ENDPOINTS = [
@@ -197,7 +199,9 @@ ENDPOINTS = [
         path=ROOMS,
         status=200,
         answer={
-            "conferences": [{"room_id": ROOM, "name": "weekly-standup", "members": 1, "created_at": ISO}],
+            "conferences": [
+                {"room_id": ROOM, "name": "weekly-standup", "members": 1, "created_at": ISO, "tags": ["support"]}
+            ],
         },
         command=commands.ListRooms(**BY_APP, limit=50),
         cursor=True,
@@ -1288,7 +1292,11 @@ def test_a_problem_says_what_is_wanted(path: str, body: dict[str, Any], problem:
 
 
 NARROWED: dict[str, tuple[str, dict[str, str], Command]] = {
-    "rooms": (ROOMS, {"name": "weekly-standup"}, commands.ListRooms(**BY_APP, limit=50, name="weekly-standup")),
+    "rooms": (
+        ROOMS,
+        {"name": "weekly-standup", "tag": "naïve 🎧"},
+        commands.ListRooms(**BY_APP, limit=50, name="weekly-standup", tag="naïve 🎧"),
+    ),
     "sessions": (
         SESSIONS,
         {"state": "joined", "room_id": ROOM, "did": "+747713001"},

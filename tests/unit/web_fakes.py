@@ -34,7 +34,7 @@ EVENT = "p07-1795374235886-3"
 OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 
 CREATED_AT = 1778070896  # 2026-05-06T12:34:56Z
-OPTIONS = {"max_members": 5, "locked": True, "end_when_empty": 600, "max_duration": None}
+OPTIONS = {"max_members": 5, "locked": True, "end_when_empty": 600, "max_duration": None, "tags": ["support"]}
 CREATED_MS = CREATED_AT * 1000 + 789
 
 
@@ -228,7 +228,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
             "playback_operation_id": "",
             "playback_queue": [],
         },
-        commands.ListRooms: {"rows": [room], "cursor": after + 1},
+        commands.ListRooms: {"rows": [{**room, "tags": ["support"]}], "cursor": after + 1},
         commands.ListMembers: {"rows": [member], "cursor": after + 1},
         commands.GetSession: session,
         commands.ListSessions: {"rows": [session], "cursor": after + 1},

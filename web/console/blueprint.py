@@ -245,7 +245,8 @@ def create_link(body: forms.LinkBody) -> Returned:
 
 @_serves("GET", "/rooms", "operators")
 def list_rooms(query: forms.RoomsPage) -> Returned:
-    rows, place = _console().overview.rooms(query.cursor, _limit(query.limit), app=query.app, name=query.name)
+    limit = _limit(query.limit)
+    rows, place = _console().overview.rooms(query.cursor, limit, app=query.app, name=query.name, tag=query.tag)
     rooms = [{**room_entry(row), "app_id": row["app_id"]} for row in rows]
     return {"rooms": rooms, "cursor": forms.cursor_of(place)}, 200
 

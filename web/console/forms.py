@@ -14,7 +14,7 @@ from controller.overview import LogPlace, Place, parse_log_id
 from controller.passwords import MAX_LENGTH, MIN_LENGTH
 from controller.store.states import SESSION_STATES
 from controller.webhooks.types import OneOf
-from web.schemas import LAST_EVENT_ID, Body, Limit, PortalLinkBody, Query, RoomId, RoomName, split_list
+from web.schemas import LAST_EVENT_ID, Body, Limit, PortalLinkBody, Query, RoomId, RoomName, Tag, split_list
 
 MAX_PAGE = 200
 MAX_TEXT = 128
@@ -83,6 +83,7 @@ class AcrossPage(Query):
 
 class RoomsPage(AcrossPage):
     name: RoomName | None = None
+    tag: Tag | None = None
 
 
 class SessionsPage(AcrossPage):

@@ -5,6 +5,7 @@
 local function end_room(room, why)
   redis.call("HDEL", keys.names(room.app), room.name)
   redis.call("ZREM", keys.rooms(room.app), room.id)
+  list_by(room, tags_of(room), false)
   change(keys.room(room.id), room, { closing = 1 })
   plan_end(room)
   emit_room(room, "conference.destroyed", with_summary(room, { name = room.name, reason = why }))

@@ -2,36 +2,55 @@
 --
 -- How it works: the next end of a room that has one is an item of its source's `due`. When it comes, overdue.lua looks
 -- whether it is really due, and looks again later if not. So only what can bring the end nearer has to plan it anew.
--- needs: node_commands
+-- needs: node_commands sessions
 
 local function is_locked(room) return room.locked == "1" end
+
+local NO_TEXTS = "[]"
 
 -- An option that is a number, nil while it is not limited.
 local function option(room, name) return tonumber(room[name]) end
 
+-- An option as it is shown, by its kind. Texts that are none are left out (`lists` in the head of a file).
+local VALUE = { number = function(room, name) return option(room, name) or cjson.null end }
+function VALUE.switch(room, name) return room[name] == "1" end
+function VALUE.texts(room, name) return as_list(cjson.decode(room[name] or NO_TEXTS)) end
+
 -- Adds a room's options to `fields`, by their names.
 local function with_options(room, fields)
-  for name, is_switch in pairs(ROOM_OPTIONS) do
-    if is_switch then fields[name] = room[name] == "1" else fields[name] = option(room, name) or cjson.null end
-  end
+  for name, kind in pairs(ROOM_OPTIONS) do fields[name] = VALUE[kind](room, name) end
   return fields
 end
 
--- Sets the options that are given; `null` is for no limit. Returns whether any is another than before.
+-- Lists a room by some tags (JSON), or no more.
+local function list_by(room, tags, is_listed)
+  local place = is_listed and redis.call("ZSCORE", keys.rooms(room.app), room.id)
+  for _, tag in ipairs(cjson.decode(tags)) do
+    local key = keys.tagged(room.app, tag)
+    if place then redis.call("ZADD", key, place, room.id) else redis.call("ZREM", key, room.id) end
+  end
+end
+
+-- An option as it is stored; nil for what is not limited, off, or empty.
+local function as_stored(value)
+  if type(value) == "number" then return string.format("%.0f", value) end
+  if type(value) == "string" and value ~= NO_TEXTS then return value end
+  return value == true and "1" or nil
+end
+
+-- Sets the options that are given; `null` is for no limit, and texts are JSON. Returns whether any is another than
+-- before.
 local function set_options(room, given)
   local has_changed = false
   for name, value in pairs(given) do
-    if value == cjson.null or value == false then
-      if room[name] then
-        clear(keys.room(room.id), room, name)
-        has_changed = true
+    local key, before, stored = keys.room(room.id), room[name], as_stored(value)
+    if before ~= stored then
+      if stored then change(key, room, { [name] = stored }) else clear(key, room, name) end
+      if name == "tags" then
+        list_by(room, before or NO_TEXTS, false)
+        list_by(room, tags_of(room), true)
       end
-    else
-      local stored = value == true and "1" or string.format("%.0f", value)
-      if room[name] ~= stored then
-        change(keys.room(room.id), room, { [name] = stored })
-        has_changed = true
-      end
+      has_changed = true
     end
   end
   return has_changed

@@ -2,6 +2,7 @@
 -- is taken out. Replies with all options.
 -- args: app_id command room_id options
 -- needs: access quotas outbox room_options
+-- lists: tags
 
 local room, refused = own_room(args.room_id)
 refused = refused or exceeded("webhook_bytes", 0)
@@ -12,6 +13,8 @@ if set_options(room, args.options) then
   -- Since when a room of version 0.1 has been empty is not known.
   if not room.empty_since then note_empty(room) end
   plan_end(room)
-  emit_room(room, "conference.updated", with_options(room, { name = room.name }))
+  local data = with_options(room, { name = room.name })
+  data.tags = nil
+  emit_room(room, "conference.updated", data, '"tags":' .. tags_of(room))
 end
 return cjson.encode(with_options(room, { room_id = room.id }))

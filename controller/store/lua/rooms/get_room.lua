@@ -1,7 +1,7 @@
 -- A room of the app. The URLs of its operations are read afterwards, by a command each, since there may be many.
 -- args: room_id
 -- needs: access legs room_options
--- lists: operations
+-- lists: operations tags
 
 local room, refused = own_room(args.room_id)
 if refused then return refused end

@@ -9,6 +9,7 @@ import { Icon } from "../icons.js";
 import { reasonText, TONES } from "../words.js";
 import { Story } from "./log.js";
 import { memberCommand, Members } from "./members.js";
+import { tagsOf } from "./rooms.js";
 
 const MAX_MEMBERS = 1000;
 const VOLUME_SETTLES_MS = 400;
@@ -72,7 +73,7 @@ export function Room({ me, parts: [app, id] }) {
 
   return html`<${PageHead} title=${room?.name || "Room"} trail=${[["Rooms", "#/rooms"]]} below=${html`
         <${Id} value=${id} /><span>App ${app}</span>${room && html`<span>Created <${Time} at=${room.created_at} /></span>`}
-        ${room?.locked && html`<${Badge} tone=${TONES.locked} dot>locked<//>`}`}>
+        ${room?.locked && html`<${Badge} tone=${TONES.locked} dot>locked<//>`}${room && tagsOf(room)}`}>
       ${may && room && !gone && html`<${Button} icon=${room.locked ? "unlock" : "lock"} busy=${Boolean(commands.pending.lock)} onClick=${lock}>${room.locked ? "Unlock" : "Lock"}<//>`}
       ${may && room && !gone && html`<${Button} icon="trash" tone="danger-text" onClick=${() => setAsk(removal)}>Delete<//>`}
     <//>

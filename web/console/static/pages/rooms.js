@@ -3,10 +3,12 @@ import { number } from "../format.js";
 import { html, useState } from "../html.js";
 import { useDelayed, usePages, useTitle } from "../hooks.js";
 import { go, link, replace } from "../router.js";
-import { Button, Card, Dialog, Empty, Field, Id, Loaded, More, PageHead, Select, Table, Time } from "../ui.js";
+import { Badge, Button, Card, Dialog, Empty, Field, Id, Loaded, More, PageHead, Select, Table, Time } from "../ui.js";
+
+export const tagsOf = (room) => room.tags.map((tag) => html` <${Badge}><span class="caller">${tag}</span><//>`);
 
 export const columnsOf = (withApp) => [
-  { title: "Room", cell: (room) => html`<a class="strong" href=${link("rooms", room.app_id, room.room_id)}>${room.name}</a>` },
+  { title: "Room", cell: (room) => html`<a class="strong" href=${link("rooms", room.app_id, room.room_id)}>${room.name}</a>${tagsOf(room)}` },
   ...(withApp ? [{ title: "App", cell: (room) => room.app_id }] : []),
   { title: "Members", align: "right", cell: (room) => number(room.members) },
   { title: "Created", cell: (room) => html`<${Time} at=${room.created_at} />` },
@@ -18,26 +20,29 @@ export function Rooms({ me, route }) {
   const operator = me.kind === "operator";
   const { app = "", name = "" } = route.query;
   const [typed, setTyped] = useState(name);
+  const [tagged, setTagged] = useState("");
   const wanted = useDelayed(typed);
+  const tag = useDelayed(tagged);
   const [creating, setCreating] = useState(false);
   const pages = usePages(async (cursor, signal) => {
-    const query = { name: wanted, cursor, limit: 50 };
+    const query = { name: wanted, tag, cursor, limit: 50 };
     if (operator) {
       const page = await call("GET", `${CONSOLE}/rooms`, { query: { ...query, app }, signal });
       return { rows: page.rooms, cursor: page.cursor };
     }
     const page = await call("GET", `${API}/conferences`, { app: me.app_id, query, signal });
     return { rows: page.conferences.map((room) => ({ ...room, app_id: me.app_id })), cursor: page.cursor };
-  }, [app, wanted], 5);
+  }, [app, wanted, tag], 5);
 
-  const nothing = wanted || app
-    ? html`<${Empty} icon="rooms" title="No such room">A name is found as a whole: <code>weekly</code> does not find <code>weekly-standup</code>.<//>`
+  const nothing = wanted || tag || app
+    ? html`<${Empty} icon="rooms" title="No such room">A name or tag is found as a whole: <code>weekly</code> does not find <code>weekly-standup</code>.<//>`
     : html`<${Empty} icon="rooms" title="No rooms yet">A room is created by an app, with <code>POST ${API}/conferences</code>, or here.<//>`;
   return html`<${PageHead} title="Rooms">
       ${me.role === "operate" && html`<${Button} tone="primary" icon="plus" onClick=${() => setCreating(true)}>New room<//>`}
     <//>
     <div class="filters">
       <input type="search" aria-label="Name of the room" placeholder="Exact name" value=${typed} onInput=${(event) => setTyped(event.target.value.trim())} />
+      <input type="search" aria-label="Tag of the room" placeholder="Exact tag" maxlength="64" value=${tagged} onInput=${(event) => setTagged(event.target.value.trim())} />
       ${operator && html`<${AppSelect} me=${me} value=${app} onChange=${(chosen) => replace("rooms", { app: chosen })} />`}
     </div>
     <${Card} flush>
@@ -61,8 +66,10 @@ function NewRoom({ me, app: given, onClose }) {
   const submit = async (event) => {
     event.preventDefault();
     setState({ busy: true, error: "" });
+    const form = new FormData(event.target);
+    const tags = [...new Set(form.get("tags").split(",").map((tag) => tag.trim()).filter(Boolean))];
     try {
-      const { room_id: room } = await call("POST", `${API}/conferences`, { app, body: { name: new FormData(event.target).get("name") } });
+      const { room_id: room } = await call("POST", `${API}/conferences`, { app, body: { name: form.get("name"), tags } });
       onClose();
       go("rooms", app, room);
     } catch (error) {
@@ -75,6 +82,9 @@ function NewRoom({ me, app: given, onClose }) {
       ${me.kind === "operator" && html`<${Field} label="App">${(id) => html`<${AppSelect} id=${id} me=${me} value=${app} onChange=${setApp} all="" />`}<//>`}
       <${Field} label="Name" hint="Letters, digits, hyphens and underscores." error=${state.error}>
         ${(id) => html`<input id=${id} name="name" required maxlength="64" pattern="[A-Za-z0-9][A-Za-z0-9_\\-]*" autofocus autocomplete="off" aria-describedby="${id}-hint" />`}
+      <//>
+      <${Field} label="Tags" hint="With commas between. May be left out.">
+        ${(id) => html`<input id=${id} name="tags" autocomplete="off" aria-describedby="${id}-hint" />`}
       <//>
     </form>
   <//>`;
