@@ -9,6 +9,7 @@ from controller.commands import (
     CreateRoom,
     DeleteRoom,
     GetRoom,
+    KickAll,
     ListMembers,
     ListRooms,
     Play,
@@ -30,6 +31,7 @@ from web.schemas import (
     MAX_ROOMS,
     AllBody,
     AllStarted,
+    KickAllBody,
     MemberList,
     MemberPage,
     NewRoom,
@@ -272,6 +274,29 @@ def _serve_flag_of_all(flag: Flag, on: bool) -> None:
 
 for _flag, _on in CHANGES:
     _serve_flag_of_all(_flag, _on)
+
+
+@conferences.serves(
+    "POST",
+    "/<room_id>/commands/kick-all",
+    responses={202: AllStarted},
+    refuses=(*_ROOM, "members_pending", "node_down"),
+    cooldown=KickAll.cooldown,
+)
+def kick_all(path: RoomPath, body: KickAllBody) -> Returned:
+    """Kick all members of a room.
+
+    Those who are members now, but for the excluded ones. The room stays, and the calls go on. Rate limit
+    `conference_all`: 2 s for each room, shared with mute-all and the others. Webhooks: `conference.member.left` for
+    each member once its media node confirms, or `conference.command.failed`; then `conference.command.finished`."""
+    command = KickAll(
+        app_id=app_id(),
+        room_id=path.room_id,
+        exclude=tuple(body.exclude),
+        exclude_moderators=body.exclude_moderators,
+        reason=body.reason,
+    )
+    return _operation(execute(command))
 
 
 def _operation(answer: Playback | AllChanging) -> Returned:

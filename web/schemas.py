@@ -557,6 +557,12 @@ class AllBody(Body):
     exclude_moderators: Annotated[bool, Field(description="Whether moderators stay as they are.")] = False
 
 
+class KickAllBody(AllBody):
+    """May be left out."""
+
+    reason: Reason | None = None
+
+
 class EndpointBody(Body):
     url: EndpointUrl
     types: Annotated[

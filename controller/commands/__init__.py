@@ -2,7 +2,16 @@
 
 from controller.commands.base import Command, Page, SessionCommand
 from controller.commands.playback import Play, Playback, SetVolume, StopPlayback, TogglePause
-from controller.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom, GetRoom, ListMembers, ListRooms, SetFlagOfAll
+from controller.commands.rooms import (
+    ChangeRoom,
+    CreateRoom,
+    DeleteRoom,
+    GetRoom,
+    KickAll,
+    ListMembers,
+    ListRooms,
+    SetFlagOfAll,
+)
 from controller.commands.sessions import (
     GetSession,
     HangUp,
@@ -39,6 +48,7 @@ __all__ = [
     "HangUp",
     "Join",
     "Kick",
+    "KickAll",
     "Leave",
     "ListDeliveries",
     "ListMembers",

@@ -82,19 +82,39 @@ class AllChanging(TypedDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetFlagOfAll(RoomCommand[AllChanging]):
-    """Sets a flag on or off for all members but those in `exclude` (session ids), and moderators if
-    `exclude_moderators`. Answers `in_progress`. Refused: `members_pending`.
+class CommandToAll(RoomCommand[AllChanging]):
+    """A command to all members but those in `exclude` (session ids), and moderators if `exclude_moderators`. Answers
+    `in_progress`. Refused: `members_pending`.
     """
 
-    flag: Flag
-    on: bool
     exclude: tuple[str, ...] = ()
     exclude_moderators: bool = False
 
-    script: ClassVar[str] = "set_flag_of_all"
     cooldown: ClassVar[str] = "conference_all"
     needs_node: ClassVar[bool] = True
+
+    def prepare(self, parts: Parts) -> Args:
+        return {"operation_id": new_operation_id()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KickAll(CommandToAll):
+    """As `Kick` of each."""
+
+    reason: str | None = None
+
+    script: ClassVar[str] = "kick_all"
+    logged_as: ClassVar[str] = "kick-all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetFlagOfAll(CommandToAll):
+    """Sets a flag on or off."""
+
+    flag: Flag
+    on: bool
+
+    script: ClassVar[str] = "set_flag_of_all"
 
     @property
     def verb(self) -> str:
@@ -103,9 +123,6 @@ class SetFlagOfAll(RoomCommand[AllChanging]):
     def arguments(self) -> Args:
         # Not super(): the class is made anew for its slots.
         return {**Command.arguments(self), "flag": self.flag.name}
-
-    def prepare(self, parts: Parts) -> Args:
-        return {"operation_id": new_operation_id()}
 
 
 class WaitingPlayback(TypedDict):

@@ -44,11 +44,11 @@ PARTITION: dict[str, str] = {
     "operations": "operations:%s",
     # list: operation ids whose end is yet to be emitted; until it is
     "ending": "ending:%s",
-    # hash: operation (id), command, flag, on, exclude (JSON list of session ids), exclude_moderators, after and last
+    # hash: operation (id), command, kick_reason, exclude (JSON list of session ids), exclude_moderators, after and last
     # (scores in `members`: who was looked at last, and who is to be), waiting (members without an outcome), changed,
     # failed (how many), named (JSON list of those that failed), actor and trace; by room, while a command to all
     # members is carried out
-    "flag_of_all": "flag-of-all:%s",
+    "command_to_all": "command-to-all:%s",
     # hash: app, room, total, bytes (of `urls`), next (index to send), settled, u<i> (state of URL i), v<i> (volume it
     # was sent with), n<i> (a relay's URL of it), r<i> (the frame where its rest begins), ending (stopped or
     # interrupted, until that is emitted), actor and trace (of the command that played or ended it, if known); from play
@@ -66,10 +66,10 @@ PARTITION: dict[str, str] = {
     "tagged": "tagged:%s:%s",
     # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, started_at (s), seq; of a
     # member also role, tags (JSON) and joined_at (s); uid, job, actor and trace (of a join or leave that is pending; of
-    # one that kicks also kicked, and kick_reason if it gave one), each flag by its name (1 or 0), and for each command
-    # to change one that the node has yet to confirm, the same four as pending_<command>_job and so on;
-    # hangup_cause, and the same four as hang_up_job and so on, of a hang-up that the node has yet to confirm; from park
-    # to hangup
+    # one that kicks also kicked, and kick_reason and kick_operation if it has them), each flag by its name (1 or 0),
+    # and for each command to change one that the node has yet to confirm, the same four as pending_<command>_job and
+    # so on; hangup_cause, and the same four as hang_up_job and so on, of a hang-up that the node has yet to confirm;
+    # from park to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",

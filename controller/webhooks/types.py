@@ -261,8 +261,8 @@ class ConferenceCommandFinished(RoomData):
     """A command to all members is done. Each member that it changed, or failed for, has had a webhook before."""
 
     operation_id: Annotated[str, Field(description="The id that the command returned.", examples=[OPERATION])]
-    command: Annotated[str, OneOf(*FLAG_COMMANDS), Field(description="What was to be done with each member.")]
-    changed: Annotated[int, Field(ge=0, description="How many members were changed.", examples=[41])]
+    command: Annotated[str, OneOf(*FLAG_COMMANDS, "kick"), Field(description="What was to be done with each member.")]
+    changed: Annotated[int, Field(ge=0, description="How many members were changed, or are out.", examples=[41])]
     failed: Annotated[int, Field(ge=0, description="For how many it failed.", examples=[1])]
     failed_members: Annotated[
         list[FailedMember], Field(description="The first 100 of these, each with `uuid` and `reason`.")

@@ -323,14 +323,35 @@ class Client:
         """As `mute_all`, with `conference.member.undeafened`."""
         return self._all(room_id, "undeaf", exclude, exclude_moderators, idempotency_key)
 
+    def kick_all(
+        self,
+        room_id: str,
+        *,
+        exclude: Sequence[str] = (),
+        exclude_moderators: bool = False,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.Playback:
+        """Take all members out of a room but some sessions, or moderators, and say why. Webhooks:
+        `conference.member.left` for each, then `conference.command.finished`.
+        """
+        given = {} if reason is None else {"reason": reason}
+        return self._all(room_id, "kick", exclude, exclude_moderators, idempotency_key, **given)
+
     def _all(
-        self, room_id: str, command: str, exclude: Sequence[str], exclude_moderators: bool, idempotency_key: str | None
+        self,
+        room_id: str,
+        command: str,
+        exclude: Sequence[str],
+        exclude_moderators: bool,
+        idempotency_key: str | None,
+        **more: str,
     ) -> models.Playback:
         return self._ask(
             models.Playback,
             "POST",
             _path("conferences", room_id, "commands", f"{command}-all"),
-            {"exclude": list(exclude), "exclude_moderators": exclude_moderators},
+            {"exclude": list(exclude), "exclude_moderators": exclude_moderators, **more},
             once=idempotency_key,
         )
 

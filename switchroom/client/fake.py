@@ -200,6 +200,10 @@ class _AllBody(_Form):
     exclude_moderators: bool = False
 
 
+class _KickAllBody(_AllBody):
+    reason: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+
+
 class _Page(_Form):
     limit: _Number = "50"
     cursor: Annotated[str, Field(pattern="^-?[0-9]*$")] = ""
@@ -702,18 +706,21 @@ class FakeSwitchroom:
         if first:
             return first
         self._cooldowns["conference", uuid] = self.now + SESSION_COOLDOWN
-        session.state, session.command_uid = "leaving", body.command_uid
+        self._send_out(session, command, body.command_uid, reason, **why)
+        return self._accept(body.command_uid, named, 202, "leaving", session.room_id)
+
+    def _send_out(self, session: _StoredSession, command: str, uid: str | None, reason: str, **why: str | None) -> None:
+        session.state, session.command_uid = "leaving", uid
 
         def failed(reason: str) -> None:
             session.state = "joined"
-            self._emit_failed(session, command, body.command_uid, reason)
+            self._emit_failed(session, command, uid, reason)
 
         def left() -> None:
             if session.state == "leaving":
                 self._take_out(session, reason, **why)
 
         self._wait(left, failed)
-        return self._accept(body.command_uid, named, 202, "leaving", session.room_id)
 
     def _flag(self, uuid: str, command: str, body: _Command) -> _Returned:
         change, named = CHANGES[command], (command, uuid, "")
@@ -742,7 +749,25 @@ class FakeSwitchroom:
 
         self._wait(changed, failed)
 
+    def _kick_all(self, room_id: str, body: _KickAllBody) -> _Returned:
+        def kick(session: _StoredSession, operation: str) -> bool:
+            self._send_out(session, "kick", operation, "kicked", kicked_by="app", kick_reason=body.reason)
+            return True
+
+        return self._ask_all(room_id, "kick", body, kick)
+
     def _flag_of_all(self, room_id: str, command: str, body: _AllBody) -> _Returned:
+        def change(session: _StoredSession, operation: str) -> bool:
+            if _why_not(session, command):
+                return False
+            self._change_flag(session, command, operation)
+            return True
+
+        return self._ask_all(room_id, command, body, change)
+
+    def _ask_all(
+        self, room_id: str, command: str, body: _AllBody, ask: Callable[[_StoredSession, str], bool]
+    ) -> _Returned:
         room = self._room(room_id)
         self._check_now("conference_all", room.id)
         if room.id in self._all:
@@ -752,9 +777,10 @@ class FakeSwitchroom:
         for session in self._members(room.id):
             if body.exclude_moderators and session.role == "moderator":
                 continue
-            if session.uuid not in body.exclude and session.state == "joined" and not _why_not(session, command):
+            if session.uuid in body.exclude or session.state != "joined":
+                continue
+            if ask(session, every.operation):
                 every.waiting.add(session.uuid)
-                self._change_flag(session, command, every.operation)
         self._finish_all(room.id)
         return 202, {"operation_id": every.operation, "status": "in_progress"}
 
@@ -834,6 +860,7 @@ class FakeSwitchroom:
         uid = None if session.state == "joined" else session.command_uid
         type_ = "conference.member.join_failed" if session.state == "joining" else "conference.member.left"
         self._emit_member(session, type_, reason=reason, cause=cause, command_uid=uid, **why)
+        self._member_done(session, uid)
         room = self._rooms.get(session.room_id)
         session.state, session.room_id, session.member_id, session.pending = "parked", "", None, {}
         session.flags, session.role, session.tags = {"muted": False, "deaf": False}, "participant", []
@@ -1133,6 +1160,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("POST", f"{_ROOM}/stop", FakeSwitchroom._stop, {}),
     ("POST", f"{_ROOM}/volume", FakeSwitchroom._set_volume, {"body": _Volume}),
     ("POST", f"{_ROOM}/commands/({'|'.join(CHANGES)})-all", FakeSwitchroom._flag_of_all, {"body": _AllBody}),
+    ("POST", f"{_ROOM}/commands/kick-all", FakeSwitchroom._kick_all, {"body": _KickAllBody}),
     ("GET", "/sessions", FakeSwitchroom._list_sessions, {"query": _SessionPage}),
     ("GET", _SESSION, FakeSwitchroom._get_session, {}),
     ("DELETE", _SESSION, FakeSwitchroom._hang_up, {"body": _HangUp}),

@@ -179,7 +179,7 @@ class ConferenceCommandFinished(RoomData):
     """`failed_members`: the first 100 of those that are counted in `failed`."""
 
     operation_id: str
-    command: Literal["mute", "unmute", "deaf", "undeaf"] | str
+    command: Literal["mute", "unmute", "deaf", "undeaf", "kick"] | str
     changed: int
     failed: int
     failed_members: list[FailedMember]

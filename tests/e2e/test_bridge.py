@@ -56,6 +56,11 @@ def test_what_is_done_to_all_members_is_done_on_all_nodes_and_not_to_their_leg(s
         (conference,) = json.loads(site.nodes[prefix].command(JsonList(room)), strict=False)
         can_speak = {member["uuid"]: member["flags"]["can_speak"] for member in conference["members"]}
         assert {uuid for uuid, speaks in can_speak.items() if speaks} == set(legs)
+    asked = site.service.post(f"{CONFERENCES}/{room}/commands/kick-all", {"exclude": sessions[1:2]})
+    finished = site.hooks.wait("conference.command.finished", operation_id=asked.body["operation_id"])
+    assert (finished["changed"], finished["failed"]) == (2, 0)
+    assert site.counts(room) == {source: 0, other: 1}
+    assert site.legs(other) == legs  # the one that there was
     site.service.request("DELETE", f"{CONFERENCES}/{room}")
 
 

@@ -333,6 +333,26 @@ def test_all_members_but_one_are_unmuted(
     )
 
 
+def test_all_members_but_one_are_kicked(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    room = new_room()
+    sessions = [dial()[0] for _ in range(3)]
+    for session in sessions:
+        join(session, room)
+    asked = room_service.post(f"{CONFERENCES}/{room}/commands/kick-all", {"exclude": sessions[2:], "reason": "Over"})
+    assert asked.status == 202
+    operation = asked.body["operation_id"]
+    finished = hooks.wait("conference.command.finished", operation_id=operation)
+    assert (finished["command"], finished["changed"], finished["failed"]) == ("kick", 2, 0)
+    out = [hook["data"] for hook in hooks.received if hook["data"].get("command_uid") == operation]
+    assert sorted(left["uuid"] for left in out) == sorted(sessions[:2])
+    assert all((left["reason"], left["kicked_by"], left["kick_reason"]) == ("kicked", "app", "Over") for left in out)
+    members = room_service.get(f"{CONFERENCES}/{room}/members").body["members"]
+    assert [member["uuid"] for member in members] == sessions[2:]
+    assert [room_service.get(f"/api/v1/sessions/{session}").body["state"] for session in sessions[:2]] == ["parked"] * 2
+
+
 def test_stop_ends_what_waits_too(
     hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
 ) -> None:

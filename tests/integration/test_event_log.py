@@ -125,7 +125,7 @@ def test_a_query_takes_both_and_needs_neither(office: Office) -> None:
 
 
 def test_a_command_has_one_name_whether_accepted_or_refused(office: Office) -> None:
-    room = office.ask(commands.CreateRoom, name="standup")["room_id"]
+    room, empty = (office.ask(commands.CreateRoom, name=name)["room_id"] for name in ("standup", "empty"))
     session = office.world.joined(room)
     asked: list[tuple[type[Command], dict[str, Any]]] = [
         (commands.SetFlag, {"session_id": session, "flag": MUTED, "on": False}),
@@ -136,6 +136,7 @@ def test_a_command_has_one_name_whether_accepted_or_refused(office: Office) -> N
         (commands.SetVolume, {"room_id": room, "volume": 1}),
         (commands.StopPlayback, {"room_id": room}),
         (commands.Leave, {"session_id": session}),
+        (commands.KickAll, {"room_id": empty}),
         (commands.DeleteRoom, {"room_id": room}),
         (commands.SetEndpoint, {"url": "https://93.184.215.14/", "types": ("*",)}),
         (commands.RotateSecret, {}),
@@ -144,7 +145,7 @@ def test_a_command_has_one_name_whether_accepted_or_refused(office: Office) -> N
     for kind, fields in asked:
         office.ask(kind, **fields)
     accepted = [line["type"] for line in office.log("command")]
-    assert accepted == ["create", "join", *(kind(app_id="demo", **fields).verb for kind, fields in asked)]
+    assert accepted == ["create", "create", "join", *(kind(app_id="demo", **fields).verb for kind, fields in asked)]
 
 
 def test_commands_are_counted_by_outcome_and_queries_are_not(office: Office) -> None:

@@ -26,7 +26,7 @@ def finished(world: World) -> list[dict[str, Any]]:
 
 def is_forgotten(world: World, room: str) -> bool:
     due = world.store.client.zrange(keys.key(world.tag, "due", NODE), 0, -1)
-    return not world.store.client.exists(keys.key(world.tag, "flag_of_all", room)) and not due
+    return not world.store.client.exists(keys.key(world.tag, "command_to_all", room)) and not due
 
 
 def test_each_member_is_changed_and_the_summary_follows(world: World) -> None:

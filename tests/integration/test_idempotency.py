@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "stop": ("/conferences/ROOM/stop", {}),
     "set_volume": ("/conferences/ROOM/volume", {"volume": 3}),
     "unmute_all": ("/conferences/ROOM/commands/unmute-all", {"exclude": []}),
+    "kick_all": ("/conferences/ROOM/commands/kick-all", {"reason": "Over"}),
     "join": ("/sessions/PARKED/commands/conference/join", {"room_id": "ROOM"}),
     "leave": ("/sessions/SESSION/commands/conference/leave", None),
     "kick": ("/sessions/SESSION/commands/conference/kick", {"reason": "Off topic"}),

@@ -101,6 +101,11 @@ class Machine:
         if "refused" not in self.world.flag_of_all(room, flag, on, operation_id=operation):
             self.to_all[operation] = flag.change(on).command
 
+    def kick_all(self) -> None:
+        operation = f"all{next(self.numbers)}"
+        if "refused" not in self.world.kick_all(self._room(), operation_id=operation, reason="over"):
+            self.to_all[operation] = "kick"
+
     def play(self) -> None:
         urls = URLS[: self.random.randint(1, 3)]
         self.world.play(self._room(), *urls, operation=f"op{next(self.numbers)}")
@@ -450,7 +455,7 @@ class Machine:
 
 # How often each step is taken, beside the others.
 STEPS = {
-    "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "set_flag": 4, "flag_of_all": 2, "play": 4, "pause": 1, "stop": 1,
+    "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "set_flag": 4, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
     "call": 3, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "rest_begins": 2, "time_passes": 1, "reconnect": 1,

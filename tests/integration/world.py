@@ -11,6 +11,7 @@ import orjson
 from controller.commands import (
     HangUp,
     Join,
+    KickAll,
     Leave,
     Play,
     SendTest,
@@ -40,7 +41,19 @@ NO_COOLDOWNS = dict.fromkeys(COOLDOWNS, 0)
 # By script; a flag's command has the flag's.
 GROUPS = {
     kind.script: kind.cooldown
-    for kind in (Play, MayPlay, TogglePause, StopPlayback, SetVolume, Join, Leave, SendTest, SetFlagOfAll, HangUp)
+    for kind in (
+        Play,
+        MayPlay,
+        TogglePause,
+        StopPlayback,
+        SetVolume,
+        Join,
+        Leave,
+        SendTest,
+        SetFlagOfAll,
+        KickAll,
+        HangUp,
+    )
 }
 GROUPS[SetFlag.script] = FLAGS[0].cooldown
 
@@ -107,6 +120,10 @@ class World:
         args = {"room_id": room, "flag": flag.name, "on": on, "exclude": [], "exclude_moderators": False}
         args |= {"operation_id": "all1", **more}
         return self.ask("set_flag_of_all", command=f"{flag.change(on).command}-all", **args)
+
+    def kick_all(self, room: str, **more: Any) -> dict[str, Any]:
+        args = {"room_id": room, "exclude": [], "exclude_moderators": False, "operation_id": "all1", **more}
+        return self.ask("kick_all", command="kick-all", **args)
 
     def room(self, room: str) -> dict[str, Any]:
         answer = self.ask("get_room", room_id=room)

@@ -263,6 +263,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "unmute_all": lambda client: client.unmute_all(ROOM),
     "deaf_all": lambda client: client.deaf_all(ROOM),
     "undeaf_all": lambda client: client.undeaf_all(ROOM),
+    "kick_all": lambda client: client.kick_all(ROOM, exclude_moderators=True, reason="Over"),
     "list_sessions": lambda client: next(client.list_sessions(state="parked", room_id=ROOM, did="+747").pages()),
     "get_session": lambda client: client.get_session(SESSION),
     "hang_up": lambda client: client.hang_up(SESSION, cause="busy", command_uid="h"),

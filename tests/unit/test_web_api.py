@@ -310,6 +310,25 @@ ENDPOINTS = [
     ),
     Endpoint(
         method="POST",
+        path=f"{ROOMS}/{{room}}/commands/kick-all",
+        body={"exclude": [SESSION], "exclude_moderators": True, "reason": "Over"},
+        may_lack_body=True,
+        status=202,
+        answer={"operation_id": OPERATION, "status": "in_progress"},
+        command=commands.KickAll(**IN_ROOM, exclude=(SESSION,), exclude_moderators=True, reason="Over"),
+        bad_bodies=[
+            {"exclude": ["x"]},
+            {"exclude": [SESSION] * 101},
+            {"exclude_moderators": 1},
+            {"reason": ""},
+            {"reason": "x" * 129},
+            {"reason": "line\nbreak"},
+            {"reason": 7},
+            {"command_uid": "x"},
+        ],
+    ),
+    Endpoint(
+        method="POST",
         path=f"{ROOMS}/{{room}}/volume",
         body={"volume": 2},
         status=202,
@@ -977,7 +996,7 @@ def test_a_body_may_be_as_large_as_its_fields_can_be(
     endpoint: Endpoint, app: App, client: FlaskClient, controller: FakeController
 ) -> None:
     (most,) = {most for name, most in app.body_limits.items() if name.rpartition(".")[2] == endpoint.operation}
-    large = {"play": 3_153_968, "set_endpoint": 51_360}
+    large = {"play": 3_153_968, "set_endpoint": 51_360, "kick_all": 58_836}
     large |= {f"{flag.change(on).command}_all": 57_164 for flag, on in CHANGES}
     assert most == large.get(endpoint.operation, 16_384)
     data = json.dumps(endpoint.body or {}).encode()

@@ -127,7 +127,7 @@ def assert_valid(command: Command) -> None:
         case commands.Play(urls=urls):
             assert 1 <= len(urls) <= 128
             assert all(re.fullmatch(r"https?://[\x21-\x7e]+", url) and len(url) <= 2048 for url in urls)
-        case commands.SetFlagOfAll(exclude=exclude):
+        case commands.SetFlagOfAll(exclude=exclude) | commands.KickAll(exclude=exclude):
             assert len(exclude) <= 100
             assert all(SESSION_ID.fullmatch(session) for session in exclude)
         case commands.SetVolume(volume=volume):

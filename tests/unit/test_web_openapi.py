@@ -170,6 +170,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "unmute_all": False,
         "deaf_all": False,
         "undeaf_all": False,
+        "kick_all": False,
         "join": True,
         "leave": False,
         "kick": False,

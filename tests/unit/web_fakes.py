@@ -208,6 +208,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.Play: {"operation_id": OPERATION, "status": "in_progress"},
         commands.TogglePause: {"operation_id": OPERATION, "status": "paused"},
         commands.StopPlayback: {"operation_id": "", "status": "stopped"},
+        commands.KickAll: {"operation_id": OPERATION, "status": "in_progress"},
         commands.SetFlagOfAll: {"operation_id": OPERATION, "status": "in_progress"},
         commands.SetVolume: {"operation_id": OPERATION, "status": "volume_changed", "volume": 2},
         commands.HangUp: {"status": "hanging_up"},

@@ -75,6 +75,7 @@ const SENTENCES = {
   "command join": "{who} is to join",
   "command leave": "{who} is to leave",
   "command kick": "{who} is to be kicked",
+  "command kick-all": "All members are to be kicked",
   "command mute": "{who} is to be muted",
   "command unmute": "{who} is to be unmuted",
   "command deaf": "{who} is to be deafened",

@@ -1,5 +1,5 @@
 -- Who is in a room. A deleted room (`closing`) stays until its last member is out.
--- needs: endings flag_of_all sessions room_options
+-- needs: endings command_to_all sessions session_steps room_options
 
 local function member_data(session)
   return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
@@ -34,18 +34,6 @@ end
 -- The command by which a session leaves.
 local function leaving_by(session) return session.kicked and "kick" or "leave" end
 
--- Sets a session's state, to which a step has led, and other fields.
-local function set_state(session, state, fields)
-  fields = fields or {}
-  fields.state = state
-  change(keys.session(session.id), session, fields)
-  log("state", "session." .. state, { app = session.app, room = session.room, session = session.id })
-end
-
-local function step_session(session, event, fields)
-  set_state(session, step("SESSION", session.state, event), fields)
-end
-
 -- Emits that an accepted command has failed. `session`: the member it was about, if any.
 local function emit_command_failed(room, session, command, uid, reason)
   local data = session and member_data(session) or {}
@@ -78,12 +66,17 @@ local function flags_failed(room, session, reason, last_job)
   for _, change_to in ipairs(pending) do flag_failed(room, session, change_to, reason) end
 end
 
+-- Forgets the command by which a session was to join or leave.
+local function forget_leaving(session)
+  clear(keys.session(session.id), session, "kicked", "kick_reason", "kick_operation", "uid", "job", "actor", "trace")
+end
+
 -- Forgets what a session has only in a room, or on its way in or out.
 local function forget_membership(session)
   local key = keys.session(session.id)
   for _, flag in pairs(FLAGS) do clear(key, session, flag.name) end
-  clear(key, session, "room", "member_id", "role", "tags", "joined_at", "kicked", "kick_reason", "uid", "job", "actor",
-    "trace")
+  clear(key, session, "room", "member_id", "role", "tags", "joined_at")
+  forget_leaving(session)
 end
 
 -- Takes a session out of its room in the store, to a state to which a step led, and emits `type` with `data`.
@@ -93,10 +86,11 @@ local function depart(room, session, state, type, data)
   exit_room(room, session)
   confirmed(session.node, "join", session.id)
   confirmed(session.node, "leave", session.id)
-  local member = { tags = session.tags }
+  local member, operation = { id = session.id, tags = session.tags }, session.kick_operation
   forget_membership(session)
   set_state(session, state)
   emit_member(room, type, data, member)
+  member_done(room, member, operation)
   local was_on_source = session.node == room.node
   if redis.call("ZCARD", keys.members(room.id)) == 0 or was_on_source and is_source_empty(room) then interrupt(room) end
   note_empty(room)

@@ -29,10 +29,11 @@ function RESULTS.kick(command, job, result)
     return member_left(room, session, session.kicked and "kicked" or "left")
   end
   confirmed(session.node, "leave", session.id)
-  local uid, by = session.uid, leaving_by(session)
+  local uid, by, operation = session.uid, leaving_by(session), session.kick_operation
   step_session(session, "leave_failed")
-  clear(keys.session(session.id), session, "kicked", "kick_reason", "uid", "job", "actor", "trace")
+  forget_leaving(session)
   emit_command_failed(room, session, by, uid, result.reason)
+  member_done(room, session, operation, result.reason)
 end
 
 function RESULTS.hang_up(command, job, result)

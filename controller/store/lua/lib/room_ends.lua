@@ -19,7 +19,7 @@ local function end_room(room, why)
       fail_awaiting(room, leg, "room_destroyed")
     end
   end
-  local all = get(keys.flag_of_all(room.id))
+  local all = get(keys.command_to_all(room.id))
   if all then go_on(room, all) end
   end_operations(room, "interrupted")
   forget_if_over(room)

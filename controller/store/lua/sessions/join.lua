@@ -1,7 +1,7 @@
 -- Puts a session into a room. The node confirms it with add-member. If the room is on another node, the session waits
 -- until there is a leg between them. `flags`: those that it joins with, by their names. `tags`: as JSON.
 -- args: nodes session_id room_id flags role tags command_uid?
--- needs: session_commands quotas members room_options
+-- needs: session_commands quotas legs session_steps room_options
 
 -- Refuses a new leg between two nodes, unless both take new rooms. A source that is down may be gone for good: then the
 -- room moves to the session's node (lib/move.lua), and it does not matter what the source takes.

@@ -1,7 +1,7 @@
 -- Has the node turn a flag of a member on or off, unless it is so already or the same command is pending. The opposite
 -- may be pending: each command ends by itself, in the order of the node's events, which is that of its commands.
 -- args: flag on command_uid?
--- needs: session_commands quotas flag_of_all
+-- needs: session_commands quotas command_to_all
 
 local flag = FLAGS[args.flag]
 local change_to = args.on and flag.on or flag.off

@@ -13,7 +13,7 @@ import { tagsOf } from "./rooms.js";
 
 const MAX_MEMBERS = 1000;
 const VOLUME_SETTLES_MS = 400;
-const ALL = [["mute", "Mute all"], ["unmute", "Unmute all"]];
+const ALL = [["mute", "Mute all"], ["unmute", "Unmute all"], ["kick", "Take all out"]];
 
 export function Room({ me, parts: [app, id] }) {
   const may = me.role === "operate";
@@ -62,6 +62,14 @@ export function Room({ me, parts: [app, id] }) {
     key: `${verb}-all`, what, app, path: `${API}/conferences/${id}/commands/${verb}-all`, body: { exclude: [] },
     confirmedBy: (event) => isWebhook(event, "conference.command.finished", { room_id: id, command: verb }),
   });
+  const askAll = (verb, what) => {
+    if (verb !== "kick") return changeAll(verb, what);
+    return setAsk({
+      title: "Take all members out?", verb: what,
+      text: "The calls go on: the callers wait outside and can be joined to a room again.",
+      act: () => changeAll(verb, what),
+    });
+  };
   const act = (member, verb) => {
     if (verb !== "leave") return commands.run(memberCommand(app, member, verb));
     return setAsk({
@@ -82,7 +90,7 @@ export function Room({ me, parts: [app, id] }) {
         <div>
           <${Card} title="Members" icon="rooms" note=${filled(room)} flush>
             ${may && members.length > 0 && html`<div class="buttons">${ALL.map(([verb, what]) => html`<${Button} key=${verb} small
-              busy=${Boolean(commands.pending[`${verb}-all`])} onClick=${() => changeAll(verb, what)}>${what}<//>`)}</div>`}
+              busy=${Boolean(commands.pending[`${verb}-all`])} onClick=${() => askAll(verb, what)}>${what}<//>`)}</div>`}
             <${Members} me=${me} app=${app} nodes=${room.nodes} members=${members} speaking=${speaking} pending=${commands.pending} act=${may ? act : null} />
           <//>
           ${may && waiting.length > 0 && html`<${Waiting} app=${app} room=${id} waiting=${waiting} commands=${commands} />`}

@@ -27,6 +27,7 @@ const CALLS = [
   ["POST", `${room}/commands/unmute-all`, "Unmute all members", { exclude: [] }],
   ["POST", `${room}/commands/deaf-all`, "Make all members deaf", { exclude: [] }],
   ["POST", `${room}/commands/undeaf-all`, "Let all members hear again", { exclude: [] }],
+  ["POST", `${room}/commands/kick-all`, "Kick all members", { exclude: [], reason: "The meeting is over" }],
   ["DELETE", room, "Delete a room"],
   ["GET", "/sessions", "List sessions"],
   ["GET", session, "Show a session"],

@@ -1,8 +1,8 @@
--- A flag is changed for all members of a room: each gets a command, as if it had been asked for alone. They are sent in
--- parts, so that no step holds the store for long. A member's outcome brings on the next part; where none is awaited,
--- the node's worker does (overdue.lua). Who joins meanwhile is left out. The node's own `mute all` would not do: it
--- mutes the legs between nodes, too.
--- needs: node_commands outbox sessions
+-- A flag is changed for all members of a room, or all are kicked: each gets a command, as if it had been asked for
+-- alone. They are sent in parts, so that no step holds the store for long. A member's outcome brings on the next part;
+-- where none is awaited, the node's worker does (overdue.lua). Who joins meanwhile is left out. The node's own `mute
+-- all` would not do: it mutes the legs between nodes, too.
+-- needs: outbox session_steps sessions
 
 local PART = 25 -- members that are looked at in a step
 local MAX_NAMED = 100 -- members that are named among those that failed
@@ -22,18 +22,35 @@ local function change_flag(session, change_to, uid, operation)
     [change_to.pending_trace] = origin.trace })
 end
 
+-- Has one member do what `all` asks of all; false if there is nothing to do. By the command.
+local ONE = {}
+
+for _, flag in pairs(FLAGS) do
+  for on, change_to in pairs({ [true] = flag.on, [false] = flag.off }) do
+    ONE[change_to.command] = function(session, all)
+      if session[change_to.pending_job] or not would_change(session, flag, on) then return false end
+      change_flag(session, change_to, all.operation, all.operation)
+      return true
+    end
+  end
+end
+
+function ONE.kick(session, all)
+  let_go(session, { uid = all.operation, kicked = 1, kick_reason = all.kick_reason, kick_operation = all.operation })
+  return true
+end
+
 local function finish_all(room, all)
   emit_room(room, "conference.command.finished", { operation_id = all.operation, command = all.command,
     changed = tonumber(all.changed), failed = tonumber(all.failed) }, '"failed_members":' .. all.named)
-  redis.call("DEL", keys.flag_of_all(room.id))
+  redis.call("DEL", keys.command_to_all(room.id))
   confirmed(room.node, "all", room.id)
 end
 
 -- Goes on with the command to all members of a room, if there is one.
 local function go_on(room, all)
   local before = act_for(all)
-  local key, flag, on, excluded = keys.flag_of_all(room.id), FLAGS[all.flag], all.on == "1", {}
-  local change_to, waiting = on and flag.on or flag.off, tonumber(all.waiting)
+  local key, waiting, excluded = keys.command_to_all(room.id), tonumber(all.waiting), {}
   for _, id in ipairs(cjson.decode(all.exclude)) do excluded[id] = true end
   local found = room.closing and {} or redis.call("ZRANGEBYSCORE", keys.members(room.id), "(" .. all.after, all.last,
     "WITHSCORES", "LIMIT", 0, PART)
@@ -41,11 +58,8 @@ local function go_on(room, all)
     all.after = found[i + 1]
     local session = not excluded[found[i]] and get_session(found[i])
     local is_spared = session and all.exclude_moderators == "1" and role_of(session) == "moderator"
-    if session and not is_spared and session.state == SESSION.joined and not session[change_to.pending_job]
-      and would_change(session, flag, on) then
-      change_flag(session, change_to, all.operation, all.operation)
-      waiting = waiting + 1
-    end
+    local is_in = session and not is_spared and session.state == SESSION.joined
+    if is_in and ONE[all.command](session, all) then waiting = waiting + 1 end
   end
   change(key, all, { after = all.after, waiting = waiting })
   if #found < 2 * PART and waiting == 0 then
@@ -58,23 +72,23 @@ end
 
 -- No outcome has come for long, or none is to come.
 local function bring_on(room)
-  local all = get(keys.flag_of_all(room.id))
+  local all = get(keys.command_to_all(room.id))
   if not all then return end
-  change(keys.flag_of_all(room.id), all, { waiting = 0 })
+  change(keys.command_to_all(room.id), all, { waiting = 0 })
   go_on(room, all)
 end
 
 -- A command to all has its outcome for one member. `reason`: why it failed.
 local function member_done(room, session, operation, reason)
-  local all = operation and get(keys.flag_of_all(room.id))
+  local all = operation and get(keys.command_to_all(room.id))
   if not all or all.operation ~= operation then return end
   local count = reason and "failed" or "changed"
-  change(keys.flag_of_all(room.id), all,
+  change(keys.command_to_all(room.id), all,
     { [count] = all[count] + 1, waiting = math.max(all.waiting - 1, 0) })
   if reason and tonumber(all.failed) <= MAX_NAMED then
     local named = cjson.decode(all.named)
     named[#named + 1] = { uuid = session.id, reason = reason }
-    change(keys.flag_of_all(room.id), all, { named = cjson.encode(named) })
+    change(keys.command_to_all(room.id), all, { named = cjson.encode(named) })
   end
   if tonumber(all.waiting) <= PART then go_on(room, all) end
 end
