@@ -4,7 +4,8 @@ A file in `lua/lib` is a library, every other one a script. The comments at a fi
 arguments it reads (`-- args: room_id name?`, with a question mark after one that may be absent), which libraries it
 needs (`-- needs: playback members`), and which fields of its reply are lists (`-- lists: rows`). The store gets a
 script as one text: a first line, the prelude, the libraries that it needs, each after those that it needs itself, and
-the file. So a script takes the arguments of its libraries, too.
+the file. So a script takes the arguments of its libraries, too. Functions of libraries that it does not use are left
+out: Lua has room for 200 locals in a script.
 
 The script of a command, one that takes a `command`, is the body of a function, which the library `once` carries out
 once for each idempotency key.
@@ -13,6 +14,7 @@ once for each idempotency key.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -65,6 +67,7 @@ _FIRST_LINES = {
 }
 _HEAD = re.compile(r"^-- (args|needs|lists): (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--.*")
+_LOCAL_FUNCTION = re.compile(r"^local function (\w+)\((?:.*\bend|.*(?:\n(?!end$).*)*\nend)$", re.MULTILINE)
 _LINE_IN_STORE = re.compile(r"\buser_script:(\d+)")
 
 
@@ -179,7 +182,7 @@ def _script(source: Source) -> Script:
         (begin, end), needs = _FUNCTION, (*needs, ONCE)
         own = [(PRELUDE, begin), *own, (PRELUDE, end)]
     files = [*libraries_of(replace(source, needs=needs)), source]
-    texts = [*((_name(file), file.text) for file in files[:-1]), *own]
+    texts = _used([*((_name(file), file.text) for file in files[:-1]), *own])
     code = "".join(text for _, text in texts)
     head = _FIRST_LINES[source.name] + prelude(_COMMENT.sub("", code))
     parts, line = [], head.count("\n") + 1
@@ -194,6 +197,21 @@ def _script(source: Source) -> Script:
         lists=frozenset(name for file in files for name in file.lists),
         parts=tuple(parts),
     )
+
+
+def _used(texts: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Without the functions that nothing calls; their lines are left empty, so that the others keep their numbers."""
+    while True:
+        names = Counter(re.findall(r"\w+", _COMMENT.sub("", "".join(text for _, text in texts))))
+
+        def unless_unused(function: re.Match[str], names: Counter[str] = names) -> str:
+            own = re.findall(r"\w+", _COMMENT.sub("", function[0]))
+            return function[0] if names[function[1]] > own.count(function[1]) else "\n" * function[0].count("\n")
+
+        left = [(name, _LOCAL_FUNCTION.sub(unless_unused, text)) for name, text in texts]
+        if left == texts:
+            return texts
+        texts = left
 
 
 def _name(source: Source) -> str:
