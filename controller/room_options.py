@@ -19,6 +19,7 @@ class Kind(StrEnum):
     NUMBER = "number"  # None while it is not limited
     SWITCH = "switch"  # on or off
     TEXTS = "texts"  # a list, which the store has as JSON
+    ROLE = "role"  # one of `states.ROLES`, or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,5 +67,12 @@ OPTIONS = (
         description=f"Up to {MAX_TAGS} different texts, each of 1 to {MAX_TAG_LENGTH} printable characters, by which"
         " rooms are found.",
         example=["support"],
+    ),
+    Option(
+        name="end_on_exit",
+        kind=Kind.ROLE,
+        description="The role of which the last member takes the room along: once it has left, the room is deleted."
+        " `null`: it stays.",
+        example="moderator",
     ),
 )

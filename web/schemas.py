@@ -462,6 +462,7 @@ class _RoomOptions(Body):
     end_when_empty: Annotated[int | None, Field(ge=1, le=LIMIT["end_when_empty"]), OPTION["end_when_empty"]] = None
     max_duration: Annotated[int | None, Field(ge=1, le=LIMIT["max_duration"]), OPTION["max_duration"]] = None
     tags: Annotated[Tags, OPTION["tags"]] = []
+    end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]] = None
 
 
 class NewRoom(_RoomOptions):
@@ -505,6 +506,9 @@ class JoinBody(CommandBody):
         ROLES[0]
     )
     tags: Tags = []
+    end_on_exit: Annotated[
+        bool, Field(description="Whether the room is deleted when the last member that joined so leaves.")
+    ] = False
 
 
 class KickBody(CommandBody):
@@ -626,6 +630,7 @@ class RoomOptions(BaseModel):
     end_when_empty: Annotated[int | None, OPTION["end_when_empty"]]
     max_duration: Annotated[int | None, OPTION["max_duration"]]
     tags: Annotated[list[str], OPTION["tags"]]
+    end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]]
 
 
 class RoomChanged(RoomOptions):
@@ -696,6 +701,7 @@ class Member(BaseModel):
     deaf: bool
     role: Role
     tags: Annotated[list[str], _example(["agent"])]
+    end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]
     joined_at: Annotated[
         str | None,
         Field(description="ISO 8601, UTC. Null for one that joined before an upgrade."),
@@ -796,6 +802,7 @@ def membership_of(row: MemberRow) -> dict[str, object]:
         **{flag.name: flags[flag.name] for flag in FLAGS},
         "role": row["role"],
         "tags": row.get("tags", []),
+        "end_on_exit": row["end_on_exit"],
         "joined_at": None if joined_at is None else iso(joined_at),
     }
 
@@ -819,6 +826,7 @@ class Session(BaseModel):
     deaf: bool
     role: Role
     tags: Annotated[list[str], Field(description="Empty while it is no member."), _example(["agent"])]
+    end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]
     joined_at: Annotated[
         str | None,
         Field(description="When it became a member. ISO 8601, UTC. Null while it is none."),

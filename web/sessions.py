@@ -120,6 +120,7 @@ def join(path: SessionPath, body: JoinBody) -> Returned:
         flags=tuple(flag.name for flag in FLAGS if getattr(body, flag.name)),
         role=body.role,
         tags=tuple(body.tags),
+        end_on_exit=body.end_on_exit,
         **_command(path, body),
     )
     answer = execute(command)

@@ -12,7 +12,7 @@ from controller.ids import new_operation_id, new_room_id
 from controller.sessions.flags import Flag
 from controller.store.store import Store
 
-Options = Mapping[str, int | bool | list[str] | None]
+Options = Mapping[str, int | bool | str | list[str] | None]
 
 
 def _as_sent(options: Options) -> Args:
@@ -61,6 +61,7 @@ class RoomOptions(RoomId):
     end_when_empty: int | None
     max_duration: int | None
     tags: list[str]
+    end_on_exit: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

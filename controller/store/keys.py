@@ -30,6 +30,9 @@ PARTITION: dict[str, str] = {
     "members": "members:%s",
     # set: session ids joining, joined or leaving; as the room
     "present": "present:%s",
+    # sets: those of `present` that are moderators, and those that joined with end_on_exit; as the room
+    "moderators": "moderators:%s",
+    "enders": "enders:%s",
     # set: nodes that have a leg to the room's source (lib/legs.lua); as the room
     "legs": "legs:%s",
     # hash: state, id (the uuid of its channel on both nodes), source (the room's when it was dialled), near and far
@@ -65,11 +68,11 @@ PARTITION: dict[str, str] = {
     # sorted set: room id as in `rooms`, of an app and a tag; as the rooms that have it
     "tagged": "tagged:%s:%s",
     # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, started_at (s), seq; of a
-    # member also role, tags (JSON) and joined_at (s); uid, job, actor and trace (of a join or leave that is pending; of
-    # one that kicks also kicked, and kick_reason and kick_operation if it has them), each flag by its name (1 or 0),
-    # and for each command to change one that the node has yet to confirm, the same four as pending_<command>_job and
-    # so on; hangup_cause, and the same four as hang_up_job and so on, of a hang-up that the node has yet to confirm;
-    # from park to hangup
+    # member also role, tags (JSON), end_on_exit (1 if it joined so) and joined_at (s); uid, job, actor and trace (of a
+    # join or leave that is pending; of one that kicks also kicked, and kick_reason and kick_operation if it has them),
+    # each flag by its name (1 or 0), and for each command to change one that the node has yet to confirm, the same
+    # four as pending_<command>_job and so on; hangup_cause, and the same four as hang_up_job and so on, of a hang-up
+    # that the node has yet to confirm; from park to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",

@@ -47,6 +47,7 @@ Role = Annotated[
     str, OneOf(*ROLES), Field(description="What the member is for your application.", examples=["participant"])
 ]
 Tags = Annotated[list[str], Field(description="What the join marked the member with.", examples=[["agent"]])]
+EndOnExit = Annotated[bool, Field(description="Whether its join said `end_on_exit`.", examples=[False])]
 CommandUid = Annotated[
     str,
     Field(
@@ -80,6 +81,7 @@ REASONS = {
     "deleted": "The room was deleted through the API.",
     "empty": "Nobody was in the room for `end_when_empty` seconds.",
     "max_duration": "The first member joined `max_duration` seconds ago.",
+    "end_on_exit": "The last of those members has left whose exit ends the room.",
     "left": "A leave command took the member out.",
     "kicked": "A kick command or the media node's operator took the member out; `kicked_by` says which.",
     "hangup": "The call has ended.",
@@ -130,6 +132,7 @@ class MemberData(RoomData):
     deaf: Deaf
     role: Role
     tags: Tags
+    end_on_exit: EndOnExit
     command_uid: CommandUid
 
 
@@ -163,13 +166,14 @@ class ConferenceUpdated(RoomData):
     end_when_empty: Annotated[int | None, _OPTION["end_when_empty"]]
     max_duration: Annotated[int | None, _OPTION["max_duration"]]
     tags: Annotated[list[str], _OPTION["tags"]]
+    end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, _OPTION["end_on_exit"]]
 
 
 class ConferenceDestroyed(RoomData):
     """The room was deleted. A `conference.member.left` for each of its members follows."""
 
     name: RoomName
-    reason: Annotated[Literal["deleted", "empty", "max_duration"], Field(description="Why.")]
+    reason: Annotated[Literal["deleted", "empty", "max_duration", "end_on_exit"], Field(description="Why.")]
     duration: Annotated[
         int, Field(ge=0, description="Seconds since its first member joined; 0 if none did.", examples=[1260])
     ]
@@ -246,6 +250,7 @@ class ConferenceCommandFailed(RoomData):
     deaf: Annotated[Deaf, Field(default=None)]
     role: Annotated[Role, Field(default=None)]
     tags: Annotated[Tags, Field(default=None)]
+    end_on_exit: Annotated[EndOnExit, Field(default=None)]
     member_id: Annotated[MemberId, Field(default=None)]
     command_uid: CommandUid
 

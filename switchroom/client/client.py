@@ -197,14 +197,21 @@ class Client:
         end_when_empty: int | None = None,
         max_duration: int | None = None,
         tags: Sequence[str] = (),
+        end_on_exit: Literal["participant", "moderator"] | None = None,
         idempotency_key: str | None = None,
     ) -> models.RoomCreated:
         """Create a room. Webhook: `conference.created`. When the name is taken, `Conflict.detail.room_id` has it.
 
-        At most `max_members` sessions can be in it. It is deleted once it was empty for `end_when_empty` seconds, and
-        `max_duration` seconds after its first member joined. By one of its `tags` it can be listed.
+        At most `max_members` sessions can be in it. It is deleted once it was empty for `end_when_empty` seconds,
+        `max_duration` seconds after its first member joined, and when the last member with the role `end_on_exit` has
+        left. By one of its `tags` it can be listed.
         """
-        limits = {"max_members": max_members, "end_when_empty": end_when_empty, "max_duration": max_duration}
+        limits = {
+            "max_members": max_members,
+            "end_when_empty": end_when_empty,
+            "max_duration": max_duration,
+            "end_on_exit": end_on_exit,
+        }
         body: dict[str, Any] = {"name": name, **{key: value for key, value in limits.items() if value is not None}}
         if locked:
             body["locked"] = True
@@ -221,6 +228,7 @@ class Client:
         end_when_empty: int | Same | None = SAME,
         max_duration: int | Same | None = SAME,
         tags: Sequence[str] | Same = SAME,
+        end_on_exit: Literal["participant", "moderator"] | Same | None = SAME,
     ) -> models.RoomChanged:
         """Change options of a room; the others stay as they are. None takes a limit away. Webhook:
         `conference.updated`, if anything changes.
@@ -231,6 +239,7 @@ class Client:
             "end_when_empty": end_when_empty,
             "max_duration": max_duration,
             "tags": tags if tags is SAME else list(tags),
+            "end_on_exit": end_on_exit,
         }
         body = {key: value for key, value in given.items() if value is not SAME}
         return self._ask(models.RoomChanged, "PATCH", _path("conferences", room_id), body)
@@ -391,13 +400,20 @@ class Client:
         deaf: bool | None = None,
         role: Literal["participant", "moderator"] | None = None,
         tags: Sequence[str] | None = None,
+        end_on_exit: bool | None = None,
         command_uid: str | None = None,
         idempotency_key: str | None = None,
     ) -> models.Membership:
         """Join a session to a room, muted unless told otherwise. Webhook: `conference.member.joined`, or
         `conference.member.join_failed`.
         """
-        given = {"muted": muted, "deaf": deaf, "role": role, "tags": None if tags is None else list(tags)}
+        given = {
+            "muted": muted,
+            "deaf": deaf,
+            "role": role,
+            "tags": None if tags is None else list(tags),
+            "end_on_exit": end_on_exit,
+        }
         asked = {name: value for name, value in given.items() if value is not None}
         return self._command(uuid, "join", command_uid, idempotency_key, room_id=room_id, **asked)
 

@@ -118,6 +118,7 @@ _UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _RoomId = Annotated[str, Field(pattern=f"^[A-Za-z0-9]{{5}}-room-{_UUID4}$")]
 _Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$")]
 _Url = Annotated[str, Field(pattern="^(?i:https?)://[^/?#@]+([/?#].*)?$", max_length=2048)]
+_Role = Annotated[str, Field(pattern="^(participant|moderator)$")]
 _Tags = Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=16)]
 _Number = Annotated[str, Field(pattern="^[1-9][0-9]*$")]
 
@@ -132,6 +133,7 @@ class _Options(_Form):
     end_when_empty: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
     max_duration: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
     tags: _Tags = []
+    end_on_exit: _Role | None = None
 
 
 class _NewRoom(_Options):
@@ -158,8 +160,9 @@ class _Join(_Command):
     room_id: _RoomId
     muted: bool = True
     deaf: bool = False
-    role: Annotated[str, Field(pattern="^(participant|moderator)$")] = "participant"
+    role: _Role = "participant"
     tags: _Tags = []
+    end_on_exit: bool = False
 
 
 class _Kick(_Command):
@@ -248,6 +251,7 @@ class _StoredSession:
     flags: dict[str, bool] = field(default_factory=lambda: {"muted": False, "deaf": False})
     role: str = "participant"
     tags: list[str] = field(default_factory=list)
+    end_on_exit: bool = False
     joined_at: float | None = None
     # Whether it is to be hung up, and the command_uid of that.
     hanging_up: bool = False
@@ -554,19 +558,22 @@ class FakeSwitchroom:
         return status, {"room_id": room_id, **body}
 
     def _delete_room(self, room_id: str) -> _Returned:
-        room = self._rooms.pop(self._room(room_id).id)
+        self._end_room(self._room(room_id), "deleted")
+        return 200, {"room_id": room_id}
+
+    def _end_room(self, room: _StoredRoom, reason: str) -> None:
+        del self._rooms[room.id]
         self._emit_room(
             room.id,
             "conference.destroyed",
             name=room.name,
-            reason="deleted",
+            reason=reason,
             duration=self._duration(room),
             peak_members=room.peak_members,
         )
         self._interrupt(room)
-        for session in [session for session in self._sessions.values() if session.room_id == room_id]:
+        for session in [session for session in self._sessions.values() if session.room_id == room.id]:
             self._wait(lambda session=session: self._take_out(session, "room_destroyed"))  # type: ignore[misc]
-        return 200, {"room_id": room_id}
 
     def _play(self, room_id: str, body: _Play) -> _Returned:
         room = self._room_now(room_id, "conf_play")
@@ -682,7 +689,7 @@ class FakeSwitchroom:
         self._cooldowns["conference", uuid] = self.now + SESSION_COOLDOWN
         session.state, session.room_id, session.command_uid = "joining", room.id, body.command_uid
         session.flags = {"muted": body.muted, "deaf": body.deaf}
-        session.role, session.tags = body.role, body.tags
+        session.role, session.tags, session.end_on_exit = body.role, body.tags, body.end_on_exit
 
         def joined() -> None:
             if session.state == "joining":
@@ -863,10 +870,14 @@ class FakeSwitchroom:
         self._member_done(session, uid)
         room = self._rooms.get(session.room_id)
         session.state, session.room_id, session.member_id, session.pending = "parked", "", None, {}
+        is_kept_by = room and type_ == "conference.member.left" and _keeps(session, room)
         session.flags, session.role, session.tags = {"muted": False, "deaf": False}, "participant", []
-        session.joined_at = None
+        session.joined_at, session.end_on_exit = None, False
         if room and not self._members(room.id):
             self._interrupt(room)
+        inside = [one for one in self._sessions.values() if room and one.room_id == room.id]
+        if room and is_kept_by and not any(_keeps(one, room) for one in inside):
+            self._end_room(room, "end_on_exit")
 
     # Webhooks
 
@@ -961,7 +972,7 @@ class FakeSwitchroom:
 
     def _emit_member(self, session: _StoredSession, type_: str, **data: Any) -> None:
         about = {"uuid": session.uuid, "did": session.did, "caller_id": session.caller_id, **session.flags}
-        about |= {"role": session.role, "tags": session.tags}
+        about |= {"role": session.role, "tags": session.tags, "end_on_exit": session.end_on_exit}
         self._emit_room(session.room_id, type_, **about, member_id=session.member_id, **data)
 
     def _emit_room(self, room_id: str, type_: str, **data: Any) -> None:
@@ -1068,6 +1079,7 @@ def _shown_as_member(session: _StoredSession) -> dict[str, Any]:
         **session.flags,
         "role": session.role,
         "tags": session.tags,
+        "end_on_exit": session.end_on_exit,
         "joined_at": None if session.joined_at is None else _iso(int(session.joined_at)),
     }
 
@@ -1131,6 +1143,11 @@ def _iso_ms(seconds: float) -> str:
 
 def _parsed(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def _keeps(session: _StoredSession, room: _StoredRoom) -> bool:
+    """Whether the room ends when the last one like this session leaves."""
+    return session.end_on_exit or session.role == room.options["end_on_exit"]
 
 
 def _why_not(session: _StoredSession, command: str) -> str:

@@ -41,6 +41,7 @@ class RoomOptions(Model):
     end_when_empty: int | None
     max_duration: int | None
     tags: list[str]
+    end_on_exit: Literal["participant", "moderator"] | str | None
 
 
 class RoomChanged(RoomOptions):
@@ -111,6 +112,7 @@ class Member(Model):
     deaf: bool
     role: Literal["participant", "moderator"] | str
     tags: list[str]
+    end_on_exit: bool
     joined_at: datetime | None
 
 
@@ -162,6 +164,7 @@ class Session(Model):
     deaf: bool
     role: Literal["participant", "moderator"] | str
     tags: list[str]
+    end_on_exit: bool
     joined_at: datetime | None
     started_at: datetime
 

@@ -68,6 +68,7 @@ class MemberData(RoomData):
     deaf: bool
     role: Literal["participant", "moderator"] | str
     tags: list[str]
+    end_on_exit: bool
     command_uid: str | None = None
 
 
@@ -92,13 +93,14 @@ class ConferenceUpdated(RoomData):
     end_when_empty: int | None
     max_duration: int | None
     tags: list[str]
+    end_on_exit: Literal["participant", "moderator"] | str | None
 
 
 class ConferenceDestroyed(RoomData):
     """`duration`: seconds since the first member joined, 0 if none did. `peak_members`: the most that there were."""
 
     name: str
-    reason: Literal["deleted", "empty", "max_duration"] | str
+    reason: Literal["deleted", "empty", "max_duration", "end_on_exit"] | str
     duration: int
     peak_members: int
 
@@ -166,6 +168,7 @@ class ConferenceCommandFailed(RoomData):
     deaf: bool | None = None
     role: Literal["participant", "moderator"] | str | None = None
     tags: list[str] | None = None
+    end_on_exit: bool | None = None
     member_id: int | None = None
     command_uid: str | None = None
 

@@ -259,7 +259,16 @@ class Load:
 def _join_options(action: Action) -> dict[str, object]:
     """Usually none."""
     number = int(action.value * 1000)
-    return {} if number % 3 else {"muted": number % 2 == 0, "deaf": number % 5 == 0, "tags": [f"tag {number}"]}
+    return (
+        {}
+        if number % 3
+        else {
+            "muted": number % 2 == 0,
+            "deaf": number % 5 == 0,
+            "tags": [f"tag {number}"],
+            "end_on_exit": number % 7 == 0,
+        }
+    )
 
 
 def _volume(action: Action) -> int:

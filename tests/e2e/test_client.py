@@ -158,6 +158,21 @@ def types(service: Service, **match: Any) -> list[str]:
     return [webhook.type for webhook in service.about(**match)]
 
 
+def test_a_room_that_ends_with_a_member(service: Service, unique: str) -> None:
+    client = service.client
+    room = client.create_room(unique).room_id
+    sessions = [service.call() for _ in range(3)]
+    for number, session in enumerate(sessions):
+        client.join(session, room, end_on_exit=number > 0)
+        assert service.wait("conference.member.joined", uuid=session).end_on_exit is (number > 0)
+    client.kick(sessions[1])
+    service.wait("conference.member.left", uuid=sessions[1])
+    client.leave(sessions[2])
+    assert service.wait("conference.destroyed", room_id=room).reason == "end_on_exit"
+    assert service.wait("conference.member.left", uuid=sessions[0]).reason == "room_destroyed"
+    assert client.get_session(sessions[2]).end_on_exit is False
+
+
 def test_tags_of_rooms(service: Service, unique: str) -> None:
     client, tag = service.client, f"naïve {unique}"
     rooms = [client.create_room(f"{unique}-{number}", tags=[tag, str(number)]).room_id for number in range(3)]

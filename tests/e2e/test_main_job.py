@@ -442,6 +442,7 @@ def test_a_room_with_limits(hooks: Receiver, room_service: Switchroom, dial: Dia
     changed = room_service.request("PATCH", path, {"max_members": None, "locked": True})
     assert changed.body == {
         "room_id": room, "max_members": None, "locked": True, "end_when_empty": 600, "max_duration": None, "tags": [],
+        "end_on_exit": None,
     }  # fmt: skip
     assert hooks.wait("conference.updated", room_id=room)["locked"] is True
     answer = room_service.post(command, {"room_id": room})
@@ -455,6 +456,31 @@ def test_a_room_with_limits(hooks: Receiver, room_service: Switchroom, dial: Dia
     ended = hooks.wait("conference.destroyed", room_id=room)
     assert (ended["reason"], ended["peak_members"]) == ("empty", 2)
     assert room_service.get(path).status == 404
+
+
+def test_a_room_ends_with_its_last_moderator(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, unique: str
+) -> None:
+    room = room_service.post(CONFERENCES, {"name": unique, "end_on_exit": "moderator"}).body["room_id"]
+    calls = [dial() for _ in range(3)]
+    for (session, _), role in zip(calls, ("moderator", "moderator", "participant"), strict=True):
+        assert room_service.post(command(session, "join"), {"room_id": room, "role": role}).status == 202
+        assert hooks.wait("conference.member.joined", uuid=session)["end_on_exit"] is False
+    (first, _), (last, call), (member, _) = calls
+    room_service.post(command(first, "leave"))
+    hooks.wait("conference.member.left", uuid=first)
+    assert room_service.get(f"{CONFERENCES}/{room}").body["members"] == 2
+    call.hang_up()
+    assert hooks.wait("conference.destroyed", room_id=room)["reason"] == "end_on_exit"
+    assert hooks.wait("conference.member.left", uuid=member)["reason"] == "room_destroyed"
+    about = [(hook["type"], hook["data"].get("uuid")) for hook in hooks.of(room_id=room)][-3:]
+    assert about == [
+        ("conference.member.left", last),
+        ("conference.destroyed", None),
+        ("conference.member.left", member),
+    ]
+    assert room_service.get(f"{CONFERENCES}/{room}").status == 404
+    assert room_service.get(f"/api/v1/sessions/{member}").body["state"] == "parked"
 
 
 def test_tenants_do_not_see_each_other(room_service: Switchroom, dial: Dial, new_room: NewRoom) -> None:

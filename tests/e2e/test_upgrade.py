@@ -125,9 +125,11 @@ def with_new_fields(value: Any) -> Any:
         return [with_new_fields(each) for each in value]
     if not isinstance(value, dict):
         return value
-    new: dict[str, Any] = {"deaf": False, "role": "participant", "tags": []} if "muted" in value else {}
+    new: dict[str, Any] = (
+        {"deaf": False, "role": "participant", "tags": [], "end_on_exit": False} if "muted" in value else {}
+    )
     if "playback_status" in value:
-        new = dict.fromkeys(("max_members", "end_when_empty", "max_duration", "started_at"))
+        new = dict.fromkeys(("max_members", "end_when_empty", "max_duration", "end_on_exit", "started_at"))
         new |= {"locked": False, "duration": 0, "peak_members": 0}
     if {"name", "created_at"} <= value.keys():
         new["tags"] = []

@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "set_volume": ("/conferences/ROOM/volume", {"volume": 3}),
     "unmute_all": ("/conferences/ROOM/commands/unmute-all", {"exclude": []}),
     "kick_all": ("/conferences/ROOM/commands/kick-all", {"reason": "Over"}),
-    "join": ("/sessions/PARKED/commands/conference/join", {"room_id": "ROOM"}),
+    "join": ("/sessions/PARKED/commands/conference/join", {"room_id": "ROOM", "end_on_exit": True}),
     "leave": ("/sessions/SESSION/commands/conference/leave", None),
     "kick": ("/sessions/SESSION/commands/conference/kick", {"reason": "Off topic"}),
     "unmute": ("/sessions/SESSION/commands/conference/unmute", {"command_uid": "u-1"}),

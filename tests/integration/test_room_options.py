@@ -9,7 +9,14 @@ import pytest
 from controller.store import keys
 from tests.integration.world import NODE, World
 
-LIMITS = {"max_members": None, "locked": False, "end_when_empty": None, "max_duration": None, "tags": []}
+LIMITS = {
+    "max_members": None,
+    "locked": False,
+    "end_when_empty": None,
+    "max_duration": None,
+    "tags": [],
+    "end_on_exit": None,
+}
 
 
 def create(world: World, **options: Any) -> str:

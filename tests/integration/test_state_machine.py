@@ -28,6 +28,8 @@ ENDS = ("conference.play.finished", "conference.play.stopped")
 # By the node's command, and the webhooks.
 CHANGES = {flag.change(on).command: (flag, on) for flag, on in rows.CHANGES}
 CHANGED = tuple(flag.change(on).webhook for flag, on in CHANGES.values())
+# What else a member is.
+DESCRIBED = ("role", "tags", "end_on_exit")
 
 
 class Machine:
@@ -67,14 +69,16 @@ class Machine:
         options = self.random.choice(
             [{"locked": True}, {"locked": False}, {"max_members": 1}, {"max_members": None, "end_when_empty": 1800},
              {"max_duration": 1800}, {"end_when_empty": None, "max_duration": None},
-             {"tags": '["one","two"]'}, {"tags": '["two"]'}, {"tags": "[]"}]
+             {"tags": '["one","two"]'}, {"tags": '["two"]'}, {"tags": "[]"},
+             {"end_on_exit": "moderator"}, {"end_on_exit": "participant"}, {"end_on_exit": None}]
         )  # fmt: skip
         self.world.ask("change_room", room_id=self._room(), options=options)
 
     def join(self) -> None:
         flags = [flag.name for flag in FLAGS if self.random.choice([True, False])]
         role, tags = self.random.choice(ROLES), as_text(["one", "two"][: self.random.randint(0, 2)])
-        self.world.ask("join", session_id=self._session(), room_id=self._room(), flags=flags, role=role, tags=tags)
+        more = {"role": role, "tags": tags, "end_on_exit": self.random.random() < 0.1}
+        self.world.ask("join", session_id=self._session(), room_id=self._room(), flags=flags, **more)
 
     def leave(self) -> None:
         self.world.ask("leave", session_id=self._session())
@@ -340,7 +344,7 @@ class Machine:
             elif kind in ("conference.member.joined", *CHANGED):
                 assert (data["uuid"] in members[room]) == (kind != "conference.member.joined")
                 assert kind != "conference.member.joined" or room not in destroyed
-                told = {name: data[name] for name in (*(flag.name for flag in FLAGS), "role", "tags")}
+                told = {name: data[name] for name in (*(flag.name for flag in FLAGS), *DESCRIBED)}
                 members[room][data["uuid"]] = {name: value for name, value in told.items() if value != []}
             elif kind == "conference.member.left":
                 members[room].pop(data["uuid"])
@@ -361,7 +365,26 @@ class Machine:
                 assert flags.items() <= self.world.session(session).items()
         self.changes_of_flags_have_ended_in_order()
         self.rooms_are_listed_by_their_tags()
+        self.rooms_end_with_who_keeps_them()
         self.usage_is_counted()
+
+    def rooms_end_with_who_keeps_them(self) -> None:
+        keeping: dict[str, str | None] = defaultdict(lambda: None)
+        # By room: the members, those who leave, the one who has left last.
+        inside: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        left: dict[str, dict[str, Any]] = {}
+        for kind, data in self.history:
+            room = data.get("room_id", "")
+            if kind == "conference.updated":
+                keeping[room] = data["end_on_exit"]
+            elif kind == "conference.member.joined":
+                inside[room][data["uuid"]] = data
+            elif kind == "conference.member.left":
+                left[room] = inside[room].pop(data["uuid"])
+            elif kind == "conference.destroyed" and data["reason"] == "end_on_exit":
+                keepers = [one["end_on_exit"] or one["role"] == keeping[room] for one in inside[room].values()]
+                assert not any(keepers)
+                assert left[room]["end_on_exit"] or left[room]["role"] == keeping[room]
 
     def rooms_are_listed_by_their_tags(self) -> None:
         rows = self.world.ask("list_rooms", limit=1000, after=0)["rows"]

@@ -247,10 +247,12 @@ def test_there_are_no_other_webhooks() -> None:
 
 
 CALLS: dict[str, Callable[[Client], Any]] = {
-    "create_room": lambda client: client.create_room("standup", max_members=5, tags=["support"]),
+    "create_room": lambda client: client.create_room(
+        "standup", max_members=5, tags=["support"], end_on_exit="moderator"
+    ),
     "list_rooms": lambda client: next(client.list_rooms(limit=7, name="standup", tag="support").pages()),
     "change_room": lambda client: client.change_room(
-        ROOM, max_members=5, locked=True, end_when_empty=None, tags=["support"]
+        ROOM, max_members=5, locked=True, end_when_empty=None, tags=["support"], end_on_exit=None
     ),
     "get_room": lambda client: client.get_room(ROOM),
     "list_members": lambda client: next(client.list_members(ROOM, limit=7).pages()),
@@ -267,7 +269,9 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "list_sessions": lambda client: next(client.list_sessions(state="parked", room_id=ROOM, did="+747").pages()),
     "get_session": lambda client: client.get_session(SESSION),
     "hang_up": lambda client: client.hang_up(SESSION, cause="busy", command_uid="h"),
-    "join": lambda client: client.join(SESSION, ROOM, muted=False, role="moderator", tags=["a"], command_uid="j"),
+    "join": lambda client: client.join(
+        SESSION, ROOM, muted=False, role="moderator", tags=["a"], end_on_exit=True, command_uid="j"
+    ),
     "leave": lambda client: client.leave(SESSION, command_uid="l"),
     "kick": lambda client: client.kick(SESSION, reason="Off topic"),
     "mute": lambda client: client.mute(SESSION, command_uid="m"),

@@ -103,7 +103,7 @@ def test_a_flag_has_its_field_wherever_members_are_described(flag: Flag) -> None
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_has_its_field_wherever_rooms_are_described(option: Option) -> None:
-    forms = {Kind.NUMBER: int | None, Kind.SWITCH: bool, Kind.TEXTS: list[str]}
+    forms = {Kind.NUMBER: int | None, Kind.SWITCH: bool, Kind.TEXTS: list[str], Kind.ROLE: str | None}
     assert get_type_hints(RoomOptions)[option.name] == forms[option.kind]
     for model in (schemas.RoomOptions, types.ConferenceUpdated):
         assert model.model_fields[option.name].is_required(), model
@@ -137,7 +137,7 @@ def reasons_of_scripts() -> set[str]:
     places = {
         node.name.id: position
         for node in nodes
-        if isinstance(node, lua.LocalFunction)
+        if isinstance(node, lua.LocalFunction | lua.Function) and isinstance(node.name, lua.Name)
         for position, argument in enumerate(node.args)
         if is_reason(argument)
     }

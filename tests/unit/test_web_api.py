@@ -130,6 +130,7 @@ MEMBER = {
     "deaf": False,
     "role": "participant",
     "tags": ["agent"],
+    "end_on_exit": False,
     "joined_at": ISO,
 }
 SESSION_ANSWER = {**MEMBER, "state": "joined", "room_id": ROOM, "member_id": 7, "started_at": ISO}
@@ -155,6 +156,7 @@ BAD_OPTIONS: list[dict[str, Any]] = [
     *({"locked": value} for value in (None, 0, 1, "true")),
     *({"tags": value} for value in (None, "a", [""], ["x" * 65], ["line\nbreak"], ["a", "a"], [7])),
     {"tags": [f"tag {number}" for number in range(17)]},
+    *({"end_on_exit": value} for value in (True, "", "owner", ["moderator"])),
 ]
 
 ENDPOINTS = [
@@ -391,6 +393,7 @@ ENDPOINTS = [
             {"room_id": ROOM, "tags": ["a", "a"]},
             {"room_id": ROOM, "tags": [f"tag {number}" for number in range(17)]},
             {"room_id": ROOM, "tags": [7]},
+            *({"room_id": ROOM, "end_on_exit": value} for value in (None, 1, "moderator")),
         ],
     ),
     Endpoint(

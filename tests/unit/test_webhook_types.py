@@ -21,6 +21,7 @@ LEFT = {
     "deaf": False,
     "role": "participant",
     "tags": ["agent"],
+    "end_on_exit": False,
     "member_id": 7,
     "reason": "left",
 }

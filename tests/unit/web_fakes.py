@@ -34,7 +34,14 @@ EVENT = "p07-1795374235886-3"
 OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 
 CREATED_AT = 1778070896  # 2026-05-06T12:34:56Z
-OPTIONS = {"max_members": 5, "locked": True, "end_when_empty": 600, "max_duration": None, "tags": ["support"]}
+OPTIONS = {
+    "max_members": 5,
+    "locked": True,
+    "end_when_empty": 600,
+    "max_duration": None,
+    "tags": ["support"],
+    "end_on_exit": "moderator",
+}
 CREATED_MS = CREATED_AT * 1000 + 789
 
 
@@ -157,7 +164,7 @@ class FakeStreams:
         return self.opened[-1]
 
 
-MEMBER = ("session_id", "node", "did", "caller_id", "muted", "deaf", "role", "tags", "joined_at")
+MEMBER = ("session_id", "node", "did", "caller_id", "muted", "deaf", "role", "tags", "end_on_exit", "joined_at")
 
 
 def usual_answer(command: Command) -> dict[str, Any]:
@@ -174,6 +181,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "deaf": False,
         "role": "participant",
         "tags": ["agent"],
+        "end_on_exit": False,
         "joined_at": CREATED_AT,
         "started_at": CREATED_AT,
     }

@@ -65,7 +65,7 @@ export const TONES = {
 
 // What an entry of the event log says in a sentence, by its kind and type. `who` is the member or session.
 // Why a room ends by itself.
-const ENDED = { empty: "nobody was in it", max_duration: "it has lasted long enough" };
+const ENDED = { empty: "nobody was in it", max_duration: "it has lasted long enough", end_on_exit: "who kept it has left" };
 
 const SENTENCES = {
   "command create": "Room created",

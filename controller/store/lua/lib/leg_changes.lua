@@ -1,21 +1,6 @@
 -- What becomes of a leg, and what follows for the sessions that wait for it.
 -- needs: legs members
 
--- Calls `action` with each session whose join waits for a leg. None does any more then.
-local function each_awaiting(room, leg, action)
-  local ids = redis.call("LRANGE", keys.awaiting_leg(room.id, leg.node), 0, -1)
-  redis.call("DEL", keys.awaiting_leg(room.id, leg.node))
-  for _, id in ipairs(ids) do
-    local session = get_session(id)
-    if session and session.room == room.id and session.state == SESSION.joining then action(session) end
-  end
-end
-
--- Ends the joins that wait for a leg.
-local function fail_awaiting(room, leg, reason, cause)
-  each_awaiting(room, leg, function(session) join_failed(room, session, reason, cause) end)
-end
-
 -- A leg did not come up, or has gone. It is dialled again later, if anybody needs it.
 local function leg_lost(room, leg, event, reason)
   local lost_source = leg.far ~= ""

@@ -105,11 +105,15 @@ end
 -- node, as each has a leg for them.
 local function enter_room(room, session)
   redis.call("SADD", keys.present(room.id), session.id)
+  if session.role == "moderator" then redis.call("SADD", keys.moderators(room.id), session.id) end
+  if session.end_on_exit == "1" then redis.call("SADD", keys.enders(room.id), session.id) end
   if session.node ~= room.node then redis.call("SADD", keys.present_on(room.id, session.node), session.id) end
 end
 
 local function exit_room(room, session)
-  redis.call("SREM", keys.present(room.id), session.id)
+  for _, key in ipairs({ keys.present(room.id), keys.moderators(room.id), keys.enders(room.id) }) do
+    redis.call("SREM", key, session.id)
+  end
   if session.node == room.node then return end
   redis.call("SREM", keys.present_on(room.id, session.node), session.id)
   redis.call("LREM", keys.awaiting_leg(room.id, session.node), 0, session.id)

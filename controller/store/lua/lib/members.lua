@@ -1,9 +1,9 @@
--- Who is in a room. A deleted room (`closing`) stays until its last member is out.
+-- Who is in a room, and how the room ends: its members are kicked, and it stays, `closing`, until the last one is out.
 -- needs: endings command_to_all sessions session_steps room_options
 
 local function member_data(session)
   return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
-    member_id = tonumber(session.member_id), role = role_of(session) })
+    member_id = tonumber(session.member_id), role = role_of(session), end_on_exit = ends_on_exit(session) })
 end
 
 -- Emits a webhook about a member. `data`: that of member_data, and more.
@@ -75,12 +75,15 @@ end
 local function forget_membership(session)
   local key = keys.session(session.id)
   for _, flag in pairs(FLAGS) do clear(key, session, flag.name) end
-  clear(key, session, "room", "member_id", "role", "tags", "joined_at")
+  clear(key, session, "room", "member_id", "role", "tags", "end_on_exit", "joined_at")
   forget_leaving(session)
 end
 
--- Takes a session out of its room in the store, to a state to which a step led, and emits `type` with `data`.
-local function depart(room, session, state, type, data)
+local end_room
+
+-- Takes a session out of its room in the store, to a state to which a step led, and emits `type` with `data`. `ends`:
+-- whether the room ends unless somebody else keeps it.
+local function depart(room, session, state, type, data, ends)
   local before = act_for(session)
   redis.call("ZREM", keys.members(room.id), session.id)
   exit_room(room, session)
@@ -94,12 +97,18 @@ local function depart(room, session, state, type, data)
   local was_on_source = session.node == room.node
   if redis.call("ZCARD", keys.members(room.id)) == 0 or was_on_source and is_source_empty(room) then interrupt(room) end
   note_empty(room)
-  forget_if_over(room)
+  if ends and not room.closing and not is_kept(room) then
+    log("state", "room.ended", { app = room.app, room = room.id, reason = "end_on_exit" })
+    end_room(room, "end_on_exit")
+  else
+    forget_if_over(room)
+  end
   act_for(before)
 end
 
--- A member is out of its room. `cause`: the hangup cause.
-local function member_left(room, session, reason, cause)
+-- A member is out of its room. `cause`: the hangup cause. `is_back`: it is in the room again. That a node is lost ends
+-- no room: nobody has left it.
+local function member_left(room, session, reason, cause, is_back)
   local state = step("SESSION", session.state, "left")
   flags_failed(room, session, "no_member")
   local data = member_data(session)
@@ -108,7 +117,8 @@ local function member_left(room, session, reason, cause)
   if reason == "kicked" then
     data.kicked_by, data.kick_reason = session.kicked and "app" or "node", session.kick_reason
   end
-  depart(room, session, state, "conference.member.left", data)
+  local ends = reason ~= "node_lost" and not is_back and is_kept_by(room, session)
+  depart(room, session, state, "conference.member.left", data, ends)
 end
 
 -- A session did not join the room that it was to join.
@@ -120,8 +130,47 @@ local function join_failed(room, session, reason, cause)
   depart(room, session, state, "conference.member.join_failed", data)
 end
 
+-- Calls `action` with each session whose join waits for a leg. None does any more then.
+local function each_awaiting(room, leg, action)
+  local ids = redis.call("LRANGE", keys.awaiting_leg(room.id, leg.node), 0, -1)
+  redis.call("DEL", keys.awaiting_leg(room.id, leg.node))
+  for _, id in ipairs(ids) do
+    local session = get_session(id)
+    if session and session.room == room.id and session.state == SESSION.joining then action(session) end
+  end
+end
+
+-- Ends the joins that wait for a leg.
+local function fail_awaiting(room, leg, reason, cause)
+  each_awaiting(room, leg, function(session) join_failed(room, session, reason, cause) end)
+end
+
+-- Why: `deleted`, or what its options say, `empty`, `max_duration` or `end_on_exit`.
+function end_room(room, why)
+  redis.call("HDEL", keys.names(room.app), room.name)
+  redis.call("ZREM", keys.rooms(room.app), room.id)
+  list_by(room, tags_of(room), false)
+  change(keys.room(room.id), room, { closing = 1 })
+  plan_end(room)
+  emit_room(room, "conference.destroyed", with_summary(room, { name = room.name, reason = why }))
+  if redis.call("SCARD", keys.present(room.id)) > 0 then
+    expect(room.node, "close", room.id)
+    send(room.node, "stop", { app = room.app, room = room.id })
+    send(room.node, "stop_recording", { app = room.app, room = room.id })
+    send(room.node, "kick_all", { app = room.app, room = room.id })
+    for _, leg in ipairs(legs_of(room)) do
+      send(leg.node, "kick_all", { app = room.app, room = room.id })
+      fail_awaiting(room, leg, "room_destroyed")
+    end
+  end
+  local all = get(keys.command_to_all(room.id))
+  if all then go_on(room, all) end
+  end_operations(room, "interrupted")
+  forget_if_over(room)
+end
+
 -- Takes a session out of the room that the store has it in, whatever its state.
-local function take_out(session, reason, cause)
+local function take_out(session, reason, cause, is_back)
   if not session.room then return end
   local room = get_room(session.room)
   if not room then
@@ -131,6 +180,6 @@ local function take_out(session, reason, cause)
   elseif session.state == SESSION.joining then
     join_failed(room, session, reason, cause)
   else
-    member_left(room, session, reason, cause)
+    member_left(room, session, reason, cause, is_back)
   end
 end

@@ -14,6 +14,7 @@ local function option(room, name) return tonumber(room[name]) end
 -- An option as it is shown, by its kind. Texts that are none are left out (`lists` in the head of a file).
 local VALUE = { number = function(room, name) return option(room, name) or cjson.null end }
 function VALUE.switch(room, name) return room[name] == "1" end
+function VALUE.role(room, name) return room[name] or cjson.null end
 function VALUE.texts(room, name) return as_list(cjson.decode(room[name] or NO_TEXTS)) end
 
 -- Adds a room's options to `fields`, by their names.
@@ -54,6 +55,20 @@ local function set_options(room, given)
     end
   end
   return has_changed
+end
+
+-- Whether the room ends when the last one like this session leaves: the session said so, or its role does.
+local function is_kept_by(room, session)
+  return ends_on_exit(session) or room.end_on_exit == role_of(session)
+end
+
+-- Whether any such session is in the room, or joining it.
+local function is_kept(room)
+  if redis.call("SCARD", keys.enders(room.id)) > 0 then return true end
+  local moderators = redis.call("SCARD", keys.moderators(room.id))
+  if room.end_on_exit == "moderator" then return moderators > 0 end
+  -- Who joined before there were roles is a participant, and in no set of its own.
+  return room.end_on_exit ~= nil and redis.call("SCARD", keys.present(room.id)) > moderators
 end
 
 -- Adds to `fields` how many seconds ago the first member joined, and the most members that there were. A room of

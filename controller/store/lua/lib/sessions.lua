@@ -50,12 +50,14 @@ local function role_of(session) return session.role or ROLES[1] end
 -- The tags of a member, as JSON.
 local function tags_of(session) return session.tags or "[]" end
 
+local function ends_on_exit(session) return session.end_on_exit == "1" end
+
 -- What the API shows of a session in any list. Raises an error for one that is broken, as the next does.
 local function describe_member(session)
   return with_flags(session,
     { session_id = session.id, node = text_in(session, "node"), did = text_in(session, "did"),
       caller_id = text_in(session, "caller_id"),
-      role = role_of(session), tags = as_list(cjson.decode(tags_of(session))),
+      role = role_of(session), tags = as_list(cjson.decode(tags_of(session))), end_on_exit = ends_on_exit(session),
       joined_at = session.joined_at and number_in(session, "joined_at", 11) or cjson.null })
 end
 

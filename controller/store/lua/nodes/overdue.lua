@@ -2,7 +2,7 @@
 -- sessions and rooms there are, how many are sessions, whether something is late, so that its event may be lost, and
 -- whether more is overdue.
 -- args: node
--- needs: node_fence move records results room_ends
+-- needs: node_fence move records results
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
 local MAX_LOOKED_AT = 100 -- at a time, of what may be late

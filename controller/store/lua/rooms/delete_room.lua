@@ -1,6 +1,6 @@
 -- Deletes a room.
 -- args: app_id command room_id
--- needs: access room_ends
+-- needs: access members
 
 local room, refused = own_room(args.room_id)
 if refused then return refused end

@@ -1,6 +1,6 @@
 -- Puts a session into a room. The node confirms it with add-member. If the room is on another node, the session waits
 -- until there is a leg between them. `flags`: those that it joins with, by their names. `tags`: as JSON.
--- args: nodes session_id room_id flags role tags command_uid?
+-- args: nodes session_id room_id flags role tags end_on_exit? command_uid?
 -- needs: session_commands quotas legs session_steps room_options
 
 -- Refuses a new leg between two nodes, unless both take new rooms. A source that is down may be gone for good: then the
@@ -34,8 +34,9 @@ local leg = needs_leg and get_leg(room, session.node)
 refused = needs_leg and not leg and no_leg_from(session.node, room.node) or exceeded("webhook_bytes", 0)
 if refused then return refused end
 
-step_session(session, "join", turn_on({ room = room.id, role = args.role, tags = args.tags, uid = args.command_uid,
-  actor = origin.actor, trace = origin.trace }, args.flags))
+step_session(session, "join", turn_on({ room = room.id, role = args.role, tags = args.tags,
+  end_on_exit = args.end_on_exit and 1 or nil, uid = args.command_uid, actor = origin.actor, trace = origin.trace },
+  args.flags))
 enter_room(room, session)
 if not needs_leg or leg and leg.state == LEG.connected then
   send_join(session)

@@ -13,7 +13,7 @@ log("event", "add-member", { app = session.app, room = args.room_id, session = s
 if same_room and not is_joining and session.member_id == tostring(args.member_id) then
   return cjson.encode({ known = true })
 end
-if session.room and (not same_room or not is_joining) then take_out(session, "kicked") end
+if session.room and (not same_room or not is_joining) then take_out(session, "kicked", nil, same_room) end
 if not room or room.closing or room.app ~= session.app then
   -- The room is deleted or is another app's: the member is taken out again.
   if room and session.room then join_failed(room, session, "room_destroyed") end

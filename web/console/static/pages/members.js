@@ -18,9 +18,10 @@ const VERBS = {
   leave: ["Take out", "conference.member.left"],
 };
 
-/** What else a member is, as badges: its role if it is not the usual one, and its tags. */
+/** What else a member is, as badges: its role if it is not the usual one, whether the room ends when it leaves, and its tags. */
 export const marks = (member) => [
   ...(member.role === "moderator" ? [html`<${Badge} tone="accent">moderator<//>`] : []),
+  ...(member.end_on_exit ? [html`<${Badge}>keeps the room<//>`] : []),
   ...member.tags.map((tag) => html`<${Badge}><span class="caller">${tag}</span><//>`),
 ];
 

@@ -62,6 +62,7 @@ export function AppSelect({ me, value, onChange, id, all = "All apps" }) {
 
 function NewRoom({ me, app: given, onClose }) {
   const [app, setApp] = useState(given || me.app_id || me.apps[0] || "");
+  const [endsWith, setEndsWith] = useState("");
   const [state, setState] = useState({ busy: false, error: "" });
   const submit = async (event) => {
     event.preventDefault();
@@ -69,7 +70,7 @@ function NewRoom({ me, app: given, onClose }) {
     const form = new FormData(event.target);
     const tags = [...new Set(form.get("tags").split(",").map((tag) => tag.trim()).filter(Boolean))];
     try {
-      const { room_id: room } = await call("POST", `${API}/conferences`, { app, body: { name: form.get("name"), tags } });
+      const { room_id: room } = await call("POST", `${API}/conferences`, { app, body: { name: form.get("name"), tags, end_on_exit: endsWith || null } });
       onClose();
       go("rooms", app, room);
     } catch (error) {
@@ -85,6 +86,9 @@ function NewRoom({ me, app: given, onClose }) {
       <//>
       <${Field} label="Tags" hint="With commas between. May be left out.">
         ${(id) => html`<input id=${id} name="tags" autocomplete="off" aria-describedby="${id}-hint" />`}
+      <//>
+      <${Field} label="Ends when the last of these leaves">
+        ${(id) => html`<${Select} id=${id} value=${endsWith} onChange=${setEndsWith} options=${[["", "nobody"], ["moderator", "moderators"], ["participant", "participants"]]} />`}
       <//>
     </form>
   <//>`;
