@@ -124,6 +124,9 @@ bench-sound: setup ## From a request to play to its first sound, on a real FreeS
 bench-span: setup ## CPU and memory of a room on three nodes and on one, on a real FreeSWITCH, with SIPp
 	@$(BIN)/python -m tests.benchmarks.bench_span $(ARGS)
 
+bench-speakers: setup ## What it costs to tell who speaks, of 200 members who talk
+	@$(BIN)/python -m tests.benchmarks.bench_speakers $(ARGS)
+
 bench-streams: setup ## CPU and memory of 1,000 event streams on one API process, and their delay
 	@$(BIN)/python -m tests.benchmarks.bench_streams $(ARGS)
 

@@ -75,4 +75,10 @@ OPTIONS = (
         " `null`: it stays.",
         example="moderator",
     ),
+    Option(
+        name="speaker_events",
+        kind=Kind.SWITCH,
+        description="Whether it is told who speaks: by `conference.speaker.changed`, and `speaking` of members.",
+        example=False,
+    ),
 )

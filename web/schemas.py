@@ -463,6 +463,7 @@ class _RoomOptions(Body):
     max_duration: Annotated[int | None, Field(ge=1, le=LIMIT["max_duration"]), OPTION["max_duration"]] = None
     tags: Annotated[Tags, OPTION["tags"]] = []
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]] = None
+    speaker_events: Annotated[bool, OPTION["speaker_events"]] = False
 
 
 class NewRoom(_RoomOptions):
@@ -631,6 +632,7 @@ class RoomOptions(BaseModel):
     max_duration: Annotated[int | None, OPTION["max_duration"]]
     tags: Annotated[list[str], OPTION["tags"]]
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]]
+    speaker_events: Annotated[bool, OPTION["speaker_events"]]
 
 
 class RoomChanged(RoomOptions):
@@ -702,6 +704,7 @@ class Member(BaseModel):
     role: Role
     tags: Annotated[list[str], _example(["agent"])]
     end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]
+    speaking: Annotated[bool, Field(description="Whether it speaks now; `false` unless its room has `speaker_events`.")]
     joined_at: Annotated[
         str | None,
         Field(description="ISO 8601, UTC. Null for one that joined before an upgrade."),
@@ -803,6 +806,7 @@ def membership_of(row: MemberRow) -> dict[str, object]:
         "role": row["role"],
         "tags": row.get("tags", []),
         "end_on_exit": row["end_on_exit"],
+        "speaking": row["speaking"],
         "joined_at": None if joined_at is None else iso(joined_at),
     }
 
@@ -827,6 +831,7 @@ class Session(BaseModel):
     role: Role
     tags: Annotated[list[str], Field(description="Empty while it is no member."), _example(["agent"])]
     end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]
+    speaking: Annotated[bool, Field(description="Whether it speaks now; `false` unless its room has `speaker_events`.")]
     joined_at: Annotated[
         str | None,
         Field(description="When it became a member. ISO 8601, UTC. Null while it is none."),

@@ -62,6 +62,7 @@ class RoomOptions(RoomId):
     max_duration: int | None
     tags: list[str]
     end_on_exit: str | None
+    speaker_events: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

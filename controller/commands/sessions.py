@@ -117,7 +117,7 @@ class Member(TypedDict):
     """A member of a room, with its flags (`controller.sessions.flags`) by their names. `node`: its prefix.
 
     `role`: one of `states.ROLES`. `tags`: absent if there are none. `joined_at`: epoch seconds; None for one that
-    joined before this was stored.
+    joined before this was stored. `speaking`: whether it speaks now, False unless its room asks for that.
     """
 
     session_id: str
@@ -129,6 +129,7 @@ class Member(TypedDict):
     role: str
     tags: NotRequired[list[str]]
     end_on_exit: bool
+    speaking: bool
     joined_at: int | None
 
 

@@ -157,7 +157,7 @@ class CallIntruded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Talked:
-    """A member has started to talk, or stopped. It changes no state, and comes only while somebody watches."""
+    """A member has started to talk, or stopped. It changes no state, and comes only while that is asked for."""
 
     session_id: str
     room_id: str
@@ -165,8 +165,19 @@ class Talked:
     on: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeakersChanged:
+    """Who speaks in a room on the node, the first to begin in front; it counts for `ttl` milliseconds."""
+
+    script: ClassVar[str] = "speakers_changed"
+
+    room_id: str
+    sessions: tuple[str, ...]
+    ttl: int
+
+
 SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged
 LegEvent = LegJoined | LegLeft
-RoomEvent = FileDone | RestBegan | LegEvent
+RoomEvent = FileDone | RestBegan | LegEvent | SpeakersChanged
 StateEvent = SessionEvent | RoomEvent | JobDone
 NodeEvent = StateEvent | CallIntruded | Talked

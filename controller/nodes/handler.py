@@ -20,6 +20,7 @@ from controller.nodes.events import (
     SessionEnded,
     SessionEvent,
     SessionParked,
+    SpeakersChanged,
     StateEvent,
 )
 from controller.nodes.lease import NodeLease
@@ -115,6 +116,8 @@ class EventHandler:
             return None
         if isinstance(event, SessionParked):
             args |= {"app_id": app, "quotas": self._registry.quotas_of(app)}
+        elif isinstance(event, SpeakersChanged):
+            args["quotas"] = self._registry.quotas_of(app)
         elif isinstance(event, MemberJoined):
             del args["channel"]
         return event.script, keys.partition_of(app), args

@@ -107,7 +107,9 @@ class NodeWorker:
         self._stopping = self._handover = False
         self._handler = EventHandler(node.prefix, lease, store, registry, self._send_own)
         self._history = NodeHistory(store, node.prefix)
-        self._speakers = Speakers(store, node.prefix, ids)
+        self._speakers = Speakers(store, node.prefix, ids, lambda event: self._handler.apply([event]))
+        # Those of which it is told who speaks in them.
+        self._speaker_rooms: set[str] = set()
         self.audit = Audit(node.prefix, lease, ids, self._handler, intervals, self._history)
         self._plays = Plays(relays, rate=lambda: self._rate, take=self._take_play)
         self._link = connect(
@@ -151,7 +153,7 @@ class NodeWorker:
 
     def watch(self, rooms: Collection[str]) -> None:
         """In which rooms on the node somebody watches who speaks; every second or so."""
-        self._speakers.watch(rooms, self._connection)
+        self._speakers.watch(rooms, self._speaker_rooms, self._connection)
 
     def _renew(self) -> None:
         up = self._connection is not None
@@ -163,6 +165,7 @@ class NodeWorker:
         counts = replies[: len(keys.TAGS)]  # one of each partition; others were asked again
         self._load = sum(reply.get("load", 0) for reply in counts)
         self._calls = sum(reply.get("calls", 0) for reply in counts)
+        self._speaker_rooms = {room for reply in counts for room in reply.get("speaker_rooms", ())}
         metrics.sessions.labels(self.node.prefix).set(self._calls)
         metrics.rooms.labels(self.node.prefix).set(self._load - self._calls)
         if any(reply.get("late") for reply in replies):

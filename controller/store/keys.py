@@ -24,12 +24,17 @@ PARTITION: dict[str, str] = {
     # hash: app, node, name, created_at (s), seq, members_seen, volume, status, operation, closing, its options by their
     # names (room_options), started_at (s: when its first member joined), peak_members, empty_since (ms: since when
     # nobody has been in it, if nobody is), flight and stopping
-    # (job ids of the play and of the stop in flight), pause_job; from create to the last webhook of delete
+    # (job ids of the play and of the stop in flight), pause_job, floor (the session that has it, if it was told) and
+    # floor_at (ms); from create to the last webhook of delete
     "room": "room:%s",
     # sorted set: session id by order of joining; only those whose join the node confirmed; as the room
     "members": "members:%s",
     # set: session ids joining, joined or leaving; as the room
     "present": "present:%s",
+    # set: rooms of which it is told who speaks in them; as the rooms
+    "speaker_rooms": "speaker-rooms",
+    # set with expiry of seconds: session ids of those who speak in such a room, of a room and a node
+    "speakers": "speakers:%s:%s",
     # sets: those of `present` that are moderators, and those that joined with end_on_exit; as the room
     "moderators": "moderators:%s",
     "enders": "enders:%s",

@@ -167,6 +167,7 @@ class ConferenceUpdated(RoomData):
     max_duration: Annotated[int | None, _OPTION["max_duration"]]
     tags: Annotated[list[str], _OPTION["tags"]]
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, _OPTION["end_on_exit"]]
+    speaker_events: Annotated[bool, _OPTION["speaker_events"]]
 
 
 class ConferenceDestroyed(RoomData):
@@ -212,6 +213,12 @@ def _flag_changed(flag: Flag, on: bool) -> type[MemberData]:
         __doc__=f"The media node confirmed that the member is {state}.",
         **fields,
     )
+
+
+class ConferenceSpeakerChanged(MemberData):
+    """This member has the floor now. Only of rooms with `speaker_events`, and at most two a second."""
+
+    member_id: MemberId
 
 
 class ConferenceMemberJoinFailed(MemberData):
@@ -369,6 +376,7 @@ DATA: dict[str, type[Data]] = {
     "conference.member.left": ConferenceMemberLeft,
     **{flag.change(on).webhook: _flag_changed(flag, on) for flag, on in CHANGES},
     "conference.member.join_failed": ConferenceMemberJoinFailed,
+    "conference.speaker.changed": ConferenceSpeakerChanged,
     "conference.command.failed": ConferenceCommandFailed,
     "conference.command.finished": ConferenceCommandFinished,
     "conference.play.started": ConferencePlayStarted,

@@ -198,13 +198,14 @@ class Client:
         max_duration: int | None = None,
         tags: Sequence[str] = (),
         end_on_exit: Literal["participant", "moderator"] | None = None,
+        speaker_events: bool = False,
         idempotency_key: str | None = None,
     ) -> models.RoomCreated:
         """Create a room. Webhook: `conference.created`. When the name is taken, `Conflict.detail.room_id` has it.
 
         At most `max_members` sessions can be in it. It is deleted once it was empty for `end_when_empty` seconds,
         `max_duration` seconds after its first member joined, and when the last member with the role `end_on_exit` has
-        left. By one of its `tags` it can be listed.
+        left. By one of its `tags` it can be listed. With `speaker_events` it is told who speaks.
         """
         limits = {
             "max_members": max_members,
@@ -215,6 +216,8 @@ class Client:
         body: dict[str, Any] = {"name": name, **{key: value for key, value in limits.items() if value is not None}}
         if locked:
             body["locked"] = True
+        if speaker_events:
+            body["speaker_events"] = True
         if tags:
             body["tags"] = list(tags)
         return self._ask(models.RoomCreated, "POST", "/conferences", body, once=idempotency_key)
@@ -229,6 +232,7 @@ class Client:
         max_duration: int | Same | None = SAME,
         tags: Sequence[str] | Same = SAME,
         end_on_exit: Literal["participant", "moderator"] | Same | None = SAME,
+        speaker_events: bool | Same = SAME,
     ) -> models.RoomChanged:
         """Change options of a room; the others stay as they are. None takes a limit away. Webhook:
         `conference.updated`, if anything changes.
@@ -240,6 +244,7 @@ class Client:
             "max_duration": max_duration,
             "tags": tags if tags is SAME else list(tags),
             "end_on_exit": end_on_exit,
+            "speaker_events": speaker_events,
         }
         body = {key: value for key, value in given.items() if value is not SAME}
         return self._ask(models.RoomChanged, "PATCH", _path("conferences", room_id), body)

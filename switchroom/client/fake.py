@@ -134,6 +134,7 @@ class _Options(_Form):
     max_duration: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
     tags: _Tags = []
     end_on_exit: _Role | None = None
+    speaker_events: bool = False
 
 
 class _NewRoom(_Options):
@@ -252,6 +253,7 @@ class _StoredSession:
     role: str = "participant"
     tags: list[str] = field(default_factory=list)
     end_on_exit: bool = False
+    speaking: bool = False
     joined_at: float | None = None
     # Whether it is to be hung up, and the command_uid of that.
     hanging_up: bool = False
@@ -282,6 +284,7 @@ class _StoredRoom:
     options: dict[str, Any] = field(default_factory=dict)
     started_at: float | None = None
     peak_members: int = 0
+    floor: str = ""
     # Operation and URLs, the first one plays.
     plays: list[tuple[str, list[str]]] = field(default_factory=list)
 
@@ -377,6 +380,19 @@ class FakeSwitchroom:
         del self._sessions[uuid]
         duration = int(self.now - session.started_at)
         self._emit_session(session, "session.ended", cause=cause, duration=duration, command_uid=session.hang_up_uid)
+
+    def speak(self, uuid: str, speaking: bool = True) -> None:
+        """A member begins to speak, or stops. Told of rooms with `speaker_events`."""
+        session = self._sessions[uuid]
+        room = self._rooms[session.room_id]
+        if not room.options["speaker_events"]:
+            return
+        session.speaking = speaking
+        members = self._members(room.id)
+        holder = next((one for one in members if one.uuid == room.floor and one.speaking), None)
+        if speaking and not holder and room.floor != uuid:
+            room.floor = uuid
+            self._emit_member(session, "conference.speaker.changed")
 
     def finish_play(self, room_id: str, **failed: str) -> None:
         """What plays in a room has come to its end. `failed`: the reason for each URL that was not played, as
@@ -872,9 +888,11 @@ class FakeSwitchroom:
         session.state, session.room_id, session.member_id, session.pending = "parked", "", None, {}
         is_kept_by = room and type_ == "conference.member.left" and _keeps(session, room)
         session.flags, session.role, session.tags = {"muted": False, "deaf": False}, "participant", []
-        session.joined_at, session.end_on_exit = None, False
+        session.joined_at, session.end_on_exit, session.speaking = None, False, False
         if room and not self._members(room.id):
             self._interrupt(room)
+        if room and room.floor == session.uuid:
+            room.floor = ""
         inside = [one for one in self._sessions.values() if room and one.room_id == room.id]
         if room and is_kept_by and not any(_keeps(one, room) for one in inside):
             self._end_room(room, "end_on_exit")
@@ -1080,6 +1098,7 @@ def _shown_as_member(session: _StoredSession) -> dict[str, Any]:
         "role": session.role,
         "tags": session.tags,
         "end_on_exit": session.end_on_exit,
+        "speaking": session.speaking,
         "joined_at": None if session.joined_at is None else _iso(int(session.joined_at)),
     }
 

@@ -42,6 +42,7 @@ class RoomOptions(Model):
     max_duration: int | None
     tags: list[str]
     end_on_exit: Literal["participant", "moderator"] | str | None
+    speaker_events: bool
 
 
 class RoomChanged(RoomOptions):
@@ -113,6 +114,7 @@ class Member(Model):
     role: Literal["participant", "moderator"] | str
     tags: list[str]
     end_on_exit: bool
+    speaking: bool
     joined_at: datetime | None
 
 
@@ -165,6 +167,7 @@ class Session(Model):
     role: Literal["participant", "moderator"] | str
     tags: list[str]
     end_on_exit: bool
+    speaking: bool
     joined_at: datetime | None
     started_at: datetime
 

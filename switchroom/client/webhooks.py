@@ -94,6 +94,7 @@ class ConferenceUpdated(RoomData):
     max_duration: int | None
     tags: list[str]
     end_on_exit: Literal["participant", "moderator"] | str | None
+    speaker_events: bool
 
 
 class ConferenceDestroyed(RoomData):
@@ -132,6 +133,12 @@ class ConferenceMemberDeafened(MemberData):
 
 
 class ConferenceMemberUndeafened(MemberData):
+    member_id: int
+
+
+class ConferenceSpeakerChanged(MemberData):
+    """Who has the floor now."""
+
     member_id: int
 
 
@@ -261,6 +268,7 @@ DATA: dict[str, type[Data]] = {
     "conference.member.deafened": ConferenceMemberDeafened,
     "conference.member.undeafened": ConferenceMemberUndeafened,
     "conference.member.join_failed": ConferenceMemberJoinFailed,
+    "conference.speaker.changed": ConferenceSpeakerChanged,
     "conference.command.failed": ConferenceCommandFailed,
     "conference.command.finished": ConferenceCommandFinished,
     "conference.play.started": ConferencePlayStarted,

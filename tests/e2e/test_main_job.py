@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.conftest import Dial
-from tests.e2e.nodes import PREFIX, Node
+from tests.e2e.nodes import PREFIX, EmulatedCall, Node
+from tests.e2e.site import until
 from tests.e2e.system import DIDS, Media, Receiver, Switchroom
 
 CONFERENCES = "/api/v1/conferences"
@@ -442,7 +443,7 @@ def test_a_room_with_limits(hooks: Receiver, room_service: Switchroom, dial: Dia
     changed = room_service.request("PATCH", path, {"max_members": None, "locked": True})
     assert changed.body == {
         "room_id": room, "max_members": None, "locked": True, "end_when_empty": 600, "max_duration": None, "tags": [],
-        "end_on_exit": None,
+        "end_on_exit": None, "speaker_events": False,
     }  # fmt: skip
     assert hooks.wait("conference.updated", room_id=room)["locked"] is True
     answer = room_service.post(command, {"room_id": room})
@@ -456,6 +457,26 @@ def test_a_room_with_limits(hooks: Receiver, room_service: Switchroom, dial: Dia
     ended = hooks.wait("conference.destroyed", room_id=room)
     assert (ended["reason"], ended["peak_members"]) == ("empty", 2)
     assert room_service.get(path).status == 404
+
+
+def test_who_has_the_floor(hooks: Receiver, room_service: Switchroom, dial: Dial, unique: str) -> None:
+    room = room_service.post(CONFERENCES, {"name": unique, "speaker_events": True}).body["room_id"]
+    (quiet, _), (loud, call) = dial(), dial()
+    for session in (quiet, loud):
+        room_service.post(command(session, "join"), {"room_id": room, "muted": session == quiet})
+        hooks.wait("conference.member.joined", uuid=session)
+    if isinstance(call, EmulatedCall):  # The others speak from the beginning.
+        call.talk()
+    assert hooks.wait("conference.speaker.changed", room_id=room)["uuid"] == loud
+
+    def speaking() -> dict[str, bool]:
+        members = room_service.get(f"{CONFERENCES}/{room}/members").body["members"]
+        return {member["uuid"]: member["speaking"] for member in members}
+
+    until(lambda: speaking() == {quiet: False, loud: True})
+    room_service.post(command(loud, "mute"))
+    until(lambda: speaking() == {quiet: False, loud: False})
+    assert hooks.types(room_id=room).count("conference.speaker.changed") == 1
 
 
 def test_a_room_ends_with_its_last_moderator(

@@ -130,7 +130,7 @@ def with_new_fields(value: Any) -> Any:
     )
     if "playback_status" in value:
         new = dict.fromkeys(("max_members", "end_when_empty", "max_duration", "end_on_exit", "started_at"))
-        new |= {"locked": False, "duration": 0, "peak_members": 0}
+        new |= {"locked": False, "speaker_events": False, "duration": 0, "peak_members": 0}
     if {"name", "created_at"} <= value.keys():
         new["tags"] = []
     return new | {name: with_new_fields(each) for name, each in value.items()}
@@ -144,7 +144,7 @@ def with_nodes(value: Any) -> Any:
     listed = value.get("sessions") or value.get("members") or [value]
     for member in listed:
         if "muted" in member:
-            member |= {"node": PREFIX, "joined_at": None}
+            member |= {"node": PREFIX, "joined_at": None, "speaking": False}
     return value
 
 

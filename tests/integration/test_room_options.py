@@ -16,6 +16,7 @@ LIMITS = {
     "max_duration": None,
     "tags": [],
     "end_on_exit": None,
+    "speaker_events": False,
 }
 
 

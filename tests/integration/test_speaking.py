@@ -237,3 +237,143 @@ def test_who_looks_is_told_once_garbage_about_who_watches_is_gone(
     world.store.client.delete(watched)
     assert told.get(timeout=30).data["sessions"] == []
     stop()
+
+
+# Rooms that ask for webhooks
+
+
+@pytest.fixture
+def told(world: World) -> str:
+    room = world.create()
+    world.ask("change_room", room_id=room, options={"speaker_events": True})
+    return room
+
+
+def floor(world: World) -> list[str]:
+    return [data["uuid"] for kind, data in world.webhooks() if kind == "conference.speaker.changed"]
+
+
+def later(world: World, room: str) -> None:
+    """As if the last webhook of this kind had been some time ago."""
+    world.store.client.hincrby(keys.key(world.tag, "room", room), "floor_at", -1000)
+
+
+def speakers(world: World, room: str) -> list[str]:
+    rows = world.ask("list_members", room_id=room, limit=100, after=0)["rows"]
+    return [row["session_id"] for row in rows if row["speaking"]]
+
+
+def say(world: World, room: str, *sessions: str, node: str = NODE) -> None:
+    world.tell("speakers_changed", node=node, room_id=room, sessions=sessions, ttl=3_600_000)
+
+
+def test_the_floor_is_kept_until_another_speaks_while_its_holder_is_silent(world: World, told: str) -> None:
+    one, other = world.joined(told, 1), world.joined(told, 2)
+    say(world, told, one)
+    assert floor(world) == [one]
+    later(world, told)
+    say(world, told, one, other)
+    assert (floor(world), speakers(world, told)) == ([], [one, other])
+    say(world, told)
+    assert (floor(world), speakers(world, told)) == ([], [])
+    say(world, told, one)
+    assert floor(world) == []
+    say(world, told, other)
+    assert floor(world) == [other]
+
+
+def test_the_floor_changes_at_most_twice_a_second(world: World, told: str) -> None:
+    one, other = world.joined(told, 1), world.joined(told, 2)
+    say(world, told, one)
+    world.store.client.hincrby(keys.key(world.tag, "room", told), "floor_at", 3_600_000)
+    say(world, told, other)
+    assert floor(world) == [one]
+    world.store.client.hincrby(keys.key(world.tag, "room", told), "floor_at", -3_601_000)
+    say(world, told, other)
+    assert floor(world) == [other]
+
+
+def test_one_who_leaves_gives_the_floor_up(world: World, told: str) -> None:
+    session = world.joined(told)
+    say(world, told, session)
+    assert world.session(session)["speaking"]
+    world.left(session, told)
+    assert not world.session(session)["speaking"]
+    later(world, told)
+    world.tell("member_joined", session_id=session, room_id=told, member_id=7, flags=[])
+    say(world, told, session)
+    assert floor(world) == [session, session]
+
+
+def test_the_floor_of_a_room_on_two_nodes(world: World, told: str) -> None:
+    here, there = world.joined(told, 1), world.park(2, "bcX79")
+    world.tell("member_joined", node="bcX79", session_id=there, room_id=told, member_id=2, flags=[])
+    say(world, told, here)
+    later(world, told)
+    say(world, told, there, node="bcX79")
+    assert (floor(world), speakers(world, told)) == ([here], [here, there])
+    say(world, told)
+    say(world, told, there, node="bcX79")
+    assert (floor(world), speakers(world, told)) == ([there], [there])
+
+
+def test_nothing_is_told_of_a_room_that_does_not_ask_or_is_deleted(world: World, told: str) -> None:
+    session = world.joined(told)
+    say(world, told, session)
+    world.ask("change_room", room_id=told, options={"speaker_events": False})
+    later(world, told)
+    assert world.tell("speakers_changed", room_id=told, sessions=[session], ttl=1000) == {"unknown": True}
+    world.ask("change_room", room_id=told, options={"speaker_events": True})
+    assert world.tell("overdue")["speaker_rooms"] == [told]
+    world.ask("delete_room", room_id=told)
+    assert world.tell("overdue")["speaker_rooms"] == []
+    assert world.tell("speakers_changed", room_id=told, sessions=[session], ttl=1000) == {"unknown": True}
+    world.left(session, told)
+    for command in world.sent():
+        world.answer(command["job"])
+    assert world.leftovers(told) == []
+
+
+def test_a_session_that_is_no_member_has_no_floor(world: World, told: str) -> None:
+    elsewhere = world.joined(world.create("other"))
+    say(world, told, elsewhere, "acW68-nobody")
+    assert floor(world) == []
+
+
+def test_undelivered_webhooks_leave_room_for_others(world: World, told: str) -> None:
+    session = world.joined(told)
+    quotas = {"webhook_bytes": 100}
+    world.tell("speakers_changed", room_id=told, sessions=[session], ttl=1000, quotas=quotas)
+    assert (floor(world), speakers(world, told)) == ([], [session])
+
+
+def test_the_node_is_asked_for_a_room_that_is_told_of(
+    world: World, told: str, node: DrivenNode, wire: TalkingWire
+) -> None:
+    session = world.joined(told)
+    node.worker.tick({})
+    node.worker.watch(())
+    settle(world.store)
+    assert wire.lines == ASKED
+    world.webhooks()
+    node.happened(talks(told))
+    assert (floor(world), speakers(world, told)) == ([session], [session])
+    assert published(world.store, told) == []
+    node.happened(talks(told, action="stop-talking"))
+    assert speakers(world, told) == []
+    world.ask("change_room", room_id=told, options={"speaker_events": False})
+    node.worker.tick({})
+    node.worker.watch(())
+    settle(world.store)
+    assert wire.lines == ASKED + NOT_ASKED
+
+
+def test_who_speaks_for_long_is_told_of_again(world: World, told: str, node: DrivenNode, wire: TalkingWire) -> None:
+    session = world.joined(told)
+    node.worker.tick({})
+    node.worker.watch(())
+    settle(world.store)
+    node.happened(talks(told))
+    world.store.client.delete(keys.key(world.tag, "speakers", told, NODE))
+    node.worker.watch(())
+    assert speakers(world, told) == [session]

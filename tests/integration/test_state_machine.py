@@ -70,7 +70,8 @@ class Machine:
             [{"locked": True}, {"locked": False}, {"max_members": 1}, {"max_members": None, "end_when_empty": 1800},
              {"max_duration": 1800}, {"end_when_empty": None, "max_duration": None},
              {"tags": '["one","two"]'}, {"tags": '["two"]'}, {"tags": "[]"},
-             {"end_on_exit": "moderator"}, {"end_on_exit": "participant"}, {"end_on_exit": None}]
+             {"end_on_exit": "moderator"}, {"end_on_exit": "participant"}, {"end_on_exit": None},
+             {"speaker_events": True}, {"speaker_events": False}]
         )  # fmt: skip
         self.world.ask("change_room", room_id=self._room(), options=options)
 
@@ -190,6 +191,15 @@ class Machine:
         for room, queue in self.queues.items():
             if queue and queue[0][2].startswith("!"):
                 self.world.tell("rest_began", room_id=room, operation_id=queue[0][0], index=queue[0][1])
+
+    def speak(self) -> None:
+        """Of a room on the node: some of its members."""
+        rooms = {room for room, _ in self.there.values()}
+        if rooms:
+            room = self.random.choice(sorted(rooms))
+            inside = [session for session, (where, _) in self.there.items() if where == room]
+            speaking = self.random.sample(inside, self.random.randint(0, len(inside)))
+            self.world.tell("speakers_changed", room_id=room, sessions=speaking, ttl=3_600_000)
 
     def time_passes(self) -> None:
         """Whatever is open is overdue; what the node has not got to by then it never does."""
@@ -341,7 +351,7 @@ class Machine:
                 assert room not in destroyed
                 assert data["reason"] != "empty" or not members[room]
                 destroyed.add(room)
-            elif kind in ("conference.member.joined", *CHANGED):
+            elif kind in ("conference.member.joined", "conference.speaker.changed", *CHANGED):
                 assert (data["uuid"] in members[room]) == (kind != "conference.member.joined")
                 assert kind != "conference.member.joined" or room not in destroyed
                 told = {name: data[name] for name in (*(flag.name for flag in FLAGS), *DESCRIBED)}
@@ -481,7 +491,7 @@ STEPS = {
     "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "set_flag": 4, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
     "call": 3, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
-    "file_done": 5, "rest_begins": 2, "time_passes": 1, "reconnect": 1,
+    "file_done": 5, "rest_begins": 2, "speak": 3, "time_passes": 1, "reconnect": 1,
 }  # fmt: skip
 
 

@@ -248,11 +248,11 @@ def test_there_are_no_other_webhooks() -> None:
 
 CALLS: dict[str, Callable[[Client], Any]] = {
     "create_room": lambda client: client.create_room(
-        "standup", max_members=5, tags=["support"], end_on_exit="moderator"
+        "standup", max_members=5, tags=["support"], end_on_exit="moderator", speaker_events=True
     ),
     "list_rooms": lambda client: next(client.list_rooms(limit=7, name="standup", tag="support").pages()),
     "change_room": lambda client: client.change_room(
-        ROOM, max_members=5, locked=True, end_when_empty=None, tags=["support"], end_on_exit=None
+        ROOM, max_members=5, locked=True, end_when_empty=None, tags=["support"], end_on_exit=None, speaker_events=False
     ),
     "get_room": lambda client: client.get_room(ROOM),
     "list_members": lambda client: next(client.list_members(ROOM, limit=7).pages()),
@@ -740,6 +740,21 @@ def test_a_stream_that_is_refused(status: int) -> None:
 
 
 # The fake
+
+
+def test_who_speaks_in_the_fake() -> None:
+    service = fake.FakeSwitchroom()
+    client, sessions = service.client(), [service.call(), service.call()]
+    room = client.create_room("standup", speaker_events=True).room_id
+    for session in sessions:
+        client.join(session, room)
+    for session in sessions:
+        service.speak(session)
+    assert [member.speaking for member in client.list_members(room)] == [True, True]
+    service.speak(sessions[0], False)
+    service.speak(sessions[1])
+    told = [hook.data for hook in service.webhooks if isinstance(hook.data, webhooks.ConferenceSpeakerChanged)]
+    assert [data.uuid for data in told] == sessions
 
 
 def test_the_fake_serves_every_operation() -> None:

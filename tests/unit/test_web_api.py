@@ -131,6 +131,7 @@ MEMBER = {
     "role": "participant",
     "tags": ["agent"],
     "end_on_exit": False,
+    "speaking": True,
     "joined_at": ISO,
 }
 SESSION_ANSWER = {**MEMBER, "state": "joined", "room_id": ROOM, "member_id": 7, "started_at": ISO}
@@ -153,7 +154,7 @@ BAD_OPTIONS: list[dict[str, Any]] = [
     {"max_members": 100_001},
     {"end_when_empty": 2_592_001},
     {"max_duration": 2_592_001},
-    *({"locked": value} for value in (None, 0, 1, "true")),
+    *({name: value} for name in ("locked", "speaker_events") for value in (None, 0, 1, "true")),
     *({"tags": value} for value in (None, "a", [""], ["x" * 65], ["line\nbreak"], ["a", "a"], [7])),
     {"tags": [f"tag {number}" for number in range(17)]},
     *({"end_on_exit": value} for value in (True, "", "owner", ["moderator"])),

@@ -41,6 +41,7 @@ OPTIONS = {
     "max_duration": None,
     "tags": ["support"],
     "end_on_exit": "moderator",
+    "speaker_events": False,
 }
 CREATED_MS = CREATED_AT * 1000 + 789
 
@@ -164,7 +165,19 @@ class FakeStreams:
         return self.opened[-1]
 
 
-MEMBER = ("session_id", "node", "did", "caller_id", "muted", "deaf", "role", "tags", "end_on_exit", "joined_at")
+MEMBER = (
+    "session_id",
+    "node",
+    "did",
+    "caller_id",
+    "muted",
+    "deaf",
+    "role",
+    "tags",
+    "end_on_exit",
+    "speaking",
+    "joined_at",
+)
 
 
 def usual_answer(command: Command) -> dict[str, Any]:
@@ -182,6 +195,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "role": "participant",
         "tags": ["agent"],
         "end_on_exit": False,
+        "speaking": True,
         "joined_at": CREATED_AT,
         "started_at": CREATED_AT,
     }

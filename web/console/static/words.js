@@ -46,7 +46,7 @@ export const KINDS = {
 export const WEBHOOK_TYPES = [
   "conference.created", "conference.updated", "conference.destroyed", "conference.member.joined", "conference.member.left",
   "conference.member.muted", "conference.member.unmuted", "conference.member.deafened", "conference.member.undeafened",
-  "conference.member.join_failed", "conference.command.failed", "conference.command.finished",
+  "conference.member.join_failed", "conference.speaker.changed", "conference.command.failed", "conference.command.finished",
   "conference.play.started", "conference.play.finished",
   "conference.play.paused", "conference.play.stopped", "conference.play.volume_changed", "session.started", "session.ended",
   "session.command.failed",
@@ -120,6 +120,7 @@ const SENTENCES = {
   "webhook conference.member.deafened": "{who} is deaf",
   "webhook conference.member.undeafened": "{who} hears again",
   "webhook conference.member.join_failed": "{who} did not get into the room",
+  "webhook conference.speaker.changed": "{who} has the floor",
   "webhook conference.command.failed": "A command came to nothing",
   "webhook conference.command.finished": "A command to all members is done",
   "command webhook.test": "A test webhook was sent",

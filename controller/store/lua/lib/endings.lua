@@ -15,6 +15,7 @@ end
 
 local function forget_room(room)
   for _, leg in ipairs(legs_of(room)) do end_leg(room, leg) end
+  redis.call("DEL", keys.speakers(room.id, room.node))
   for _, kind in ipairs(DUE_OF_ROOM) do confirmed(room.node, kind, room.id) end
   redis.call("SREM", keys.node_rooms(room.node), room.id)
   redis.call("DEL", keys.room(room.id), keys.members(room.id), keys.present(room.id), keys.operations(room.id),

@@ -97,7 +97,7 @@ local function end_leg(room, leg)
   redis.call("SREM", keys.legs(room.id), leg.node)
   redis.call("SREM", keys.node_rooms(leg.node), room.id)
   redis.call("DEL", keys.leg(room.id, leg.node), keys.awaiting_leg(room.id, leg.node),
-    keys.present_on(room.id, leg.node))
+    keys.present_on(room.id, leg.node), keys.speakers(room.id, leg.node))
   log("state", "leg.ended", { app = room.app, room = room.id, node = leg.node, source = room.node })
 end
 

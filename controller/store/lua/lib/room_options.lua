@@ -39,6 +39,18 @@ local function as_stored(value)
   return value == true and "1" or nil
 end
 
+-- What else an option sets, by its name. `before`: as it was stored.
+local ALSO = {}
+
+function ALSO.tags(room, before)
+  list_by(room, before or NO_TEXTS, false)
+  list_by(room, tags_of(room), true)
+end
+
+function ALSO.speaker_events(room)
+  redis.call(room.speaker_events and "SADD" or "SREM", keys.speaker_rooms(), room.id)
+end
+
 -- Sets the options that are given; `null` is for no limit, and texts are JSON. Returns whether any is another than
 -- before.
 local function set_options(room, given)
@@ -47,10 +59,7 @@ local function set_options(room, given)
     local key, before, stored = keys.room(room.id), room[name], as_stored(value)
     if before ~= stored then
       if stored then change(key, room, { [name] = stored }) else clear(key, room, name) end
-      if name == "tags" then
-        list_by(room, before or NO_TEXTS, false)
-        list_by(room, tags_of(room), true)
-      end
+      if ALSO[name] then ALSO[name](room, before) end
       has_changed = true
     end
   end

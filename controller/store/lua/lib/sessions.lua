@@ -52,12 +52,18 @@ local function tags_of(session) return session.tags or "[]" end
 
 local function ends_on_exit(session) return session.end_on_exit == "1" end
 
+-- Whether a member speaks, if the room asks for that.
+local function is_speaking(session)
+  return session.room ~= nil and redis.call("SISMEMBER", keys.speakers(session.room, session.node), session.id) == 1
+end
+
 -- What the API shows of a session in any list. Raises an error for one that is broken, as the next does.
 local function describe_member(session)
   return with_flags(session,
     { session_id = session.id, node = text_in(session, "node"), did = text_in(session, "did"),
       caller_id = text_in(session, "caller_id"),
       role = role_of(session), tags = as_list(cjson.decode(tags_of(session))), end_on_exit = ends_on_exit(session),
+      speaking = is_speaking(session),
       joined_at = session.joined_at and number_in(session, "joined_at", 11) or cjson.null })
 end
 

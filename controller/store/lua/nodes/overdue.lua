@@ -1,8 +1,9 @@
--- Handles what should have had a result or a confirmation by now. Replies { load, calls, late, more }: how many
--- sessions and rooms there are, how many are sessions, whether something is late, so that its event may be lost, and
--- whether more is overdue.
+-- Handles what should have had a result or a confirmation by now. Replies { load, calls, late, more, speaker_rooms }:
+-- how many sessions and rooms there are, how many are sessions, whether something is late, so that its event may be
+-- lost, whether more is overdue, and the rooms on the node of which it is told who speaks in them.
 -- args: node
 -- needs: node_fence move records results
+-- lists: speaker_rooms
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
 local MAX_LOOKED_AT = 100 -- at a time, of what may be late
@@ -134,5 +135,7 @@ local function is_late()
 end
 
 local calls = redis.call("SCARD", keys.node_sessions(args.node))
-return reply({ broken = as_list(broken), more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0,
+local speaker_rooms = redis.call("SINTER", keys.speaker_rooms(), keys.node_rooms(args.node))
+return reply({ broken = as_list(broken), speaker_rooms = as_list(speaker_rooms),
+  more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0,
   late = is_late(), calls = calls, load = calls + redis.call("SCARD", keys.node_rooms(args.node)) })
