@@ -14,6 +14,11 @@ MAX_TAGS = 16
 MAX_TAG_LENGTH = 64
 MAX_REASON_LENGTH = 128
 
+# Of digits that are sent to a session: how many, pauses included, and how long each (ms). A node sends no shorter ones.
+MAX_DIGITS = 32
+MIN_DIGIT_MS = 60
+MAX_DIGIT_MS = 2000
+
 # Of a room's playback. 0 leaves a file as it is.
 MIN_VOLUME = -50
 MAX_VOLUME = 7
@@ -54,6 +59,7 @@ COOLDOWNS: dict[str, int] = {
     "conference_control": 200,
     "conference": 2000,
     "hang_up": 2000,
+    "dtmf": 200,
     "conference_all": 2000,
     "webhook_test": 2000,
     **{flag.cooldown: 2000 for flag in FLAGS},

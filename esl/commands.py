@@ -32,6 +32,9 @@ MEMBER_VERBS = frozenset({"mute", "unmute", "deaf", "undeaf"})
 JOIN_FLAGS = frozenset({"mute", "deaf"})
 """What a member can be from the moment when it joins."""
 
+MAX_DTMF_LENGTH = 99
+"""Characters of digits with their duration. FreeSWITCH refuses more (switch_core_io.c)."""
+
 LEG_VARIABLE = "switchroom_leg_"
 """How the global variables begin that announce legs; the leg's uuid follows."""
 
@@ -87,6 +90,21 @@ class Hangup:
         if not _CAUSE.fullmatch(self.cause):
             raise ValueError(f"not a hangup cause: {self.cause!r}")
         return _line("uuid_kill", _channel(self.channel), self.cause)
+
+
+@dataclass(frozen=True, slots=True)
+class SendDtmf:
+    """Send digits to the far end of a call, `duration` ms each. `w` and `W` are pauses of half a second and of one.
+
+    Prints `+OK CHANNEL sent DTMF DIGITS@DURATION.` once they are queued (29).
+    """
+
+    channel: str
+    digits: str = field(repr=False)
+    duration: int
+
+    def render(self) -> str:
+        return _line("uuid_send_dtmf", _channel(self.channel), _digits(self.digits, self.duration))
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,6 +486,7 @@ _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _VALUE = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
 _FRAGMENT = re.compile(r"[A-Za-z0-9:-]{1,255}")
 _CAUSE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_DTMF = re.compile(r"[0-9A-D*#wW]+@[1-9][0-9]{1,4}", re.ASCII)
 _LEG = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MEMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INTEGER = re.compile(r"-?[0-9]{1,4}")
@@ -541,6 +560,14 @@ def _channel(channel: str) -> str:
     if not _NAME.fullmatch(channel):
         raise ValueError("not a channel's uuid")
     return channel
+
+
+def _digits(digits: str, duration: int) -> str:
+    """Not quoted either: they may be a PIN."""
+    text = f"{digits}@{duration}"
+    if not _DTMF.fullmatch(text) or len(text) > MAX_DTMF_LENGTH:
+        raise ValueError("not digits to send")
+    return text
 
 
 def _leg(leg: str) -> str:

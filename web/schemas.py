@@ -26,7 +26,16 @@ from controller.commands.sessions import HANGUP_CAUSES
 from controller.commands.sessions import Member as MemberRow
 from controller.idempotency import MAX_KEY_LENGTH
 from controller.ids import EVENT_ID, ROOM_ID, SESSION_ID, WEBHOOK_ID
-from controller.limits import MAX_REASON_LENGTH, MAX_TAG_LENGTH, MAX_TAGS, MAX_VOLUME, MIN_VOLUME
+from controller.limits import (
+    MAX_DIGIT_MS,
+    MAX_DIGITS,
+    MAX_REASON_LENGTH,
+    MAX_TAG_LENGTH,
+    MAX_TAGS,
+    MAX_VOLUME,
+    MIN_DIGIT_MS,
+    MIN_VOLUME,
+)
 from controller.live import KINDS_OF_APP, WEBHOOK
 from controller.operators import MAX_LINK_SECONDS, MIN_LINK_SECONDS, OPERATE, USUAL_LINK_SECONDS
 from controller.outbound.target import parse_url
@@ -550,6 +559,27 @@ class HangUpBody(CommandBody):
     ] = "normal"
 
 
+class DtmfBody(CommandBody):
+    """Which digits."""
+
+    digits: Annotated[
+        str,
+        _Form(
+            f"(?=[wW]*[0-9A-D*#])[0-9A-D*#wW]{{1,{MAX_DIGITS}}}",
+            MAX_DIGITS,
+            f"must be 1 to {MAX_DIGITS} of 0-9, A-D, * and #, with w or W for pauses among them",
+        ),
+        Field(
+            description=f"1 to {MAX_DIGITS} of `0`-`9`, `A`-`D`, `*`, `#`, and `w` for a pause of half a second, `W`"
+            " for one of a second. Not pauses only."
+        ),
+        _example("1234w56#"),
+    ]
+    duration: Annotated[
+        int, Field(ge=MIN_DIGIT_MS, le=MAX_DIGIT_MS, description="How long each digit is, in milliseconds.")
+    ] = 250
+
+
 class AllBody(Body):
     """May be left out."""
 
@@ -784,6 +814,11 @@ class KickStarted(BaseModel):
 class HangUpStarted(BaseModel):
     uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
     status: Literal["hanging_up"]
+
+
+class DtmfStarted(BaseModel):
+    uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
+    status: Literal["sending"]
 
 
 class LeaveStarted(BaseModel):

@@ -12,6 +12,7 @@ from controller.commands import (
     Leave,
     ListSessions,
     Membership,
+    SendDtmf,
     Session,
     SetFlag,
 )
@@ -27,6 +28,8 @@ from web.schemas import (
     MAX_SESSIONS,
     AlreadyJoined,
     CommandBody,
+    DtmfBody,
+    DtmfStarted,
     HangUpBody,
     HangUpStarted,
     JoinBody,
@@ -89,6 +92,22 @@ def hang_up(path: SessionPath, body: HangUpBody) -> Returned:
     Webhooks: `session.ended` once the media node confirms, for a member of a room `conference.member.left` besides."""
     answer = execute(HangUp(app_id=app_id(), cause=body.cause, **_command(path, body)))
     return {"uuid": path.uuid, "status": answer["status"]}, 202
+
+
+@sessions.serves(
+    "POST",
+    "/<uuid>/commands/dtmf",
+    responses={202: DtmfStarted},
+    refuses=(*_SESSION_REFUSALS, "command_uid_taken", "dtmf_pending", "node_down", "quota_exceeded", "store_full"),
+    cooldown=SendDtmf.cooldown,
+)
+def send_dtmf(path: SessionPath, body: DtmfBody) -> Returned:
+    """Send digits (DTMF) to a call, parked or in a room.
+
+    The far end gets them, and nobody else in the room hears them. Rate limit `dtmf`: 200 ms for each session, and as
+    long as it takes to send them. Webhook: `session.dtmf.sent` once the media node has taken them."""
+    command = SendDtmf(app_id=app_id(), digits=body.digits, duration=body.duration, **_command(path, body))
+    return {"uuid": path.uuid, "status": execute(command)["status"]}, 202
 
 
 @sessions.serves(

@@ -20,6 +20,7 @@ from controller.commands.sessions import (
     Leave,
     ListSessions,
     Membership,
+    SendDtmf,
     Session,
     SetFlag,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "Redeliver",
     "RedeliverRange",
     "RotateSecret",
+    "SendDtmf",
     "SendTest",
     "Session",
     "SessionCommand",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import hashlib
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, NotRequired, TypedDict
 
 import orjson
@@ -77,6 +78,38 @@ class HangUp(SessionCommand[HangingUp]):
     def arguments(self) -> Args:
         # Not super(): the class is made anew for its slots.
         return {**Command.arguments(self), "cause": HANGUP_CAUSES[self.cause], "body": self.cause}
+
+
+class SendingDtmf(TypedDict):
+    status: str
+
+
+# How long a pause among digits is, and what the node leaves between digits (ms).
+PAUSES = {"w": 500, "W": 1000}
+_BETWEEN = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendDtmf(SessionCommand[SendingDtmf]):
+    """Sends digits to the far end of the call, each for `duration` ms. Answers `sending`. Refused: `dtmf_pending`.
+
+    Digits may be a PIN: they are in no log, and what their `command_uid` stands for is a hash of them.
+    """
+
+    digits: str = field(repr=False)
+    duration: int
+
+    script: ClassVar[str] = "send_dtmf"
+    logged_as: ClassVar[str] = "dtmf"
+    cooldown: ClassVar[str] = "dtmf"
+
+    def arguments(self) -> Args:
+        named = f"{self.session_id} {self.digits} {self.duration}"
+        return {
+            **Command.arguments(self),
+            "body": hashlib.sha256(named.encode()).hexdigest(),
+            "sending_ms": sum(PAUSES.get(digit, self.duration + _BETWEEN) for digit in self.digits),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

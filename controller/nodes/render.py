@@ -9,12 +9,13 @@ from controller.sessions.flags import CHANGES
 from esl import commands as esl
 
 # By the command's `op`, from the command and the conference profile. Fields: see the `send` calls in the Lua files;
-# take.lua adds `channel` to a join and a hang-up, the worker the `target` of a leg that is dialled: its address.
+# take.lua adds `channel` to what is about a call, the worker the `target` of a leg that is dialled: its address.
 COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
     "join": lambda command, profile: esl.Join(
         command["channel"], command["room"], profile, tuple(command.get("flags", "mute").split())
     ),
     "hang_up": lambda command, _: esl.Hangup(command["channel"], command["cause"]),
+    "dtmf": lambda command, _: esl.SendDtmf(command["channel"], command["digits"], command["duration"]),
     "kick": lambda command, _: esl.Kick(command["room"], command["member_id"]),
     "kick_all": lambda command, _: esl.Kick(command["room"], "all"),
     "pause": lambda command, _: esl.PausePlay(command["room"]),

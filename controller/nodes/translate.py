@@ -37,12 +37,13 @@ from esl.link import Subscription
 # A caller may claim to be anything, of any length.
 MAX_TEXT_LENGTH = 256
 
-# How the result of a failed command begins, and the reason that it means. Texts: traces 10 and 05.
+# How the result of a failed command begins, and the reason that it means. Texts: traces 10, 05 and 29.
 FAILURES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-ERR Conference \S+ not found"), "no_members"),
     (re.compile(r"-ERR \(play\) File: .* not found", re.DOTALL), "unplayable"),
     (re.compile(r"-ERR Non-Existant ID"), "no_member"),
     (re.compile(r"-ERR No such channel"), "hangup"),
+    (re.compile(r"-ERR Cannot locate session"), "hangup"),
     (re.compile(r"-ERR File not playing"), "not_playing"),
 )
 # The result of `pause_play`. With nothing to toggle it is empty (trace 06).

@@ -76,8 +76,8 @@ PARTITION: dict[str, str] = {
     # member also role, tags (JSON), end_on_exit (1 if it joined so) and joined_at (s); uid, job, actor and trace (of a
     # join or leave that is pending; of one that kicks also kicked, and kick_reason and kick_operation if it has them),
     # each flag by its name (1 or 0), and for each command to change one that the node has yet to confirm, the same
-    # four as pending_<command>_job and so on; hangup_cause, and the same four as hang_up_job and so on, of a hang-up
-    # that the node has yet to confirm; from park to hangup
+    # four as pending_<command>_job and so on; the same four as hang_up_job and dtmf_job and so on, of a hang-up and of
+    # digits sent that the node has yet to confirm; from park to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",

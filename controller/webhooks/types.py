@@ -355,10 +355,20 @@ class SessionEnded(SessionData):
 
 
 class SessionCommandFailed(SessionData):
-    """A command to the session that had been accepted came to nothing. The call goes on."""
+    """A command to the session that had been accepted came to nothing. The call goes on, if it has not ended before."""
 
-    command: Annotated[Literal["hang_up"], Field(description="The command. Of `session.command.failed`.")]
-    reason: Annotated[Literal["not_confirmed", "refused", "no_answer", "node_unreachable"], Field(description="Why.")]
+    command: Annotated[Literal["hang_up", "dtmf"], Field(description="The command. Of `session.command.failed`.")]
+    reason: Annotated[
+        Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "hangup", "node_lost"],
+        Field(description="Why."),
+    ]
+    command_uid: CommandUid
+
+
+class SessionDtmfSent(SessionData):
+    """The media node has taken your digits, and sends them to the far end, one after the other."""
+
+    length: Annotated[int, Field(ge=1, description="How many digits and pauses they are.", examples=[6])]
     command_uid: CommandUid
 
 
@@ -387,6 +397,7 @@ DATA: dict[str, type[Data]] = {
     "session.started": SessionStarted,
     "session.ended": SessionEnded,
     "session.command.failed": SessionCommandFailed,
+    "session.dtmf.sent": SessionDtmfSent,
     TEST: WebhookTest,
 }
 

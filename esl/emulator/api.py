@@ -76,6 +76,18 @@ def _uuid_kill(node: Node, argument: str) -> str:
     return "+OK\n"
 
 
+def _uuid_send_dtmf(node: Node, argument: str) -> str:
+    given = split(argument)
+    if len(given) < 2:
+        return "-USAGE: <uuid> <dtmf_data>\n"
+    channel = node.channels.get(given[0])
+    if channel is None:
+        return "-ERR Cannot locate session!\n"
+    if not channel.send_dtmf(given[1]):
+        return "-ERR Operation failed\n"
+    return f"+OK {given[0]} sent DTMF {given[1]}.\n"
+
+
 def _uuid_exists(node: Node, argument: str) -> str:
     return "true" if argument.strip() in node.channels else "false"
 
@@ -255,6 +267,7 @@ COMMANDS: dict[str, Callable[[Node, str], str]] = {
     "uuid_exists": _uuid_exists,
     "uuid_getvar": _uuid_getvar,
     "uuid_kill": _uuid_kill,
+    "uuid_send_dtmf": _uuid_send_dtmf,
     "uuid_setvar": _uuid_setvar,
     "uuid_transfer": _uuid_transfer,
     "version": lambda _node, _argument: f"FreeSWITCH Version {VERSION.partition(' git')[0]}~64bit (-release 64bit)\n",

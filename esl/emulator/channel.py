@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -35,6 +36,9 @@ STATES = {
     "CS_REPORTING": 11,
     "CS_DESTROY": 12,
 }
+MAX_DTMF = 99  # characters of digits to send, with their duration
+MIN_KEY, USUAL_KEY, KEY_GAP = 50, 250, 250  # milliseconds
+PAUSES = {"w": 0.5, "W": 1.0}  # seconds
 CODECS = {"PCMU": ("8000", "64000"), "L16": ("8000", "128000")}  # rate and bits a second
 
 
@@ -79,6 +83,8 @@ class Host(Protocol):
     channels: dict[str, Channel]
 
     def micros(self) -> int: ...
+
+    def changed(self) -> None: ...
 
     def emit(self, name: str, headers: Headers) -> None: ...
 
@@ -141,6 +147,7 @@ class Channel:
         self.variables: dict[str, str] = {}
         self.originator: Headers = []  # the headers about the call that this one asked for
         self.joined_to: Channel | None = None  # bridged with it, or listening in to it
+        self.keys = ""  # the digits that the far end was sent
         self.sounding = False  # the far end sends audible sound
         self.sounding_since = 0.0  # seconds since the epoch: the phase of its 20 ms frames
         self._timers: list[Timer] = []
@@ -171,6 +178,20 @@ class Channel:
             self.sounding, self.sounding_since = audible, self.node.clock.now()
             if self.member:
                 self.member.listen()
+
+    def send_dtmf(self, digits: str) -> bool:
+        """Send `DIGITS@DURATION` to the far end. Whether any of it is a digit or pause (29)."""
+        text, _, duration = digits.partition("@")
+        found = re.sub("[^0-9A-Da-d*#wW]", "", text) if len(digits) <= MAX_DTMF else ""
+        if found:
+            each = max(MIN_KEY, int(duration or USUAL_KEY)) + KEY_GAP
+            self.keys += re.sub("[wW]", "", found).upper()
+            if self.variables.get("dtmf_type") == "info":
+                # Whoever sends them by SIP waits for the pauses.
+                self.node.clock.sleep(sum(PAUSES.get(one, 0) for one in found))
+            self.set(("last_dtmf_duration", str(len(found) * each)))
+            self.node.changed()
+        return bool(found)
 
     def hears(self, audible: bool) -> None:
         """The conference begins or ceases to play to this call."""

@@ -396,6 +396,23 @@ class Client:
         body = {"cause": cause} | ({"command_uid": command_uid} if command_uid is not None else {})
         return self._ask(models.HangingUp, "DELETE", _path("sessions", uuid), body)
 
+    def send_dtmf(
+        self,
+        uuid: str,
+        digits: str,
+        *,
+        duration: int | None = None,
+        command_uid: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.SendingDtmf:
+        """Send digits to a call, with `w` and `W` for pauses. `duration`: of each, in ms. Webhook: `session.dtmf.sent`,
+        or `session.command.failed`.
+        """
+        given = {"digits": digits, "duration": duration, "command_uid": command_uid}
+        body = {name: value for name, value in given.items() if value is not None}
+        path = _path("sessions", uuid, "commands", "dtmf")
+        return self._ask(models.SendingDtmf, "POST", path, body, once=idempotency_key)
+
     def join(
         self,
         uuid: str,

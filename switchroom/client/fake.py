@@ -69,6 +69,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         422,
         "Idempotency-Key was used for another request within the last 24 hours. Use a new one.",
     ),
+    "dtmf_pending": (409, "Digits are on their way to the media node. Wait for session.dtmf.sent."),
     "members_pending": (
         409,
         "Another command to all members is being carried out. Wait for conference.command.finished.",
@@ -101,6 +102,7 @@ CHANGES = {
     "undeaf": _Change("deaf", False, "undeafened"),
 }
 HANGUP_CAUSES = {"normal": "NORMAL_CLEARING", "busy": "USER_BUSY", "rejected": "CALL_REJECTED"}
+PAUSES = {"w": 0.5, "W": 1.0}
 for _command, _change in CHANGES.items():
     ERRORS[f"already_{_change.done}"] = 409, f"Member is already {_change.done}"
     _text = f"Member is already being {_change.done}. A webhook follows when the media node confirms it."
@@ -155,6 +157,11 @@ class _Command(_Form):
 
 class _HangUp(_Command):
     cause: Annotated[str, Field(pattern=f"^({'|'.join(HANGUP_CAUSES)})$")] = "normal"
+
+
+class _Dtmf(_Command):
+    digits: Annotated[str, Field(pattern="^[wW]*[0-9A-D*#][0-9A-D*#wW]*$", max_length=32)]
+    duration: Annotated[int, Field(ge=60, le=2000)] = 250
 
 
 class _Join(_Command):
@@ -258,6 +265,9 @@ class _StoredSession:
     # Whether it is to be hung up, and the command_uid of that.
     hanging_up: bool = False
     hang_up_uid: str | None = None
+    # Whether digits are to be sent, and the command_uid of that.
+    dtmf: bool = False
+    dtmf_uid: str | None = None
     # Commands to change flags that are not confirmed, with their command_uid.
     pending: dict[str, str | None] = field(default_factory=dict)
 
@@ -377,6 +387,8 @@ class FakeSwitchroom:
     def hang_up(self, uuid: str, cause: str = "NORMAL_CLEARING") -> None:
         session = self._sessions[uuid]
         self._take_out(session, "hangup", cause)
+        if session.dtmf:
+            self._dtmf_failed(session, "hangup")
         del self._sessions[uuid]
         duration = int(self.now - session.started_at)
         self._emit_session(session, "session.ended", cause=cause, duration=duration, command_uid=session.hang_up_uid)
@@ -681,6 +693,32 @@ class FakeSwitchroom:
         if body.command_uid:
             self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
         return answer
+
+    def _send_dtmf(self, uuid: str, body: _Dtmf) -> _Returned:
+        session, named = self._session(uuid), ("dtmf", uuid, body.digits, str(body.duration))
+        if first := self._first_answer(body.command_uid, named):
+            return first
+        if session.dtmf:
+            raise _Refused("dtmf_pending")
+        self._check_now("dtmf", uuid)
+        lasts = sum(PAUSES.get(digit, body.duration / 1000 + 0.04) for digit in body.digits)
+        self._cooldowns["dtmf", uuid] = self.now + max(0.2, lasts)
+        session.dtmf, session.dtmf_uid = True, body.command_uid
+
+        def sent() -> None:
+            if session.dtmf:
+                session.dtmf = False
+                self._emit_session(session, "session.dtmf.sent", length=len(body.digits), command_uid=body.command_uid)
+
+        self._wait(sent, lambda reason: self._dtmf_failed(session, reason))
+        answer = 202, {"uuid": uuid, "status": "sending"}
+        if body.command_uid:
+            self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
+        return answer
+
+    def _dtmf_failed(self, session: _StoredSession, reason: str) -> None:
+        uid, session.dtmf = session.dtmf_uid, False
+        self._emit_session(session, "session.command.failed", command="dtmf", command_uid=uid, reason=reason)
 
     def _join(self, uuid: str, body: _Join) -> _Returned:
         session, room = self._session(uuid), self._room(body.room_id)
@@ -1200,6 +1238,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("GET", "/sessions", FakeSwitchroom._list_sessions, {"query": _SessionPage}),
     ("GET", _SESSION, FakeSwitchroom._get_session, {}),
     ("DELETE", _SESSION, FakeSwitchroom._hang_up, {"body": _HangUp}),
+    ("POST", f"{_SESSION}/commands/dtmf", FakeSwitchroom._send_dtmf, {"body": _Dtmf}),
     ("POST", f"{_COMMANDS}/join", FakeSwitchroom._join, {"body": _Join}),
     ("POST", f"{_COMMANDS}/leave", FakeSwitchroom._leave, {"body": _Command}),
     ("POST", f"{_COMMANDS}/kick", FakeSwitchroom._kick, {"body": _Kick}),

@@ -183,6 +183,11 @@ class HangingUp(Model):
     status: Literal["hanging_up"] | str
 
 
+class SendingDtmf(Model):
+    uuid: str
+    status: Literal["sending"] | str
+
+
 class Membership(Model):
     """An accepted command to a session. `status`: what the session does now, or is once the webhook comes."""
 

@@ -244,10 +244,17 @@ class SessionEnded(SessionData):
 
 
 class SessionCommandFailed(SessionData):
-    """The call goes on."""
+    """The call goes on, if it has not ended before."""
 
-    command: Literal["hang_up"] | str
-    reason: Literal["not_confirmed", "refused", "no_answer", "node_unreachable"] | str
+    command: Literal["hang_up", "dtmf"] | str
+    reason: Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "hangup", "node_lost"] | str
+    command_uid: str | None = None
+
+
+class SessionDtmfSent(SessionData):
+    """`length`: how many digits and pauses."""
+
+    length: int
     command_uid: str | None = None
 
 
@@ -279,6 +286,7 @@ DATA: dict[str, type[Data]] = {
     "session.started": SessionStarted,
     "session.ended": SessionEnded,
     "session.command.failed": SessionCommandFailed,
+    "session.dtmf.sent": SessionDtmfSent,
     "webhook.test": WebhookTest,
 }
 

@@ -55,7 +55,7 @@ RIVALS = {flag.change(on).command: (flag.on.command, flag.off.command) for flag,
 # How often each kind of action comes, among all.
 WEIGHTS = {
     "call": 16, "hang_up": 5, "end_call": 2, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8,
-    "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
+    "dtmf": 3, "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
 }  # fmt: skip
 
 
@@ -162,6 +162,12 @@ class Load:
             self._ask(action, number, lambda client: client.hang_up(session, command_uid=f"hang_up-{number}"))
             return True
         return False
+
+    def _send_dtmf(self, action: Action, number: int) -> bool:
+        session = self._session(action)
+        if session:
+            self._ask(action, number, lambda client: client.send_dtmf(session, "12#", command_uid=f"dtmf-{number}"))
+        return bool(session)
 
     def forget_calls(self, prefix: str) -> None:
         """The node has lost them."""
@@ -279,6 +285,7 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "call": Load._call,
     "hang_up": Load._hang_up,
     "end_call": Load._end_call,
+    "dtmf": Load._send_dtmf,
     "create": Load._create,
     "delete": Load._delete,
     "read": Load._read,

@@ -19,6 +19,7 @@ from tests.chaos.parts import Hook, Request
 OUTCOMES = {
     "join": {"conference.member.joined", "conference.member.join_failed"},
     "hang_up": {"session.ended", "session.command.failed"},
+    "dtmf": {"session.dtmf.sent", "session.command.failed"},
     "leave": {"conference.member.left", "conference.command.failed"},
     "kick": {"conference.member.left", "conference.command.failed"},
     **{flag.change(on).command: {flag.change(on).webhook, "conference.command.failed"} for flag, on in CHANGES},
@@ -308,4 +309,5 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "session.started": _session_started,
     "session.ended": _session_ended,
     "session.command.failed": _nothing,
+    "session.dtmf.sent": _nothing,
 }

@@ -18,6 +18,7 @@ RATE = 8000
 FRAME = 160  # samples in 20 ms
 SILENCE = -90.0  # dB: what is reported for nothing at all
 KEYS = 101  # the payload type of a key pressed (RFC 4733)
+KEY_NAMES = "0123456789*#ABCD"
 HEADER = struct.Struct("!BBHII")
 
 
@@ -28,7 +29,8 @@ class Refused(Exception):
 class Phone:
     """Up when the constructor returns; raises Refused if the node does not want the call.
 
-    `tone` is the frequency it sends, 0 for silence; `level` and all others are in dB of full scale.
+    `tone` is the frequency it sends, 0 for silence; `level` and all others are in dB of full scale. Keys are sent to it as
+    SIP INFO unless it takes telephone `events`.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Phone:
         level: float = -12.0,
         host: str = "127.0.0.1",
         headers: str = "",
+        events: bool = True,
     ) -> None:
         node, _, port = sip.partition(":")
         self._node = (node, int(port))
@@ -47,7 +50,7 @@ class Phone:
         self._host = host
         self._me = f"{host}:{self._sip.getsockname()[1]}"
         self._number, self._caller_id = number, caller_id
-        self._headers = headers
+        self._headers, self._events = headers, events
         self._call_id, self._tag = uuid.uuid4().hex, uuid.uuid4().hex[:8]
         self._to = f"<sip:{number}@{sip}>"
         self._target = f"sip:{number}@{sip}"
@@ -56,6 +59,9 @@ class Phone:
         # What has arrived: when (time.monotonic), and the payload.
         self.packets: list[tuple[float, bytes]] = []
         self._keys: list[str] = []
+        # The keys that it was sent, each with its length (ms).
+        self.sent_keys: list[tuple[str, int]] = []
+        self._last_key = 0  # the timestamp of the last of them
         self._answers: list[int] = []
         self._ended = Flag()
         media = self._invite(self._rtp.getsockname()[1])
@@ -94,6 +100,13 @@ class Phone:
         self._keys.append(key)
         while self._keys:
             gevent.sleep(FRAME / RATE)
+
+    def wait_keys(self, count: int, timeout: float = 15.0) -> str:
+        """Until it was sent so many. Returns all."""
+        with gevent.Timeout(timeout):
+            while len(self.sent_keys) < count:
+                gevent.sleep(0.02)
+        return "".join(key for key, _ in self.sent_keys)
 
     def hear(self, seconds: float) -> list[int]:
         """The samples of what arrives from now on. What does not arrive is silence."""
@@ -135,8 +148,9 @@ class Phone:
         """-> where to send RTP."""
         body = (
             f"v=0\r\no=phone 1 1 IN IP4 {self._host}\r\ns=-\r\nc=IN IP4 {self._host}\r\nt=0 0\r\n"
-            f"m=audio {rtp_port} RTP/AVP 0 {KEYS}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:{KEYS} telephone-event/8000\r\n"
-            "a=ptime:20\r\n"
+            f"m=audio {rtp_port} RTP/AVP 0{f' {KEYS}' * self._events}\r\na=rtpmap:0 PCMU/8000\r\n"
+            + f"a=rtpmap:{KEYS} telephone-event/8000\r\n" * self._events
+            + "a=ptime:20\r\n"
         )
         invite = self._request("INVITE", 1, body, self._headers).encode()
         self._sip.settimeout(0.5)
@@ -187,6 +201,8 @@ class Phone:
             copied = "".join(
                 f"{name}: {_header(message, name)}\r\n" for name in ("Via", "From", "To", "Call-ID", "CSeq")
             )
+            if key := re.search(r"^Signal=(\S)\s+Duration=(\d+)", message, re.MULTILINE):
+                self.sent_keys.append((key[1], int(key[2])))
             if not message.startswith("ACK "):
                 self._sip.sendto(f"SIP/2.0 200 OK\r\n{copied}Content-Length: 0\r\n\r\n".encode(), sender)
             if message.startswith("BYE "):
@@ -199,7 +215,7 @@ class Phone:
             stamp = number * FRAME
             if self._keys:
                 payload = struct.pack(
-                    "!BBH", "0123456789*#".index(self._keys[0]), 0x80 * (pressed >= 5) | 10, (pressed + 1) * FRAME
+                    "!BBH", KEY_NAMES.index(self._keys[0]), 0x80 * (pressed >= 5) | 10, (pressed + 1) * FRAME
                 )
                 kind, stamp = KEYS | 0x80 * (pressed == 0), stamp - pressed * FRAME
                 pressed += 1
@@ -216,9 +232,17 @@ class Phone:
     def _hear(self) -> None:
         while True:
             packet = self._rtp.recv(2048)
-            version, kind, *_ = HEADER.unpack_from(packet)
+            version, kind, _, stamp, _ = HEADER.unpack_from(packet)
             if version >> 6 == 2 and kind & 0x7F == 0:
                 self.packets.append((time.monotonic(), packet[HEADER.size :]))
+            elif version >> 6 == 2 and kind & 0x7F == KEYS:
+                self._hear_key(stamp, *struct.unpack("!BBH", packet[HEADER.size :]))
+
+    def _hear_key(self, stamp: int, key: int, volume: int, samples: int) -> None:
+        """The end of each is said three times."""
+        if volume & 0x80 and stamp != self._last_key:
+            self._last_key = stamp
+            self.sent_keys.append((KEY_NAMES[key], samples * 1000 // RATE))
 
     def _close(self) -> None:
         gevent.killall(self._tasks)

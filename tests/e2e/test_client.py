@@ -456,6 +456,18 @@ def test_a_call_that_the_app_hangs_up(service: Service, room: str) -> None:
         service.client.hang_up(session)
 
 
+def test_digits_are_sent(service: Service) -> None:
+    session = service.call()
+    # So long that the next have to wait.
+    sending = service.client.send_dtmf(session, "9876w12#", duration=2000, command_uid=f"pin-{session}")
+    assert (sending.uuid, sending.status) == (session, "sending")
+    sent = service.wait("session.dtmf.sent", uuid=session)
+    assert (sent.length, sent.command_uid) == (8, f"pin-{session}")
+    with pytest.raises(TooManyRequests) as refused:
+        service.impatient.send_dtmf(session, "1")
+    assert refused.value.code == "rate_limited"
+
+
 def test_a_deleted_room_lets_its_members_go(service: Service, room: str) -> None:
     session = joined(service, room)
     operation = service.client.play(room, [service.sound()] * 8).operation_id

@@ -201,6 +201,31 @@ def test_a_call_in_a_room_that_the_app_hangs_up(
     assert [one["uuid"] for one in room_service.get(f"{CONFERENCES}/{room}/members").body["members"]] == [other]
 
 
+@pytest.mark.parametrize("where", ["parked", "in a room"])
+def test_digits_are_sent_to_a_call(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom, where: str
+) -> None:
+    session, call = dial()
+    if where == "in a room":
+        join(session, new_room())
+    path = f"/api/v1/sessions/{session}/commands/dtmf"
+    # Long ones: the next have to wait for them.
+    body = {"digits": "98761234", "duration": 2000, "command_uid": f"pin-{session}"}
+    answer = room_service.post(path, body)
+    assert (answer.status, answer.body) == (202, {"uuid": session, "status": "sending"})
+    assert room_service.post(path, body).body == answer.body
+    sent = hooks.wait("session.dtmf.sent", uuid=session)
+    assert (sent["length"], sent["command_uid"]) == (8, f"pin-{session}")
+    refused = room_service.request("POST", path, {"digits": "1"})
+    assert refused.status == 429
+    assert refused.body["detail"]["group"] == "dtmf"
+    assert room_service.get(f"/api/v1/sessions/{session}").status == 200
+    assert "98761234" not in (room_service.folder / "log").read_text()
+    call.hang_up()
+    hooks.wait("session.ended", uuid=session)
+    assert not any(hook["data"].get("command") == "dtmf" for hook in hooks.of(uuid=session))
+
+
 def test_a_number_nobody_owns_is_turned_away(node: Node, room_service: Switchroom) -> None:
     node.call("999999999", "5271").wait_ended()
     assert room_service.get("/readyz").status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,15 +30,19 @@ def phone(node: Node, room_service: Switchroom, hooks: Receiver, unique: str) ->
     """Places a call with a tone of its own: the session's id and the phone."""
     phones: list[Phone] = []
 
-    def place(tone: float = 0.0) -> tuple[str, Phone]:
+    def place(tone: float = 0.0, **more: Any) -> tuple[str, Phone]:
         caller_id = f"5271{unique[1:]}{len(phones)}"
-        one = Phone(node.sip, DIDS["alpha"], caller_id, tone, SENT)
+        one = Phone(node.sip, DIDS["alpha"], caller_id, tone, SENT, **more)
         phones.append(one)
         return str(hooks.wait("session.started", caller_id=caller_id)["uuid"]), one
 
     yield place
     for one in phones:
         one.hang_up()
+
+
+def digits(session: str) -> str:
+    return f"/api/v1/sessions/{session}/commands/dtmf"
 
 
 def command(session: str, name: str) -> str:
@@ -226,3 +231,40 @@ def test_a_wav_in_stereo_and_an_mp3(
         operation = room_service.post(f"{path}/play", {"urls": [url]}).body["operation_id"]
         listener.wait_level(PLAYED, above=AUDIBLE)
         assert hooks.wait("conference.play.finished", operation_id=operation)["status"] == "completed"
+
+
+@pytest.mark.parametrize("events", [True, False], ids=["RTP events", "SIP INFO"])
+@pytest.mark.parametrize("where", ["parked", "in a room"])
+def test_digits_reach_the_caller_whole_and_in_order_and_no_other(
+    hooks: Receiver,
+    room_service: Switchroom,
+    phone: PhoneIn,
+    new_room: NewRoom,
+    join: JoinRoom,
+    where: str,
+    events: bool,
+) -> None:
+    session, one = phone(events=events)
+    other = None
+    if where == "in a room":
+        room = new_room()
+        join(session, room)
+        member, other = phone()
+        join(member, room)
+    for turn in (1, 2):
+        sent = room_service.post(digits(session), {"digits": "0123456789*#ABCD", "duration": 100})
+        assert sent.status == 202
+        hooks.wait("session.dtmf.sent", uuid=session, sequence=turn + 1)
+        assert one.wait_keys(16 * turn) == "0123456789*#ABCD" * turn
+    assert all(ms == pytest.approx(100, abs=20) for _, ms in one.sent_keys)
+    assert other is None or not other.sent_keys
+
+
+def test_pauses_among_digits(hooks: Receiver, room_service: Switchroom, phone: PhoneIn) -> None:
+    session, one = phone()
+    at: list[float] = []
+    assert room_service.post(digits(session), {"digits": "1wW2", "duration": 60}).status == 202
+    for count in (1, 2):
+        assert one.wait_keys(count) == "12"[:count]
+        at.append(time.monotonic())
+    assert at[1] - at[0] >= 1.5

@@ -15,6 +15,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "volume": {"volume": 1},
     "join": {"room_id": "ROOM"},
     "{room_id}": {"locked": True},
+    "dtmf": {"digits": "1"},
 }
 
 

@@ -56,6 +56,8 @@ class Machine:
         self.queues: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
         # The hang-ups that were accepted and have not ended: the command_uid by the session.
         self.hang_ups: dict[str, str] = {}
+        # The same of digits.
+        self.dtmf: dict[str, str] = {}
 
     # The tenant
 
@@ -93,6 +95,15 @@ class Machine:
         answer = self.world.ask("hang_up", session_id=session, cause="USER_BUSY", command_uid=uid)
         if "refused" not in answer and not pending:
             self.hang_ups[session] = uid
+
+    def send_dtmf(self) -> None:
+        uid, session = f"uid{next(self.numbers)}", self._session()
+        answer = self.world.ask(
+            "send_dtmf", command="dtmf", session_id=session, digits="12#", duration=250, sending_ms=0, command_uid=uid
+        )
+        assert session not in self.dtmf or answer["refused"] == "dtmf_pending"
+        if "refused" not in answer:
+            self.dtmf[session] = uid
 
     def set_flag(self) -> None:
         session, flag, on = self._session(), self.random.choice(FLAGS), self.random.choice([True, False])
@@ -268,6 +279,9 @@ class Machine:
         self.world.tell("session_ended", session_id=session, cause=command["cause"])
         return {"ok": True}
 
+    def _dtmf(self, command: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": True} if command["session"] in self.calls else {"ok": False, "reason": "hangup"}
+
     def _kick(self, command: dict[str, Any]) -> dict[str, Any]:
         if self.there.get(command["session"]) != (command["room"], command["member_id"]):
             return {"ok": False, "reason": "no_member"}
@@ -332,9 +346,7 @@ class Machine:
         latest = self.world.webhooks()
         self.history += latest
         for kind, data in latest:
-            if kind in ("session.ended", "session.command.failed"):
-                # Also when the caller was faster, and None if nobody asked for it.
-                assert data.get("command_uid") == self.hang_ups.pop(data["uuid"], None)
+            self.commands_to_calls_end_once(kind, data)
         members: dict[str, dict[str, dict[str, Any]]] = {}
         sequences: dict[str, list[int]] = defaultdict(list)
         destroyed: set[str] = set()
@@ -402,6 +414,14 @@ class Machine:
             found = self.world.ask("list_rooms", limit=1000, after=0, tag=tag)["rows"]
             assert found == [row for row in rows if tag in row.get("tags", ())]
 
+    def commands_to_calls_end_once(self, kind: str, data: dict[str, Any]) -> None:
+        if kind == "session.dtmf.sent" or (kind, data.get("command")) == ("session.command.failed", "dtmf"):
+            assert data["command_uid"] == self.dtmf.pop(data["uuid"])
+        elif kind in ("session.ended", "session.command.failed"):
+            # Also when the caller was faster, and None if nobody asked for it.
+            assert data.get("command_uid") == self.hang_ups.pop(data["uuid"], None)
+            assert kind != "session.ended" or data["uuid"] not in self.dtmf
+
     def changes_of_flags_have_ended_in_order(self) -> None:
         """Once each at most, and those that the node confirmed in the order in which they were accepted."""
         confirmed: dict[str, list[str]] = defaultdict(list)
@@ -468,6 +488,7 @@ class Machine:
                     self.world.tell("file_done", room_id=room, operation_id=operation, index=index)
         self.tenants_were_told_what_is()
         assert not self.hang_ups
+        assert not self.dtmf
         for session in self.calls:
             stored = self.world.session(session)
             room, member_id = self.there.get(session, ("", None))
@@ -488,7 +509,7 @@ class Machine:
 
 # How often each step is taken, beside the others.
 STEPS = {
-    "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "set_flag": 4, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
+    "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
     "call": 3, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "rest_begins": 2, "speak": 3, "time_passes": 1, "reconnect": 1,

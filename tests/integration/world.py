@@ -14,6 +14,7 @@ from controller.commands import (
     KickAll,
     Leave,
     Play,
+    SendDtmf,
     SendTest,
     SetFlag,
     SetFlagOfAll,
@@ -53,6 +54,7 @@ GROUPS = {
         SetFlagOfAll,
         KickAll,
         HangUp,
+        SendDtmf,
     )
 }
 GROUPS[SetFlag.script] = FLAGS[0].cooldown

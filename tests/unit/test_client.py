@@ -269,6 +269,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "list_sessions": lambda client: next(client.list_sessions(state="parked", room_id=ROOM, did="+747").pages()),
     "get_session": lambda client: client.get_session(SESSION),
     "hang_up": lambda client: client.hang_up(SESSION, cause="busy", command_uid="h"),
+    "send_dtmf": lambda client: client.send_dtmf(SESSION, "12w#", duration=100, command_uid="d"),
     "join": lambda client: client.join(
         SESSION, ROOM, muted=False, role="moderator", tags=["a"], end_on_exit=True, command_uid="j"
     ),

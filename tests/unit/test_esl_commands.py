@@ -32,6 +32,7 @@ from esl.commands import (
     Play,
     PlayStatus,
     Prefetch,
+    SendDtmf,
     ShowChannels,
     ShowFileFormats,
     Status,
@@ -97,6 +98,7 @@ RENDERED = {
     StopRecording(ROOM): f"conference {ROOM} recording stop all",
     Hangup(UUID): f"uuid_kill {UUID} NORMAL_CLEARING",
     Hangup(UUID, "UNALLOCATED_NUMBER"): f"uuid_kill {UUID} UNALLOCATED_NUMBER",
+    SendDtmf(UUID, "0123456789ABCD*#wW", 100): f"uuid_send_dtmf {UUID} 0123456789ABCD*#wW@100",
     ChannelExists(UUID): f"uuid_exists {UUID}",
     JsonList(): "conference json_list",
     JsonList(ROOM): f"conference {ROOM} json_list",
@@ -204,6 +206,7 @@ def test_names_are_refused_rather_than_escaped(text):
         JsonList(text),
         Hangup(text),
         Hangup(UUID, text),
+        SendDtmf(text, "1", 100),
         ChannelExists(text),
         ModuleExists(text),
         LocateConfiguration(text),
@@ -226,11 +229,18 @@ def test_names_are_refused_rather_than_escaped(text):
 
 def test_a_channel_that_is_refused_is_not_quoted():
     """The refusal is a webhook's reason, and a channel's uuid takes the call over."""
-    channels = (Join("a@b", ROOM, "default"), Hangup("a@b"), ChannelExists("a@b"))
+    channels = (Join("a@b", ROOM, "default"), Hangup("a@b"), SendDtmf("a@b", "1", 100), ChannelExists("a@b"))
     for command in (*channels, AnnounceLeg("a@b", ROOM, "default"), WithdrawLeg("a@b")):
         with pytest.raises(ValueError, match="uuid") as refused:
             command.render()
         assert "a@b" not in str(refused.value)
+
+
+@pytest.mark.parametrize("digits", [*HOSTILE, "", "a", "1@2", "1+2", "~1", "1\n", "²", "1" * 97])
+def test_digits_that_are_refused_are_not_quoted(digits):
+    """They may be a PIN, and the refusal stands in the event log."""
+    with pytest.raises(ValueError, match=r"^not digits to send$"):
+        SendDtmf(UUID, digits, 100).render()
 
 
 @pytest.mark.parametrize(
@@ -330,6 +340,7 @@ ANY_COMMAND = st.one_of(
     st.tuples(st.builds(FileVolume, TEXT, MEMBERS), st.just(4)),
     st.tuples(st.builds(StopRecording, TEXT), st.just(5)),
     st.tuples(st.builds(Hangup, TEXT, TEXT), st.just(3)),
+    st.tuples(st.builds(SendDtmf, TEXT, st.one_of(st.text("0123456789ABCD*#wW"), TEXT), st.integers()), st.just(3)),
     st.tuples(st.builds(ChannelExists, TEXT), st.just(2)),
     st.tuples(st.builds(AnnounceLeg, st.one_of(st.just(UUID), TEXT), NAMES, TEXT), st.just(2)),
     st.tuples(st.builds(WithdrawLeg, TEXT), st.just(2)),

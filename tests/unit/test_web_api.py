@@ -420,6 +420,23 @@ ENDPOINTS = [
         command=commands.HangUp(**BY_SESSION),
         bad_bodies=[{"cause": "NORMAL_CLEARING"}, {"cause": ""}, {"cause": None}, {"cause": 16}, {"command_uid": ""}],
     ),
+    Endpoint(
+        method="POST",
+        path=f"{SESSIONS}/{{session}}/commands/dtmf",
+        body={"digits": "0123456789ABCD*#wW"},
+        status=202,
+        answer={"uuid": SESSION, "status": "sending"},
+        command=commands.SendDtmf(**BY_SESSION, digits="0123456789ABCD*#wW", duration=250),
+        bad_bodies=[
+            {},
+            *(
+                {"digits": digits}
+                for digits in ("", "1" * 33, "wW", "a", "1 2", "1@2000", "+1", "1\n", "\u0661", 12, None)
+            ),
+            *({"digits": "1", "duration": ms} for ms in (59, 2001, "250", 99.5, None)),
+            {"digits": "1", "command_uid": ""},
+        ],
+    ),
     *(
         Endpoint(
             method="POST",

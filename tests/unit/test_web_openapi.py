@@ -166,6 +166,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "stop": False,
         "set_volume": True,
         "hang_up": False,
+        "send_dtmf": True,
         "mute_all": False,
         "unmute_all": False,
         "deaf_all": False,

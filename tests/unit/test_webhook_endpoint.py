@@ -56,7 +56,13 @@ def test_what_was_set_holds_until_the_configured_value_changes() -> None:
 def test_wanted_types() -> None:
     endpoint = Endpoint(app(), was_set(types='["session.*", "conference.created"]'))
     wanted = {type_ for type_ in TYPES if endpoint.wants(type_)}
-    assert wanted == {"session.started", "session.ended", "session.command.failed", "conference.created"}
+    assert wanted == {
+        "session.started",
+        "session.ended",
+        "session.command.failed",
+        "session.dtmf.sent",
+        "conference.created",
+    }
     assert all(Endpoint(app(), {}).wants(type_) for type_ in TYPES)
 
 

@@ -49,7 +49,7 @@ export const WEBHOOK_TYPES = [
   "conference.member.join_failed", "conference.speaker.changed", "conference.command.failed", "conference.command.finished",
   "conference.play.started", "conference.play.finished",
   "conference.play.paused", "conference.play.stopped", "conference.play.volume_changed", "session.started", "session.ended",
-  "session.command.failed",
+  "session.command.failed", "session.dtmf.sent",
 ];
 
 /** The tone of a state's badge. */
@@ -72,6 +72,7 @@ const SENTENCES = {
   "command delete": "Room deleted",
   "command update": "The room's options were set",
   "command hang_up": "{who} is to be hung up",
+  "command dtmf": "{who} is to be sent digits",
   "command join": "{who} is to join",
   "command leave": "{who} is to leave",
   "command kick": "{who} is to be kicked",
@@ -114,6 +115,7 @@ const SENTENCES = {
   "webhook session.started": "{who} has called",
   "webhook session.ended": "{who} has hung up",
   "webhook session.command.failed": "A command came to nothing",
+  "webhook session.dtmf.sent": "{who} is sent digits",
   "webhook conference.member.left": "{who} is out of the room",
   "webhook conference.member.muted": "{who} is muted",
   "webhook conference.member.unmuted": "{who} is unmuted",

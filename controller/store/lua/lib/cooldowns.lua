@@ -8,6 +8,8 @@ local function cooling_down(id)
   if left > 0 then return refuse("rate_limited", { retry_after_ms = left, group = args.group }) end
 end
 
-local function start_cooldown(id)
-  if args.cooldown_ms > 0 then redis.call("SET", keys.cooldown(args.group, id), 1, "PX", args.cooldown_ms) end
+-- `ms`: how long it has to be this time, if that is longer.
+local function start_cooldown(id, ms)
+  ms = math.max(args.cooldown_ms, ms or 0)
+  if ms > 0 then redis.call("SET", keys.cooldown(args.group, id), 1, "PX", ms) end
 end

@@ -3,6 +3,7 @@
 local CONFIRM_MS = 10000 -- within which a command must be taken, have its result, or be confirmed by an event
 local LATE_MS = 2000 -- after which that is late, and an event may have been lost
 local PLAY_MS = 45000 -- within which a play must be taken, and then have its result: its file is fetched first
+local DTMF_MS = 45000 -- within which digits must have their result: a node may wait for the pauses among them
 
 -- The node is to confirm `kind` of `id` within `ms`, or CONFIRM_MS; if it does not, overdue.lua handles it.
 local function expect(node, kind, id, ms)
@@ -14,8 +15,9 @@ local function confirmed(node, kind, id)
   redis.call("ZREM", keys.due(node), kind .. ":" .. id)
 end
 
--- Within how long a command must be taken, and then have its result.
-local function patience(op) return op == "play" and PLAY_MS or CONFIRM_MS end
+-- Within how long a command that was taken must have its result.
+local PATIENCE = { play = PLAY_MS, dtmf = DTMF_MS }
+local function patience(op) return PATIENCE[op] or CONFIRM_MS end
 
 -- A job id names a command's partition and its entry of the stream, so that its result finds both.
 local function job_id(entry) return string.sub(tag, 2, -2) .. "-" .. entry end
@@ -40,7 +42,7 @@ local function send(node, op, command)
   command.op, command.actor, command.trace = op, origin.actor, origin.trace
   local entry = redis.call("XADD", keys.commands(node), "*", "c", cjson.encode(command))
   local job = job_id(entry)
-  expect(node, "job", job, patience(op))
+  expect(node, "job", job, op == "play" and PLAY_MS or CONFIRM_MS)
   return job
 end
 

@@ -5,7 +5,7 @@
 -- node_unreachable (it never got the command), no_answer (it is not known whether it did anything), not_confirmed (it
 -- took the command, and no event confirmed it), relay_lost (it did not get a file that a relay had prepared), or why a
 -- relay could not prepare a file (controller/media/reasons.py).
--- needs: hang_ups leg_changes members playback
+-- needs: call_commands leg_changes members playback
 
 -- By the command's op.
 local RESULTS = {}
@@ -40,7 +40,15 @@ function RESULTS.hang_up(command, job, result)
   local session = get_session(command.session)
   -- That a call is gone already is told by its end, or found by the comparison.
   if not session or session.hang_up_job ~= job or result.ok or result.reason == "hangup" then return end
-  hang_up_failed(session, result.reason)
+  call_command_failed(session, "hang_up", result.reason)
+end
+
+function RESULTS.dtmf(command, job, result)
+  local session = get_session(command.session)
+  if not session or session.dtmf_job ~= job then return end
+  if not result.ok then return call_command_failed(session, "dtmf", result.reason) end
+  local uid = forget_call_command(session, "dtmf")
+  emit_session(session, "session.dtmf.sent", { length = #command.digits, command_uid = uid })
 end
 
 for op, change_to in pairs(CHANGES) do

@@ -44,8 +44,8 @@ local function accept(session, status)
   return answer
 end
 
--- Answers a command that is accepted and no repeat: the next of its group has to wait.
-local function accept_new(session, status)
-  start_cooldown(session.id)
+-- Answers a command that is accepted and no repeat: the next of its group has to wait, for `ms` at least.
+local function accept_new(session, status, ms)
+  start_cooldown(session.id, ms)
   return accept(session, status)
 end

@@ -47,7 +47,7 @@ end
 
 function OVERDUE.hang_up(id)
   local session = get_session(id)
-  if session and session.hang_up_job then hang_up_failed(session, "not_confirmed") end
+  if session and session.hang_up_job then call_command_failed(session, "hang_up", "not_confirmed") end
 end
 
 for command, change_to in pairs(CHANGES) do

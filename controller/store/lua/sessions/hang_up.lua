@@ -1,6 +1,6 @@
 -- Has the node end a call. The node confirms it by the call's end, whoever ended it. `cause`: FreeSWITCH's name of it.
 -- args: session_id command_uid? cause
--- needs: node_commands session_commands
+-- needs: call_commands session_commands
 
 local session, refused = own_session(args.session_id)
 if refused then return refused end
@@ -12,8 +12,5 @@ refused = limited(session.id, session.node)
 if refused then return refused end
 
 expect(session.node, "hang_up", session.id, CONFIRM_MS + 1)
-local job = send(session.node, "hang_up",
-  { app = session.app, room = session.room, session = session.id, cause = args.cause })
-change(keys.session(session.id), session, { hangup_cause = args.cause, hang_up_job = job,
-  hang_up_uid = args.command_uid, hang_up_actor = origin.actor, hang_up_trace = origin.trace })
+send_call_command(session, "hang_up", args.command_uid, { cause = args.cause })
 return accept_new(session, "hanging_up")

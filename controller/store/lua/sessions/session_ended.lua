@@ -1,6 +1,6 @@
 -- A call has ended. `cause`: the hangup cause; `node_lost`: its node has restarted since.
 -- args: session_id cause node_lost?
--- needs: hang_ups node_fence members
+-- needs: call_commands node_fence members
 
 local ENDED_SECONDS = 600 -- for which a late event cannot start it again
 
@@ -10,10 +10,12 @@ if not session then return cjson.encode({ unknown = true }) end
 local found, uid = {}, nil
 if session.hang_up_job then
   found = confirmation("hang_up", session.hang_up_job)
-  uid = forget_hang_up(session)
+  uid = forget_call_command(session, "hang_up")
 end
 log("event", "hangup", { app = session.app, session = session.id, cause = args.cause })
-take_out(session, args.node_lost and "node_lost" or "hangup", args.cause)
+local reason = args.node_lost and "node_lost" or "hangup"
+take_out(session, reason, args.cause)
+if session.dtmf_job then call_command_failed(session, "dtmf", reason) end
 session.state = step("SESSION", session.state, "ended")
 local now = math.floor(NOW / 1000)
 emit_session(session, "session.ended",

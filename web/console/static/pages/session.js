@@ -70,8 +70,28 @@ function Actions({ session, app, commands }) {
       <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>`}
       <${Button} icon="hangUp" tone="danger-text" busy=${busy("hang_up")} onClick=${hangUp}>Hang up<//>
     </div>
+    <${Digits} session=${session} app=${app} commands=${commands} />
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />
   <//>`;
+}
+
+function Digits({ session, app, commands }) {
+  const [digits, setDigits] = useState("");
+  const key = `${session.uuid} dtmf`;
+  const match = { uuid: session.uuid };
+  const send = async (event) => {
+    event.preventDefault();
+    const sent = await commands.run({
+      key, what: "Digits", app, path: `${API}/sessions/${session.uuid}/commands/dtmf`, body: { digits },
+      confirmedBy: (seen) => isWebhook(seen, "session.dtmf.sent", match), failedBy: failedCommand("dtmf", match), settled: "Digits are sent.",
+    });
+    if (sent) setDigits("");
+  };
+  return html`<form class="inline" onSubmit=${send}>
+    <${Field} label="Digits" hint="0-9, A-D, * and #; w and W are pauses">${(id) => html`<input id=${id} class="mono" required maxlength="32" pattern="[wW]*[0-9A-D*#][0-9A-D*#wW]*"
+      autocomplete="off" value=${digits} onInput=${(event) => setDigits(event.target.value)} />`}<//>
+    <${Button} type="submit" icon="send" busy=${Boolean(commands.pending[key])}>Send digits<//>
+  </form>`;
 }
 
 function Join({ session, app, commands }) {

@@ -1,0 +1,16 @@
+-- Has the node send digits to the far end of a call. Its result says that it sends them, one after the other, for
+-- `sending_ms`: until then no more are taken, since the node would keep some of them in no order, and only so many.
+-- `duration`: of a digit, ms.
+-- args: session_id command_uid? digits duration sending_ms
+-- needs: call_commands quotas session_commands
+
+local session, refused = own_session(args.session_id)
+if refused then return refused end
+local first = first_answer()
+if first then return first end
+if session.dtmf_job then return refuse("dtmf_pending") end
+refused = limited(session.id, session.node) or exceeded("webhook_bytes", 0)
+if refused then return refused end
+
+send_call_command(session, "dtmf", args.command_uid, { digits = args.digits, duration = args.duration })
+return accept_new(session, "sending", args.sending_ms)
