@@ -1,13 +1,19 @@
-"""Secrets of webhooks, and signatures made with them (Standard Webhooks)."""
+"""Secrets of webhooks, signatures made with them (Standard Webhooks), and hashes of what is configured."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 
 SECRET_PREFIX = "whsec_"  # noqa: S105
+
+
+def fingerprint(value: str) -> str:
+    """A hash of a configured value. What the API set in its place holds while that stays the same."""
+    return hashlib.sha256(value.encode()).hexdigest()[:32]
 
 
 def new_secret() -> str:

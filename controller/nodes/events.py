@@ -79,6 +79,21 @@ class FlagChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DigitPressed:
+    """The far end of a call has pressed a key. `number`: of the event, which grows as long as the node runs.
+
+    The digit is not printed: it may be of a PIN.
+    """
+
+    script: ClassVar[str] = "digit_pressed"
+
+    session_id: str
+    digit: str = field(repr=False)
+    duration_ms: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LegJoined:
     """A leg of a room is a member of the room's conference on this node. `leg`: its id, which is its channel's uuid."""
 
@@ -176,7 +191,7 @@ class SpeakersChanged:
     ttl: int
 
 
-SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged
+SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged | DigitPressed
 LegEvent = LegJoined | LegLeft
 RoomEvent = FileDone | RestBegan | LegEvent | SpeakersChanged
 StateEvent = SessionEvent | RoomEvent | JobDone

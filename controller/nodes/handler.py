@@ -13,6 +13,7 @@ from controller.metrics import confirmations, intruders
 from controller.nodes.events import (
     JOINED_UNASKED,
     CallIntruded,
+    DigitPressed,
     JobDone,
     LegJoined,
     MemberJoined,
@@ -25,6 +26,7 @@ from controller.nodes.events import (
 )
 from controller.nodes.lease import NodeLease
 from controller.registry import Registry
+from controller.signing import fingerprint
 from controller.store import keys
 from controller.store.store import Kind, Step, Store
 from esl import commands as esl
@@ -120,6 +122,9 @@ class EventHandler:
             args["quotas"] = self._registry.quotas_of(app)
         elif isinstance(event, MemberJoined):
             del args["channel"]
+        elif isinstance(event, DigitPressed):
+            owner = self._registry.app(app)
+            args["url_base"] = fingerprint(owner.webhook_url if owner else "")
         return event.script, keys.partition_of(app), args
 
     def _app_of(self, event: SessionEvent | RoomEvent) -> str | None:

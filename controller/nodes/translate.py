@@ -16,6 +16,7 @@ from controller.nodes.events import (
     UNKNOWN_CAUSE,
     WAS_BRIDGED,
     CallIntruded,
+    DigitPressed,
     FileDone,
     FlagChanged,
     JobDone,
@@ -48,6 +49,9 @@ FAILURES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 # The result of `pause_play`. With nothing to toggle it is empty (trace 06).
 PAUSED = {"+OK Pause": True, "+OK Resume": False}
+# A digit, with what the node measures lengths in (32).
+DIGIT = re.compile(r"[0-9A-D*#]")
+SAMPLES_PER_MS = 8
 # Set for an INVITE with a Replaces header, whatever came of it.
 REPLACES = "variable_sip_replaces_call_id"
 
@@ -141,6 +145,18 @@ def _leg(kind: type[LegJoined | LegLeft], event: Event, **fields: Any) -> NodeEv
     return kind(leg=event.get("Unique-ID", ""), room_id=room_id, **fields) if ROOM_ID.fullmatch(room_id) else None
 
 
+def _pressed(ids: SessionIds, event: Event) -> NodeEvent | None:
+    digit, samples, number = (event.get(name, "") for name in ("DTMF-Digit", "DTMF-Duration", "Event-Sequence"))
+    if _is_leg(event) or not DIGIT.fullmatch(digit) or not samples.isdecimal() or not number.isdecimal():
+        return None
+    return DigitPressed(
+        session_id=_session_id(ids, event),
+        digit=digit,
+        duration_ms=int(samples) // SAMPLES_PER_MS,
+        number=int(number),
+    )
+
+
 def _file_done(_ids: SessionIds, event: Event) -> NodeEvent | None:
     # `File` names the file that is done; the headers of the same names can be another file's (facts: Playback).
     parameters, _url = parse_file(event.get("File", ""))
@@ -194,6 +210,7 @@ _BY_NAME: dict[str, _Reader] = {
     "CHANNEL_BRIDGE": _bridged,
     "CHANNEL_PARK": _parked,
     "CHANNEL_HANGUP_COMPLETE": _ended,
+    "DTMF": _pressed,
     "BACKGROUND_JOB": _job_done,
 }
 _BY_ACTION: dict[str, _Reader] = {

@@ -29,8 +29,8 @@ from controller.store.prelude import prelude
 # The scripts that run when the store's memory is full, and why: what was accepted goes on, ends, and frees memory.
 RUNS_WHEN_FULL = {
     "ends something": "delete_room emit_endings hang_up kick_all leave stop",
-    "follows a node": "file_done flag_changed job_done jobs_lost leg_joined leg_left member_joined member_left"
-    " note_node overdue playback_lost rest_began session_ended snapshot speak take",
+    "follows a node": "digit_pressed file_done flag_changed job_done jobs_lost leg_joined leg_left member_joined"
+    " member_left note_node overdue playback_lost rest_began session_ended snapshot speak take",
     "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease relays release workers",
     "counts requests": "admit login_admit",

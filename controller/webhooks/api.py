@@ -12,10 +12,10 @@ from controller.outbound.addresses import refusal
 from controller.outbound.network import Network
 from controller.outbound.target import parse_url
 from controller.registry import Registry
-from controller.signing import new_secret
+from controller.signing import fingerprint, new_secret
 from controller.store import keys
 from controller.store.store import Store
-from controller.webhooks.endpoint import Endpoint, Settings, fingerprint
+from controller.webhooks.endpoint import Endpoint, Settings
 from controller.webhooks.samples import sample_body
 from controller.webhooks.sender import Sender
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +11,9 @@ from typing import TypedDict
 import orjson
 
 from controller.registry import App, Registry
+from controller.signing import fingerprint
 from controller.store.store import Store
+from controller.webhooks.types import ONLY_IF_NAMED
 
 EVERYTHING = ("*",)
 
@@ -44,11 +45,6 @@ class Settings(TypedDict):
 def matches(pattern: str, type_: str) -> bool:
     """`pattern`: a type, a beginning with `.*` for all below it, or `*`."""
     return pattern in ("*", type_) or (pattern.endswith(".*") and type_.startswith(pattern[:-1]))
-
-
-def fingerprint(value: str) -> str:
-    """A hash of a configured value. What the API set in its place holds while that stays the same."""
-    return hashlib.sha256(value.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +91,8 @@ class Endpoint:
         return (self.record["secret"],)
 
     def wants(self, type_: str) -> bool:
+        if type_ in ONLY_IF_NAMED:
+            return type_ in self.types
         return self.types == EVERYTHING or any(matches(pattern, type_) for pattern in self.types)
 
     def describe(self, now: float) -> Settings:

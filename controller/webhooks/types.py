@@ -365,6 +365,23 @@ class SessionCommandFailed(SessionData):
     command_uid: CommandUid
 
 
+class SessionDtmf(SessionData):
+    """The caller has pressed a key. Only if the endpoint's `types` name this type in full."""
+
+    digit: Annotated[
+        str,
+        Field(
+            pattern="^[0-9A-D*#]?$",
+            description="The key: `0`-`9`, `A`-`D`, `*` or `#`. Empty on the stream of events.",
+            examples=["5"],
+        ),
+    ]
+    duration_ms: Annotated[int, Field(ge=0, description="How long it was pressed, in milliseconds.", examples=[160])]
+    in_room: Annotated[
+        str, Field(default=None, description="The room that the caller was in, if any.", examples=[ROOM])
+    ]
+
+
 class SessionDtmfSent(SessionData):
     """The media node has taken your digits, and sends them to the far end, one after the other."""
 
@@ -397,9 +414,13 @@ DATA: dict[str, type[Data]] = {
     "session.started": SessionStarted,
     "session.ended": SessionEnded,
     "session.command.failed": SessionCommandFailed,
+    "session.dtmf": SessionDtmf,
     "session.dtmf.sent": SessionDtmfSent,
     TEST: WebhookTest,
 }
 
 # Those that an endpoint may choose and deliveries can be listed by. A test is sent whatever was chosen, and not listed.
 TYPES = tuple(type_ for type_ in DATA if type_ != TEST)
+
+# Those that nobody gets who does not name them: there may be many, and they may be secret.
+ONLY_IF_NAMED = frozenset(("session.dtmf",))

@@ -148,6 +148,7 @@ class Channel:
         self.originator: Headers = []  # the headers about the call that this one asked for
         self.joined_to: Channel | None = None  # bridged with it, or listening in to it
         self.keys = ""  # the digits that the far end was sent
+        self.pressed = ""  # and those that it has sent
         self.sounding = False  # the far end sends audible sound
         self.sounding_since = 0.0  # seconds since the epoch: the phase of its 20 ms frames
         self._timers: list[Timer] = []
@@ -192,6 +193,12 @@ class Channel:
             self.set(("last_dtmf_duration", str(len(found) * each)))
             self.node.changed()
         return bool(found)
+
+    def press(self, key: str, milliseconds: int = 160) -> None:
+        """The far end presses a key, by RTP (32)."""
+        self.pressed += key
+        details = [("DTMF-Digit", key), ("DTMF-Duration", str(milliseconds * 8)), ("DTMF-Source", "RTP")]
+        self.node.emit("DTMF", [*self.headers(), *details])
 
     def hears(self, audible: bool) -> None:
         """The conference begins or ceases to play to this call."""
@@ -579,7 +586,7 @@ class Channel:
             for mark, at in {**marks, **dict.fromkeys(zero, 0)}.items()
         }
         return [
-            ("digits_dialed", "none"),
+            ("digits_dialed", self.pressed or "none"),
             *stamps,
             *epochs["start"],
             *epochs["profile_start"],

@@ -144,7 +144,12 @@ class Invite:
 
     @property
     def dtmf(self) -> str:
-        return "rfc2833" if self.from_freeswitch else "info"
+        return "rfc2833" if self.takes_events else "info"
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether digits can be sent by RTP."""
+        return self.from_freeswitch or "telephone-event" in self.offer()
 
     def via(self, branch: str) -> str:
         if self.connection_port:
@@ -193,13 +198,19 @@ class LocalMedia:
         self,
         *codecs: str,
         dtmf_events: bool,
+        comfort_noise: bool = True,
         mode: str = "a=sendrecv\r\n",
         origin: str | None = None,
     ) -> str:
-        payloads = " ".join([*(PAYLOADS[codec] for codec in codecs), *(["101 13"] if dtmf_events else [])])
+        comfort_noise = dtmf_events and comfort_noise
+        payloads = " ".join(
+            [*(PAYLOADS[codec] for codec in codecs), *["101"] * dtmf_events, *["13"] * comfort_noise],
+        )
         maps = [f"a=rtpmap:{PAYLOADS[codec]} {codec}/8000" for codec in codecs]
         if dtmf_events:
-            maps += ["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=rtpmap:13 CN/8000"]
+            maps += ["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15"]
+        if comfort_noise:
+            maps.append("a=rtpmap:13 CN/8000")
         lines = [
             "v=0",
             f"o=FreeSWITCH {self.session} {self.session + 1} IN IP4 {origin or self.ip}",
@@ -307,9 +318,10 @@ def received(invite: Invite, node: Address, stamp: str, channel_name: str) -> Va
 
 def answered(invite: Invite, local: LocalMedia) -> Variables:
     """The node has answered the call."""
-    events = "101" if invite.from_freeswitch else None
+    events = "101" if invite.takes_events else None
+    sdp = local.sdp(invite.profile.codec, dtmf_events=invite.takes_events, comfort_noise=invite.from_freeswitch)
     return [
-        ("rtp_local_sdp_str", local.sdp(invite.profile.codec, dtmf_events=invite.from_freeswitch)),
+        ("rtp_local_sdp_str", sdp),
         ("local_media_ip", local.ip),
         ("local_media_port", str(local.port)),
         ("advertised_media_ip", local.ip),

@@ -14,6 +14,7 @@ FIRED_AT: dict[str, tuple[str, str, str]] = {
     "CHANNEL_UNPARK": ("switch_ivr.c", "switch_ivr_park", "1213"),
     "CHANNEL_HANGUP_COMPLETE": (_STATE_MACHINE, "switch_core_session_reporting_state", "943"),
     "CHANNEL_DESTROY": ("switch_core_session.c", "switch_core_session_perform_destroy", "1588"),
+    "DTMF": ("switch_channel.c", "switch_channel_dequeue_dtmf", "678"),
     "conference-create": ("mod_conference.c", "conference_new", "3848"),
     "conference-destroy": ("mod_conference.c", "conference_thread_run", "863"),
     "add-member": ("conference_member.c", "conference_member_add", "962"),

@@ -393,18 +393,18 @@ class FakeSwitchroom:
         duration = int(self.now - session.started_at)
         self._emit_session(session, "session.ended", cause=cause, duration=duration, command_uid=session.hang_up_uid)
 
-    def speak(self, uuid: str, speaking: bool = True) -> None:
-        """A member begins to speak, or stops. Told of rooms with `speaker_events`."""
+    def speakpress(self, uuid: str, speaking: bool = Truedigit: str, *, duration_ms: int = 160) -> None:
+        """A member begins to speak, or stops. Told of rooms with `speaker_events`caller presses a key."""
         session = self._sessions[uuid]
         room = self._rooms[session.room_id]
         if not room.options["speaker_events"]:
             return
         session.speaking = speaking
         members = self._members(room.id)
-        holder = next((one for one in members if one.uuid == room.floor and one.speaking), None)
+        holder = next((one for one in members if one.uuid == room.floor and one.speaking), None)session.room_id if session.state == "joined" else None
         if speaking and not holder and room.floor != uuid:
-            room.floor = uuid
-            self._emit_member(session, "conference.speaker.changed")
+            room.floor = uuid"session.dtmf" in self._endpoint["types"]:
+            self._emit_member_emit_session(session, "conference.speaker.changed"session.dtmf", digit=digit, duration_ms=duration_ms, in_room=room)
 
     def finish_play(self, room_id: str, **failed: str) -> None:
         """What plays in a room has come to its end. `failed`: the reason for each URL that was not played, as

@@ -251,6 +251,14 @@ class SessionCommandFailed(SessionData):
     command_uid: str | None = None
 
 
+class SessionDtmf(SessionData):
+    """`digit`: empty on a stream of events. `in_room`: the room that the caller was in, if any."""
+
+    digit: str
+    duration_ms: int
+    in_room: str | None = None
+
+
 class SessionDtmfSent(SessionData):
     """`length`: how many digits and pauses."""
 
@@ -286,6 +294,7 @@ DATA: dict[str, type[Data]] = {
     "session.started": SessionStarted,
     "session.ended": SessionEnded,
     "session.command.failed": SessionCommandFailed,
+    "session.dtmf": SessionDtmf,
     "session.dtmf.sent": SessionDtmfSent,
     "webhook.test": WebhookTest,
 }

@@ -18,7 +18,7 @@ from gevent.pool import Pool
 
 from controller.sessions.flags import CHANGES
 from switchroom.client import Client
-from tests.chaos.nodes import Call
+from tests.chaos.nodes import Call, EmulatedCall
 from tests.chaos.parts import Ask, Request
 from tests.chaos.world import DIDS, NOWHERE, PREFIXES, TENANTS, World
 
@@ -54,7 +54,7 @@ RIVALS = {flag.change(on).command: (flag.on.command, flag.off.command) for flag,
 
 # How often each kind of action comes, among all.
 WEIGHTS = {
-    "call": 16, "hang_up": 5, "end_call": 2, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8,
+    "call": 16, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8,
     "dtmf": 3, "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
 }  # fmt: skip
 
@@ -160,6 +160,13 @@ class Load:
         session = self._session(action)
         if session and not self._world.ledger.waiting(session, ("hang_up",)):
             self._ask(action, number, lambda client: client.hang_up(session, command_uid=f"hang_up-{number}"))
+            return True
+        return False
+
+    def _press(self, action: Action, number: int) -> bool:
+        place = self._calls[action.tenant, action.prefix, action.call]
+        if isinstance(place.call, EmulatedCall):
+            place.call.press(number)
             return True
         return False
 
@@ -285,6 +292,7 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "call": Load._call,
     "hang_up": Load._hang_up,
     "end_call": Load._end_call,
+    "press": Load._press,
     "dtmf": Load._send_dtmf,
     "create": Load._create,
     "delete": Load._delete,

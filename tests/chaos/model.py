@@ -44,7 +44,7 @@ def flags_of(member: dict[str, Any]) -> frozenset[str]:
 @dataclass
 class History:
     """`early`: webhooks that have come before their predecessors. `members`: session -> its flags. `plays`: operation ->
-    how it ended, "" while it has not."""
+    how it ended, "" while it has not. `pressed`: how long the last key was, which grows from each to the next."""
 
     tenant: str
     last: int = 0
@@ -57,6 +57,7 @@ class History:
     members: dict[str, frozenset[str]] = field(default_factory=dict)
     plays: dict[str, str] = field(default_factory=dict)
     joins: Counter[str] = field(default_factory=Counter)
+    pressed: int = 0
 
     @property
     def open_plays(self) -> set[str]:
@@ -284,6 +285,11 @@ def _session_ended(_ledger: Ledger, history: History, _data: Data) -> str | None
     return "ended, and was not there" if again else None
 
 
+def _pressed(_ledger: Ledger, history: History, data: Data) -> str | None:
+    before, history.pressed = history.pressed, data["duration_ms"]
+    return "pressed before the last key, or told twice" if history.pressed <= before else None
+
+
 def _nothing(_ledger: Ledger, _history: History, _data: Data) -> str | None:
     return None
 
@@ -309,5 +315,6 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "session.started": _session_started,
     "session.ended": _session_ended,
     "session.command.failed": _nothing,
+    "session.dtmf": _pressed,
     "session.dtmf.sent": _nothing,
 }

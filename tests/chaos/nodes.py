@@ -111,6 +111,11 @@ class EmulatedCall:
         if self._channel.state != "gone":
             self._channel.hangup()
 
+    def press(self, number: int) -> None:
+        """A key, which lasts the longer the greater the number."""
+        if self._channel.state != "gone":
+            self._channel.press(str(number % 10), 100 + number)
+
 
 class EmulatedNode:
     def __init__(self, prefix: str, sip_port: int) -> None:

@@ -79,6 +79,7 @@ class World:
             for _ in range(2):
                 gevent.joinall([gevent.spawn(self.add, role) for role in ROLES], raise_error=True)
             wait_until("all nodes are up", self._all_up, 30)
+            self._ask_for_digits()
         except BaseException:
             self.close()
             raise
@@ -143,6 +144,12 @@ class World:
         request = Request(TENANTS[0])
         request.send(self.services["api"][0], lambda client: client.readyz())
         return bool(request.status == 200 and all(request.answer["nodes"].values()))
+
+    def _ask_for_digits(self) -> None:
+        for tenant in TENANTS:
+            url = self.endpoints.url(tenant)
+            asked = self.ask(tenant, lambda client, url=url: client.set_endpoint(url, ["*", "session.dtmf"]))  # type: ignore[misc]
+            assert asked.status == 200, asked
 
     def can_meet(self, prefix: str, room: str) -> bool:
         """Whether calls of a node can be in a room. Emulated nodes and a real one do not call each other."""

@@ -137,7 +137,7 @@ def _killing(node: str) -> Callable[["Replay"], None]:
 
 
 def stimuli(steps: list[Step]) -> list[Stimulus]:
-    """The calls that came in from SIP phones, and their hanging up.
+    """The calls that came in from SIP phones, the keys pressed there, and their hanging up.
 
     Their times are the latest that the first event of it allows: not after its frame, which the node sends up to 20 ms
     late, and not after the node's cached time that it is stamped with has expired.
@@ -160,6 +160,11 @@ def stimuli(steps: list[Step]) -> list[Stimulus]:
     for uuid, created in calls.items():
         later = [step for step in events if step.frame.get("Unique-ID") == uuid]
         found.append(Stimulus(when(created), _calling(created.node, uuid or "", invite(later))))
+        found += [
+            Stimulus(when(step), _pressing(uuid or "", step.frame))
+            for step in later
+            if step.frame.get("Event-Name") == "DTMF"
+        ]
         over = next((step for step in later if step.frame.get("Answer-State") == "hangup"), None)
         if over and later[-1].frame.get("variable_sip_hangup_disposition") == "recv_bye":
             before = events[events.index(over) - 1]
@@ -227,6 +232,11 @@ def _calling(node: str, uuid: str, invite: Invite) -> Callable[["Replay"], None]
         replay.calls[uuid] = replay.nodes[node].call(to=invite.to, invite=replace(invite, headers=headers))
 
     return act
+
+
+def _pressing(uuid: str, pressed: Frame) -> Callable[["Replay"], None]:
+    key, milliseconds = pressed.get("DTMF-Digit") or "", int(pressed.get("DTMF-Duration") or 0) // 8
+    return lambda replay: replay.calls[uuid].press(key, milliseconds)
 
 
 def _hanging_up(uuid: str) -> Callable[["Replay"], None]:

@@ -122,6 +122,9 @@ class EmulatedCall:
     def hang_up(self) -> None:
         self._channel.hangup()
 
+    def press(self, key: str) -> None:
+        self._channel.press(key)
+
     def talk(self) -> None:
         """Begin to send sound."""
         self._channel.sound(True)

@@ -18,6 +18,7 @@ from switchroom.client.webhooks import (
     ConferenceMemberJoined,
     ConferencePlayFinished,
     Data,
+    SessionDtmf,
     Verifier,
     Webhook,
     parse,
@@ -691,6 +692,18 @@ def test_files_that_cannot_be_played(fake: FakeSwitchroom) -> None:
     finished = fake.webhooks[-1].data
     assert isinstance(finished, ConferencePlayFinished)
     assert (finished.status, [result.reason for result in finished.results]) == ("partial", [None, "not_found"])
+
+
+def test_keys_that_a_caller_presses(fake: FakeSwitchroom) -> None:
+    client, session = fake.client(), fake.call()
+    room = client.create_room("standup").room_id
+    fake.press(session, "1")
+    client.set_endpoint("https://app.example.com/v2", types=["*", "session.dtmf"])
+    fake.press(session, "2")
+    client.join(session, room)
+    fake.press(session, "#", duration_ms=90)
+    told = [webhook.data for webhook in fake.webhooks if isinstance(webhook.data, SessionDtmf)]
+    assert [(one.digit, one.duration_ms, one.in_room) for one in told] == [("2", 160, None), ("#", 90, room)]
 
 
 def test_types_that_the_endpoint_does_not_want(fake: FakeSwitchroom) -> None:

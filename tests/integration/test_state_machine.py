@@ -37,6 +37,7 @@ class Machine:
 
     def __init__(self, store: OpenStore, random: Random) -> None:
         store.client.flushall()
+        self.asks_for_digits(store)
         self.store = store
         self.random = random
         self.world = World(store)
@@ -58,6 +59,13 @@ class Machine:
         self.hang_ups: dict[str, str] = {}
         # The same of digits.
         self.dtmf: dict[str, str] = {}
+        # The keys that callers have pressed.
+        self.pressed: dict[str, list[str]] = defaultdict(list)
+
+    @staticmethod
+    def asks_for_digits(store: OpenStore) -> None:
+        endpoint = {"url": "http://app.example/", "types": '["*", "session.dtmf"]', "url_base": "base"}
+        store.client.hset(keys.key(keys.partition_of("demo"), "endpoint", "demo"), mapping=endpoint)
 
     # The tenant
 
@@ -153,6 +161,15 @@ class Machine:
         if self.calls.pop(session, None):
             self._out(session)
             self.world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
+
+    def press(self) -> None:
+        """Its event may be handed over twice."""
+        session, digit, number = self._session(), self.random.choice("0123456789*#"), next(self.numbers)
+        for _ in range(self.random.randint(1, 2)):
+            pressed = {"digit": digit, "duration_ms": 100, "number": number, "url_base": "base"}
+            self.world.tell("digit_pressed", session_id=session, **pressed)
+        if session in self.calls:
+            self.pressed[session].append(digit)
 
     def hang_up_unseen(self) -> None:
         """del-member was lost."""
@@ -501,6 +518,11 @@ class Machine:
         accepted = [(session, uid) for session, uids in self.accepted.items() for uid in uids]
         assert sorted((session, uid) for session, uid, *_ in self.ended_changes()) == sorted(accepted)
         self.commands_to_all_have_ended()
+        told: dict[str, list[str]] = defaultdict(list)
+        for kind, data in self.history:
+            if kind == "session.dtmf":
+                told[data["uuid"]].append(data["digit"])
+        assert told == self.pressed
         # Nothing is left of rooms that are gone.
         gone = {data["room_id"] for kind, data in self.history if kind == "conference.destroyed"}
         assert not [key for room in gone for key in self.store.client.keys(f"*{room}*")]
@@ -511,7 +533,7 @@ class Machine:
 STEPS = {
     "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
-    "call": 3, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
+    "call": 3, "press": 2, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "rest_begins": 2, "speak": 3, "time_passes": 1, "reconnect": 1,
 }  # fmt: skip
 

@@ -8,8 +8,9 @@ import pytest
 from controller.ids import webhook_id
 from controller.outbound.network import Network
 from controller.registry import new_app
+from controller.signing import fingerprint
 from controller.store import keys
-from controller.webhooks.endpoint import Endpoint, fingerprint
+from controller.webhooks.endpoint import Endpoint
 from controller.webhooks.message import Webhook
 from controller.webhooks.retry import Attempt, Demand
 from controller.webhooks.sender import Sender

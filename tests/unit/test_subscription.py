@@ -29,6 +29,7 @@ KINDS = {
     "CHANNEL_PARK",
     "CHANNEL_HANGUP_COMPLETE",
     "BACKGROUND_JOB",
+    "DTMF",
     "add-member",
     "del-member",
     "mute-member",

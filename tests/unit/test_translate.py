@@ -10,6 +10,7 @@ import pytest
 from controller.ids import SessionIds
 from controller.nodes.events import (
     CallIntruded,
+    DigitPressed,
     FileDone,
     FlagChanged,
     JobDone,
@@ -58,6 +59,34 @@ def test_a_call_through_two_rooms() -> None:
         MemberLeft(**{**member, "room_id": second}, cause="NORMAL_CLEARING"),
         SessionEnded(session_id=sid, cause="NORMAL_CLEARING"),
     ]
+
+
+def test_digits_that_a_caller_sends() -> None:
+    pressed = [event for event in node_events("32_digits_received.jsonl") if isinstance(event, DigitPressed)]
+    assert [(one.digit, one.duration_ms) for one in pressed] == [
+        ("1", 100),
+        ("#", 200),
+        ("*", 100),
+        ("D", 1000),
+        ("1", 100),
+    ]
+    assert len({one.session_id for one in pressed}) == 1
+    assert sorted({one.number for one in pressed}) == [one.number for one in pressed]
+    assert "'#'" not in str(pressed[1])
+
+
+@pytest.mark.parametrize("headers", ["DTMF-Digit: w", "DTMF-Digit: 12", "DTMF-Duration: -1", "Event-Sequence: x"])
+def test_what_is_no_digit(headers: str) -> None:
+    given = {"DTMF-Digit": "1", "DTMF-Duration": "800", "Event-Sequence": "7", "Unique-ID": "a03719bf"}
+    assert translate(IDS, Event(event_text({"Event-Name": "DTMF", **given}))) is not None
+    name, _, value = headers.partition(": ")
+    assert translate(IDS, Event(event_text({"Event-Name": "DTMF", **given, name: value}))) is None
+    leg = {"Channel-Name": "sofia/bridge/acW68@127.0.0.1"}
+    assert translate(IDS, Event(event_text({"Event-Name": "DTMF", **given, **leg}))) is None
+
+
+def event_text(headers: dict[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\n" for name, value in headers.items()).encode() + b"\n"
 
 
 def test_a_channel_is_not_printed() -> None:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from controller.ids import parse_webhook_id, webhook_id
 from controller.registry import App, new_app
-from controller.signing import new_secret, parse_secret
-from controller.webhooks.endpoint import Endpoint, fingerprint, matches
-from controller.webhooks.types import TYPES
+from controller.signing import fingerprint, new_secret, parse_secret
+from controller.webhooks.endpoint import Endpoint, matches
+from controller.webhooks.types import ONLY_IF_NAMED, TYPES
 
 CONFIGURED = "https://configured.example/"
 SET = "https://set.example/"
@@ -63,7 +63,14 @@ def test_wanted_types() -> None:
         "session.dtmf.sent",
         "conference.created",
     }
-    assert all(Endpoint(app(), {}).wants(type_) for type_ in TYPES)
+    assert {type_ for type_ in TYPES if not Endpoint(app(), {}).wants(type_)} == ONLY_IF_NAMED
+    for types, wanted in (
+        ('["*"]', False),
+        ('["session.*"]', False),
+        ('["session.dtmf"]', True),
+        ('["*", "session.dtmf"]', True),
+    ):
+        assert Endpoint(app(), was_set(types=types)).wants("session.dtmf") == wanted
 
 
 def test_a_rotated_secret_and_the_one_before() -> None:

@@ -49,7 +49,7 @@ export const WEBHOOK_TYPES = [
   "conference.member.join_failed", "conference.speaker.changed", "conference.command.failed", "conference.command.finished",
   "conference.play.started", "conference.play.finished",
   "conference.play.paused", "conference.play.stopped", "conference.play.volume_changed", "session.started", "session.ended",
-  "session.command.failed", "session.dtmf.sent",
+  "session.command.failed", "session.dtmf", "session.dtmf.sent",
 ];
 
 /** The tone of a state's badge. */
@@ -87,6 +87,7 @@ const SENTENCES = {
   "command volume": "Volume set to {volume}",
   "event parked": "{who} has called",
   "event hangup": "{who} has hung up",
+  "event dtmf": "{who} has pressed a key",
   "event add-member": "{who} is in the conference",
   "event del-member": "{who} is out of the conference",
   "event mute-member": "{who} is muted",
@@ -115,6 +116,7 @@ const SENTENCES = {
   "webhook session.started": "{who} has called",
   "webhook session.ended": "{who} has hung up",
   "webhook session.command.failed": "A command came to nothing",
+  "webhook session.dtmf": "{who} has pressed a key",
   "webhook session.dtmf.sent": "{who} is sent digits",
   "webhook conference.member.left": "{who} is out of the room",
   "webhook conference.member.muted": "{who} is muted",

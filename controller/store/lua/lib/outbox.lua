@@ -26,6 +26,13 @@ local function logged_data(data)
   return "d", data
 end
 
+-- A webhook's data for the event log: digits may be a PIN, and only the endpoint is told them.
+local function without_digits(data, text)
+  if not data.digit then return text end
+  data.digit = ""
+  return cjson.encode(data)
+end
+
 -- The id of a webhook, from its entry of the outbox.
 local function webhook_id(entry) return "msg_" .. string.sub(tag, 2, -2) .. "-" .. entry end
 
@@ -40,7 +47,8 @@ local function emit(record, ordering_key, type, data, more)
     "at", NOW, "data", text, unpack(origin.trace and { "trace", origin.trace } or {}))
   use(data.app_id, "webhook_bytes", #text + WEBHOOK_BYTES)
   log("webhook", type, { app = data.app_id, room = data.room_id, session = data.uuid,
-    operation = data.operation_id, sequence = data.sequence, webhook = webhook_id(entry) }, logged_data(text))
+    operation = data.operation_id, sequence = data.sequence, webhook = webhook_id(entry) },
+    logged_data(without_digits(data, text)))
 end
 
 -- Emits a webhook of a room, in the room's order.
