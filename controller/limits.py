@@ -19,6 +19,10 @@ MAX_DIGITS = 32
 MIN_DIGIT_MS = 60
 MAX_DIGIT_MS = 2000
 
+# For how long digits are waited for (s): the first of them, and each other.
+MAX_DIGITS_TIMEOUT = 600
+MAX_DIGIT_TIMEOUT = 60
+
 # Of a room's playback. 0 leaves a file as it is.
 MIN_VOLUME = -50
 MAX_VOLUME = 7
@@ -60,6 +64,7 @@ COOLDOWNS: dict[str, int] = {
     "conference": 2000,
     "hang_up": 2000,
     "dtmf": 200,
+    "collect_digits": 200,
     "conference_all": 2000,
     "webhook_test": 2000,
     **{flag.cooldown: 2000 for flag in FLAGS},

@@ -28,7 +28,9 @@ from controller.idempotency import MAX_KEY_LENGTH
 from controller.ids import EVENT_ID, ROOM_ID, SESSION_ID, WEBHOOK_ID
 from controller.limits import (
     MAX_DIGIT_MS,
+    MAX_DIGIT_TIMEOUT,
     MAX_DIGITS,
+    MAX_DIGITS_TIMEOUT,
     MAX_REASON_LENGTH,
     MAX_TAG_LENGTH,
     MAX_TAGS,
@@ -580,6 +582,24 @@ class DtmfBody(CommandBody):
     ] = 250
 
 
+class CollectBody(CommandBody):
+    """May be left out."""
+
+    max_digits: Annotated[int, Field(ge=1, le=MAX_DIGITS, description="How many digits are enough.")] = MAX_DIGITS
+    terminators: Annotated[
+        str,
+        _Form("[0-9A-D*#]{0,16}", 16, "must be up to 16 of 0-9, A-D, * and #"),
+        Field(description="The digits that end it; they are not among those collected. None if it is empty."),
+        _example("#"),
+    ] = "#"
+    timeout: Annotated[
+        int, Field(ge=1, le=MAX_DIGITS_TIMEOUT, description="For how many seconds the first digit is waited for.")
+    ] = 10
+    digit_timeout: Annotated[
+        int, Field(ge=1, le=MAX_DIGIT_TIMEOUT, description="For how many seconds each other digit is waited for.")
+    ] = 5
+
+
 class AllBody(Body):
     """May be left out."""
 
@@ -819,6 +839,11 @@ class HangUpStarted(BaseModel):
 class DtmfStarted(BaseModel):
     uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
     status: Literal["sending"]
+
+
+class CollectStarted(BaseModel):
+    uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
+    status: Literal["collecting"]
 
 
 class LeaveStarted(BaseModel):

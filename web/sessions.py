@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from controller.commands import (
+    CollectDigits,
     GetSession,
     HangUp,
     Join,
@@ -27,6 +28,8 @@ from web.resource import Resource, Returned
 from web.schemas import (
     MAX_SESSIONS,
     AlreadyJoined,
+    CollectBody,
+    CollectStarted,
     CommandBody,
     DtmfBody,
     DtmfStarted,
@@ -107,6 +110,29 @@ def send_dtmf(path: SessionPath, body: DtmfBody) -> Returned:
     The far end gets them, and nobody else in the room hears them. Rate limit `dtmf`: 200 ms for each session, and as
     long as it takes to send them. Webhook: `session.dtmf.sent` once the media node has taken them."""
     command = SendDtmf(app_id=app_id(), digits=body.digits, duration=body.duration, **_command(path, body))
+    return {"uuid": path.uuid, "status": execute(command)["status"]}, 202
+
+
+@sessions.serves(
+    "POST",
+    "/<uuid>/commands/collect-digits",
+    responses={202: CollectStarted},
+    refuses=(*_SESSION_REFUSALS, "command_uid_taken", "node_down", "quota_exceeded", "store_full"),
+    cooldown=CollectDigits.cooldown,
+)
+def collect_digits(path: SessionPath, body: CollectBody) -> Returned:
+    """Collect digits that the caller presses, parked or in a room, such as a PIN.
+
+    It begins at once, and ends what was being collected. Rate limit `collect_digits`: 200 ms for each session. Webhook:
+    `session.digits.collected` once there are enough, one of `terminators` is pressed, or no digit comes in time."""
+    command = CollectDigits(
+        app_id=app_id(),
+        max_digits=body.max_digits,
+        terminators=body.terminators,
+        timeout=body.timeout,
+        digit_timeout=body.digit_timeout,
+        **_command(path, body),
+    )
     return {"uuid": path.uuid, "status": execute(command)["status"]}, 202
 
 

@@ -13,6 +13,7 @@ from controller.commands.rooms import (
     SetFlagOfAll,
 )
 from controller.commands.sessions import (
+    CollectDigits,
     GetSession,
     HangUp,
     Join,
@@ -38,6 +39,7 @@ from controller.commands.webhooks import (
 
 __all__ = [
     "ChangeRoom",
+    "CollectDigits",
     "Command",
     "CreateRoom",
     "DeleteRoom",

@@ -112,6 +112,36 @@ class SendDtmf(SessionCommand[SendingDtmf]):
         }
 
 
+class Collecting(TypedDict):
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectDigits(SessionCommand[Collecting]):
+    """Collects up to `max_digits` digits that the caller presses, up to one of `terminators`. Answers `collecting`, and
+    ends what is being collected. `timeout`: seconds for the first digit, `digit_timeout`: for each other.
+    """
+
+    max_digits: int
+    terminators: str
+    timeout: int
+    digit_timeout: int
+
+    script: ClassVar[str] = "collect_digits"
+    logged_as: ClassVar[str] = "collect_digits"
+    cooldown: ClassVar[str] = "collect_digits"
+
+    def arguments(self) -> Args:
+        args = Command.arguments(self)
+        timeout, digit_timeout = args.pop("timeout"), args.pop("digit_timeout")
+        return {
+            **args,
+            "timeout_ms": timeout * 1000,
+            "digit_timeout_ms": digit_timeout * 1000,
+            "body": f"{self.max_digits} {self.terminators} {timeout} {digit_timeout}",
+        }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kick(Leave):
     """As `Leave`, but the app takes the member out, and may say why in its own words: `reason`."""

@@ -77,7 +77,8 @@ PARTITION: dict[str, str] = {
     # join or leave that is pending; of one that kicks also kicked, and kick_reason and kick_operation if it has them),
     # each flag by its name (1 or 0), and for each command to change one that the node has yet to confirm, the same
     # four as pending_<command>_job and so on; the same four as hang_up_job and dtmf_job and so on, of a hang-up and of
-    # digits sent that the node has yet to confirm; digit_number (of the node's event of the last digit that was told);
+    # digits sent that the node has yet to confirm; digit_number (of the node's event of the last digit that counted);
+    # collected (digits), max_digits, terminators, digit_timeout_ms, collect_uid and so on, while digits are collected;
     # from park to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again

@@ -91,6 +91,9 @@ REASONS = {
     "refused": "The media node refused it; the operator's event log has its message.",
     "no_answer": "The media node did not answer, or the connection to it was lost meanwhile.",
     "node_unreachable": "The command could not be sent to the media node in time.",
+    "max_digits": "As many digits were pressed as were wanted.",
+    "terminator": "The caller pressed one of the terminators.",
+    "cancelled": "Digits of the same session began to be collected anew.",
     "bridge_failed": "The media node of the call got no connection to that of the room.",
     "no_member": "The member was out of the room already.",
     "no_members": "Nobody was in the room.",
@@ -382,6 +385,24 @@ class SessionDtmf(SessionData):
     ]
 
 
+class SessionDigitsCollected(SessionData):
+    """The digits that you had collected."""
+
+    digits: Annotated[
+        str,
+        Field(
+            pattern="^[0-9A-D*#]*$",
+            description="What the caller pressed, without the terminator. Empty on the stream of events.",
+            examples=["4711"],
+        ),
+    ]
+    reason: Annotated[Literal["max_digits", "terminator", "timeout", "hangup", "cancelled"], Field(description="Why.")]
+    terminator: Annotated[
+        str, Field(default=None, description="Which of the terminators was pressed, if one was.", examples=["#"])
+    ]
+    command_uid: CommandUid
+
+
 class SessionDtmfSent(SessionData):
     """The media node has taken your digits, and sends them to the far end, one after the other."""
 
@@ -416,6 +437,7 @@ DATA: dict[str, type[Data]] = {
     "session.command.failed": SessionCommandFailed,
     "session.dtmf": SessionDtmf,
     "session.dtmf.sent": SessionDtmfSent,
+    "session.digits.collected": SessionDigitsCollected,
     TEST: WebhookTest,
 }
 

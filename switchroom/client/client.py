@@ -413,6 +413,31 @@ class Client:
         path = _path("sessions", uuid, "commands", "dtmf")
         return self._ask(models.SendingDtmf, "POST", path, body, once=idempotency_key)
 
+    def collect_digits(
+        self,
+        uuid: str,
+        *,
+        max_digits: int | None = None,
+        terminators: str | None = None,
+        timeout: int | None = None,
+        digit_timeout: int | None = None,
+        command_uid: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.Collecting:
+        """Collect digits that the caller presses. `timeout`: seconds for the first of them, `digit_timeout`: for each
+        other. Webhook: `session.digits.collected`.
+        """
+        given = {
+            "max_digits": max_digits,
+            "terminators": terminators,
+            "timeout": timeout,
+            "digit_timeout": digit_timeout,
+            "command_uid": command_uid,
+        }
+        body = {name: value for name, value in given.items() if value is not None}
+        path = _path("sessions", uuid, "commands", "collect-digits")
+        return self._ask(models.Collecting, "POST", path, body, once=idempotency_key)
+
     def join(
         self,
         uuid: str,

@@ -164,6 +164,13 @@ class _Dtmf(_Command):
     duration: Annotated[int, Field(ge=60, le=2000)] = 250
 
 
+class _Collect(_Command):
+    max_digits: Annotated[int, Field(ge=1, le=32)] = 32
+    terminators: Annotated[str, Field(pattern="^[0-9A-D*#]{0,16}$")] = "#"
+    timeout: Annotated[int, Field(ge=1, le=600)] = 10
+    digit_timeout: Annotated[int, Field(ge=1, le=60)] = 5
+
+
 class _Join(_Command):
     room_id: _RoomId
     muted: bool = True
@@ -268,6 +275,9 @@ class _StoredSession:
     # Whether digits are to be sent, and the command_uid of that.
     dtmf: bool = False
     dtmf_uid: str | None = None
+    # What is collected of its digits, and how, while that goes on.
+    collected: str = ""
+    collecting: _Collect | None = None
     # Commands to change flags that are not confirmed, with their command_uid.
     pending: dict[str, str | None] = field(default_factory=dict)
 
@@ -387,6 +397,8 @@ class FakeSwitchroom:
     def hang_up(self, uuid: str, cause: str = "NORMAL_CLEARING") -> None:
         session = self._sessions[uuid]
         self._take_out(session, "hangup", cause)
+        if session.collecting:
+            self._end_collection(session, session.collecting, "hangup")
         if session.dtmf:
             self._dtmf_failed(session, "hangup")
         del self._sessions[uuid]
@@ -405,6 +417,19 @@ class FakeSwitchroom:
         if speaking and not holder and room.floor != uuid:
             room.floor = uuid"session.dtmf" in self._endpoint["types"]:
             self._emit_member_emit_session(session, "conference.speaker.changed"session.dtmf", digit=digit, duration_ms=duration_ms, in_room=room)
+        wanted = session.collecting
+        if wanted and digit in wanted.terminators:
+            self._end_collection(session, wanted, "terminator", digit)
+        elif wanted:
+            session.collected += digit
+            if len(session.collected) == wanted.max_digits:
+                self._end_collection(session, wanted, "max_digits")
+
+    def press_nothing(self, uuid: str) -> None:
+        """The digit for which a collection waits does not come in time."""
+        session = self._sessions[uuid]
+        if session.collecting:
+            self._end_collection(session, session.collecting, "timeout")
 
     def finish_play(self, room_id: str, **failed: str) -> None:
         """What plays in a room has come to its end. `failed`: the reason for each URL that was not played, as
@@ -715,6 +740,28 @@ class FakeSwitchroom:
         if body.command_uid:
             self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
         return answer
+
+    def _collect_digits(self, uuid: str, body: _Collect) -> _Returned:
+        session, asked = self._session(uuid), body.model_dump_json(exclude={"command_uid"})
+        named = ("collect_digits", uuid, asked)
+        if first := self._first_answer(body.command_uid, named):
+            return first
+        self._check_now("collect_digits", uuid)
+        self._cooldowns["collect_digits", uuid] = self.now + 0.2
+        if session.collecting:
+            self._end_collection(session, session.collecting, "cancelled")
+        session.collecting = body
+        answer = 202, {"uuid": uuid, "status": "collecting"}
+        if body.command_uid:
+            self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
+        return answer
+
+    def _end_collection(
+        self, session: _StoredSession, asked: _Collect, reason: str, terminator: str | None = None
+    ) -> None:
+        digits, session.collected, session.collecting = session.collected, "", None
+        told = {"digits": digits, "reason": reason, "terminator": terminator, "command_uid": asked.command_uid}
+        self._emit_session(session, "session.digits.collected", **told)
 
     def _dtmf_failed(self, session: _StoredSession, reason: str) -> None:
         uid, session.dtmf = session.dtmf_uid, False
@@ -1239,6 +1286,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("GET", _SESSION, FakeSwitchroom._get_session, {}),
     ("DELETE", _SESSION, FakeSwitchroom._hang_up, {"body": _HangUp}),
     ("POST", f"{_SESSION}/commands/dtmf", FakeSwitchroom._send_dtmf, {"body": _Dtmf}),
+    ("POST", f"{_SESSION}/commands/collect-digits", FakeSwitchroom._collect_digits, {"body": _Collect}),
     ("POST", f"{_COMMANDS}/join", FakeSwitchroom._join, {"body": _Join}),
     ("POST", f"{_COMMANDS}/leave", FakeSwitchroom._leave, {"body": _Command}),
     ("POST", f"{_COMMANDS}/kick", FakeSwitchroom._kick, {"body": _Kick}),

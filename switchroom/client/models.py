@@ -188,6 +188,11 @@ class SendingDtmf(Model):
     status: Literal["sending"] | str
 
 
+class Collecting(Model):
+    uuid: str
+    status: Literal["collecting"] | str
+
+
 class Membership(Model):
     """An accepted command to a session. `status`: what the session does now, or is once the webhook comes."""
 

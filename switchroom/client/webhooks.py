@@ -259,6 +259,15 @@ class SessionDtmf(SessionData):
     in_room: str | None = None
 
 
+class SessionDigitsCollected(SessionData):
+    """`digits`: empty on a stream of events. `terminator`: the one that was pressed, if any."""
+
+    digits: str
+    reason: Literal["max_digits", "terminator", "timeout", "hangup", "cancelled"] | str
+    terminator: str | None = None
+    command_uid: str | None = None
+
+
 class SessionDtmfSent(SessionData):
     """`length`: how many digits and pauses."""
 
@@ -296,6 +305,7 @@ DATA: dict[str, type[Data]] = {
     "session.command.failed": SessionCommandFailed,
     "session.dtmf": SessionDtmf,
     "session.dtmf.sent": SessionDtmfSent,
+    "session.digits.collected": SessionDigitsCollected,
     "webhook.test": WebhookTest,
 }
 

@@ -55,7 +55,7 @@ RIVALS = {flag.change(on).command: (flag.on.command, flag.off.command) for flag,
 # How often each kind of action comes, among all.
 WEIGHTS = {
     "call": 16, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8,
-    "dtmf": 3, "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
+    "dtmf": 3, "collect": 4, "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
 }  # fmt: skip
 
 
@@ -176,6 +176,14 @@ class Load:
             self._ask(action, number, lambda client: client.send_dtmf(session, "12#", command_uid=f"dtmf-{number}"))
         return bool(session)
 
+    def _collect(self, action: Action, number: int) -> bool:
+        session, wanted = self._session(action), {"max_digits": 3, "timeout": 4, "digit_timeout": 2}
+        if session:
+            self._ask(
+                action, number, lambda client: client.collect_digits(session, **wanted, command_uid=f"collect-{number}")
+            )
+        return bool(session)
+
     def forget_calls(self, prefix: str) -> None:
         """The node has lost them."""
         for (_, where, _), place in self._calls.items():
@@ -294,6 +302,7 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "end_call": Load._end_call,
     "press": Load._press,
     "dtmf": Load._send_dtmf,
+    "collect": Load._collect,
     "create": Load._create,
     "delete": Load._delete,
     "read": Load._read,

@@ -20,6 +20,7 @@ OUTCOMES = {
     "join": {"conference.member.joined", "conference.member.join_failed"},
     "hang_up": {"session.ended", "session.command.failed"},
     "dtmf": {"session.dtmf.sent", "session.command.failed"},
+    "collect": {"session.digits.collected"},
     "leave": {"conference.member.left", "conference.command.failed"},
     "kick": {"conference.member.left", "conference.command.failed"},
     **{flag.change(on).command: {flag.change(on).webhook, "conference.command.failed"} for flag, on in CHANGES},
@@ -317,4 +318,5 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "session.command.failed": _nothing,
     "session.dtmf": _pressed,
     "session.dtmf.sent": _nothing,
+    "session.digits.collected": _nothing,
 }

@@ -18,6 +18,7 @@ from switchroom.client.webhooks import (
     ConferenceMemberJoined,
     ConferencePlayFinished,
     Data,
+    SessionDigitsCollected,
     SessionDtmf,
     Verifier,
     Webhook,
@@ -704,6 +705,41 @@ def test_keys_that_a_caller_presses(fake: FakeSwitchroom) -> None:
     fake.press(session, "#", duration_ms=90)
     told = [webhook.data for webhook in fake.webhooks if isinstance(webhook.data, SessionDtmf)]
     assert [(one.digit, one.duration_ms, one.in_room) for one in told] == [("2", 160, None), ("#", 90, room)]
+
+
+def test_keys_that_are_collected(fake: FakeSwitchroom) -> None:
+    client, session = fake.client(), fake.call()
+
+    def collect(keys: str, **wanted: Any) -> None:
+        client.collect_digits(session, command_uid=f"collect-{next(_numbers)}", **wanted)
+        for key in keys:
+            fake.press(session, key)
+
+    collect("4711", max_digits=4)
+    collect("12*", terminators="#*")
+    collect("3")
+    fake.press_nothing(session)
+    collect("4")
+    collect("5")
+    fake.hang_up(session)
+    told = [webhook.data for webhook in fake.webhooks if isinstance(webhook.data, SessionDigitsCollected)]
+    assert [(one.digits, one.reason, one.terminator) for one in told] == [
+        ("4711", "max_digits", None),
+        ("12", "terminator", "*"),
+        ("3", "timeout", None),
+        ("4", "cancelled", None),
+        ("5", "hangup", None),
+    ]
+    assert fake.types()[-1] == "session.ended"
+
+
+def test_a_collection(service: Service) -> None:
+    session = service.call()
+    collecting = service.client.collect_digits(session, timeout=600, command_uid=f"collect-{session}")
+    assert (collecting.uuid, collecting.status) == (session, "collecting")
+    service.hang_up(session)
+    told = service.wait("session.digits.collected", uuid=session)
+    assert (told.digits, told.reason, told.command_uid) == ("", "hangup", f"collect-{session}")
 
 
 def test_types_that_the_endpoint_does_not_want(fake: FakeSwitchroom) -> None:

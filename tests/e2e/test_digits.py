@@ -107,3 +107,44 @@ def test_a_stream_knows_that_a_key_was_pressed_and_not_which(
     stream.close()
     assert seen[0] == {**told, "digit": ""}
     assert seen[1]["uuid"] == session
+
+
+def command(session: str, name: str) -> str:
+    return f"/api/v1/sessions/{session}/commands/{name}"
+
+
+def test_digits_are_collected(
+    hooks: Receiver, room_service: Switchroom, caller: Call, new_room: Any, join: Any
+) -> None:
+    session, call = caller()
+    asked = room_service.post(command(session, "collect-digits"), {"max_digits": 4, "timeout": 600, "command_uid": "a"})
+    assert (asked.status, asked.body) == (202, {"uuid": session, "status": "collecting"})
+    for key in "471":
+        call.press(key)
+    # It goes on in a room.
+    join(session, new_room())
+    call.press("1")
+    told = hooks.wait("session.digits.collected", uuid=session)
+    assert (told["digits"], told["reason"], told["command_uid"]) == ("4711", "max_digits", "a")
+    room_service.post(command(session, "collect-digits"), {"terminators": "*", "timeout": 600, "digit_timeout": 60})
+    for key in "98#*7":
+        call.press(key)
+    told = hooks.wait("session.digits.collected", uuid=session, reason="terminator")
+    assert (told["digits"], told["terminator"]) == ("98#", "*")
+    assert pressed(hooks, session) == []
+    assert "4711" not in (room_service.folder / "log").read_text()
+
+
+def test_digits_that_do_not_come(hooks: Receiver, room_service: Switchroom, caller: Call) -> None:
+    session, call = caller()
+    path = command(session, "collect-digits")
+    room_service.post(path, {"timeout": 1, "command_uid": f"none-{session}"})
+    told = hooks.wait("session.digits.collected", uuid=session)
+    assert (told["digits"], told["reason"], told["command_uid"]) == ("", "timeout", f"none-{session}")
+    room_service.post(path, {"timeout": 600, "command_uid": f"first-{session}"})
+    room_service.post(path, {"timeout": 600, "command_uid": f"second-{session}"})
+    assert hooks.wait("session.digits.collected", uuid=session, reason="cancelled")["command_uid"] == f"first-{session}"
+    call.hang_up()
+    told = hooks.wait("session.digits.collected", uuid=session, reason="hangup")
+    assert told["command_uid"] == f"second-{session}"
+    assert hooks.wait("session.ended", uuid=session)["sequence"] == told["sequence"] + 1

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "kick": ("/sessions/SESSION/commands/conference/kick", {"reason": "Off topic"}),
     "unmute": ("/sessions/SESSION/commands/conference/unmute", {"command_uid": "u-1"}),
     "deaf": ("/sessions/SESSION/commands/conference/deaf", None),
+    "collect_digits": ("/sessions/SESSION/commands/collect-digits", {"max_digits": 4}),
     "send_dtmf": ("/sessions/SESSION/commands/dtmf", {"digits": "12w#"}),
     "rotate_secret": ("/webhooks/endpoint/rotate-secret", None),
     "redeliver_range": ("/webhooks/redeliver", {"since": "2026-01-01T00:00:00Z", "until": "2036-01-01T00:00:00Z"}),

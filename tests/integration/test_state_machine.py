@@ -61,6 +61,8 @@ class Machine:
         self.dtmf: dict[str, str] = {}
         # The keys that callers have pressed.
         self.pressed: dict[str, list[str]] = defaultdict(list)
+        # What is collected of them: the command_uid and the digits, by the session.
+        self.collecting: dict[str, list[str]] = {}
 
     @staticmethod
     def asks_for_digits(store: OpenStore) -> None:
@@ -112,6 +114,17 @@ class Machine:
         assert session not in self.dtmf or answer["refused"] == "dtmf_pending"
         if "refused" not in answer:
             self.dtmf[session] = uid
+
+    def collect(self) -> None:
+        uid, session = f"uid{next(self.numbers)}", self._session()
+        before = self.collecting.get(session)
+        wanted = {"max_digits": 3, "terminators": "#", "timeout_ms": 3_600_000, "digit_timeout_ms": 3_600_000}
+        answer = self.world.ask("collect_digits", session_id=session, command_uid=uid, **wanted)
+        if "refused" not in answer:
+            if before:
+                self.tenants_were_told_what_is()
+                assert session not in self.collecting
+            self.collecting[session] = [uid, ""]
 
     def set_flag(self) -> None:
         session, flag, on = self._session(), self.random.choice(FLAGS), self.random.choice([True, False])
@@ -170,6 +183,8 @@ class Machine:
             self.world.tell("digit_pressed", session_id=session, **pressed)
         if session in self.calls:
             self.pressed[session].append(digit)
+            if session in self.collecting and digit != "#":
+                self.collecting[session][1] += digit
 
     def hang_up_unseen(self) -> None:
         """del-member was lost."""
@@ -432,12 +447,17 @@ class Machine:
             assert found == [row for row in rows if tag in row.get("tags", ())]
 
     def commands_to_calls_end_once(self, kind: str, data: dict[str, Any]) -> None:
-        if kind == "session.dtmf.sent" or (kind, data.get("command")) == ("session.command.failed", "dtmf"):
+        if kind == "session.digits.collected":
+            uid, digits = self.collecting.pop(data["uuid"])
+            assert (data["command_uid"], data["digits"]) == (uid, digits)
+            assert data["reason"] != "max_digits" or len(digits) == 3
+            assert (data["reason"] == "terminator") == ("terminator" in data)
+        elif kind == "session.dtmf.sent" or (kind, data.get("command")) == ("session.command.failed", "dtmf"):
             assert data["command_uid"] == self.dtmf.pop(data["uuid"])
         elif kind in ("session.ended", "session.command.failed"):
             # Also when the caller was faster, and None if nobody asked for it.
             assert data.get("command_uid") == self.hang_ups.pop(data["uuid"], None)
-            assert kind != "session.ended" or data["uuid"] not in self.dtmf
+            assert kind != "session.ended" or data["uuid"] not in {*self.dtmf, *self.collecting}
 
     def changes_of_flags_have_ended_in_order(self) -> None:
         """Once each at most, and those that the node confirmed in the order in which they were accepted."""
@@ -506,6 +526,10 @@ class Machine:
         self.tenants_were_told_what_is()
         assert not self.hang_ups
         assert not self.dtmf
+        assert all(len(digits) < 3 for _, digits in self.collecting.values())
+        self.world.overdue(kind="digits")
+        self.tenants_were_told_what_is()
+        assert not self.collecting
         for session in self.calls:
             stored = self.world.session(session)
             room, member_id = self.there.get(session, ("", None))
@@ -533,7 +557,7 @@ class Machine:
 STEPS = {
     "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
-    "call": 3, "press": 2, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
+    "call": 3, "press": 4, "collect": 2, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "rest_begins": 2, "speak": 3, "time_passes": 1, "reconnect": 1,
 }  # fmt: skip
 

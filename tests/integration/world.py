@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from controller.commands import (
+    CollectDigits,
     HangUp,
     Join,
     KickAll,
@@ -55,6 +56,7 @@ GROUPS = {
         KickAll,
         HangUp,
         SendDtmf,
+        CollectDigits,
     )
 }
 GROUPS[SetFlag.script] = FLAGS[0].cooldown

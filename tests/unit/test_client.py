@@ -270,6 +270,9 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "get_session": lambda client: client.get_session(SESSION),
     "hang_up": lambda client: client.hang_up(SESSION, cause="busy", command_uid="h"),
     "send_dtmf": lambda client: client.send_dtmf(SESSION, "12w#", duration=100, command_uid="d"),
+    "collect_digits": lambda client: client.collect_digits(
+        SESSION, max_digits=4, terminators="*#", timeout=9, digit_timeout=3, command_uid="c"
+    ),
     "join": lambda client: client.join(
         SESSION, ROOM, muted=False, role="moderator", tags=["a"], end_on_exit=True, command_uid="j"
     ),

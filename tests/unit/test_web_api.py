@@ -422,6 +422,20 @@ ENDPOINTS = [
     ),
     Endpoint(
         method="POST",
+        path=f"{SESSIONS}/{{session}}/commands/collect-digits",
+        status=202,
+        answer={"uuid": SESSION, "status": "collecting"},
+        command=commands.CollectDigits(**BY_SESSION, max_digits=32, terminators="#", timeout=10, digit_timeout=5),
+        bad_bodies=[
+            *({"max_digits": count} for count in (0, 33, "4", None)),
+            *({"terminators": digits} for digits in ("w", "1 ", "#" * 17, None, ["#"])),
+            *({"timeout": seconds} for seconds in (0, 601, 1.5, "9", None)),
+            *({"digit_timeout": seconds} for seconds in (0, 61, None)),
+            {"command_uid": ""},
+        ],
+    ),
+    Endpoint(
+        method="POST",
         path=f"{SESSIONS}/{{session}}/commands/dtmf",
         body={"digits": "0123456789ABCD*#wW"},
         status=202,

@@ -167,6 +167,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "set_volume": True,
         "hang_up": False,
         "send_dtmf": True,
+        "collect_digits": False,
         "mute_all": False,
         "unmute_all": False,
         "deaf_all": False,

@@ -61,6 +61,7 @@ def test_wanted_types() -> None:
         "session.ended",
         "session.command.failed",
         "session.dtmf.sent",
+        "session.digits.collected",
         "conference.created",
     }
     assert {type_ for type_ in TYPES if not Endpoint(app(), {}).wants(type_)} == ONLY_IF_NAMED

@@ -235,6 +235,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.SetVolume: {"operation_id": OPERATION, "status": "volume_changed", "volume": 2},
         commands.HangUp: {"status": "hanging_up"},
         commands.SendDtmf: {"status": "sending"},
+        commands.CollectDigits: {"status": "collecting"},
         commands.Join: {"status": "joining", "room_id": room_id},
         commands.Leave: {"status": "leaving", "room_id": ROOM},
         commands.Kick: {"status": "leaving", "room_id": ROOM},

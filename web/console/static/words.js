@@ -11,6 +11,9 @@ const REASONS = {
   refused: "the media node refused it.",
   no_answer: "the media node did not answer, or the connection to it was lost.",
   node_unreachable: "it could not be sent to the media node in time.",
+  max_digits: "as many digits were pressed as were wanted.",
+  terminator: "one of the terminators was pressed.",
+  cancelled: "digits began to be collected anew.",
   bridge_failed: "no connection between the two media nodes came about.",
   no_member: "the member was out of the room already.",
   no_members: "nobody is in the room.",
@@ -50,6 +53,7 @@ export const WEBHOOK_TYPES = [
   "conference.play.started", "conference.play.finished",
   "conference.play.paused", "conference.play.stopped", "conference.play.volume_changed", "session.started", "session.ended",
   "session.command.failed", "session.dtmf", "session.dtmf.sent",
+  "session.digits.collected",
 ];
 
 /** The tone of a state's badge. */
@@ -73,6 +77,7 @@ const SENTENCES = {
   "command update": "The room's options were set",
   "command hang_up": "{who} is to be hung up",
   "command dtmf": "{who} is to be sent digits",
+  "command collect_digits": "Digits of {who} are collected",
   "command join": "{who} is to join",
   "command leave": "{who} is to leave",
   "command kick": "{who} is to be kicked",
@@ -117,6 +122,7 @@ const SENTENCES = {
   "webhook session.ended": "{who} has hung up",
   "webhook session.command.failed": "A command came to nothing",
   "webhook session.dtmf": "{who} has pressed a key",
+  "webhook session.digits.collected": "The digits of {who} were collected",
   "webhook session.dtmf.sent": "{who} is sent digits",
   "webhook conference.member.left": "{who} is out of the room",
   "webhook conference.member.muted": "{who} is muted",

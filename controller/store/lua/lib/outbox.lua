@@ -28,8 +28,8 @@ end
 
 -- A webhook's data for the event log: digits may be a PIN, and only the endpoint is told them.
 local function without_digits(data, text)
-  if not data.digit then return text end
-  data.digit = ""
+  if not (data.digit or data.digits) then return text end
+  for _, name in ipairs({ "digit", "digits" }) do data[name] = data[name] and "" end
   return cjson.encode(data)
 end
 

@@ -2,7 +2,7 @@
 -- how many sessions and rooms there are, how many are sessions, whether something is late, so that its event may be
 -- lost, whether more is overdue, and the rooms on the node of which it is told who speaks in them.
 -- args: node
--- needs: node_fence move records results
+-- needs: collections move node_fence records results
 -- lists: speaker_rooms
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
@@ -48,6 +48,11 @@ end
 function OVERDUE.hang_up(id)
   local session = get_session(id)
   if session and session.hang_up_job then call_command_failed(session, "hang_up", "not_confirmed") end
+end
+
+function OVERDUE.digits(id)
+  local session = get_session(id)
+  if session and session.collected then end_collection(session, "timeout") end
 end
 
 for command, change_to in pairs(CHANGES) do
@@ -118,12 +123,12 @@ for _, item in ipairs(items) do
   try(item, handle, item)
 end
 
--- Whether the node should have confirmed it. Not so a room's end, a leg that waits to be dialled, or to go, and a
--- command to all members: each of them has an item of its own.
+-- Whether the node should have confirmed it. Not so a room's end, a leg that waits to be dialled, or to go, the
+-- digits that a caller is to press, and a command to all members: each of them has an item of its own.
 local function is_to_confirm(item)
   local kind, id = parse(item)
   if kind == "leg" then return redis.call("HGET", keys.leg(id, args.node), "state") == LEG.dialing end
-  return kind ~= "expiry" and kind ~= "all"
+  return kind ~= "expiry" and kind ~= "all" and kind ~= "digits"
 end
 
 local function is_late()

@@ -1,15 +1,14 @@
--- The far end of a call has pressed a key. It is told if the app's endpoint names the type, as the API has set it while
--- the configured URL was the same (`url_base`: its fingerprint). `number`: of the node's event.
+-- The far end of a call has pressed a key. It counts for what is collected of the session, and is told if the app's
+-- endpoint names the type, as the API has set it while the configured URL was the same (`url_base`: its fingerprint).
+-- `number`: of the node's event.
 -- args: session_id digit duration_ms number url_base
--- needs: node_fence outbox sessions
-
-local TYPE = "session.dtmf"
+-- needs: collections node_fence sessions
 
 local function is_wanted(app)
   local endpoint = get(keys.endpoint(app))
   if not endpoint or endpoint.url_base ~= args.url_base then return false end
   for _, name in ipairs(cjson.decode(endpoint.types)) do
-    if name == TYPE then return true end
+    if name == "session.dtmf" then return true end
   end
   return false
 end
@@ -17,13 +16,17 @@ end
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
 if not session then return cjson.encode({ unknown = true }) end
+local wanted = is_wanted(session.app)
 -- An event may be handed over twice, and a digit must not count twice.
-if args.number <= (tonumber(session.digit_number) or 0) or not is_wanted(session.app) then
+if args.number <= (tonumber(session.digit_number) or 0) or not (wanted or session.collected) then
   return cjson.encode({ told = false })
 end
 
 change(keys.session(session.id), session, { digit_number = args.number })
 log("event", "dtmf", { app = session.app, room = session.room, session = session.id })
-emit_session(session, "session.dtmf", { digit = args.digit, duration_ms = args.duration_ms,
-  in_room = session.state == SESSION.joined and session.room or nil })
+if wanted then
+  emit_session(session, "session.dtmf", { digit = args.digit, duration_ms = args.duration_ms,
+    in_room = session.state == SESSION.joined and session.room or nil })
+end
+if session.collected then collect(session, args.digit) end
 return cjson.encode({ told = true })

@@ -1,6 +1,6 @@
 -- A call has ended. `cause`: the hangup cause; `node_lost`: its node has restarted since.
 -- args: session_id cause node_lost?
--- needs: call_commands node_fence members
+-- needs: call_commands collections node_fence members
 
 local ENDED_SECONDS = 600 -- for which a late event cannot start it again
 
@@ -15,6 +15,7 @@ end
 log("event", "hangup", { app = session.app, session = session.id, cause = args.cause })
 local reason = args.node_lost and "node_lost" or "hangup"
 take_out(session, reason, args.cause)
+if session.collected then end_collection(session, "hangup") end
 if session.dtmf_job then call_command_failed(session, "dtmf", reason) end
 session.state = step("SESSION", session.state, "ended")
 local now = math.floor(NOW / 1000)

@@ -33,6 +33,7 @@ const CALLS = [
   ["GET", session, "Show a session"],
   ["DELETE", session, "Hang up"],
   ["POST", `${session}/commands/dtmf`, "Send digits", { digits: "12w3#", duration: 250 }],
+  ["POST", `${session}/commands/collect-digits`, "Collect digits", { max_digits: 4, terminators: "#", timeout: 10, digit_timeout: 5 }],
   ["POST", `${member}/join`, "Join a room", { room_id: "{room_id}", muted: true, deaf: false, role: "participant", tags: [], end_on_exit: false }],
   ["POST", `${member}/leave`, "Leave the room"],
   ["POST", `${member}/kick`, "Kick the member", { reason: "Off topic" }],
