@@ -405,18 +405,25 @@ class FakeSwitchroom:
         duration = int(self.now - session.started_at)
         self._emit_session(session, "session.ended", cause=cause, duration=duration, command_uid=session.hang_up_uid)
 
-    def speakpress(self, uuid: str, speaking: bool = Truedigit: str, *, duration_ms: int = 160) -> None:
-        """A member begins to speak, or stops. Told of rooms with `speaker_events`caller presses a key."""
+    def speak(self, uuid: str, speaking: bool = True) -> None:
+        """A member begins to speak, or stops. Told of rooms with `speaker_events`."""
         session = self._sessions[uuid]
         room = self._rooms[session.room_id]
         if not room.options["speaker_events"]:
             return
         session.speaking = speaking
         members = self._members(room.id)
-        holder = next((one for one in members if one.uuid == room.floor and one.speaking), None)session.room_id if session.state == "joined" else None
+        holder = next((one for one in members if one.uuid == room.floor and one.speaking), None)
         if speaking and not holder and room.floor != uuid:
-            room.floor = uuid"session.dtmf" in self._endpoint["types"]:
-            self._emit_member_emit_session(session, "conference.speaker.changed"session.dtmf", digit=digit, duration_ms=duration_ms, in_room=room)
+            room.floor = uuid
+            self._emit_member(session, "conference.speaker.changed")
+
+    def press(self, uuid: str, digit: str, *, duration_ms: int = 160) -> None:
+        """A caller presses a key."""
+        session = self._sessions[uuid]
+        room = session.room_id if session.state == "joined" else None
+        if "session.dtmf" in self._endpoint["types"]:
+            self._emit_session(session, "session.dtmf", digit=digit, duration_ms=duration_ms, in_room=room)
         wanted = session.collecting
         if wanted and digit in wanted.terminators:
             self._end_collection(session, wanted, "terminator", digit)
