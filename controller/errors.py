@@ -63,6 +63,7 @@ REASONS: dict[str, str] = {
     " Send it again after retry_after_ms.",
     "idempotency_key_reused": "Idempotency-Key was used for another request within the last 24 hours. Use a new one.",
     "dtmf_pending": "Digits are on their way to the media node. Wait for session.dtmf.sent.",
+    "volume_pending": "This volume of the member is being set already. Wait for conference.member.volume_changed.",
     "members_pending": "Another command to all members is being carried out. Wait for conference.command.finished.",
     "nothing_playing": "Nothing is playing in the conference room. Use play first.",
     "quota_exceeded": "A quota of the application is used up. Free some of it, or ask the operator for more.",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.sessions.flags import FLAGS
+from controller.sessions.levels import COOLDOWN as OF_LEVELS
 
 MEBIBYTE = 1 << 20
 
@@ -66,6 +67,7 @@ COOLDOWNS: dict[str, int] = {
     "dtmf": 200,
     "collect_digits": 200,
     "conference_all": 2000,
+    OF_LEVELS: 200,
     "webhook_test": 2000,
     **{flag.cooldown: 2000 for flag in FLAGS},
 }

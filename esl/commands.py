@@ -29,6 +29,12 @@ MAX_VOLUME = 50
 MEMBER_VERBS = frozenset({"mute", "unmute", "deaf", "undeaf"})
 """What `MemberCommand` can do to a member."""
 
+LEVEL_VERBS = frozenset({"volume_in", "volume_out"})
+"""Which levels of a member `MemberLevel` can set."""
+
+MAX_LEVEL = 4
+"""They go from -4 to 4, and 0 leaves the sound as it is. FreeSWITCH clips to that silently (23)."""
+
 JOIN_FLAGS = frozenset({"mute", "deaf"})
 """What a member can be from the moment when it joins."""
 
@@ -154,6 +160,27 @@ class MemberCommand:
         if self.verb not in MEMBER_VERBS:
             raise ValueError(f"not a verb for a member: {self.verb!r}")
         return _in_room(self.room, self.verb, _member(self.member_id))
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLevel:
+    """Set how loud a member is to the room, or the room to it; `verb` is one of LEVEL_VERBS.
+
+    Prints `+OK Volume IN 7 = 2`, and the event is fired even for a member who has that level already (23).
+    """
+
+    room: str
+    member_id: int | str
+    verb: str
+    level: int | str
+
+    def render(self) -> str:
+        level = str(self.level)
+        if self.verb not in LEVEL_VERBS:
+            raise ValueError(f"not a level of a member: {self.verb!r}")
+        if not _INTEGER.fullmatch(level) or abs(int(level)) > MAX_LEVEL:
+            raise ValueError(f"a level goes from -{MAX_LEVEL} to {MAX_LEVEL}, not {self.level!r}")
+        return _in_room(self.room, self.verb, _member(self.member_id), str(int(level)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ STATUS: dict[str, int] = {
     "idempotency_key_in_use": 409,
     "idempotency_key_reused": 422,
     "dtmf_pending": 409,
+    "volume_pending": 409,
     "members_pending": 409,
     "nothing_playing": 409,
     "quota_exceeded": 409,

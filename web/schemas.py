@@ -43,6 +43,7 @@ from controller.operators import MAX_LINK_SECONDS, MIN_LINK_SECONDS, OPERATE, US
 from controller.outbound.target import parse_url
 from controller.room_options import OPTIONS
 from controller.sessions.flags import FLAGS, Change
+from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL
 from controller.store.states import (
     DELIVERY_STATUSES,
     LEG_STATES,
@@ -274,6 +275,14 @@ OPTION: dict[str, Any] = {
     option.name: Field(description=option.description, json_schema_extra={"example": option.example})
     for option in OPTIONS
 }
+
+
+VolumeIn = Annotated[
+    int, Field(ge=MIN_LEVEL, le=MAX_LEVEL, description="How loud the member is to the others."), _example(2)
+]
+VolumeOut = Annotated[
+    int, Field(ge=MIN_LEVEL, le=MAX_LEVEL, description="How loud the room is to the member."), _example(0)
+]
 
 
 # Requests
@@ -529,6 +538,20 @@ class KickBody(CommandBody):
     reason: Reason | None = None
 
 
+class MemberVolumeBody(CommandBody):
+    direction: Annotated[
+        str,
+        OneOf(*(level.direction for level in LEVELS)),
+        Field(description="`in`: how loud the member is to the others. `out`: how loud the room is to the member."),
+        _example("in"),
+    ]
+    volume: Annotated[
+        int,
+        Field(ge=MIN_LEVEL, le=MAX_LEVEL, description="Negative values attenuate, positive amplify."),
+        _example(2),
+    ]
+
+
 class BatchRequest(Body):
     method: Literal["POST", "PATCH", "DELETE"] = "POST"
     path: Annotated[
@@ -751,6 +774,8 @@ class Member(BaseModel):
     caller_id: Annotated[str, _example("527121102")]
     muted: bool
     deaf: bool
+    volume_in: VolumeIn
+    volume_out: VolumeOut
     role: Role
     tags: Annotated[list[str], _example(["agent"])]
     end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]
@@ -846,6 +871,11 @@ class CollectStarted(BaseModel):
     status: Literal["collecting"]
 
 
+class MemberVolumeStarted(BaseModel):
+    status: Literal["volume_changed"]
+    room_id: RoomId
+
+
 class LeaveStarted(BaseModel):
     status: Literal["leaving"]
     room_id: RoomId
@@ -859,10 +889,10 @@ def flag_changing(change: Change) -> type[BaseModel]:
 
 def membership_of(row: MemberRow) -> dict[str, object]:
     """What a member is."""
-    flags: Mapping[str, Any] = row
+    fields: Mapping[str, Any] = row
     joined_at = row["joined_at"]
     return {
-        **{flag.name: flags[flag.name] for flag in FLAGS},
+        **{item.name: fields[item.name] for item in (*FLAGS, *LEVELS)},
         "role": row["role"],
         "tags": row.get("tags", []),
         "end_on_exit": row["end_on_exit"],
@@ -888,6 +918,8 @@ class Session(BaseModel):
     ]
     muted: bool
     deaf: bool
+    volume_in: VolumeIn
+    volume_out: VolumeOut
     role: Role
     tags: Annotated[list[str], Field(description="Empty while it is no member."), _example(["agent"])]
     end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]

@@ -16,10 +16,12 @@ from controller.commands import (
     SendDtmf,
     Session,
     SetFlag,
+    SetLevel,
 )
 from controller.errors import Refused
 from controller.ids import SESSION_ID
 from controller.sessions.flags import CHANGES, FLAGS, Flag
+from controller.sessions.levels import LEVELS
 from controller.times import iso
 from web import schemas
 from web.auth import API_PREFIX
@@ -40,6 +42,8 @@ from web.schemas import (
     KickBody,
     KickStarted,
     LeaveStarted,
+    MemberVolumeBody,
+    MemberVolumeStarted,
     SessionList,
     SessionPage,
     SessionPath,
@@ -50,6 +54,7 @@ from web.schemas import (
 _SESSION_REFUSALS = ("session_not_found", "session_forbidden")
 _COMMAND_REFUSALS = (*_SESSION_REFUSALS, "command_uid_taken", "leaving", "node_down")
 _MEMBERSHIP_REFUSALS = (*_COMMAND_REFUSALS, "not_in_room", "still_joining")
+_LEVELS = {level.direction: level for level in LEVELS}
 _STATUS = {"joining": 202, "already_joined": 200}
 
 sessions = Resource("sessions", "Call legs and their membership of rooms.", url_prefix=f"{API_PREFIX}/sessions")
@@ -200,6 +205,22 @@ def kick(path: SessionPath, body: KickBody) -> Returned:
     The call goes on, and can join again. Rate limit `conference`: 2 s for each session, shared with join and leave.
     Webhook: `conference.member.left` with the `reason` `kicked` once the media node confirms."""
     return _membership(execute(Kick(app_id=app_id(), reason=body.reason, **_command(path, body)))), 202
+
+
+@sessions.serves(
+    "POST",
+    "/<uuid>/commands/conference/volume",
+    responses={202: MemberVolumeStarted},
+    refuses=(*_MEMBERSHIP_REFUSALS, "volume_pending", "quota_exceeded", "store_full"),
+    cooldown=SetLevel.cooldown,
+)
+def set_member_volume(path: SessionPath, body: MemberVolumeBody) -> Returned:
+    """Set how loud a member is to the others, or the room to it.
+
+    -4 to 4; 0, with which it joins, leaves the sound as it is. Rate limit `conference_volume`: 200 ms for each
+    session. Webhook: `conference.member.volume_changed` once the media node confirms."""
+    command = SetLevel(app_id=app_id(), level=_LEVELS[body.direction], value=body.volume, **_command(path, body))
+    return _membership(execute(command)), 202
 
 
 def _serve_flag(flag: Flag, on: bool) -> None:

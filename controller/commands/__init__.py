@@ -24,6 +24,7 @@ from controller.commands.sessions import (
     SendDtmf,
     Session,
     SetFlag,
+    SetLevel,
 )
 from controller.commands.webhooks import (
     Delivery,
@@ -71,6 +72,7 @@ __all__ = [
     "SetEndpoint",
     "SetFlag",
     "SetFlagOfAll",
+    "SetLevel",
     "SetVolume",
     "StopPlayback",
     "TogglePause",

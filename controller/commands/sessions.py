@@ -10,6 +10,7 @@ import orjson
 
 from controller.commands.base import Args, Command, Listing, SessionCommand
 from controller.sessions.flags import FLAGS, Flag
+from controller.sessions.levels import COOLDOWN, Level
 from controller.store.states import ROLES
 
 
@@ -176,8 +177,29 @@ class SetFlag(SessionCommand[Membership]):
         return {**Command.arguments(self), "flag": self.flag.name}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLevel(SessionCommand[Membership]):
+    """Sets a level of a member to `value`, MIN_LEVEL to MAX_LEVEL. Answers `volume_changed`. Refused as `Leave`, and
+    `volume_pending`.
+    """
+
+    level: Level
+    value: int
+
+    script: ClassVar[str] = "set_level"
+    cooldown: ClassVar[str] = COOLDOWN
+
+    @property
+    def verb(self) -> str:
+        return self.level.name
+
+    def arguments(self) -> Args:
+        # Not super(): the class is made anew for its slots.
+        return {**Command.arguments(self), "level": self.level.name, "body": str(self.value)}
+
+
 class Member(TypedDict):
-    """A member of a room, with its flags (`controller.sessions.flags`) by their names. `node`: its prefix.
+    """A member of a room, with its flags and levels (`controller.sessions`) by their names. `node`: its prefix.
 
     `role`: one of `states.ROLES`. `tags`: absent if there are none. `joined_at`: epoch seconds; None for one that
     joined before this was stored. `speaking`: whether it speaks now, False unless its room asks for that.
@@ -189,6 +211,8 @@ class Member(TypedDict):
     caller_id: str
     muted: bool
     deaf: bool
+    volume_in: int
+    volume_out: int
     role: str
     tags: NotRequired[list[str]]
     end_on_exit: bool

@@ -18,6 +18,7 @@ from controller.nodes.events import (
     LegEvent,
     LegJoined,
     LegLeft,
+    LevelChanged,
     MemberJoined,
     MemberLeft,
     SessionEnded,
@@ -26,6 +27,7 @@ from controller.nodes.events import (
 )
 from controller.nodes.translate import MAX_TEXT_LENGTH
 from controller.sessions.flags import FLAGS
+from controller.sessions.levels import LEVELS
 from controller.store.states import PlaybackState, SessionState, UrlState
 from esl.commands import LEG_NAME
 
@@ -37,7 +39,7 @@ EARLIER_APPLICATIONS = frozenset({"", "answer"})
 @dataclass(frozen=True, slots=True)
 class MemberOnNode:
     """`flags`: the names of those that are on. `on_hold`: the member can neither hear nor be heard, and what the node
-    says of its flags means nothing.
+    says of its flags means nothing. `levels`: in the order of LEVELS.
     """
 
     room_id: str
@@ -45,6 +47,7 @@ class MemberOnNode:
     flags: tuple[str, ...]
     on_hold: bool = False
     is_talking: bool = field(default=False, compare=False)
+    levels: tuple[int, ...] = (0,) * len(LEVELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ def read_members(text: str) -> dict[str, MemberOnNode]:
             tuple(flag.name for flag in FLAGS if not member["flags"][flag.ability]),
             on_hold=member["flags"]["hold"],
             is_talking=member["flags"].get("talking", False),
+            levels=tuple(int(member.get(level.name, 0)) for level in LEVELS),
         )
         for conference in _list(json.loads(text, strict=False))
         if ROOM_ID.fullmatch(room_id := conference["conference_name"])
@@ -222,11 +226,14 @@ def _membership_events(session: dict[str, Any], member: MemberOnNode | None) -> 
     subject: dict[str, Any] = {"session_id": session_id, "room_id": member.room_id, "member_id": member.member_id}
     if not same:
         yield MemberJoined(**subject, flags=member.flags)
-    elif state != SessionState.JOINING and not member.on_hold:
-        for flag in FLAGS:
+    elif state != SessionState.JOINING:
+        for flag in FLAGS if not member.on_hold else ():
             on = flag.name in member.flags
             if session[flag.name] != on:
                 yield FlagChanged(**subject, flag=flag.name, on=on)
+        for level, value in zip(LEVELS, member.levels, strict=True):
+            if session[level.name] != value:
+                yield LevelChanged(**subject, level=level.name, value=value)
 
 
 def _leg_events(leg: dict[str, Any], member: MemberOnNode | None) -> Iterable[LegEvent]:

@@ -94,6 +94,19 @@ class DigitPressed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LevelChanged:
+    """A level of a member was set, maybe to what it was. `level`: its name."""
+
+    script: ClassVar[str] = "level_changed"
+
+    session_id: str
+    room_id: str
+    member_id: int
+    level: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LegJoined:
     """A leg of a room is a member of the room's conference on this node. `leg`: its id, which is its channel's uuid."""
 
@@ -191,7 +204,7 @@ class SpeakersChanged:
     ttl: int
 
 
-SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged | DigitPressed
+SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged | DigitPressedLevelChanged
 LegEvent = LegJoined | LegLeft
 RoomEvent = FileDone | RestBegan | LegEvent | SpeakersChanged
 StateEvent = SessionEvent | RoomEvent | JobDone

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.sessions.flags import CHANGES
+from controller.sessions.levels import LEVELS
 from esl import commands as esl
 
 # By the command's `op`, from the command and the conference profile. Fields: see the `send` calls in the Lua files;
@@ -39,6 +40,12 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
             command["room"], command["member_id"], command["op"]
         )
         for flag, on in CHANGES
+    },
+    **{
+        level.name: lambda command, _: esl.MemberLevel(
+            command["room"], command["member_id"], command["op"], command["value"]
+        )
+        for level in LEVELS
     },
 }
 

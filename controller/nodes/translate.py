@@ -22,6 +22,7 @@ from controller.nodes.events import (
     JobDone,
     LegJoined,
     LegLeft,
+    LevelChanged,
     MemberJoined,
     MemberLeft,
     NodeEvent,
@@ -31,6 +32,7 @@ from controller.nodes.events import (
     Talked,
 )
 from controller.sessions.flags import CHANGES, FLAGS
+from controller.sessions.levels import LEVELS
 from esl.commands import LEG_NAME, parse_file
 from esl.event import Event
 from esl.link import Subscription
@@ -52,8 +54,12 @@ PAUSED = {"+OK Pause": True, "+OK Resume": False}
 # A digit, with what the node measures lengths in (32).
 DIGIT = re.compile(r"[0-9A-D*#]")
 SAMPLES_PER_MS = 8
+# What a node says of a level of a member.
+_LEVEL = re.compile(r"-?[0-9]{1,2}")
 # Set for an INVITE with a Replaces header, whatever came of it.
 REPLACES = "variable_sip_replaces_call_id"
+
+_OfMember = MemberJoined | MemberLeft | FlagChanged | LevelChanged | Talked
 
 
 def translate(ids: SessionIds, event: Event) -> NodeEvent | None:
@@ -127,13 +133,18 @@ def _flag_changed(flag: str, on: bool, ids: SessionIds, event: Event) -> NodeEve
     return None if _is_leg(event) else _member(FlagChanged, ids, event, flag=flag, on=on)
 
 
+def _level_changed(level: str, ids: SessionIds, event: Event) -> NodeEvent | None:
+    value = event.get("Volume-Level", "")
+    if _is_leg(event) or not _LEVEL.fullmatch(value):
+        return None
+    return _member(LevelChanged, ids, event, level=level, value=int(value))
+
+
 def _talked(on: bool, ids: SessionIds, event: Event) -> NodeEvent | None:
     return None if _is_leg(event) else _member(Talked, ids, event, on=on)
 
 
-def _member(
-    kind: type[MemberJoined | MemberLeft | FlagChanged | Talked], ids: SessionIds, event: Event, **fields: Any
-) -> NodeEvent | None:
+def _member(kind: type[_OfMember], ids: SessionIds, event: Event, **fields: Any) -> NodeEvent | None:
     room_id, member_id = event.get("Conference-Name", ""), event.get("Member-ID", "")
     if not ROOM_ID.fullmatch(room_id) or not member_id.isdecimal():
         return None
@@ -218,6 +229,7 @@ _BY_ACTION: dict[str, _Reader] = {
     "del-member": _left,
     "play-file-done": _file_done,
     **{flag.change(on).action: partial(_flag_changed, flag.name, on) for flag, on in CHANGES},
+    **{level.action: partial(_level_changed, level.name) for level in LEVELS},
 }
 _BY_SUBCLASS: dict[str, _Reader] = {"filestring::open": _rest_began}
 # Not subscribed to but while somebody watches (`speakers`). Trace 16.

@@ -1,7 +1,8 @@
 """What Lua shares with Python, as the text that each script begins with.
 
 `keys.room(id)` is a key of `keys`, under the tag in KEYS[1]. `STEPS.SESSION` is a table of `states`, and
-`SESSION.joining` the name of one of its states. `FLAGS.muted` is a row of `flags`, `CHANGES.mute` one of its changes.
+`SESSION.joining` the name of one of its states. `FLAGS.muted` is a row of `flags`, `LEVELS.volume_in` one of `levels`;
+`CHANGES.mute` is a change of a flag, `CHANGES.volume_in` that of a level.
 `ROOM_OPTIONS.locked` is the kind of that option (`room_options.Kind`).
 """
 
@@ -12,7 +13,11 @@ from typing import Any
 
 from controller.room_options import OPTIONS
 from controller.sessions.flags import CHANGES, FLAGS, Change
+from controller.sessions.levels import LEVELS, WEBHOOK, Level
 from controller.store import keys, states
+
+# What a session has of a command to change it that is pending. `value`: only of one to change a level.
+PENDING = ("job", "uid", "operation", "value", "actor", "trace")
 
 
 def prelude(code: str) -> str:
@@ -40,16 +45,17 @@ def _flags() -> dict[str, Any]:
 
 
 def _change(change: Change) -> dict[str, Any]:
-    """With the names of the session's fields for the command that is pending."""
     names = ("command", "done", "action", "webhook", "refused_already", "refused_pending")
-    return {
-        **{name: getattr(change, name) for name in names},
-        "pending_job": f"pending_{change.command}_job",
-        "pending_uid": f"pending_{change.command}_uid",
-        "pending_operation": f"pending_{change.command}_operation",
-        "pending_actor": f"pending_{change.command}_actor",
-        "pending_trace": f"pending_{change.command}_trace",
-    }
+    return {**{name: getattr(change, name) for name in names}, **_pending(change.command)}
+
+
+def _level(level: Level) -> dict[str, Any]:
+    return {"command": level.name, "action": level.action, "webhook": WEBHOOK, **_pending(level.name)}
+
+
+def _pending(command: str) -> dict[str, str]:
+    """The names of the session's fields for the command that is pending."""
+    return {f"pending_{field}": f"pending_{command}_{field}" for field in PENDING}
 
 
 def _lua(value: Any) -> str:
@@ -75,5 +81,9 @@ CONSTANTS = {
     "ROOM_OPTIONS": _lua({option.name: option.kind for option in OPTIONS}),
     "ROLES": _lua(states.ROLES),
     "FLAGS": _lua(_flags()),
-    "CHANGES": _lua({flag.change(on).command: _change(flag.change(on)) for flag, on in CHANGES}),
+    "LEVELS": _lua({level.name: _level(level) for level in LEVELS}),
+    "CHANGES": _lua(
+        {flag.change(on).command: _change(flag.change(on)) for flag, on in CHANGES}
+        | {level.name: _level(level) for level in LEVELS}
+    ),
 }

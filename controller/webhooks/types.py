@@ -16,6 +16,7 @@ from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.media.reasons import REASONS as OF_FILES
 from controller.room_options import OPTIONS
 from controller.sessions.flags import CHANGES, Flag
+from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL
 from controller.store.states import ROLES, SessionState, UrlState
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
@@ -24,6 +25,7 @@ OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 AUDIO = "https://cdn.example.com/announcement.wav"
 TEST = "webhook.test"
 FLAG_COMMANDS = tuple(flag.change(on).command for flag, on in CHANGES)
+LEVEL_COMMANDS = tuple(level.name for level in LEVELS)
 
 
 class OneOf:
@@ -43,6 +45,14 @@ CallerId = Annotated[str, Field(description="The number of the caller.", example
 MemberId = Annotated[int, Field(description="The member's number on its media node.", examples=[7])]
 Muted = Annotated[bool, Field(description="Whether the member is muted.", examples=[True])]
 Deaf = Annotated[bool, Field(description="Whether the member is deaf: it hears nothing.", examples=[False])]
+VolumeIn = Annotated[
+    int,
+    Field(ge=MIN_LEVEL, le=MAX_LEVEL, description="How loud the member is to the others; 0 as it is.", examples=[2]),
+]
+VolumeOut = Annotated[
+    int,
+    Field(ge=MIN_LEVEL, le=MAX_LEVEL, description="How loud the room is to the member; 0 as it is.", examples=[0]),
+]
 Role = Annotated[
     str, OneOf(*ROLES), Field(description="What the member is for your application.", examples=["participant"])
 ]
@@ -133,6 +143,8 @@ class MemberData(RoomData):
     caller_id: CallerId
     muted: Muted
     deaf: Deaf
+    volume_in: VolumeIn
+    volume_out: VolumeOut
     role: Role
     tags: Tags
     end_on_exit: EndOnExit
@@ -224,6 +236,12 @@ class ConferenceSpeakerChanged(MemberData):
     member_id: MemberId
 
 
+class ConferenceMemberVolumeChanged(MemberData):
+    """The media node confirmed a volume of the member."""
+
+    member_id: MemberId
+
+
 class ConferenceMemberJoinFailed(MemberData):
     """The join came to nothing."""
 
@@ -247,7 +265,9 @@ class ConferenceMemberJoinFailed(MemberData):
 class ConferenceCommandFailed(RoomData):
     """A command that had been accepted came to nothing."""
 
-    command: Annotated[str, OneOf("play", "pause", "leave", "kick", *FLAG_COMMANDS), Field(description="The command.")]
+    command: Annotated[
+        str, OneOf("play", "pause", "leave", "kick", *FLAG_COMMANDS, *LEVEL_COMMANDS), Field(description="The command.")
+    ]
     reason: Annotated[
         Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"],
         Field(description="Why."),
@@ -258,6 +278,8 @@ class ConferenceCommandFailed(RoomData):
     caller_id: Annotated[CallerId, Field(default=None)]
     muted: Annotated[Muted, Field(default=None)]
     deaf: Annotated[Deaf, Field(default=None)]
+    volume_in: Annotated[VolumeIn, Field(default=None)]
+    volume_out: Annotated[VolumeOut, Field(default=None)]
     role: Annotated[Role, Field(default=None)]
     tags: Annotated[Tags, Field(default=None)]
     end_on_exit: Annotated[EndOnExit, Field(default=None)]
@@ -423,6 +445,7 @@ DATA: dict[str, type[Data]] = {
     "conference.member.joined": ConferenceMemberJoined,
     "conference.member.left": ConferenceMemberLeft,
     **{flag.change(on).webhook: _flag_changed(flag, on) for flag, on in CHANGES},
+    "conference.member.volume_changed": ConferenceMemberVolumeChanged,
     "conference.member.join_failed": ConferenceMemberJoinFailed,
     "conference.speaker.changed": ConferenceSpeakerChanged,
     "conference.command.failed": ConferenceCommandFailed,

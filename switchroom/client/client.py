@@ -506,6 +506,21 @@ class Client:
         """Webhook: `conference.member.undeafened`."""
         return self._command(uuid, "undeaf", command_uid, idempotency_key)
 
+    def set_member_volume(
+        self,
+        uuid: str,
+        direction: Literal["in", "out"],
+        volume: int,
+        *,
+        command_uid: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.Membership:
+        """Set how loud a member is to the others (`in`), or the room to it (`out`): -4 to 4. Webhook:
+        `conference.member.volume_changed`.
+        """
+        given = {"direction": direction, "volume": volume}
+        return self._command(uuid, "volume", command_uid, idempotency_key, **given)
+
     # Batches
 
     def batch(self, requests: Sequence[Fields], *, idempotency_key: str | None = None) -> models.BatchResults:

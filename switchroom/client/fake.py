@@ -42,7 +42,13 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 (that of the doc
 ANSWER_SECONDS = 60  # for which a command_uid names a command
 KEPT_SECONDS = 86_400  # for which an idempotency key stands for a request
 MAX_ENTRIES = {"conferences": 200, "members": 1000, "sessions": 1000, "deliveries": 200}
-COOLDOWNS = {"conf_play": 2.0, "conference_control": 0.2, "conference_all": 2.0, "webhook_test": 2.0}
+COOLDOWNS = {
+    "conf_play": 2.0,
+    "conference_control": 0.2,
+    "conference_all": 2.0,
+    "conference_volume": 0.2,
+    "webhook_test": 2.0,
+}
 MAX_NAMED = 100  # members for whom a command to all has failed
 SESSION_COOLDOWN = 2.0
 
@@ -70,6 +76,10 @@ ERRORS: dict[str, tuple[int, str]] = {
         "Idempotency-Key was used for another request within the last 24 hours. Use a new one.",
     ),
     "dtmf_pending": (409, "Digits are on their way to the media node. Wait for session.dtmf.sent."),
+    "volume_pending": (
+        409,
+        "This volume of the member is being set already. Wait for conference.member.volume_changed.",
+    ),
     "members_pending": (
         409,
         "Another command to all members is being carried out. Wait for conference.command.finished.",
@@ -101,6 +111,7 @@ CHANGES = {
     "deaf": _Change("deaf", True, "deafened"),
     "undeaf": _Change("deaf", False, "undeafened"),
 }
+LEVELS = {"volume_in": 0, "volume_out": 0}
 HANGUP_CAUSES = {"normal": "NORMAL_CLEARING", "busy": "USER_BUSY", "rejected": "CALL_REJECTED"}
 PAUSES = {"w": 0.5, "W": 1.0}
 for _command, _change in CHANGES.items():
@@ -178,6 +189,11 @@ class _Join(_Command):
     role: _Role = "participant"
     tags: _Tags = []
     end_on_exit: bool = False
+
+
+class _MemberVolume(_Command):
+    direction: Annotated[str, Field(pattern="^(in|out)$")]
+    volume: Annotated[int, Field(ge=-4, le=4)]
 
 
 class _Kick(_Command):
@@ -264,6 +280,7 @@ class _StoredSession:
     # Of the join or leave that is not confirmed.
     command_uid: str | None = None
     flags: dict[str, bool] = field(default_factory=lambda: {"muted": False, "deaf": False})
+    levels: dict[str, int] = field(default_factory=LEVELS.copy)
     role: str = "participant"
     tags: list[str] = field(default_factory=list)
     end_on_exit: bool = False
@@ -278,7 +295,7 @@ class _StoredSession:
     # What is collected of its digits, and how, while that goes on.
     collected: str = ""
     collecting: _Collect | None = None
-    # Commands to change flags that are not confirmed, with their command_uid.
+    # Commands to change it that are not confirmed, with their command_uid.
     pending: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -848,6 +865,29 @@ class FakeSwitchroom:
         self._change_flag(session, command, body.command_uid)
         return self._accept(body.command_uid, named, 202, change.done, session.room_id)
 
+    def _set_member_volume(self, uuid: str, body: _MemberVolume) -> _Returned:
+        command = f"volume_{body.direction}"
+        named = (command, uuid, str(body.volume))
+        session, first = self._member(uuid, body, named, "conference_volume")
+        if first:
+            return first
+        if command in session.pending:
+            raise _Refused("volume_pending")
+        self._cooldowns["conference_volume", uuid] = self.now + COOLDOWNS["conference_volume"]
+        session.pending[command] = body.command_uid
+
+        def changed() -> None:
+            if command in session.pending:
+                uid = session.pending.pop(command)
+                session.levels = {**session.levels, command: body.volume}
+                self._emit_member(session, "conference.member.volume_changed", command_uid=uid)
+
+        def failed(reason: str) -> None:
+            self._emit_failed(session, command, session.pending.pop(command, None), reason)
+
+        self._wait(changed, failed)
+        return self._accept(body.command_uid, named, 202, "volume_changed", session.room_id)
+
     def _change_flag(self, session: _StoredSession, command: str, uid: str | None) -> None:
         change = CHANGES[command]
         session.pending[command] = uid
@@ -980,7 +1020,7 @@ class FakeSwitchroom:
         session.state, session.room_id, session.member_id, session.pending = "parked", "", None, {}
         is_kept_by = room and type_ == "conference.member.left" and _keeps(session, room)
         session.flags, session.role, session.tags = {"muted": False, "deaf": False}, "participant", []
-        session.joined_at, session.end_on_exit, session.speaking = None, False, False
+        session.levels, session.joined_at, session.end_on_exit, session.speaking = LEVELS.copy(), None, False, False
         if room and not self._members(room.id):
             self._interrupt(room)
         if room and room.floor == session.uuid:
@@ -1081,9 +1121,10 @@ class FakeSwitchroom:
         self._emit_room(room.id, "conference.play.finished", **data)
 
     def _emit_member(self, session: _StoredSession, type_: str, **data: Any) -> None:
-        about = {"uuid": session.uuid, "did": session.did, "caller_id": session.caller_id, **session.flags}
-        about |= {"role": session.role, "tags": session.tags, "end_on_exit": session.end_on_exit}
-        self._emit_room(session.room_id, type_, **about, member_id=session.member_id, **data)
+        about = {"uuid": session.uuid, "did": session.did, "caller_id": session.caller_id}
+        state = {**session.flags, **session.levels, "role": session.role, "tags": session.tags}
+        state["end_on_exit"] = session.end_on_exit
+        self._emit_room(session.room_id, type_, **about, **state, member_id=session.member_id, **data)
 
     def _emit_room(self, room_id: str, type_: str, **data: Any) -> None:
         self._emit(room_id, type_, {"room_id": room_id, **data})
@@ -1187,6 +1228,7 @@ def _shown_as_member(session: _StoredSession) -> dict[str, Any]:
         "did": session.did,
         "caller_id": session.caller_id,
         **session.flags,
+        **session.levels,
         "role": session.role,
         "tags": session.tags,
         "end_on_exit": session.end_on_exit,
@@ -1297,6 +1339,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("POST", f"{_COMMANDS}/join", FakeSwitchroom._join, {"body": _Join}),
     ("POST", f"{_COMMANDS}/leave", FakeSwitchroom._leave, {"body": _Command}),
     ("POST", f"{_COMMANDS}/kick", FakeSwitchroom._kick, {"body": _Kick}),
+    ("POST", f"{_COMMANDS}/volume", FakeSwitchroom._set_member_volume, {"body": _MemberVolume}),
     ("POST", f"{_COMMANDS}/({'|'.join(CHANGES)})", FakeSwitchroom._flag, {"body": _Command}),
     ("POST", "/batch", FakeSwitchroom._batch, {"body": _Batch}),
     ("GET", "/webhooks/endpoint", FakeSwitchroom._get_endpoint, {}),

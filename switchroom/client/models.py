@@ -111,6 +111,8 @@ class Member(Model):
     caller_id: str
     muted: bool
     deaf: bool
+    volume_in: int
+    volume_out: int
     role: Literal["participant", "moderator"] | str
     tags: list[str]
     end_on_exit: bool
@@ -164,6 +166,8 @@ class Session(Model):
     member_id: int | None
     muted: bool
     deaf: bool
+    volume_in: int
+    volume_out: int
     role: Literal["participant", "moderator"] | str
     tags: list[str]
     end_on_exit: bool
@@ -196,7 +200,10 @@ class Collecting(Model):
 class Membership(Model):
     """An accepted command to a session. `status`: what the session does now, or is once the webhook comes."""
 
-    status: Literal["joining", "already_joined", "leaving", "muted", "unmuted", "deafened", "undeafened"] | str
+    status: (
+        Literal["joining", "already_joined", "leaving", "muted", "unmuted", "deafened", "undeafened", "volume_changed"]
+        | str
+    )
     room_id: str
 
 

@@ -66,6 +66,8 @@ class MemberData(RoomData):
     caller_id: str
     muted: bool
     deaf: bool
+    volume_in: int
+    volume_out: int
     role: Literal["participant", "moderator"] | str
     tags: list[str]
     end_on_exit: bool
@@ -142,6 +144,10 @@ class ConferenceSpeakerChanged(MemberData):
     member_id: int
 
 
+class ConferenceMemberVolumeChanged(MemberData):
+    member_id: int
+
+
 class ConferenceMemberJoinFailed(MemberData):
     reason: (
         Literal[
@@ -163,7 +169,9 @@ class ConferenceMemberJoinFailed(MemberData):
 class ConferenceCommandFailed(RoomData):
     """What is about a member is None when the command was about none."""
 
-    command: Literal["play", "pause", "leave", "kick", "mute", "unmute", "deaf", "undeaf"] | str
+    command: (
+        Literal["play", "pause", "leave", "kick", "mute", "unmute", "deaf", "undeaf", "volume_in", "volume_out"] | str
+    )
     reason: (
         Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"]
         | str
@@ -173,6 +181,8 @@ class ConferenceCommandFailed(RoomData):
     caller_id: str | None = None
     muted: bool | None = None
     deaf: bool | None = None
+    volume_in: int | None = None
+    volume_out: int | None = None
     role: Literal["participant", "moderator"] | str | None = None
     tags: list[str] | None = None
     end_on_exit: bool | None = None
@@ -291,6 +301,7 @@ DATA: dict[str, type[Data]] = {
     "conference.member.unmuted": ConferenceMemberUnmuted,
     "conference.member.deafened": ConferenceMemberDeafened,
     "conference.member.undeafened": ConferenceMemberUndeafened,
+    "conference.member.volume_changed": ConferenceMemberVolumeChanged,
     "conference.member.join_failed": ConferenceMemberJoinFailed,
     "conference.speaker.changed": ConferenceSpeakerChanged,
     "conference.command.failed": ConferenceCommandFailed,

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from typing import Literal
 
 import gevent
 from gevent.event import Event as Flag
@@ -54,7 +55,7 @@ RIVALS = {flag.change(on).command: (flag.on.command, flag.off.command) for flag,
 
 # How often each kind of action comes, among all.
 WEIGHTS = {
-    "call": 16, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8,
+    "call": 16, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "loudness": 6,
     "dtmf": 3, "collect": 4, "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
 }  # fmt: skip
 
@@ -234,6 +235,17 @@ class Load:
 
         return act
 
+    def _loudness(self, action: Action, number: int) -> bool:
+        """How loud a member is to the others, or they to it."""
+        session, value = self._session(action), int(action.value * 9) - 4
+        direction: Literal["in", "out"] = "in" if number % 2 else "out"
+        verb = f"volume_{direction}"
+        if not session or self._world.ledger.waiting(session, (verb,)):
+            return False
+        uid = f"{verb}-{number}"
+        self._ask(action, number, lambda client: client.set_member_volume(session, direction, value, command_uid=uid))
+        return True
+
     def _in_room(self, verb: str) -> Callable[[Action, int], bool]:
         asks: dict[str, Callable[[Client, str, Action], object]] = {
             "play": lambda client, room, action: client.play(room, self._sounds(action)),
@@ -303,6 +315,7 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "press": Load._press,
     "dtmf": Load._send_dtmf,
     "collect": Load._collect,
+    "loudness": Load._loudness,
     "create": Load._create,
     "delete": Load._delete,
     "read": Load._read,

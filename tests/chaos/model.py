@@ -13,6 +13,7 @@ from typing import Any
 
 from controller.media.reasons import REASONS
 from controller.sessions.flags import CHANGES, FLAGS
+from controller.sessions.levels import LEVELS, WEBHOOK
 from tests.chaos.parts import Hook, Request
 
 # The webhooks that end a command, by the first word of its `command_uid`.
@@ -24,6 +25,7 @@ OUTCOMES = {
     "leave": {"conference.member.left", "conference.command.failed"},
     "kick": {"conference.member.left", "conference.command.failed"},
     **{flag.change(on).command: {flag.change(on).webhook, "conference.command.failed"} for flag, on in CHANGES},
+    **{level.name: {WEBHOOK, "conference.command.failed"} for level in LEVELS},
 }
 
 # What may follow a room's `conference.destroyed`: its playbacks end, its last members leave.
@@ -32,14 +34,17 @@ AFTER_DESTROYED = {
     "conference.member.left",
     "conference.member.join_failed",
     *(flag.change(on).webhook for flag, on in CHANGES),
+    WEBHOOK,
     "conference.command.failed",
     "conference.command.finished",
 }
 
 
 def flags_of(member: dict[str, Any]) -> frozenset[str]:
-    """Those that are on, as the API and webhooks show a member."""
-    return frozenset(flag.name for flag in FLAGS if member[flag.name])
+    """Those that are on, and the levels that are not 0, as the API and webhooks show a member."""
+    flags = (flag.name for flag in FLAGS if member[flag.name])
+    levels = (f"{level.name} {member[level.name]}" for level in LEVELS if member.get(level.name))
+    return frozenset((*flags, *levels))
 
 
 @dataclass
@@ -306,6 +311,7 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "conference.member.left": _left,
     "conference.member.join_failed": _join_failed,
     **{flag.change(on).webhook: _flag_changed for flag, on in CHANGES},
+    WEBHOOK: _flag_changed,
     "conference.play.started": _play_started,
     "conference.play.finished": _play_finished,
     "conference.play.stopped": _play_stopped,

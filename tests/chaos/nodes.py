@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from controller.sessions.flags import FLAGS
+from controller.sessions.levels import LEVELS
 from esl import commands as esl
 from esl.commands import LEG_NAME
 from esl.connection import Connection
@@ -285,7 +286,12 @@ def _where(listed: Members, leg: str) -> str:
 def _members(rooms: list[Any]) -> Members:
     return {
         room["conference_name"]: {
-            member["uuid"]: frozenset(flag.name for flag in FLAGS if not member["flags"][flag.ability])
+            member["uuid"]: frozenset(
+                (
+                    *(flag.name for flag in FLAGS if not member["flags"][flag.ability]),
+                    *(f"{level.name} {member[level.name]}" for level in LEVELS if member.get(level.name)),
+                )
+            )
             for member in room.get("members", [])
             if "uuid" in member
         }

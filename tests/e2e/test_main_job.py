@@ -118,6 +118,32 @@ def test_a_deaf_member(
     assert room_service.get(f"/api/v1/sessions/{session}").body["deaf"] is False
 
 
+def test_the_volume_of_a_member(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    join(session, room)
+    loud = {"direction": "in", "volume": 4, "command_uid": f"in-{session}"}
+    answer = room_service.post(command(session, "volume"), loud)
+    assert (answer.status, answer.body) == (202, {"status": "volume_changed", "room_id": room})
+    # Sent again, it does nothing, and starts no cooldown.
+    assert room_service.post(command(session, "volume"), loud).body == answer.body
+    changed = hooks.wait("conference.member.volume_changed", uuid=session)
+    assert (changed["volume_in"], changed["volume_out"], changed["command_uid"]) == (4, 0, loud["command_uid"])
+    assert room_service.post(command(session, "volume"), {"direction": "out", "volume": -4}).status == 202
+    hooks.wait("conference.member.volume_changed", uuid=session, volume_out=-4)
+    (member,) = room_service.get(f"{CONFERENCES}/{room}/members").body["members"]
+    assert (member["volume_in"], member["volume_out"]) == (4, -4)
+    assert room_service.post(command(session, "leave")).status == 202
+    left = hooks.wait("conference.member.left", uuid=session)
+    assert (left["volume_in"], left["volume_out"]) == (4, -4)
+    # Each membership begins anew.
+    join(session, room)
+    member = room_service.get(f"/api/v1/sessions/{session}").body
+    assert (member["volume_in"], member["volume_out"]) == (0, 0)
+
+
 def test_a_member_joins_as_what_it_is_to_be(
     hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom
 ) -> None:

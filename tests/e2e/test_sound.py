@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from controller.sessions.levels import DECIBELS
 from tests.e2e.nodes import Node
 from tests.e2e.phone import Phone, level
 from tests.e2e.system import DIDS, Media, Receiver, Switchroom
@@ -87,6 +88,32 @@ def test_a_deaf_member_hears_nothing_and_is_heard(
     assert room_service.post(command(low, "undeaf")).status == 202
     hooks.wait("conference.member.undeafened", uuid=low)
     low_phone.wait_level(HIGH, above=AUDIBLE)
+
+
+def test_the_volume_of_a_member_is_in_steps_of_the_node(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (low, _), (listener, listening), (other, beside) = phone(LOW), phone(), phone()
+    room = new_room()
+    for session in (low, listener, other):
+        join(session, room)
+    assert room_service.post(command(low, "unmute")).status == 202
+    for one in (listening, beside):
+        one.wait_level(LOW, above=AUDIBLE)
+
+    def gains(session: str, direction: str, volume: int) -> tuple[float, float]:
+        """What the two listeners hear then, beside what was sent."""
+        body = {"direction": direction, "volume": volume}
+        assert room_service.post(command(session, "volume"), body).status == 202
+        hooks.wait("conference.member.volume_changed", uuid=session, **{f"volume_{direction}": volume})
+        wanted = SENT + DECIBELS[volume]
+        listening.wait_level(LOW, above=wanted - TOLERANCE, below=wanted + TOLERANCE)
+        return listening.level(LOW, 1.0) - SENT, beside.level(LOW, 1.0) - SENT
+
+    for volume in (-4, -3, -2, -1, 1, 2, 0):
+        assert gains(low, "in", volume) == pytest.approx((DECIBELS[volume],) * 2, abs=TOLERANCE)
+    for volume in (-4, -2, 1, 2, 0):
+        assert gains(listener, "out", volume) == pytest.approx((DECIBELS[volume], 0.0), abs=TOLERANCE)
 
 
 def test_rooms_do_not_hear_each_other(

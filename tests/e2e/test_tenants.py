@@ -12,11 +12,16 @@ from tests.e2e.system import DIDS, Receiver, Switchroom
 # A valid body for each operation that takes one; the ids in it are filled in.
 BODIES: dict[str, dict[str, Any]] = {
     "play": {"urls": ["http://media.example/a.wav"]},
+    "conference/volume": {"direction": "in", "volume": 1},
     "volume": {"volume": 1},
     "join": {"room_id": "ROOM"},
     "{room_id}": {"locked": True},
     "dtmf": {"digits": "1"},
 }
+
+
+def body_of(path: str) -> dict[str, Any] | None:
+    return next((body for end, body in BODIES.items() if path.endswith(f"/{end}")), None)
 
 
 def state(service: Switchroom, room: str, session: str) -> list[Any]:
@@ -45,7 +50,7 @@ def test_every_endpoint_with_another_tenant_s_ids(
         for method in {"get", "post", "put", "patch", "delete"} & set(methods):
             for mine in ({}, {"session": theirs}, {"room": own_room}):
                 ids = {"ROOM": mine.get("room", room), "SESSION": mine.get("session", session)}
-                body = json.loads(json.dumps(BODIES.get(path.rpartition("/")[2], {})).replace("ROOM", ids["ROOM"]))
+                body = json.loads(json.dumps(body_of(path) or {}).replace("ROOM", ids["ROOM"]))
                 filled = re.sub(r"\{room_id\}", ids["ROOM"], path)
                 filled = re.sub(r"\{(session_id|uuid)\}", ids["SESSION"], filled)
                 filled = re.sub(r"\{webhook_id\}", webhook, filled)
@@ -78,7 +83,7 @@ def test_a_batch_with_another_tenant_s_ids(
     for path, methods in document["paths"].items():
         for method in {"post", "patch", "delete"} & set(methods):
             if re.match("/api/v1/(conferences|sessions)", path):
-                taken = None if method == "delete" else BODIES.get(path.rpartition("/")[2])
+                taken = None if method == "delete" else body_of(path)
                 body = json.loads(json.dumps(taken).replace("ROOM", room))
                 for mine in (session, theirs):
                     filled = re.sub(r"\{room_id\}", room, path)

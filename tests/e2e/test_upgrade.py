@@ -119,15 +119,23 @@ class Stage:
         self.server.kill()
 
 
+NEW_OF_MEMBERS = {
+    "deaf": False,
+    "volume_in": 0,
+    "volume_out": 0,
+    "role": "participant",
+    "tags": [],
+    "end_on_exit": False,
+}
+
+
 def with_new_fields(value: Any) -> Any:
     """What the version before has shown, or put into a webhook, with the fields that members and rooms have got since."""
     if isinstance(value, list):
         return [with_new_fields(each) for each in value]
     if not isinstance(value, dict):
         return value
-    new: dict[str, Any] = (
-        {"deaf": False, "role": "participant", "tags": [], "end_on_exit": False} if "muted" in value else {}
-    )
+    new: dict[str, Any] = dict(NEW_OF_MEMBERS) if "muted" in value else {}
     if "playback_status" in value:
         new = dict.fromkeys(("max_members", "end_when_empty", "max_duration", "end_on_exit", "started_at"))
         new |= {"locked": False, "speaker_events": False, "duration": 0, "peak_members": 0}

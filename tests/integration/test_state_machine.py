@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from controller.commands.sessions import as_text
 from controller.sessions import flags as rows
 from controller.sessions.flags import FLAGS, Flag
+from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL, WEBHOOK
 from controller.store import keys
 from controller.store.states import ROLES
 from tests.integration.webhook_fixtures import WEBHOOK_BYTES
@@ -27,7 +28,12 @@ URLS = [f"http://media.example/{name}.wav" for name in "abc"]
 ENDS = ("conference.play.finished", "conference.play.stopped")
 # By the node's command, and the webhooks.
 CHANGES = {flag.change(on).command: (flag, on) for flag, on in rows.CHANGES}
-CHANGED = tuple(flag.change(on).webhook for flag, on in CHANGES.values())
+CHANGED = (*(flag.change(on).webhook for flag, on in CHANGES.values()), WEBHOOK)
+OF_LEVELS = tuple(level.name for level in LEVELS)
+
+WEBHOOKS = {command: flag.change(on).webhook for command, (flag, on) in CHANGES.items()} | dict.fromkeys(
+    OF_LEVELS, WEBHOOK
+)
 # What else a member is.
 DESCRIBED = ("role", "tags", "end_on_exit")
 
@@ -44,12 +50,13 @@ class Machine:
         self.rooms: list[str] = []
         self.numbers = itertools.count(1)
         self.there: dict[str, tuple[str, int]] = {}
-        # Of the sessions in there: which flags are on.
+        # Of the sessions in there: which flags are on, and at what the levels are.
         self.flags: dict[str, dict[str, bool]] = {}
+        self.levels: dict[str, dict[str, int]] = {}
         self.calls: dict[str, int] = {}
         self.waiting: list[dict[str, Any]] = []
         self.history: list[tuple[str, dict[str, Any]]] = []
-        # The commands to change flags that were accepted, by session and command_uid, in their order.
+        # The commands to change members that were accepted, by session and command_uid, in their order.
         self.accepted: dict[str, dict[str, str]] = defaultdict(dict)
         # The commands to all members of a room that were accepted, by operation.
         self.to_all: dict[str, str] = {}
@@ -132,6 +139,16 @@ class Machine:
         if "refused" not in self.world.set_flag(session, flag, on, command_uid=uid):
             self.accepted[session][uid] = flag.change(on).command
 
+    def set_level(self) -> None:
+        session, level, value = (
+            self._session(),
+            self.random.choice(OF_LEVELS),
+            self.random.randint(MIN_LEVEL, MAX_LEVEL),
+        )
+        uid = f"uid{next(self.numbers)}"
+        if "refused" not in self.world.set_level(session, level, value, command_uid=uid):
+            self.accepted[session][uid] = level
+
     def flag_of_all(self) -> None:
         room, flag, on = self._room(), self.random.choice(FLAGS), self.random.choice([True, False])
         operation = f"all{next(self.numbers)}"
@@ -204,12 +221,13 @@ class Machine:
         self.waiting += self.world.sent(in_parts=lambda: self.random.random() < 0.5)
 
     def carry_out(self) -> None:
-        """The node gets to a command. It keeps the order of a member's flags, and not always that of others."""
+        """The node gets to a command. It keeps the order of a member's changes, and not always that of others."""
         if self.waiting:
             command = self.random.choice(self.waiting)
-            if command["op"] in CHANGES:
+            changes = (*CHANGES, *OF_LEVELS)
+            if command["op"] in changes:
                 session = command["session"]
-                command = next(one for one in self.waiting if one["op"] in CHANGES and one["session"] == session)
+                command = next(one for one in self.waiting if one["op"] in changes and one["session"] == session)
             self.waiting.remove(command)
             self._carry_out(command)
 
@@ -270,6 +288,7 @@ class Machine:
                 for flag in FLAGS:
                     if stored[flag.name] != self.flags[session][flag.name]:
                         self._say_changed(session, flag, resynced=True)
+            self._compare_levels(session)
         for room in {key.decode().rpartition("room:")[2] for key in self.store.client.keys("*}:room:*")}:
             queue = self.queues[room]
             playing = queue[0][2] if queue else None
@@ -283,11 +302,20 @@ class Machine:
             if not self.store.is_known("room", room):
                 self._out(session)
 
+    def _compare_levels(self, session: str) -> None:
+        """Behind the rest: a join says nothing of them."""
+        stored = self.world.session(session)
+        for level in OF_LEVELS if session in self.there else ():
+            if stored[level] != self.levels[session][level]:
+                self._say_level(session, level, resynced=True)
+
     # What the node does with a command
 
     def _carry_out(self, command: dict[str, Any]) -> None:
         if command["op"] in CHANGES:
             done = self._change(command, *CHANGES[command["op"]])
+        elif command["op"] in OF_LEVELS:
+            done = self._set_level(command)
         else:
             done = getattr(self, "_" + command["op"], lambda _: {"ok": True})(command)
         self.world.answer(command["job"], **done)
@@ -300,6 +328,7 @@ class Machine:
         self.there[session] = (command["room"], self.calls[session])
         joins = command["flags"].split()
         self.flags[session] = {flag.name: flag.on.command in joins for flag in FLAGS}
+        self.levels[session] = dict.fromkeys(OF_LEVELS, 0)
         self._say_joined(session)
         return {"ok": True}
 
@@ -331,6 +360,14 @@ class Machine:
             return {"ok": False, "reason": "no_member"}
         self.flags[session][flag.name] = on
         self._say_changed(session, flag)
+        return {"ok": True}
+
+    def _set_level(self, command: dict[str, Any]) -> dict[str, Any]:
+        session, level = command["session"], command["op"]
+        if self.there.get(session) != (command["room"], command["member_id"]):
+            return {"ok": False, "reason": "no_member"}
+        self.levels[session][level] = command["value"]
+        self._say_level(session, level)
         return {"ok": True}
 
     def _play(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -372,6 +409,11 @@ class Machine:
             **more,
         )
 
+    def _say_level(self, session: str, level: str, **more: Any) -> None:
+        room, member_id = self.there[session]
+        member = {"session_id": session, "room_id": room, "member_id": member_id}
+        self.world.tell("level_changed", **member, level=level, value=self.levels[session][level], **more)
+
     # What must hold at any time
 
     def tenants_were_told_what_is(self) -> None:
@@ -398,7 +440,7 @@ class Machine:
             elif kind in ("conference.member.joined", "conference.speaker.changed", *CHANGED):
                 assert (data["uuid"] in members[room]) == (kind != "conference.member.joined")
                 assert kind != "conference.member.joined" or room not in destroyed
-                told = {name: data[name] for name in (*(flag.name for flag in FLAGS), *DESCRIBED)}
+                told = {name: data[name] for name in (*(flag.name for flag in FLAGS), *OF_LEVELS, *DESCRIBED)}
                 members[room][data["uuid"]] = {name: value for name, value in told.items() if value != []}
             elif kind == "conference.member.left":
                 members[room].pop(data["uuid"])
@@ -417,7 +459,7 @@ class Machine:
             assert {session.decode() for session in stored} == set(told)
             for session, flags in told.items():
                 assert flags.items() <= self.world.session(session).items()
-        self.changes_of_flags_have_ended_in_order()
+        self.changes_have_ended_in_order()
         self.rooms_are_listed_by_their_tags()
         self.rooms_end_with_who_keeps_them()
         self.usage_is_counted()
@@ -459,16 +501,15 @@ class Machine:
             assert data.get("command_uid") == self.hang_ups.pop(data["uuid"], None)
             assert kind != "session.ended" or data["uuid"] not in {*self.dtmf, *self.collecting}
 
-    def changes_of_flags_have_ended_in_order(self) -> None:
+    def changes_of_flags_have_ended_in_orderchanges_have_ended_in_order(self) -> None:
         """Once each at most, and those that the node confirmed in the order in which they were accepted."""
         confirmed: dict[str, list[str]] = defaultdict(list)
         for session, uid, kind, data in self.ended_changes():
             command = self.accepted[session][uid]
-            flag, on = CHANGES[command]
             if kind == "conference.command.failed":
                 assert data["command"] == command
             else:
-                assert kind == flag.change(on).webhook
+                assert kind == WEBHOOKS[command]
                 confirmed[session].append(uid)
         for session, uids in confirmed.items():
             assert uids == [uid for uid in self.accepted[session] if uid in uids]
@@ -535,7 +576,7 @@ class Machine:
             room, member_id = self.there.get(session, ("", None))
             assert (stored["room_id"], stored["member_id"]) == (room, member_id), stored
             assert stored["state"] == ("joined" if room else "parked")
-            assert not room or self.flags[session].items() <= stored.items()
+            assert not room or (self.flags[session] | self.levels[session]).items() <= stored.items()
         ended = [data["operation_id"] for kind, data in self.history if kind in ENDS and data["operation_id"]]
         started = [data["operation_id"] for kind, data in self.history if kind == "conference.play.started"]
         assert sorted(ended) == sorted(started)
@@ -555,7 +596,7 @@ class Machine:
 
 # How often each step is taken, beside the others.
 STEPS = {
-    "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
+    "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "set_level": 2, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
     "call": 3, "press": 4, "collect": 2, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "rest_begins": 2, "speak": 3, "time_passes": 1, "reconnect": 1,

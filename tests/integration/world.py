@@ -19,6 +19,7 @@ from controller.commands import (
     SendTest,
     SetFlag,
     SetFlagOfAll,
+    SetLevel,
     SetVolume,
     StopPlayback,
     TogglePause,
@@ -54,6 +55,7 @@ GROUPS = {
         SendTest,
         SetFlagOfAll,
         KickAll,
+        SetLevel,
         HangUp,
         SendDtmf,
         CollectDigits,
@@ -119,6 +121,9 @@ class World:
             on=on,
             **more,
         )
+
+    def set_level(self, session: str, level: str, value: int, **more: Any) -> dict[str, Any]:
+        return self.ask("set_level", command=level, session_id=session, level=level, value=value, **more)
 
     def flag_of_all(self, room: str, flag: Flag, on: bool, **more: Any) -> dict[str, Any]:
         args = {"room_id": room, "flag": flag.name, "on": on, "exclude": [], "exclude_moderators": False}

@@ -277,6 +277,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
         SESSION, ROOM, muted=False, role="moderator", tags=["a"], end_on_exit=True, command_uid="j"
     ),
     "leave": lambda client: client.leave(SESSION, command_uid="l"),
+    "set_member_volume": lambda client: client.set_member_volume(SESSION, "in", -2, command_uid="v"),
     "kick": lambda client: client.kick(SESSION, reason="Off topic"),
     "mute": lambda client: client.mute(SESSION, command_uid="m"),
     "unmute": lambda client: client.unmute(SESSION),

@@ -25,12 +25,14 @@ from controller.nodes.events import (
     FlagChanged,
     LegJoined,
     LegLeft,
+    LevelChanged,
     MemberJoined,
     MemberLeft,
     SessionEnded,
     SessionParked,
 )
 from controller.sessions.flags import FLAGS
+from controller.sessions.levels import LEVELS
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440009"
 OTHER = "acW68-room-550e8400-e29b-41d4-a716-446655440010"
@@ -69,6 +71,7 @@ def test_reading_what_the_node_says() -> None:
 def test_what_a_member_on_hold_is_stays_as_it_was() -> None:
     """The node says that it can neither speak nor hear, whatever its flags are (mod_conference, `json_list`)."""
     said = {"id": 5, "uuid": "u1", "flags": {"can_speak": False, "can_hear": False, "hold": True}}
+    said |= {level.name: 0 for level in LEVELS}
     members = read_members(json.dumps([{"conference_name": ROOM, "members": [said]}]))
     plan = compare(IDS, [session("joined", ROOM, 5, muted=False)], [], members, CALL, lambda _: True)
     assert plan.events == []
@@ -83,7 +86,8 @@ def test_reading_an_empty_node() -> None:
 def session(state: str, room: str | None = None, member_id: int | None = None, muted: bool = True) -> dict[str, Any]:
     flags = {flag.name: flag.name == "muted" and muted for flag in FLAGS}
     return {
-        "id": SID, "channel": "u1", "app": "demo", "state": state, "room": room, "member_id": member_id, **flags
+        "id": SID, "channel": "u1", "app": "demo", "state": state, "room": room, "member_id": member_id, **flags,
+        **{level.name: 0 for level in LEVELS},
     }  # fmt: skip
 
 
@@ -109,6 +113,12 @@ def joined(room: str, member_id: int, muted: bool = True) -> MemberJoined:
             MemberOnNode(ROOM, 5, ()),
             [FlagChanged(session_id=SID, room_id=ROOM, member_id=5, flag="muted", on=False)],
         ),
+        (
+            session("joined", ROOM, 5),
+            MemberOnNode(ROOM, 5, ("muted",), levels=(0, -3), on_hold=True),
+            [LevelChanged(session_id=SID, room_id=ROOM, member_id=5, level="volume_out", value=-3)],
+        ),
+        (session("joining", ROOM), MemberOnNode(ROOM, 5, ("muted",), levels=(2, 0)), [joined(ROOM, 5)]),
         (session("joined", ROOM, 5), None, [LEFT]),
         (session("leaving", ROOM, 5), None, [LEFT]),
         (session("joined", ROOM, 5), MemberOnNode(ROOM, 6, ("muted",)), [LEFT, joined(ROOM, 6)]),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from esl import commands
 from esl.commands import (
     JOIN_FLAGS,
+    LEVEL_VERBS,
     MAX_URL_LENGTH,
     MEMBER_VERBS,
     AnnounceLeg,
@@ -26,6 +27,7 @@ from esl.commands import (
     Kick,
     LocateConfiguration,
     MemberCommand,
+    MemberLevel,
     ModuleExists,
     PausePlay,
     Ping,
@@ -80,6 +82,8 @@ RENDERED = {
     Kick(ROOM, "all"): f"conference {ROOM} kick all",
     MemberCommand(ROOM, 1, "mute"): f"conference {ROOM} mute 1",
     MemberCommand(ROOM, 1, "unmute"): f"conference {ROOM} unmute 1",
+    MemberLevel(ROOM, 1, "volume_in", -4): f"conference {ROOM} volume_in 1 -4",
+    MemberLevel(ROOM, "7", "volume_out", "2"): f"conference {ROOM} volume_out 7 2",
     PausePlay(ROOM): f"conference {ROOM} pause_play",
     PlayStatus(ROOM): f"conference {ROOM} play_status",
     StopPlay(ROOM): f"conference {ROOM} stop all",
@@ -332,6 +336,10 @@ ANY_COMMAND = st.one_of(
     st.tuples(st.builds(Kick, TEXT, st.one_of(MEMBERS, st.just("all"))), st.just(4)),
     st.tuples(
         st.builds(MemberCommand, TEXT, MEMBERS, st.one_of(st.sampled_from(sorted(MEMBER_VERBS)), TEXT)), st.just(4)
+    ),
+    st.tuples(
+        st.builds(MemberLevel, TEXT, MEMBERS, st.one_of(st.sampled_from(sorted(LEVEL_VERBS)), TEXT), MEMBERS),
+        st.just(5),
     ),
     st.tuples(st.builds(Play, TEXT, URLS, st.dictionaries(TEXT, MEMBERS, max_size=3)), st.just(4)),
     st.tuples(st.builds(Play, NAMES, URLS, st.dictionaries(NAMES, st.integers(), max_size=3)), st.just(4)),

@@ -36,6 +36,8 @@ KINDS = {
     "unmute-member",
     "deaf-member",
     "undeaf-member",
+    "volume-in-member",
+    "volume-out-member",
     "play-file-done",
     "filestring::open",
 }

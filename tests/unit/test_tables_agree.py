@@ -20,11 +20,13 @@ from controller.media.reasons import REASONS as AUDIO_REASONS
 from controller.nodes import translate
 from controller.nodes.render import COMMANDS
 from controller.room_options import OPTIONS, Kind, Option
+from controller.sessions import levels
 from controller.sessions.flags import CHANGES, FLAGS, Flag
+from controller.sessions.levels import LEVELS, Level
 from controller.store.scripts import arguments, libraries, sources
 from controller.webhooks import types
 from controller.webhooks.types import TYPES, ConferenceCommandFailed, MemberData
-from esl.commands import MEMBER_VERBS
+from esl.commands import LEVEL_VERBS, MAX_LEVEL, MEMBER_VERBS
 from tests.lua_lint import texts
 from web import schemas
 from web.errors import STATUS
@@ -38,6 +40,7 @@ COMMAND_CLASSES = [
     if isinstance(kind, type) and issubclass(kind, Command) and hasattr(kind, "script")
 ]
 OF_FLAGS = {flag.change(on).command for flag, on in CHANGES}
+OF_MEMBERS = OF_FLAGS | {level.name for level in LEVELS}
 
 
 def literals(pattern: str, text: str = LUA) -> set[str]:
@@ -62,6 +65,7 @@ def test_no_refusal_is_put_together() -> None:
 
 def test_every_webhook_that_is_emitted_has_its_type() -> None:
     emitted = literals(r'"((?:conference|session)\.[\w.]+)"') | {flag.change(on).webhook for flag, on in CHANGES}
+    emitted.add(levels.WEBHOOK)
     assert emitted == set(TYPES)
 
 
@@ -70,9 +74,9 @@ def test_no_type_of_webhook_is_put_together() -> None:
 
 
 def test_every_command_to_a_node_is_rendered_and_its_result_read() -> None:
-    sent = literals(r'\bsend(?:_about|_call_command)?\([\w.]+, "(\w+)"') | OF_FLAGS
+    sent = literals(r'\bsend(?:_about|_call_command)?\([\w.]+, "(\w+)"') | OF_MEMBERS
     assert sent == set(COMMANDS)
-    assert sent == literals(r"\bRESULTS\.(\w+)") | OF_FLAGS
+    assert sent == literals(r"\bRESULTS\.(\w+)") | OF_MEMBERS
 
 
 def test_no_command_to_a_node_is_put_together() -> None:
@@ -101,6 +105,15 @@ def test_a_flag_has_its_field_wherever_members_are_described(flag: Flag) -> None
     assert not ConferenceCommandFailed.model_fields[flag.name].is_required()
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_has_its_field_wherever_members_are_described(level: Level) -> None:
+    for answer in (Member, Session):
+        assert get_type_hints(answer)[level.name] is int
+    for model in (MemberData, schemas.Member, schemas.Session):
+        assert model.model_fields[level.name].is_required(), model
+    assert not ConferenceCommandFailed.model_fields[level.name].is_required()
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_has_its_field_wherever_rooms_are_described(option: Option) -> None:
     forms = {Kind.NUMBER: int | None, Kind.SWITCH: bool, Kind.TEXTS: list[str], Kind.ROLE: str | None}
@@ -111,8 +124,10 @@ def test_an_option_has_its_field_wherever_rooms_are_described(option: Option) ->
         assert not body.model_fields[option.name].is_required(), body
 
 
-def test_the_node_is_sent_every_change_of_a_flag_and_no_other() -> None:
+def test_the_node_is_sent_every_change_of_a_member_and_no_other() -> None:
     assert MEMBER_VERBS == OF_FLAGS
+    assert {level.name for level in LEVELS} == LEVEL_VERBS
+    assert (levels.MIN_LEVEL, levels.MAX_LEVEL) == (-MAX_LEVEL, MAX_LEVEL)
 
 
 def test_the_console_asks_for_passwords_that_are_long_enough() -> None:

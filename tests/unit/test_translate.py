@@ -16,6 +16,7 @@ from controller.nodes.events import (
     JobDone,
     LegJoined,
     LegLeft,
+    LevelChanged,
     MemberJoined,
     MemberLeft,
     NodeEvent,
@@ -243,6 +244,15 @@ def test_results(command: str, text: str, expected: tuple[bool, str, str]) -> No
 @pytest.mark.parametrize(("text", "paused"), [("+OK Pause\n", True), ("+OK Resume\n", False)])
 def test_what_a_pause_toggled_to(text: str, paused: bool) -> None:
     assert read_result("p00-1-0", "conference R pause_play", text).paused is paused
+
+
+def test_levels_as_the_node_clips_them() -> None:
+    found = [
+        (each.level, each.value)
+        for each in node_events("23_join_with_flags_and_volume.jsonl")
+        if isinstance(each, LevelChanged)
+    ]
+    assert found == [("volume_in", 2), ("volume_in", 2), ("volume_in", 3), ("volume_in", -4), ("volume_out", -4)]
 
 
 def test_who_talks() -> None:

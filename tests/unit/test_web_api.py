@@ -18,6 +18,7 @@ from controller.commands import Command
 from controller.errors import REASONS, OverRate, Refused, StoreUnavailable
 from controller.limits import Budget
 from controller.sessions.flags import CHANGES
+from controller.sessions.levels import LEVELS
 from esl.commands import clean_url
 from tests.unit.web_fakes import (
     APP,
@@ -128,6 +129,8 @@ MEMBER = {
     "caller_id": "527121102",
     "muted": True,
     "deaf": False,
+    "volume_in": 2,
+    "volume_out": 0,
     "role": "participant",
     "tags": ["agent"],
     "end_on_exit": False,
@@ -410,6 +413,26 @@ ENDPOINTS = [
             {"reason": "x" * 129},
             {"reason": "line\nbreak"},
             {"reason": 7},
+        ],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{SESSIONS}/{{session}}/commands/conference/volume",
+        body={"direction": "out", "volume": -4},
+        status=202,
+        answer={"status": "volume_changed", "room_id": ROOM},
+        command=commands.SetLevel(**BY_SESSION, level=LEVELS[1], value=-4),
+        bad_bodies=[
+            {},
+            {"direction": "in"},
+            {"volume": 1},
+            {"direction": "both", "volume": 1},
+            {"direction": "in", "volume": 5},
+            {"direction": "in", "volume": -5},
+            {"direction": "in", "volume": "1"},
+            {"direction": "in", "volume": 1.0},
+            {"direction": "in", "volume": None},
+            {"direction": "in", "volume": 1, "command_uid": ""},
         ],
     ),
     Endpoint(

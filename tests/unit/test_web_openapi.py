@@ -176,6 +176,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "join": True,
         "leave": False,
         "kick": False,
+        "set_member_volume": True,
         "mute": False,
         "unmute": False,
         "deaf": False,

@@ -19,6 +19,8 @@ LEFT = {
     "caller_id": "527121102",
     "muted": True,
     "deaf": False,
+    "volume_in": 0,
+    "volume_out": 0,
     "role": "participant",
     "tags": ["agent"],
     "end_on_exit": False,

@@ -14,14 +14,6 @@ local function would_change(session, flag, on)
   return session[opposite.pending_job] ~= nil or has_flag(session, flag) ~= on
 end
 
--- Has the node change a flag of a member. `operation`: that of the command to all, if it is one.
-local function change_flag(session, change_to, uid, operation)
-  local job = send_about(session, change_to.command, change_to.command)
-  change(keys.session(session.id), session, { [change_to.pending_job] = job, [change_to.pending_uid] = uid,
-    [change_to.pending_operation] = operation, [change_to.pending_actor] = origin.actor,
-    [change_to.pending_trace] = origin.trace })
-end
-
 -- Has one member do what `all` asks of all; false if there is nothing to do. By the command.
 local ONE = {}
 
@@ -29,7 +21,7 @@ for _, flag in pairs(FLAGS) do
   for on, change_to in pairs({ [true] = flag.on, [false] = flag.off }) do
     ONE[change_to.command] = function(session, all)
       if session[change_to.pending_job] or not would_change(session, flag, on) then return false end
-      change_flag(session, change_to, all.operation, all.operation)
+      send_change(session, change_to, { uid = all.operation, operation = all.operation })
       return true
     end
   end

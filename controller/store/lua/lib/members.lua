@@ -11,14 +11,14 @@ local function emit_member(room, type, data, session)
   emit_room(room, type, data, '"tags":' .. tags_of(session))
 end
 
--- Forgets a pending command to change a flag: the node has confirmed or refused it, or the member is out.
+-- Forgets a pending command to change a member: the node has confirmed or refused it, or the member is out.
 local function forget_pending(session, change_to)
   confirmed(session.node, change_to.command, session.id)
   clear(keys.session(session.id), session, change_to.pending_job, change_to.pending_uid, change_to.pending_operation,
-    change_to.pending_actor, change_to.pending_trace)
+    change_to.pending_value, change_to.pending_actor, change_to.pending_trace)
 end
 
--- On whose behalf a flag is to be changed.
+-- On whose behalf a member is to be changed.
 local function pending_origin(session, change_to)
   return { actor = session[change_to.pending_actor], trace = session[change_to.pending_trace] }
 end
@@ -42,8 +42,8 @@ local function emit_command_failed(room, session, command, uid, reason)
   emit_room(room, "conference.command.failed", data)
 end
 
--- Ends a pending command to change a flag: the node did not carry it out, or no longer can.
-local function flag_failed(room, session, change_to, reason)
+-- Ends a pending command to change a member: the node did not carry it out, or no longer can.
+local function change_failed(room, session, change_to, reason)
   local uid, operation = session[change_to.pending_uid], session[change_to.pending_operation]
   local before = act_for(pending_origin(session, change_to))
   forget_pending(session, change_to)
@@ -52,9 +52,9 @@ local function flag_failed(room, session, change_to, reason)
   member_done(room, session, operation, reason)
 end
 
--- Ends a member's pending commands to change flags, in the order in which they were accepted: all, or those up to
+-- Ends a member's pending commands to change it, in the order in which they were accepted: all, or those up to
 -- that of `last_job`.
-local function flags_failed(room, session, reason, last_job)
+local function changes_failed(room, session, reason, last_job)
   local pending = {}
   for _, change_to in pairs(CHANGES) do
     local job = session[change_to.pending_job]
@@ -63,7 +63,7 @@ local function flags_failed(room, session, reason, last_job)
   table.sort(pending, function(one, other)
     return is_earlier(session[one.pending_job], session[other.pending_job])
   end)
-  for _, change_to in ipairs(pending) do flag_failed(room, session, change_to, reason) end
+  for _, change_to in ipairs(pending) do change_failed(room, session, change_to, reason) end
 end
 
 -- Forgets the command by which a session was to join or leave.
@@ -74,7 +74,8 @@ end
 -- Forgets what a session has only in a room, or on its way in or out.
 local function forget_membership(session)
   local key = keys.session(session.id)
-  for _, flag in pairs(FLAGS) do clear(key, session, flag.name) end
+  for name in pairs(FLAGS) do clear(key, session, name) end
+  for name in pairs(LEVELS) do clear(key, session, name) end
   clear(key, session, "room", "member_id", "role", "tags", "end_on_exit", "joined_at")
   forget_leaving(session)
 end
@@ -112,7 +113,7 @@ end
 -- no room: nobody has left it.
 local function member_left(room, session, reason, cause, is_back)
   local state = step("SESSION", session.state, "left")
-  flags_failed(room, session, "no_member")
+  changes_failed(room, session, "no_member")
   local data = member_data(session)
   data.command_uid = session.state == SESSION.leaving and session.uid or nil
   data.reason, data.cause = reason, reason == "hangup" and cause or nil

@@ -57,6 +57,15 @@ local function send_about(session, op, kind, fields)
   return send(session.node, op, command)
 end
 
+-- Has the node change a member, as a row of CHANGES says. `more`: the command_uid (`uid`), the id of the command to all
+-- that it is part of (`operation`), and the `value` of a level, where there are such.
+local function send_change(session, change_to, more)
+  local job = send_about(session, change_to.command, change_to.command, { value = more.value })
+  change(keys.session(session.id), session, { [change_to.pending_job] = job, [change_to.pending_uid] = more.uid,
+    [change_to.pending_operation] = more.operation, [change_to.pending_value] = more.value,
+    [change_to.pending_actor] = origin.actor, [change_to.pending_trace] = origin.trace })
+end
+
 -- Joins a session with the flags that its record has.
 local function send_join(session)
   local before, flags = act_for(session), {}

@@ -56,8 +56,8 @@ for op, change_to in pairs(CHANGES) do
     local room, session = waiting(command, change_to.pending_job, job)
     if not room or result.ok then return end
     -- When this result is lost, so is what the node said of the commands before it.
-    if result.reason == "no_answer" then return flags_failed(room, session, result.reason, job) end
-    flag_failed(room, session, change_to, result.reason)
+    if result.reason == "no_answer" then return changes_failed(room, session, result.reason, job) end
+    change_failed(room, session, change_to, result.reason)
   end
 end
 

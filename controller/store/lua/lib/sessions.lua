@@ -31,9 +31,10 @@ end
 
 local function has_flag(session, flag) return session[flag.name] == "1" end
 
--- Adds all flags of a session to `fields`, by their names.
+-- Adds all flags and levels of a session to `fields`, by their names.
 local function with_flags(session, fields)
   for name, flag in pairs(FLAGS) do fields[name] = has_flag(session, flag) end
+  for name in pairs(LEVELS) do fields[name] = tonumber(session[name]) or 0 end
   return fields
 end
 

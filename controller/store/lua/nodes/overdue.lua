@@ -60,7 +60,7 @@ for command, change_to in pairs(CHANGES) do
     local session = get_session(id)
     local room = session and session.room and get_room(session.room)
     local job = session and session[change_to.pending_job]
-    if room and job then flags_failed(room, session, "not_confirmed", job) end
+    if room and job then changes_failed(room, session, "not_confirmed", job) end
   end
 end
 

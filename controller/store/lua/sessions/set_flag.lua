@@ -12,5 +12,5 @@ if not would_change(session, flag, args.on) then return refuse(change_to.refused
 local refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
 
-change_flag(session, change_to, args.command_uid)
+send_change(session, change_to, { uid = args.command_uid })
 return accept_new(session, change_to.done)

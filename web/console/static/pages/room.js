@@ -1,6 +1,6 @@
 import { API, call } from "../api.js";
 import { callerOf, plural } from "../format.js";
-import { html, useEffect, useState } from "../html.js";
+import { html, useState } from "../html.js";
 import { useCommands, useFeed, useLoad, useReloadSoon, useStream, useTitle } from "../hooks.js";
 import { failedCommand, isWebhook, streamOf } from "../live.js";
 import { go, link } from "../router.js";
@@ -10,9 +10,9 @@ import { reasonText, TONES } from "../words.js";
 import { Story } from "./log.js";
 import { memberCommand, Members } from "./members.js";
 import { tagsOf } from "./rooms.js";
+import { Volume } from "./volume.js";
 
 const MAX_MEMBERS = 1000;
-const VOLUME_SETTLES_MS = 400;
 const ALL = [["mute", "Mute all"], ["unmute", "Unmute all"], ["kick", "Take all out"]];
 
 export function Room({ me, parts: [app, id] }) {
@@ -154,7 +154,7 @@ function Playback({ app, id, room, may, commands, failures }) {
           onClick=${() => ask("pause", status === "paused" ? "Resume" : "Pause", "conference.play.paused")}>${status === "paused" ? "Resume" : "Pause"}<//>
         <${Button} small icon="stop" disabled=${!playing} busy=${busy("stop")} onClick=${() => ask("stop", "Stop", "conference.play.stopped")}>Stop<//>
       </div>
-      <${Volume} room=${room} busy=${busy("volume")} onChange=${(volume) => ask("volume", "Volume", "conference.play.volume_changed", { volume })} />
+      <${Volume} label="Volume" of=${room} stored=${room.playback_volume} min=${-50} max=${7} busy=${busy("volume")} onChange=${(volume) => ask("volume", "Volume", "conference.play.volume_changed", { volume })} />
       <${Play} busy=${busy("play")} onPlay=${(urls) => ask("play", "Play", "conference.play.started", { urls })} />`}
   <//>`;
 }
@@ -162,34 +162,6 @@ function Playback({ app, id, room, may, commands, failures }) {
 const plainReason = ({ reason, http_status: status }) => `Not played${status ? ` (HTTP ${status})` : ""}: ${reasonText(reason)}`;
 
 const Url = ({ url }) => html`<span class="url mono" title=${url}>${url}</span>`;
-
-/** It is sent once it has been left alone for a moment: keys move it step by step. */
-function Volume({ room, busy, onChange }) {
-  const [moved, setMoved] = useState(null); // or `{value, isSent}`, another object each time that it is moved
-  const value = moved ? moved.value : room.playback_volume;
-  // What was sent stands until the room, loaded anew, says what came of it.
-  useEffect(() => {
-    if (!busy) setMoved((now) => (now?.isSent ? null : now));
-  }, [room]);
-  useEffect(() => {
-    if (!moved || moved.isSent || busy) return undefined;
-    const send = async () => {
-      const sent = { ...moved, isSent: true };
-      setMoved(sent);
-      // It may have been moved on by the time that this one is refused.
-      if (!(await onChange(sent.value))) setMoved((now) => (now === sent ? null : now));
-    };
-    const timer = setTimeout(send, VOLUME_SETTLES_MS);
-    return () => clearTimeout(timer);
-  }, [moved, busy]);
-  const move = (event) => setMoved({ value: Number(event.target.value), isSent: false });
-  return html`<${Field} label="Volume">${(field) => html`<div class="volume">
-    <${Icon} name="volume" />
-    <input id=${field} type="range" min="-50" max="7" step="1" value=${value} onInput=${move} />
-    <output for=${field} class="mono">${value > 0 ? `+${value}` : value}</output>
-    ${busy && html`<span class="spinner" role="status" aria-label="Pending"></span>`}
-  </div>`}<//>`;
-}
 
 function Play({ busy, onPlay }) {
   const submit = async (event) => {

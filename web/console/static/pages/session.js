@@ -8,6 +8,9 @@ import { Badge, Button, Card, Confirm, Empty, Facts, Field, Id, Loaded, PageHead
 import { TONES } from "../words.js";
 import { Story } from "./log.js";
 import { marks, memberCommand } from "./members.js";
+import { Volume } from "./volume.js";
+
+const VOLUMES = [["in", "Volume to the others"], ["out", "Volume of the room"]];
 
 export function Session({ me, parts: [app, uuid] }) {
   const found = useLoad((signal) => call("GET", `${API}/sessions/${uuid}`, { app, signal }), [app, uuid]);
@@ -59,6 +62,10 @@ function Actions({ session, app, commands }) {
     text: "The call goes on: the caller waits and can be joined to a room again.",
   });
   const busy = (verb) => Boolean(commands.pending[`${session.uuid} ${verb}`]);
+  const setVolume = (direction) => (volume) => commands.run({
+    key: `${session.uuid} volume_${direction}`, what: "Volume", app, path: `${API}/sessions/${session.uuid}/commands/conference/volume`, body: { direction, volume },
+    confirmedBy: (seen) => isWebhook(seen, "conference.member.volume_changed", match), failedBy: failedCommand(`volume_${direction}`, match),
+  });
   const inRoom = session.state === "joined";
   const mute = session.muted ? "unmute" : "mute";
   const deaf = session.deaf ? "undeaf" : "deaf";
@@ -71,6 +78,8 @@ function Actions({ session, app, commands }) {
       <${Button} icon="hangUp" tone="danger-text" busy=${busy("hang_up")} onClick=${hangUp}>Hang up<//>
     </div>
     <${Digits} session=${session} app=${app} commands=${commands} />
+    ${!waits && VOLUMES.map(([direction, label]) => html`<${Volume} key=${direction} label=${label} of=${session} stored=${session[`volume_${direction}`]} min=${-4} max=${4}
+      busy=${busy(`volume_${direction}`)} disabled=${!inRoom} onChange=${setVolume(direction)} />`)}
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />
   <//>`;
 }

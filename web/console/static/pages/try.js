@@ -37,6 +37,7 @@ const CALLS = [
   ["POST", `${member}/join`, "Join a room", { room_id: "{room_id}", muted: true, deaf: false, role: "participant", tags: [], end_on_exit: false }],
   ["POST", `${member}/leave`, "Leave the room"],
   ["POST", `${member}/kick`, "Kick the member", { reason: "Off topic" }],
+  ["POST", `${member}/volume`, "Set the member's volume", { direction: "in", volume: 0 }],
   ["POST", `${member}/mute`, "Mute"],
   ["POST", `${member}/unmute`, "Unmute"],
   ["POST", `${member}/deaf`, "Make deaf"],

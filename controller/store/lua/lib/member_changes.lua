@@ -1,0 +1,30 @@
+-- What the node says that has changed of a member, by a command or its operator's hand.
+-- args: session_id room_id member_id
+-- needs: node_fence members
+
+-- Field `name` of a member is `value` now, or the node says so again of one that was so already. `changed_to`: the row
+-- of CHANGES. It confirms a pending command, but for one that asked for another value.
+local function member_changed(changed_to, name, value)
+  if fenced() then return refusal("fenced") end
+  local session = get_session(args.session_id)
+  local is_member = session and session.room == args.room_id and session.member_id == tostring(args.member_id)
+  local room = is_member and get_room(session.room)
+  if not room then return cjson.encode({ unknown = true }) end
+  local asked = session[changed_to.pending_value] or tostring(value)
+  local confirms = session[changed_to.pending_job] ~= nil and asked == tostring(value)
+  if confirms then act_for(pending_origin(session, changed_to)) end
+  log("event", changed_to.action, { app = session.app, room = room.id, session = session.id })
+  if (session[name] or "0") == tostring(value) and not confirms then return cjson.encode({ known = true }) end
+
+  change(keys.session(session.id), session, { [name] = value })
+  local data, found = member_data(session), {}
+  local operation = session[changed_to.pending_operation]
+  if confirms then
+    found = confirmation(changed_to.command, session[changed_to.pending_job])
+    data.command_uid = session[changed_to.pending_uid]
+    forget_pending(session, changed_to)
+  end
+  emit_member(room, changed_to.webhook, data, session)
+  member_done(room, session, operation)
+  return cjson.encode(found)
+end
