@@ -11,7 +11,7 @@ the name of a conference, and `member_id` the Member-ID of its events.
 
 import ipaddress
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -26,8 +26,14 @@ MAX_LABEL_LENGTH = 63
 MAX_VOLUME = 50
 """`vol` and `file-vol` go from -50 to 50, and 0 leaves a file as it is. FreeSWITCH clips to that silently."""
 
-MEMBER_VERBS = frozenset({"mute", "unmute", "deaf", "undeaf"})
+MEMBER_VERBS = frozenset({"mute", "unmute", "deaf", "undeaf", "unhold"})
 """What `MemberCommand` can do to a member."""
+
+SILENCE = "silence_stream://-1"
+"""What a member on hold is played when there is nothing else. It has no end."""
+
+HOLD_TIMES = 20
+"""How often it hears its music. A list of files may have 128 (mod_dptools.c)."""
 
 LEVEL_VERBS = frozenset({"volume_in", "volume_out"})
 """Which levels of a member `MemberLevel` can set."""
@@ -160,6 +166,25 @@ class MemberCommand:
         if self.verb not in MEMBER_VERBS:
             raise ValueError(f"not a verb for a member: {self.verb!r}")
         return _in_room(self.room, self.verb, _member(self.member_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Put a member on hold. It hears these files, one after the other and over and over, and then nothing.
+
+    Prints `+OK hold 7` once the first is opened (33), if there is any: one that cannot be is left out silently. On hold
+    alone it would go on hearing the room, so in the end it is played silence. Unholding stops all of it.
+    """
+
+    room: str
+    member_id: int | str
+    urls: Sequence[str] = ()
+
+    def render(self) -> str:
+        # In a list of files `!` stands between them.
+        files = [_with_kind(clean_url(url)).replace("!", "%21") for url in self.urls] * HOLD_TIMES
+        heard = f"file_string://{'!'.join([*files, SILENCE])}" if files else SILENCE
+        return _in_room(self.room, "hold", _member(self.member_id), heard)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from controller.commands import (
     CollectDigits,
     GetSession,
     HangUp,
+    Hold,
     Join,
     Kick,
     Leave,
@@ -20,7 +21,7 @@ from controller.commands import (
 )
 from controller.errors import Refused
 from controller.ids import SESSION_ID
-from controller.sessions.flags import CHANGES, FLAGS, Flag
+from controller.sessions.flags import CHANGES, HOLD, JOINING, Flag
 from controller.sessions.levels import LEVELS
 from controller.times import iso
 from web import schemas
@@ -37,6 +38,7 @@ from web.schemas import (
     DtmfStarted,
     HangUpBody,
     HangUpStarted,
+    HoldBody,
     JoinBody,
     JoinStarted,
     KickBody,
@@ -167,7 +169,7 @@ def join(path: SessionPath, body: JoinBody) -> Returned:
     command = Join(
         app_id=app_id(),
         room_id=body.room_id,
-        flags=tuple(flag.name for flag in FLAGS if getattr(body, flag.name)),
+        flags=tuple(flag.name for flag in JOINING if getattr(body, flag.name)),
         role=body.role,
         tags=tuple(body.tags),
         end_on_exit=body.end_on_exit,
@@ -231,6 +233,12 @@ def _serve_flag(flag: Flag, on: bool) -> None:
         command = SetFlag(app_id=app_id(), flag=flag, on=on, **_command(path, body))
         return _membership(execute(command)), 202
 
+    def hold(path: SessionPath, body: HoldBody) -> Returned:
+        return _membership(execute(Hold(app_id=app_id(), url=body.url, **_command(path, body)))), 202
+
+    takes_url = flag is HOLD and on
+    if takes_url:
+        view = hold  # type: ignore[assignment]
     view.__name__ = change.command
     view.__doc__ = f"""{change.summary}
 
@@ -240,7 +248,13 @@ def _serve_flag(flag: Flag, on: bool) -> None:
         "POST",
         f"/<uuid>/commands/conference/{change.command}",
         responses={202: flag_changing(change)},
-        refuses=(*_MEMBERSHIP_REFUSALS, *change.refusals, "quota_exceeded", "store_full"),
+        refuses=(
+            *_MEMBERSHIP_REFUSALS,
+            *flag.refusals(on),
+            *(("url_refused", "no_relay") if takes_url else ()),
+            "quota_exceeded",
+            "store_full",
+        ),
         cooldown=flag.cooldown,
     )(view)
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NotRequired, TypedDict
 
 import orjson
 
-from controller.commands.base import Args, Command, Listing, SessionCommand
-from controller.sessions.flags import FLAGS, Flag
+from controller.commands.base import Args, Command, Listing, Parts, SessionCommand
+from controller.sessions.flags import HOLD, JOINING, Flag
 from controller.sessions.levels import COOLDOWN, Level
 from controller.store.states import ROLES
 
@@ -32,7 +32,7 @@ class Join(SessionCommand[Membership]):
     """
 
     room_id: str
-    flags: tuple[str, ...] = tuple(flag.name for flag in FLAGS if flag.joins)
+    flags: tuple[str, ...] = tuple(flag.name for flag in JOINING if flag.joins)
     role: str = ROLES[0]
     tags: tuple[str, ...] = ()
     end_on_exit: bool = False
@@ -178,6 +178,24 @@ class SetFlag(SessionCommand[Membership]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold(SetFlag):
+    """Puts a member on hold. `url`: of its music, which passes `esl.commands.clean_url`. Refused: `url_refused`."""
+
+    flag: Flag = HOLD
+    on: bool = True
+    url: str | None = None
+
+    def arguments(self) -> Args:
+        return {**Command.arguments(self), "flag": self.flag.name, "body": self.url}
+
+    def prepare(self, parts: Parts) -> Args:
+        if self.url is not None:
+            show = GetSession(app_id=self.app_id, session_id=self.session_id)
+            parts.playback.check(self.app_id, [self.url], lambda: parts.execute(show), "url")
+        return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetLevel(SessionCommand[Membership]):
     """Sets a level of a member to `value`, MIN_LEVEL to MAX_LEVEL. Answers `volume_changed`. Refused as `Leave`, and
     `volume_pending`.
@@ -211,6 +229,7 @@ class Member(TypedDict):
     caller_id: str
     muted: bool
     deaf: bool
+    hold: bool
     volume_in: int
     volume_out: int
     role: str

@@ -26,7 +26,7 @@ from controller.nodes.events import (
     SessionParked,
 )
 from controller.nodes.translate import MAX_TEXT_LENGTH
-from controller.sessions.flags import FLAGS
+from controller.sessions.flags import FLAGS, HOLD, Flag
 from controller.sessions.levels import LEVELS
 from controller.store.states import PlaybackState, SessionState, UrlState
 from esl.commands import LEG_NAME
@@ -38,16 +38,20 @@ EARLIER_APPLICATIONS = frozenset({"", "answer"})
 
 @dataclass(frozen=True, slots=True)
 class MemberOnNode:
-    """`flags`: the names of those that are on. `on_hold`: the member can neither hear nor be heard, and what the node
-    says of its flags means nothing. `levels`: in the order of LEVELS.
+    """`flags`: the names of those that are on. On hold the member can neither hear nor be heard, and what the node says
+    of its other flags means nothing. `levels`: in the order of LEVELS.
     """
 
     room_id: str
     member_id: int
     flags: tuple[str, ...]
-    on_hold: bool = False
     is_talking: bool = field(default=False, compare=False)
     levels: tuple[int, ...] = (0,) * len(LEVELS)
+
+    @property
+    def known(self) -> tuple[Flag, ...]:
+        """The flags of which it is known whether they are on."""
+        return (HOLD,) if HOLD.name in self.flags else FLAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,7 @@ def read_members(text: str) -> dict[str, MemberOnNode]:
         member["uuid"]: MemberOnNode(
             room_id,
             int(member["id"]),
-            tuple(flag.name for flag in FLAGS if not member["flags"][flag.ability]),
-            on_hold=member["flags"]["hold"],
+            tuple(flag.name for flag in FLAGS if member["flags"][flag.ability] == flag.said),
             is_talking=member["flags"].get("talking", False),
             levels=tuple(int(member.get(level.name, 0)) for level in LEVELS),
         )
@@ -218,6 +221,7 @@ def _membership_events(session: dict[str, Any], member: MemberOnNode | None) -> 
     """The events that turn a session's membership in the store into that on the node."""
     session_id, room_id = session["id"], session.get("room")
     member_id, state = session.get("member_id"), session.get("state")
+    asked = [flag.name for flag in FLAGS if session.get(flag.name)]
     same = member is not None and (member.room_id, member.member_id) == (room_id, member_id)
     if room_id and member_id is not None and not same:
         yield MemberLeft(session_id=session_id, room_id=room_id, member_id=member_id)
@@ -225,9 +229,11 @@ def _membership_events(session: dict[str, Any], member: MemberOnNode | None) -> 
         return
     subject: dict[str, Any] = {"session_id": session_id, "room_id": member.room_id, "member_id": member.member_id}
     if not same:
-        yield MemberJoined(**subject, flags=member.flags)
+        # What is not known is as it was asked for.
+        flags = (flag.name for flag in FLAGS if flag.name in (member.flags if flag in member.known else asked))
+        yield MemberJoined(**subject, flags=tuple(flags))
     elif state != SessionState.JOINING:
-        for flag in FLAGS if not member.on_hold else ():
+        for flag in member.known:
             on = flag.name in member.flags
             if session[flag.name] != on:
                 yield FlagChanged(**subject, flag=flag.name, on=on)

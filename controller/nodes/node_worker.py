@@ -319,10 +319,10 @@ def read_rate(configuration: str, profile: str) -> int:
 
 
 def _read_play(fields: Fields) -> dict[str, Any] | None:
-    """A command that waits, if it is a play."""
+    """A command that waits, if it has a file: a play, or a hold with music."""
     try:
         command = orjson.loads(fields[b"c"])
-        is_play = command["op"] == "play" and isinstance(command["url"], str) and isinstance(command["app"], str)
+        is_play = "url" in command and isinstance(command["url"], str) and isinstance(command["app"], str)
         return command if is_play else None
     except (KeyError, TypeError, ValueError):
         return None  # Whoever takes it logs that it cannot be read.

@@ -7,6 +7,8 @@ stream, and then there is nothing to take. A file that cannot be played fails th
 A long file is two for the node, played as one: what it has is the first, and it fetches the second meanwhile. If it
 does not get that, the rest is a play of its own, which the store puts into the stream (lib/playback.lua).
 
+The music of a member on hold is prepared as a play is, and all of it before it is sent.
+
 A node that does not get a prepared file has lost its relay, or never reached it. Then the store puts the play into the
 stream once more (lib/results.lua), and it is prepared by another relay, if there is one.
 """
@@ -100,12 +102,19 @@ class Plays:
         finally:
             self._preparing.discard((tag, entry))
 
+    def _part(self, asked: Command, start: int) -> Prepared:
+        return self._relays.prepare(asked["app"], asked["url"], self._rate(), PREPARE_SECONDS, start)
+
     def _outcome(self, asked: Command) -> Outcome:
         me = gevent.getcurrent()
         self._asking.add(me)
         try:
-            start = asked.get("start", 0)
-            return self._relays.prepare(asked["app"], asked["url"], self._rate(), PREPARE_SECONDS, start)
+            prepared = self._part(asked, asked.get("start", 0))
+            # Hold music is sent at once, and not part by part.
+            while prepared.rest and asked["op"] != "play":
+                rest = self._part(asked, prepared.rest)
+                prepared = replace(rest, url=f"{prepared.url} {rest.url}")
+            return prepared
         except AudioFailed as failed:
             return failed
         finally:

@@ -41,6 +41,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
         )
         for flag, on in CHANGES
     },
+    "hold": lambda command, _: esl.Hold(command["room"], command["member_id"], command.get("url", "").split()),
     **{
         level.name: lambda command, _: esl.MemberLevel(
             command["room"], command["member_id"], command["op"], command["value"]

@@ -119,7 +119,7 @@ def _joined(ids: SessionIds, event: Event) -> NodeEvent | None:
     member_id = event.get("Member-ID", "")
     if _is_leg(event):
         return _leg(LegJoined, event, member_id=int(member_id)) if member_id.isdecimal() else None
-    flags = tuple(flag.name for flag in FLAGS if event.get(flag.header) == "false")
+    flags = tuple(flag.name for flag in FLAGS if event.get(flag.header) == ("true" if flag.said else "false"))
     return _member(MemberJoined, ids, event, channel=_inbound(event), flags=flags)
 
 

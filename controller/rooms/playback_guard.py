@@ -39,23 +39,25 @@ class PlaybackGuard:
         self._allow_private = allow_private
         self._seconds = seconds
 
-    def check(self, app_id: str, urls: Sequence[str], may_play: Callable[[], object]) -> None:
-        """Raises Refused: `url_refused` with the fields that are wrong.
+    def check(
+        self, app_id: str, urls: Sequence[str], may_play: Callable[[], object], field: str = "urls.{place}"
+    ) -> None:
+        """Raises Refused: `url_refused` with the fields that are wrong, which are called `field`.
 
         `may_play` raises Refused if the playback would be refused anyway. It is called before names are resolved, which
         is the most costly part of any request.
         """
         if not self._allow_private:
-            self._check(app_id, [urlsplit(clean_url(url)).hostname or "" for url in urls], may_play)
+            self._check(app_id, [urlsplit(clean_url(url)).hostname or "" for url in urls], may_play, field)
 
-    def _check(self, app_id: str, hosts: list[str], may_play: Callable[[], object]) -> None:
+    def _check(self, app_id: str, hosts: list[str], may_play: Callable[[], object], field: str) -> None:
         problems = {host: problem for host in set(hosts) if (problem := refusal(host))}
         names = [host for host in dict.fromkeys(hosts) if literal(host) is None]
         if names and self._direct and not problems:
             may_play()
             problems = self._look_up(app_id, names)
         wrong = [place for place, host in enumerate(hosts) if host in problems]
-        fields = [{"field": f"urls.{place}", "problem": problems[hosts[place]]} for place in wrong]
+        fields = [{"field": field.format(place=place), "problem": problems[hosts[place]]} for place in wrong]
         if fields:
             raise Refused("url_refused", {"fields": fields})
 

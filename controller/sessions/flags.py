@@ -45,19 +45,30 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
-    """`name`: the field in lists, webhooks and the store. `cooldown`: the group that both changes share.
+    """`name`: the field in lists, webhooks and the store. `is_what`: what a member with it is. `cooldown`: the group
+    that both changes share.
 
-    `header`, `ability`: a member has the flag when the node says `false` in this header of `add-member` (trace 03), or
-    for this ability in `json_list` (trace 09). `joins`: whether a session has the flag when it joins.
+    `header`, `ability`: a member has the flag when the node says `said` in this header of `add-member` (trace 03), or
+    for this ability in `json_list` (trace 09). `joins`: whether a session has the flag when it joins; None if it cannot
+    join with it. `waits`: one of its changes is refused until the node has confirmed or refused the other, since the
+    node would not always keep their order.
     """
 
     name: str
+    is_what: str
     cooldown: str
     on: Change
     off: Change
     header: str
     ability: str
-    joins: bool = False
+    said: bool = False
+    joins: bool | None = False
+    waits: bool = False
+
+    def refusals(self, on: bool) -> tuple[str, ...]:
+        """Why a change of it is refused."""
+        opposite = (self.change(not on).refused_pending,) if self.waits else ()
+        return (*self.change(on).refusals, *opposite)
 
     def change(self, on: bool) -> Change:
         return self.on if on else self.off
@@ -66,6 +77,7 @@ class Flag:
 FLAGS = (
     Flag(
         name="muted",
+        is_what="muted",
         cooldown="conference_mute",
         on=Change(command="mute", summary="Mute a member.", done="muted", action="mute-member"),
         off=Change(command="unmute", summary="Unmute a member.", done="unmuted", action="unmute-member"),
@@ -75,6 +87,7 @@ FLAGS = (
     ),
     Flag(
         name="deaf",
+        is_what="deaf",
         cooldown="conference_deaf",
         on=Change(
             command="deaf",
@@ -91,7 +104,28 @@ FLAGS = (
         header="Hear",
         ability="can_hear",
     ),
+    # Of a member on hold the node's lists say of no other flag what it is (trace 33).
+    Flag(
+        name="hold",
+        is_what="on hold",
+        cooldown="conference_hold",
+        on=Change(
+            command="hold",
+            summary="Put a member on hold: it is not heard, and hears music or nothing.",
+            done="held",
+            action="hold-member",
+        ),
+        off=Change(command="unhold", summary="Take a member off hold.", done="unheld", action="unhold-member"),
+        header="Hold",
+        ability="hold",
+        said=True,
+        joins=None,
+        waits=True,
+    ),
 )
+HOLD = FLAGS[-1]
+# Those that a session may join with.
+JOINING = tuple(flag for flag in FLAGS if flag.joins is not None)
 
 # Every way in which a member can be changed: the flag, and whether it is turned on.
 CHANGES = tuple((flag, on) for flag in FLAGS for on in (True, False))

@@ -41,7 +41,10 @@ def _key_function(name: str) -> str:
 
 
 def _flags() -> dict[str, Any]:
-    return {flag.name: {"name": flag.name, "on": _change(flag.on), "off": _change(flag.off)} for flag in FLAGS}
+    return {
+        flag.name: {"name": flag.name, "waits": flag.waits, "on": _change(flag.on), "off": _change(flag.off)}
+        for flag in FLAGS
+    }
 
 
 def _change(change: Change) -> dict[str, Any]:

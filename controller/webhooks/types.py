@@ -45,6 +45,10 @@ CallerId = Annotated[str, Field(description="The number of the caller.", example
 MemberId = Annotated[int, Field(description="The member's number on its media node.", examples=[7])]
 Muted = Annotated[bool, Field(description="Whether the member is muted.", examples=[True])]
 Deaf = Annotated[bool, Field(description="Whether the member is deaf: it hears nothing.", examples=[False])]
+Hold = Annotated[
+    bool,
+    Field(description="Whether the member is on hold: it is not heard, and does not hear the room.", examples=[False]),
+]
 VolumeIn = Annotated[
     int,
     Field(ge=MIN_LEVEL, le=MAX_LEVEL, description="How loud the member is to the others; 0 as it is.", examples=[2]),
@@ -143,6 +147,7 @@ class MemberData(RoomData):
     caller_id: CallerId
     muted: Muted
     deaf: Deaf
+    hold: Hold
     volume_in: VolumeIn
     volume_out: VolumeOut
     role: Role
@@ -219,7 +224,7 @@ class ConferenceMemberLeft(MemberData):
 
 def _flag_changed(flag: Flag, on: bool) -> type[MemberData]:
     """The webhook that a flag of a member has changed."""
-    state = flag.name if on else f"no longer {flag.name}"
+    state = flag.is_what if on else f"no longer {flag.is_what}"
     value = Annotated[bool, Field(description=MemberData.model_fields[flag.name].description, examples=[on])]
     fields: dict[str, Any] = {"member_id": (MemberId, ...), flag.name: (value, ...)}
     return create_model(
@@ -269,7 +274,11 @@ class ConferenceCommandFailed(RoomData):
         str, OneOf("play", "pause", "leave", "kick", *FLAG_COMMANDS, *LEVEL_COMMANDS), Field(description="The command.")
     ]
     reason: Annotated[
-        Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"],
+        str,
+        OneOf(
+            *("not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"),
+            *OF_FILES,
+        ),
         Field(description="Why."),
     ]
     # Absent from here on when the command was about no member.
@@ -278,6 +287,7 @@ class ConferenceCommandFailed(RoomData):
     caller_id: Annotated[CallerId, Field(default=None)]
     muted: Annotated[Muted, Field(default=None)]
     deaf: Annotated[Deaf, Field(default=None)]
+    hold: Annotated[Hold, Field(default=None)]
     volume_in: Annotated[VolumeIn, Field(default=None)]
     volume_out: Annotated[VolumeOut, Field(default=None)]
     role: Annotated[Role, Field(default=None)]

@@ -77,6 +77,9 @@ class Member:
         self.volume_out = 0
         self.energy_level = atoi(channel.variables.get("conference_join_energy_level", str(ENERGY_LEVEL)))
         self.energy = 0
+        # What it alone hears while it is on hold, and the tick at which the first of these began.
+        self.held_files: list[str] = []
+        self._held_since = 0
         self._voice: Timer | None = None
 
     @property
@@ -127,7 +130,34 @@ class Member:
         elif not audible and self.flags.talking:
             self._later(VOICE_HANGOVER, self._stop_talking)
 
+    def hear(self, file: str) -> None:
+        """Queue a file that it alone hears. One without an end, as it is played to members on hold, ends with that."""
+        if not self.held_files:
+            self._held_since = self.conference.next_tick()
+        self.held_files.append(file)
+
+    def hear_no_more(self) -> None:
+        """These files close, one a tick (trace 33)."""
+        tick = self.conference.next_tick()
+        files, self.held_files = self.held_files, []
+        for number, file in enumerate(files):
+            played = 0 if number else tick - self._held_since
+            self.conference.node.clock.call_later((number + 1) * TICK, partial(self._heard, file, played, self))
+
+    def _heard(self, file: str, played: int, member: Member | None) -> None:
+        samples = COUNTED_TWICE * played * round(TICK * RATE)
+        self.conference.emit(
+            "play-file-member-done",
+            counted(samples, RATE),
+            [*(member.headers() if member else []), ("File", file)],
+        )
+
     def leave(self) -> None:
+        # Its last two frames are not sent, and so not counted.
+        tick = self.conference.next_tick() - 2
+        for number, file in enumerate(self.held_files):
+            self._heard(file, 0 if number else max(0, tick - self._held_since), None)
+        self.held_files.clear()
         self.conference.remove(self)
 
     def gone(self) -> None:
@@ -153,6 +183,15 @@ class Member:
     def _stop_talking(self) -> None:
         self.flags.talking = False
         self.emit("stop-talking")
+
+
+def counted(samples: int, rate: int) -> Headers:
+    """How much of a file was played."""
+    return [
+        ("seconds", str(samples // rate)),
+        ("milliseconds", str(samples * 1000 // rate)),
+        ("samples", str(samples)),
+    ]
 
 
 class PlayedFile:
@@ -204,12 +243,7 @@ class PlayedFile:
         whole = self.played >= self.ticks
         seconds = self.sound.duration if whole else self.played * TICK
         rate = self.sound.rate
-        samples = self.counts * round(seconds * rate)
-        return [
-            ("seconds", str(samples // rate)),
-            ("milliseconds", str(samples * 1000 // rate)),
-            ("samples", str(samples)),
-        ]
+        return counted(self.counts * round(seconds * rate), rate)
 
 
 class Recording:

@@ -89,6 +89,24 @@ _mute = _switch("mute", speak=False, talking=False)
 _unmute = _switch("unmute", speak=True)
 
 
+_held = _switch("hold", hold=True, talking=False)
+_unheld = _switch("unhold", hold=False)
+
+
+def _hold(member: Member, values: list[str]) -> str:
+    """`hold MEMBER [FILE]`. What cannot be played is left out silently."""
+    for file in values[:1]:
+        names = file.removeprefix("file_string://").split("!")
+        member.conference.node.fetch_next([name for name in names if name.startswith("http")])
+        member.hear(file)
+    return _held(member, values)
+
+
+def _unhold(member: Member, values: list[str]) -> str:
+    member.hear_no_more()
+    return _unheld(member, values)
+
+
 def _toggle_mute(member: Member, values: list[str]) -> str:
     return (_unmute if member.muted else _mute)(member, values)
 
@@ -123,8 +141,8 @@ MEMBER_COMMANDS: dict[str, Callable[[Member, list[str]], str]] = {
     "tmute": _toggle_mute,
     "deaf": _switch("deaf", hear=False),
     "undeaf": _switch("undeaf", hear=True),
-    "hold": _switch("hold", hold=True, talking=False),
-    "unhold": _switch("unhold", hold=False),
+    "hold": _hold,
+    "unhold": _unhold,
     "volume_in": _volume("in"),
     "volume_out": _volume("out"),
     "kick": _dismiss("kick", "kicked"),

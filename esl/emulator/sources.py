@@ -40,6 +40,7 @@ FIRED_AT: dict[str, tuple[str, str, str]] = {
     "filestring::open": ("mod_dptools.c", "next_file", "5033"),
     "filestring::close": ("mod_dptools.c", "next_file", "4974"),
     "filestring::fail": ("mod_dptools.c", "next_file", "5021"),
+    "play-file-member-done": ("conference_file.c", "conference_file_close", "52"),
     "start-recording": ("conference_record.c", _RECORD, "319"),
     "stop-recording": ("conference_record.c", _RECORD, "427"),
     "pause-recording": (_API, "conference_api_sub_pauserec", "3860"),

@@ -337,6 +337,28 @@ class Client:
         """As `mute_all`, with `conference.member.undeafened`."""
         return self._all(room_id, "undeaf", exclude, exclude_moderators, idempotency_key)
 
+    def hold_all(
+        self,
+        room_id: str,
+        *,
+        exclude: Sequence[str] = (),
+        exclude_moderators: bool = False,
+        idempotency_key: str | None = None,
+    ) -> models.Playback:
+        """As `mute_all`, with `conference.member.held`."""
+        return self._all(room_id, "hold", exclude, exclude_moderators, idempotency_key)
+
+    def unhold_all(
+        self,
+        room_id: str,
+        *,
+        exclude: Sequence[str] = (),
+        exclude_moderators: bool = False,
+        idempotency_key: str | None = None,
+    ) -> models.Playback:
+        """As `mute_all`, with `conference.member.unheld`."""
+        return self._all(room_id, "unhold", exclude, exclude_moderators, idempotency_key)
+
     def kick_all(
         self,
         room_id: str,
@@ -505,6 +527,26 @@ class Client:
     ) -> models.Membership:
         """Webhook: `conference.member.undeafened`."""
         return self._command(uuid, "undeaf", command_uid, idempotency_key)
+
+    def hold(
+        self,
+        uuid: str,
+        *,
+        url: str | None = None,
+        command_uid: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.Membership:
+        """Put a member on hold: it is not heard, and hears the music of `url`, or nothing. Webhook:
+        `conference.member.held`.
+        """
+        given = {} if url is None else {"url": url}
+        return self._command(uuid, "hold", command_uid, idempotency_key, **given)
+
+    def unhold(
+        self, uuid: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.Membership:
+        """Webhook: `conference.member.unheld`."""
+        return self._command(uuid, "unhold", command_uid, idempotency_key)
 
     def set_member_volume(
         self,

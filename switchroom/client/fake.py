@@ -102,7 +102,7 @@ class _Change:
 
     @property
     def group(self) -> str:
-        return "conference_mute" if self.flag == "muted" else "conference_deaf"
+        return {"muted": "conference_mute"}.get(self.flag, f"conference_{self.flag}")
 
 
 CHANGES = {
@@ -110,7 +110,10 @@ CHANGES = {
     "unmute": _Change("muted", False, "unmuted"),
     "deaf": _Change("deaf", True, "deafened"),
     "undeaf": _Change("deaf", False, "undeafened"),
+    "hold": _Change("hold", True, "held"),
+    "unhold": _Change("hold", False, "unheld"),
 }
+FLAGS = ("muted", "deaf", "hold")
 LEVELS = {"volume_in": 0, "volume_out": 0}
 HANGUP_CAUSES = {"normal": "NORMAL_CLEARING", "busy": "USER_BUSY", "rejected": "CALL_REJECTED"}
 PAUSES = {"w": 0.5, "W": 1.0}
@@ -189,6 +192,10 @@ class _Join(_Command):
     role: _Role = "participant"
     tags: _Tags = []
     end_on_exit: bool = False
+
+
+class _Hold(_Command):
+    url: _Url | None = None
 
 
 class _MemberVolume(_Command):
@@ -279,7 +286,7 @@ class _StoredSession:
     member_id: int | None = None
     # Of the join or leave that is not confirmed.
     command_uid: str | None = None
-    flags: dict[str, bool] = field(default_factory=lambda: {"muted": False, "deaf": False})
+    flags: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(FLAGS, False))
     levels: dict[str, int] = field(default_factory=LEVELS.copy)
     role: str = "participant"
     tags: list[str] = field(default_factory=list)
@@ -813,7 +820,7 @@ class FakeSwitchroom:
             raise _Refused("room_full", {"limit": most, "used": present})
         self._cooldowns["conference", uuid] = self.now + SESSION_COOLDOWN
         session.state, session.room_id, session.command_uid = "joining", room.id, body.command_uid
-        session.flags = {"muted": body.muted, "deaf": body.deaf}
+        session.flags = dict.fromkeys(FLAGS, False) | {"muted": body.muted, "deaf": body.deaf}
         session.role, session.tags, session.end_on_exit = body.role, body.tags, body.end_on_exit
 
         def joined() -> None:
@@ -854,8 +861,11 @@ class FakeSwitchroom:
 
         self._wait(left, failed)
 
-    def _flag(self, uuid: str, command: str, body: _Command) -> _Returned:
-        change, named = CHANGES[command], (command, uuid, "")
+    def _hold(self, uuid: str, body: _Hold) -> _Returned:
+        return self._flag(uuid, "hold", body, body.url or "")
+
+    def _flag(self, uuid: str, command: str, body: _Command, asked: str = "") -> _Returned:
+        change, named = CHANGES[command], (command, uuid, asked)
         session, first = self._member(uuid, body, named, change.group)
         if first:
             return first
@@ -1019,7 +1029,7 @@ class FakeSwitchroom:
         room = self._rooms.get(session.room_id)
         session.state, session.room_id, session.member_id, session.pending = "parked", "", None, {}
         is_kept_by = room and type_ == "conference.member.left" and _keeps(session, room)
-        session.flags, session.role, session.tags = {"muted": False, "deaf": False}, "participant", []
+        session.flags, session.role, session.tags = dict.fromkeys(FLAGS, False), "participant", []
         session.levels, session.joined_at, session.end_on_exit, session.speaking = LEVELS.copy(), None, False, False
         if room and not self._members(room.id):
             self._interrupt(room)
@@ -1309,6 +1319,8 @@ def _why_not(session: _StoredSession, command: str) -> str:
     opposite = next(name for name, one in CHANGES.items() if one.flag == change.flag and one.on != change.on)
     if command in session.pending:
         return f"{command}_pending"
+    if change.flag == "hold" and opposite in session.pending:
+        return f"{opposite}_pending"
     is_so = opposite not in session.pending and session.flags[change.flag] is change.on
     return f"already_{change.done}" if is_so else ""
 
@@ -1340,6 +1352,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("POST", f"{_COMMANDS}/leave", FakeSwitchroom._leave, {"body": _Command}),
     ("POST", f"{_COMMANDS}/kick", FakeSwitchroom._kick, {"body": _Kick}),
     ("POST", f"{_COMMANDS}/volume", FakeSwitchroom._set_member_volume, {"body": _MemberVolume}),
+    ("POST", f"{_COMMANDS}/hold", FakeSwitchroom._hold, {"body": _Hold}),
     ("POST", f"{_COMMANDS}/({'|'.join(CHANGES)})", FakeSwitchroom._flag, {"body": _Command}),
     ("POST", "/batch", FakeSwitchroom._batch, {"body": _Batch}),
     ("GET", "/webhooks/endpoint", FakeSwitchroom._get_endpoint, {}),

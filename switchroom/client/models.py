@@ -111,6 +111,7 @@ class Member(Model):
     caller_id: str
     muted: bool
     deaf: bool
+    hold: bool
     volume_in: int
     volume_out: int
     role: Literal["participant", "moderator"] | str
@@ -166,6 +167,7 @@ class Session(Model):
     member_id: int | None
     muted: bool
     deaf: bool
+    hold: bool
     volume_in: int
     volume_out: int
     role: Literal["participant", "moderator"] | str
@@ -201,7 +203,18 @@ class Membership(Model):
     """An accepted command to a session. `status`: what the session does now, or is once the webhook comes."""
 
     status: (
-        Literal["joining", "already_joined", "leaving", "muted", "unmuted", "deafened", "undeafened", "volume_changed"]
+        Literal[
+            "joining",
+            "already_joined",
+            "leaving",
+            "muted",
+            "unmuted",
+            "deafened",
+            "undeafened",
+            "held",
+            "unheld",
+            "volume_changed",
+        ]
         | str
     )
     room_id: str

@@ -66,6 +66,7 @@ class MemberData(RoomData):
     caller_id: str
     muted: bool
     deaf: bool
+    hold: bool
     volume_in: int
     volume_out: int
     role: Literal["participant", "moderator"] | str
@@ -144,6 +145,14 @@ class ConferenceSpeakerChanged(MemberData):
     member_id: int
 
 
+class ConferenceMemberHeld(MemberData):
+    member_id: int
+
+
+class ConferenceMemberUnheld(MemberData):
+    member_id: int
+
+
 class ConferenceMemberVolumeChanged(MemberData):
     member_id: int
 
@@ -170,10 +179,40 @@ class ConferenceCommandFailed(RoomData):
     """What is about a member is None when the command was about none."""
 
     command: (
-        Literal["play", "pause", "leave", "kick", "mute", "unmute", "deaf", "undeaf", "volume_in", "volume_out"] | str
+        Literal[
+            "play",
+            "pause",
+            "leave",
+            "kick",
+            "mute",
+            "unmute",
+            "deaf",
+            "undeaf",
+            "hold",
+            "unhold",
+            "volume_in",
+            "volume_out",
+        ]
+        | str
     )
     reason: (
-        Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"]
+        Literal[
+            "not_confirmed",
+            "refused",
+            "no_answer",
+            "node_unreachable",
+            "no_member",
+            "no_members",
+            "not_playing",
+            "not_found",
+            "not_audio",
+            "too_large",
+            "too_long",
+            "timeout",
+            "forbidden_address",
+            "unreachable",
+            "relay_failed",
+        ]
         | str
     )
     uuid: str | None = None
@@ -181,6 +220,7 @@ class ConferenceCommandFailed(RoomData):
     caller_id: str | None = None
     muted: bool | None = None
     deaf: bool | None = None
+    hold: bool | None = None
     volume_in: int | None = None
     volume_out: int | None = None
     role: Literal["participant", "moderator"] | str | None = None
@@ -199,7 +239,7 @@ class ConferenceCommandFinished(RoomData):
     """`failed_members`: the first 100 of those that are counted in `failed`."""
 
     operation_id: str
-    command: Literal["mute", "unmute", "deaf", "undeaf", "kick"] | str
+    command: Literal["mute", "unmute", "deaf", "undeaf", "hold", "unhold", "kick"] | str
     changed: int
     failed: int
     failed_members: list[FailedMember]
@@ -301,6 +341,8 @@ DATA: dict[str, type[Data]] = {
     "conference.member.unmuted": ConferenceMemberUnmuted,
     "conference.member.deafened": ConferenceMemberDeafened,
     "conference.member.undeafened": ConferenceMemberUndeafened,
+    "conference.member.held": ConferenceMemberHeld,
+    "conference.member.unheld": ConferenceMemberUnheld,
     "conference.member.volume_changed": ConferenceMemberVolumeChanged,
     "conference.member.join_failed": ConferenceMemberJoinFailed,
     "conference.speaker.changed": ConferenceSpeakerChanged,

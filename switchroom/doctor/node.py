@@ -101,8 +101,8 @@ def _judge_profile(node: Node, reply: str) -> Verdict:
 
 # What is played, and what plays it: of the audio relay, and without one.
 HTTP_CACHE = "mod_http_cache with enable-file-formats"
-RELAYED_FORMATS = {"http": HTTP_CACHE, "wav": "mod_sndfile"}
-DIRECT_FORMATS = {"http": HTTP_CACHE, "https": HTTP_CACHE, "wav": "mod_sndfile", "mp3": "mod_shout"}
+RELAYED_FORMATS = {"http": HTTP_CACHE, "wav": "mod_sndfile", "silence_stream": "mod_tone_stream"}
+DIRECT_FORMATS = {**RELAYED_FORMATS, "https": HTTP_CACHE, "mp3": "mod_shout"}
 
 
 def _plays(needed: Mapping[str, str]) -> Callable[[str], Verdict]:

@@ -55,7 +55,7 @@ RIVALS = {flag.change(on).command: (flag.on.command, flag.off.command) for flag,
 
 # How often each kind of action comes, among all.
 WEIGHTS = {
-    "call": 16, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "loudness": 6,
+    "call": 16, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6,
     "dtmf": 3, "collect": 4, "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
 }  # fmt: skip
 

@@ -47,6 +47,11 @@ def flags_of(member: dict[str, Any]) -> frozenset[str]:
     return frozenset((*flags, *levels))
 
 
+def as_listed(flags: frozenset[str]) -> frozenset[str]:
+    """As a node's list shows them: a member on hold can neither speak nor hear."""
+    return flags | {"muted", "deaf"} if "hold" in flags else flags
+
+
 @dataclass
 class History:
     """`early`: webhooks that have come before their predecessors. `members`: session -> its flags. `plays`: operation ->

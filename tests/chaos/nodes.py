@@ -288,7 +288,7 @@ def _members(rooms: list[Any]) -> Members:
         room["conference_name"]: {
             member["uuid"]: frozenset(
                 (
-                    *(flag.name for flag in FLAGS if not member["flags"][flag.ability]),
+                    *(flag.name for flag in FLAGS if member["flags"][flag.ability] == flag.said),
                     *(f"{level.name} {member[level.name]}" for level in LEVELS if member.get(level.name)),
                 )
             )

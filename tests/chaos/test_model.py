@@ -13,9 +13,12 @@ ROOM, SESSION = "nodeA-room-1", "nodeA-1"
 Told = tuple[str, dict[str, Any]]
 
 CREATED: Told = ("conference.created", {"name": "standup"})
-JOINED: Told = ("conference.member.joined", {"uuid": SESSION, "muted": True, "deaf": False, "command_uid": "join-1"})
-JOINED_UNASKED: Told = ("conference.member.joined", {"uuid": SESSION, "muted": True, "deaf": False})
-UNMUTED: Told = ("conference.member.unmuted", {"uuid": SESSION, "muted": False, "deaf": False})
+JOINED: Told = (
+    "conference.member.joined",
+    {"uuid": SESSION, "muted": True, "deaf": False, "hold": False, "command_uid": "join-1"},
+)
+JOINED_UNASKED: Told = ("conference.member.joined", {"uuid": SESSION, "muted": True, "deaf": False, "hold": False})
+UNMUTED: Told = ("conference.member.unmuted", {"uuid": SESSION, "muted": False, "deaf": False, "hold": False})
 LEFT: Told = ("conference.member.left", {"uuid": SESSION})
 DESTROYED: Told = ("conference.destroyed", {"name": "standup"})
 STARTED: Told = ("conference.play.started", {"operation_id": "op1"})

@@ -13,7 +13,7 @@ import gevent
 from controller.ids import SessionIds
 from controller.store import keys
 from tests.chaos.legs import unused_legs, wrong_legs
-from tests.chaos.model import History, Ledger, flags_of
+from tests.chaos.model import History, Ledger, as_listed, flags_of
 from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth
 from tests.chaos.origin import Origin
 from tests.chaos.parts import Ask, Endpoints, Request, Service, key_of, secret_of, wait_until
@@ -291,7 +291,7 @@ class View:
         found += [f"{identifier}: webhooks and API differ" for identifier in sorted(alive ^ shown)]
         for room in self.rooms:
             there, by_webhooks = members.get(room, {}), histories[room].members if room in histories else {}
-            if there != self.members[room]:
+            if there != {session: (node, as_listed(flags)) for session, (node, flags) in self.members[room].items()}:
                 found.append(f"members of {room}: node {there}, API {self.members[room]}")
             if by_webhooks != {session: flags for session, (_, flags) in self.members[room].items()}:
                 found.append(f"members of {room}: webhooks {by_webhooks}, API {self.members[room]}")
@@ -306,7 +306,7 @@ class View:
         for session, shown_as in self.sessions.items():
             where = next((room for room, there in members.items() if session in there), "")
             expected = ("joined", where, members[where][session][1]) if where else ("parked", "", frozenset())
-            seen = (shown_as["state"], shown_as["room_id"], flags_of(shown_as))
+            seen = (shown_as["state"], shown_as["room_id"], as_listed(flags_of(shown_as)))
             if seen != expected:
                 found.append(f"session {session}: {expected} on the node, {seen} in the API")
         return found

@@ -301,9 +301,9 @@ def belongs(trace: str, patterns: str) -> bool:
 
 MICROS = near(TIME_TOLERANCE * 1e6)
 
-# Traces of legs, and of a call between two loopback channels that moves again and again (23). Both ends take their turns,
+# Traces of legs, and of a call between two loopback channels that moves again and again (23, 33). Both ends take their turns,
 # of 20 ms each: the same moment is up to so many seconds off.
-LEGS = "19_* 20_* 21_* 22_* 23_*"
+LEGS = "19_* 20_* 21_* 22_* 23_* 33_*"
 LEG_TOLERANCE = 0.1
 ACROSS_NODES = f"11_* {LEGS}"
 

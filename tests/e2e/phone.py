@@ -63,8 +63,9 @@ class Phone:
         self.sent_keys: list[tuple[str, int]] = []
         self._last_key = 0  # the timestamp of the last of them
         self._answers: list[int] = []
+        self._texts: list[str] = []
         self._ended = Flag()
-        media = self._invite(self._rtp.getsockname()[1])
+        media = self._invite()
         self._tasks = [gevent.spawn(self._send, media), gevent.spawn(self._hear), gevent.spawn(self._signal)]
 
     # The call
@@ -83,6 +84,17 @@ class Phone:
             while not self._answers:
                 gevent.sleep(0.02)
         return self._answers[0]
+
+    def put_on_hold(self) -> str:
+        """As a phone's button does: it sends, and wants to receive nothing. -> the direction that the node answers."""
+        self._answers, self._texts = [], []
+        self._sip.sendto(self._request("INVITE", 2, self._sdp(2, "sendonly")).encode(), self._node)
+        with gevent.Timeout(5):
+            while 200 not in self._answers:
+                gevent.sleep(0.02)
+        self._sip.sendto(self._request("ACK", 2).encode(), self._node)
+        found = re.search(r"a=(recvonly|inactive|sendrecv|sendonly)", self._texts[-1])
+        return found[1] if found else ""
 
     def wait_ended(self, timeout: float = 10.0) -> None:
         """Until the node has hung up. Raises TimeoutError."""
@@ -144,15 +156,17 @@ class Phone:
 
     # Plumbing
 
-    def _invite(self, rtp_port: int) -> tuple[str, int]:
-        """-> where to send RTP."""
-        body = (
-            f"v=0\r\no=phone 1 1 IN IP4 {self._host}\r\ns=-\r\nc=IN IP4 {self._host}\r\nt=0 0\r\n"
-            f"m=audio {rtp_port} RTP/AVP 0{f' {KEYS}' * self._events}\r\na=rtpmap:0 PCMU/8000\r\n"
+    def _sdp(self, version: int = 1, direction: str = "sendrecv") -> str:
+        return (
+            f"v=0\r\no=phone 1 {version} IN IP4 {self._host}\r\ns=-\r\nc=IN IP4 {self._host}\r\nt=0 0\r\n"
+            f"m=audio {self._rtp.getsockname()[1]} RTP/AVP 0{f' {KEYS}' * self._events}\r\na=rtpmap:0 PCMU/8000\r\n"
             + f"a=rtpmap:{KEYS} telephone-event/8000\r\n" * self._events
-            + "a=ptime:20\r\n"
+            + "ana=ptime:20\r\na={direction}\r\n"
         )
-        invite = self._request("INVITE", 1, body, self._headers).encode()
+
+    def _invite(self) -> tuple[str, int]:
+        """-> where to send RTP."""
+        invite = self._request("INVITE", 1, self._sdp(), self._headers).encode()
         self._sip.settimeout(0.5)
         for _ in range(20):
             self._sip.sendto(invite, self._node)
@@ -195,6 +209,7 @@ class Phone:
             message = text.decode()
             if message.startswith("SIP/2.0"):
                 self._answers.append(int(message.split()[1]))
+                self._texts.append(message)
                 if _header(message, "CSeq").endswith("BYE"):
                     self._ended.set()
                 continue

@@ -265,6 +265,22 @@ def test_flags(service: Service, room: str) -> None:
     assert heard.value.code == "already_undeafened"
 
 
+def test_hold_and_volume(service: Service, room: str) -> None:
+    session = joined(service, room)
+    assert service.client.hold(session, url=service.sound(), command_uid=f"h-{session}").status == "held"
+    held = service.wait("conference.member.held", uuid=session)
+    assert (held.hold, held.command_uid) == (True, f"h-{session}")
+    assert service.client.set_member_volume(session, "in", 3).status == "volume_changed"
+    changed = service.wait("conference.member.volume_changed", uuid=session)
+    assert (changed.volume_in, changed.volume_out, changed.hold) == (3, 0, True)
+    (member,) = service.client.list_members(room)
+    assert (member.hold, member.volume_in) == (True, 3)
+    with pytest.raises((Conflict, TooManyRequests)):
+        service.client.hold(session)
+    assert service.client.unhold(session).status == "unheld"
+    assert service.wait("conference.member.unheld", uuid=session).hold is False
+
+
 def test_a_member_joins_as_what_it_is_to_be_and_is_kicked(service: Service, room: str) -> None:
     session = service.call()
     service.client.join(

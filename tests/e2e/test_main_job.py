@@ -118,6 +118,41 @@ def test_a_deaf_member(
     assert room_service.get(f"/api/v1/sessions/{session}").body["deaf"] is False
 
 
+@pytest.mark.parametrize("music", [False, True])
+def test_a_member_on_hold(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom, music: bool
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    join(session, room)
+    assert room_service.post(command(session, "unhold")).status == 409
+    body = {"command_uid": f"h-{session}"} | ({"url": media.tone(1, "hold music!")} if music else {})
+    held = room_service.post(command(session, "hold"), body)
+    assert (held.status, held.body) == (202, {"status": "held", "room_id": room})
+    on_hold = hooks.wait("conference.member.held", uuid=session)
+    assert (on_hold["hold"], on_hold["command_uid"], on_hold["muted"]) == (True, f"h-{session}", True)
+    # What is set meanwhile holds for the time after it.
+    assert room_service.post(command(session, "unmute")).status == 202
+    assert hooks.wait("conference.member.unmuted", uuid=session)["hold"] is True
+    (member,) = room_service.get(f"{CONFERENCES}/{room}/members").body["members"]
+    assert (member["hold"], member["muted"], member["deaf"]) == (True, False, False)
+    assert room_service.post(command(session, "unhold"), {"command_uid": f"u-{session}"}).body["status"] == "unheld"
+    off_hold = hooks.wait("conference.member.unheld", uuid=session)
+    assert (off_hold["hold"], off_hold["muted"], off_hold["command_uid"]) == (False, False, f"u-{session}")
+
+
+def test_hold_music_that_is_not_there(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    join(session, room)
+    assert room_service.post(command(session, "hold"), {"url": media.url("missing.wav")}).status == 202
+    failed = hooks.wait("conference.command.failed", uuid=session)
+    assert (failed["command"], failed["reason"], failed["hold"]) == ("hold", "not_found", False)
+    assert room_service.get(f"/api/v1/sessions/{session}").body["hold"] is False
+
+
 def test_the_volume_of_a_member(
     hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
 ) -> None:

@@ -460,6 +460,7 @@ def test_the_doctor_finds_a_clock_off(doctor: Doctor) -> None:
     [
         ("mod_http_cache", "playback", "no file format http"),
         ("mod_sndfile", "playback", "wav"),
+        ("mod_tone_stream", "playback", "no file format silence_stream"),
         ("mod_conference", "mod_conference", "not loaded"),
         ("mod_dptools", "mod_dptools", "not loaded"),
     ],

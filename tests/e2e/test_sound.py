@@ -90,6 +90,67 @@ def test_a_deaf_member_hears_nothing_and_is_heard(
     low_phone.wait_level(HIGH, above=AUDIBLE)
 
 
+@pytest.mark.parametrize("music", [False, True])
+def test_a_member_on_hold_is_not_heard_and_hears_its_music_or_nothing(
+    hooks: Receiver,
+    room_service: Switchroom,
+    phone: PhoneIn,
+    media: Media,
+    new_room: NewRoom,
+    join: JoinRoom,
+    music: bool,
+) -> None:
+    (low, low_phone), (high, high_phone) = phone(LOW), phone(HIGH)
+    room = new_room()
+    for session in (low, high):
+        join(session, room)
+        assert room_service.post(command(session, "unmute")).status == 202
+    low_phone.wait_level(HIGH, above=AUDIBLE)
+    high_phone.wait_level(LOW, above=AUDIBLE)
+    body = {"url": media.tone(1, "music")} if music else {}
+    assert room_service.post(command(low, "hold"), body).status == 202
+    hooks.wait("conference.member.held", uuid=low)
+    low_phone.wait_level(HIGH, below=INAUDIBLE)
+    high_phone.wait_level(LOW, below=INAUDIBLE)
+    # Longer than the music is: it is heard again and again.
+    for _ in range(3):
+        heard = low_phone.hear(1.0)
+        assert level(heard, HIGH) < INAUDIBLE
+        assert (level(heard, PLAYED) > AUDIBLE) == music
+        assert high_phone.level(PLAYED) < INAUDIBLE
+    room_service.post(f"/api/v1/conferences/{room}/play", {"urls": [media.tone(1, "room", hertz=800)]})
+    high_phone.wait_level(800, above=AUDIBLE)
+    assert low_phone.level(800) < INAUDIBLE
+    assert room_service.post(command(low, "unhold")).status == 202
+    hooks.wait("conference.member.unheld", uuid=low)
+    low_phone.wait_level(HIGH, above=AUDIBLE)
+    high_phone.wait_level(LOW, above=AUDIBLE)
+    assert low_phone.level(PLAYED) < INAUDIBLE
+
+
+@pytest.mark.parametrize("by_app", [False, True])
+def test_a_call_that_its_phone_put_on_hold_and_hung_up_takes_nobody_with_it(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom, by_app: bool
+) -> None:
+    (gone, gone_phone), (low, low_phone), (high, high_phone) = phone(), phone(LOW), phone(HIGH)
+    room = new_room()
+    for session in (gone, low, high):
+        join(session, room)
+        assert room_service.post(command(session, "unmute")).status == 202
+    low_phone.wait_level(HIGH, above=AUDIBLE)
+    if by_app:
+        assert room_service.post(command(gone, "hold")).status == 202
+        hooks.wait("conference.member.held", uuid=gone)
+    assert gone_phone.put_on_hold() == "recvonly"
+    gone_phone.hang_up()
+    left = hooks.wait("conference.member.left", uuid=gone)
+    assert (left["reason"], left["hold"]) == ("hangup", by_app)
+    low_phone.wait_level(HIGH, above=AUDIBLE)
+    high_phone.wait_level(LOW, above=AUDIBLE)
+    members = room_service.get(f"/api/v1/conferences/{room}/members").body["members"]
+    assert sorted(member["uuid"] for member in members) == sorted([low, high])
+
+
 def test_the_volume_of_a_member_is_in_steps_of_the_node(
     hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
 ) -> None:

@@ -121,6 +121,7 @@ class Stage:
 
 NEW_OF_MEMBERS = {
     "deaf": False,
+    "hold": False,
     "volume_in": 0,
     "volume_out": 0,
     "role": "participant",

@@ -108,6 +108,7 @@ def test_a_node_that_lets_callers_take_over_calls(running: dict[str, Any], node:
     [
         (False, "mod_http_cache", "http", "load mod_http_cache with enable-file-formats"),
         (False, "mod_sndfile", "wav", "load mod_sndfile"),
+        (False, "mod_tone_stream", "silence_stream", "load mod_tone_stream"),
         (True, "mod_http_cache", "http and https", "load mod_http_cache with enable-file-formats"),
         (True, "mod_sndfile", "wav", "load mod_sndfile"),
         (True, "mod_shout", "mp3", "load mod_shout"),

@@ -10,7 +10,7 @@ from controller.sessions.flags import FLAGS
 from controller.store import keys
 from tests.integration.world import NODE, World
 
-MUTED, _ = FLAGS
+MUTED, *_ = FLAGS
 PARTS = 60  # members that take some steps
 
 

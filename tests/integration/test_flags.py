@@ -8,7 +8,9 @@ from controller.sessions.flags import CHANGES, FLAGS, Flag
 from controller.store import keys
 from tests.integration.world import NODE, World
 
-MUTED, DEAF = FLAGS
+MUTED, DEAF, *_ = FLAGS
+# Whose opposite may be pending at the same time.
+TOGETHER = tuple(flag for flag in FLAGS if not flag.waits)
 BY_COMMAND = {flag.change(on).command: (flag, on) for flag, on in CHANGES}
 
 
@@ -118,7 +120,7 @@ def failures(world: World) -> list[tuple[str, str, str]]:
     ]
 
 
-@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("flag", TOGETHER)
 def test_a_command_and_its_opposite_are_confirmed_each_by_itself(world: World, flag: Flag) -> None:
     two = TwoPending(world, flag).ask()
     for on in (True, False):
@@ -135,7 +137,7 @@ def test_a_command_and_its_opposite_are_confirmed_each_by_itself(world: World, f
 
 
 @pytest.mark.parametrize("refused", [0, 1])
-@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("flag", TOGETHER)
 def test_one_of_a_command_and_its_opposite_fails(world: World, flag: Flag, refused: int) -> None:
     two = TwoPending(world, flag).ask()
     world.answer(world.sent()[refused]["job"], ok=False, reason="refused", text="no")
@@ -147,7 +149,7 @@ def test_one_of_a_command_and_its_opposite_fails(world: World, flag: Flag, refus
     assert world.types() == []
 
 
-@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("flag", TOGETHER)
 def test_what_is_pending_fails_before_its_member_is_out(world: World, flag: Flag) -> None:
     two = TwoPending(world, flag).ask()
     world.left(two.session, two.room)
@@ -158,7 +160,7 @@ def test_what_is_pending_fails_before_its_member_is_out(world: World, flag: Flag
     ]
 
 
-@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("flag", TOGETHER)
 def test_what_the_node_does_not_confirm_fails_in_order(world: World, flag: Flag) -> None:
     two = TwoPending(world, flag).ask()
     for command in world.sent():
@@ -167,7 +169,7 @@ def test_what_the_node_does_not_confirm_fails_in_order(world: World, flag: Flag)
     assert failures(world) == two.failed("not_confirmed")
 
 
-@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("flag", TOGETHER)
 def test_what_no_worker_takes_fails_in_order(world: World, flag: Flag) -> None:
     two = TwoPending(world, flag).ask()
     world.overdue()
@@ -176,7 +178,7 @@ def test_what_no_worker_takes_fails_in_order(world: World, flag: Flag) -> None:
 
 def test_what_was_lost_with_the_link_fails_in_order(world: World) -> None:
     """What was sent is in no order in the store."""
-    pairs = [TwoPending(world, flag, number) for number, flag in enumerate([*FLAGS] * 4, start=1)]
+    pairs = [TwoPending(world, flag, number) for number, flag in enumerate([*TOGETHER] * 4, start=1)]
     for two in pairs:
         two.ask()
     world.sent()
@@ -188,7 +190,7 @@ def test_what_was_lost_with_the_link_fails_in_order(world: World) -> None:
         assert [failure for failure in found if failure[1] in two.uids] == two.failed("no_answer")
 
 
-@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("flag", TOGETHER)
 def test_an_event_that_was_lost_costs_its_own_command_only(world: World, flag: Flag) -> None:
     two = TwoPending(world, flag).ask()
     two.confirm(flag.joins)

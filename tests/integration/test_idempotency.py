@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "kick_all": ("/conferences/ROOM/commands/kick-all", {"reason": "Over"}),
     "join": ("/sessions/PARKED/commands/conference/join", {"room_id": "ROOM", "end_on_exit": True}),
     "leave": ("/sessions/SESSION/commands/conference/leave", None),
+    "hold": ("/sessions/SESSION/commands/conference/hold", {"command_uid": "h-1"}),
     "set_member_volume": ("/sessions/SESSION/commands/conference/volume", {"direction": "in", "volume": 3}),
     "kick": ("/sessions/SESSION/commands/conference/kick", {"reason": "Off topic"}),
     "unmute": ("/sessions/SESSION/commands/conference/unmute", {"command_uid": "u-1"}),

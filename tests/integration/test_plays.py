@@ -10,14 +10,17 @@ from gevent.event import AsyncResult
 
 from controller.media.client import Prepared
 from controller.media.reasons import AudioFailed
+from controller.sessions.flags import FLAGS, HOLD
 from controller.store import keys
 from controller.store.store import Entry
 from esl import commands as esl
 from esl.event import Event
 from tests.integration.fake_link import DrivenNode, Wire, settle
+from tests.integration.test_broken_records import call, conference
 from tests.integration.world import NODE, World
 from tests.open_store import OpenStore
 
+MUTED, *_ = FLAGS
 A, B = "http://media.example/a.wav", "http://media.example/b.wav"
 RELAY = "127.0.0.1:8090"
 DETAILS = {"bytes": 16044, "seconds": 1.0, "cached": False}
@@ -298,6 +301,33 @@ def test_a_second_part_that_the_node_did_not_get_is_prepared_anew(
     take(world, node)
     assert relays.asked == [("demo", A, 8000, 0), ("demo", A, 8000, 16000)]
     assert [play.params["url_index"] for play in sent(wire, esl.Play)] == [0, 1]
+
+
+def test_a_member_is_put_on_hold_once_all_of_its_music_is_ready(world: World, node: DrivenNode, relays: Relays) -> None:
+    session = world.joined(world.create("talk"))
+    wire = node.up(call(1), members=[conference(world.session(session)["room_id"], 1)])
+    relays.rest = 16000
+    world.set_flag(session, HOLD, True, url=A)
+    world.set_flag(session, MUTED, False)
+    take(world, node)
+    # Nothing else waits for it.
+    assert [command.verb for command in sent(wire, esl.MemberCommand)] == ["unmute"]
+    assert sent(wire, esl.Hold) == []
+    relays.is_ready(A)
+    assert relays.asked == [("demo", A, 8000, 0), ("demo", A, 8000, 16000)]
+    assert [hold.urls for hold in sent(wire, esl.Hold)] == [[link(A), link(A)]]
+
+
+def test_a_member_whose_music_cannot_be_had_is_not_put_on_hold(world: World, node: DrivenNode, relays: Relays) -> None:
+    session = world.joined(world.create("talk"))
+    wire = node.up(call(1), members=[conference(world.session(session)["room_id"], 1)])
+    world.set_flag(session, HOLD, True, url=A)
+    world.webhooks()
+    take(world, node)
+    relays.has_failed(A, "not_audio")
+    assert sent(wire, esl.Hold) == []
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["command"], data["reason"]) == ("conference.command.failed", "hold", "not_audio")
 
 
 def test_what_a_relay_has_done_is_in_the_event_log_without_the_link(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from controller.commands.sessions import as_text
 from controller.sessions import flags as rows
-from controller.sessions.flags import FLAGS, Flag
+from controller.sessions.flags import FLAGS, JOINING, Flag
 from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL, WEBHOOK
 from controller.store import keys
 from controller.store.states import ROLES
@@ -95,7 +95,7 @@ class Machine:
         self.world.ask("change_room", room_id=self._room(), options=options)
 
     def join(self) -> None:
-        flags = [flag.name for flag in FLAGS if self.random.choice([True, False])]
+        flags = [flag.name for flag in JOINING if self.random.choice([True, False])]
         role, tags = self.random.choice(ROLES), as_text(["one", "two"][: self.random.randint(0, 2)])
         more = {"role": role, "tags": tags, "end_on_exit": self.random.random() < 0.1}
         self.world.ask("join", session_id=self._session(), room_id=self._room(), flags=flags, **more)

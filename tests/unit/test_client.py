@@ -277,6 +277,10 @@ CALLS: dict[str, Callable[[Client], Any]] = {
         SESSION, ROOM, muted=False, role="moderator", tags=["a"], end_on_exit=True, command_uid="j"
     ),
     "leave": lambda client: client.leave(SESSION, command_uid="l"),
+    "hold": lambda client: client.hold(SESSION, url="https://cdn.example.com/music.wav"),
+    "unhold": lambda client: client.unhold(SESSION, command_uid="o"),
+    "hold_all": lambda client: client.hold_all(ROOM),
+    "unhold_all": lambda client: client.unhold_all(ROOM, exclude=[SESSION]),
     "set_member_volume": lambda client: client.set_member_volume(SESSION, "in", -2, command_uid="v"),
     "kick": lambda client: client.kick(SESSION, reason="Off topic"),
     "mute": lambda client: client.mute(SESSION, command_uid="m"),

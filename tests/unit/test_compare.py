@@ -73,8 +73,14 @@ def test_what_a_member_on_hold_is_stays_as_it_was() -> None:
     said = {"id": 5, "uuid": "u1", "flags": {"can_speak": False, "can_hear": False, "hold": True}}
     said |= {level.name: 0 for level in LEVELS}
     members = read_members(json.dumps([{"conference_name": ROOM, "members": [said]}]))
-    plan = compare(IDS, [session("joined", ROOM, 5, muted=False)], [], members, CALL, lambda _: True)
+    known = session("joined", ROOM, 5, muted=False)
+    plan = compare(IDS, [known | {"hold": True}], [], members, CALL, lambda _: True)
     assert plan.events == []
+    plan = compare(IDS, [known], [], members, CALL, lambda _: True)
+    assert plan.events == [FlagChanged(session_id=SID, room_id=ROOM, member_id=5, flag="hold", on=True)]
+    # Of one whose join was not seen it is known only what it was to join with.
+    plan = compare(IDS, [session("joining", ROOM)], [], members, CALL, lambda _: True)
+    assert plan.events == [MemberJoined(session_id=SID, room_id=ROOM, member_id=5, flags=("muted", "hold"))]
 
 
 def test_reading_an_empty_node() -> None:
@@ -115,7 +121,7 @@ def joined(room: str, member_id: int, muted: bool = True) -> MemberJoined:
         ),
         (
             session("joined", ROOM, 5),
-            MemberOnNode(ROOM, 5, ("muted",), levels=(0, -3), on_hold=True),
+            MemberOnNode(ROOM, 5, ("muted",), levels=(0, -3)),
             [LevelChanged(session_id=SID, room_id=ROOM, member_id=5, level="volume_out", value=-3)],
         ),
         (session("joining", ROOM), MemberOnNode(ROOM, 5, ("muted",), levels=(2, 0)), [joined(ROOM, 5)]),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from esl import commands
 from esl.commands import (
+    HOLD_TIMES,
     JOIN_FLAGS,
     LEVEL_VERBS,
     MAX_URL_LENGTH,
@@ -22,6 +23,7 @@ from esl.commands import (
     FileVolume,
     GlobalVariable,
     Hangup,
+    Hold,
     Join,
     JsonList,
     Kick,
@@ -84,6 +86,10 @@ RENDERED = {
     MemberCommand(ROOM, 1, "unmute"): f"conference {ROOM} unmute 1",
     MemberLevel(ROOM, 1, "volume_in", -4): f"conference {ROOM} volume_in 1 -4",
     MemberLevel(ROOM, "7", "volume_out", "2"): f"conference {ROOM} volume_out 7 2",
+    Hold(ROOM, 7): f"conference {ROOM} hold 7 silence_stream://-1",
+    Hold(ROOM, 7, ("http://h/a!b.wav", URL)): (
+        f"conference {ROOM} hold 7 file_string://" + f"http://h/a%21b.wav!{URL}!" * HOLD_TIMES + "silence_stream://-1"
+    ),
     PausePlay(ROOM): f"conference {ROOM} pause_play",
     PlayStatus(ROOM): f"conference {ROOM} play_status",
     StopPlay(ROOM): f"conference {ROOM} stop all",
@@ -337,6 +343,7 @@ ANY_COMMAND = st.one_of(
     st.tuples(
         st.builds(MemberCommand, TEXT, MEMBERS, st.one_of(st.sampled_from(sorted(MEMBER_VERBS)), TEXT)), st.just(4)
     ),
+    st.tuples(st.builds(Hold, TEXT, MEMBERS, st.lists(URLS, max_size=2).map(tuple)), st.just(4)),
     st.tuples(
         st.builds(MemberLevel, TEXT, MEMBERS, st.one_of(st.sampled_from(sorted(LEVEL_VERBS)), TEXT), MEMBERS),
         st.just(5),

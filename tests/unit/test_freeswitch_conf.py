@@ -26,6 +26,7 @@ MODULES = {
     "mod_dptools",
     "mod_dialplan_xml",
     "mod_sndfile",
+    "mod_tone_stream",
     "mod_http_cache",
     "mod_conference",
     "mod_sofia",

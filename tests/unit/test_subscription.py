@@ -36,6 +36,8 @@ KINDS = {
     "unmute-member",
     "deaf-member",
     "undeaf-member",
+    "hold-member",
+    "unhold-member",
     "volume-in-member",
     "volume-out-member",
     "play-file-done",

@@ -60,6 +60,7 @@ def test_no_refusal_is_put_together() -> None:
         "code",
         "change_to.refused_already",
         "change_to.refused_pending",
+        "opposite.refused_pending",
     }
 
 
@@ -92,7 +93,7 @@ def test_whatever_is_expected_is_handled_when_it_is_overdue() -> None:
 def test_a_command_and_its_script_need_the_same(kind: type[Command[Any]]) -> None:
     taken = arguments(kind.script)
     assert kind.needs_node == ("nodes" in taken)
-    assert (bool(kind.cooldown) or kind is SetFlag) == ("group" in taken)
+    assert (bool(kind.cooldown) or issubclass(kind, SetFlag)) == ("group" in taken)
 
 
 @pytest.mark.parametrize("flag", FLAGS)
@@ -125,7 +126,7 @@ def test_an_option_has_its_field_wherever_rooms_are_described(option: Option) ->
 
 
 def test_the_node_is_sent_every_change_of_a_member_and_no_other() -> None:
-    assert MEMBER_VERBS == OF_FLAGS
+    assert MEMBER_VERBS | {"hold"} == OF_FLAGS
     assert {level.name for level in LEVELS} == LEVEL_VERBS
     assert (levels.MIN_LEVEL, levels.MAX_LEVEL) == (-MAX_LEVEL, MAX_LEVEL)
 

@@ -17,7 +17,7 @@ from controller import commands
 from controller.commands import Command
 from controller.errors import REASONS, OverRate, Refused, StoreUnavailable
 from controller.limits import Budget
-from controller.sessions.flags import CHANGES
+from controller.sessions.flags import CHANGES, HOLD
 from controller.sessions.levels import LEVELS
 from esl.commands import clean_url
 from tests.unit.web_fakes import (
@@ -129,6 +129,7 @@ MEMBER = {
     "caller_id": "527121102",
     "muted": True,
     "deaf": False,
+    "hold": False,
     "volume_in": 2,
     "volume_out": 0,
     "role": "participant",
@@ -496,7 +497,9 @@ ENDPOINTS = [
             *(
                 (flag.change(on).command, flag.change(on).done, commands.SetFlag(**BY_SESSION, flag=flag, on=on))
                 for flag, on in CHANGES
+                if (flag, on) != (HOLD, True)
             ),
+            ("hold", "held", commands.Hold(**BY_SESSION)),
         )
     ),
     Endpoint(
@@ -1054,7 +1057,7 @@ def test_a_body_may_be_as_large_as_its_fields_can_be(
     endpoint: Endpoint, app: App, client: FlaskClient, controller: FakeController
 ) -> None:
     (most,) = {most for name, most in app.body_limits.items() if name.rpartition(".")[2] == endpoint.operation}
-    large = {"play": 3_153_968, "set_endpoint": 51_360, "kick_all": 58_836}
+    large = {"play": 3_153_968, "set_endpoint": 51_360, "kick_all": 58_836, "hold": 25_640}
     large |= {f"{flag.change(on).command}_all": 57_164 for flag, on in CHANGES}
     assert most == large.get(endpoint.operation, 16_384)
     data = json.dumps(endpoint.body or {}).encode()
@@ -1224,6 +1227,14 @@ def test_a_join_says_as_what(client: FlaskClient, controller: FakeController) ->
     tags = ("a", "naïve 🎧")
     asked = commands.Join(**BY_SESSION, room_id=ROOM, flags=("deaf",), role="moderator", tags=tags)
     assert controller.asked == [asked]
+
+
+def test_hold_music(client: FlaskClient, controller: FakeController) -> None:
+    path, music = f"{SESSIONS}/{SESSION}/commands/conference/hold", "https://cdn.example.com/music.mp3?a!b"
+    assert client.post(path, json={"url": music}, headers=HEADERS).status_code == 202
+    assert controller.asked == [commands.Hold(**BY_SESSION, url=music)]
+    for wrong in ("ftp://cdn.example.com/music.mp3", "https://", "", 7, "https://h/" + "a" * 2048):
+        assert client.post(path, json={"url": wrong}, headers=HEADERS).status_code == 400
 
 
 def test_a_kick_says_why(client: FlaskClient, controller: FakeController) -> None:

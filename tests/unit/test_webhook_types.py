@@ -19,6 +19,7 @@ LEFT = {
     "caller_id": "527121102",
     "muted": True,
     "deaf": False,
+    "hold": False,
     "volume_in": 0,
     "volume_out": 0,
     "role": "participant",

@@ -46,6 +46,7 @@ end
 local function change_failed(room, session, change_to, reason)
   local uid, operation = session[change_to.pending_uid], session[change_to.pending_operation]
   local before = act_for(pending_origin(session, change_to))
+  take_command_back(session.node, session[change_to.pending_job])
   forget_pending(session, change_to)
   emit_command_failed(room, session, change_to.command, uid, reason)
   act_for(before)

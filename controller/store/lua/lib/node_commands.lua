@@ -15,9 +15,9 @@ local function confirmed(node, kind, id)
   redis.call("ZREM", keys.due(node), kind .. ":" .. id)
 end
 
--- Within how long a command that was taken must have its result.
+-- Within how long a command that was taken must have its result: one with a file has to wait for it.
 local PATIENCE = { play = PLAY_MS, dtmf = DTMF_MS }
-local function patience(op) return PATIENCE[op] or CONFIRM_MS end
+local function patience(command) return PATIENCE[op]command.url and PLAY_MS or CONFIRM_MS end
 
 -- A job id names a command's partition and its entry of the stream, so that its result finds both.
 local function job_id(entry) return string.sub(tag, 2, -2) .. "-" .. entry end
@@ -42,25 +42,30 @@ local function send(node, op, command)
   command.op, command.actor, command.trace = op, origin.actor, origin.trace
   local entry = redis.call("XADD", keys.commands(node), "*", "c", cjson.encode(command))
   local job = job_id(entry)
-  expect(node, "job", job, op == "play" and PLAY_MS or CONFIRM_MS)
+  expect(node, "job", job, op == "play" and PLAY_MS or CONFIRM_MSpatience(command))
   return job
+end
+
+-- A command whose failure is told is not sent any more, if no worker has taken it: a hold may wait for its music.
+local function take_command_back(node, job)
+  if redis.call("XDEL", keys.commands(node), entry_of_job(job)) == 1 then confirmed(node, "job", job) end
 end
 
 -- Sends the command `op` about a session and its room, with more `fields` if there are any, which the session's node is
 -- to confirm as `kind`. Returns its job id.
 local function send_about(session, op, kind, fields)
   -- Behind the deadline to take it: a command that was not taken fails for that reason.
-  expect(session.node, kind, session.id, CONFIRM_MS + 1)
   local command = fields or {}
+  expect(session.node, kind, session.id, command.url and 2 * PLAY_MS + 1 or CONFIRM_MS + 1)
   command.app, command.room, command.session = session.app, session.room, session.id
   command.member_id = tonumber(session.member_id)
   return send(session.node, op, command)
 end
 
 -- Has the node change a member, as a row of CHANGES says. `more`: the command_uid (`uid`), the id of the command to all
--- that it is part of (`operation`), and the `value` of a level, where there are such.
+-- that it is part of (`operation`), the `value` of a level, and the `url` of hold music, where there are such.
 local function send_change(session, change_to, more)
-  local job = send_about(session, change_to.command, change_to.command, { value = more.value })
+  local job = send_about(session, change_to.command, change_to.command, { value = more.value, url = more.url })
   change(keys.session(session.id), session, { [change_to.pending_job] = job, [change_to.pending_uid] = more.uid,
     [change_to.pending_operation] = more.operation, [change_to.pending_value] = more.value,
     [change_to.pending_actor] = origin.actor, [change_to.pending_trace] = origin.trace })

@@ -1,7 +1,7 @@
 -- A worker takes commands from the stream (`entries`) to send them: from here on they count as sent, and are sent once.
--- Those that cannot be read are dropped. `files`: of plays, by their entry: the `url` for the node, and of what a relay
--- has prepared the `details` that the event log tells, and of a file in two parts `rest`, the frame where the second
--- begins, and its `rest_url`.
+-- Those that cannot be read are dropped. `files`: of those with a file, by their entry: the `url` for the node, and of
+-- what a relay has prepared the `details` that the event log tells, and of a file in two parts `rest`, the frame where
+-- the second begins, and its `rest_url`.
 -- args: node entries files?
 -- needs: node_fence node_commands records sessions
 -- lists: commands
@@ -18,7 +18,7 @@ local function take(entry, raw)
   text_in(command, is_of_session and "session" or "room")
   local session = (is_of_session or command.op == "join") and get_session(text_in(command, "session"))
   redis.call("HSET", keys.sent(args.node), job, raw)
-  expect(args.node, "job", job, patience(command.op))
+  expect(args.node, "job", job, patience(command))
   act_for(command)
   log("sent", command.op, { app = command.app, room = command.room, session = command.session,
     operation = command.operation, job = job })
@@ -32,8 +32,8 @@ local function take(entry, raw)
       named = "file_string://!" .. file.url .. "!" .. file.rest_url
       command.rest_url = file.rest_url .. "#" .. command.room .. ":" .. command.operation .. ":" .. command.index
     end
-    local operation = keys.operation(text_in(command, "operation"))
-    if redis.call("EXISTS", operation) == 1 then
+    local operation = command.op == "play" and keys.operation(text_in(command, "operation"))
+    if operation and redis.call("EXISTS", operation) == 1 then
       redis.call("HSET", operation, "n" .. command.index, named, "r" .. command.index, file.rest or 0)
     end
     local details = file.details

@@ -15,6 +15,8 @@ const VERBS = {
   unmute: ["Unmute", "conference.member.unmuted"],
   deaf: ["Make deaf", "conference.member.deafened"],
   undeaf: ["Let hear", "conference.member.undeafened"],
+  hold: ["Put on hold", "conference.member.held"],
+  unhold: ["Take off hold", "conference.member.unheld"],
   leave: ["Take out", "conference.member.left"],
 };
 
@@ -75,11 +77,13 @@ function Member({ app, member, speaking, pending, act }) {
       ${speaking && html`<${Badge} tone="good" dot>speaking<//>`}
       ${member.muted && html`<${Badge} tone="warn">muted<//>`}
       ${member.deaf && html`<${Badge} tone="warn">deaf<//>`}
+      ${member.hold && html`<${Badge} tone="warn">on hold<//>`}
       ${marks(member)}
     </span>
     ${act && html`<span class="member-actions">
       ${toggle(member.muted, ["mute", "micOff"], ["unmute", "mic"])}
       ${toggle(member.deaf, ["deaf", "earOff"], ["undeaf", "ear"])}
+      ${toggle(member.hold, ["hold", "pause"], ["unhold", "play"])}
       <${Button} small tone="quiet danger-text" icon="leave" label=${`Take out: ${name}`} busy=${busy("leave")} onClick=${() => act(member, "leave")} />
     </span>`}
   </li>`;

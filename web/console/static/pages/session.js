@@ -36,7 +36,7 @@ export function Session({ me, parts: [app, uuid] }) {
             ["Node", me.kind === "operator" ? html`<a href=${link("nodes", session.node)}>${session.node}</a>` : session.node],
             ["Since", html`<${Time} at=${session.started_at} />`],
             session.room_id && ["Room", html`<${Id} value=${session.room_id} href=${link("rooms", app, session.room_id)} />`],
-            session.room_id && ["In the room", [session.muted ? "muted" : "not muted", session.deaf ? "deaf" : "hears"].join(", ")],
+            session.room_id && ["In the room", [session.muted ? "muted" : "not muted", session.deaf ? "deaf" : "hears", ...(session.hold ? ["on hold"] : [])].join(", ")],
             session.joined_at && ["Joined", html`<${Time} at=${session.joined_at} />`],
             session.room_id && marks(session).length > 0 && ["As", marks(session)],
           ]} />
@@ -68,12 +68,14 @@ function Actions({ session, app, commands }) {
   });
   const inRoom = session.state === "joined";
   const mute = session.muted ? "unmute" : "mute";
+  const hold = session.hold ? "unhold" : "hold";
   const deaf = session.deaf ? "undeaf" : "deaf";
   const waits = session.state === "parked";
   return html`${waits && html`<${Join} session=${session} app=${app} commands=${commands} />`}<${Card} title="Actions">
     <div class="buttons">
       ${!waits && html`<${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
       <${Button} icon=${session.deaf ? "ear" : "earOff"} busy=${busy(deaf)} disabled=${!inRoom} onClick=${() => act(deaf)}>${session.deaf ? "Let hear" : "Make deaf"}<//>
+      <${Button} icon=${session.hold ? "play" : "pause"} busy=${busy(hold)} disabled=${!inRoom} onClick=${() => act(hold)}>${session.hold ? "Take off hold" : "Put on hold"}<//>
       <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>`}
       <${Button} icon="hangUp" tone="danger-text" busy=${busy("hang_up")} onClick=${hangUp}>Hang up<//>
     </div>
