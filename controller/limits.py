@@ -67,6 +67,7 @@ COOLDOWNS: dict[str, int] = {
     "dtmf": 200,
     "collect_digits": 200,
     "conference_all": 2000,
+    "conference_member": 2000,
     OF_LEVELS: 200,
     "webhook_test": 2000,
     **{flag.cooldown: 2000 for flag in FLAGS},

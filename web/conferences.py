@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller.commands import (
+    ChangeMember,
     ChangeRoom,
     CreateRoom,
     DeleteRoom,
@@ -21,7 +22,9 @@ from controller.commands import (
 )
 from controller.commands.rooms import AllChanging, RoomEntry
 from controller.errors import Refused
-from controller.sessions.flags import CHANGES, Flag
+from controller.ids import SESSION_ID
+from controller.sessions.flags import CHANGES, FLAGS, Flag
+from controller.sessions.levels import LEVELS
 from controller.times import iso
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
@@ -32,8 +35,11 @@ from web.schemas import (
     AllBody,
     AllStarted,
     KickAllBody,
+    MemberChanges,
+    MemberChanging,
     MemberList,
     MemberPage,
+    MemberPath,
     NewRoom,
     Nothing,
     PauseToggled,
@@ -134,6 +140,41 @@ def change_room(path: RoomPath, body: RoomChanges) -> Returned:
     given = body.model_dump(exclude_unset=True)
     answer = execute(ChangeRoom(app_id=app_id(), room_id=path.room_id, options=given))
     return {"room_id": answer["room_id"], **options_of(answer)}, 200
+
+
+@conferences.serves(
+    "PATCH",
+    "/<room_id>/members/<uuid>",
+    responses={202: MemberChanging},
+    refuses=(
+        *_ROOM,
+        *("session_not_found", "session_forbidden", "command_uid_taken", "leaving", "node_down"),
+        *("not_in_room", "still_joining", "volume_pending", "quota_exceeded", "store_full"),
+        *(flag.change(on).refused_pending for flag, on in CHANGES),
+    ),
+    cooldown=ChangeMember.cooldown,
+)
+def change_member(path: MemberPath, body: MemberChanges) -> Returned:
+    """Change several things of a member at once.
+
+    All of it, or nothing: what cannot be changed now is refused with the rest. Role and tags hold at once. Rate limit
+    `conference_member`: 2 s for each session. Webhooks: for each of `changing` its own, such as
+    `conference.member.muted`, once the media node confirms; `conference.member.updated` if role or tags change."""
+    if not SESSION_ID.fullmatch(path.uuid):
+        raise Refused("session_not_found")
+    given = body.model_dump(exclude_unset=True)
+    command = ChangeMember(
+        app_id=app_id(),
+        room_id=path.room_id,
+        session_id=path.uuid,
+        command_uid=body.command_uid,
+        flags=tuple((flag.name, given[flag.name]) for flag in FLAGS if flag.name in given),
+        levels=tuple((level.name, given[level.name]) for level in LEVELS if level.name in given),
+        role=given.get("role"),
+        tags=tuple(given["tags"]) if "tags" in given else None,
+    )
+    answer = execute(command)
+    return {name: answer[name] for name in ("status", "room_id", "changing")} | {"uuid": path.uuid}, 202
 
 
 @conferences.serves("GET", "/<room_id>/members", responses={200: MemberList}, refuses=("room_not_found",))

@@ -304,6 +304,10 @@ class SessionPath(BaseModel):
     ]
 
 
+class MemberPath(RoomPath, SessionPath):
+    """An id of another form is no session's."""
+
+
 class Query(BaseModel):
     """No parameters, until a request names some."""
 
@@ -530,6 +534,18 @@ class JoinBody(CommandBody):
     end_on_exit: Annotated[
         bool, Field(description="Whether the room is deleted when the last member that joined so leaves.")
     ] = False
+
+
+class MemberChanges(CommandBody):
+    """What is left out stays as it is."""
+
+    muted: Annotated[bool, Field(description="Whether it is not heard.")] = False
+    deaf: Annotated[bool, Field(description="Whether it hears nothing.")] = False
+    hold: Annotated[bool, Field(description="Whether it is on hold, without music.")] = False
+    volume_in: VolumeIn = 0
+    volume_out: VolumeOut = 0
+    role: Annotated[Role, Field(max_length=64)] = ROLES[0]
+    tags: Tags = []
 
 
 class HoldBody(CommandBody):
@@ -878,6 +894,17 @@ class DtmfStarted(BaseModel):
 class CollectStarted(BaseModel):
     uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
     status: Literal["collecting"]
+
+
+class MemberChanging(BaseModel):
+    uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
+    status: Literal["changing"]
+    room_id: RoomId
+    changing: Annotated[
+        list[str],
+        Field(description="What the media node has yet to confirm. What was so already is not among it."),
+        _example(["muted", "volume_in"]),
+    ]
 
 
 class MemberVolumeStarted(BaseModel):

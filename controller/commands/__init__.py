@@ -14,6 +14,7 @@ from controller.commands.rooms import (
 )
 from controller.commands.sessions import (
     CollectDigits,
+    ChangeMember,
     GetSession,
     HangUp,
     Hold,
@@ -21,6 +22,7 @@ from controller.commands.sessions import (
     Kick,
     Leave,
     ListSessions,
+    MemberChanging,
     Membership,
     SendDtmf,
     Session,
@@ -40,6 +42,7 @@ from controller.commands.webhooks import (
 )
 
 __all__ = [
+    "ChangeMember",
     "ChangeRoom",
     "CollectDigits",
     "Command",
@@ -60,6 +63,7 @@ __all__ = [
     "ListMembers",
     "ListRooms",
     "ListSessions",
+    "MemberChanging",
     "Membership",
     "Page",
     "Play",

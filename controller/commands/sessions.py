@@ -216,6 +216,35 @@ class SetLevel(SessionCommand[Membership]):
         return {**Command.arguments(self), "level": self.level.name, "body": str(self.value)}
 
 
+class MemberChanging(Membership):
+    """`changing`: the names of what the node has yet to confirm."""
+
+    changing: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeMember(SessionCommand[MemberChanging]):
+    """Changes all of it or nothing: `flags` and `levels` by their names, `role` and `tags` unless they are None.
+
+    Answers `changing`. Refused: as `Leave`, `room_not_found`, `room_forbidden`, and what is pending of a flag or level.
+    """
+
+    room_id: str
+    flags: tuple[tuple[str, bool], ...] = ()
+    levels: tuple[tuple[str, int], ...] = ()
+    role: str | None = None
+    tags: tuple[str, ...] | None = None
+
+    script: ClassVar[str] = "change_member"
+    logged_as: ClassVar[str] = "change_member"
+    cooldown: ClassVar[str] = "conference_member"
+
+    def arguments(self) -> Args:
+        asked = (self.flags, self.levels, self.role, self.tags)
+        tags = None if self.tags is None else as_text(self.tags)
+        return {**Command.arguments(self), "tags": tags, "body": as_text(asked)}
+
+
 class Member(TypedDict):
     """A member of a room, with its flags and levels (`controller.sessions`) by their names. `node`: its prefix.
 

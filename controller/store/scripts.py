@@ -43,7 +43,7 @@ RUNS_WHEN_FULL = {
 # The scripts that are refused then, as `store_full`, since they would only use more.
 REFUSED_WHEN_FULL = {
     "begins something": "claim_key collect_digits create_room join may_play play session_parked",
-    "changes something": "change_room pause rotate_secret send_dtmf set_flag set_flag_of_all speakers_changedset_level volume",
+    "changes something": "change_member change_room pause rotate_secret send_dtmf set_flag set_flag_of_all speakers_changedset_level volume",
     "sends once more": "redeliver redeliver_range test_endpoint",
 }
 

@@ -241,6 +241,12 @@ class ConferenceSpeakerChanged(MemberData):
     member_id: MemberId
 
 
+class ConferenceMemberUpdated(MemberData):
+    """Its role or tags have changed. It has them as they are now."""
+
+    member_id: MemberId
+
+
 class ConferenceMemberVolumeChanged(MemberData):
     """The media node confirmed a volume of the member."""
 
@@ -455,6 +461,7 @@ DATA: dict[str, type[Data]] = {
     "conference.member.joined": ConferenceMemberJoined,
     "conference.member.left": ConferenceMemberLeft,
     **{flag.change(on).webhook: _flag_changed(flag, on) for flag, on in CHANGES},
+    "conference.member.updated": ConferenceMemberUpdated,
     "conference.member.volume_changed": ConferenceMemberVolumeChanged,
     "conference.member.join_failed": ConferenceMemberJoinFailed,
     "conference.speaker.changed": ConferenceSpeakerChanged,

@@ -528,6 +528,36 @@ class Client:
         """Webhook: `conference.member.undeafened`."""
         return self._command(uuid, "undeaf", command_uid, idempotency_key)
 
+    def change_member(
+        self,
+        room_id: str,
+        uuid: str,
+        *,
+        muted: bool | None = None,
+        deaf: bool | None = None,
+        hold: bool | None = None,
+        volume_in: int | None = None,
+        volume_out: int | None = None,
+        role: Literal["participant", "moderator"] | None = None,
+        tags: Sequence[str] | None = None,
+        command_uid: str | None = None,
+    ) -> models.MemberChanging:
+        """Change several things of a member at once: all or none. Webhooks: one for each of `changing`, and
+        `conference.member.updated` if role or tags change.
+        """
+        given = {
+            "muted": muted,
+            "deaf": deaf,
+            "hold": hold,
+            "volume_in": volume_in,
+            "volume_out": volume_out,
+            "role": role,
+            "tags": None if tags is None else list(tags),
+            "command_uid": command_uid,
+        }
+        asked = {name: value for name, value in given.items() if value is not None}
+        return self._ask(models.MemberChanging, "PATCH", _path("conferences", room_id, "members", uuid), asked)
+
     def hold(
         self,
         uuid: str,

@@ -47,6 +47,7 @@ COOLDOWNS = {
     "conference_control": 0.2,
     "conference_all": 2.0,
     "conference_volume": 0.2,
+    "conference_member": 2.0,
     "webhook_test": 2.0,
 }
 MAX_NAMED = 100  # members for whom a command to all has failed
@@ -196,6 +197,16 @@ class _Join(_Command):
 
 class _Hold(_Command):
     url: _Url | None = None
+
+
+class _MemberChanges(_Command):
+    muted: bool = False
+    deaf: bool = False
+    hold: bool = False
+    volume_in: Annotated[int, Field(ge=-4, le=4)] = 0
+    volume_out: Annotated[int, Field(ge=-4, le=4)] = 0
+    role: Annotated[str, Field(pattern="^(participant|moderator)$")] = "participant"
+    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=16)] = []
 
 
 class _MemberVolume(_Command):
@@ -875,6 +886,39 @@ class FakeSwitchroom:
         self._change_flag(session, command, body.command_uid)
         return self._accept(body.command_uid, named, 202, change.done, session.room_id)
 
+    def _change_member(self, room_id: str, uuid: str, body: _MemberChanges) -> _Returned:
+        self._room(room_id)
+        given = body.model_dump(exclude_unset=True)
+        named = ("change_member", uuid, room_id, json.dumps({**given, "command_uid": None}))
+        session, first = self._member(uuid, body, named, "conference_member")
+        if first:
+            return first
+        if session.room_id != room_id:
+            raise _Refused("not_in_room")
+        flags = {name: command for command, change in CHANGES.items() if given.get(name := change.flag) is change.on}
+        refused = {name: _why_not(session, command) for name, command in flags.items()}
+        for reason in refused.values():
+            if reason.endswith("_pending"):
+                raise _Refused(reason)
+        if any(name in session.pending for name in LEVELS if name in given):
+            raise _Refused("volume_pending")
+        self._cooldowns["conference_member", uuid] = self.now + COOLDOWNS["conference_member"]
+        changing = [name for name in FLAGS if name in flags and not refused[name]]
+        changing += [name for name in LEVELS if name in given and given[name] != session.levels[name]]
+        for name in changing:
+            if name in flags:
+                self._change_flag(session, flags[name], body.command_uid)
+            else:
+                self._change_level(session, name, given[name], body.command_uid)
+        role, tags = given.get("role", session.role), given.get("tags", session.tags)
+        if (role, tags) != (session.role, session.tags):
+            session.role, session.tags = role, tags
+            self._emit_member(session, "conference.member.updated", command_uid=body.command_uid)
+        answer = 202, {"uuid": uuid, "status": "changing", "room_id": room_id, "changing": changing}
+        if body.command_uid:
+            self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
+        return answer
+
     def _set_member_volume(self, uuid: str, body: _MemberVolume) -> _Returned:
         command = f"volume_{body.direction}"
         named = (command, uuid, str(body.volume))
@@ -884,19 +928,22 @@ class FakeSwitchroom:
         if command in session.pending:
             raise _Refused("volume_pending")
         self._cooldowns["conference_volume", uuid] = self.now + COOLDOWNS["conference_volume"]
-        session.pending[command] = body.command_uid
+        self._change_level(session, command, body.volume, body.command_uid)
+        return self._accept(body.command_uid, named, 202, "volume_changed", session.room_id)
+
+    def _change_level(self, session: _StoredSession, command: str, value: int, uid: str | None) -> None:
+        session.pending[command] = uid
 
         def changed() -> None:
             if command in session.pending:
                 uid = session.pending.pop(command)
-                session.levels = {**session.levels, command: body.volume}
+                session.levels = {**session.levels, command: value}
                 self._emit_member(session, "conference.member.volume_changed", command_uid=uid)
 
         def failed(reason: str) -> None:
             self._emit_failed(session, command, session.pending.pop(command, None), reason)
 
         self._wait(changed, failed)
-        return self._accept(body.command_uid, named, 202, "volume_changed", session.room_id)
 
     def _change_flag(self, session: _StoredSession, command: str, uid: str | None) -> None:
         change = CHANGES[command]
@@ -1352,6 +1399,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("POST", f"{_COMMANDS}/leave", FakeSwitchroom._leave, {"body": _Command}),
     ("POST", f"{_COMMANDS}/kick", FakeSwitchroom._kick, {"body": _Kick}),
     ("POST", f"{_COMMANDS}/volume", FakeSwitchroom._set_member_volume, {"body": _MemberVolume}),
+    ("PATCH", f"{_ROOM}/members/([^/]+)", FakeSwitchroom._change_member, {"body": _MemberChanges}),
     ("POST", f"{_COMMANDS}/hold", FakeSwitchroom._hold, {"body": _Hold}),
     ("POST", f"{_COMMANDS}/({'|'.join(CHANGES)})", FakeSwitchroom._flag, {"body": _Command}),
     ("POST", "/batch", FakeSwitchroom._batch, {"body": _Batch}),

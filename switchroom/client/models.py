@@ -199,6 +199,15 @@ class Collecting(Model):
     status: Literal["collecting"] | str
 
 
+class MemberChanging(Model):
+    """`changing`: the names of what the media node has yet to confirm."""
+
+    uuid: str
+    status: Literal["changing"] | str
+    room_id: str
+    changing: list[str]
+
+
 class Membership(Model):
     """An accepted command to a session. `status`: what the session does now, or is once the webhook comes."""
 

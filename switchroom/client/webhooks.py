@@ -153,6 +153,12 @@ class ConferenceMemberUnheld(MemberData):
     member_id: int
 
 
+class ConferenceMemberUpdated(MemberData):
+    """Its role or tags have changed."""
+
+    member_id: int
+
+
 class ConferenceMemberVolumeChanged(MemberData):
     member_id: int
 
@@ -343,6 +349,7 @@ DATA: dict[str, type[Data]] = {
     "conference.member.undeafened": ConferenceMemberUndeafened,
     "conference.member.held": ConferenceMemberHeld,
     "conference.member.unheld": ConferenceMemberUnheld,
+    "conference.member.updated": ConferenceMemberUpdated,
     "conference.member.volume_changed": ConferenceMemberVolumeChanged,
     "conference.member.join_failed": ConferenceMemberJoinFailed,
     "conference.speaker.changed": ConferenceSpeakerChanged,

@@ -55,7 +55,7 @@ RIVALS = {flag.change(on).command: (flag.on.command, flag.off.command) for flag,
 
 # How often each kind of action comes, among all.
 WEIGHTS = {
-    "call": 16, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6,
+    "call": 16, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3,
     "dtmf": 3, "collect": 4, "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
 }  # fmt: skip
 
@@ -235,6 +235,14 @@ class Load:
 
         return act
 
+    def _retag(self, action: Action, number: int) -> bool:
+        """A tag that the member has not had, so that there is a webhook of it."""
+        session, room, uid = self._session(action), self._room_for(action), f"retag-{number}"
+        if not session or not room:
+            return False
+        self._ask(action, number, lambda client: client.change_member(room, session, tags=[uid], command_uid=uid))
+        return True
+
     def _loudness(self, action: Action, number: int) -> bool:
         """How loud a member is to the others, or they to it."""
         session, value = self._session(action), int(action.value * 9) - 4
@@ -316,6 +324,7 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "dtmf": Load._send_dtmf,
     "collect": Load._collect,
     "loudness": Load._loudness,
+    "retag": Load._retag,
     "create": Load._create,
     "delete": Load._delete,
     "read": Load._read,

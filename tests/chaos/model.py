@@ -19,6 +19,7 @@ from tests.chaos.parts import Hook, Request
 # The webhooks that end a command, by the first word of its `command_uid`.
 OUTCOMES = {
     "join": {"conference.member.joined", "conference.member.join_failed"},
+    "retag": {"conference.member.updated"},
     "hang_up": {"session.ended", "session.command.failed"},
     "dtmf": {"session.dtmf.sent", "session.command.failed"},
     "collect": {"session.digits.collected"},
@@ -35,6 +36,7 @@ AFTER_DESTROYED = {
     "conference.member.join_failed",
     *(flag.change(on).webhook for flag, on in CHANGES),
     WEBHOOK,
+    "conference.member.updated",
     "conference.command.failed",
     "conference.command.finished",
 }
@@ -248,6 +250,10 @@ def _flag_changed(_ledger: Ledger, history: History, data: Data) -> str | None:
     return "the same twice" if before == flags_of(data) and "command_uid" not in data else None
 
 
+def _updated(_ledger: Ledger, history: History, data: Data) -> str | None:
+    return None if history.members.get(data["uuid"]) == flags_of(data) else "updated, and not in, or otherwise changed"
+
+
 def _play_started(_ledger: Ledger, history: History, data: Data) -> str | None:
     again = data["operation_id"] in history.plays
     history.plays[data["operation_id"]] = ""
@@ -317,6 +323,7 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "conference.member.join_failed": _join_failed,
     **{flag.change(on).webhook: _flag_changed for flag, on in CHANGES},
     WEBHOOK: _flag_changed,
+    "conference.member.updated": _updated,
     "conference.play.started": _play_started,
     "conference.play.finished": _play_finished,
     "conference.play.stopped": _play_stopped,

@@ -281,6 +281,21 @@ def test_hold_and_volume(service: Service, room: str) -> None:
     assert service.wait("conference.member.unheld", uuid=session).hold is False
 
 
+def test_several_things_of_a_member_at_once(service: Service, room: str) -> None:
+    session = joined(service, room)
+    changing = service.client.change_member(
+        room, session, muted=False, deaf=False, volume_out=-1, tags=["vip"], command_uid=f"c-{session}"
+    )
+    assert (changing.uuid, changing.status, changing.changing) == (session, "changing", ["muted", "volume_out"])
+    assert service.wait("conference.member.updated", uuid=session).tags == ["vip"]
+    assert service.wait("conference.member.unmuted", uuid=session).command_uid == f"c-{session}"
+    assert service.wait("conference.member.volume_changed", uuid=session).volume_out == -1
+    (member,) = service.client.list_members(room)
+    assert (member.muted, member.volume_out, member.tags) == (False, -1, ["vip"])
+    with pytest.raises(NotFound):
+        service.client.change_member(room, service.call(), role="moderator")
+
+
 def test_a_member_joins_as_what_it_is_to_be_and_is_kicked(service: Service, room: str) -> None:
     session = service.call()
     service.client.join(

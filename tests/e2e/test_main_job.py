@@ -141,6 +141,33 @@ def test_a_member_on_hold(
     assert (off_hold["hold"], off_hold["muted"], off_hold["command_uid"]) == (False, False, f"u-{session}")
 
 
+def test_several_things_of_a_member_at_once(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    session, _ = dial()
+    room = new_room()
+    join(session, room)
+    path = f"{CONFERENCES}/{room}/members/{session}"
+    wanted = {"muted": False, "hold": True, "volume_in": 3, "volume_out": -2, "role": "moderator", "tags": ["vip"]}
+    answer = room_service.request("PATCH", path, {**wanted, "deaf": False, "command_uid": f"c-{session}"})
+    assert answer.status == 202
+    assert answer.body == {
+        "uuid": session,
+        "status": "changing",
+        "room_id": room,
+        "changing": ["muted", "hold", "volume_in", "volume_out"],
+    }
+    for kind in ("updated", "unmuted", "held"):
+        told = hooks.wait(f"conference.member.{kind}", uuid=session)
+        assert (told["command_uid"], told["role"], told["tags"]) == (f"c-{session}", "moderator", ["vip"])
+    for level in ("volume_in", "volume_out"):
+        told = hooks.wait("conference.member.volume_changed", uuid=session, **{level: wanted[level]})
+        assert told["command_uid"] == f"c-{session}"
+    (member,) = room_service.get(f"{CONFERENCES}/{room}/members").body["members"]
+    assert wanted.items() <= member.items()
+    assert room_service.request("PATCH", f"{CONFERENCES}/{new_room()}/members/{session}", wanted).status == 404
+
+
 def test_hold_music_that_is_not_there(
     hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, new_room: NewRoom, join: JoinRoom
 ) -> None:

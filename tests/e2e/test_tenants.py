@@ -12,6 +12,7 @@ from tests.e2e.system import DIDS, Receiver, Switchroom
 # A valid body for each operation that takes one; the ids in it are filled in.
 BODIES: dict[str, dict[str, Any]] = {
     "play": {"urls": ["http://media.example/a.wav"]},
+    "members/{uuid}": {"muted": False, "tags": ["mine"]},
     "conference/volume": {"direction": "in", "volume": 1},
     "volume": {"volume": 1},
     "join": {"room_id": "ROOM"},

@@ -28,7 +28,7 @@ URLS = [f"http://media.example/{name}.wav" for name in "abc"]
 ENDS = ("conference.play.finished", "conference.play.stopped")
 # By the node's command, and the webhooks.
 CHANGES = {flag.change(on).command: (flag, on) for flag, on in rows.CHANGES}
-CHANGED = (*(flag.change(on).webhook for flag, on in CHANGES.values()), WEBHOOK)
+CHANGED = (*(flag.change(on).webhook for flag, on in CHANGES.values()), WEBHOOK, "conference.member.updated")
 OF_LEVELS = tuple(level.name for level in LEVELS)
 
 WEBHOOKS = {command: flag.change(on).webhook for command, (flag, on) in CHANGES.items()} | dict.fromkeys(
@@ -148,6 +148,11 @@ class Machine:
         uid = f"uid{next(self.numbers)}"
         if "refused" not in self.world.set_level(session, level, value, command_uid=uid):
             self.accepted[session][uid] = level
+
+    def change_member(self) -> None:
+        """Its role and tags; more than one change has the same command_uid more than once."""
+        given = {"role": self.random.choice(ROLES), "tags": as_text(["one", "two"][: self.random.randint(0, 2)])}
+        self.world.ask("change_member", session_id=self._session(), room_id=self._room(), flags=[], levels=[], **given)
 
     def flag_of_all(self) -> None:
         room, flag, on = self._room(), self.random.choice(FLAGS), self.random.choice([True, False])
@@ -473,7 +478,7 @@ class Machine:
             room = data.get("room_id", "")
             if kind == "conference.updated":
                 keeping[room] = data["end_on_exit"]
-            elif kind == "conference.member.joined":
+            elif kind in ("conference.member.joined", "conference.member.updated"):
                 inside[room][data["uuid"]] = data
             elif kind == "conference.member.left":
                 left[room] = inside[room].pop(data["uuid"])
@@ -596,7 +601,7 @@ class Machine:
 
 # How often each step is taken, beside the others.
 STEPS = {
-    "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "set_level": 2, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
+    "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "set_level": 2, "change_member": 2, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
     "call": 3, "press": 4, "collect": 2, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "rest_begins": 2, "speak": 3, "time_passes": 1, "reconnect": 1,

@@ -10,6 +10,7 @@ import orjson
 
 from controller.commands import (
     CollectDigits,
+    ChangeMember,
     HangUp,
     Join,
     KickAll,
@@ -56,6 +57,7 @@ GROUPS = {
         SetFlagOfAll,
         KickAll,
         SetLevel,
+        ChangeMember,
         HangUp,
         SendDtmf,
         CollectDigits,

@@ -277,6 +277,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
         SESSION, ROOM, muted=False, role="moderator", tags=["a"], end_on_exit=True, command_uid="j"
     ),
     "leave": lambda client: client.leave(SESSION, command_uid="l"),
+    "change_member": lambda client: client.change_member(ROOM, SESSION, muted=False, volume_in=2, tags=["a"]),
     "hold": lambda client: client.hold(SESSION, url="https://cdn.example.com/music.wav"),
     "unhold": lambda client: client.unhold(SESSION, command_uid="o"),
     "hold_all": lambda client: client.hold_all(ROOM),

@@ -437,6 +437,34 @@ ENDPOINTS = [
         ],
     ),
     Endpoint(
+        method="PATCH",
+        path=f"{ROOMS}/{{room}}/members/{{session}}",
+        body={"muted": False, "hold": True, "volume_out": -4, "role": "moderator", "tags": []},
+        may_lack_body=True,
+        status=202,
+        answer={"uuid": SESSION, "status": "changing", "room_id": ROOM, "changing": ["muted", "volume_in"]},
+        command=commands.ChangeMember(
+            **BY_SESSION,
+            room_id=ROOM,
+            flags=(("muted", False), ("hold", True)),
+            levels=(("volume_out", -4),),
+            role="moderator",
+            tags=(),
+        ),
+        bad_bodies=[
+            {"muted": None},
+            {"deaf": 1},
+            {"hold": "true"},
+            {"volume_in": 5},
+            {"volume_out": None},
+            {"role": "owner"},
+            {"tags": ["a", "a"]},
+            {"tags": None},
+            {"url": "https://h/a.wav"},
+            {"command_uid": ""},
+        ],
+    ),
+    Endpoint(
         method="DELETE",
         path=f"{SESSIONS}/{{session}}",
         status=202,
@@ -782,7 +810,7 @@ def test_the_store_failing_at_authentication_is_503(client: FlaskClient, control
 
 @each(WITH_ROOM)
 def test_a_foreign_room(endpoint: Endpoint, client: FlaskClient) -> None:
-    status, reason = (404, "room_not_found") if "members" in endpoint.path else (403, "room_forbidden")
+    status, reason = (404, "room_not_found") if endpoint.operation == "list_members" else (403, "room_forbidden")
     assert not assert_error(endpoint.ask(client, room=FOREIGN_ROOM), status, REASONS[reason])
 
 
@@ -790,7 +818,8 @@ def test_a_foreign_room(endpoint: Endpoint, client: FlaskClient) -> None:
 def test_every_room_of_the_other_app_is_closed_to_this_one_and_not_to_its_own(
     endpoint: Endpoint, client: FlaskClient
 ) -> None:
-    assert endpoint.ask(client, room=FOREIGN_ROOM, headers=OTHER_HEADERS).status_code == endpoint.status
+    theirs = {"room": FOREIGN_ROOM, "session": FOREIGN_SESSION}
+    assert endpoint.ask(client, **theirs, headers=OTHER_HEADERS).status_code == endpoint.status
     assert endpoint.ask(client, room=ROOM, headers=OTHER_HEADERS).status_code in (403, 404)
 
 

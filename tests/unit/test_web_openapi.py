@@ -177,6 +177,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "leave": False,
         "kick": False,
         "set_member_volume": True,
+        "change_member": False,
         "hold": False,
         "unhold": False,
         "hold_all": False,

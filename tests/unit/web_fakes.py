@@ -244,6 +244,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.CollectDigits: {"status": "collecting"},
         commands.Join: {"status": "joining", "room_id": room_id},
         commands.Leave: {"status": "leaving", "room_id": ROOM},
+        commands.ChangeMember: {"status": "changing", "room_id": room_id, "changing": ["muted", "volume_in"]},
         commands.Hold: {"status": "held", "room_id": ROOM},
         commands.SetLevel: {"status": "volume_changed", "room_id": ROOM},
         commands.Kick: {"status": "leaving", "room_id": ROOM},

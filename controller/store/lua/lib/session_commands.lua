@@ -18,13 +18,13 @@ local function first_answer()
   return first.command == named_command() and first.answer or refuse("command_uid_taken")
 end
 
--- The session of a command to a member, or nil and the answer to give instead.
-local function own_member()
+-- The session of a command to a member, of that `room` if it is given, or nil and the answer to give instead.
+local function own_member(room)
   local session, refused = own_session(args.session_id)
   if refused then return nil, refused end
   local first = first_answer()
   if first then return nil, first end
-  if not session.room then return nil, refuse("not_in_room") end
+  if not session.room or room and session.room ~= room.id then return nil, refuse("not_in_room") end
   refused = limited(session.id, session.node)
   if refused then return nil, refused end
   if session.state == SESSION.joining then return nil, refuse("still_joining") end
@@ -32,9 +32,11 @@ local function own_member()
   return session
 end
 
--- Answers a command that is accepted.
-local function accept(session, status)
-  local answer = cjson.encode({ status = status, room_id = session.room })
+-- Answers a command that is accepted. `more`: fields of the answer.
+local function accept(session, status, more)
+  local fields = more or {}
+  fields.status, fields.room_id = status, session.room
+  local answer = cjson.encode(fields)
   if args.command_uid then
     redis.call("SET", keys.answer(args.app_id, args.command_uid),
       cjson.encode({ command = named_command(), answer = answer }), "EX", ANSWER_SECONDS)
@@ -45,7 +47,7 @@ local function accept(session, status)
 end
 
 -- Answers a command that is accepted and no repeat: the next of its group has to wait, for `ms` at least.
-local function accept_new(session, status, ms)
+local function accept_new(session, status, msmore)
   start_cooldown(session.id, ms)
-  return accept(session, status)
+  return accept(session, status, more)
 end

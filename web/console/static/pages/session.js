@@ -82,6 +82,7 @@ function Actions({ session, app, commands }) {
     <${Digits} session=${session} app=${app} commands=${commands} />
     ${!waits && VOLUMES.map(([direction, label]) => html`<${Volume} key=${direction} label=${label} of=${session} stored=${session[`volume_${direction}`]} min=${-4} max=${4}
       busy=${busy(`volume_${direction}`)} disabled=${!inRoom} onChange=${setVolume(direction)} />`)}
+    ${inRoom && html`<${As} key=${[session.role, ...session.tags].join()} session=${session} app=${app} commands=${commands} />`}
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />
   <//>`;
 }
@@ -102,6 +103,28 @@ function Digits({ session, app, commands }) {
     <${Field} label="Digits" hint="0-9, A-D, * and #; w and W are pauses">${(id) => html`<input id=${id} class="mono" required maxlength="32" pattern="[wW]*[0-9A-D*#][0-9A-D*#wW]*"
       autocomplete="off" value=${digits} onInput=${(event) => setDigits(event.target.value)} />`}<//>
     <${Button} type="submit" icon="send" busy=${Boolean(commands.pending[key])}>Send digits<//>
+  </form>`;
+}
+
+const ROLES = [["participant", "Participant"], ["moderator", "Moderator"]];
+
+/** What a member is for its app. */
+function As({ session, app, commands }) {
+  const [role, setRole] = useState(session.role);
+  const [tags, setTags] = useState(session.tags.join(", "));
+  const change = (event) => {
+    event.preventDefault();
+    const body = { role, tags: tags.split(",").map((tag) => tag.trim()).filter(Boolean) };
+    if (role === session.role && body.tags.join() === session.tags.join()) return; // No webhook would follow.
+    commands.run({
+      key: `${session.uuid} change_member`, what: "Change", app, method: "PATCH", path: `${API}/conferences/${session.room_id}/members/${session.uuid}`, body,
+      confirmedBy: (seen) => isWebhook(seen, "conference.member.updated", { uuid: session.uuid }),
+    });
+  };
+  return html`<form class="inline" onSubmit=${change}>
+    <${Field} label="Role">${(id) => html`<${Select} id=${id} value=${role} onChange=${setRole} options=${ROLES} />`}<//>
+    <${Field} label="Tags, with commas between">${(id) => html`<input id=${id} value=${tags} onInput=${(event) => setTags(event.target.value)} />`}<//>
+    <${Button} type="submit" busy=${Boolean(commands.pending[`${session.uuid} change_member`])}>Change<//>
   </form>`;
 }
 

@@ -23,6 +23,7 @@ const CALLS = [
   ["POST", `${room}/pause`, "Pause or resume"],
   ["POST", `${room}/stop`, "Stop all playback"],
   ["POST", `${room}/volume`, "Set the volume", { volume: 0 }],
+  ["PATCH", `${room}/members/{uuid}`, "Change a member", { muted: false, volume_in: 0, role: "participant", tags: [] }],
   ["POST", `${room}/commands/mute-all`, "Mute all members", { exclude: [] }],
   ["POST", `${room}/commands/unmute-all`, "Unmute all members", { exclude: [] }],
   ["POST", `${room}/commands/deaf-all`, "Make all members deaf", { exclude: [] }],

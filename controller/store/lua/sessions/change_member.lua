@@ -1,0 +1,47 @@
+-- Changes a member of a room: all that is asked, or nothing. `flags`, `levels`: pairs of a name and what it is to be;
+-- the node confirms each by an event of its own, and what is so already is left out. `role`, `tags` (as JSON) hold at
+-- once.
+-- args: room_id flags levels role? tags? command_uid?
+-- needs: session_commands quotas members
+-- lists: changing
+
+local room, refused = own_room(args.room_id)
+if refused then return refused end
+local session, instead = own_member(room)
+if instead then return instead end
+
+local wanted, names = {}, {}
+local function want(name, change_to, value)
+  names[#names + 1] = name
+  wanted[#wanted + 1] = { change_to = change_to, value = value }
+end
+
+for _, pair in ipairs(args.flags) do
+  local name, on = unpack(pair)
+  local flag = FLAGS[name]
+  local change_to, opposite = on and flag.on or flag.off, on and flag.off or flag.on
+  if session[change_to.pending_job] then return refuse(change_to.refused_pending) end
+  if has_to_wait(session, flag, opposite) then return refuse(opposite.refused_pending) end
+  if would_change(session, flag, on) then want(name, change_to) end
+end
+for _, pair in ipairs(args.levels) do
+  local name, value = unpack(pair)
+  if session[LEVELS[name].pending_job] then return refuse("volume_pending") end
+  if (session[name] or "0") ~= tostring(value) then want(name, LEVELS[name], value) end
+end
+refused = exceeded("webhook_bytes", 0)
+if refused then return refused end
+
+local fields = { role = args.role ~= role_of(session) and args.role or nil,
+  tags = args.tags ~= tags_of(session) and args.tags or nil }
+local answer = accept_new(session, "changing", { changing = as_list(names) })
+for _, each in ipairs(wanted) do
+  send_change(session, each.change_to, { uid = args.command_uid, value = each.value })
+end
+if next(fields) then
+  change(keys.session(session.id), session, fields)
+  local data = member_data(session)
+  data.command_uid = args.command_uid
+  emit_member(room, "conference.member.updated", data, session)
+end
+return answer
