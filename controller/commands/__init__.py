@@ -13,8 +13,8 @@ from controller.commands.rooms import (
     SetFlagOfAll,
 )
 from controller.commands.sessions import (
-    CollectDigits,
     ChangeMember,
+    CollectDigits,
     GetSession,
     HangUp,
     Hold,

@@ -204,7 +204,7 @@ class SpeakersChanged:
     ttl: int
 
 
-SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged | DigitPressedLevelChanged
+SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged | DigitPressed | LevelChanged
 LegEvent = LegJoined | LegLeft
 RoomEvent = FileDone | RestBegan | LegEvent | SpeakersChanged
 StateEvent = SessionEvent | RoomEvent | JobDone

@@ -161,7 +161,7 @@ class Phone:
             f"v=0\r\no=phone 1 {version} IN IP4 {self._host}\r\ns=-\r\nc=IN IP4 {self._host}\r\nt=0 0\r\n"
             f"m=audio {self._rtp.getsockname()[1]} RTP/AVP 0{f' {KEYS}' * self._events}\r\na=rtpmap:0 PCMU/8000\r\n"
             + f"a=rtpmap:{KEYS} telephone-event/8000\r\n" * self._events
-            + "ana=ptime:20\r\na={direction}\r\n"
+            + f"a=ptime:20\r\na={direction}\r\n"
         )
 
     def _invite(self) -> tuple[str, int]:

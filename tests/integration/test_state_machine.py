@@ -506,7 +506,7 @@ class Machine:
             assert data.get("command_uid") == self.hang_ups.pop(data["uuid"], None)
             assert kind != "session.ended" or data["uuid"] not in {*self.dtmf, *self.collecting}
 
-    def changes_of_flags_have_ended_in_orderchanges_have_ended_in_order(self) -> None:
+    def changes_have_ended_in_order(self) -> None:
         """Once each at most, and those that the node confirmed in the order in which they were accepted."""
         confirmed: dict[str, list[str]] = defaultdict(list)
         for session, uid, kind, data in self.ended_changes():

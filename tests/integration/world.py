@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from controller.commands import (
-    CollectDigits,
     ChangeMember,
+    CollectDigits,
     HangUp,
     Join,
     KickAll,

@@ -15,9 +15,11 @@ local function confirmed(node, kind, id)
   redis.call("ZREM", keys.due(node), kind .. ":" .. id)
 end
 
--- Within how long a command that was taken must have its result: one with a file has to wait for it.
-local PATIENCE = { play = PLAY_MS, dtmf = DTMF_MS }
-local function patience(command) return PATIENCE[op]command.url and PLAY_MS or CONFIRM_MS end
+-- Within how long a command must be taken: one with a file has to wait for it.
+local function take_within(command) return command.url and PLAY_MS or CONFIRM_MS end
+
+-- Within how long it must have its result then.
+local function patience(command) return command.op == "dtmf" and DTMF_MS or take_within(command) end
 
 -- A job id names a command's partition and its entry of the stream, so that its result finds both.
 local function job_id(entry) return string.sub(tag, 2, -2) .. "-" .. entry end
@@ -42,7 +44,7 @@ local function send(node, op, command)
   command.op, command.actor, command.trace = op, origin.actor, origin.trace
   local entry = redis.call("XADD", keys.commands(node), "*", "c", cjson.encode(command))
   local job = job_id(entry)
-  expect(node, "job", job, op == "play" and PLAY_MS or CONFIRM_MSpatience(command))
+  expect(node, "job", job, take_within(command))
   return job
 end
 

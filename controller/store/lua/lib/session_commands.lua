@@ -47,7 +47,7 @@ local function accept(session, status, more)
 end
 
 -- Answers a command that is accepted and no repeat: the next of its group has to wait, for `ms` at least.
-local function accept_new(session, status, msmore)
+local function accept_new(session, status, more, ms)
   start_cooldown(session.id, ms)
   return accept(session, status, more)
 end

@@ -13,4 +13,4 @@ refused = limited(session.id, session.node) or exceeded("webhook_bytes", 0)
 if refused then return refused end
 
 send_call_command(session, "dtmf", args.command_uid, { digits = args.digits, duration = args.duration })
-return accept_new(session, "sending", args.sending_ms)
+return accept_new(session, "sending", nil, args.sending_ms)
