@@ -343,7 +343,7 @@ ANY_COMMAND = st.one_of(
     st.tuples(
         st.builds(MemberCommand, TEXT, MEMBERS, st.one_of(st.sampled_from(sorted(MEMBER_VERBS)), TEXT)), st.just(4)
     ),
-    st.tuples(st.builds(Hold, TEXT, MEMBERS, st.lists(URLS, max_size=2).map(tuple)), st.just(4)),
+    st.tuples(st.builds(Hold, TEXT, MEMBERS, st.lists(URLS, max_size=2).map(tuple)), st.just(5)),
     st.tuples(
         st.builds(MemberLevel, TEXT, MEMBERS, st.one_of(st.sampled_from(sorted(LEVEL_VERBS)), TEXT), MEMBERS),
         st.just(5),

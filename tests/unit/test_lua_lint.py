@@ -53,7 +53,7 @@ def test_a_file_without_fault() -> None:
         ('return step("SESSION", args.room_id, "joyned")', 3, "SESSION has no event joyned"),
         ('return step("SESSION", "", args.room_id and "join" or "joyn")', 3, "SESSION has no event joyn"),
         ('return step("SESSION", "", args.room_id and "joyn" or "join")', 3, "SESSION has no event joyn"),
-        ('-- needs: members\nstep_session(args.room_id, "joyn", {})', 4, "SESSION has no event joyn"),
+        ('-- needs: session_steps\nstep_session(args.room_id, "joyn", {})', 4, "SESSION has no event joyn"),
         ('-- needs: playback\nstep_playback(args.room_id, "stop", "")', 4, "PLAYBACK has no event stop"),
         ('-- needs: members\ndepart(args.room_id, {}, "gone", "", {})', 4, "SESSION has no event gone"),
         ('-- needs: playback\nend_urls(args.room_id, {}, {}, "end")', 4, "URL has no event end"),
