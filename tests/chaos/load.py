@@ -53,10 +53,13 @@ class Place:
 # The commands to a member of which one at a time is under way.
 RIVALS = {flag.change(on).command: (flag.on.command, flag.off.command) for flag, on in CHANGES}
 
+# The commands to all members of a room that are tried.
+TO_ALL = ("mute_all", "unmute_all", "kick_all")
+
 # How often each kind of action comes, among all.
 WEIGHTS = {
     "call": 16, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3,
-    "dtmf": 3, "collect": 4, "play": 14, "pause": 5, "stop": 4, "volume": 4, "read": 4, "trespass": 3,
+    "dtmf": 3, "collect": 4, "play": 14, "pause": 5, "stop": 4, "volume": 4, "mute_all": 2, "unmute_all": 3, "kick_all": 1, "read": 4, "trespass": 3,
 }  # fmt: skip
 
 
@@ -260,6 +263,10 @@ class Load:
             "pause": lambda client, room, _: client.pause(room),
             "stop": lambda client, room, _: client.stop(room),
             "volume": lambda client, room, action: client.set_volume(room, _volume(action)),
+            **{
+                verb: lambda client, room, action, verb=verb: getattr(client, verb)(room)  # type: ignore[misc]
+                for verb in TO_ALL
+            },
         }
 
         def act(action: Action, number: int) -> bool:
@@ -335,6 +342,6 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     },
     **{
         verb: (lambda load, action, number, verb=verb: load._in_room(verb)(action, number))  # type: ignore[misc]
-        for verb in ("play", "pause", "stop", "volume")
+        for verb in ("play", "pause", "stop", "volume", *TO_ALL)
     },
 }

@@ -6,6 +6,7 @@ One that cannot follow the webhooks before it is a violation at once.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ OUTCOMES = {
     **{flag.change(on).command: {flag.change(on).webhook, "conference.command.failed"} for flag, on in CHANGES},
     **{level.name: {WEBHOOK, "conference.command.failed"} for level in LEVELS},
 }
+
+# The `command_uid` of what a command to all members leads to.
+OPERATION_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # What may follow a room's `conference.destroyed`: its playbacks end, its last members leave.
 AFTER_DESTROYED = {
@@ -99,6 +103,10 @@ class Ledger:
         self.outcomes: defaultdict[str, list[str]] = defaultdict(list)
         # command_uid -> what was accepted and has had no outcome.
         self.accepted: dict[str, Request] = {}
+        # Operation of a command to all members -> for each that had its outcome, whether it followed; and those that are
+        # finished.
+        self.to_all: defaultdict[str, list[bool]] = defaultdict(list)
+        self.finished: set[str] = set()
         # command_uids of what was refused every time.
         self._refused: set[str] = set()
         self.rooms_by_name: dict[str, str] = {}
@@ -138,6 +146,10 @@ class Ledger:
     def _outcome(self, hook: Hook) -> None:
         uid = hook.data.get("command_uid")
         if not uid:
+            return
+        if OPERATION_ID.fullmatch(uid):
+            if uid not in self.finished:
+                self.to_all[uid].append(hook.type != "conference.command.failed")
             return
         self.outcomes[uid].append(hook.type)
         if uid in self._refused:
@@ -185,6 +197,7 @@ class Ledger:
                 del self.accepted[uid]
             else:
                 found.append(f"no outcome yet: {request}")
+        found += [f"not finished yet: the command to all members {operation}" for operation in self.to_all]
         for identifier, history in self.histories.items():
             if history.early:
                 found.append(f"{identifier}: a gap after {history.last}")
@@ -307,6 +320,17 @@ def _pressed(_ledger: Ledger, history: History, data: Data) -> str | None:
     return "pressed before the last key, or told twice" if history.pressed <= before else None
 
 
+def _finished(ledger: Ledger, _history: History, data: Data) -> str | None:
+    operation = data["operation_id"]
+    followed = ledger.to_all.pop(operation, [])
+    again = operation in ledger.finished
+    ledger.finished.add(operation)
+    counts = data["changed"], data["failed"]
+    if again or counts != (followed.count(True), followed.count(False)):
+        return f"finished {'twice' if again else ''}, and the members had {followed}"
+    return None
+
+
 def _nothing(_ledger: Ledger, _history: History, _data: Data) -> str | None:
     return None
 
@@ -330,7 +354,8 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "conference.play.paused": _nothing,
     "conference.play.volume_changed": _nothing,
     "conference.command.failed": _nothing,
-    "conference.command.finished": _nothing,
+    "conference.command.finished": _finished,
+    "conference.speaker.changed": _nothing,
     "session.started": _session_started,
     "session.ended": _session_ended,
     "session.command.failed": _nothing,

@@ -24,6 +24,9 @@ DESTROYED: Told = ("conference.destroyed", {"name": "standup"})
 STARTED: Told = ("conference.play.started", {"operation_id": "op1"})
 FINISHED: Told = ("conference.play.finished", {"operation_id": "op1", "results": []})
 STOPPED: Told = ("conference.play.stopped", {"operation_id": "op1"})
+OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
+KICKED: Told = ("conference.member.left", {"uuid": SESSION, "command_uid": OPERATION})
+ALL_KICKED: Told = ("conference.command.finished", {"operation_id": OPERATION, "changed": 1, "failed": 0})
 STOPPED_NOTHING: Told = ("conference.play.stopped", {"operation_id": ""})
 
 
@@ -43,6 +46,7 @@ def tell(ledger: Ledger, *told: Told, first: int = 1, tenant: str = "alpha") -> 
         (CREATED, STOPPED_NOTHING, STARTED, STOPPED, STOPPED_NOTHING),
         (CREATED, JOINED, DESTROYED, UNMUTED, LEFT),
         (CREATED, STARTED, DESTROYED, FINISHED),
+        (CREATED, JOINED, KICKED, ALL_KICKED),
     ],
 )
 def test_histories_that_may_be(told: tuple[Told, ...]) -> None:
@@ -68,6 +72,8 @@ def test_histories_that_may_be(told: tuple[Told, ...]) -> None:
         ((CREATED, STARTED, FINISHED, FINISHED), "was finished"),
         ((CREATED, STARTED, STOPPED, FINISHED), "was stopped"),
         ((CREATED, FINISHED), "not started"),
+        ((CREATED, JOINED, ALL_KICKED), "finished"),
+        ((CREATED, JOINED, KICKED, ALL_KICKED, ALL_KICKED), "twice"),
         ((CREATED, ("conference.unheard.of", {})), "not documented"),
     ],
 )
@@ -162,3 +168,11 @@ def test_a_file_ends_as_its_server_lets_it(url: str, result: dict[str, str], wha
     )
     assert [what in violation for violation in ledger.violations if what] == [True] * bool(what)
     assert bool(ledger.violations) == bool(what)
+
+
+def test_a_command_to_all_members_that_is_not_finished_is_missing() -> None:
+    ledger = Ledger()
+    tell(ledger, CREATED, JOINED, KICKED)
+    assert any(OPERATION in missing for missing in ledger.missing())
+    tell(ledger, ALL_KICKED, first=4)
+    assert not ledger.missing()
