@@ -169,7 +169,7 @@ def test_the_volume_of_a_member_is_in_steps_of_the_node(
         hooks.wait("conference.member.volume_changed", uuid=session, **{f"volume_{direction}": volume})
         wanted = SENT + DECIBELS[volume]
         listening.wait_level(LOW, above=wanted - TOLERANCE, below=wanted + TOLERANCE)
-        return listening.level(LOW, 1.0) - SENT, beside.level(LOW, 1.0) - SENT
+        return listening.voice_level(LOW) - SENT, beside.voice_level(LOW) - SENT
 
     for volume in (-4, -3, -2, -1, 1, 2, 0):
         assert gains(low, "in", volume) == pytest.approx((DECIBELS[volume],) * 2, abs=TOLERANCE)
