@@ -5,7 +5,8 @@ arguments it reads (`-- args: room_id name?`, with a question mark after one tha
 needs (`-- needs: playback members`), and which fields of its reply are lists (`-- lists: rows`). The store gets a
 script as one text: a first line, the prelude, the libraries that it needs, each after those that it needs itself, and
 the file. So a script takes the arguments of its libraries, too. Functions of libraries that it does not use are left
-out: Lua has room for 200 locals in a script.
+out, and each library but the core is a block of its own, which takes what it uses of those before it from the table
+`shared`: Lua has room for 200 locals at a time.
 
 The script of a command, one that takes a `command`, is the body of a function, which the library `once` carries out
 once for each idempotency key.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache
 from graphlib import TopologicalSorter
@@ -68,6 +69,8 @@ _FIRST_LINES = {
 }
 _HEAD = re.compile(r"^-- (args|needs|lists): (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--.*")
+_SHARED = "local shared = {}\n"
+_DEFINED = re.compile(r"^local (?:function (\w+)|(\w+(?:, \w+)*))", re.MULTILINE)
 _LOCAL_FUNCTION = re.compile(r"^local function (\w+)\((?:.*\bend|.*(?:\n(?!end$).*)*\nend)$", re.MULTILINE)
 _LINE_IN_STORE = re.compile(r"\buser_script:(\d+)")
 
@@ -183,7 +186,9 @@ def _script(source: Source) -> Script:
         (begin, end), needs = _FUNCTION, (*needs, ONCE)
         own = [(PRELUDE, begin), *own, (PRELUDE, end)]
     files = [*libraries_of(replace(source, needs=needs)), source]
-    texts = _used([*((_name(file), file.text) for file in files[:-1]), *own])
+    core, *others = _used([*((_name(file), file.text) for file in files[:-1]), *own])
+    count = len(files) - 2
+    texts = [core, (PRELUDE, _SHARED), *_blocks(others[:count], others[count:])]
     code = "".join(text for _, text in texts)
     head = _FIRST_LINES[source.name] + prelude(_COMMENT.sub("", code))
     parts, line = [], head.count("\n") + 1
@@ -213,6 +218,27 @@ def _used(texts: list[tuple[str, str]]) -> list[tuple[str, str]]:
         if left == texts:
             return texts
         texts = left
+
+
+def _blocks(libraries: Sequence[tuple[str, str]], own: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Libraries as blocks, each with what it uses of those before it, and then the script's own text with the same."""
+    texts = [*(text for _, text in libraries), "".join(text for _, text in own)]
+    words = [set(re.findall(r"\w+", _COMMENT.sub("", text))) for text in texts]
+    known: set[str] = set()
+    for at, (name, text) in enumerate(libraries):
+        defined = {word for found in _DEFINED.findall(text) for word in (found[0] or found[1]).split(", ")}
+        handed_on = sorted(defined & set().union(*words[at + 1 :]))
+        yield PRELUDE, "do " + _taken(known & words[at])
+        yield name, text
+        yield PRELUDE, "".join(f"shared.{word} = {word} " for word in handed_on) + "end\n"
+        known.update(handed_on)
+    yield PRELUDE, _taken(known & words[-1])
+    yield from own
+
+
+def _taken(names: Set[str]) -> str:
+    taken = sorted(names)
+    return f"local {', '.join(taken)} = {', '.join(f'shared.{name}' for name in taken)}\n" if taken else "\n"
 
 
 def _name(source: Source) -> str:
