@@ -21,6 +21,7 @@ from controller.media.relays import Relays
 from controller.metrics import commands
 from controller.outbound.network import Network, Resolve
 from controller.registry import App, Registry
+from controller.rooms.dialer import Dialer
 from controller.rooms.placement import Placement
 from controller.rooms.playback_guard import PlaybackGuard
 from controller.store import keys
@@ -51,7 +52,8 @@ class Controller:
 
     `allow_private_webhooks`, `allow_private_playback`: whether URLs may lead into private networks. `relays`: which
     audio relays live; None when nodes fetch what they play by themselves. `resolve`: finds the addresses of URLs'
-    names, in place of the system's resolver.
+    names, in place of the system's resolver. `session_key`: that of the workers (`ids.SessionIds`), for calls that apps
+    make.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Controller:
         allow_private_playback: bool = False,
         relays: Relays | None = None,
         resolve: Resolve | None = None,
+        session_key: bytes = b"",
     ) -> None:
         self._store = store
         self._registry = registry
@@ -79,6 +82,7 @@ class Controller:
                 Network(resolve=resolve), direct=relays is None, allow_private=allow_private_playback
             ),
             webhooks=WebhookApi(store, registry, Network(allow_private=allow_private_webhooks, resolve=resolve)),
+            dialer=Dialer(registry, session_key),
             execute=self._carry_out,
         )
 
@@ -172,7 +176,7 @@ class Controller:
             common["relay_up"] = self._relays is None or bool(self._relays.live())
         if command.needs_node:
             node = node_of(command.target)
-            common["nodes"] = {node: self._placement.known_of(node)}
+            common["nodes"] = {node: self._placement.known_of(node)} if node else {}
         return common
 
     def _page(self, listing: Listing[Any], args: Args) -> Any:

@@ -58,6 +58,11 @@ REASONS: dict[str, str] = {
     "room_locked": "Conference room is locked. Unlock it first.",
     "room_full": "Conference room is full: it has max_members sessions. Raise max_members, or wait until one has left.",
     "leaving": "Session is leaving the conference. Wait for conference.member.left.",
+    "still_dialing": "The call has not been answered. Wait for session.answered.",
+    "dialing_forbidden": "The application may not make calls. The operator's configuration has to allow it.",
+    "destination_forbidden": "The application may not call this number.",
+    "caller_id_forbidden": "The application may not call as this number.",
+    "dial_limit_reached": "The application may not make more calls now. detail.quota says which limit it has reached.",
     "command_uid_taken": "command_uid was used for another command within the last minute. Use a new one.",
     "idempotency_key_in_use": "A request with this Idempotency-Key is being carried out, or its outcome is not known."
     " Send it again after retry_after_ms.",

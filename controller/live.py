@@ -62,7 +62,7 @@ KINDS_OF_APP = frozenset((WEBHOOK, "command", "refused", "state", "delivery"))
 _NAMES = {"app": "app_id", "room": "room_id", "session": "uuid", "operation": "operation_id", "webhook": "webhook_id"}
 _SHOWN = (
     "type name did command_uid actor trace answer reason detail volume webhooks node source index count outcome attempt"
-    " status latency_ms error next_at"
+    " status latency_ms error next_at to caller_id"
 )
 _FIELDS_OF_APP = frozenset((*_SHOWN.split(), *_NAMES))
 

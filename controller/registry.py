@@ -1,4 +1,6 @@
-"""Who there is: apps with their keys, numbers and webhook endpoint, and nodes. Kept in the store, cached for a second.
+"""Who there is: apps with their keys, numbers and webhook endpoint, nodes, and the gateways by which apps dial.
+
+Kept in the store, cached for a second.
 
 Entries come from the configuration file (`source="file"`) or from the command line (`source="cli"`). A file entry that
 is gone from the file is removed at the next start; the command line's entries stay.
@@ -30,6 +32,21 @@ BRIDGE_PORT = 5090
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dialing:
+    """What an app may dial, and as whom: by which gateway, patterns of numbers (`controller.sessions.dialing`), the
+    numbers that it may show, how many calls, and for how many seconds each.
+    """
+
+    gateway: str
+    destinations: tuple[str, ...]
+    caller_ids: tuple[str, ...]
+    calls_at_once: int = 10
+    calls_per_minute: int = 10
+    calls_per_day: int = 100
+    max_seconds: int = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """A tenant. The API key is kept as a salted SHA-256: keys are long random strings, so a slow hash adds nothing."""
 
@@ -41,6 +58,8 @@ class App:
     dids: tuple[str, ...] = ()
     # Those that differ from `controller.limits.QUOTAS`.
     own_quotas: dict[str, int] = field(default_factory=dict)
+    # None: nothing.
+    dial: Dialing | None = None
     source: str = "cli"
 
     @property
@@ -86,6 +105,35 @@ class Node:
         return self.bridge or f"{self.esl.rpartition(':')[0]}:{BRIDGE_PORT}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """Where calls go out: a SIP host, `host` or `host:port`, which nodes call from their SIP profile `profile`.
+
+    Without `username` it knows the nodes by their addresses.
+    """
+
+    name: str
+    host: str
+    prefix: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    transport: str = "udp"
+    profile: str = "public"
+
+    def number(self, to: str) -> str:
+        """As it gets it: a prefix takes the place of the +."""
+        return self.prefix + to.removeprefix("+") if self.prefix else to
+
+    @property
+    def target(self) -> dict[str, str]:
+        """What `esl.commands.Dial` takes of it."""
+        names = ("host", "profile", "transport", "username", "password")
+        return {name: getattr(self, name) for name in names}
+
+
+Entry = App | Node | Gateway
+
+
 def hash_key(salt: str, api_key: str) -> str:
     return hashlib.sha256(f"{salt}:{api_key}".encode()).hexdigest()
 
@@ -115,6 +163,7 @@ class Registry:
         self._version: bytes | None = None
         self._apps: dict[str, App] = {}
         self._nodes: dict[str, Node] = {}
+        self._gateways: dict[str, Gateway] = {}
         self._owners: dict[str, str] = {}
 
     # Reading
@@ -136,6 +185,9 @@ class Registry:
     def node(self, prefix: str) -> Node | None:
         return self._find(lambda: self._nodes.get(prefix))
 
+    def gateway(self, name: str) -> Gateway | None:
+        return self._find(lambda: self._gateways.get(name))
+
     def app_of_did(self, number: str) -> App | None:
         """The owner of a number as dialled, or as trunks send it with `+` or `00` in front."""
         plain = number.removeprefix("+").removeprefix("00")
@@ -149,6 +201,10 @@ class Registry:
     def nodes(self) -> list[Node]:
         self._load()
         return list(self._nodes.values())
+
+    def gateways(self) -> list[Gateway]:
+        self._load()
+        return list(self._gateways.values())
 
     def authenticate(self, app_id: str, api_key: str) -> App | None:
         """The app when the key is its own. Whether there is such an app shows neither in time nor in the store."""
@@ -184,8 +240,8 @@ class Registry:
     def remove_node(self, prefix: str) -> bool:
         return self._change(gone={"nodes": [prefix]}) > 0
 
-    def sync_file(self, apps: Iterable[App], nodes: Iterable[Node]) -> None:
-        """Make the file's entries those of `apps` and `nodes`. What the command line drained stays drained.
+    def sync_file(self, apps: Iterable[App], nodes: Iterable[Node], gateways: Iterable[Gateway] = ()) -> None:
+        """Make the file's entries those of `apps`, `nodes` and `gateways`. What the command line drained stays drained.
 
         One step, none if nothing changed. Raises ValueError when a number belongs to another app.
         """
@@ -198,8 +254,11 @@ class Registry:
         self._forget_webhooks(app.id for app in self._apps.values() if _is_gone(app, wanted_apps))
         put, gone = _differences(self._apps, wanted_apps)
         put_nodes, gone_nodes = _differences(self._nodes, wanted_nodes)
-        if put or gone or put_nodes or gone_nodes:
-            self._change({"apps": put, "nodes": put_nodes}, {"apps": gone, "nodes": gone_nodes})
+        put_gateways, gone_gateways = _differences(self._gateways, {gateway.name: gateway for gateway in gateways})
+        changed = {"apps": put, "nodes": put_nodes, "gateways": put_gateways}
+        removed = {"apps": gone, "nodes": gone_nodes, "gateways": gone_gateways}
+        if any(changed.values()) or any(removed.values()):
+            self._change(changed, removed)
 
     # Plumbing
 
@@ -235,19 +294,20 @@ class Registry:
             return
         version = self._store.registry_version()
         if version != self._version or self._loaded_at == float("-inf"):
-            apps, nodes = self._store.registry_entries()
+            apps, nodes, gateways = self._store.registry_entries()
             self._apps = {app.id: app for app in map(_app, apps)}
             self._nodes = {node.prefix: node for node in (Node(**orjson.loads(raw)) for raw in nodes)}
+            self._gateways = {gateway.name: gateway for gateway in (Gateway(**orjson.loads(raw)) for raw in gateways)}
             self._owners = {did: app.id for app in self._apps.values() for did in app.dids}
             self._version = version
         self._loaded_at = now
 
     def _change(
         self,
-        put: Mapping[str, Mapping[str, App | Node]] | None = None,
+        put: Mapping[str, Mapping[str, Entry]] | None = None,
         gone: Mapping[str, Sequence[str]] | None = None,
     ) -> int:
-        """Both by table, `apps` and `nodes`. Returns how many entries were removed."""
+        """Both by table, `apps`, `nodes` and `gateways`. Returns how many entries were removed."""
         texts = {
             table: {name: orjson.dumps(_record(entry)).decode() for name, entry in entries.items()}
             for table, entries in (put or {}).items()
@@ -257,29 +317,32 @@ class Registry:
         return int(answer["removed"])
 
 
-def _differences(
-    known: Mapping[str, App | Node], wanted: Mapping[str, App | Node]
-) -> tuple[dict[str, App | Node], list[str]]:
+def _differences(known: Mapping[str, Entry], wanted: Mapping[str, Entry]) -> tuple[dict[str, Entry], list[str]]:
     """What is to be put, and what the file no longer has."""
     put = {name: entry for name, entry in wanted.items() if known.get(name) != entry}
     return put, [name for name, old in known.items() if _is_gone(old, wanted)]
 
 
-def _is_gone(old: App | Node, wanted: Mapping[str, App | Node]) -> bool:
-    """The file had it at the last start, and has it no more."""
+def _is_gone(old: Entry, wanted: Mapping[str, Entry]) -> bool:
+    """The file had it at the last start, and has it no more. Gateways are only in the file."""
+    if isinstance(old, Gateway):
+        return old.name not in wanted
     return old.source == "file" and (old.id if isinstance(old, App) else old.prefix) not in wanted
 
 
-def _record(entry: App | Node) -> dict[str, Any]:
-    """What the store gets. Of a node, without its defaults: a process of an older version, which may still run beside
-    this one, cannot read a node with a field that it does not know.
+def _record(entry: Entry) -> dict[str, Any]:
+    """What the store gets. Of a node, without its defaults, and of an app, without what it may dial if that is nothing:
+    a process of an older version, which may still run beside this one, cannot read a field that it does not know.
     """
     record = asdict(entry)
-    if isinstance(entry, Node):
-        return {field.name: record[field.name] for field in fields(entry) if record[field.name] != field.default}
-    return record
+    if isinstance(entry, App):
+        return record if entry.dial else {name: value for name, value in record.items() if name != "dial"}
+    return {field.name: record[field.name] for field in fields(entry) if record[field.name] != field.default}
 
 
 def _app(raw: bytes) -> App:
     record = orjson.loads(raw)
+    if dial := record.pop("dial", None):
+        lists = {name: tuple(dial[name]) for name in ("destinations", "caller_ids")}
+        record["dial"] = Dialing(**{**dial, **lists})
     return App(**{**record, "dids": tuple(record["dids"])})

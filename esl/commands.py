@@ -53,6 +53,9 @@ LEG_VARIABLE = "switchroom_leg_"
 LEG_NAME = "sofia/bridge/"
 """How the names of legs' channels begin, on both nodes (19)."""
 
+DIALLED = "switchroom"
+"""The account code of calls that a node makes for an app. `show channels` has it, and all their events."""
+
 DIAL_SECONDS = 5
 """How long a node waits for another one to answer."""
 
@@ -117,6 +120,50 @@ class SendDtmf:
 
     def render(self) -> str:
         return _line("uuid_send_dtmf", _channel(self.channel), _digits(self.digits, self.duration))
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Call a number, as the channel of that uuid, and park it once it is answered. Prints `+OK CHANNEL` then (27), or
+    `-ERR CAUSE` (28). A redirect is not followed, and a call that is not answered in `timeout` seconds is given up.
+
+    `host` is where the gateway is, `host` or `host:port`, and `profile` the SIP profile to call from. The node ends the
+    call by itself after `max_seconds`, whatever becomes of whoever told it to dial.
+    """
+
+    channel: str
+    to: str
+    caller_id: str
+    timeout: int
+    max_seconds: int
+    host: str
+    profile: str
+    transport: str = "udp"
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    def render(self) -> str:
+        variables = {
+            "origination_uuid": _channel(self.channel),
+            "origination_caller_id_number": _number(self.caller_id),
+            "origination_caller_id_name": _number(self.caller_id),
+            "originate_timeout": _seconds(self.timeout),
+            "ignore_early_media": "true",
+            "outbound_redirect_fatal": "true",
+            "accountcode": DIALLED,
+            "execute_on_answer": f"sched_hangup:+{_seconds(self.max_seconds)}",
+        }
+        if self.username:
+            if not SIP_USER.fullmatch(self.username) or not SIP_PASSWORD.fullmatch(self.password):
+                raise ValueError("not the credentials of a gateway")
+            variables |= {"sip_auth_username": self.username, "sip_auth_password": self.password}
+        given = ",".join(f"{name}={value}" for name, value in variables.items())
+        if self.transport not in _TRANSPORTS:
+            raise ValueError(f"not a transport: {self.transport!r}")
+        host = _target(self.host) if ":" in self.host else _target(f"{self.host}:5060").removesuffix(":5060")
+        transport = "" if self.transport == "udp" else f";transport={self.transport}"
+        called = f"sofia/{_name('profile', self.profile)}/{_number(self.to)}@{host}{transport}"
+        return _line("originate", f"{{{given}}}{called}", "&park()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -540,6 +587,13 @@ _FRAGMENT = re.compile(r"[A-Za-z0-9:-]{1,255}")
 _CAUSE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _DTMF = re.compile(r"[0-9A-D*#wW]+@[1-9][0-9]{1,4}", re.ASCII)
 _LEG = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBER = re.compile(r"\+?[0-9]{1,32}")
+_SECONDS = re.compile(r"[1-9][0-9]{0,5}")
+_TRANSPORTS = frozenset({"udp", "tcp", "tls"})
+SIP_USER = re.compile(r"[A-Za-z0-9.+_-]{1,64}")
+SIP_PASSWORD = re.compile(r"[A-Za-z0-9!#%*+./=?@_~-]{1,128}")
+"""What a gateway's credentials may hold: nothing that FreeSWITCH would read within `{...}`."""
+
 _MEMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INTEGER = re.compile(r"-?[0-9]{1,4}")
 
@@ -620,6 +674,18 @@ def _digits(digits: str, duration: int) -> str:
     if not _DTMF.fullmatch(text) or len(text) > MAX_DTMF_LENGTH:
         raise ValueError("not digits to send")
     return text
+
+
+def _number(number: str) -> str:
+    if not _NUMBER.fullmatch(number):
+        raise ValueError(f"not a number to call: {number!r}")
+    return number
+
+
+def _seconds(seconds: int) -> str:
+    if not _SECONDS.fullmatch(str(seconds)):
+        raise ValueError(f"not seconds: {seconds!r}")
+    return str(seconds)
 
 
 def _leg(leg: str) -> str:

@@ -127,7 +127,9 @@ class System:
         store, url = self._opened.enter_context(open_store(config))
         self.registry = registry = Registry(store)
         try:
-            patiently(lambda: registry.sync_file(config.to_apps(registry.apps()), config.to_nodes()))
+            patiently(
+                lambda: registry.sync_file(config.to_apps(registry.apps()), config.to_nodes(), config.to_gateways())
+            )
         except ValueError as error:
             raise CannotStart(f"the configuration file's apps cannot be taken over: {error}") from error
         watch_greenlets()
@@ -188,6 +190,7 @@ class System:
             allow_private_webhooks=config.webhooks.allow_private_networks,
             allow_private_playback=config.playback.allow_private_networks,
             relays=self._relays,
+            session_key=_secret(store, keys.SESSION_KEY),
         )
         feed = Feed(store, self._reader(url), self.registry)
         self._opened.callback(feed.stop)

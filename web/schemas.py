@@ -42,6 +42,7 @@ from controller.live import KINDS_OF_APP, WEBHOOK
 from controller.operators import MAX_LINK_SECONDS, MIN_LINK_SECONDS, OPERATE, USUAL_LINK_SECONDS
 from controller.outbound.target import parse_url
 from controller.room_options import OPTIONS
+from controller.sessions.dialing import MAX_TIMEOUT, MIN_TIMEOUT, NUMBER, USUAL_TIMEOUT
 from controller.sessions.flags import FLAGS, Change
 from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL
 from controller.store.states import (
@@ -194,6 +195,9 @@ Did = Annotated[
     ),
     Field(description="The number that was called."),
     _example("747713001"),
+]
+Number = Annotated[
+    str, _Form(NUMBER.pattern, 16, "must be 2 to 15 digits, with a + before them if any, such as +4930123456")
 ]
 CommandUid = Annotated[
     str,
@@ -521,10 +525,7 @@ class CommandBody(Body):
     command_uid: CommandUid | None = None
 
 
-class JoinBody(CommandBody):
-    """Which room to join, and as what."""
-
-    room_id: RoomId
+class _JoinOptions(CommandBody):
     muted: Annotated[bool, Field(description="Whether it joins muted.")] = True
     deaf: Annotated[bool, Field(description="Whether it joins deaf: it hears nothing.")] = False
     role: Annotated[Role, Field(max_length=64, description="What it is for your application; it permits nothing.")] = (
@@ -554,6 +555,29 @@ class HoldBody(CommandBody):
     url: Annotated[
         Url | None, Field(description="Of the music that it hears, 20 times over; it hears nothing if left out.")
     ] = None
+
+
+class JoinBody(_JoinOptions):
+    """Which room to join, and as what."""
+
+    room_id: RoomId
+
+
+class DialBody(_JoinOptions):
+    """Whom to call, and which room to join once the call is answered, and as what."""
+
+    to: Annotated[Number, Field(description="The number to call."), _example("+493012345678")]
+    caller_id: Annotated[
+        Number,
+        Field(alias="from", description="The number that is shown: one of those that the operator allows."),
+        _example("+493098765432"),
+    ]
+    room_id: RoomId | None = None
+    timeout: Annotated[
+        int,
+        Field(ge=MIN_TIMEOUT, le=MAX_TIMEOUT, description="For how many seconds it may ring."),
+        _example(USUAL_TIMEOUT),
+    ] = USUAL_TIMEOUT
 
 
 class KickBody(CommandBody):
@@ -912,6 +936,11 @@ class MemberVolumeStarted(BaseModel):
     room_id: RoomId
 
 
+class DialStarted(BaseModel):
+    uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
+    status: Literal["dialing"]
+
+
 class LeaveStarted(BaseModel):
     status: Literal["leaving"]
     room_id: RoomId
@@ -1078,9 +1107,9 @@ class Detail(BaseModel):
         Field(default=None, description="429: whose cooldown it is; absent when the application asks too often."),
         _example("conf_play"),
     ]
-    quota: Annotated[str, Field(default=None, description="409: the quota that is used up."), _example("rooms")]
-    limit: Annotated[int, Field(default=None, description="409: how much it allows."), _example(1000)]
-    used: Annotated[int, Field(default=None, description="409: how much of it is used."), _example(1000)]
+    quota: Annotated[str, Field(default=None, description="409, 403: the quota that is used up."), _example("rooms")]
+    limit: Annotated[int, Field(default=None, description="409, 403: how much it allows."), _example(1000)]
+    used: Annotated[int, Field(default=None, description="409, 403: how much of it is used."), _example(1000)]
     store: Annotated[bool, Field(default=None, description="503 of `/readyz`: whether the store answers.")]
     nodes: Annotated[
         dict[str, bool],

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from controller.commands import (
     CollectDigits,
+    Dial,
     GetSession,
     HangUp,
     Hold,
@@ -34,6 +35,8 @@ from web.schemas import (
     CollectBody,
     CollectStarted,
     CommandBody,
+    DialBody,
+    DialStarted,
     DtmfBody,
     DtmfStarted,
     HangUpBody,
@@ -82,6 +85,46 @@ def list_sessions(query: SessionPage) -> Returned:
     return {"sessions": rows, "cursor": cursors().seal(answer["cursor"], *scope)}, 200
 
 
+@sessions.serves(
+    "POST",
+    "",
+    responses={202: DialStarted},
+    refuses=(
+        "dialing_forbidden",
+        "destination_forbidden",
+        "caller_id_forbidden",
+        "dial_limit_reached",
+        "room_not_found",
+        "room_forbidden",
+        "command_uid_taken",
+        "no_node",
+        "node_down",
+        "room_locked",
+        "room_full",
+        "quota_exceeded",
+        "store_full",
+    ),
+    cooldown=Dial.cooldown,
+)
+def dial(body: DialBody) -> Returned:
+    """Call a number, as far as the operator lets you.
+
+    With `room_id` the session joins that room once it is answered; `muted`, `deaf`, `role` and `tags` are as those of
+    a join. Rate limit `dial`: 2 s for each number. Webhooks: `session.dialing` at once, `session.ringing`, then
+    `session.answered` or `session.failed`."""
+    command = Dial(
+        app_id=app_id(),
+        to=body.to,
+        caller_id=body.caller_id,
+        room_id=body.room_id,
+        timeout=body.timeout,
+        command_uid=body.command_uid,
+        **_joining(body),
+    )
+    answer = execute(command)
+    return {"uuid": answer["session_id"], "status": answer["status"]}, 202
+
+
 @sessions.serves("GET", "/<uuid>", responses={200: schemas.Session}, refuses=_SESSION_REFUSALS)
 def get_session(path: SessionPath) -> Returned:
     """Show a session."""
@@ -108,7 +151,15 @@ def hang_up(path: SessionPath, body: HangUpBody) -> Returned:
     "POST",
     "/<uuid>/commands/dtmf",
     responses={202: DtmfStarted},
-    refuses=(*_SESSION_REFUSALS, "command_uid_taken", "dtmf_pending", "node_down", "quota_exceeded", "store_full"),
+    refuses=(
+        *_SESSION_REFUSALS,
+        "command_uid_taken",
+        "still_dialing",
+        "dtmf_pending",
+        "node_down",
+        "quota_exceeded",
+        "store_full",
+    ),
     cooldown=SendDtmf.cooldown,
 )
 def send_dtmf(path: SessionPath, body: DtmfBody) -> Returned:
@@ -124,7 +175,7 @@ def send_dtmf(path: SessionPath, body: DtmfBody) -> Returned:
     "POST",
     "/<uuid>/commands/collect-digits",
     responses={202: CollectStarted},
-    refuses=(*_SESSION_REFUSALS, "command_uid_taken", "node_down", "quota_exceeded", "store_full"),
+    refuses=(*_SESSION_REFUSALS, "command_uid_taken", "still_dialing", "node_down", "quota_exceeded", "store_full"),
     cooldown=CollectDigits.cooldown,
 )
 def collect_digits(path: SessionPath, body: CollectBody) -> Returned:
@@ -152,6 +203,7 @@ def collect_digits(path: SessionPath, body: CollectBody) -> Returned:
         "room_not_found",
         "room_forbidden",
         "in_other_room",
+        "still_dialing",
         "room_locked",
         "room_full",
         "other_node",
@@ -169,10 +221,7 @@ def join(path: SessionPath, body: JoinBody) -> Returned:
     command = Join(
         app_id=app_id(),
         room_id=body.room_id,
-        flags=tuple(flag.name for flag in JOINING if getattr(body, flag.name)),
-        role=body.role,
-        tags=tuple(body.tags),
-        end_on_exit=body.end_on_exit,
+        **_joining(body),
         **_command(path, body),
     )
     answer = execute(command)
@@ -271,6 +320,19 @@ class _Fields(TypedDict):
 def _command(path: SessionPath, body: CommandBody) -> _Fields:
     """The fields that all commands to a session have."""
     return {"session_id": _known_form(path), "command_uid": body.command_uid}
+
+
+class _Options(TypedDict):
+    flags: tuple[str, ...]
+    role: str
+    tags: tuple[str, ...]
+    end_on_exit: bool
+
+
+def _joining(body: JoinBody | DialBody) -> _Options:
+    """As what it joins."""
+    flags = tuple(flag.name for flag in JOINING if getattr(body, flag.name))
+    return {"flags": flags, "role": body.role, "tags": tuple(body.tags), "end_on_exit": body.end_on_exit}
 
 
 def _membership(answer: Membership) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What may be asked of the controller: a class each, in the imperative. `Controller.execute` carries them out."""
 
 from controller.commands.base import Command, Page, SessionCommand
+from controller.commands.dialing import Dial
 from controller.commands.playback import Play, Playback, SetVolume, StopPlayback, TogglePause
 from controller.commands.rooms import (
     ChangeRoom,
@@ -49,6 +50,7 @@ __all__ = [
     "CreateRoom",
     "DeleteRoom",
     "Delivery",
+    "Dial",
     "GetDelivery",
     "GetEndpoint",
     "GetRoom",

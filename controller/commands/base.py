@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, cast
 
 from controller.idempotency import Once
+from controller.rooms.dialer import Dialer
 from controller.rooms.placement import Placement
 from controller.rooms.playback_guard import PlaybackGuard
 from controller.store.store import Store
@@ -139,4 +140,5 @@ class Parts:
     placement: Placement
     playback: PlaybackGuard
     webhooks: WebhookApi
+    dialer: Dialer
     execute: Execute

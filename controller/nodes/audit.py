@@ -29,6 +29,7 @@ from controller.nodes.compare import (
     compare,
     compare_playback,
     read_calls,
+    read_dialled,
     read_legs,
     read_members,
     read_playing,
@@ -199,7 +200,9 @@ class Audit:
             return connection.api(esl.ChannelExists(channel)).strip() == "true"
 
         broken = broken_sessions | broken_rooms
-        plan = compare(self._ids, sessions, rooms, members, calls, exists, restarted, broken, legs)
+        plan = compare(
+            self._ids, sessions, rooms, members, calls, exists, restarted, broken, legs, read_dialled(channels)
+        )
         for call in plan.intruders:
             self._handler.hang_up(call)
         for leg in plan.stray_legs:

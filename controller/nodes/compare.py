@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from controller.ids import ROOM_ID, SessionIds
 from controller.nodes.events import (
     ASKED_FOR_ANOTHER_CALL,
+    DIALLED_BY_NOBODY,
     JOINED_UNASKED,
     UNKNOWN_CAUSE,
     CallIntruded,
@@ -21,6 +22,7 @@ from controller.nodes.events import (
     LevelChanged,
     MemberJoined,
     MemberLeft,
+    SessionAnswered,
     SessionEnded,
     SessionEvent,
     SessionParked,
@@ -29,7 +31,7 @@ from controller.nodes.translate import MAX_TEXT_LENGTH
 from controller.sessions.flags import FLAGS, HOLD, Flag
 from controller.sessions.levels import LEVELS
 from controller.store.states import PlaybackState, SessionState, UrlState
-from esl.commands import LEG_NAME
+from esl.commands import DIALLED, LEG_NAME
 
 # The applications that a session's call runs, by `show channels`, and those that it runs before.
 SESSION_APPLICATIONS = frozenset({"park", "conference"})
@@ -132,6 +134,18 @@ def read_calls(text: str) -> dict[str, Call]:
     }
 
 
+def read_dialled(text: str) -> dict[str, str]:
+    """`show channels as json` as calls that the node has made for apps: the application that each runs, by channel.
+
+    Raises ValueError. It lags behind, too.
+    """
+    return {
+        row["uuid"]: row["application"]
+        for row in _list(json.loads(text, strict=False).get("rows", []))
+        if row["direction"] == "outbound" and row.get("accountcode") == DIALLED
+    }
+
+
 def read_legs(text: str) -> set[str]:
     """`show channels as json` as the ids of the legs between nodes. Raises ValueError."""
     rows = _list(json.loads(text, strict=False).get("rows", []))
@@ -160,27 +174,60 @@ def compare(
     restarted: bool = False,
     broken: Collection[str] = (),
     legs: Set[str] = frozenset(),
+    dialled: Mapping[str, str] | None = None,
 ) -> Plan:
     """`sessions`, `rooms`: rows of snapshot.lua, read after the rest: a leg has its record before it is dialled.
-    `members`, `calls`: what the node says, by channel. `legs`: those that it has.
+    `members`, `calls`, `dialled`: what the node says, by channel. `legs`: those that it has.
 
     `exists` asks the node whether a channel is still there. `restarted`: the node is another process than the one that
     the store knows, so calls that are gone were lost with the old one. `broken`: ids of sessions and rooms whose
     records cannot be read; on the node they are left as they are.
     """
-    plan = Plan()
-    known = {channel for channel in members.keys() | calls.keys() if ids.of(channel) in broken} if broken else set()
+    plan, dialled = Plan(), dialled or {}
+    there = members.keys() | calls.keys() | dialled.keys()
+    known = {channel for channel in there if ids.of(channel) in broken} if broken else set()
     for session in sessions:
         channel = session["channel"]
         known.add(channel)
+        if session.get("is_waiting"):
+            continue  # The node has not been told to call.
         member = members.get(channel)
         if not member and not exists(channel):
             plan.events.append(SessionEnded(session_id=session["id"], cause=UNKNOWN_CAUSE, node_lost=restarted))
-        else:
-            plan.events.extend(_membership_events(session, member))
+            continue
+        if session.get("state") == SessionState.DIALING and (member or dialled.get(channel) in SESSION_APPLICATIONS):
+            plan.events.append(SessionAnswered(session_id=session["id"], channel=channel))
+        plan.events.extend(_membership_events(session, member))
     for leg in (leg for room in rooms for leg in room.get("legs", ())):
         known.add(leg["id"])
         plan.events.extend(_leg_events(leg, members.get(leg["id"])))
+    _compare_calls(plan, ids, known, members, calls, exists)
+    in_rooms = {leg for leg in legs if leg in members and members[leg].room_id not in broken}
+    plan.stray_legs = sorted(in_rooms - known)
+    for channel in sorted(dialled.keys() - known):
+        if exists(channel):
+            plan.possible_intruders.append(
+                CallIntruded(session_id=ids.of(channel), reason=DIALLED_BY_NOBODY, channel=channel)
+            )
+    for channel in members.keys() - known - calls.keys() - legs - dialled.keys():
+        room_id, member_id = members[channel].room_id, members[channel].member_id
+        plan.possible_intruders.append(
+            CallIntruded(session_id=ids.of(channel), reason=JOINED_UNASKED, room_id=room_id, member_id=member_id)
+        )
+    living = {*broken, *(room["id"] for room in rooms if not room["closing"])}
+    plan.orphans = sorted({member.room_id for member in members.values()} - living)
+    return plan
+
+
+def _compare_calls(
+    plan: Plan,
+    ids: SessionIds,
+    known: Set[str],
+    members: dict[str, MemberOnNode],
+    calls: dict[str, Call],
+    exists: Callable[[str], bool],
+) -> None:
+    """Calls that have come in and are no sessions yet, or can be none."""
     for channel, call in calls.items():
         if call.replaces:
             if exists(channel):
@@ -194,16 +241,6 @@ def compare(
                 SessionParked(session_id=session_id, channel=channel, did=call.did, caller_id=call.caller_id)
             )
             plan.events.extend(_membership_events({"id": session_id}, members.get(channel)))
-    in_rooms = {leg for leg in legs if leg in members and members[leg].room_id not in broken}
-    plan.stray_legs = sorted(in_rooms - known)
-    for channel in members.keys() - known - calls.keys() - legs:
-        room_id, member_id = members[channel].room_id, members[channel].member_id
-        plan.possible_intruders.append(
-            CallIntruded(session_id=ids.of(channel), reason=JOINED_UNASKED, room_id=room_id, member_id=member_id)
-        )
-    living = {*broken, *(room["id"] for room in rooms if not room["closing"])}
-    plan.orphans = sorted({member.room_id for member in members.values()} - living)
-    return plan
 
 
 def compare_playback(room: dict[str, Any], playing: str | None) -> PlaybackDrift | None:

@@ -15,6 +15,7 @@ UNKNOWN_CAUSE = "UNKNOWN"
 ASKED_FOR_ANOTHER_CALL = "asked for another call"
 JOINED_UNASKED = "joined a room unasked"
 WAS_BRIDGED = "was bridged"
+DIALLED_BY_NOBODY = "was dialled, and is no session"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,26 @@ class SessionParked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRinging:
+    """A call that an app has made rings."""
+
+    script: ClassVar[str] = "session_ringing"
+
+    session_id: str
+    channel: str = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionAnswered:
+    """A call that an app has made was answered, and waits; also when it has left a room."""
+
+    script: ClassVar[str] = "session_answered"
+
+    session_id: str
+    channel: str = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnded:
     """`cause`: FreeSWITCH's name of the hangup cause, `NORMAL_CLEARING`. `node_lost`: the node has restarted since."""
 
@@ -42,7 +63,7 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberJoined:
-    """`channel` is "" for a call that the node has made itself. `flags`: the names of those that are on."""
+    """`channel` is "" for a call that the node has made itself, for no app. `flags`: the names of those that are on."""
 
     script: ClassVar[str] = "member_joined"
 
@@ -204,7 +225,10 @@ class SpeakersChanged:
     ttl: int
 
 
-SessionEvent = SessionParked | SessionEnded | MemberJoined | MemberLeft | FlagChanged | DigitPressed | LevelChanged
+DialEvent = SessionRinging | SessionAnswered
+SessionEvent = (
+    SessionParked | DialEvent | SessionEnded | MemberJoined | MemberLeft | FlagChanged | DigitPressed | LevelChanged
+)
 LegEvent = LegJoined | LegLeft
 RoomEvent = FileDone | RestBegan | LegEvent | SpeakersChanged
 StateEvent = SessionEvent | RoomEvent | JobDone

@@ -11,8 +11,10 @@ import structlog
 from controller.ids import tag_of_job
 from controller.metrics import confirmations, intruders
 from controller.nodes.events import (
+    DIALLED_BY_NOBODY,
     JOINED_UNASKED,
     CallIntruded,
+    DialEvent,
     DigitPressed,
     JobDone,
     LegJoined,
@@ -71,6 +73,8 @@ class EventHandler:
             reason = REJECTIONS.get(reply.get("refused", ""))
             if reason and isinstance(event, SessionParked):
                 self._reject(event, "SWITCH_CONGESTION", reason)
+            elif reply.get("unknown") and isinstance(event, DialEvent):
+                self._hang_up_dialled(event)
             elif reply.get("stray") and isinstance(event, LegJoined):
                 self.hang_up_leg(event.leg)
 
@@ -111,6 +115,8 @@ class EventHandler:
         if app is None:
             if isinstance(event, SessionParked):
                 self._reject(event, "UNALLOCATED_NUMBER", "nobody owns the number")
+            elif isinstance(event, DialEvent):
+                self._hang_up_dialled(event)
             elif isinstance(event, MemberJoined):
                 self._remove_member(event)
             elif isinstance(event, LegJoined):
@@ -120,7 +126,7 @@ class EventHandler:
             args |= {"app_id": app, "quotas": self._registry.quotas_of(app)}
         elif isinstance(event, SpeakersChanged):
             args["quotas"] = self._registry.quotas_of(app)
-        elif isinstance(event, MemberJoined):
+        elif isinstance(event, MemberJoined | DialEvent):
             del args["channel"]
         elif isinstance(event, DigitPressed):
             owner = self._registry.app(app)
@@ -148,6 +154,10 @@ class EventHandler:
     def _reject(self, call: SessionParked, cause: str, reason: str) -> None:
         self._log.info("call rejected", did=call.did, session=call.session_id, reason=reason)
         self._send(esl.Hangup(call.channel, cause))
+
+    def _hang_up_dialled(self, call: DialEvent) -> None:
+        """The call goes on, and its session was given up: there shall be no call that nobody knows."""
+        self.hang_up(CallIntruded(session_id=call.session_id, reason=DIALLED_BY_NOBODY, channel=call.channel))
 
     def _remove_member(self, member: MemberJoined) -> None:
         """Remove a member that is no session, unless it was one and has ended: then its event comes late."""

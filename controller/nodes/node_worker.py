@@ -229,6 +229,8 @@ class NodeWorker:
         self._lease.check()
         if command["op"] == "dial_leg" and (source := self._registry.node(command["source"])):
             command["target"] = source.bridge_address
+        if command["op"] == "dial" and (gateway := self._registry.gateway(command["gateway"])):
+            command |= {"target": gateway.target, "number": gateway.number(command["to"])}
         try:
             connection.bgapi(render(command, self.node.profile), job_uuid=command["job"])
             if rest := command.get("rest_url"):

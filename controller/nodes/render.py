@@ -10,10 +10,19 @@ from controller.sessions.levels import LEVELS
 from esl import commands as esl
 
 # By the command's `op`, from the command and the conference profile. Fields: see the `send` calls in the Lua files;
-# take.lua adds `channel` to what is about a call, the worker the `target` of a leg that is dialled: its address.
+# take.lua adds `channel` to what is about a call, the worker the `target` of a leg that is dialled, its address, and of
+# a call that is dialled, its gateway, and the `number` as the gateway gets it.
 COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
     "join": lambda command, profile: esl.Join(
         command["channel"], command["room"], profile, tuple(command.get("flags", "mute").split())
+    ),
+    "dial": lambda command, _: esl.Dial(
+        command["channel"],
+        command["number"],
+        command["caller_id"],
+        command["timeout"],
+        command["max_seconds"],
+        **command["target"],
     ),
     "hang_up": lambda command, _: esl.Hangup(command["channel"], command["cause"]),
     "dtmf": lambda command, _: esl.SendDtmf(command["channel"], command["digits"], command["duration"]),

@@ -27,13 +27,15 @@ from controller.nodes.events import (
     MemberLeft,
     NodeEvent,
     RestBegan,
+    SessionAnswered,
     SessionEnded,
     SessionParked,
+    SessionRinging,
     Talked,
 )
 from controller.sessions.flags import CHANGES, FLAGS
 from controller.sessions.levels import LEVELS
-from esl.commands import LEG_NAME, parse_file
+from esl.commands import DIALLED, LEG_NAME, parse_file
 from esl.event import Event
 from esl.link import Subscription
 
@@ -98,6 +100,9 @@ def _bridged(ids: SessionIds, event: Event) -> NodeEvent | None:
 def _parked(ids: SessionIds, event: Event) -> NodeEvent | None:
     if REPLACES in event:
         return _intruded(ids, event, ASKED_FOR_ANOTHER_CALL)
+    if dialled := _dialled(event):
+        # Not CHANNEL_ANSWER: `originate` is done with it only when it parks.
+        return SessionAnswered(session_id=ids.of(dialled), channel=dialled)
     channel = "" if _is_leg(event) else _inbound(event)
     if not channel:
         return None
@@ -107,6 +112,11 @@ def _parked(ids: SessionIds, event: Event) -> NodeEvent | None:
         did=event.get("Caller-Destination-Number", "")[:MAX_TEXT_LENGTH],
         caller_id=event.get("Caller-Caller-ID-Number", "")[:MAX_TEXT_LENGTH],
     )
+
+
+def _ringing(ids: SessionIds, event: Event) -> NodeEvent | None:
+    channel = _dialled(event)
+    return SessionRinging(session_id=ids.of(channel), channel=channel) if channel else None
 
 
 def _ended(ids: SessionIds, event: Event) -> NodeEvent | None:
@@ -120,7 +130,7 @@ def _joined(ids: SessionIds, event: Event) -> NodeEvent | None:
     if _is_leg(event):
         return _leg(LegJoined, event, member_id=int(member_id)) if member_id.isdecimal() else None
     flags = tuple(flag.name for flag in FLAGS if event.get(flag.header) == ("true" if flag.said else "false"))
-    return _member(MemberJoined, ids, event, channel=_inbound(event), flags=flags)
+    return _member(MemberJoined, ids, event, channel=_inbound(event) or _dialled(event), flags=flags)
 
 
 def _left(ids: SessionIds, event: Event) -> NodeEvent | None:
@@ -211,6 +221,12 @@ def _inbound(event: Event) -> str:
     return event.get("Unique-ID", "") if event.get("Call-Direction") == "inbound" else ""
 
 
+def _dialled(event: Event) -> str:
+    """The channel of a call that the node has made for an app, "" of any other."""
+    is_dialled = event.get("Call-Direction") == "outbound" and event.get("variable_accountcode") == DIALLED
+    return event.get("Unique-ID", "") if is_dialled else ""
+
+
 def _session_id(ids: SessionIds, event: Event) -> str:
     return ids.of(event.get("Unique-ID", ""))
 
@@ -219,6 +235,9 @@ _Reader = Callable[[SessionIds, Event], NodeEvent | None]
 _BY_NAME: dict[str, _Reader] = {
     "CHANNEL_CREATE": _created,
     "CHANNEL_BRIDGE": _bridged,
+    # Of an inbound call there is none: it is answered at once.
+    "CHANNEL_PROGRESS": _ringing,
+    "CHANNEL_PROGRESS_MEDIA": _ringing,
     "CHANNEL_PARK": _parked,
     "CHANNEL_HANGUP_COMPLETE": _ended,
     "DTMF": _pressed,

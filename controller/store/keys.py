@@ -78,13 +78,19 @@ PARTITION: dict[str, str] = {
     # each flag by its name (1 or 0), and for each command to change one that the node has yet to confirm, the same
     # four as pending_<command>_job and so on; the same four as hang_up_job and dtmf_job and so on, of a hang-up and of
     # digits sent that the node has yet to confirm; digit_number (of the node's event of the last digit that counted);
-    # collected (digits), max_digits, terminators, digit_timeout_ms, collect_uid and so on, while digits are collected;
-    # from park to hangup
+    # collected (digits), max_digits, terminators, digit_timeout_ms, collect_uid and so on, while digits are collected.
+    # Of a call that an app has made also direction (outbound), and until it is answered dial_job, dial_uid, dial_actor
+    # and dial_trace, is_ringing, hang_up_cause and hang_up_tries, and what it is to join: dial_room, dial_flags
+    # (names), dial_role, dial_tags, dial_end_on_exit. From park, or from the command to dial, to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",
     # sorted set: session id by `order`, of an app; for good
     "sessions": "sessions:%s",
+    # set: those of `sessions` that the app has dialled; for good
+    "dialled": "dialled:%s",
+    # sorted set with expiry: sessions of calls that an app has made by when (ms) they were accepted, for a day
+    "dials": "dials:%s",
     # sets: rooms that have a conference on a node, and its sessions; for good; read by the audit
     "node_rooms": "node-rooms:%s",
     "node_sessions": "node-sessions:%s",
@@ -175,7 +181,9 @@ SHARED: dict[str, str] = {
     "apps": "apps",
     # hash: prefix -> JSON of registry.Node; for good; owner: registry
     "nodes": "nodes",
-    # counter of changes to the two above; for good; owner: registry
+    # hash: name -> JSON of registry.Gateway, with its password; for good; owner: registry
+    "gateways": "gateways",
+    # counter of changes to the three above; for good; owner: registry
     "version": "version",
     # sorted set: worker by the time (ms) until which it counts as alive; owner: each worker
     "workers": "workers",

@@ -4,6 +4,7 @@
 `SESSION.joining` the name of one of its states. `FLAGS.muted` is a row of `flags`, `LEVELS.volume_in` one of `levels`;
 `CHANGES.mute` is a change of a flag, `CHANGES.volume_in` that of a level.
 `ROOM_OPTIONS.locked` is the kind of that option (`room_options.Kind`).
+`DIAL_CAUSES.USER_BUSY` is the word for why a call was not answered, OTHER_DIAL_CAUSE that of a cause which has none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from typing import Any
 
 from controller.room_options import OPTIONS
+from controller.sessions.dialing import CAUSES, OTHER_CAUSE
 from controller.sessions.flags import CHANGES, FLAGS, Change
 from controller.sessions.levels import LEVELS, WEBHOOK, Level
 from controller.store import keys, states
@@ -83,6 +85,8 @@ CONSTANTS = {
     "LISTED_STATUSES": _lua(states.LISTED_STATUSES),
     "ROOM_OPTIONS": _lua({option.name: option.kind for option in OPTIONS}),
     "ROLES": _lua(states.ROLES),
+    "DIAL_CAUSES": _lua(CAUSES),
+    "OTHER_DIAL_CAUSE": _lua(OTHER_CAUSE),
     "FLAGS": _lua(_flags()),
     "LEVELS": _lua({level.name: _level(level) for level in LEVELS}),
     "CHANGES": _lua(

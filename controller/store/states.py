@@ -12,6 +12,7 @@ Table = dict[str, dict[str, str]]
 
 
 class SessionState(StrEnum):
+    DIALING = "dialing"  # to be answered by whoever the app has called
     PARKED = "parked"  # in no room
     JOINING = "joining"  # to be put into a room; the node has not confirmed it
     JOINED = "joined"  # in a room
@@ -48,10 +49,13 @@ class DeliveryState(StrEnum):
     SKIPPED = "skipped"  # the app does not want its type, and the store forgets it
 
 
+# A session begins as dialing if the app has made the call, else as parked. `answered`: whoever was called has answered.
+# `failed`: nobody has, or the app has hung up before.
 # `join`, `leave`: the app's command. `joined`, `left`: what the node says, after a command, when its operator moved the
 # member, or when the call has ended. `join_failed`, `leave_failed`: the node refused the command or did not confirm it,
 # or there is nothing left to join. `ended`: the call has hung up; it has left its room before.
 SESSION: Table = {
+    SessionState.DIALING: {"answered": SessionState.PARKED, "failed": SessionState.ENDED},
     SessionState.PARKED: {
         "join": SessionState.JOINING,
         "joined": SessionState.JOINED,

@@ -305,11 +305,13 @@ class Store:
             version: bytes | None = self._client.get(keys.key(keys.REGISTRY, "version"))
             return version
 
-    def registry_entries(self) -> tuple[list[bytes], list[bytes]]:
-        """All apps and all nodes, each as JSON."""
+    def registry_entries(self) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """All apps, all nodes and all gateways, each as JSON."""
         with self._guard():
-            apps, nodes = (self._client.hvals(keys.key(keys.REGISTRY, name)) for name in ("apps", "nodes"))
-            return apps, nodes
+            apps, nodes, gateways = (
+                self._client.hvals(keys.key(keys.REGISTRY, name)) for name in ("apps", "nodes", "gateways")
+            )
+            return apps, nodes, gateways
 
     def counts_of_apps(self, kind: str, app_ids: Sequence[str]) -> dict[str, int]:
         """How many `rooms` or `sessions` each app has."""

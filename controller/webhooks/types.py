@@ -15,6 +15,7 @@ from pydantic_core import CoreSchema, core_schema
 from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.media.reasons import REASONS as OF_FILES
 from controller.room_options import OPTIONS
+from controller.sessions.dialing import FAILURES
 from controller.sessions.flags import CHANGES, Flag
 from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL
 from controller.store.states import ROLES, SessionState, UrlState
@@ -109,6 +110,9 @@ REASONS = {
     "terminator": "The caller pressed one of the terminators.",
     "cancelled": "Digits of the same session began to be collected anew.",
     "bridge_failed": "The media node of the call got no connection to that of the room.",
+    "room_not_found": "The room was deleted before the call was answered.",
+    "room_locked": "The room was locked when the call was answered.",
+    "room_full": "The room was full when the call was answered.",
     "no_member": "The member was out of the room already.",
     "no_members": "Nobody was in the room.",
     "not_playing": "Nothing was playing.",
@@ -387,6 +391,37 @@ class SessionStarted(SessionData):
     ]
 
 
+class SessionDialing(SessionData):
+    """You make a call. `did` is the number that is called, and `caller_id` yours."""
+
+    sequence: First
+
+
+class SessionRinging(SessionData):
+    """The call that you make rings. Not every gateway tells, so it may not come."""
+
+
+class SessionAnswered(SessionData):
+    """The call that you have made was answered. It waits to be joined to a room, or joins the one that you gave."""
+
+    command_uid: CommandUid
+
+
+class SessionFailed(SessionData):
+    """The call that you have made was not answered. The session is over."""
+
+    cause: Annotated[str, OneOf(*FAILURES), Field(description="Why, in a word. Of `session.failed`.")]
+    hangup_cause: Annotated[
+        str,
+        Field(default=None, description="The hangup cause, as FreeSWITCH names it, if known.", examples=["USER_BUSY"]),
+    ]
+    command_uid: CommandUid
+    cancelled_by: Annotated[
+        str,
+        Field(default=None, description="The `command_uid` of the hang-up that cancelled it.", examples=["bye-0042"]),
+    ]
+
+
 class SessionEnded(SessionData):
     """The call has hung up, or was hung up by you."""
 
@@ -398,9 +433,22 @@ class SessionEnded(SessionData):
 class SessionCommandFailed(SessionData):
     """A command to the session that had been accepted came to nothing. The call goes on, if it has not ended before."""
 
-    command: Annotated[Literal["hang_up", "dtmf"], Field(description="The command. Of `session.command.failed`.")]
+    command: Annotated[
+        Literal["hang_up", "dtmf", "join"],
+        Field(description="The command; `join` is that of a call that you made. Of `session.command.failed`."),
+    ]
     reason: Annotated[
-        Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "hangup", "node_lost"],
+        Literal[
+            "not_confirmed",
+            "refused",
+            "no_answer",
+            "node_unreachable",
+            "hangup",
+            "node_lost",
+            "room_not_found",
+            "room_locked",
+            "room_full",
+        ],
         Field(description="Why."),
     ]
     command_uid: CommandUid
@@ -473,6 +521,10 @@ DATA: dict[str, type[Data]] = {
     "conference.play.stopped": ConferencePlayStopped,
     "conference.play.volume_changed": ConferencePlayVolumeChanged,
     "session.started": SessionStarted,
+    "session.dialing": SessionDialing,
+    "session.ringing": SessionRinging,
+    "session.answered": SessionAnswered,
+    "session.failed": SessionFailed,
     "session.ended": SessionEnded,
     "session.command.failed": SessionCommandFailed,
     "session.dtmf": SessionDtmf,

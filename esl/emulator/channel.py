@@ -61,6 +61,7 @@ class CallerProfile:
     transfer_source: str = ""
     context: str = "public"
     rdnis: str = ""
+    logical_direction: str = ""  # if it is another
     index: int = 1
     created: int = 0  # microseconds since the epoch
 
@@ -130,6 +131,7 @@ class Channel:
         self.first_profile = self.profile
         self.listed_destination = self.profile.destination
         self.created = self.profile.created
+        self.progressed = 0  # it rings
         self.answered = 0
         self.ended = 0
         self.running = "CS_INIT"
@@ -247,15 +249,15 @@ class Channel:
         ]
 
     def _caller_headers(self) -> Headers:
-        times = (self.created, self.answered, self.ended)
+        times = (self.created, self.answered, self.ended, self.progressed)
         return [(f"Caller-{name}", value) for name, value in self._party(self.profile, times)]
 
-    def _party(self, profile: CallerProfile, times: tuple[int, int, int] = (0, 0, 0)) -> Headers:
-        """The headers about this call as a caller; `times`: created, answered, ended."""
-        created, answered, ended = map(str, times)
+    def _party(self, profile: CallerProfile, times: tuple[int, int, int, int] = (0, 0, 0, 0)) -> Headers:
+        """The headers about this call as a caller; `times`: created, answered, ended, and when it began to ring."""
+        created, answered, ended, progressed = map(str, times)
         given = [
             ("Direction", profile.direction),
-            ("Logical-Direction", profile.direction),
+            ("Logical-Direction", profile.logical_direction or profile.direction),
             ("Username", profile.username),
             ("Dialplan", profile.dialplan),
             ("Caller-ID-Name", profile.name),
@@ -277,7 +279,7 @@ class Channel:
             ("Profile-Created-Time", str(profile.created)),
             ("Channel-Created-Time", created),
             ("Channel-Answered-Time", answered),
-            ("Channel-Progress-Time", "0"),
+            ("Channel-Progress-Time", progressed),
             ("Channel-Progress-Media-Time", "0"),
             ("Channel-Hangup-Time", ended),
             ("Channel-Transfer-Time", "0"),
@@ -575,9 +577,10 @@ class Channel:
             "start": self.created,
             "profile_start": self.profile.created,
             "answer": self.answered,
+            "progress": self.progressed,
             "end": self.ended,
         }
-        zero = ("bridge", "last_hold", "resurrect", "progress", "progress_media")
+        zero = ("bridge", "last_hold", "resurrect", "progress_media")
         name, number = self.profile.name, self.profile.number
         answer_wait = max(self.answered, self.created)
         stamps = [(f"{mark}_stamp", time_headers(at)[0][1] if at else None) for mark, at in marks.items()]
@@ -606,13 +609,20 @@ class Channel:
             *self._durations(answer_wait),
         ]
 
+    def listed_party(self) -> dict[str, str]:
+        """What `show channels` tells of the other side, where it does."""
+        return {}
+
+    def _to_ring(self, unit: int) -> int:
+        return self.progressed // unit - self.created // unit if self.progressed else 0
+
     def _durations(self, answered: int) -> Iterator[tuple[str, str]]:
         for prefix, unit, suffix in (("", 1_000_000, "sec"), ("m", 1000, "msec"), ("u", 1, "usec")):
             whole = self.ended // unit - self.created // unit
             talked = self.ended // unit - answered // unit if self.answered else 0
             yield f"{prefix}duration", str(whole)
             yield f"bill{suffix}", str(talked)
-            yield f"progress{suffix}", "0"
+            yield f"progress{suffix}", str(self._to_ring(unit))
             yield f"answer{suffix}", str(answered // unit - self.created // unit)
             yield f"wait{suffix}", "0"
             yield f"progress_media{suffix}", "0"

@@ -10,7 +10,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from esl.emulator import channel, sip
 from esl.emulator.channel import ACK_DELAY, CODECS, SESSION_LAG, CallerProfile, Channel
@@ -24,7 +24,14 @@ FRAME = 0.020  # seconds from an answer or a refusal to what `originate` makes o
 TIMEOUT_LAG = 0.04  # seconds by which a media timeout is late (21)
 LEG_BYE_DELAY = 0.02  # seconds until the other node has done as a BYE says (19)
 
+RING_TIME = 0.1  # seconds until somebody answers
+
 DIALLED = re.compile(r"sofia/(?P<profile>[^/]+)/(?P<user>[^@]+)@(?P<ip>[^:;]+)(?::(?P<port>\d+))?(?:;transport=\w+)?")
+
+# What becomes of a call to a number: somebody answers, nobody does, or the status with which it is refused.
+Fate = Literal["answers", "rings"] | int
+NOBODY = 503  # sofia's own response if there is none
+CANCEL_LAG = 0.0005  # seconds from a uuid_kill to the end of a call that rings
 
 
 def _first_variables(call: Channel) -> sip.Variables:
@@ -53,6 +60,9 @@ class Host(channel.Host, Protocol):
     def receive(self, invite: sip.Invite, far: OutboundCall) -> InboundCall: ...
 
     def announced(self, leg: str) -> str: ...
+
+    def call_outside(self, gateway: sip.Address, number: str, caller: str) -> Fate:
+        """What a gateway does with a call."""
 
 
 class SipCall(Channel):
@@ -225,7 +235,9 @@ class OutboundCall(SipCall):
             *_first_variables(self),
             *sip.dialled(self.invite, address, target, channel_name),
             *variables,
-            *sip.offered(self.invite, address, target, self.local),
+            *sip.offered(
+                self.invite, address, target, self.local, early_media=given.get("ignore_early_media") != "true"
+            ),
         )
 
     def dial(self) -> str:
@@ -258,6 +270,82 @@ class OutboundCall(SipCall):
 
     def closing(self) -> sip.Variables:
         return super().closing() if self.answered else []
+
+
+class DialledCall(OutboundCall):
+    """A SIP call that the node makes to a number, by a gateway, which need not be there."""
+
+    def __init__(
+        self, node: Host, number: str, gateway: sip.Address, caller: tuple[str, str], variables: sip.Variables
+    ) -> None:
+        super().__init__(node, sip.PUBLIC, number, gateway, caller, variables)
+        # As the node keeps what it has dialled.
+        escaped = number.replace("+", "%2B")
+        self.name = f"sofia/{sip.PUBLIC.name}/{escaped}@{gateway}"
+        self.profile = replace(self.profile, destination=escaped)
+        self.first_profile, self.listed_destination = self.profile, escaped
+        self.fate: Fate = NOBODY
+        self.gateway = sip.Gateway(gateway)
+
+    def dial(self) -> str:
+        """Send the INVITE. The cause if it is refused; else nothing, and whoever is called may answer later."""
+        self.create()
+        self.node.show(self)
+        self.fate = self.node.call_outside(self.target, self.invite.to, self.invite.user)
+        if self.fate == NOBODY:
+            self.set(*sip.refused(self.invite, self.address, None, "NORMAL_TEMPORARY_FAILURE"))
+            return "NORMAL_TEMPORARY_FAILURE"
+        if isinstance(self.fate, int):
+            self.profile = replace(self.profile, network_addr=self.target.ip)
+            self.set(*self.gateway.refused(self.invite, self.address, self.fate))
+            return sip.REFUSED_CALLS[self.fate][1]
+        self.running = self.requested = "CS_CONSUME_MEDIA"
+        self.profile = replace(self.profile, network_addr=self.target.ip)
+        self.progressed = self.node.micros()
+        self.set(*self.gateway.replied(self.invite, self.address))
+        self.emit("CHANNEL_PROGRESS")
+        self.call_state = "RINGING"
+        if self.fate == "answers":
+            self.later(RING_TIME, self.answer)
+        return ""
+
+    def answer(self) -> None:
+        self.has_media = True
+        self.set(*self.gateway.accepted(self.invite, self.local))
+        Channel.answer(self)
+        app, _, data = self.variables.get("execute_on_answer", "").partition(":")
+        if app == "sched_hangup":
+            self.later(atoi(data), lambda: self.end("ALLOTTED_TIMEOUT"))
+
+    def transfer(self, destination: str, dialplan: str = "XML", context: str = "") -> None:
+        super().transfer(destination, dialplan, context)
+        self.profile = replace(self.profile, logical_direction="inbound")
+
+    def listed_party(self) -> dict[str, str]:
+        if not self.answered:
+            return {}
+        callee = {"callee_name": self.invite.display, "callee_num": self.invite.user}
+        return {**callee, "callee_direction": "RECV", "call_uuid": self.uuid}
+
+    def farewell(self) -> sip.Variables:
+        return self.gateway.bye_received(self.hangup_cause or "") if self.ended_from_outside else []
+
+    def kill(self, cause: str) -> None:
+        """One that is not answered ends at once (28)."""
+        if self.answered:
+            super().kill(cause)
+        else:
+            self.later(CANCEL_LAG, lambda: self.end(cause))
+
+    def closing(self) -> sip.Variables:
+        if self.answered or (isinstance(self.fate, int) and self.fate != sip.REDIRECT):
+            return super().closing()
+        # It rang, or was redirected.
+        return [
+            ("sip_hangup_disposition", "send_cancel"),
+            ("sip_invite_failure_status", "487"),
+            ("sip_invite_failure_phrase", "CANCEL"),
+        ]
 
 
 class LoopbackLeg(Channel):
@@ -342,7 +430,8 @@ class LoopbackLeg(Channel):
 def originate(node: Host, dial: str, variables: Mapping[str, str], application: str) -> Channel | str:
     """`originate {...}ENDPOINT/... &APP(DATA)`: the channel, or the cause why there is none.
 
-    ENDPOINT: `loopback/NUMBER[/CONTEXT]`, whose a leg it is, or `sofia/bridge/USER@HOST:PORT`, which takes its while.
+    ENDPOINT: `loopback/NUMBER[/CONTEXT]`, whose a leg it is, or `sofia/PROFILE/USER@HOST:PORT`, which takes its while.
+    PROFILE is `bridge` for another node, and else that of callers: then USER is a number, and a gateway is there.
     """
     app = re.match(r"&(\w+)(?:\(([^)]*))?", application)
     if app is None:
@@ -350,6 +439,8 @@ def originate(node: Host, dial: str, variables: Mapping[str, str], application: 
     dialled = DIALLED.fullmatch(dial)
     if dialled and dialled["profile"] == sip.BRIDGE.name:
         return _dial(node, dialled, variables, app)
+    if dialled and dialled["profile"] in (sip.PUBLIC.name, sip.INTERNAL.name):
+        return _dial_outside(node, dialled, variables, app)
     endpoint, _, rest = dial.partition("/")
     number, _, context = rest.partition("/")
     if endpoint != "loopback" or not number:
@@ -386,5 +477,31 @@ def _dial(node: Host, dialled: re.Match[str], variables: Mapping[str, str], app:
         call.end(cause)
     if call.hangup_cause:
         return call.hangup_cause
+    call.take_over(app[1], app[2] or "")
+    return call
+
+
+def _dial_outside(
+    node: Host, dialled: re.Match[str], variables: Mapping[str, str], app: re.Match[str]
+) -> Channel | str:
+    if variables.get("origination_uuid") in node.channels:
+        return "DESTINATION_OUT_OF_ORDER"
+    gateway = sip.Address(dialled["ip"], int(dialled["port"] or 5060))
+    caller = (variables.get("origination_caller_id_name", ""), variables.get("origination_caller_id_number", ""))
+    call = DialledCall(node, dialled["user"], gateway, caller, list(variables.items()))
+    # It counts whole seconds (28).
+    give_up_at = int(node.clock.now()) + atoi(variables.get("originate_timeout", "60"))
+    cause = call.dial()
+    node.clock.sleep(FRAME)
+    while not (cause or call.answered or call.hangup_cause):
+        if node.clock.now() >= give_up_at:
+            cause = "NO_ANSWER"
+        else:
+            node.clock.sleep(FRAME)
+    if cause and not call.hangup_cause:
+        call.end(cause)
+    if call.hangup_cause:
+        return call.hangup_cause
+    node.clock.sleep(FRAME)
     call.take_over(app[1], app[2] or "")
     return call

@@ -16,7 +16,7 @@ from esl.emulator import sip
 from esl.emulator.channel import Channel
 from esl.emulator.clock import AnyClock
 from esl.emulator.conference import Conference
-from esl.emulator.legs import InboundCall, OutboundCall, SipCall
+from esl.emulator.legs import Fate, InboundCall, OutboundCall, SipCall
 from esl.emulator.listing import channel_row
 from esl.emulator.media import Media, Sound
 from esl.emulator.sources import FIRED_AT
@@ -74,7 +74,13 @@ class Node:
     ) -> None:
         self.clock = clock
         self.media = media
-        self.addresses = {sip.INTERNAL.name: sip_address, sip.BRIDGE.name: bridge_address}
+        self.addresses = {
+            sip.INTERNAL.name: sip_address,
+            sip.PUBLIC.name: sip_address,
+            sip.BRIDGE.name: bridge_address,
+        }
+        # By the address of each: what becomes of a call to a number, which sees the second number.
+        self.gateways: dict[str, Callable[[str, str], Fate]] = {}
         self.reachable = False
         self.profiles = {profile}
         self.default_profile = profile
@@ -238,6 +244,11 @@ class Node:
         """The call with that uuid or SIP Call-ID."""
         named = (call for call in self.channels.values() if name in (call.uuid, call.variables.get("sip_call_id")))
         return next(named, None)
+
+    def call_outside(self, gateway: sip.Address, number: str, caller: str) -> Fate:
+        """Nobody is at an address that is none of a gateway."""
+        ask = self.gateways.get(str(gateway))
+        return ask(number, caller) if ask else 503
 
     def peer(self, address: sip.Address) -> Node | None:
         """The emulated node that takes SIP calls at an address."""

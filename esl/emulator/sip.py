@@ -27,6 +27,7 @@ CAUSES = {
     "USER_BUSY": 17,
     "NO_USER_RESPONSE": 18,
     "NO_ANSWER": 19,
+    "REQUESTED_CHAN_UNAVAIL": 44,
     "CALL_REJECTED": 21,
     "DESTINATION_OUT_OF_ORDER": 27,
     "INVALID_NUMBER_FORMAT": 28,
@@ -98,6 +99,17 @@ BRIDGE = Profile(
     "tcp",
     ("L16", "PCMU"),
     "bridge",
+    "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, NOTIFY",
+    "soft",
+)
+
+
+# Of calls to gateways, at the address of the first: the name that it has in `freeswitch-conf/` (27).
+PUBLIC = Profile(
+    "public",
+    "udp",
+    ("PCMU",),
+    "public",
     "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, NOTIFY",
     "soft",
 )
@@ -376,10 +388,12 @@ def dialled(invite: Invite, node: Address, target: Address, channel_name: str) -
     ]
 
 
-def offered(invite: Invite, node: Address, target: Address, local: LocalMedia) -> Variables:
+def offered(
+    invite: Invite, node: Address, target: Address, local: LocalMedia, *, early_media: bool = True
+) -> Variables:
     profile = invite.profile
     return [
-        ("originate_early_media", "true"),
+        ("originate_early_media", "true" if early_media else "false"),
         ("originate_endpoint", "sofia"),
         ("rtp_use_codec_string", ",".join(profile.codecs)),
         ("local_media_ip", local.ip),
@@ -461,6 +475,11 @@ REFUSALS = {"NO_ROUTE_DESTINATION": ("404", "Not Found"), "NORMAL_TEMPORARY_FAIL
 def refused(invite: Invite, node: Address, target: Address | None, cause: str) -> Variables:
     """The node at `target` does not take the call, or nobody is there: None, which sofia reports as a 503."""
     status, phrase = REFUSALS[cause]
+    reason = f'Q.850;cause={CAUSES[cause]};text="{cause}"' if target else None
+    return [*_reply(invite, node, target), *_refusal(status, phrase, cause, reason)]
+
+
+def _reply(invite: Invite, node: Address, target: Address | None) -> Variables:
     return [
         ("sip_call_id", invite.call_id),
         ("sip_local_network_addr", node.ip),
@@ -468,14 +487,136 @@ def refused(invite: Invite, node: Address, target: Address | None, cause: str) -
         ("sip_reply_port", str(target.port) if target else "0"),
         ("sip_network_ip", target.ip if target else None),
         ("sip_network_port", str(target.port) if target else "0"),
+    ]
+
+
+def _refusal(status: str, phrase: str, cause: str, reason: str | None = None) -> Variables:
+    return [
         ("sip_hangup_disposition", "recv_refuse"),
         ("sip_invite_failure_status", status),
         ("sip_invite_failure_phrase", phrase),
-        ("sip_reason", f'Q.850;cause={CAUSES[cause]};text="{cause}"' if target else None),
+        ("sip_reason", reason),
         ("sip_term_status", status),
         ("proto_specific_hangup_cause", f"sip:{status}"),
         ("sip_term_cause", str(CAUSES[cause])),
     ]
+
+
+# Where a gateway sends a call that it redirects.
+REDIRECT, ELSEWHERE = 302, "+88299999"
+# How a call ends that a gateway refuses, by its status (28).
+REFUSED_CALLS = {
+    302: ("Moved", "REQUESTED_CHAN_UNAVAIL"),
+    403: ("Forbidden", "CALL_REJECTED"),
+    404: ("Not Found", "UNALLOCATED_NUMBER"),
+    480: ("Temporarily Unavailable", "NO_USER_RESPONSE"),
+    486: ("Busy Here", "USER_BUSY"),
+    503: ("Service Unavailable", "NORMAL_TEMPORARY_FAILURE"),
+    603: ("Decline", "CALL_REJECTED"),
+}
+
+
+@dataclass
+class Gateway:
+    """The other end of a call to a number: a plain gateway, which says no more than it must (27)."""
+
+    address: Address
+    tag: str = "gateway"
+    media_port: int = field(default_factory=lambda: number(5))
+
+    def sdp(self) -> str:
+        ip = self.address.ip
+        lines = ["v=0", f"o=gateway 1 1 IN IP4 {ip}", "s=-", f"c=IN IP4 {ip}", "t=0 0"]
+        lines += [
+            f"m=audio {self.media_port} RTP/AVP 0 101",
+            "a=rtpmap:0 PCMU/8000",
+            "a=rtpmap:101 telephone-event/8000",
+        ]
+        return "".join(f"{line}\r\n" for line in [*lines, "a=ptime:20"])
+
+    def replied(self, invite: Invite, node: Address) -> Variables:
+        """It has sent a response that is no refusal."""
+        ip, port = self.address.ip, str(self.address.port)
+        uri, contact = f"{invite.to}@{self.address}", f"gateway@{self.address}"
+        return [
+            ("sip_local_network_addr", node.ip),
+            ("sip_reply_host", ip),
+            ("sip_reply_port", port),
+            ("sip_network_ip", ip),
+            ("sip_network_port", port),
+            ("sip_recover_contact", f"<sip:{contact}>"),
+            ("sip_full_via", self._via(invite)),
+            ("sip_recover_via", self._via(invite)),
+            ("sip_from_display", invite.display),
+            ("sip_full_from", f'"{invite.display}" <sip:{invite.user}@{node.ip}>;tag={invite.from_tag}'),
+            ("sip_full_to", f"<sip:{uri}>;tag={self.tag}"),
+            ("sip_from_user", invite.user),
+            ("sip_from_uri", f"{invite.user}@{node.ip}"),
+            ("sip_from_host", node.ip),
+            ("sip_to_user", invite.to),
+            ("sip_to_port", port),
+            ("sip_to_uri", uri),
+            ("sip_to_host", ip),
+            ("sip_contact_user", "gateway"),
+            ("sip_contact_port", port),
+            ("sip_contact_uri", contact),
+            ("sip_contact_host", ip),
+            ("sip_to_tag", self.tag),
+            ("sip_from_tag", invite.from_tag),
+            ("sip_cseq", invite.cseq),
+            ("sip_call_id", invite.call_id),
+        ]
+
+    def accepted(self, invite: Invite, local: LocalMedia) -> Variables:
+        """It has answered, and says where its audio is."""
+        profile = invite.profile
+        return [
+            ("switch_r_sdp", self.sdp()),
+            ("ep_codec_string", MODULES[profile.codec]),
+            ("rtp_use_codec_string", profile.codec),
+            ("remote_video_media_flow", "inactive"),
+            ("remote_text_media_flow", "inactive"),
+            ("remote_audio_media_flow", "sendrecv"),
+            *_codecs(profile.codec),
+            ("dtmf_type", "rfc2833"),
+            ("local_media_ip", local.ip),
+            ("local_media_port", str(local.port)),
+            ("advertised_media_ip", local.ip),
+            ("rtp_use_timer_name", profile.timer),
+            ("rtp_use_pt", PAYLOADS[profile.codec]),
+            ("rtp_use_ssrc", str(local.ssrc)),
+            ("rtp_2833_send_payload", "101"),
+            ("rtp_2833_recv_payload", "101"),
+            ("remote_media_ip", self.address.ip),
+            ("remote_media_port", str(self.media_port)),
+        ]
+
+    def refused(self, invite: Invite, node: Address, status: int) -> Variables:
+        """It has not taken the call: a redirect is not followed (28)."""
+        phrase, cause = REFUSED_CALLS[status]
+        replied = _reply(invite, node, self.address)
+        if status != REDIRECT:
+            return [*replied, *_refusal(str(status), phrase, cause)]
+        contact = f"<sip:{ELSEWHERE}@{self.address}>"
+        return [
+            *replied,
+            ("sip_redirect_contact_0", contact),
+            ("sip_redirected_to", contact),
+            ("sip_redirect_contact_user_0", ELSEWHERE),
+            ("sip_redirect_contact_host_0", self.address.ip),
+            ("proto_specific_hangup_cause", f"sip:{status}"),
+        ]
+
+    def bye_received(self, cause: str) -> Variables:
+        return [
+            ("sip_term_status", "200"),
+            ("proto_specific_hangup_cause", "sip:200"),
+            ("sip_term_cause", str(CAUSES.get(cause, CAUSES["NORMAL_CLEARING"]))),
+            ("sip_hangup_disposition", "recv_bye"),
+        ]
+
+    def _via(self, invite: Invite) -> str:
+        return f"SIP/2.0/UDP {self.address.ip};rport;branch={invite.branch}"
 
 
 _STATISTICS = {

@@ -398,7 +398,7 @@ class Client:
         *,
         limit: int | None = None,
         cursor: str = "",
-        state: Literal["parked", "joining", "joined", "leaving"] | None = None,
+        state: Literal["dialing", "parked", "joining", "joined", "leaving"] | None = None,
         room_id: str | None = None,
         did: str | None = None,
     ) -> Listing[models.SessionList, models.Session]:
@@ -410,6 +410,30 @@ class Client:
 
     def get_session(self, uuid: str) -> models.Session:
         return self._ask(models.Session, "GET", _path("sessions", uuid))
+
+    def dial(
+        self,
+        to: str,
+        caller_id: str,
+        *,
+        room_id: str | None = None,
+        timeout: int | None = None,
+        muted: bool | None = None,
+        deaf: bool | None = None,
+        role: Literal["participant", "moderator"] | None = None,
+        tags: Sequence[str] | None = None,
+        end_on_exit: bool | None = None,
+        command_uid: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.Dialing:
+        """Call a number, which sees `caller_id` (`from` in the API), and have it join a room once it is answered.
+
+        Webhooks: `session.dialing`, `session.ringing`, then `session.answered` or `session.failed`.
+        """
+        given: dict[str, Any] = {"room_id": room_id, "timeout": timeout, "muted": muted, "deaf": deaf, "role": role}
+        given |= {"tags": None if tags is None else list(tags), "end_on_exit": end_on_exit, "command_uid": command_uid}
+        body = {"to": to, "from": caller_id, **{name: value for name, value in given.items() if value is not None}}
+        return self._ask(models.Dialing, "POST", "/sessions", body, once=idempotency_key)
 
     def hang_up(
         self, uuid: str, *, cause: Literal["normal", "busy", "rejected"] = "normal", command_uid: str | None = None

@@ -13,7 +13,7 @@ its own, which moves when the client waits, or by `advance`. Media nodes confirm
 False: then commands wait for `confirm` or `refuse`.
 
 There is one app, one node, no quotas, no rate of requests and no event stream. A webhook is attempted once. Files play
-until `finish_play`.
+until `finish_play`. Every number may be dialled, and answers when the node confirms, but for those in `unanswered`.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "webhook_not_found": (404, "Webhook not found. None has this id, or it is not kept any longer."),
     "name_taken": (409, "Conference name already taken for this application"),
     "in_other_room": (409, "Session is already in a different conference room. Use conference/leave first."),
+    "still_dialing": (409, "The call has not been answered. Wait for session.answered."),
     "still_joining": (409, "Session is still joining the conference. Wait for conference.member.joined."),
     "room_locked": (409, "Conference room is locked. Unlock it first."),
     "room_full": (
@@ -137,6 +138,7 @@ _Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,
 _Url = Annotated[str, Field(pattern="^(?i:https?)://[^/?#@]+([/?#].*)?$", max_length=2048)]
 _Role = Annotated[str, Field(pattern="^(participant|moderator)$")]
 _Tags = Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=16)]
+_PhoneNumber = Annotated[str, Field(pattern=r"^\+?[0-9]{2,15}$")]
 _Number = Annotated[str, Field(pattern="^[1-9][0-9]*$")]
 
 
@@ -186,8 +188,7 @@ class _Collect(_Command):
     digit_timeout: Annotated[int, Field(ge=1, le=60)] = 5
 
 
-class _Join(_Command):
-    room_id: _RoomId
+class _JoinOptions(_Command):
     muted: bool = True
     deaf: bool = False
     role: _Role = "participant"
@@ -212,6 +213,17 @@ class _MemberChanges(_Command):
 class _MemberVolume(_Command):
     direction: Annotated[str, Field(pattern="^(in|out)$")]
     volume: Annotated[int, Field(ge=-4, le=4)]
+
+
+class _Join(_JoinOptions):
+    room_id: _RoomId
+
+
+class _Dial(_JoinOptions):
+    to: _PhoneNumber
+    caller_id: Annotated[_PhoneNumber, Field(alias="from")]
+    room_id: _RoomId | None = None
+    timeout: Annotated[int, Field(ge=5, le=120)] = 60
 
 
 class _Kick(_Command):
@@ -267,7 +279,7 @@ class _RoomPage(_Page):
 
 
 class _SessionPage(_Page):
-    state: Annotated[str, Field(pattern="^(parked|joining|joined|leaving)$")] | None = None
+    state: Annotated[str, Field(pattern="^(dialing|parked|joining|joined|leaving)$")] | None = None
     room_id: _RoomId | None = None
     did: str | None = None
 
@@ -313,6 +325,8 @@ class _StoredSession:
     # What is collected of its digits, and how, while that goes on.
     collected: str = ""
     collecting: _Collect | None = None
+    # Of a call that is not answered, its command_uid.
+    dial_uid: str | None = None
     # Commands to change it that are not confirmed, with their command_uid.
     pending: dict[str, str | None] = field(default_factory=dict)
 
@@ -387,6 +401,8 @@ class FakeSwitchroom:
         self.receiver = receiver
         self.webhooks: list[Webhook] = []
         self.confirms = True
+        # By number, why a call to it is not answered: the `cause` of `session.failed`.
+        self.unanswered: dict[str, str] = {}
         self.node_up = True
         self.now = time.time()
         self._numbers = count(1)
@@ -431,6 +447,8 @@ class FakeSwitchroom:
 
     def hang_up(self, uuid: str, cause: str = "NORMAL_CLEARING") -> None:
         session = self._sessions[uuid]
+        if session.state == "dialing":
+            return self._fail(session, "cancelled", cause)
         self._take_out(session, "hangup", cause)
         if session.collecting:
             self._end_collection(session, session.collecting, "hangup")
@@ -439,6 +457,7 @@ class FakeSwitchroom:
         del self._sessions[uuid]
         duration = int(self.now - session.started_at)
         self._emit_session(session, "session.ended", cause=cause, duration=duration, command_uid=session.hang_up_uid)
+        return None
 
     def speak(self, uuid: str, speaking: bool = True) -> None:
         """A member begins to speak, or stops. Told of rooms with `speaker_events`."""
@@ -765,6 +784,8 @@ class FakeSwitchroom:
         session, named = self._session(uuid), ("dtmf", uuid, body.digits, str(body.duration))
         if first := self._first_answer(body.command_uid, named):
             return first
+        if session.state == "dialing":
+            raise _Refused("still_dialing")
         if session.dtmf:
             raise _Refused("dtmf_pending")
         self._check_now("dtmf", uuid)
@@ -783,11 +804,48 @@ class FakeSwitchroom:
             self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
         return answer
 
+    def _dial(self, body: _Dial) -> _Returned:
+        room = self._room(body.room_id) if body.room_id else None
+        named = ("dial", body.model_dump_json(exclude={"command_uid"}))
+        if first := self._first_answer(body.command_uid, named):
+            return first
+        self._check_now("dial", body.to)
+        if room:
+            self._check_open(room)
+        self._cooldowns["dial", body.to] = self.now + SESSION_COOLDOWN
+        number = next(self._numbers)
+        session = _StoredSession(
+            number, f"{self.prefix}-{uuid.uuid4()}", self.prefix, body.to, body.caller_id, self.now, "dialing"
+        )
+        session.dial_uid = body.command_uid
+        self._sessions[session.uuid] = session
+        self._emit_session(session, "session.dialing")
+
+        def answered() -> None:
+            if session.uuid not in self._sessions or session.hanging_up:
+                return
+            if cause := self.unanswered.get(body.to):
+                self._fail(session, cause)
+                return
+            self._emit_session(session, "session.ringing")
+            session.state, session.started_at = "parked", self.now
+            self._emit_session(session, "session.answered", command_uid=session.dial_uid)
+            if body.room_id:
+                self._join_answered(session, body)
+
+        self._wait(answered, lambda reason: self._fail(session, reason))
+        answer = 202, {"uuid": session.uuid, "status": "dialing"}
+        if body.command_uid:
+            self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
+        return answer
+
     def _collect_digits(self, uuid: str, body: _Collect) -> _Returned:
         session, asked = self._session(uuid), body.model_dump_json(exclude={"command_uid"})
         named = ("collect_digits", uuid, asked)
         if first := self._first_answer(body.command_uid, named):
             return first
+        if session.state == "dialing":
+            raise _Refused("still_dialing")
         self._check_now("collect_digits", uuid)
         self._cooldowns["collect_digits", uuid] = self.now + 0.2
         if session.collecting:
@@ -809,6 +867,30 @@ class FakeSwitchroom:
         uid, session.dtmf = session.dtmf_uid, False
         self._emit_session(session, "session.command.failed", command="dtmf", command_uid=uid, reason=reason)
 
+    def _join_answered(self, session: _StoredSession, body: _Dial) -> None:
+        try:
+            room = self._room(str(body.room_id))
+            self._check_open(room)
+        except _Refused as refused:
+            self._emit_session(session, "session.command.failed", command="join", reason=refused.code)
+        else:
+            self._begin_join(session, room, body, None)
+
+    def _fail(self, session: _StoredSession, cause: str, hangup_cause: str | None = None) -> None:
+        """Whoever was called has not answered."""
+        if session.uuid in self._sessions:
+            del self._sessions[session.uuid]
+            told = {"cause": cause, "hangup_cause": hangup_cause, "command_uid": session.dial_uid}
+            self._emit_session(session, "session.failed", **told, cancelled_by=session.hang_up_uid)
+
+    def _check_open(self, room: _StoredRoom) -> None:
+        if room.options["locked"]:
+            raise _Refused("room_locked")
+        present = sum(one.room_id == room.id for one in self._sessions.values())
+        most = room.options["max_members"]
+        if most is not None and present >= most:
+            raise _Refused("room_full", {"limit": most, "used": present})
+
     def _join(self, uuid: str, body: _Join) -> _Returned:
         session, room = self._session(uuid), self._room(body.room_id)
         asked = body.model_dump_json(exclude={"command_uid", "room_id"}, exclude_defaults=True)
@@ -823,14 +905,17 @@ class FakeSwitchroom:
             raise _Refused("in_other_room", {"room_id": session.room_id})
         if session.room_id:
             raise _Refused("leaving")
-        if room.options["locked"]:
-            raise _Refused("room_locked")
-        present = sum(one.room_id == room.id for one in self._sessions.values())
-        most = room.options["max_members"]
-        if most is not None and present >= most:
-            raise _Refused("room_full", {"limit": most, "used": present})
+        if session.state == "dialing":
+            raise _Refused("still_dialing")
+        self._check_open(room)
         self._cooldowns["conference", uuid] = self.now + SESSION_COOLDOWN
-        session.state, session.room_id, session.command_uid = "joining", room.id, body.command_uid
+        self._begin_join(session, room, body, body.command_uid)
+        return self._accept(body.command_uid, named, 202, "joining", room.id)
+
+    def _begin_join(
+        self, session: _StoredSession, room: _StoredRoom, body: _JoinOptions, command_uid: str | None
+    ) -> None:
+        session.state, session.room_id, session.command_uid = "joining", room.id, command_uid
         session.flags = dict.fromkeys(FLAGS, False) | {"muted": body.muted, "deaf": body.deaf}
         session.role, session.tags, session.end_on_exit = body.role, body.tags, body.end_on_exit
 
@@ -839,10 +924,9 @@ class FakeSwitchroom:
                 session.state, session.member_id, session.joined_at = "joined", next(self._numbers), self.now
                 room.started_at = self.now if room.started_at is None else room.started_at
                 room.peak_members = max(room.peak_members, len(self._members(room.id)))
-                self._emit_member(session, "conference.member.joined", command_uid=body.command_uid)
+                self._emit_member(session, "conference.member.joined", command_uid=command_uid)
 
         self._wait(joined, lambda reason: self._take_out(session, reason))
-        return self._accept(body.command_uid, named, 202, "joining", room.id)
 
     def _leave(self, uuid: str, body: _Command) -> _Returned:
         return self._let_go(uuid, body, "leave", "left")
@@ -1391,6 +1475,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("POST", f"{_ROOM}/commands/({'|'.join(CHANGES)})-all", FakeSwitchroom._flag_of_all, {"body": _AllBody}),
     ("POST", f"{_ROOM}/commands/kick-all", FakeSwitchroom._kick_all, {"body": _KickAllBody}),
     ("GET", "/sessions", FakeSwitchroom._list_sessions, {"query": _SessionPage}),
+    ("POST", "/sessions", FakeSwitchroom._dial, {"body": _Dial}),
     ("GET", _SESSION, FakeSwitchroom._get_session, {}),
     ("DELETE", _SESSION, FakeSwitchroom._hang_up, {"body": _HangUp}),
     ("POST", f"{_SESSION}/commands/dtmf", FakeSwitchroom._send_dtmf, {"body": _Dtmf}),

@@ -162,7 +162,7 @@ class Session(Model):
     node: str
     did: str
     caller_id: str
-    state: Literal["parked", "joining", "joined", "leaving"] | str
+    state: Literal["dialing", "parked", "joining", "joined", "leaving"] | str
     room_id: str
     member_id: int | None
     muted: bool
@@ -182,6 +182,13 @@ class SessionList(Page):
     """A page of sessions."""
 
     sessions: list[Session]
+
+
+class Dialing(Model):
+    """A call that is being made. `uuid`: its session."""
+
+    uuid: str
+    status: Literal["dialing"] | str
 
 
 class HangingUp(Model):

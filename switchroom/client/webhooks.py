@@ -291,6 +291,42 @@ class SessionStarted(SessionData):
     state: Literal["parked"] | str
 
 
+class SessionDialing(SessionData):
+    """A call that you make: `did` is called, and sees `caller_id`."""
+
+
+class SessionRinging(SessionData):
+    """It rings. Not every gateway tells."""
+
+
+class SessionAnswered(SessionData):
+    command_uid: str | None = None
+
+
+class SessionFailed(SessionData):
+    """Nobody has answered, and the session is over. `hangup_cause`: FreeSWITCH's name of it. `cancelled_by`: the
+    `command_uid` of the hang-up that cancelled it.
+    """
+
+    cause: (
+        Literal[
+            "busy",
+            "no_answer",
+            "rejected",
+            "invalid_number",
+            "unreachable",
+            "cancelled",
+            "node_unreachable",
+            "node_lost",
+            "failed",
+        ]
+        | str
+    )
+    hangup_cause: str | None = None
+    command_uid: str | None = None
+    cancelled_by: str | None = None
+
+
 class SessionEnded(SessionData):
     """`duration`: of the call, in seconds."""
 
@@ -302,8 +338,21 @@ class SessionEnded(SessionData):
 class SessionCommandFailed(SessionData):
     """The call goes on, if it has not ended before."""
 
-    command: Literal["hang_up", "dtmf"] | str
-    reason: Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "hangup", "node_lost"] | str
+    command: Literal["hang_up", "dtmf", "join"] | str
+    reason: (
+        Literal[
+            "not_confirmed",
+            "refused",
+            "no_answer",
+            "node_unreachable",
+            "hangup",
+            "node_lost",
+            "room_not_found",
+            "room_locked",
+            "room_full",
+        ]
+        | str
+    )
     command_uid: str | None = None
 
 
@@ -361,6 +410,10 @@ DATA: dict[str, type[Data]] = {
     "conference.play.stopped": ConferencePlayStopped,
     "conference.play.volume_changed": ConferencePlayVolumeChanged,
     "session.started": SessionStarted,
+    "session.dialing": SessionDialing,
+    "session.ringing": SessionRinging,
+    "session.answered": SessionAnswered,
+    "session.failed": SessionFailed,
     "session.ended": SessionEnded,
     "session.command.failed": SessionCommandFailed,
     "session.dtmf": SessionDtmf,

@@ -12,8 +12,10 @@ from pydantic import AfterValidator, SecretStr
 
 from controller.ids import NODE_PREFIX
 from controller.limits import check_quotas
+from controller.sessions.dialing import NUMBER, PATTERN
 from controller.signing import SECRET_PREFIX, parse_secret
 from controller.store.store import each_host
+from esl.commands import SIP_PASSWORD, SIP_USER
 
 MAX_PORT = 65535
 
@@ -47,6 +49,14 @@ def _bridge(value: str) -> str:
     # Legs have no IPv6: freeswitch-conf/ has no profile for it.
     if not found or value.startswith("[") or not 1 <= int(found[3]) <= MAX_PORT:
         raise ValueError('must be host:port with a name or an IPv4 address, such as "127.0.0.1:5090"')
+    return value
+
+
+def _sip_host(value: str) -> str:
+    found = _HOST_PORT.fullmatch(value if ":" in value else f"{value}:5060")
+    # As for bridges.
+    if not found or value.startswith("[") or not 1 <= int(found[3]) <= MAX_PORT:
+        raise ValueError('must be a name or an IPv4 address, or host:port, such as "sip.example.com:5060"')
     return value
 
 
@@ -131,4 +141,25 @@ def _quotas(own: dict[str, int]) -> dict[str, int]:
     return own
 
 
+GatewayName = Annotated[str, AfterValidator(_LABEL)]
+SipHost = Annotated[str, AfterValidator(_sip_host)]
+SipProfile = Annotated[str, AfterValidator(_form(_NAME, "must be the name of a SIP profile"))]
+SipUser = Annotated[str, AfterValidator(_form(SIP_USER.pattern, "must be 1 to 64 letters, digits and any of .+_-"))]
+SipPassword = Annotated[
+    SecretStr,
+    AfterValidator(_secretly(_form(SIP_PASSWORD.pattern, "must be 1 to 128 letters, digits and any of !#%*+./=?@_~-"))),
+]
+DialPrefix = Annotated[str, AfterValidator(_form(r"\+?[0-9]{0,16}", "must be digits, with a + before them if any"))]
+Number = Annotated[
+    str,
+    AfterValidator(_form(NUMBER.pattern, 'must be 2 to 15 digits, with a + before them if any, such as "+493012345"')),
+]
+Destination = Annotated[
+    str,
+    AfterValidator(
+        _form(
+            PATTERN.pattern, 'must be 1 to 15 digits, with a + before them if any, and * at the end, such as "+4930*"'
+        )
+    ),
+]
 Quotas = Annotated[dict[str, int], AfterValidator(_quotas)]

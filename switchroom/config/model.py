@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -17,22 +17,30 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from controller.limits import MAX_RATE, MEBIBYTE
-from controller.registry import BRIDGE_PORT, App, Node, new_app
+from controller.registry import BRIDGE_PORT, App, Dialing, Gateway, Node, new_app
 from controller.store.store import each_host
 from switchroom.config.forms import (
     ApiKey,
     AppId,
     Bridge,
+    Destination,
+    DialPrefix,
     Did,
     Esl,
+    GatewayName,
     Listen,
     Network,
+    Number,
     Password,
     Prefix,
     Profile,
     Quotas,
     Region,
     Sip,
+    SipHost,
+    SipPassword,
+    SipProfile,
+    SipUser,
     StoreUrl,
     WebhookSecret,
     WebhookUrl,
@@ -124,6 +132,52 @@ class NodeConfig(Section):
         )
 
 
+class GatewayConfig(Section):
+    name: GatewayName = Field(description="what apps' entries call it")
+    host: SipHost = Field(description="where its SIP is: a name or an IPv4 address, or host:port")
+    prefix: DialPrefix = Field(default="", description="what goes before each number")
+    username: SipUser | None = Field(
+        default=None, description="as whom calls authenticate; absent, the gateway knows the nodes by their addresses"
+    )
+    password: SipPassword | None = Field(default=None, description="the password of username")
+    transport: Literal["udp", "tcp", "tls"] = Field(default="udp", description="by what it is reached")
+    profile: SipProfile = Field(default="public", description="the SIP profile of the nodes from which it is called")
+
+    def model_post_init(self, _context: Any, /) -> None:
+        if (self.username is None) != (self.password is None):
+            raise _fault_at(("password",), "goes together with username")
+
+    def to_gateway(self) -> Gateway:
+        return Gateway(
+            name=self.name,
+            host=self.host,
+            prefix=self.prefix,
+            username=self.username or "",
+            password=self.password.get_secret_value() if self.password else "",
+            transport=self.transport,
+            profile=self.profile,
+        )
+
+
+class DialConfig(Section):
+    gateway: GatewayName = Field(description="the name of the gateway by which its calls go")
+    destinations: tuple[Destination, ...] = Field(
+        default=(), strict=False, description="what it may call: numbers, and beginnings of numbers with * at the end"
+    )
+    caller_ids: tuple[Number, ...] = Field(
+        default=(),
+        strict=False,
+        description="the numbers that it may call as; one that it shows is exactly one of these",
+    )
+    calls_at_once: int = Field(default=10, ge=1, le=100_000, description="how many of its calls there may be at once")
+    calls_per_minute: int = Field(default=10, ge=1, le=100_000, description="how many it may make in any 60 s")
+    calls_per_day: int = Field(default=100, ge=1, le=100_000, description="how many it may make in any 24 h")
+    max_seconds: int = Field(default=3600, ge=1, le=86_400, description="after how long a call is ended by its node")
+
+    def to_dialing(self) -> Dialing:
+        return Dialing(**self.model_dump())
+
+
 class AppConfig(Section):
     id: AppId = Field(description="what the app sends as X-App-ID")
     api_key: ApiKey = Field(description="what the app sends as X-API-Key")
@@ -135,6 +189,7 @@ class AppConfig(Section):
     )
     dids: tuple[Did, ...] = Field(default=(), strict=False, description="the numbers whose calls belong to the app")
     quotas: Quotas = Field(default={}, description="how much it may have at a time, other than the defaults")
+    dial: DialConfig | None = Field(default=None, description="what it may dial; absent, nothing")
 
     def to_app(self, source: str, old: App | None = None) -> App:
         """`old`: the app as it is stored, whose key keeps its salt, and whose secret stays when none is given."""
@@ -147,6 +202,7 @@ class AppConfig(Section):
             webhook_secret=given or (old.webhook_secret if old else ""),
             dids=self.dids,
             own_quotas=self.quotas,
+            dial=self.dial.to_dialing() if self.dial else None,
             source=source,
         )
         if old and old.key_matches(key):
@@ -266,6 +322,9 @@ class Config(Section):
         AfterValidator(_unique("app", "id", lambda app: [app.id])),
         AfterValidator(_unique("number", "dids", lambda app: app.dids)),
     ] = Field(default=(), strict=False, description="the tenants")
+    gateways: Annotated[
+        tuple[GatewayConfig, ...], AfterValidator(_unique("gateway", "name", lambda gateway: [gateway.name]))
+    ] = Field(default=(), strict=False, description="where calls that apps make go out")
     webhooks: WebhooksConfig = Field(default=WebhooksConfig(), description="how webhooks are delivered")
     playback: PlaybackConfig = Field(default=PlaybackConfig(), description="how audio is played")
     media: MediaConfig = Field(
@@ -285,6 +344,12 @@ class Config(Section):
             raise _fault_at(("store", "cluster"), "needs a url: the embedded store is no cluster")
         if url and not self.store.cluster and len(each_host(url.get_secret_value())) > 1:
             raise _fault_at(("store", "url"), "several hosts are a cluster's: set cluster = true")
+        known = {gateway.name for gateway in self.gateways}
+        for index, app in enumerate(self.apps):
+            if app.dial and app.dial.gateway not in known:
+                raise _fault_at(
+                    ("apps", index, "dial", "gateway"), f"gateway {app.dial.gateway} is not in [[gateways]]"
+                )
         needed_mb = self.playback.max_file_mb + math.ceil(
             self.playback.max_seconds * DECODED_BYTES_PER_SECOND / MEBIBYTE
         )
@@ -297,6 +362,9 @@ class Config(Section):
 
     def to_nodes(self) -> list[Node]:
         return [node.to_node("file") for node in self.nodes]
+
+    def to_gateways(self) -> list[Gateway]:
+        return [gateway.to_gateway() for gateway in self.gateways]
 
     def to_apps(self, known: Iterable[App] = ()) -> list[App]:
         """The file's apps. What `known` has already stays as it is: a key's salt, a secret that was made."""

@@ -21,7 +21,7 @@ from controller.sessions.flags import CHANGES
 from switchroom.client import Client
 from tests.chaos.nodes import Call, EmulatedCall
 from tests.chaos.parts import Ask, Request
-from tests.chaos.world import DIDS, NOWHERE, PREFIXES, TENANTS, World
+from tests.chaos.world import CALLER_ID, DIDS, NOWHERE, PREFIXES, TENANTS, World
 
 CALLS = 3  # places for calls of a tenant on a node
 ROOMS = 4  # places for rooms of a tenant
@@ -42,6 +42,23 @@ class Action:
     pause: float
 
 
+# How the numbers end that are called: they answer, are busy, or ring until the call is given up (tests/e2e/gateway.py).
+ENDS = ("200", "200", "200", "486", "180")
+RING_SECONDS = 5
+
+
+class Dialled:
+    """A call that a tenant makes."""
+
+    def __init__(self, world: World, number: str) -> None:
+        self._world = world
+        self._number = number
+
+    def hang_up(self) -> None:
+        """Whoever was called does, if it was answered."""
+        self._world.hang_up_far_end(self._number)
+
+
 @dataclass
 class Place:
     """A call (`key` is its caller id) or a room (`key` is its name)."""
@@ -58,7 +75,7 @@ TO_ALL = ("mute_all", "unmute_all", "kick_all")
 
 # How often each kind of action comes, among all.
 WEIGHTS = {
-    "call": 16, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3,
+    "call": 16, "dial": 8, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3,
     "dtmf": 3, "collect": 4, "play": 14, "pause": 5, "stop": 4, "volume": 4, "mute_all": 2, "unmute_all": 3, "kick_all": 1, "read": 4, "trespass": 3,
 }  # fmt: skip
 
@@ -150,6 +167,28 @@ class Load:
         place.key = f"5{next(self._numbers):08d}"
         place.call = self._world.nodes[action.prefix].call(DIDS[action.tenant], place.key)
         return place.call is not None
+
+    def _dial(self, action: Action, number: int) -> bool:
+        place = self._calls[action.tenant, action.prefix, action.call]
+        session = self._session(action)
+        if place.call is not None and not (session and self._world.ledger.histories[session].ended):
+            return False
+        to = f"+4930{next(self._numbers):07d}{ENDS[int(action.value * 1000) % len(ENDS)]}"
+        room = self._room_for(action) if action.value < 0.5 else None
+        for _ in range(RETRIES):
+            request = self._ask(
+                action,
+                number,
+                lambda client: client.dial(
+                    to, CALLER_ID, room_id=room, timeout=RING_SECONDS, command_uid=f"dial-{number}"
+                ),
+            )
+            if request.status not in (None, 503):
+                break
+            gevent.sleep(0.5)
+        if request.status == 202:
+            place.key, place.call = to, Dialled(self._world, to)
+        return True
 
     def _hang_up(self, action: Action, _number: int) -> bool:
         place = self._calls[action.tenant, action.prefix, action.call]
@@ -325,6 +364,7 @@ def _volume(action: Action) -> int:
 
 DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "call": Load._call,
+    "dial": Load._dial,
     "hang_up": Load._hang_up,
     "end_call": Load._end_call,
     "press": Load._press,

@@ -21,7 +21,8 @@ from tests.chaos.parts import Hook, Request
 OUTCOMES = {
     "join": {"conference.member.joined", "conference.member.join_failed"},
     "retag": {"conference.member.updated"},
-    "hang_up": {"session.ended", "session.command.failed"},
+    "dial": {"session.answered", "session.failed"},
+    "hang_up": {"session.ended", "session.failed", "session.command.failed"},
     "dtmf": {"session.dtmf.sent", "session.command.failed"},
     "collect": {"session.digits.collected"},
     "leave": {"conference.member.left", "conference.command.failed"},
@@ -69,6 +70,7 @@ class History:
     hooks: list[Hook] = field(default_factory=list)
     alive: bool = False
     ended: bool = False
+    answered: bool = False
     name: str = ""
     caller_id: str = ""
     members: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -144,9 +146,12 @@ class Ledger:
                 self._wrong(problem, due)
 
     def _outcome(self, hook: Hook) -> None:
-        uid = hook.data.get("command_uid")
-        if not uid:
-            return
+        # A hang-up may be what ends a call that is being dialled: then that has two outcomes.
+        for name in ("command_uid", "cancelled_by"):
+            if uid := hook.data.get(name):
+                self._outcome_of(uid, hook)
+
+    def _outcome_of(self, uid: str, hook: Hook) -> None:
         if OPERATION_ID.fullmatch(uid):
             if uid not in self.finished:
                 self.to_all[uid].append(hook.type != "conference.command.failed")
@@ -309,6 +314,26 @@ def _session_started(ledger: Ledger, history: History, data: Data) -> str | None
     return None
 
 
+def _session_dialing(ledger: Ledger, history: History, data: Data) -> str | None:
+    if history.last != 1:
+        return "dialled anew"
+    history.alive = True
+    ledger.sessions_by_caller[data["did"]] = data["uuid"]
+    return None
+
+
+def _session_answered(_ledger: Ledger, history: History, _data: Data) -> str | None:
+    again = history.answered
+    history.answered = True
+    return "answered, and was before" if again else None
+
+
+def _session_failed(_ledger: Ledger, history: History, _data: Data) -> str | None:
+    problem = None if history.alive and not history.answered else "failed, and was answered or not there"
+    history.alive, history.ended = False, True
+    return problem
+
+
 def _session_ended(_ledger: Ledger, history: History, _data: Data) -> str | None:
     again = not history.alive
     history.alive, history.ended = False, True
@@ -357,6 +382,10 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "conference.command.finished": _finished,
     "conference.speaker.changed": _nothing,
     "session.started": _session_started,
+    "session.dialing": _session_dialing,
+    "session.ringing": _nothing,
+    "session.answered": _session_answered,
+    "session.failed": _session_failed,
     "session.ended": _session_ended,
     "session.command.failed": _nothing,
     "session.dtmf": _pressed,

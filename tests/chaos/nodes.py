@@ -18,14 +18,18 @@ from esl import commands as esl
 from esl.commands import LEG_NAME
 from esl.connection import Connection
 from esl.emulator import Channel, Emulator, HttpMedia
+from esl.emulator.legs import DialledCall, Fate
 from esl.emulator.wire import Headers
 from tests.chaos.legs import LegEnd
 from tests.chaos.proxy import Proxy
 from tests.e2e.freeswitch import FreeSwitch, find_binary
+from tests.e2e.gateway import fate_of
 from tests.e2e.nodes import RealNode as SippNode
 
 PASSWORD = "emulated-secret"
 WRONG_PASSWORD = "changed-meanwhile"
+# Where emulated nodes dial, and where nobody is for a real one.
+GATEWAY = "127.0.0.1:5071"
 PLAYED = re.compile(r"\{operation_id=([^,]+),url_index=(\d+)")
 
 
@@ -86,6 +90,18 @@ class Counting(Emulator):
         self.plays: Counter[tuple[str, str]] = Counter()
         self.happened: Counter[tuple[str, str, str]] = Counter()
         self.legs: set[str] = set()
+        # How often each number was called. Each is given to one command only.
+        self.dialled: Counter[str] = Counter()
+        self.gateways[GATEWAY] = self._called
+
+    def _called(self, number: str, _caller: str) -> Fate:
+        self.dialled[number] += 1
+        return fate_of(number)
+
+    def hang_up_far_end(self, number: str) -> None:
+        for call in list(self.channels.values()):
+            if isinstance(call, DialledCall) and call.invite.to == number and call.answered:
+                call.hangup()
 
     def do_job(self, job_uuid: str, command: str, argument: str) -> None:
         if argument.split()[1:2] != ["play"]:

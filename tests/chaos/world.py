@@ -14,7 +14,7 @@ from controller.ids import SessionIds
 from controller.store import keys
 from tests.chaos.legs import unused_legs, wrong_legs
 from tests.chaos.model import History, Ledger, as_listed, flags_of
-from tests.chaos.nodes import EmulatedNode, Node, RealNode, Truth
+from tests.chaos.nodes import GATEWAY, EmulatedNode, Node, RealNode, Truth
 from tests.chaos.origin import Origin
 from tests.chaos.parts import Ask, Endpoints, Request, Service, key_of, secret_of, wait_until
 from tests.e2e.stores import StoreCluster, StoreServer
@@ -22,6 +22,8 @@ from tests.e2e.stores import StoreCluster, StoreServer
 TENANTS = ("alpha", "beta", "gamma")
 PREFIXES = ("nodeA", "nodeB", "nodeC")
 DIDS = {tenant: f"74771300{number}" for number, tenant in enumerate(TENANTS)}
+# As which tenants call.
+CALLER_ID = "+493098765432"
 FILES_WITH_NODE = 2
 ROLES = ("api", "worker", "dispatcher", "media")
 # Nobody listens there.
@@ -105,6 +107,14 @@ class World:
         for tenant in TENANTS:
             lines += ["[[apps]]", f'id = "{tenant}"', f'api_key = "{key_of(tenant)}"', f'dids = ["{DIDS[tenant]}"]']
             lines += [f'webhook_url = "{self.endpoints.url(tenant)}"', f'webhook_secret = "{secret_of(tenant)}"']
+            lines += [
+                "[apps.dial]",
+                'gateway = "carrier"',
+                'destinations = ["+4930*"]',
+                f'caller_ids = ["{CALLER_ID}"]',
+            ]
+            lines += [f"calls_{name} = 100000" for name in ("at_once", "per_minute", "per_day")]
+        lines += ["[[gateways]]", 'name = "carrier"', f'host = "{GATEWAY}"']
         self.config = self.folder / "switchroom.toml"
         self.config.write_text("\n".join(lines) + "\n")
 
@@ -154,6 +164,12 @@ class World:
     def can_meet(self, prefix: str, room: str) -> bool:
         """Whether calls of a node can be in a room. Emulated nodes and a real one do not call each other."""
         return not self._real or (prefix == PREFIXES[0]) == room.startswith(PREFIXES[0])
+
+    def hang_up_far_end(self, number: str) -> None:
+        """Whoever was called there hangs up."""
+        for node in self.nodes.values():
+            if isinstance(node, EmulatedNode):
+                node.emulator.hang_up_far_end(number)
 
     def busiest(self) -> str:
         """The node that is the source of most rooms with legs."""
@@ -221,7 +237,10 @@ class World:
         """What was carried out more often than it was asked."""
         found = []
         plays: Counter[tuple[str, str]] = Counter()
+        dialled: Counter[str] = Counter()
         for node in self.nodes.values():
+            if isinstance(node, EmulatedNode):
+                dialled += node.emulator.dialled
             found += [f"job {job} was carried out {count} times" for job, count in node.jobs.items() if count > 1]
             plays += node.plays
             if not node.happened:
@@ -237,6 +256,7 @@ class World:
                     for session, count in history.joins.items()
                     if session.startswith(node.prefix) and count > joins.get((room, session), 0)
                 ]
+        found += [f"{number} was called {count} times" for number, count in dialled.items() if count > 1]
         return found + [f"played {count} times: {play}" for play, count in plays.items() if count > 1]
 
 

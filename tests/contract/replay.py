@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 from esl.emulator import Channel, Emulator, Invite, ManualClock, Sound, StaticMedia
 from esl.emulator.sip import Address
+from tests.e2e.gateway import fate_of
 
 TRACES = Path(__file__).parent / "traces"
 HOSTS = {"A": "127.0.0.1", "B": "127.0.0.2"}
@@ -33,6 +34,7 @@ SOUNDS = {
     "http://127.0.0.1:8098/slow/tone1s.wav?first": Sound(1.0, download_seconds=2.0),
 }
 
+GATEWAY = "127.0.0.1:5071"  # which nodes were told to call (27, 28)
 PATIENCE = 5.0  # seconds of real time to wait for what the emulator should say at once
 CACHED_TIME = 0.020  # seconds for which the node stamps events with the same time
 INSTANT = 1e-5  # seconds that do not matter
@@ -170,6 +172,13 @@ def stimuli(steps: list[Step]) -> list[Stimulus]:
             before = events[events.index(over) - 1]
             fell = before.frame.get("New-ID") == "none" and before.node == over.node
             found.append(Stimulus(when(before if fell else over), _hanging_up(uuid or "")))
+    for uuid in {
+        step.frame.get("Unique-ID") for step in events if step.frame.get("variable_accountcode") == "switchroom"
+    }:
+        later = [step for step in events if step.frame.get("Unique-ID") == uuid]
+        over = next(step for step in later if step.frame.get("Answer-State") == "hangup")
+        if later[-1].frame.get("variable_sip_hangup_disposition") == "recv_bye":
+            found.append(Stimulus(when(over), _far_end_hanging_up(over.node, uuid or "")))
     return found
 
 
@@ -243,6 +252,10 @@ def _hanging_up(uuid: str) -> Callable[["Replay"], None]:
     return lambda replay: replay.calls[uuid].hangup()
 
 
+def _far_end_hanging_up(node: str, uuid: str) -> Callable[["Replay"], None]:
+    return lambda replay: replay.nodes[node].channels[replay.comparison.translate(uuid)].hangup()
+
+
 # The comparison
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -303,7 +316,7 @@ MICROS = near(TIME_TOLERANCE * 1e6)
 
 # Traces of legs, and of a call between two loopback channels that moves again and again (23, 33). Both ends take their turns,
 # of 20 ms each: the same moment is up to so many seconds off.
-LEGS = "19_* 20_* 21_* 22_* 23_* 33_*"
+LEGS = "19_* 20_* 21_* 22_* 23_* 27_* 28_* 33_*"
 LEG_TOLERANCE = 0.1
 ACROSS_NODES = f"11_* {LEGS}"
 
@@ -541,6 +554,7 @@ class Replay:
         """A node that has lived through what the recorded one had before the trace began."""
         node = Emulator(PASSWORD, HOSTS[name], clock=self.clock, media=StaticMedia(SOUNDS), bridge_port=5090)
         node.hostname = "vm"
+        node.gateways[GATEWAY] = lambda number, _: fate_of(number)
         node.variables.clear()
         node.sounds = "/opt/switch-abcd/sounds"
         node.sessions_so_far = self._first(name, "variable_session_id") - 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.gateway import EmulatedGateway, Gateway, open_gateway
 from tests.e2e.nodes import PREFIX, REAL, Call, Node, open_node
 from tests.e2e.site import Site
 from tests.e2e.system import DIDS, Media, Receiver, Switchroom
@@ -53,9 +54,18 @@ def media() -> Iterator[Media]:
 
 
 @pytest.fixture(scope="session")
-def room_service(tmp_path_factory: pytest.TempPathFactory, node: Node, hooks: Receiver) -> Iterator[Switchroom]:
+def gateway(node: Node) -> Iterator[Gateway | EmulatedGateway]:
+    gateway = open_gateway(node)
+    yield gateway
+    gateway.close()
+
+
+@pytest.fixture(scope="session")
+def room_service(
+    tmp_path_factory: pytest.TempPathFactory, node: Node, hooks: Receiver, gateway: Gateway | EmulatedGateway
+) -> Iterator[Switchroom]:
     folder: Path = tmp_path_factory.mktemp("switchroom")
-    system = Switchroom(folder, {PREFIX: node}, hooks.url)
+    system = Switchroom(folder, {PREFIX: node}, hooks.url, gateway=gateway.address)
     system.start()
     system.wait_up()
     yield system

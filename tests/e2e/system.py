@@ -28,6 +28,10 @@ from tests.e2e.nodes import PREFIX
 
 KEYS = {"alpha": "alpha-key-0123456789", "beta": "beta-key-0123456789"}
 DIDS = {"alpha": "747713001", "beta": "747713002"}
+# What they may dial, as whom, and for how long.
+DESTINATIONS = {"alpha": ["+4930*", "112"], "beta": ["+4940*"]}
+MAX_SECONDS = {"alpha": 3600, "beta": 1}
+CALLER_ID = "+493098765432"
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes yes").decode()
 
 
@@ -185,9 +189,10 @@ class Switchroom:
         store: str = "",
         cluster: bool = False,
         requests_per_second: int = 1000,
+        gateway: str = "",
         **playback: bool | int,
     ) -> None:
-        """`playback`: keys of the configuration's section of that name."""
+        """`gateway`: where they may dial, host:port. `playback`: keys of the configuration's section of that name."""
         self.folder = folder
         self.config = folder / "switchroom.toml"
         lines = ["[server]", 'listen = "127.0.0.1:0"', "[store]", f'data_dir = "{folder}/data"']
@@ -216,6 +221,12 @@ class Switchroom:
         for app, key in KEYS.items():
             lines += ["[[apps]]", f'id = "{app}"', f'api_key = "{key}"', f'webhook_url = "{webhook_url}"']
             lines += [f'webhook_secret = "{SECRET}"', f'dids = ["{DIDS[app]}"]']
+            if gateway:
+                lines += ["[apps.dial]", 'gateway = "carrier"', f"destinations = {json.dumps(DESTINATIONS[app])}"]
+                lines += [f'caller_ids = ["{CALLER_ID}"]', "calls_at_once = 50", "calls_per_minute = 1000"]
+                lines += ["calls_per_day = 10000", f"max_seconds = {MAX_SECONDS[app]}"]
+        if gateway:
+            lines += ["[[gateways]]", 'name = "carrier"', f'host = "{gateway}"']
         self.config.write_text("\n".join(lines) + "\n")
         self._roles = [word for role in roles for word in ("--role", role)]
         self._process: subprocess.Popen[str] | None = None

@@ -26,7 +26,7 @@ from switchroom.client.webhooks import (
 )
 from tests import webhook_data
 from tests.e2e.nodes import Call, Node
-from tests.e2e.system import DIDS, KEYS, Media, Receiver, Switchroom
+from tests.e2e.system import CALLER_ID, DIDS, KEYS, Media, Receiver, Switchroom
 
 _numbers = itertools.count(1)
 
@@ -43,6 +43,12 @@ class Service(Protocol):
         """A call comes in: its session's id."""
 
     def hang_up(self, session: str) -> None: ...
+
+    def is_busy(self, number: str) -> None:
+        """A number that ends in 486."""
+
+    def hold_answers(self, held: bool) -> None:
+        """Whether a number that ends in 180 rings and is not answered."""
 
     def with_key(self, key: str) -> Client:
         """A client with another key."""
@@ -80,6 +86,10 @@ class Real:
     def hang_up(self, session: str) -> None:
         self._calls.pop(session).hang_up()
 
+    def is_busy(self, number: str) -> None: ...
+
+    def hold_answers(self, held: bool) -> None: ...
+
     def with_key(self, key: str) -> Client:
         return Client(self._url, app_id="alpha", api_key=key)
 
@@ -112,6 +122,12 @@ class Fake:
 
     def hang_up(self, session: str) -> None:
         self.fake.hang_up(session)
+
+    def is_busy(self, number: str) -> None:
+        self.fake.unanswered[number] = "busy"
+
+    def hold_answers(self, held: bool) -> None:
+        self.fake.confirms = not held
 
     def with_key(self, key: str) -> Client:
         return Client("http://fake", app_id=self.fake.app_id, api_key=key, transport=self.fake)
@@ -475,6 +491,42 @@ def test_a_call_that_ends_leaves_its_room_and_the_last_one_ends_what_plays(servi
     assert (left.reason, left.cause) == ("hangup", "NORMAL_CLEARING")
     assert service.wait("conference.play.finished", operation_id=operation).status == "interrupted"
     service.wait("session.ended", uuid=session)
+
+
+def test_a_call_that_the_app_makes(service: Service, room: str) -> None:
+    number = f"+4930{next(_numbers):05d}200"
+    session = service.client.dial(number, CALLER_ID, room_id=room, muted=False, command_uid=f"d-{number}").uuid
+    answered = service.wait("session.answered", uuid=session)
+    assert (answered.did, answered.caller_id, answered.command_uid) == (number, CALLER_ID, f"d-{number}")
+    assert service.wait("conference.member.joined", uuid=session).muted is False
+    assert types(service, uuid=session)[:3] == ["session.dialing", "session.ringing", "session.answered"]
+    assert service.client.get_session(session).did == number
+    service.client.hang_up(session)
+    service.wait("session.ended", uuid=session)
+
+
+def test_a_call_that_is_cancelled(service: Service) -> None:
+    number = f"+4930{next(_numbers):05d}180"
+    service.hold_answers(True)
+    session = service.client.dial(number, CALLER_ID, command_uid=f"d-{number}").uuid
+    assert [one.uuid for one in service.client.list_sessions(state="dialing")] == [session]
+    room = service.client.create_room(f"dialled-{next(_numbers)}").room_id
+    with pytest.raises(Conflict) as early:
+        service.client.join(session, room)
+    assert early.value.code == "still_dialing"
+    service.hold_answers(False)
+    service.client.hang_up(session, command_uid=f"h-{number}")
+    failed = service.wait("session.failed", uuid=session)
+    assert (failed.cause, failed.command_uid, failed.cancelled_by) == ("cancelled", f"d-{number}", f"h-{number}")
+
+
+def test_a_call_that_is_busy(service: Service) -> None:
+    number = f"+4930{next(_numbers):05d}486"
+    service.is_busy(number)
+    session = service.client.dial(number, CALLER_ID).uuid
+    assert service.wait("session.failed", uuid=session).cause == "busy"
+    with pytest.raises(NotFound):
+        service.client.get_session(session)
 
 
 def test_a_call_that_the_app_hangs_up(service: Service, room: str) -> None:

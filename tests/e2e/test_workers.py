@@ -12,8 +12,9 @@ import pytest
 
 from controller.store import keys
 from switchroom import config
+from tests.e2e.gateway import EmulatedGateway
 from tests.e2e.nodes import EmulatedNode
-from tests.e2e.system import DIDS, Receiver, Switchroom
+from tests.e2e.system import CALLER_ID, DIDS, Receiver, Switchroom
 from tests.open_store import opened
 
 PREFIXES = ("nodeA", "nodeB")
@@ -25,16 +26,23 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.hooks = Receiver()
         self.nodes = {prefix: EmulatedNode() for prefix in PREFIXES}
+        self.gateways = [EmulatedGateway(node.emulator) for node in self.nodes.values()]
         self.folder = folder
-        self.front = Switchroom(folder, dict(self.nodes), self.hooks.url, "api", "dispatcher")
+        self.front = self._process("api", "dispatcher")
         self.front.start()
         self.workers: list[Switchroom] = []
 
     def add_worker(self) -> Switchroom:
-        worker = Switchroom(self.folder, dict(self.nodes), self.hooks.url, "worker")
+        worker = self._process("worker")
         worker.start()
         self.workers.append(worker)
         return worker
+
+    def _process(self, *roles: str) -> Switchroom:
+        return Switchroom(self.folder, dict(self.nodes), self.hooks.url, *roles, gateway=self.gateways[0].address)
+
+    def calls(self) -> int:
+        return sum(len(self.nodes[prefix].emulator.channels) for prefix in PREFIXES)
 
     def connections(self) -> list[int]:
         return [len(self.nodes[prefix].emulator.connections) for prefix in PREFIXES]
@@ -155,3 +163,32 @@ def test_a_stopped_worker_that_is_continued_says_nothing_more(cluster: Cluster) 
             gevent.sleep(0.05)
     assert cluster.hooks.types(uuid=session, room_id=room) == ["conference.member.joined", "conference.member.unmuted"]
     assert cluster.front.get(f"/api/v1/sessions/{session}").body["muted"] is False
+
+
+def test_a_worker_that_is_killed_while_it_dials_leaves_no_call_that_nobody_knows(cluster: Cluster) -> None:
+    first = cluster.add_worker()
+    for prefix in PREFIXES:
+        cluster.front.wait_up(prefix)
+    sessions = []
+    for number in range(8):
+        body = {"to": f"+493000{number}{'180' if number % 2 else '200'}", "from": CALLER_ID, "timeout": 120}
+        answer = cluster.front.post("/api/v1/sessions", body)
+        assert answer.status == 202, answer
+        sessions.append(answer.body["uuid"])
+    first.stop(signal.SIGKILL)
+    cluster.workers.remove(first)
+    cluster.add_worker()
+    for number, session in enumerate(sessions):
+        # Whatever became of it: it rings or was answered, or was never dialled and has failed.
+        assert cluster.front.request("DELETE", f"/api/v1/sessions/{session}").status in (202, 404, 503)
+        with gevent.Timeout(60, AssertionError(f"{number}: {cluster.hooks.types(uuid=session)}")):
+            while not {"session.ended", "session.failed"} & set(cluster.hooks.types(uuid=session)):
+                cluster.front.request("DELETE", f"/api/v1/sessions/{session}")
+                gevent.sleep(0.2)
+    assert cluster.front.get("/api/v1/sessions").body["sessions"] == []
+    with gevent.Timeout(20, AssertionError("calls that nobody knows")):
+        while cluster.calls():
+            gevent.sleep(0.05)
+    # None was called twice.
+    called = [number for gateway in cluster.gateways for number in gateway.calls]
+    assert len(called) == len(set(called))

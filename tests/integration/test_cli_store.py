@@ -135,7 +135,7 @@ def test_the_version_before_can_read_a_node_with_nothing_new(switchroom: Switchr
     switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "x")
     switchroom("node", "drain", "acW68")
     with opened(config) as store:
-        _, (record,) = store.registry_entries()
+        _, (record,), _ = store.registry_entries()
     assert json.loads(record).keys() <= known_before
     assert said(switchroom("node", "list", "--json"))[0]["drained"]
 

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "set_volume": ("/conferences/ROOM/volume", {"volume": 3}),
     "unmute_all": ("/conferences/ROOM/commands/unmute-all", {"exclude": []}),
     "kick_all": ("/conferences/ROOM/commands/kick-all", {"reason": "Over"}),
+    "dial": ("/sessions", {"to": "+4930123456", "from": "+493098765432", "room_id": "ROOM"}),
     "join": ("/sessions/PARKED/commands/conference/join", {"room_id": "ROOM", "end_on_exit": True}),
     "leave": ("/sessions/SESSION/commands/conference/leave", None),
     "hold": ("/sessions/SESSION/commands/conference/hold", {"command_uid": "h-1"}),

@@ -70,6 +70,12 @@ class Machine:
         self.pressed: dict[str, list[str]] = defaultdict(list)
         # What is collected of them: the command_uid and the digits, by the session.
         self.collecting: dict[str, list[str]] = {}
+        # The calls that the tenant makes and that have not been answered: the command_uid by the session. Of these, those
+        # that the node makes, with their numbers.
+        self.dials: dict[str, str] = {}
+        self.dialled: dict[str, int] = {}
+        # The numbers of those that were given to nobody yet.
+        self.dial_numbers: dict[str, int] = {}
 
     @staticmethod
     def asks_for_digits(store: OpenStore) -> None:
@@ -106,8 +112,16 @@ class Machine:
     def kick(self) -> None:
         self.world.ask("leave", command="kick", session_id=self._session(), kicked=True, reason="off topic")
 
+    def dial(self) -> None:
+        number, uid = next(self.numbers), f"uid{next(self.numbers)}"
+        room = self.random.choice([None, self._room()])
+        answer = self.world.ask_dial(number, command_uid=uid, room_id=room)
+        if "refused" not in answer:
+            self.dials[answer["session_id"]] = uid
+            self.dial_numbers[answer["session_id"]] = number
+
     def end_call(self) -> None:
-        uid, session = f"uid{next(self.numbers)}", self._session()
+        uid, session = f"uid{next(self.numbers)}", self.random.choice([self._session(), *self.dials])
         pending = session in self.hang_ups
         answer = self.world.ask("hang_up", session_id=session, cause="USER_BUSY", command_uid=uid)
         if "refused" not in answer and not pending:
@@ -183,7 +197,7 @@ class Machine:
         return self.random.choice(self.rooms[-4:])
 
     def _session(self) -> str:
-        return self.random.choice(list(self.calls) or ["acW68-nobody"])
+        return self.random.choice([*self.calls, *self.dials] or ["acW68-nobody"])
 
     # The node
 
@@ -207,6 +221,20 @@ class Machine:
             self.pressed[session].append(digit)
             if session in self.collecting and digit != "#":
                 self.collecting[session][1] += digit
+
+    def ring(self) -> None:
+        for session in self.dialled:
+            self.world.tell("session_ringing", session_id=session)
+
+    def answer(self) -> None:
+        """Or not."""
+        for session, number in list(self.dialled.items()):
+            del self.dialled[session]
+            if self.random.choice([True, False]):
+                self.calls[session] = number
+                self.world.tell("session_answered", session_id=session)
+            else:
+                self.world.tell("session_ended", session_id=session, cause="USER_BUSY")
 
     def hang_up_unseen(self) -> None:
         """del-member was lost."""
@@ -276,6 +304,9 @@ class Machine:
     def reconnect(self) -> None:
         """The link was cut and is back: node and store are compared as the worker does."""
         self.waiting.clear()
+        waiting = self._waiting_dials()
+        for session in [one for one in self.dials if one not in {*self.dialled, *self.calls, *waiting}]:
+            self.world.tell("session_ended", session_id=session, cause="UNKNOWN", resynced=True)
         for session in self.calls:
             stored = self.world.session(session)
             there = self.there.get(session)
@@ -337,8 +368,25 @@ class Machine:
         self._say_joined(session)
         return {"ok": True}
 
+    def _waiting_dials(self) -> set[str]:
+        """The sessions of which the node has not been told, as the worker reads it."""
+        rows, cursor = [], "0"
+        while True:
+            part = self.world.tell("snapshot", what="sessions", cursor=cursor)
+            rows, cursor = [*rows, *part["rows"]], part["cursor"]
+            if cursor == "0":
+                return {row["id"] for row in rows if row.get("is_waiting")}
+
+    def _dial(self, command: dict[str, Any]) -> dict[str, Any]:
+        session = command["session"]
+        self.dialled[session] = self.dial_numbers[session]
+        return {"ok": True}
+
     def _hang_up(self, command: dict[str, Any]) -> dict[str, Any]:
         session = command["session"]
+        if self.dialled.pop(session, None):
+            self.world.tell("session_ended", session_id=session, cause=command["cause"])
+            return {"ok": True}
         if not self.calls.pop(session, None):
             return {"ok": False, "reason": "hangup"}
         self._out(session)
@@ -494,14 +542,20 @@ class Machine:
             assert found == [row for row in rows if tag in row.get("tags", ())]
 
     def commands_to_calls_end_once(self, kind: str, data: dict[str, Any]) -> None:
-        if kind == "session.digits.collected":
+        hung_up = kind == "session.ended" or (kind, data.get("command")) == ("session.command.failed", "hang_up")
+        if kind in ("session.answered", "session.failed"):
+            assert data.get("command_uid") == self.dials.pop(data["uuid"])
+        if kind == "session.failed":
+            assert data.get("cancelled_by") == self.hang_ups.pop(data["uuid"], None)
+            assert (data["cause"] == "cancelled") == ("cancelled_by" in data)
+        elif kind == "session.digits.collected":
             uid, digits = self.collecting.pop(data["uuid"])
             assert (data["command_uid"], data["digits"]) == (uid, digits)
             assert data["reason"] != "max_digits" or len(digits) == 3
             assert (data["reason"] == "terminator") == ("terminator" in data)
         elif kind == "session.dtmf.sent" or (kind, data.get("command")) == ("session.command.failed", "dtmf"):
             assert data["command_uid"] == self.dtmf.pop(data["uuid"])
-        elif kind in ("session.ended", "session.command.failed"):
+        elif hung_up:
             # Also when the caller was faster, and None if nobody asked for it.
             assert data.get("command_uid") == self.hang_ups.pop(data["uuid"], None)
             assert kind != "session.ended" or data["uuid"] not in {*self.dtmf, *self.collecting}
@@ -565,6 +619,7 @@ class Machine:
         self.reconnect()
         for _ in range(20):
             self.work()
+            self.answer()
             for room, queue in self.queues.items():
                 while queue:
                     operation, index, _ = queue.pop(0)
@@ -576,6 +631,7 @@ class Machine:
         self.world.overdue(kind="digits")
         self.tenants_were_told_what_is()
         assert not self.collecting
+        assert not self.dials
         for session in self.calls:
             stored = self.world.session(session)
             room, member_id = self.there.get(session, ("", None))
@@ -601,7 +657,7 @@ class Machine:
 
 # How often each step is taken, beside the others.
 STEPS = {
-    "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "set_level": 2, "change_member": 2, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
+    "dial": 3, "ring": 1, "answer": 3, "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "set_level": 2, "change_member": 2, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
     "call": 3, "press": 4, "collect": 2, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "rest_begins": 2, "speak": 3, "time_passes": 1, "reconnect": 1,

@@ -11,6 +11,7 @@ import orjson
 from controller.commands import (
     ChangeMember,
     CollectDigits,
+    Dial,
     HangUp,
     Join,
     KickAll,
@@ -61,7 +62,18 @@ GROUPS = {
         HangUp,
         SendDtmf,
         CollectDigits,
+        Dial,
     )
+}
+# What the app may dial.
+PERMISSION = {
+    "gateway": "carrier",
+    "to": True,
+    "caller_id": True,
+    "calls_at_once": 1000,
+    "calls_per_minute": 1000,
+    "calls_per_day": 1000,
+    "max_seconds": 3600,
 }
 GROUPS[SetFlag.script] = FLAGS[0].cooldown
 
@@ -135,6 +147,19 @@ class World:
     def kick_all(self, room: str, **more: Any) -> dict[str, Any]:
         args = {"room_id": room, "exclude": [], "exclude_moderators": False, "operation_id": "all1", **more}
         return self.ask("kick_all", command="kick-all", **args)
+
+    def ask_dial(
+        self, number: int = 1, node: str | None = NODE, permission: dict[str, Any] | None = None, **more: Any
+    ) -> dict[str, Any]:
+        args = {"to": "+4930123456", "caller_id": "+493098765432", "timeout": 60, "node": node, **more}
+        allowed = {name: value for name, value in {**PERMISSION, **(permission or {})}.items() if value is not None}
+        if node:
+            args |= {"channel": channel(number), "new_session": SessionIds(node, SESSION_KEY).of(channel(number))}
+        return self.ask("dial", permission=allowed, **args)
+
+    def dial(self, number: int = 1, **more: Any) -> str:
+        """Has the node call a number. Returns the session."""
+        return str(self.ask_dial(number, **more)["session_id"])
 
     def room(self, room: str) -> dict[str, Any]:
         answer = self.ask("get_room", room_id=room)

@@ -169,6 +169,10 @@ def own_kinds(schema: dict[str, Any], defs: dict[str, Any]) -> set[str]:
     return {schema["type"]} if "type" in schema else {"string"}
 
 
+# What a method calls a field whose name is Python's own.
+KEYWORDS = {"from": "caller_id"}
+
+
 def parameter_of(part: dict[str, Any]) -> str:
     """What a method calls a parameter, or a header."""
     name: str = part["name"]
@@ -187,7 +191,7 @@ def test_every_operation_has_a_method_with_the_same_fields(name: str) -> None:
     if "requestBody" in operation:
         body = resolved(operation["requestBody"]["content"]["application/json"]["schema"])
         required = body.get("required", ())
-        parameters |= {field: field in required for field in body.get("properties", {})}
+        parameters |= {KEYWORDS.get(field, field): field in required for field in body.get("properties", {})}
     signature = inspect.signature(method).parameters
     mine = {part.name: part.default is part.empty for part in signature.values() if part.name != "self"}
     assert mine == parameters
@@ -268,6 +272,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "kick_all": lambda client: client.kick_all(ROOM, exclude_moderators=True, reason="Over"),
     "list_sessions": lambda client: next(client.list_sessions(state="parked", room_id=ROOM, did="+747").pages()),
     "get_session": lambda client: client.get_session(SESSION),
+    "dial": lambda client: client.dial("+4930123456", "+493098765432", room_id=ROOM, timeout=30, command_uid="d"),
     "hang_up": lambda client: client.hang_up(SESSION, cause="busy", command_uid="h"),
     "send_dtmf": lambda client: client.send_dtmf(SESSION, "12w#", duration=100, command_uid="d"),
     "collect_digits": lambda client: client.collect_digits(

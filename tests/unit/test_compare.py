@@ -17,6 +17,7 @@ from controller.nodes.compare import (
     compare,
     compare_playback,
     read_calls,
+    read_dialled,
     read_legs,
     read_members,
     read_playing,
@@ -28,6 +29,7 @@ from controller.nodes.events import (
     LevelChanged,
     MemberJoined,
     MemberLeft,
+    SessionAnswered,
     SessionEnded,
     SessionParked,
 )
@@ -293,3 +295,53 @@ def test_a_room_that_shall_play_nothing(playing: str | None, stopping: bool, dif
 )
 def test_reading_what_plays(text: str, url: str | None) -> None:
     assert read_playing(text) == url
+
+
+# Calls that apps make
+
+
+def test_reading_calls_that_the_node_has_made() -> None:
+    printed = replies("27_number_dialled_and_answered.jsonl")["api show channels as json"]
+    assert read_dialled(printed) == {"7d444840-9dc0-41d1-9245-5ffdce74fa01": "park"}
+    assert read_calls(printed) == {}
+    # Legs, and what an operator has made himself.
+    rows = [{"uuid": "u1", "direction": "outbound", "accountcode": "", "application": "park"}]
+    assert read_dialled(json.dumps({"rows": rows})) == {}
+
+
+def answered() -> SessionAnswered:
+    return SessionAnswered(session_id=SID, channel="u1")
+
+
+@pytest.mark.parametrize(
+    ("more", "is_there", "application", "events"),
+    [
+        # The node has not been told, has no such call, calls, and was answered.
+        ({"is_waiting": True}, False, None, []),
+        ({}, False, None, [SessionEnded(session_id=SID, cause="UNKNOWN")]),
+        ({}, True, None, []),
+        ({}, True, "", []),
+        ({}, True, "park", [answered()]),
+    ],
+)
+def test_a_call_that_is_dialled(
+    more: dict[str, Any], is_there: bool, application: str | None, events: list[Any]
+) -> None:
+    dialled = {} if application is None else {"u1": application}
+    row = {**session("dialing"), **more}
+    plan = compare(IDS, [row], [], {}, {}, lambda _: is_there, dialled=dialled)
+    assert plan == Plan(events=events)
+
+
+def test_a_call_that_was_answered_and_is_in_a_room() -> None:
+    members = {"u1": MemberOnNode(ROOM, 5, ("muted",))}
+    room = {"id": ROOM, "closing": False}
+    plan = compare(IDS, [session("dialing")], [room], members, {}, lambda _: True, dialled={"u1": "conference"})
+    assert plan.events == [answered(), joined(ROOM, 5)]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_call_that_was_dialled_and_is_no_session(is_there: bool) -> None:
+    plan = compare(IDS, [], [], {}, {}, lambda _: is_there, dialled={"u1": "park"})
+    found = [(call.channel, call.reason) for call in plan.possible_intruders]
+    assert found == ([("u1", "was dialled, and is no session")] if is_there else [])

@@ -17,6 +17,7 @@ from esl.commands import (
     CallBridge,
     ChannelExists,
     CoreUuid,
+    Dial,
     DialLeg,
     Epoch,
     FetchFile,
@@ -97,6 +98,18 @@ RENDERED = {
     FileVolume(ROOM, "3"): f"conference {ROOM} file-vol 3",
     AnnounceLeg(UUID, ROOM, "default"): f"global_setvar switchroom_leg_{UUID}={ROOM}@default",
     WithdrawLeg(UUID): f"global_setvar switchroom_leg_{UUID}=",
+    Dial(UUID, "+4930123456", "+493098765432", 60, 3600, "127.0.0.1:5071", "public"): (
+        f"originate {{origination_uuid={UUID},origination_caller_id_number=+493098765432,"
+        "origination_caller_id_name=+493098765432,originate_timeout=60,ignore_early_media=true,"
+        "outbound_redirect_fatal=true,accountcode=switchroom,execute_on_answer=sched_hangup:+3600}"
+        "sofia/public/+4930123456@127.0.0.1:5071 &park()"
+    ),
+    Dial(UUID, "112", "30", 5, 1, "sip.example", "public", "tls", "us-1", "a#!=b/?@_~-"): (
+        f"originate {{origination_uuid={UUID},origination_caller_id_number=30,origination_caller_id_name=30,"
+        "originate_timeout=5,ignore_early_media=true,outbound_redirect_fatal=true,accountcode=switchroom,"
+        "execute_on_answer=sched_hangup:+1,sip_auth_username=us-1,sip_auth_password=a#!=b/?@_~-}"
+        "sofia/public/112@sip.example;transport=tls &park()"
+    ),
     DialLeg(UUID, ROOM, "default", "127.0.0.1:5090", "bcX79"): (
         f"originate {{origination_uuid={UUID},origination_caller_id_number=bcX79,originate_timeout=5,"
         f"media_timeout=3000,conference_join_energy_level=0}}sofia/bridge/{ROOM}@127.0.0.1:5090;transport=tcp "
@@ -180,7 +193,10 @@ def test_the_recorded_commands_are_rendered_to_the_letter():
         assert f"bgapi {command.render()}\\n" in sent
     leg, room = "7d444840-9dc0-41d1-9245-5ffdce74fad3", ROOM[:-2] + "20"
     dial = DialLeg(leg, room, "default", "127.0.0.1:5090", "bcX79")
-    for command in (AnnounceLeg(leg, room, "default"), WithdrawLeg(leg), dial):
+    number = Dial(
+        *("7d444840-9dc0-41d1-9245-5ffdce74fa01", "+4930200201", "+493098765432"), 10, 3600, "127.0.0.1:5071", "public"
+    )
+    for command in (AnnounceLeg(leg, room, "default"), WithdrawLeg(leg), dial, number):
         assert f"bgapi {command.render()}\\n" in sent
 
 
@@ -224,6 +240,13 @@ def test_names_are_refused_rather_than_escaped(text):
         AnnounceLeg(UUID, text, "default"),
         AnnounceLeg(UUID, ROOM, text),
         WithdrawLeg(text),
+        Dial(text, "112", "30", 5, 1, "h", "public"),
+        Dial(UUID, text, "30", 5, 1, "h", "public"),
+        Dial(UUID, "112", text, 5, 1, "h", "public"),
+        Dial(UUID, "112", "30", 5, 1, text, "public"),
+        Dial(UUID, "112", "30", 5, 1, f"h:{text}", "public"),
+        Dial(UUID, "112", "30", 5, 1, "h", text),
+        Dial(UUID, "112", "30", 5, 1, "h", "public", text),
         DialLeg(text, ROOM, "default", "h:5090", "bcX79"),
         DialLeg(UUID, text, "default", "h:5090", "bcX79"),
         DialLeg(UUID, ROOM, text, "h:5090", "bcX79"),
@@ -235,6 +258,21 @@ def test_names_are_refused_rather_than_escaped(text):
     ):
         with pytest.raises(ValueError, match=r"^not a "):
             command.render()
+
+
+@pytest.mark.parametrize(
+    "text", ["a b", "a\nb", "a,b", "a{b}", "a'", 'a"', "a\\", "a|b", "a[b", "^^;a", "ä", "${a}", "a:b", "a" * 129]
+)
+def test_a_gateway_s_credentials_hold_nothing_that_freeswitch_reads_and_are_not_quoted(text):
+    for user, password in ((text, "secret"), ("us", text), ("us", "")):
+        with pytest.raises(ValueError, match=r"^not the credentials of a gateway$"):
+            Dial(UUID, "112", "30", 5, 1, "h", "public", "udp", user, password).render()
+
+
+def test_a_call_that_is_dialled_has_its_bounds():
+    for timeout, seconds in ((0, 1), (1, 0), (-1, 1), ("5,x=1", 1), (5, "1 x")):
+        with pytest.raises(ValueError, match=r"^not seconds"):
+            Dial(UUID, "112", "30", timeout, seconds, "h", "public").render()
 
 
 def test_a_channel_that_is_refused_is_not_quoted():

@@ -20,6 +20,10 @@ INTRUDER = b"Event-Name: CHANNEL_CREATE\nUnique-ID: a03719bf\nCall-Direction: in
 UNRECORDED = [
     Event(INTRUDER + b"Caller-Destination-Number: 1\nvariable_sip_replaces_call_id: nobody\n\n"),
     Event(INTRUDER + b"Caller-Destination-Number: answer,park\nCaller-Dialplan: inline\n\n"),
+    Event(
+        b"Event-Name: CHANNEL_PROGRESS_MEDIA\nUnique-ID: a03719bf\nCall-Direction: outbound\n"
+        b"variable_accountcode: switchroom\n\n"
+    ),
     Event(b"Event-Name: CHANNEL_BRIDGE\nUnique-ID: a03719bf\nCall-Direction: inbound\n\n"),
     Event(b"Event-Name: BACKGROUND_JOB\nJob-UUID: p01-1-1\nJob-Command: uptime\n\n+OK"),
 ]
@@ -27,6 +31,8 @@ KINDS = {
     "CHANNEL_CREATE",
     "CHANNEL_BRIDGE",
     "CHANNEL_PARK",
+    "CHANNEL_PROGRESS",
+    "CHANNEL_PROGRESS_MEDIA",
     "CHANNEL_HANGUP_COMPLETE",
     "BACKGROUND_JOB",
     "DTMF",

@@ -21,8 +21,10 @@ from controller.nodes.events import (
     MemberLeft,
     NodeEvent,
     RestBegan,
+    SessionAnswered,
     SessionEnded,
     SessionParked,
+    SessionRinging,
     Talked,
 )
 from controller.nodes.translate import read_result, translate
@@ -88,6 +90,35 @@ def test_what_is_no_digit(headers: str) -> None:
 
 def event_text(headers: dict[str, str]) -> bytes:
     return "".join(f"{name}: {value}\n" for name, value in headers.items()).encode() + b"\n"
+
+
+def test_a_call_that_was_dialled() -> None:
+    """It parks when it is answered, and again when it leaves its room."""
+    first, second = (f"7d444840-9dc0-41d1-9245-5ffdce74fa0{number}" for number in (1, 3))
+    sid, other = IDS.of(first), IDS.of(second)
+    member = {"session_id": sid, "room_id": "acW68-room-550e8400-e29b-41d4-a716-446655440027", "member_id": 1}
+    found = [one for one in node_events("27_number_dialled_and_answered.jsonl") if not isinstance(one, JobDone)]
+    assert found == [
+        SessionRinging(session_id=sid, channel=first),
+        SessionAnswered(session_id=sid, channel=first),
+        MemberJoined(**member, flags=("muted",)),
+        MemberLeft(**member),
+        SessionAnswered(session_id=sid, channel=first),
+        SessionEnded(session_id=sid, cause="NORMAL_CLEARING"),
+        SessionRinging(session_id=other, channel=second),
+        SessionAnswered(session_id=other, channel=second),
+        SessionEnded(session_id=other, cause="NORMAL_CLEARING"),
+    ]
+
+
+def test_calls_that_were_dialled_and_not_answered() -> None:
+    found = node_events("28_number_dialled_and_not_answered.jsonl")
+    assert [one.cause for one in found if isinstance(one, SessionEnded)] == [
+        *("USER_BUSY", "CALL_REJECTED", "CALL_REJECTED", "UNALLOCATED_NUMBER", "NO_USER_RESPONSE"),
+        *("REQUESTED_CHAN_UNAVAIL", "NO_ANSWER", "NORMAL_CLEARING", "NORMAL_TEMPORARY_FAILURE", "NORMAL_CLEARING"),
+    ]
+    assert len([one for one in found if isinstance(one, SessionRinging)]) == 3
+    assert not any(isinstance(one, SessionAnswered | SessionParked) for one in found)
 
 
 def test_a_channel_is_not_printed() -> None:

@@ -365,6 +365,42 @@ ENDPOINTS = [
         cursor=True,
     ),
     Endpoint(
+        method="POST",
+        path=SESSIONS,
+        body={"to": "+4930123456", "from": "+493098765432"},
+        status=202,
+        answer={"uuid": SESSION, "status": "dialing"},
+        command=commands.Dial(**BY_APP, to="+4930123456", caller_id="+493098765432"),
+        bad_bodies=[
+            {},
+            {"to": "+4930123456"},
+            {"from": "+493098765432"},
+            {"to": "+4930123456", "caller_id": "+493098765432"},
+            *(
+                {"to": "+4930123456", "from": "+493098765432", **more}
+                for more in (
+                    {"to": "4"},
+                    {"to": "+"},
+                    {"to": 4930123456},
+                    {"to": "+49 30"},
+                    {"to": "+4930*"},
+                    {"to": "1" * 16},
+                    {"to": "+4930\n"},
+                    {"from": "anonymous"},
+                    {"from": None},
+                    {"timeout": 4},
+                    {"timeout": 121},
+                    {"timeout": "60"},
+                    {"room_id": ""},
+                    {"muted": 1},
+                    {"tags": ["a", "a"]},
+                    {"gateway": "carrier"},
+                    {"command_uid": ""},
+                )
+            ),
+        ],
+    ),
+    Endpoint(
         method="GET",
         path=f"{SESSIONS}/{{session}}",
         status=200,
@@ -1086,7 +1122,7 @@ def test_a_body_may_be_as_large_as_its_fields_can_be(
     endpoint: Endpoint, app: App, client: FlaskClient, controller: FakeController
 ) -> None:
     (most,) = {most for name, most in app.body_limits.items() if name.rpartition(".")[2] == endpoint.operation}
-    large = {"play": 3_153_968, "set_endpoint": 51_360, "kick_all": 58_836, "hold": 25_640}
+    large = {"play": 3_153_968, "set_endpoint": 51_360, "kick_all": 58_836, "hold": 25_640, "dial": 16_444}
     large |= {f"{flag.change(on).command}_all": 57_164 for flag, on in CHANGES}
     assert most == large.get(endpoint.operation, 16_384)
     data = json.dumps(endpoint.body or {}).encode()
@@ -1141,6 +1177,11 @@ def test_the_table_of_statuses_is_complete() -> None:
         ("rate_limited", 429),
         ("not_in_room", 404),
         ("still_joining", 409),
+        ("still_dialing", 409),
+        ("dialing_forbidden", 403),
+        ("destination_forbidden", 403),
+        ("caller_id_forbidden", 403),
+        ("dial_limit_reached", 403),
         ("leaving", 409),
         *((refusal, 409) for flag, on in CHANGES for refusal in flag.change(on).refusals),
         ("in_other_room", 409),
@@ -1283,6 +1324,31 @@ def test_command_uid_reaches_the_controller(
     asked = controller.asked[0]
     assert isinstance(asked, commands.SessionCommand)
     assert asked.command_uid == uid
+
+
+def test_what_a_call_is_to_join_reaches_the_controller(client: FlaskClient, controller: FakeController) -> None:
+    body = {
+        "to": "112",
+        "from": "+4930",
+        "room_id": ROOM,
+        "timeout": 30,
+        "muted": False,
+        "role": "moderator",
+        "tags": ["a"],
+    }
+    assert client.post(SESSIONS, headers=HEADERS, json={**body, "command_uid": "d"}).status_code == 202
+    (asked,) = controller.asked
+    assert asked == commands.Dial(
+        app_id=APP,
+        to="112",
+        caller_id="+4930",
+        room_id=ROOM,
+        timeout=30,
+        flags=(),
+        role="moderator",
+        tags=("a",),
+        command_uid="d",
+    )
 
 
 @pytest.mark.parametrize("cause", ["normal", "busy", "rejected"])

@@ -165,6 +165,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "pause": False,
         "stop": False,
         "set_volume": True,
+        "dial": True,
         "hang_up": False,
         "send_dtmf": True,
         "collect_digits": False,

@@ -115,6 +115,8 @@ class FakeController:
         for kind, own, foreign in named:
             mine, others = (own, foreign) if command.app_id == APP else (foreign, own)
             given = getattr(command, f"{kind}_id", mine)
+            if given is None:
+                continue
             if given == others:
                 raise Refused(f"{kind}_forbidden")
             if given != mine:
@@ -239,6 +241,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.KickAll: {"operation_id": OPERATION, "status": "in_progress"},
         commands.SetFlagOfAll: {"operation_id": OPERATION, "status": "in_progress"},
         commands.SetVolume: {"operation_id": OPERATION, "status": "volume_changed", "volume": 2},
+        commands.Dial: {"status": "dialing", "session_id": SESSION},
         commands.HangUp: {"status": "hanging_up"},
         commands.SendDtmf: {"status": "sending"},
         commands.CollectDigits: {"status": "collecting"},

@@ -1,8 +1,8 @@
--- Changes the apps and nodes (KEYS[1] is the registry's tag). `put`: JSON by name; `gone`: names; both by table (apps,
--- nodes). Replies { removed }: how many entries.
+-- Changes the apps, nodes and gateways (KEYS[1] is the registry's tag). `put`: JSON by name; `gone`: names; both by
+-- table (apps, nodes, gateways). Replies { removed }: how many entries.
 -- args: put gone
 
-local TABLES = { apps = keys.apps(), nodes = keys.nodes() }
+local TABLES = { apps = keys.apps(), nodes = keys.nodes(), gateways = keys.gateways() }
 local removed = 0
 for kind, entries in pairs(args.put) do
   for name, entry in pairs(entries) do redis.call("HSET", TABLES[kind], name, entry) end

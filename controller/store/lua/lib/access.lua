@@ -1,5 +1,5 @@
 -- An app's own rooms and sessions, and how a command of the API is refused.
--- args: app_id command? room_id? session_id? name? webhook_id? command_uid?
+-- args: app_id command? room_id? session_id? name? webhook_id? command_uid? to? caller_id?
 -- needs: sessions
 
 -- Refuses. A command (a query has no args.command) leaves a line in the event log, unless it came too often: such lines
@@ -7,8 +7,8 @@
 local function refuse(code, detail)
   if args.command and code ~= "rate_limited" then
     log("refused", args.command, { app = args.app_id, room = not args.name and args.room_id or nil,
-      session = args.session_id, name = args.name, webhook = args.webhook_id, command_uid = args.command_uid,
-      reason = code, detail = detail })
+      session = args.session_id, name = args.name, to = args.to, caller_id = args.caller_id,
+      webhook = args.webhook_id, command_uid = args.command_uid, reason = code, detail = detail })
   end
   return refusal(code, detail)
 end

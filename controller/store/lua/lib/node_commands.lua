@@ -4,6 +4,7 @@ local CONFIRM_MS = 10000 -- within which a command must be taken, have its resul
 local LATE_MS = 2000 -- after which that is late, and an event may have been lost
 local PLAY_MS = 45000 -- within which a play must be taken, and then have its result: its file is fetched first
 local DTMF_MS = 45000 -- within which digits must have their result: a node may wait for the pauses among them
+local DIAL_MS = 150000 -- within which a call must have its result: it may ring for long
 
 -- The node is to confirm `kind` of `id` within `ms`, or CONFIRM_MS; if it does not, overdue.lua handles it.
 local function expect(node, kind, id, ms)
@@ -19,7 +20,10 @@ end
 local function take_within(command) return command.url and PLAY_MS or CONFIRM_MS end
 
 -- Within how long it must have its result then.
-local function patience(command) return command.op == "dtmf" and DTMF_MS or take_within(command) end
+local function patience(command)
+  local long = { dial = DIAL_MS, dtmf = DTMF_MS }
+  return long[command.op] or take_within(command)
+end
 
 -- A job id names a command's partition and its entry of the stream, so that its result finds both.
 local function job_id(entry) return string.sub(tag, 2, -2) .. "-" .. entry end

@@ -5,7 +5,7 @@
 -- node_unreachable (it never got the command), no_answer (it is not known whether it did anything), not_confirmed (it
 -- took the command, and no event confirmed it), relay_lost (it did not get a file that a relay had prepared), or why a
 -- relay could not prepare a file (controller/media/reasons.py).
--- needs: call_commands leg_changes members playback
+-- needs: call_commands hang_ups leg_changes members playback session_ends
 
 -- By the command's op.
 local RESULTS = {}
@@ -38,8 +38,9 @@ end
 
 function RESULTS.hang_up(command, job, result)
   local session = get_session(command.session)
+  if not session or session.hang_up_job ~= job or result.ok then return end
   -- That a call is gone already is told by its end, or found by the comparison.
-  if not session or session.hang_up_job ~= job or result.ok or result.reason == "hangup" then return end
+  if result.reason == "hangup" then return retry_hang_up(session) end
   call_command_failed(session, "hang_up", result.reason)
 end
 
@@ -49,6 +50,16 @@ function RESULTS.dtmf(command, job, result)
   if not result.ok then return call_command_failed(session, "dtmf", result.reason) end
   local uid = forget_call_command(session, "dtmf")
   emit_session(session, "session.dtmf.sent", { length = #command.digits, command_uid = uid })
+end
+
+function RESULTS.dial(command, job, result)
+  local session = get_session(command.session)
+  if not session or session.dial_job ~= job or result.ok then return end
+  -- Whether there is a call of which nothing is known is found by the comparison, or told by its events.
+  if result.reason == "no_answer" then return end
+  -- The node says why as `-ERR USER_BUSY`.
+  local cause = string.match(result.text or "", "^%-ERR ([%u%d_]+)$") or ""
+  end_session(session, cause, nil, result.reason == "node_unreachable" and "node_unreachable" or nil)
 end
 
 for op, change_to in pairs(CHANGES) do

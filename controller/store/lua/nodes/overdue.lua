@@ -47,7 +47,16 @@ end
 
 function OVERDUE.hang_up(id)
   local session = get_session(id)
-  if session and session.hang_up_job then call_command_failed(session, "hang_up", "not_confirmed") end
+  if not session or not session.hang_up_job or is_hung_up_again(session) then return end
+  call_command_failed(session, "hang_up", "not_confirmed")
+end
+
+-- The node should have given up. If it has, and that was missed, the comparison finds that there is no such call.
+function OVERDUE.dial(id)
+  local session = get_session(id)
+  if not session or session.state ~= SESSION.dialing then return end
+  expect(session.node, "dial", id)
+  send(session.node, "hang_up", { app = session.app, session = id, cause = "NO_ANSWER" })
 end
 
 function OVERDUE.digits(id)

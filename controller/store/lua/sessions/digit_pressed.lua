@@ -17,6 +17,7 @@ if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
 if not session then return cjson.encode({ unknown = true }) end
 local wanted = is_wanted(session.app)
+if session.state == SESSION.dialing then return cjson.encode({ told = false }) end
 -- An event may be handed over twice, and a digit must not count twice.
 if args.number <= (tonumber(session.digit_number) or 0) or not (wanted or session.collected) then
   return cjson.encode({ told = false })

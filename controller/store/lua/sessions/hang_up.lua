@@ -1,6 +1,6 @@
 -- Has the node end a call. The node confirms it by the call's end, whoever ended it. `cause`: FreeSWITCH's name of it.
 -- args: session_id command_uid? cause
--- needs: call_commands session_commands
+-- needs: call_commands dial_commands session_commands session_ends
 
 local session, refused = own_session(args.session_id)
 if refused then return refused end
@@ -11,6 +11,14 @@ if session.hang_up_job then return accept(session, "hanging_up") end
 refused = limited(session.id, session.node)
 if refused then return refused end
 
-expect(session.node, "hang_up", session.id, CONFIRM_MS + 1)
-send_call_command(session, "hang_up", args.command_uid, { cause = args.cause })
+if session.state == SESSION.dialing then change(keys.session(session.id), session, { hang_up_cause = args.cause }) end
+if session.state == SESSION.dialing and take_back_dial(session) then
+  -- Cancelled, as if the node had done it.
+  change(keys.session(session.id), session, { hang_up_job = session.dial_job, hang_up_uid = args.command_uid,
+    hang_up_actor = origin.actor, hang_up_trace = origin.trace })
+  end_session(session, "")
+else
+  expect(session.node, "hang_up", session.id, CONFIRM_MS + 1)
+  send_call_command(session, "hang_up", args.command_uid, { cause = args.cause })
+end
 return accept_new(session, "hanging_up")

@@ -1,7 +1,7 @@
 -- Puts a session into a room. The node confirms it with add-member. If the room is on another node, the session waits
 -- until there is a leg between them. `flags`: those that it joins with, by their names. `tags`: as JSON.
 -- args: nodes session_id room_id flags role tags end_on_exit? command_uid?
--- needs: session_commands quotas legs session_steps room_options
+-- needs: session_commands open_rooms quotas
 
 -- Refuses a new leg between two nodes, unless both take new rooms. A source that is down may be gone for good: then the
 -- room moves to the session's node (lib/move.lua), and it does not matter what the source takes.
@@ -26,27 +26,14 @@ refused = limited(session.id, session.node)
 if refused then return refused end
 if session.room and session.room ~= room.id then return refuse("in_other_room", { room_id = session.room }) end
 if session.room then return refuse("leaving") end
-if is_locked(room) then return refuse("room_locked") end
-local most, present = option(room, "max_members"), redis.call("SCARD", keys.present(room.id))
-if most and present >= most then return refuse("room_full", { limit = most, used = present }) end
-local needs_leg = session.node ~= room.node
-local leg = needs_leg and get_leg(room, session.node)
-refused = needs_leg and not leg and no_leg_from(session.node, room.node) or exceeded("webhook_bytes", 0)
+if session.state == SESSION.dialing then return refuse("still_dialing") end
+refused = refuse_closed(room)
+if refused then return refused end
+local needs_leg = session.node ~= room.node and not get_leg(room, session.node)
+refused = needs_leg and no_leg_from(session.node, room.node) or exceeded("webhook_bytes", 0)
 if refused then return refused end
 
-step_session(session, "join", turn_on({ room = room.id, role = args.role, tags = args.tags,
+begin_join(session, room, { room = room.id, role = args.role, tags = args.tags,
   end_on_exit = args.end_on_exit and 1 or nil, uid = args.command_uid, actor = origin.actor, trace = origin.trace },
-  args.flags))
-enter_room(room, session)
-if not needs_leg or leg and leg.state == LEG.connected then
-  send_join(session)
-else
-  expect(session.node, "join", session.id, LEG_MS + CONFIRM_MS)
-  redis.call("RPUSH", keys.awaiting_leg(room.id, session.node), session.id)
-  if not leg then
-    leg = add_leg(room, session.node, session.channel)
-    if args.nodes[room.node].up then dial_leg(room, leg) end
-  end
-  ensure_tended(room, leg)
-end
+  args.flags, needs_leg and args.nodes[room.node].up)
 return accept_new(session, "joining")

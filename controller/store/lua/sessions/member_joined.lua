@@ -1,10 +1,12 @@
 -- The node says that a session is in a room, by a command or its operator's hand. `flags`: those that are on.
 -- args: node session_id room_id member_id flags
--- needs: node_fence members room_options
+-- needs: dials node_fence members room_options
 
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
 if not session then return cjson.encode({ unknown = true }) end
+-- That it was answered was missed.
+if session.state == SESSION.dialing then dial_answered(session) end
 local room = get_room(args.room_id)
 local same_room = session.room == args.room_id
 local is_joining = session.state == SESSION.joining

@@ -8,6 +8,7 @@ local session, refused = own_session(args.session_id)
 if refused then return refused end
 local first = first_answer()
 if first then return first end
+if session.state == SESSION.dialing then return refuse("still_dialing") end
 if session.dtmf_job then return refuse("dtmf_pending") end
 refused = limited(session.id, session.node) or exceeded("webhook_bytes", 0)
 if refused then return refused end

@@ -54,7 +54,7 @@ function Actions({ session, app, commands }) {
     title: "Hang up?", verb: "Hang up", text: "The call ends at once, also for the room it is in.",
     act: () => commands.run({
       key: `${session.uuid} hang_up`, what: "Hang up", app, method: "DELETE", path: `${API}/sessions/${session.uuid}`,
-      confirmedBy: (seen) => isWebhook(seen, "session.ended", match), failedBy: failedCommand("hang_up", match),
+      confirmedBy: (seen) => ["session.ended", "session.failed"].some((type) => isWebhook(seen, type, match)), failedBy: failedCommand("hang_up", match),
     }),
   });
   const leave = () => setAsk({
@@ -71,9 +71,10 @@ function Actions({ session, app, commands }) {
   const hold = session.hold ? "unhold" : "hold";
   const deaf = session.deaf ? "undeaf" : "deaf";
   const waits = session.state === "parked";
+  const isOutside = waits || session.state === "dialing";
   return html`${waits && html`<${Join} session=${session} app=${app} commands=${commands} />`}<${Card} title="Actions">
     <div class="buttons">
-      ${!waits && html`<${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
+      ${!isOutside && html`<${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
       <${Button} icon=${session.deaf ? "ear" : "earOff"} busy=${busy(deaf)} disabled=${!inRoom} onClick=${() => act(deaf)}>${session.deaf ? "Let hear" : "Make deaf"}<//>
       <${Button} icon=${session.hold ? "play" : "pause"} busy=${busy(hold)} disabled=${!inRoom} onClick=${() => act(hold)}>${session.hold ? "Take off hold" : "Put on hold"}<//>
       <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>`}

@@ -1,13 +1,13 @@
 import { API, call, CONSOLE } from "../api.js";
 import { callerOf } from "../format.js";
 import { html, useState } from "../html.js";
-import { useDelayed, usePages, useTitle } from "../hooks.js";
-import { link, replace } from "../router.js";
-import { Badge, Card, Empty, Id, Loaded, More, PageHead, Segments, Table, Time } from "../ui.js";
+import { useDelayed, useLoad, usePages, useTitle } from "../hooks.js";
+import { go, link, replace } from "../router.js";
+import { Badge, Button, Card, Dialog, Empty, Field, Id, Loaded, More, PageHead, Segments, Select, Table, Time } from "../ui.js";
 import { TONES } from "../words.js";
 import { AppSelect } from "./rooms.js";
 
-const STATES = [["", "All"], ["parked", "Parked"], ["joining", "Joining"], ["joined", "Joined"], ["leaving", "Leaving"]];
+const STATES = [["", "All"], ["dialing", "Dialing"], ["parked", "Parked"], ["joining", "Joining"], ["joined", "Joined"], ["leaving", "Leaving"]];
 
 export const columnsOf = (withApp) => [
   { title: "Caller", cell: (one) => html`<a class="strong caller" href=${link("sessions", one.app_id, one.uuid)}>${callerOf(one)}</a>` },
@@ -24,6 +24,7 @@ export function Sessions({ me, route }) {
   const operator = me.kind === "operator";
   const { app = "", state = "" } = route.query;
   const [typed, setTyped] = useState("");
+  const [calling, setCalling] = useState(false);
   const did = useDelayed(typed);
   const pages = usePages(async (cursor, signal) => {
     const query = { state, did, cursor, limit: 50 };
@@ -33,7 +34,9 @@ export function Sessions({ me, route }) {
     return { rows: page.sessions.map((one) => ({ app_id: me.app_id, ...one })), cursor: page.cursor };
   }, [app, state, did], 5);
   const change = (changed) => replace("sessions", { app, state, ...changed });
-  return html`<${PageHead} title="Sessions" />
+  return html`<${PageHead} title="Sessions">
+      ${me.role === "operate" && html`<${Button} tone="primary" icon="plus" onClick=${() => setCalling(true)}>New call<//>`}
+    <//>
     <div class="filters">
       <${Segments} label="State" value=${state} options=${STATES} onChange=${(chosen) => change({ state: chosen })} />
       ${operator && html`<${AppSelect} me=${me} value=${app} onChange=${(chosen) => change({ app: chosen })} />`}
@@ -46,5 +49,44 @@ export function Sessions({ me, route }) {
           empty=${html`<${Empty} icon="sessions" title="No sessions">${state || app || did ? "None is like that now." : "A session begins when somebody calls a number of an app."}<//>`} />
         <${More} pages=${pages} />`}
       <//>
-    <//>`;
+    <//>
+    ${calling && html`<${NewCall} me=${me} app=${app} onClose=${() => setCalling(false)} />`}`;
+}
+
+function NewCall({ me, app: given, onClose }) {
+  const [app, setApp] = useState(given || me.app_id || me.apps[0] || "");
+  const [room, setRoom] = useState("");
+  const [state, setState] = useState({ busy: false, error: "" });
+  const rooms = useLoad((signal) => call("GET", `${API}/conferences`, { app, query: { limit: 200 }, signal }), [app]);
+  const submit = async (event) => {
+    event.preventDefault();
+    setState({ busy: true, error: "" });
+    const form = new FormData(event.target);
+    const body = { to: form.get("to").trim(), from: form.get("from").trim(), ...(room ? { room_id: room } : {}) };
+    try {
+      const { uuid } = await call("POST", `${API}/sessions`, { app, body });
+      onClose();
+      go("sessions", app, uuid);
+    } catch (error) {
+      setState({ busy: false, error: error.message });
+    }
+  };
+  const choose = (chosen) => {
+    setApp(chosen);
+    setRoom("");
+  };
+  const options = [["", "No room"], ...(rooms.data?.conferences || []).map((one) => [one.room_id, one.name])];
+  const footer = html`<${Button} onClick=${onClose}>Cancel<//><${Button} tone="primary" type="submit" form="new-call" busy=${state.busy}>Call<//>`;
+  return html`<${Dialog} title="New call" onClose=${onClose} footer=${footer}>
+    <form id="new-call" onSubmit=${submit}>
+      ${me.kind === "operator" && html`<${Field} label="App">${(id) => html`<${AppSelect} id=${id} me=${me} value=${app} onChange=${choose} all="" />`}<//>`}
+      <${Field} label="Number to call" hint="As the app’s entry has it, such as +493012345678." error=${state.error}>
+        ${(id) => html`<input id=${id} name="to" type="tel" required maxlength="16" pattern="\\+?[0-9]{2,15}" autofocus autocomplete="off" aria-describedby="${id}-hint" />`}
+      <//>
+      <${Field} label="Number that is shown" hint="One of those that the app’s entry allows.">
+        ${(id) => html`<input id=${id} name="from" type="tel" required maxlength="16" pattern="\\+?[0-9]{2,15}" autocomplete="off" aria-describedby="${id}-hint" />`}
+      <//>
+      <${Field} label="Joins, once it is answered">${(id) => html`<${Select} id=${id} value=${room} onChange=${setRoom} options=${options} />`}<//>
+    </form>
+  <//>`;
 }

@@ -34,6 +34,7 @@ const CALLS = [
   ["DELETE", room, "Delete a room"],
   ["GET", "/sessions", "List sessions"],
   ["GET", session, "Show a session"],
+  ["POST", "/sessions", "Call a number", { to: "+493012345678", from: "+493098765432" }],
   ["DELETE", session, "Hang up"],
   ["POST", `${session}/commands/dtmf`, "Send digits", { digits: "12w3#", duration: 250 }],
   ["POST", `${session}/commands/collect-digits`, "Collect digits", { max_digits: 4, terminators: "#", timeout: 10, digit_timeout: 5 }],

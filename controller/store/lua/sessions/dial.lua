@@ -1,0 +1,59 @@
+-- Has a node call a number. `permission`: what the app may dial (controller/rooms/dialer.py). The session is
+-- `new_session`, the call's uuid on the node `channel`. With `room_id` it joins that room when it is answered, with
+-- these `flags`, by their names, `role`, `tags` (JSON) and `end_on_exit`.
+-- args: app_id command to caller_id timeout permission new_session? channel? node? room_id? flags role tags
+-- args: end_on_exit? command_uid?
+-- needs: command_uids dial_commands dials limits open_rooms quotas
+
+-- Refuses what is more than the app may dial.
+local function beyond_limits()
+  local used_now = dials_of(args.app_id)
+  for _, name in ipairs({ "calls_at_once", "calls_per_minute", "calls_per_day" }) do
+    local most = args.permission[name]
+    if used_now[name] >= most then
+      return refuse("dial_limit_reached", { quota = name, limit = most, used = used_now[name] })
+    end
+  end
+end
+
+if not args.permission.gateway then return refuse("dialing_forbidden") end
+if not args.permission.to then return refuse("destination_forbidden") end
+if not args.permission.caller_id then return refuse("caller_id_forbidden") end
+local room, refused
+if args.room_id then
+  room, refused = own_room(args.room_id)
+  if refused then return refused end
+end
+local first = first_answer()
+if first then return first end
+local pace = args.app_id .. " " .. args.to
+refused = cooling_down(pace) or beyond_limits()
+if refused then return refused end
+if not args.node then return refuse("no_node") end
+refused = node_down(args.node) or room and refuse_closed(room)
+  or exceeded("sessions", 1) or exceeded("webhook_bytes", 0)
+if refused then return refused end
+
+local session = { id = args.new_session, app = args.app_id, node = args.node, did = args.to,
+  caller_id = args.caller_id, state = SESSION.dialing }
+redis.call("HSET", keys.session(session.id), "app", session.app, "node", session.node, "channel", args.channel,
+  "did", session.did, "caller_id", session.caller_id, "state", session.state, "direction", OUTBOUND,
+  "started_at", math.floor(NOW / 1000), "seq", 0)
+redis.call("ZADD", keys.sessions(session.app), redis.call("INCR", keys.order()), session.id)
+redis.call("SADD", keys.node_sessions(session.node), session.id)
+count_dial(session.app, session.id)
+local job = send_dial(session, { to = session.did, caller_id = session.caller_id, gateway = args.permission.gateway,
+  max_seconds = args.permission.max_seconds }, args.timeout)
+change(keys.session(session.id), session, { dial_job = job, dial_uid = args.command_uid, dial_actor = origin.actor,
+  dial_trace = origin.trace })
+if room then
+  change(keys.session(session.id), session, { dial_room = room.id, dial_flags = table.concat(args.flags, " "),
+    dial_role = args.role, dial_tags = args.tags, dial_end_on_exit = args.end_on_exit and 1 or nil })
+end
+start_cooldown(pace)
+local answer = cjson.encode({ status = "dialing", session_id = session.id })
+keep_answer(answer)
+log("command", args.command, { app = args.app_id, room = args.room_id, session = session.id, to = args.to,
+  caller_id = args.caller_id, command_uid = args.command_uid, answer = "dialing" })
+emit_session(session, "session.dialing", {})
+return answer
