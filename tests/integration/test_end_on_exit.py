@@ -69,6 +69,21 @@ def test_the_room_ends_with_the_last_of_a_role(world: World, role: str) -> None:
     assert ends(world) == "end_on_exit"
 
 
+def test_a_role_that_has_changed_counts(world: World) -> None:
+    room = world.create()
+    world.ask("change_room", room_id=room, options={"end_on_exit": "moderator"})
+    first, second = member(world, room, 1, role="moderator"), member(world, room, 2)
+    for session, role in ((second, "moderator"), (first, "participant")):
+        asked = {"flags": [], "levels": [], "tags": "[]"}
+        world.ask("change_member", room_id=room, session_id=session, role=role, **asked)
+    world.left(first, room, 1)
+    assert ends(world) == ""
+    third = member(world, room, 3, role="moderator")
+    world.ask("change_member", room_id=room, session_id=third, role="participant", flags=[], levels=[], tags="[]")
+    world.left(second, room, 2)
+    assert ends(world) == "end_on_exit"
+
+
 def test_a_member_of_another_role_ends_no_room_and_no_option_does(world: World) -> None:
     room = world.create()
     member(world, room, 1, role="moderator")

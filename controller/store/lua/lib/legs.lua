@@ -101,11 +101,16 @@ local function end_leg(room, leg)
   log("state", "leg.ended", { app = room.app, room = room.id, node = leg.node, source = room.node })
 end
 
+-- Lists a session that is in a room, or about to be, by its role.
+local function note_role(room, session)
+  redis.call(session.role == "moderator" and "SADD" or "SREM", keys.moderators(room.id), session.id)
+end
+
 -- Adds a session to those that are in a room or about to be. Those of other nodes than the source are also listed by
 -- node, as each has a leg for them.
 local function enter_room(room, session)
   redis.call("SADD", keys.present(room.id), session.id)
-  if session.role == "moderator" then redis.call("SADD", keys.moderators(room.id), session.id) end
+  note_role(room, session)
   if session.end_on_exit == "1" then redis.call("SADD", keys.enders(room.id), session.id) end
   if session.node ~= room.node then redis.call("SADD", keys.present_on(room.id, session.node), session.id) end
 end

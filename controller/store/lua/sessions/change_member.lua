@@ -40,6 +40,7 @@ for _, each in ipairs(wanted) do
 end
 if next(fields) then
   change(keys.session(session.id), session, fields)
+  note_role(room, session)
   local data = member_data(session)
   data.command_uid = args.command_uid
   emit_member(room, "conference.member.updated", data, session)
