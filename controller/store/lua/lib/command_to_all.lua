@@ -2,30 +2,20 @@
 -- alone. They are sent in parts, so that no step holds the store for long. A member's outcome brings on the next part;
 -- where none is awaited, the node's worker does (overdue.lua). Who joins meanwhile is left out. The node's own `mute
 -- all` would not do: it mutes the legs between nodes, too.
--- needs: outbox session_steps sessions
+-- needs: flag_changes outbox session_steps sessions
 
 local PART = 25 -- members that are looked at in a step
 local MAX_NAMED = 100 -- members that are named among those that failed
 local STALLED_MS = 3 * CONFIRM_MS -- after which no outcome is waited for any longer
 
--- Whether the opposite of a command to change a flag has to be confirmed first.
-local function has_to_wait(session, flag, opposite) return flag.waits and session[opposite.pending_job] ~= nil end
-
--- Whether a command would change a member's flag, once what is pending is confirmed.
-local function would_change(session, flag, on)
-  local opposite = on and flag.off or flag.on
-  return session[opposite.pending_job] ~= nil or has_flag(session, flag) ~= on
-end
-
 -- Has one member do what `all` asks of all; false if there is nothing to do. By the command.
 local ONE = {}
 
 for _, flag in pairs(FLAGS) do
-  for on, change_to in pairs({ [true] = flag.on, [false] = flag.off }) do
-    local opposite = on and flag.off or flag.on
+  for _, on in ipairs({ true, false }) do
+    local change_to = change_of(flag, on)
     ONE[change_to.command] = function(session, all)
-      local is_pending = session[change_to.pending_job] or has_to_wait(session, flag, opposite)
-      if is_pending or not would_change(session, flag, on) then return false end
+      if why_not(session, flag, on) then return false end
       send_change(session, change_to, { uid = all.operation, operation = all.operation })
       return true
     end

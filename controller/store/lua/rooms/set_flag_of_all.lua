@@ -5,5 +5,5 @@
 local room, refused = room_to_ask_all()
 refused = refused or exceeded("webhook_bytes", 0)
 if refused then return refused end
-local flag = FLAGS[args.flag]
-return begin_all(room, (args.on and flag.on or flag.off).command)
+local change_to = change_of(FLAGS[args.flag], args.on)
+return begin_all(room, change_to.command)

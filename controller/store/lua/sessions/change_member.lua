@@ -19,10 +19,9 @@ end
 for _, pair in ipairs(args.flags) do
   local name, on = unpack(pair)
   local flag = FLAGS[name]
-  local change_to, opposite = on and flag.on or flag.off, on and flag.off or flag.on
-  if session[change_to.pending_job] then return refuse(change_to.refused_pending) end
-  if has_to_wait(session, flag, opposite) then return refuse(opposite.refused_pending) end
-  if would_change(session, flag, on) then want(name, change_to) end
+  local change_to, code = change_of(flag, on), why_not(session, flag, on)
+  if code and code ~= change_to.refused_already then return refuse(code) end
+  if not code then want(name, change_to) end
 end
 for _, pair in ipairs(args.levels) do
   local name, value = unpack(pair)

@@ -1,6 +1,6 @@
 -- The node has turned a flag of a member on or off, or says so again of one that was so already.
 -- args: flag on
--- needs: member_changes
+-- needs: flag_changes member_changes
 
-local flag = FLAGS[args.flag]
-return member_changed(args.on and flag.on or flag.off, flag.name, args.on and 1 or 0)
+local change_to = change_of(FLAGS[args.flag], args.on)
+return member_changed(change_to, args.flag, args.on and 1 or 0)
