@@ -1,12 +1,17 @@
--- Commands about a call itself, in a room or not, until its node has done them: hang_up and dtmf, one of each at once.
+-- Commands about a call itself, in a room or not, until its node has done them: dial, hang_up and dtmf, one of each at
+-- once.
 -- needs: node_commands outbox
+
+-- The node has yet to carry out `op`, by that job, for whoever gave it that `uid`, if any.
+local function note_call_command(session, op, uid, job)
+  change(keys.session(session.id), session, { [op .. "_job"] = job, [op .. "_uid"] = uid,
+    [op .. "_actor"] = origin.actor, [op .. "_trace"] = origin.trace })
+end
 
 -- The node is to carry out `op`, with more `fields`, for whoever gave it that `uid`, if any.
 local function send_call_command(session, op, uid, fields)
   fields.app, fields.room, fields.session = session.app, session.room, session.id
-  local job = send(session.node, op, fields)
-  change(keys.session(session.id), session, { [op .. "_job"] = job, [op .. "_uid"] = uid,
-    [op .. "_actor"] = origin.actor, [op .. "_trace"] = origin.trace })
+  note_call_command(session, op, uid, send(session.node, op, fields))
 end
 
 -- The node has done it, or will not. From here on the script acts on behalf of whoever asked for it. Returns the

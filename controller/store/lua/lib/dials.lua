@@ -2,7 +2,7 @@
 --
 -- How it works: the session is stored, `dialing`, before its node is told, with the uuid that the call will have there.
 -- So whatever is lost on the way, the call is known: a comparison finds it by its uuid, or that there is none.
--- needs: hang_ups joins outbox
+-- needs: call_commands hang_ups joins outbox
 
 local DAY_MS, MINUTE_MS = 86400000, 60000
 
@@ -26,11 +26,9 @@ end
 
 -- From here on the script acts on behalf of whoever dialled. Returns the command_uid, and the origin before.
 local function forget_dial(session)
-  local uid = session.dial_uid
-  local before = act_for({ actor = session.dial_actor, trace = session.dial_trace })
-  confirmed(session.node, "dial", session.id)
-  clear(keys.session(session.id), session, "dial_job", "dial_uid", "dial_actor", "dial_trace", "is_ringing",
-    "dial_room", "dial_flags", "dial_role", "dial_tags", "dial_end_on_exit")
+  local uid, before = forget_call_command(session, "dial")
+  clear(keys.session(session.id), session, "is_ringing", "dial_room", "dial_flags", "dial_role", "dial_tags",
+    "dial_end_on_exit")
   return uid, before
 end
 

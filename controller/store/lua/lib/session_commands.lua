@@ -2,14 +2,20 @@
 -- args: app_id command session_id command_uid?
 -- needs: command_uids limits
 
+-- The session of a command to a call, or nil and the answer to give instead.
+local function own_call()
+  local session, refused = own_session(args.session_id)
+  local instead = refused or first_answer()
+  if instead then return nil, instead end
+  return session
+end
+
 -- The session of a command to a member, of that `room` if it is given, or nil and the answer to give instead.
 local function own_member(room)
-  local session, refused = own_session(args.session_id)
-  if refused then return nil, refused end
-  local first = first_answer()
-  if first then return nil, first end
+  local session, instead = own_call()
+  if instead then return nil, instead end
   if not session.room or room and session.room ~= room.id then return nil, refuse("not_in_room") end
-  refused = limited(session.id, session.node)
+  local refused = limited(session.id, session.node)
   if refused then return nil, refused end
   if session.state == SESSION.joining then return nil, refuse("still_joining") end
   if session.state == SESSION.leaving then return nil, refuse("leaving") end

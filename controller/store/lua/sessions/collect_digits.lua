@@ -3,12 +3,10 @@
 -- args: session_id command_uid? max_digits terminators timeout_ms digit_timeout_ms
 -- needs: collections quotas session_commands
 
-local session, refused = own_session(args.session_id)
-if refused then return refused end
-local first = first_answer()
-if first then return first end
+local session, instead = own_call()
+if instead then return instead end
 if session.state == SESSION.dialing then return refuse("still_dialing") end
-refused = limited(session.id, session.node) or exceeded("webhook_bytes", 0)
+local refused = limited(session.id, session.node) or exceeded("webhook_bytes", 0)
 if refused then return refused end
 
 if session.collected then end_collection(session, "cancelled") end

@@ -44,8 +44,7 @@ redis.call("SADD", keys.node_sessions(session.node), session.id)
 count_dial(session.app, session.id)
 local job = send_dial(session, { to = session.did, caller_id = session.caller_id, gateway = args.permission.gateway,
   max_seconds = args.permission.max_seconds }, args.timeout)
-change(keys.session(session.id), session, { dial_job = job, dial_uid = args.command_uid, dial_actor = origin.actor,
-  dial_trace = origin.trace })
+note_call_command(session, "dial", args.command_uid, job)
 if room then
   change(keys.session(session.id), session, { dial_room = room.id, dial_flags = table.concat(args.flags, " "),
     dial_role = args.role, dial_tags = args.tags, dial_end_on_exit = args.end_on_exit and 1 or nil })

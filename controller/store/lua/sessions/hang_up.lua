@@ -2,20 +2,17 @@
 -- args: session_id command_uid? cause
 -- needs: call_commands dial_commands session_commands session_ends
 
-local session, refused = own_session(args.session_id)
-if refused then return refused end
-local first = first_answer()
-if first then return first end
+local session, instead = own_call()
+if instead then return instead end
 -- A repeat is accepted again: no cooldown applies to it.
 if session.hang_up_job then return accept(session, "hanging_up") end
-refused = limited(session.id, session.node)
+local refused = limited(session.id, session.node)
 if refused then return refused end
 
 if session.state == SESSION.dialing then change(keys.session(session.id), session, { hang_up_cause = args.cause }) end
 if session.state == SESSION.dialing and take_back_dial(session) then
   -- Cancelled, as if the node had done it.
-  change(keys.session(session.id), session, { hang_up_job = session.dial_job, hang_up_uid = args.command_uid,
-    hang_up_actor = origin.actor, hang_up_trace = origin.trace })
+  note_call_command(session, "hang_up", args.command_uid, session.dial_job)
   end_session(session, "")
 else
   expect(session.node, "hang_up", session.id, CONFIRM_MS + 1)

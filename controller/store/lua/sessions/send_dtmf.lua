@@ -4,13 +4,11 @@
 -- args: session_id command_uid? digits duration sending_ms
 -- needs: call_commands quotas session_commands
 
-local session, refused = own_session(args.session_id)
-if refused then return refused end
-local first = first_answer()
-if first then return first end
+local session, instead = own_call()
+if instead then return instead end
 if session.state == SESSION.dialing then return refuse("still_dialing") end
 if session.dtmf_job then return refuse("dtmf_pending") end
-refused = limited(session.id, session.node) or exceeded("webhook_bytes", 0)
+local refused = limited(session.id, session.node) or exceeded("webhook_bytes", 0)
 if refused then return refused end
 
 send_call_command(session, "dtmf", args.command_uid, { digits = args.digits, duration = args.duration })
