@@ -78,7 +78,7 @@ OPTIONS = (
     Option(
         name="speaker_events",
         kind=Kind.SWITCH,
-        description="Whether it is told who speaks: by `conference.speaker.changed`, and `speaking` of members.",
+        description="Whether `conference.speaker.changed`, and `speaking` of members, tell who speaks.",
         example=False,
     ),
 )

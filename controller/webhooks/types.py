@@ -52,16 +52,16 @@ Hold = Annotated[
 ]
 VolumeIn = Annotated[
     int,
-    Field(ge=MIN_LEVEL, le=MAX_LEVEL, description="How loud the member is to the others; 0 as it is.", examples=[2]),
+    Field(ge=MIN_LEVEL, le=MAX_LEVEL, description="How loud the member is to the others; 0: unchanged.", examples=[2]),
 ]
 VolumeOut = Annotated[
     int,
-    Field(ge=MIN_LEVEL, le=MAX_LEVEL, description="How loud the room is to the member; 0 as it is.", examples=[0]),
+    Field(ge=MIN_LEVEL, le=MAX_LEVEL, description="How loud the room is to the member; 0: unchanged.", examples=[0]),
 ]
 Role = Annotated[
     str, OneOf(*ROLES), Field(description="What the member is for your application.", examples=["participant"])
 ]
-Tags = Annotated[list[str], Field(description="What the join marked the member with.", examples=[["agent"]])]
+Tags = Annotated[list[str], Field(description="By what your application knows the member again.", examples=[["agent"]])]
 EndOnExit = Annotated[bool, Field(description="Whether its join said `end_on_exit`.", examples=[False])]
 CommandUid = Annotated[
     str,
@@ -410,7 +410,7 @@ class SessionAnswered(SessionData):
 class SessionFailed(SessionData):
     """The call that you have made was not answered. The session is over."""
 
-    cause: Annotated[str, OneOf(*FAILURES), Field(description="Why, in a word. Of `session.failed`.")]
+    cause: Annotated[str, OneOf(*FAILURES), Field(description="Why, in a word.")]
     hangup_cause: Annotated[
         str,
         Field(default=None, description="The hangup cause, as FreeSWITCH names it, if known.", examples=["USER_BUSY"]),
@@ -472,7 +472,7 @@ class SessionDtmf(SessionData):
 
 
 class SessionDigitsCollected(SessionData):
-    """The digits that you had collected."""
+    """Digits were collected, and no more come."""
 
     digits: Annotated[
         str,

@@ -140,7 +140,7 @@ class GatewayConfig(Section):
         default=None, description="as whom calls authenticate; absent, the gateway knows the nodes by their addresses"
     )
     password: SipPassword | None = Field(default=None, description="the password of username")
-    transport: Literal["udp", "tcp", "tls"] = Field(default="udp", description="by what it is reached")
+    transport: Literal["udp", "tcp", "tls"] = Field(default="udp", description="how it is reached")
     profile: SipProfile = Field(default="public", description="the SIP profile of the nodes from which it is called")
 
     def model_post_init(self, _context: Any, /) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from controller.commands import CollectDigits
 from controller.store import keys
-from tests.integration.test_digits import ask_for, press
+from tests.integration.test_dtmf_received import ask_for, press
 from tests.integration.world import NODE, World
 
 

@@ -72,10 +72,10 @@ export const TONES = {
   active: "good", failing: "bad", disabled: "bad", unset: "",
 };
 
-// What an entry of the event log says in a sentence, by its kind and type. `who` is the member or session.
 // Why a room ends by itself.
 const ENDED = { empty: "nobody was in it", max_duration: "it has lasted long enough", end_on_exit: "who kept it has left" };
 
+// What an entry of the event log says in a sentence, by its kind and type. `who` is the member or session.
 const SENTENCES = {
   "command create": "Room created",
   "command delete": "Room deleted",
@@ -88,6 +88,12 @@ const SENTENCES = {
   "command leave": "{who} is to leave",
   "command kick": "{who} is to be kicked",
   "command kick-all": "All members are to be kicked",
+  "command mute-all": "All members are to be muted",
+  "command unmute-all": "All members are to be unmuted",
+  "command deaf-all": "All members are to be deafened",
+  "command undeaf-all": "All members are to hear again",
+  "command hold-all": "All members are to be put on hold",
+  "command unhold-all": "All members are to be taken off hold",
   "command mute": "{who} is to be muted",
   "command unmute": "{who} is to be unmuted",
   "command deaf": "{who} is to be deafened",
