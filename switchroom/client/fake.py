@@ -206,8 +206,8 @@ class _MemberChanges(_Command):
     hold: bool = False
     volume_in: Annotated[int, Field(ge=-4, le=4)] = 0
     volume_out: Annotated[int, Field(ge=-4, le=4)] = 0
-    role: Annotated[str, Field(pattern="^(participant|moderator)$")] = "participant"
-    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=16)] = []
+    role: _Role = "participant"
+    tags: _Tags = []
 
 
 class _MemberVolume(_Command):
@@ -760,7 +760,6 @@ class FakeSwitchroom:
 
     def _hang_up(self, uuid: str, body: _HangUp) -> _Returned:
         session, named = self._session(uuid), ("hang_up", uuid, body.cause)
-        answer = 202, {"uuid": uuid, "status": "hanging_up"}
         first = self._first_answer(body.command_uid, named)
         if not first and not session.hanging_up:
             self._check_now("hang_up", uuid)
@@ -776,9 +775,7 @@ class FakeSwitchroom:
                 self._emit_session(session, "session.command.failed", command="hang_up", command_uid=uid, reason=reason)
 
             self._wait(ended, failed)
-        if body.command_uid:
-            self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
-        return answer
+        return self._keep(body.command_uid, named, (202, {"uuid": uuid, "status": "hanging_up"}))
 
     def _send_dtmf(self, uuid: str, body: _Dtmf) -> _Returned:
         session, named = self._session(uuid), ("dtmf", uuid, body.digits, str(body.duration))
@@ -799,10 +796,7 @@ class FakeSwitchroom:
                 self._emit_session(session, "session.dtmf.sent", length=len(body.digits), command_uid=body.command_uid)
 
         self._wait(sent, lambda reason: self._dtmf_failed(session, reason))
-        answer = 202, {"uuid": uuid, "status": "sending"}
-        if body.command_uid:
-            self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
-        return answer
+        return self._keep(body.command_uid, named, (202, {"uuid": uuid, "status": "sending"}))
 
     def _dial(self, body: _Dial) -> _Returned:
         room = self._room(body.room_id) if body.room_id else None
@@ -834,10 +828,7 @@ class FakeSwitchroom:
                 self._join_answered(session, body)
 
         self._wait(answered, lambda reason: self._fail(session, reason))
-        answer = 202, {"uuid": session.uuid, "status": "dialing"}
-        if body.command_uid:
-            self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
-        return answer
+        return self._keep(body.command_uid, named, (202, {"uuid": session.uuid, "status": "dialing"}))
 
     def _collect_digits(self, uuid: str, body: _Collect) -> _Returned:
         session, asked = self._session(uuid), body.model_dump_json(exclude={"command_uid"})
@@ -851,10 +842,7 @@ class FakeSwitchroom:
         if session.collecting:
             self._end_collection(session, session.collecting, "cancelled")
         session.collecting = body
-        answer = 202, {"uuid": uuid, "status": "collecting"}
-        if body.command_uid:
-            self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
-        return answer
+        return self._keep(body.command_uid, named, (202, {"uuid": uuid, "status": "collecting"}))
 
     def _end_collection(
         self, session: _StoredSession, asked: _Collect, reason: str, terminator: str | None = None
@@ -974,11 +962,9 @@ class FakeSwitchroom:
         self._room(room_id)
         given = body.model_dump(exclude_unset=True)
         named = ("change_member", uuid, room_id, json.dumps({**given, "command_uid": None}))
-        session, first = self._member(uuid, body, named, "conference_member")
+        session, first = self._member(uuid, body, named, "conference_member", room_id)
         if first:
             return first
-        if session.room_id != room_id:
-            raise _Refused("not_in_room")
         flags = {name: command for command, change in CHANGES.items() if given.get(name := change.flag) is change.on}
         refused = {name: _why_not(session, command) for name, command in flags.items()}
         for reason in refused.values():
@@ -998,10 +984,8 @@ class FakeSwitchroom:
         if (role, tags) != (session.role, session.tags):
             session.role, session.tags = role, tags
             self._emit_member(session, "conference.member.updated", command_uid=body.command_uid)
-        answer = 202, {"uuid": uuid, "status": "changing", "room_id": room_id, "changing": changing}
-        if body.command_uid:
-            self._answers[body.command_uid] = self.now + ANSWER_SECONDS, named, answer
-        return answer
+        answer = {"uuid": uuid, "status": "changing", "room_id": room_id, "changing": changing}
+        return self._keep(body.command_uid, named, (202, answer))
 
     def _set_member_volume(self, uuid: str, body: _MemberVolume) -> _Returned:
         command = f"volume_{body.direction}"
@@ -1105,13 +1089,15 @@ class FakeSwitchroom:
         return self._sessions[uuid]
 
     def _member(
-        self, uuid: str, body: _Command, named: tuple[str, ...], group: str
+        self, uuid: str, body: _Command, named: tuple[str, ...], group: str, room_id: str = ""
     ) -> tuple[_StoredSession, _Returned | None]:
-        """The session of a command to a member, and the response if the command is a repeated one."""
+        """The session of a command to a member, of that room if it is given, and the response if the command is a
+        repeated one.
+        """
         session = self._session(uuid)
         if first := self._first_answer(body.command_uid, named):
             return session, first
-        if not session.room_id:
+        if not session.room_id or session.room_id != (room_id or session.room_id):
             raise _Refused("not_in_room")
         self._check_now(group, uuid)
         if session.state == "joining":
@@ -1131,7 +1117,10 @@ class FakeSwitchroom:
     def _accept(
         self, command_uid: str | None, named: tuple[str, ...], status: int, word: str, room_id: str
     ) -> _Returned:
-        answer = status, {"status": word, "room_id": room_id}
+        return self._keep(command_uid, named, (status, {"status": word, "room_id": room_id}))
+
+    def _keep(self, command_uid: str | None, named: tuple[str, ...], answer: _Returned) -> _Returned:
+        """The response to a command that is accepted, also when it comes again."""
         if command_uid:
             self._answers[command_uid] = self.now + ANSWER_SECONDS, named, answer
         return answer
