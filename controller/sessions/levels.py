@@ -26,9 +26,8 @@ LEVELS = (
     Level(name="volume_out", direction="out", action="volume-out-member"),
 )
 
-# What all of them share: the webhook, the status of an accepted command, and the group of cooldowns.
+# What all of them share: the webhook, and the group of cooldowns.
 WEBHOOK = "conference.member.volume_changed"
-DONE = "volume_changed"
 COOLDOWN = "conference_volume"
 # How FreeSWITCH multiplies the samples, by level (switch_change_sln_volume), in dB; 0 leaves them as they are.
 DECIBELS = {-4: -14.0, -3: -8.0, -2: -4.4, -1: -1.9, 0: 0.0, 1: 2.3, 2: 7.2, 3: 10.4, 4: 12.7}

@@ -79,9 +79,9 @@ PARTITION: dict[str, str] = {
     # four as pending_<command>_job and so on; the same four as hang_up_job and dtmf_job and so on, of a hang-up and of
     # digits sent that the node has yet to confirm; digit_number (of the node's event of the last digit that counted);
     # collected (digits), max_digits, terminators, digit_timeout_ms, collect_uid and so on, while digits are collected.
-    # Of a call that an app has made also direction (outbound), and until it is answered dial_job, dial_uid, dial_actor
-    # and dial_trace, is_ringing, hang_up_cause and hang_up_tries, and what it is to join: dial_room, dial_flags
-    # (names), dial_role, dial_tags, dial_end_on_exit. From park, or from the command to dial, to hangup
+    # Of a call that an app has made, until it is answered, also dial_job, dial_uid, dial_actor and dial_trace,
+    # is_ringing, hang_up_cause and hang_up_tries, and what it is to join: dial_room, dial_flags (names), dial_role,
+    # dial_tags, dial_end_on_exit. From park, or from the command to dial, to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",

@@ -6,8 +6,6 @@
 
 local DAY_MS, MINUTE_MS = 86400000, 60000
 
-local OUTBOUND = "outbound"
-
 -- Counts a call that an app makes. Those before count for a day.
 local function count_dial(app, id)
   local key = keys.dials(app)

@@ -3,7 +3,7 @@
 -- these `flags`, by their names, `role`, `tags` (JSON) and `end_on_exit`.
 -- args: app_id command to caller_id timeout permission new_session? channel? node? room_id? flags role tags
 -- args: end_on_exit? command_uid?
--- needs: command_uids dial_commands dials limits open_rooms quotas
+-- needs: command_uids dial_commands dials limits open_rooms quotas session_begins
 
 -- Refuses what is more than the app may dial.
 local function beyond_limits()
@@ -36,11 +36,7 @@ if refused then return refused end
 
 local session = { id = args.new_session, app = args.app_id, node = args.node, did = args.to,
   caller_id = args.caller_id, state = SESSION.dialing }
-redis.call("HSET", keys.session(session.id), "app", session.app, "node", session.node, "channel", args.channel,
-  "did", session.did, "caller_id", session.caller_id, "state", session.state, "direction", OUTBOUND,
-  "started_at", math.floor(NOW / 1000), "seq", 0)
-redis.call("ZADD", keys.sessions(session.app), redis.call("INCR", keys.order()), session.id)
-redis.call("SADD", keys.node_sessions(session.node), session.id)
+begin_session(session, args.channel)
 count_dial(session.app, session.id)
 local job = send_dial(session, { to = session.did, caller_id = session.caller_id, gateway = args.permission.gateway,
   max_seconds = args.permission.max_seconds }, args.timeout)

@@ -1,7 +1,7 @@
 -- A call has parked: a new session, or one back from a room, which del-member reported already. A late event does not
 -- start an ended session again: when a link comes up, the comparison is applied before the events that came meanwhile.
 -- args: node app_id session_id channel did caller_id
--- needs: node_fence outbox quotas
+-- needs: node_fence outbox quotas session_begins
 
 if fenced() then return refusal("fenced") end
 local is_known = redis.call("EXISTS", keys.session(args.session_id), keys.ended(args.session_id)) > 0
@@ -12,11 +12,7 @@ if exceeded("sessions", 1) or exceeded("webhook_bytes", 0) then
 end
 local session = { id = args.session_id, app = args.app_id, node = args.node, did = args.did, caller_id = args.caller_id,
   state = SESSION.parked }
-redis.call("HSET", keys.session(session.id), "app", session.app, "node", session.node, "channel", args.channel,
-  "did", session.did, "caller_id", session.caller_id, "state", session.state,
-  "started_at", math.floor(NOW / 1000), "seq", 0)
-redis.call("ZADD", keys.sessions(session.app), redis.call("INCR", keys.order()), session.id)
-redis.call("SADD", keys.node_sessions(session.node), session.id)
+begin_session(session, args.channel)
 log("event", "parked", { app = session.app, session = session.id })
 emit_session(session, "session.started", { state = session.state })
 return cjson.encode({ started = true })
