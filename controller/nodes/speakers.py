@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 PUBLISHED_SECONDS = 5.0
 
 _ABOUT = (Talked, MemberLeft, FlagChanged)
+# The flags with which a member is not heard.
+_SILENT = frozenset(("muted", "hold"))
 
 
 class Speakers:
@@ -86,12 +88,12 @@ class Speakers:
         if event.room_id not in self._rooms:
             return False
         speaking = self._speaking[event.room_id]
-        # The node does not say that a member has stopped who leaves or is muted (mod_conference).
+        # The node does not say that a member has stopped who leaves, is muted or put on hold (mod_conference).
         if isinstance(event, Talked) and event.on:
             is_new = event.session_id not in speaking
             speaking[event.session_id] = None
             return is_new
-        stops = not isinstance(event, FlagChanged) or (event.flag, event.on) == ("muted", True)
+        stops = not isinstance(event, FlagChanged) or (event.on and event.flag in _SILENT)
         if not stops or event.session_id not in speaking:
             return False
         del speaking[event.session_id]

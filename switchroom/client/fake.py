@@ -1021,6 +1021,7 @@ class FakeSwitchroom:
             if command in session.pending:
                 uid = session.pending.pop(command)
                 session.flags = {**session.flags, change.flag: change.on}
+                session.speaking = session.speaking and not (session.flags["muted"] or session.flags["hold"])
                 self._emit_member(session, f"conference.member.{change.done}", command_uid=uid)
                 self._member_done(session, uid)
 

@@ -114,7 +114,7 @@ def test_who_speaks_is_published_for_seconds(world: World, node: DrivenNode, wir
     assert published(world.store, room) == []
 
 
-@pytest.mark.parametrize("action", ["mute-member", "del-member"])
+@pytest.mark.parametrize("action", ["mute-member", "hold-member", "del-member"])
 def test_who_is_muted_or_leaves_speaks_no_more(world: World, node: DrivenNode, wire: TalkingWire, action: str) -> None:
     """The node does not say so by `stop-talking`."""
     room = world.create()
