@@ -49,6 +49,7 @@ end
 
 function ALSO.speaker_events(room)
   redis.call(room.speaker_events and "SADD" or "SREM", keys.speaker_rooms(), room.id)
+  clear(keys.room(room.id), room, "floor")
 end
 
 -- Sets the options that are given; `null` is for no limit, and texts are JSON. Returns whether any is another than
