@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from controller.sessions.flags import HOLD
+from controller.sessions.flags import FLAGS, HOLD
 from controller.store import keys
 from tests.integration.test_levels import Member
 from tests.integration.world import NODE, World
 
+MUTED, *_ = FLAGS
 MUSIC = "https://cdn.example.com/music.mp3"
 FAILED = "conference.command.failed"
 
@@ -84,6 +85,23 @@ def test_one_that_is_still_waiting_for_its_music_is_taken_back(world: World, mem
     assert world.sent() == []
     world.overdue()
     assert FAILED not in world.types()
+
+
+def test_one_that_is_still_waiting_for_its_music_goes_on_when_a_later_command_fails(
+    world: World, member: Member
+) -> None:
+    world.sent()
+    world.set_flag(member.session, HOLD, True, url=MUSIC)
+    world.set_flag(member.session, MUTED, False, command_uid="u")
+    *_, (entry, _) = world.store.client.xrange(keys.key(world.tag, "commands", NODE))
+    (unmute,) = world.tell("take", node=NODE, entries=[entry.decode()])["commands"]
+    world.answer(unmute["job"], ok=False, reason="no_answer")
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["command"], data["command_uid"]) == (FAILED, "unmute", "u")
+    (hold,) = world.sent()
+    say(member, True)
+    world.answer(hold["job"])
+    assert world.types() == ["conference.member.held"]
 
 
 def test_no_music_without_a_relay(world: World, member: Member) -> None:

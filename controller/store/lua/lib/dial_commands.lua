@@ -12,14 +12,5 @@ end
 
 -- Whether the node has not been told to call.
 local function is_dial_waiting(session)
-  local entry = session.dial_job and entry_of_job(session.dial_job)
-  return entry and #redis.call("XRANGE", keys.commands(session.node), entry, entry) > 0
-end
-
--- Takes the command to call back, if the node has not been told. Returns whether it has not.
-local function take_back_dial(session)
-  if not is_dial_waiting(session) then return false end
-  redis.call("XDEL", keys.commands(session.node), entry_of_job(session.dial_job))
-  confirmed(session.node, "job", session.dial_job)
-  return true
+  return session.dial_job ~= nil and is_untaken(session.node, session.dial_job)
 end

@@ -46,6 +46,7 @@ end
 local function change_failed(room, session, change_to, reason)
   local uid, operation = session[change_to.pending_uid], session[change_to.pending_operation]
   local before = act_for(pending_origin(session, change_to))
+  -- Its failure is told: it must not be carried out any more.
   take_command_back(session.node, session[change_to.pending_job])
   forget_pending(session, change_to)
   emit_command_failed(room, session, change_to.command, uid, reason)
@@ -53,13 +54,15 @@ local function change_failed(room, session, change_to, reason)
   member_done(room, session, operation, reason)
 end
 
--- Ends a member's pending commands to change it, in the order in which they were accepted: all, or those up to
--- that of `last_job`.
+-- Ends a member's pending commands to change it, in the order in which they were accepted: all, or that of `last_job`
+-- and those before it that a worker has taken.
 local function changes_failed(room, session, reason, last_job)
   local pending = {}
   for _, change_to in pairs(CHANGES) do
     local job = session[change_to.pending_job]
-    if job and not (last_job and is_earlier(last_job, job)) then pending[#pending + 1] = change_to end
+    local is_left = job and last_job and job ~= last_job
+      and (is_earlier(last_job, job) or is_untaken(session.node, job))
+    if job and not is_left then pending[#pending + 1] = change_to end
   end
   table.sort(pending, function(one, other)
     return is_earlier(session[one.pending_job], session[other.pending_job])

@@ -52,9 +52,17 @@ local function send(node, op, command)
   return job
 end
 
--- A command whose failure is told is not sent any more, if no worker has taken it: a hold may wait for its music.
+-- Whether no worker has taken a command yet: one with a file waits for that, and a node may be away.
+local function is_untaken(node, job)
+  local entry = entry_of_job(job)
+  return #redis.call("XRANGE", keys.commands(node), entry, entry) > 0
+end
+
+-- Takes a command back, if no worker has taken it. Returns whether none has.
 local function take_command_back(node, job)
-  if redis.call("XDEL", keys.commands(node), entry_of_job(job)) == 1 then confirmed(node, "job", job) end
+  if redis.call("XDEL", keys.commands(node), entry_of_job(job)) == 0 then return false end
+  confirmed(node, "job", job)
+  return true
 end
 
 -- Sends the command `op` about a session and its room, with more `fields` if there are any, which the session's node is

@@ -266,8 +266,7 @@ end
 
 -- Takes back a play that no worker has taken yet: its file is being prepared.
 local function take_back(room)
-  if room.flight and redis.call("XDEL", keys.commands(room.node), entry_of_job(room.flight)) == 1 then
-    confirmed(room.node, "job", room.flight)
+  if room.flight and take_command_back(room.node, room.flight) then
     clear(keys.room(room.id), room, "flight")
   end
 end

@@ -1,6 +1,6 @@
 -- Has the node end a call. The node confirms it by the call's end, whoever ended it. `cause`: FreeSWITCH's name of it.
 -- args: session_id command_uid? cause
--- needs: call_commands dial_commands session_commands session_ends
+-- needs: call_commands session_commands session_ends
 
 local session, instead = own_call()
 if instead then return instead end
@@ -10,7 +10,7 @@ local refused = limited(session.id, session.node)
 if refused then return refused end
 
 if session.state == SESSION.dialing then change(keys.session(session.id), session, { hang_up_cause = args.cause }) end
-if session.state == SESSION.dialing and take_back_dial(session) then
+if session.state == SESSION.dialing and take_command_back(session.node, session.dial_job) then
   -- Cancelled, as if the node had done it.
   note_call_command(session, "hang_up", args.command_uid, session.dial_job)
   end_session(session, "")
