@@ -123,14 +123,14 @@ class EventHandler:
                 self.hang_up_leg(event.leg)
             return None
         if isinstance(event, SessionParked):
-            args |= {"app_id": app, "quotas": self._registry.quotas_of(app)}
-        elif isinstance(event, SpeakersChanged):
-            args["quotas"] = self._registry.quotas_of(app)
+            args["app_id"] = app
         elif isinstance(event, MemberJoined | DialEvent):
             del args["channel"]
         elif isinstance(event, DigitPressed):
             owner = self._registry.app(app)
             args["url_base"] = fingerprint(owner.webhook_url if owner else "")
+        if isinstance(event, SessionParked | SpeakersChanged | DigitPressed):
+            args["quotas"] = self._registry.quotas_of(app)
         return event.script, keys.partition_of(app), args
 
     def _app_of(self, event: SessionEvent | RoomEvent) -> str | None:

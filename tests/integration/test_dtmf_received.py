@@ -79,6 +79,19 @@ def test_an_event_that_is_handed_over_again_counts_once(world: World) -> None:
     assert len(world.webhooks()) == 3
 
 
+def test_undelivered_webhooks_leave_room_for_others(world: World) -> None:
+    """A caller may press keys as long and as fast as it likes. What is collected has its own end."""
+    ask_for(world, "session.dtmf")
+    session = world.park()
+    waits = {"timeout_ms": 600_000, "digit_timeout_ms": 60_000}
+    world.ask("collect_digits", session_id=session, max_digits=4, terminators="#", **waits)
+    world.webhooks()
+    for digit in "12#":
+        press(world, session, digit, quotas={"webhook_bytes": 100})
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["digits"]) == ("session.digits.collected", "12")
+
+
 def test_a_call_that_is_not_known(world: World) -> None:
     ask_for(world, "session.dtmf")
     assert press(world, "acW68-nobody", "1") == {"unknown": True}

@@ -1,5 +1,5 @@
 -- How webhooks are emitted: into the outbox, from which a dispatcher delivers them.
--- args: resynced?
+-- args: resynced? quotas?
 
 local MAX_LOGGED_BYTES = 4096 -- of a webhook's data that is kept with its line in the event log
 local MAX_LARGE_BYTES = 8388608 -- of all larger ones of a partition: the oldest are dropped first
@@ -50,6 +50,10 @@ local function emit(record, ordering_key, type, data, more)
     operation = data.operation_id, sequence = data.sequence, webhook = webhook_id(entry) },
     logged_data(without_digits(data, text)))
 end
+
+-- Whether so much of an app's is undelivered that webhooks which come as often as somebody speaks or presses keys have
+-- to leave room for those that matter.
+local function is_crowded(app) return used(app, "webhook_bytes") > args.quotas.webhook_bytes / 2 end
 
 -- Emits a webhook of a room, in the room's order.
 local function emit_room(room, type, data, more)

@@ -15,9 +15,9 @@ redis.call("PEXPIRE", key, args.ttl)
 
 local holder = room.floor and get_session(room.floor)
 if holder and is_speaking(holder) then return "{}" end
--- What comes too soon is said again in a second. Undelivered webhooks of this kind leave room for those that matter.
+-- What comes too soon is said again in a second.
 local is_too_soon = NOW - (tonumber(room.floor_at) or 0) < LEAST_MS
-if is_too_soon or used(room.app, "webhook_bytes") > args.quotas.webhook_bytes / 2 then return "{}" end
+if is_too_soon or is_crowded(room.app) then return "{}" end
 for _, id in ipairs(args.sessions) do
   local session = get_session(id)
   if session and session.room == room.id and session.member_id then

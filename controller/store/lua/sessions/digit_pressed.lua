@@ -1,7 +1,7 @@
 -- The far end of a call has pressed a key. It counts for what is collected of the session, and is told if the app's
 -- endpoint names the type, as the API has set it while the configured URL was the same (`url_base`: its fingerprint).
 -- `number`: of the node's event.
--- args: session_id digit duration_ms number url_base
+-- args: session_id digit duration_ms number url_base quotas
 -- needs: collections node_fence sessions
 
 local function is_wanted(app)
@@ -16,7 +16,7 @@ end
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
 if not session then return cjson.encode({ unknown = true }) end
-local wanted = is_wanted(session.app)
+local wanted = is_wanted(session.app) and not is_crowded(session.app)
 if session.state == SESSION.dialing then return cjson.encode({ told = false }) end
 -- An event may be handed over twice, and a digit must not count twice.
 if args.number <= (tonumber(session.digit_number) or 0) or not (wanted or session.collected) then
