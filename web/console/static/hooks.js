@@ -77,16 +77,14 @@ export function usePages(load, dependencies, seconds = 0) {
 }
 
 /** Follows a stream while the component is there; `source` is `{path, app, query}` or null. `onEvent` also gets an event of
- * the type `reconnected` when the stream is back after it was lost. */
+ * the type `live` when the stream begins, and when it is back after it was lost: what was loaded before may lack something. */
 export function useStream(source, onEvent) {
   const handler = useRef(onEvent);
   handler.current = onEvent;
   useEffect(() => {
     if (!source) return undefined;
-    let was = "";
     const changed = (state, reason) => {
-      if (state === "live" && was === "lost") handler.current({ id: null, type: "reconnected", data: null });
-      was = state;
+      if (state === "live") handler.current({ id: null, type: "live", data: null });
       window.dispatchEvent(new CustomEvent("streamstate", { detail: { state, reason } }));
     };
     const stop = follow(source.path, source, (event) => handler.current(event), changed);

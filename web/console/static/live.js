@@ -30,7 +30,7 @@ export function entryOf({ type, data: envelope }) {
 }
 
 /** Whether what is shown is to be loaded anew, since events may have been missed. */
-export const isGap = (event) => event.type === "reconnected" || event.type === "stream.gap";
+export const isGap = (event) => event.type === "live" || event.type === "stream.gap";
 
 /** Whether a webhook on the stream is of this type, and its data holds all of `match`. */
 export function isWebhook(event, type, match = {}) {
