@@ -94,17 +94,22 @@ def test_a_session_from_call_to_room_and_out(operator: Console, world: World) ->
     operator.forgive("status of 404", "status of 429")
 
 
-def test_digits_are_sent(operator: Console, world: World) -> None:
+def test_digits_are_sent_and_collected(operator: Console, world: World) -> None:
     world.call("acW68", "527100003")
     page = operator.open("sessions")
     page.get_by_role("link", name="527100003").click()
     heading(page, "527100003")
     is_live(page)
-    page.get_by_label("Digits").fill("12w3#")
+    page.get_by_label("Digits", exact=True).fill("12w3#")
     page.get_by_role("button", name="Send digits").click()
     expect(page.get_by_text("Digits are sent.")).to_be_visible()
     expect(page.get_by_text("527100003 is to be sent digits")).to_be_visible()
-    expect(page.get_by_label("Digits")).to_have_value("")
+    expect(page.get_by_label("Digits", exact=True)).to_have_value("")
+    page.get_by_label("How many at most").fill("2")
+    page.get_by_role("button", name="Collect digits").click()
+    told(page, "Digits are being collected.")
+    world.press("527100003", "47")
+    expect(page.get_by_text("The digits of 527100003 were collected")).to_be_visible()
 
 
 def test_a_call_is_hung_up(operator: Console, world: World) -> None:

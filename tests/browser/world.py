@@ -81,6 +81,10 @@ class World:
 
     def silence(self, prefix: str, silent: bool) -> None:
         """Let the node do what it is told, but say nothing of it; or say it after all."""
+    def press(self, caller_id: str, keys: str) -> None:
+        for key in keys:
+            self._calls[caller_id].press(key)
+
         self.nodes[prefix].emulator.silence(silent)
 
     def mute_at_node(self, prefix: str, caller_id: str) -> None:

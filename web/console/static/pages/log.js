@@ -80,11 +80,11 @@ const isOfType = (type, pattern) => type === pattern || (pattern.endsWith(".*") 
 // What people ask of a story; the rest is how it came about, and what was made of it.
 const TOLD = new Set(["command", "refused", "event", "state"]);
 // Other webhooks repeat what events say, which operators see and tenants do not.
-const FAILURES = new Set(["conference.member.join_failed", "conference.command.failed", "session.command.failed"]);
+const NO_EVENT_SAYS = new Set(["conference.member.join_failed", "conference.command.failed", "session.command.failed", "session.digits.collected"]);
 
 function isTold(entry, me) {
   const { kind, type } = entry;
-  if (kind === "webhook") return me.kind === "operator" ? FAILURES.has(type) : sentence(entry) !== null;
+  if (kind === "webhook") return me.kind === "operator" ? NO_EVENT_SAYS.has(type) : sentence(entry) !== null;
   return TOLD.has(kind) && (type === "url.failed" || !type.startsWith("url."));
 }
 

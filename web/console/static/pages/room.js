@@ -140,7 +140,7 @@ function Playback({ app, id, room, may, commands, failures }) {
     failedBy: failedCommand(verb, { room_id }),
   });
   const busy = (verb) => Boolean(commands.pending[verb]);
-  return html`<${Card} title="Playback" icon="music" class="playback" note=${html`<${Badge} tone=${TONES[status]} dot>${status}<//>`}>
+  return html`<${Card} title="Playback" icon="music" class="spaced" note=${html`<${Badge} tone=${TONES[status]} dot>${status}<//>`}>
     ${playing
       ? html`<ol class="playing">${room.playback_urls.map((url) => html`<li><${Icon} name="music" /><${Url} url=${url} /></li>`)}</ol>`
       : html`<p class="note">Nothing plays.</p>`}

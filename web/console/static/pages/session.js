@@ -27,7 +27,7 @@ export function Session({ me, parts: [app, uuid] }) {
   const ended = found.error?.status === 404;
   return html`<${PageHead} title=${name} trail=${[["Sessions", "#/sessions"]]} below=${html`<${Id} value=${uuid} /><span>App ${app}</span>`} />
     ${ended ? html`<${Card}><${Empty} icon="sessions" title="This session has ended">The event log below tells what it did.<//><//>`
-      : html`<${Loaded} of=${found}>${(session) => html`<div class="two-columns">
+      : html`<${Loaded} of=${found}>${(session) => html`<div class="two-columns"><div>
         <${Card} title="Call" icon="sessions">
           <${Facts} facts=${[
             ["State", html`<${Badge} tone=${TONES[session.state]} dot>${session.state}<//>`],
@@ -41,7 +41,11 @@ export function Session({ me, parts: [app, uuid] }) {
             session.room_id && marks(session).length > 0 && ["As", marks(session)],
           ]} />
         <//>
-        ${me.role === "operate" && html`<${Actions} session=${session} app=${app} commands=${commands} />`}
+        ${me.role === "operate" && session.state !== "dialing" && html`<${Card} title="Keypad" class="spaced">
+          <${Digits} session=${session} app=${app} commands=${commands} />
+          <${Collect} session=${session} app=${app} commands=${commands} />
+        <//>`}</div>
+        ${me.role === "operate" && html`<div><${Actions} session=${session} app=${app} commands=${commands} /></div>`}
       </div>`}<//>`}
     <${Story} me=${me} title="Timeline" icon="clock" feed=${feed} query=${{ app, session: uuid }} name=${name} more=${link("log", { app, session: uuid })} />`;
 }
@@ -72,7 +76,7 @@ function Actions({ session, app, commands }) {
   const deaf = session.deaf ? "undeaf" : "deaf";
   const waits = session.state === "parked";
   const isOutside = waits || session.state === "dialing";
-  return html`${waits && html`<${Join} session=${session} app=${app} commands=${commands} />`}<${Card} title="Actions">
+  return html`${waits && html`<${Join} session=${session} app=${app} commands=${commands} />`}<${Card} title="Actions" class="spaced">
     <div class="buttons">
       ${!isOutside && html`<${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
       <${Button} icon=${session.deaf ? "ear" : "earOff"} busy=${busy(deaf)} disabled=${!inRoom} onClick=${() => act(deaf)}>${session.deaf ? "Let hear" : "Make deaf"}<//>
@@ -125,6 +129,24 @@ function As({ session, app, commands }) {
   return html`<form class="inline" onSubmit=${change}>
     <${Field} label="Role">${(id) => html`<${Select} id=${id} value=${role} onChange=${setRole} options=${ROLES} />`}<//>
     <${Field} label="Tags, with commas between">${(id) => html`<input id=${id} value=${tags} onInput=${(event) => setTags(event.target.value)} />`}<//>
+/** What was pressed is in the app's webhook, and is shown to nobody else. */
+function Collect({ session, app, commands }) {
+  const key = `${session.uuid} collect_digits`;
+  const collect = (event) => {
+    event.preventDefault();
+    const { max_digits: most, terminators } = event.target.elements;
+    commands.run({
+      key, what: "Collect", app, path: `${API}/sessions/${session.uuid}/commands/collect-digits`, body: { max_digits: Number(most.value), terminators: terminators.value },
+      settled: "Digits are being collected.",
+    });
+  };
+  return html`<form class="inline" onSubmit=${collect}>
+    <${Field} label="How many at most">${(id) => html`<input id=${id} name="max_digits" type="number" required min="1" max="32" defaultValue="4" />`}<//>
+    <${Field} label="Or until one of these">${(id) => html`<input id=${id} name="terminators" class="mono" maxlength="16" pattern="[0-9A-D*#]*" autocomplete="off" defaultValue="#" />`}<//>
+    <${Button} type="submit" busy=${Boolean(commands.pending[key])}>Collect digits<//>
+  </form>`;
+}
+
     <${Button} type="submit" busy=${Boolean(commands.pending[`${session.uuid} change_member`])}>Change<//>
   </form>`;
 }
