@@ -6,6 +6,7 @@ from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import Console, World
 from tests.browser.steps import confirm, heading, is_live, told
+from tests.e2e.system import CALLER_ID
 
 
 def test_the_overview_counts(operator: Console, world: World) -> None:
@@ -110,6 +111,27 @@ def test_digits_are_sent_and_collected(operator: Console, world: World) -> None:
     told(page, "Digits are being collected.")
     world.press("527100003", "47")
     expect(page.get_by_text("The digits of 527100003 were collected")).to_be_visible()
+
+
+def test_a_call_is_made(operator: Console, world: World) -> None:
+    world.room("board-call")
+    page = operator.open("sessions")
+    page.get_by_role("button", name="New call").click()
+    page.get_by_label("Number to call").fill("+88212345200")
+    page.get_by_label("Number that is shown").fill(CALLER_ID)
+    page.get_by_label("Joins, once it is answered").select_option(label="board-call")
+    page.get_by_role("button", name="Call", exact=True).click()
+    expect(page.get_by_role("dialog").locator(".error")).to_be_visible()
+    operator.check_access()
+    operator.screenshot("dialog-call")
+    page.get_by_label("Number to call").fill("+493012345200")
+    page.get_by_role("button", name="Call", exact=True).click()
+    expect(page.get_by_text("muted, hears", exact=True)).to_be_visible()
+    expect(page.get_by_text("It was answered")).to_be_visible()
+    page.get_by_role("button", name="Hang up").click()
+    confirm(page, "Hang up")
+    expect(page.get_by_text("This session has ended")).to_be_visible()
+    operator.forgive("status of 403", "status of 404")
 
 
 def test_a_call_is_hung_up(operator: Console, world: World) -> None:

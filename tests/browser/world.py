@@ -16,6 +16,7 @@ from typing import Any
 
 from gevent.fileobject import FileObjectThread
 
+from tests.e2e.gateway import EmulatedGateway
 from tests.e2e.nodes import EmulatedNode
 from tests.e2e.site import until
 from tests.e2e.stores import free_port
@@ -30,8 +31,9 @@ class World:
         self.hooks = Receiver()
         self.media = Media()
         self.nodes = {prefix: EmulatedNode() for prefix in PREFIXES}
-        self.back = Switchroom(folder, dict(self.nodes), self.hooks.url, *BACK)
-        self.front = Switchroom(folder, dict(self.nodes), self.hooks.url, "api")
+        gateway = [EmulatedGateway(node.emulator).address for node in self.nodes.values()][0]
+        self.back = Switchroom(folder, dict(self.nodes), self.hooks.url, *BACK, gateway=gateway)
+        self.front = Switchroom(folder, dict(self.nodes), self.hooks.url, "api", gateway=gateway)
         # The API keeps its port when it is started anew: the pages come back to it.
         self.url = f"http://127.0.0.1:{free_port()}"
         config = self.front.config.read_text()
@@ -79,12 +81,12 @@ class World:
     def sound(self, caller_id: str, audible: bool) -> None:
         self._calls[caller_id].sound(audible)
 
-    def silence(self, prefix: str, silent: bool) -> None:
-        """Let the node do what it is told, but say nothing of it; or say it after all."""
     def press(self, caller_id: str, keys: str) -> None:
         for key in keys:
             self._calls[caller_id].press(key)
 
+    def silence(self, prefix: str, silent: bool) -> None:
+        """Let the node do what it is told, but say nothing of it; or say it after all."""
         self.nodes[prefix].emulator.silence(silent)
 
     def mute_at_node(self, prefix: str, caller_id: str) -> None:
