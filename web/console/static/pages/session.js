@@ -84,7 +84,6 @@ function Actions({ session, app, commands }) {
       <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>`}
       <${Button} icon="hangUp" tone="danger-text" busy=${busy("hang_up")} onClick=${hangUp}>Hang up<//>
     </div>
-    ${session.state !== "dialing" && html`<${Digits} session=${session} app=${app} commands=${commands} />`}
     ${!isOutside && VOLUMES.map(([direction, label]) => html`<${Volume} key=${direction} label=${label} of=${session} stored=${session[`volume_${direction}`]} min=${-4} max=${4}
       busy=${busy(`volume_${direction}`)} disabled=${!inRoom} onChange=${setVolume(direction)} />`)}
     ${inRoom && html`<${As} key=${[session.role, ...session.tags].join()} session=${session} app=${app} commands=${commands} />`}
