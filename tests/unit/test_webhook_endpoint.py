@@ -57,6 +57,10 @@ def test_wanted_types() -> None:
     endpoint = Endpoint(app(), was_set(types='["session.*", "conference.created"]'))
     wanted = {type_ for type_ in TYPES if endpoint.wants(type_)}
     assert wanted == {
+        "session.dialing",
+        "session.ringing",
+        "session.answered",
+        "session.failed",
         "session.started",
         "session.ended",
         "session.command.failed",
