@@ -321,7 +321,7 @@ for _flag, _on in CHANGES:
     "POST",
     "/<room_id>/commands/kick-all",
     responses={202: AllStarted},
-    refuses=(*_ROOM, "members_pending", "node_down"),
+    refuses=(*_ROOM, "members_pending", "node_down", "quota_exceeded"),
     cooldown=KickAll.cooldown,
 )
 def kick_all(path: RoomPath, body: KickAllBody) -> Returned:

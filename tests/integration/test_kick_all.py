@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.limits import QUOTAS
 from controller.store import keys
 from tests.integration.world import NODE, World
 
@@ -51,6 +52,16 @@ def test_each_member_is_kicked_and_the_summary_follows(world: World) -> None:
     assert not world.store.client.zrange(keys.key(world.tag, "due", NODE), 0, -1)
     fields = world.store.client.hgetall(keys.key(world.tag, "session", one))
     assert not {b"kicked", b"kick_reason", b"kick_operation", b"uid", b"job"} & fields.keys()
+
+
+def test_undelivered_webhooks_are_bounded(world: World) -> None:
+    """In an empty room, too, where nothing else would end it."""
+    room = world.create()
+    world.limits["quotas"] = {**QUOTAS, "webhook_bytes": 3000}
+    answers = [world.kick_all(room, operation_id=f"all{number}") for number in range(9)]
+    refused = [answer for answer in answers if "refused" in answer]
+    assert 0 < len(refused) < len(answers)
+    assert {answer["refused"] for answer in refused} == {"quota_exceeded"}
 
 
 def test_moderators_may_be_left_out(world: World) -> None:
