@@ -68,6 +68,7 @@ def test_keyboard_only(visit: Visit, world: World) -> None:
     # Back where it was.
     gets_focus(page, "Take out: 527100001")
     page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
     reach(page, "Take out")
     page.keyboard.press("Enter")
     expect(member(page, "527100001")).to_have_count(0)

@@ -31,7 +31,7 @@ class World:
         self.hooks = Receiver()
         self.media = Media()
         self.nodes = {prefix: EmulatedNode() for prefix in PREFIXES}
-        gateway = next(EmulatedGateway(node.emulator).address for node in self.nodes.values())
+        gateway, *_ = [EmulatedGateway(node.emulator).address for node in self.nodes.values()]
         self.back = Switchroom(folder, dict(self.nodes), self.hooks.url, *BACK, gateway=gateway)
         self.front = Switchroom(folder, dict(self.nodes), self.hooks.url, "api", gateway=gateway)
         # The API keeps its port when it is started anew: the pages come back to it.

@@ -110,24 +110,6 @@ function Digits({ session, app, commands }) {
   </form>`;
 }
 
-const ROLES = [["participant", "Participant"], ["moderator", "Moderator"]];
-
-/** What a member is for its app. */
-function As({ session, app, commands }) {
-  const [role, setRole] = useState(session.role);
-  const [tags, setTags] = useState(session.tags.join(", "));
-  const change = (event) => {
-    event.preventDefault();
-    const body = { role, tags: tags.split(",").map((tag) => tag.trim()).filter(Boolean) };
-    if (role === session.role && body.tags.join() === session.tags.join()) return; // No webhook would follow.
-    commands.run({
-      key: `${session.uuid} change_member`, what: "Change", app, method: "PATCH", path: `${API}/conferences/${session.room_id}/members/${session.uuid}`, body,
-      confirmedBy: (seen) => isWebhook(seen, "conference.member.updated", { uuid: session.uuid }),
-    });
-  };
-  return html`<form class="inline" onSubmit=${change}>
-    <${Field} label="Role">${(id) => html`<${Select} id=${id} value=${role} onChange=${setRole} options=${ROLES} />`}<//>
-    <${Field} label="Tags, with commas between">${(id) => html`<input id=${id} value=${tags} onInput=${(event) => setTags(event.target.value)} />`}<//>
 /** What was pressed is in the app's webhook, and is shown to nobody else. */
 function Collect({ session, app, commands }) {
   const key = `${session.uuid} collect_digits`;
@@ -146,6 +128,24 @@ function Collect({ session, app, commands }) {
   </form>`;
 }
 
+const ROLES = [["participant", "Participant"], ["moderator", "Moderator"]];
+
+/** What a member is for its app. */
+function As({ session, app, commands }) {
+  const [role, setRole] = useState(session.role);
+  const [tags, setTags] = useState(session.tags.join(", "));
+  const change = (event) => {
+    event.preventDefault();
+    const body = { role, tags: tags.split(",").map((tag) => tag.trim()).filter(Boolean) };
+    if (role === session.role && body.tags.join() === session.tags.join()) return; // No webhook would follow.
+    commands.run({
+      key: `${session.uuid} change_member`, what: "Change", app, method: "PATCH", path: `${API}/conferences/${session.room_id}/members/${session.uuid}`, body,
+      confirmedBy: (seen) => isWebhook(seen, "conference.member.updated", { uuid: session.uuid }),
+    });
+  };
+  return html`<form class="inline" onSubmit=${change}>
+    <${Field} label="Role">${(id) => html`<${Select} id=${id} value=${role} onChange=${setRole} options=${ROLES} />`}<//>
+    <${Field} label="Tags, with commas between">${(id) => html`<input id=${id} value=${tags} onInput=${(event) => setTags(event.target.value)} />`}<//>
     <${Button} type="submit" busy=${Boolean(commands.pending[`${session.uuid} change_member`])}>Change<//>
   </form>`;
 }
