@@ -10,6 +10,7 @@ from tests.browser.conftest import Console, World
 from tests.browser.steps import heading, is_live
 
 CALLER = '<img src=x onerror="document.title=1">'
+TAG = '</textarea><b onerror="document.title=1"><img src=x>'
 URL = "http://127.0.0.1:9/<script>document.title=1</script>.wav"
 
 
@@ -21,14 +22,27 @@ def is_only_text(page: Page) -> None:
 def test_hostile_names(operator: Console, world: World) -> None:
     session = world.call("acW68", CALLER)
     room = world.room("board-call", session)
+    world.ask("PATCH", f"/api/v1/conferences/{room}", {"tags": [TAG]})
+    world.ask("PATCH", f"/api/v1/conferences/{room}/members/{session}", {"tags": [TAG]})
     page = operator.open("sessions")
     expect(page.get_by_role("link", name=CALLER)).to_be_visible()
     is_only_text(page)
     page.get_by_role("link", name=CALLER).click()
     heading(page, CALLER)
+    expect(page.get_by_label("Tags")).to_have_value(TAG)
+    expect(page.locator(".facts").get_by_text(TAG)).to_be_visible()
+    is_only_text(page)
+    operator.open("rooms")
+    expect(page.locator("td").get_by_text(TAG)).to_be_visible()
     is_only_text(page)
     operator.open(f"rooms/alpha/{room}")
     is_live(page)
+    expect(page.locator(".page-head").get_by_text(TAG)).to_be_visible()
+    expect(page.locator(".member").get_by_text(TAG)).to_be_visible()
+    page.get_by_role("button", name="Options", exact=True).click()
+    expect(page.get_by_label("Tags")).to_have_value(TAG)
+    is_only_text(page)
+    page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".member").get_by_text(CALLER)).to_be_visible()
     page.get_by_label("Play audio").fill(URL)
     page.get_by_role("button", name="Play", exact=True).click()

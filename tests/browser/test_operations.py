@@ -86,6 +86,11 @@ def test_a_session_from_call_to_room_and_out(operator: Console, world: World) ->
     expect(page.get_by_text("not muted, hears", exact=True)).to_be_visible()
     page.get_by_label("Volume to the others").fill("2")
     expect(page.get_by_text("527100001 is heard at another volume")).to_be_visible()
+    page.get_by_label("Role").select_option("moderator")
+    page.get_by_label("Tags").fill("agent\nBerlin, Mitte")
+    page.get_by_role("button", name="Change", exact=True).click()
+    for mark in ("moderator", "agent", "Berlin, Mitte"):
+        expect(page.locator(".facts").get_by_text(mark, exact=True)).to_be_visible()
     page.get_by_role("button", name="Take out of the room").click()
     confirm(page, "Take out")
     expect(page.get_by_role("button", name="Join", exact=True)).to_be_visible()

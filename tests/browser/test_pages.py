@@ -10,6 +10,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Console, Visit, World
 
 LOOKS = {"light": {}, "dark": {"dark": True}, "phone": {"phone": True}}
+# The longest, too, without a space in it.
+TAGS = ["support", "Berlin, Mitte", "x" * 64]
 CALLERS = ("527121101", "527121102", "527121103")
 
 
@@ -18,6 +20,12 @@ def addresses(world: World) -> dict[str, str]:
     """Every page of an operator by a name, with something to see on each."""
     sessions = [world.call("acW68", caller) for caller in CALLERS]
     room = world.room("weekly-standup", *sessions, world.call("fra02", "527121104"))
+    world.ask(
+        "PATCH", f"/api/v1/conferences/{room}", {"tags": TAGS, "end_on_exit": "moderator", "speaker_events": True}
+    )
+    member = f"/api/v1/conferences/{room}/members/{sessions[0]}"
+    world.ask("PATCH", member, {"muted": True, "hold": True, "role": "moderator", "tags": TAGS})
+    world.received("conference.member.held", "uuid", sessions[0])
     world.call("acW68", "527121105")
     world.ask("POST", f"/api/v1/conferences/{room}/play", {"urls": [world.tone]})
     world.received("conference.play.started", "room_id", room)

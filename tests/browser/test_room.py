@@ -63,6 +63,26 @@ def test_lock_and_unlock(room: Open, world: World) -> None:
     expect(room.page.get_by_text("locked", exact=True)).to_have_count(0)
 
 
+def test_options(room: Open, world: World, operator: Console) -> None:
+    page = room.page
+    page.get_by_role("button", name="Options", exact=True).click()
+    page.get_by_label("Tags").fill("x" * 65)
+    page.get_by_role("button", name="Change", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("Invalid request: tags.0")
+    page.get_by_label("Tags").fill("staff\nBerlin, Mitte")
+    page.get_by_label("Ends when the last of these leaves").select_option("moderator")
+    page.get_by_label("Tells who speaks").select_option("speakers")
+    operator.check_access()
+    operator.screenshot("dialog-options")
+    page.get_by_role("button", name="Change", exact=True).click()
+    for shown in ("staff", "Berlin, Mitte", "ends with its last moderator", "tells who speaks"):
+        expect(page.locator(".page-head").get_by_text(shown, exact=True)).to_be_visible()
+    changed = world.ask("GET", f"/api/v1/conferences/{room.id}")
+    assert changed["tags"] == ["staff", "Berlin, Mitte"]
+    assert changed["speaker_events"] is True
+    operator.forgive("status of 400")
+
+
 def test_a_command_is_pending_until_the_node_confirms_it(room: Open, world: World) -> None:
     alice = member(room.page, ALICE)
     world.silence("acW68", True)
@@ -224,7 +244,7 @@ def test_create(operator: Console) -> None:
     expect(page.get_by_text("No rooms yet")).to_be_visible()
     page.get_by_role("button", name="New room").click()
     page.get_by_label("Name", exact=True).fill("all-hands")
-    page.get_by_label("Tags", exact=True).fill("staff, monthly")
+    page.get_by_label("Tags", exact=True).fill("staff\nmonthly")
     page.get_by_role("button", name="Create").click()
     heading(page, "all-hands")
     expect(page.get_by_text("Nobody is in the room")).to_be_visible()

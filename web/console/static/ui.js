@@ -172,8 +172,8 @@ export function Field({ label, hint, error, children }) {
   </div>`;
 }
 
-export function Select({ label, value, options, onChange, id }) {
-  return html`<select id=${id} aria-label=${label} value=${value} onChange=${(event) => onChange(event.target.value)}>
+export function Select({ label, value, options, onChange, id, name }) {
+  return html`<select id=${id} name=${name} aria-label=${label} value=${value} onChange=${(event) => onChange(event.target.value)}>
     ${options.map(([key, text]) => html`<option value=${key} selected=${key === value}>${text}</option>`)}
   </select>`;
 }

@@ -8,6 +8,7 @@ import { link } from "../router.js";
 import { Badge, Button, Empty } from "../ui.js";
 import { Icon } from "../icons.js";
 import { TONES } from "../words.js";
+import { tagsOf } from "./tags.js";
 
 // What each command of a member is called, and the webhook that confirms it.
 const VERBS = {
@@ -24,7 +25,7 @@ const VERBS = {
 export const marks = (member) => [
   ...(member.role === "moderator" ? [html`<${Badge} tone="accent">moderator<//>`] : []),
   ...(member.end_on_exit ? [html`<${Badge}>keeps the room<//>`] : []),
-  ...member.tags.map((tag) => html`<${Badge}><span class="caller">${tag}</span><//>`),
+  ...tagsOf(member),
 ];
 
 /** A command of a member, for `useCommands`. */

@@ -1,15 +1,16 @@
-import { API, call } from "../api.js";
+import { API, call, command } from "../api.js";
 import { callerOf, plural } from "../format.js";
 import { html, useState } from "../html.js";
 import { useCommands, useFeed, useLoad, useReloadSoon, useStream, useTitle } from "../hooks.js";
 import { failedCommand, isWebhook, streamOf } from "../live.js";
 import { go, link } from "../router.js";
-import { Badge, Button, Card, Confirm, Empty, Field, Id, Loaded, PageHead, Time } from "../ui.js";
+import { Badge, Button, Card, Confirm, Dialog, Empty, Field, Id, Loaded, PageHead, Problem, Time } from "../ui.js";
 import { Icon } from "../icons.js";
 import { reasonText, TONES } from "../words.js";
 import { Story } from "./log.js";
 import { memberCommand, Members } from "./members.js";
-import { tagsOf } from "./rooms.js";
+import { Options, optionsIn } from "./rooms.js";
+import { tagsOf } from "./tags.js";
 import { Volume } from "./volume.js";
 
 const MAX_MEMBERS = 1000;
@@ -18,6 +19,7 @@ const ALL = [["mute", "Mute all"], ["unmute", "Unmute all"], ["kick", "Take all 
 export function Room({ me, parts: [app, id] }) {
   const may = me.role === "operate";
   const [ask, setAsk] = useState(null);
+  const [changing, setChanging] = useState(false);
   const [speaking, setSpeaking] = useState(new Set());
   const [failures, setFailures] = useState([]);
   const commands = useCommands();
@@ -81,8 +83,10 @@ export function Room({ me, parts: [app, id] }) {
 
   return html`<${PageHead} title=${room?.name || "Room"} trail=${[["Rooms", "#/rooms"]]} below=${html`
         <${Id} value=${id} /><span>App ${app}</span>${room && html`<span>Created <${Time} at=${room.created_at} /></span>`}
-        ${room?.locked && html`<${Badge} tone=${TONES.locked} dot>locked<//>`}${room?.end_on_exit && html`<${Badge}>ends with its last ${room.end_on_exit}<//>`}${room && tagsOf(room)}`}>
+        ${room?.locked && html`<${Badge} tone=${TONES.locked} dot>locked<//>`}${room?.end_on_exit && html`<${Badge}>ends with its last ${room.end_on_exit}<//>`}
+        ${room?.speaker_events && html`<${Badge}>tells who speaks<//>`}${room && tagsOf(room)}`}>
       ${may && room && !gone && html`<${Button} icon=${room.locked ? "unlock" : "lock"} busy=${Boolean(commands.pending.lock)} onClick=${lock}>${room.locked ? "Unlock" : "Lock"}<//>`}
+      ${may && room && !gone && html`<${Button} onClick=${() => setChanging(true)}>Options<//>`}
       ${may && room && !gone && html`<${Button} icon="trash" tone="danger-text" onClick=${() => setAsk(removal)}>Delete<//>`}
     <//>
     ${gone ? html`<${Card}><${Empty} icon="rooms" title="This room is gone">It was deleted, or never was. <a href="#/rooms">See all rooms</a><//><//>`
@@ -98,7 +102,26 @@ export function Room({ me, parts: [app, id] }) {
         <${Playback} app=${app} id=${id} room=${room} may=${may} commands=${commands} failures=${failures} />
       </div>`}<//>`}
     <${Story} me=${me} title="Timeline" icon="clock" feed=${feed} query=${{ app, room: id }} names=${callers} more=${link("log", { app, room: id })} />
+    ${changing && room && html`<${Change} app=${app} room=${room} onClose=${() => setChanging(false)} />`}
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />`;
+}
+
+function Change({ app, room, onClose }) {
+  const [state, setState] = useState({ busy: false, error: null });
+  const submit = async (event) => {
+    event.preventDefault();
+    setState({ busy: true, error: null });
+    try {
+      await command("PATCH", `${API}/conferences/${room.room_id}`, { app, body: optionsIn(event.target) });
+      onClose();
+    } catch (error) {
+      setState({ busy: false, error });
+    }
+  };
+  const footer = html`<${Button} onClick=${onClose}>Cancel<//><${Button} tone="primary" type="submit" form="options" busy=${state.busy}>Change<//>`;
+  return html`<${Dialog} title="Options of the room" onClose=${onClose} footer=${footer}>
+    <form id="options" onSubmit=${submit}>${state.error && html`<${Problem} error=${state.error} />`}<${Options} of=${room} /></form>
+  <//>`;
 }
 
 const filled = ({ members, max_members: most }) => (most === null ? plural(members, "member") : `${members} of at most ${plural(most, "member")}`);
@@ -170,7 +193,7 @@ function Play({ busy, onPlay }) {
     const urls = new FormData(form).get("urls").split(/\s+/).filter(Boolean);
     if (urls.length && (await onPlay(urls))) form.reset();
   };
-  return html`<form class="play" onSubmit=${submit}>
+  return html`<form class="stacked" onSubmit=${submit}>
     <${Field} label="Play audio" hint="One URL a line: WAV, MP3, FLAC, Ogg or Opus.">
       ${(id) => html`<textarea id=${id} name="urls" rows="2" required spellcheck=${false} placeholder="https://cdn.example.com/hello.wav" aria-describedby="${id}-hint"></textarea>`}
     <//>

@@ -3,9 +3,11 @@ import { number } from "../format.js";
 import { html, useState } from "../html.js";
 import { useDelayed, usePages, useTitle } from "../hooks.js";
 import { go, link, replace } from "../router.js";
-import { Badge, Button, Card, Dialog, Empty, Field, Id, Loaded, More, PageHead, Select, Table, Time } from "../ui.js";
+import { Button, Card, Dialog, Empty, Field, Id, Loaded, More, PageHead, Select, Table, Time } from "../ui.js";
+import { tagsIn, tagsOf, Tags } from "./tags.js";
 
-export const tagsOf = (room) => room.tags.map((tag) => html` <${Badge}><span class="caller">${tag}</span><//>`);
+const ENDS_WITH = [["", "nobody"], ["moderator", "moderators"], ["participant", "participants"]];
+const TELLS = [["", "no"], ["speakers", "yes, by webhooks"]];
 
 export const columnsOf = (withApp) => [
   { title: "Room", cell: (room) => html`<a class="strong" href=${link("rooms", room.app_id, room.room_id)}>${room.name}</a>${tagsOf(room)}` },
@@ -60,17 +62,28 @@ export function AppSelect({ me, value, onChange, id, all = "All apps" }) {
   return html`<${Select} id=${id} label="App" value=${value} options=${options} onChange=${onChange} />`;
 }
 
+/** A form's fields for options of a room, for `optionsIn`. `of`: the room, if there is one. */
+export function Options({ of = {} }) {
+  const [endsWith, setEndsWith] = useState(of.end_on_exit || "");
+  const [tells, setTells] = useState(of.speaker_events ? "speakers" : "");
+  return html`<${Tags} of=${of.tags} />
+    <${Field} label="Ends when the last of these leaves">${(id) => html`<${Select} id=${id} name="end_on_exit" value=${endsWith} onChange=${setEndsWith} options=${ENDS_WITH} />`}<//>
+    <${Field} label="Tells who speaks">${(id) => html`<${Select} id=${id} name="speaker_events" value=${tells} onChange=${setTells} options=${TELLS} />`}<//>`;
+}
+
+export const optionsIn = (form) => ({
+  tags: tagsIn(form), end_on_exit: form.elements.end_on_exit.value || null, speaker_events: form.elements.speaker_events.value !== "",
+});
+
 function NewRoom({ me, app: given, onClose }) {
   const [app, setApp] = useState(given || me.app_id || me.apps[0] || "");
-  const [endsWith, setEndsWith] = useState("");
   const [state, setState] = useState({ busy: false, error: "" });
   const submit = async (event) => {
     event.preventDefault();
     setState({ busy: true, error: "" });
-    const form = new FormData(event.target);
-    const tags = [...new Set(form.get("tags").split(",").map((tag) => tag.trim()).filter(Boolean))];
+    const form = event.target;
     try {
-      const { room_id: room } = await call("POST", `${API}/conferences`, { app, body: { name: form.get("name"), tags, end_on_exit: endsWith || null } });
+      const { room_id: room } = await call("POST", `${API}/conferences`, { app, body: { name: form.elements.name.value, ...optionsIn(form) } });
       onClose();
       go("rooms", app, room);
     } catch (error) {
@@ -84,12 +97,7 @@ function NewRoom({ me, app: given, onClose }) {
       <${Field} label="Name" hint="Letters, digits, hyphens and underscores." error=${state.error}>
         ${(id) => html`<input id=${id} name="name" required maxlength="64" pattern="[A-Za-z0-9][A-Za-z0-9_\\-]*" autofocus autocomplete="off" aria-describedby="${id}-hint" />`}
       <//>
-      <${Field} label="Tags" hint="With commas between. May be left out.">
-        ${(id) => html`<input id=${id} name="tags" autocomplete="off" aria-describedby="${id}-hint" />`}
-      <//>
-      <${Field} label="Ends when the last of these leaves">
-        ${(id) => html`<${Select} id=${id} value=${endsWith} onChange=${setEndsWith} options=${[["", "nobody"], ["moderator", "moderators"], ["participant", "participants"]]} />`}
-      <//>
+      <${Options} />
     </form>
   <//>`;
 }

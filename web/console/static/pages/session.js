@@ -8,6 +8,7 @@ import { Badge, Button, Card, Confirm, Empty, Facts, Field, Id, Loaded, PageHead
 import { TONES } from "../words.js";
 import { Story } from "./log.js";
 import { marks, memberCommand } from "./members.js";
+import { tagsIn, Tags } from "./tags.js";
 import { Volume } from "./volume.js";
 
 const VOLUMES = [["in", "Volume to the others"], ["out", "Volume of the room"]];
@@ -133,19 +134,18 @@ const ROLES = [["participant", "Participant"], ["moderator", "Moderator"]];
 /** What a member is for its app. */
 function As({ session, app, commands }) {
   const [role, setRole] = useState(session.role);
-  const [tags, setTags] = useState(session.tags.join(", "));
   const change = (event) => {
     event.preventDefault();
-    const body = { role, tags: tags.split(",").map((tag) => tag.trim()).filter(Boolean) };
-    if (role === session.role && body.tags.join() === session.tags.join()) return; // No webhook would follow.
+    const tags = tagsIn(event.target);
+    if (role === session.role && !tags) return; // No webhook would follow.
     commands.run({
-      key: `${session.uuid} change_member`, what: "Change", app, method: "PATCH", path: `${API}/conferences/${session.room_id}/members/${session.uuid}`, body,
+      key: `${session.uuid} change_member`, what: "Change", app, method: "PATCH", path: `${API}/conferences/${session.room_id}/members/${session.uuid}`, body: { role, tags },
       confirmedBy: (seen) => isWebhook(seen, "conference.member.updated", { uuid: session.uuid }),
     });
   };
-  return html`<form class="inline" onSubmit=${change}>
+  return html`<form class="stacked" onSubmit=${change}>
     <${Field} label="Role">${(id) => html`<${Select} id=${id} value=${role} onChange=${setRole} options=${ROLES} />`}<//>
-    <${Field} label="Tags, with commas between">${(id) => html`<input id=${id} value=${tags} onInput=${(event) => setTags(event.target.value)} />`}<//>
+    <${Tags} of=${session.tags} />
     <${Button} type="submit" busy=${Boolean(commands.pending[`${session.uuid} change_member`])}>Change<//>
   </form>`;
 }
