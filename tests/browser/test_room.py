@@ -53,6 +53,21 @@ def test_mute_and_unmute(room: Open, world: World) -> None:
     expect(alice.get_by_text("muted", exact=True)).to_have_count(0)
     alice.get_by_role("button", name="Make deaf").click()
     expect(alice.get_by_text("deaf", exact=True)).to_be_visible()
+    alice.get_by_role("button", name="Put on hold").click()
+    expect(alice.get_by_text("on hold", exact=True)).to_be_visible()
+
+
+def test_all_members(room: Open) -> None:
+    page = room.page
+    page.get_by_role("button", name="Mute all", exact=True).click()
+    expect(page.locator(".member").get_by_text("muted", exact=True)).to_have_count(2)
+    page.get_by_role("button", name="Hold all").click()
+    expect(page.locator(".member").get_by_text("on hold", exact=True)).to_have_count(2)
+    page.get_by_role("button", name="Take all off hold").click()
+    expect(page.locator(".member").get_by_text("on hold", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Take all out").click()
+    confirm(page, "Take all out")
+    expect(page.locator(".member")).to_have_count(0)
 
 
 def test_lock_and_unlock(room: Open, world: World) -> None:

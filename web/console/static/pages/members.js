@@ -29,7 +29,7 @@ export const marks = (member) => [
 ];
 
 /** A command of a member, for `useCommands`. */
-export function memberCommand(app, member, verb) {
+export function memberCommand(app, member, verb, body) {
   const [what, type] = VERBS[verb];
   const match = { uuid: member.uuid };
   return {
@@ -37,6 +37,7 @@ export function memberCommand(app, member, verb) {
     what: `${what} ${callerOf(member, "")}`.trim(),
     app,
     path: `${API}/sessions/${member.uuid}/commands/conference/${verb}`,
+    body,
     confirmedBy: (event) => isWebhook(event, type, match),
     failedBy: failedCommand(verb, match),
   };

@@ -4,7 +4,7 @@ import { html, useState } from "../html.js";
 import { useCommands, useFeed, useLoad, useReloadSoon, useStream, useTitle } from "../hooks.js";
 import { failedCommand, isGap, isWebhook, streamOf } from "../live.js";
 import { link } from "../router.js";
-import { Badge, Button, Card, Confirm, Empty, Facts, Field, Id, Loaded, PageHead, Select, Time } from "../ui.js";
+import { Badge, Button, Card, Confirm, Dialog, Empty, Facts, Field, Id, Loaded, PageHead, Select, Time } from "../ui.js";
 import { TONES } from "../words.js";
 import { Story } from "./log.js";
 import { marks, memberCommand } from "./members.js";
@@ -53,6 +53,7 @@ export function Session({ me, parts: [app, uuid] }) {
 
 function Actions({ session, app, commands }) {
   const [ask, setAsk] = useState(null);
+  const [holding, setHolding] = useState(false);
   const act = (verb) => commands.run(memberCommand(app, session, verb));
   const match = { uuid: session.uuid };
   const hangUp = () => setAsk({
@@ -81,14 +82,30 @@ function Actions({ session, app, commands }) {
     <div class="buttons">
       ${!isOutside && html`<${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
       <${Button} icon=${session.deaf ? "ear" : "earOff"} busy=${busy(deaf)} disabled=${!inRoom} onClick=${() => act(deaf)}>${session.deaf ? "Let hear" : "Make deaf"}<//>
-      <${Button} icon=${session.hold ? "play" : "pause"} busy=${busy(hold)} disabled=${!inRoom} onClick=${() => act(hold)}>${session.hold ? "Take off hold" : "Put on hold"}<//>
+      <${Button} icon=${session.hold ? "play" : "pause"} busy=${busy(hold)} disabled=${!inRoom} onClick=${() => (session.hold ? act("unhold") : setHolding(true))}>${session.hold ? "Take off hold" : "Put on hold"}<//>
       <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>`}
       <${Button} icon="hangUp" tone="danger-text" busy=${busy("hang_up")} onClick=${hangUp}>Hang up<//>
     </div>
     ${!isOutside && VOLUMES.map(([direction, label]) => html`<${Volume} key=${direction} label=${label} of=${session} stored=${session[`volume_${direction}`]} min=${-4} max=${4}
       busy=${busy(`volume_${direction}`)} disabled=${!inRoom} onChange=${setVolume(direction)} />`)}
     ${inRoom && html`<${As} key=${[session.role, ...session.tags].join()} session=${session} app=${app} commands=${commands} />`}
+    ${holding && html`<${Hold} session=${session} app=${app} commands=${commands} onClose=${() => setHolding(false)} />`}
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />
+  <//>`;
+}
+
+function Hold({ session, app, commands, onClose }) {
+  const submit = (event) => {
+    event.preventDefault();
+    const url = event.target.elements.url.value.trim();
+    commands.run(memberCommand(app, session, "hold", url ? { url } : undefined));
+    onClose();
+  };
+  const footer = html`<${Button} onClick=${onClose}>Cancel<//><${Button} tone="primary" type="submit" form="hold">Put on hold<//>`;
+  return html`<${Dialog} title="Put the caller on hold" onClose=${onClose} footer=${footer}>
+    <form id="hold" onSubmit=${submit}><${Field} label="Music" hint="Its URL. Without one the caller hears nothing.">
+      ${(id) => html`<input id=${id} name="url" type="url" autofocus autocomplete="off" spellcheck=${false} placeholder="https://cdn.example.com/music.mp3" aria-describedby="${id}-hint" />`}
+    <//></form>
   <//>`;
 }
 
