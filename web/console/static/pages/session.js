@@ -28,7 +28,7 @@ export function Session({ me, parts: [app, uuid] }) {
   const ended = found.error?.status === 404;
   return html`<${PageHead} title=${name} trail=${[["Sessions", "#/sessions"]]} below=${html`<${Id} value=${uuid} /><span>App ${app}</span>`} />
     ${ended ? html`<${Card}><${Empty} icon="sessions" title="This session has ended">The event log below tells what it did.<//><//>`
-      : html`<${Loaded} of=${found}>${(session) => html`<div class="two-columns"><div>
+      : html`<${Loaded} of=${found}>${(session) => html`<div class="two-columns">
         <${Card} title="Call" icon="sessions">
           <${Facts} facts=${[
             ["State", html`<${Badge} tone=${TONES[session.state]} dot>${session.state}<//>`],
@@ -42,11 +42,11 @@ export function Session({ me, parts: [app, uuid] }) {
             session.room_id && marks(session).length > 0 && ["As", marks(session)],
           ]} />
         <//>
+        ${me.role === "operate" && html`<div class="tall"><${Actions} session=${session} app=${app} commands=${commands} /></div>`}
         ${me.role === "operate" && session.state !== "dialing" && html`<${Card} title="Keypad" class="spaced">
           <${Digits} session=${session} app=${app} commands=${commands} />
           <${Collect} session=${session} app=${app} commands=${commands} />
-        <//>`}</div>
-        ${me.role === "operate" && html`<div><${Actions} session=${session} app=${app} commands=${commands} /></div>`}
+        <//>`}
       </div>`}<//>`}
     <${Story} me=${me} title="Timeline" icon="clock" feed=${feed} query=${{ app, session: uuid }} name=${name} more=${link("log", { app, session: uuid })} />`;
 }
