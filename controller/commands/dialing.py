@@ -56,7 +56,7 @@ class Dial(Command[Dialled]):
         return {"permission": permission, "node": node, **(parts.dialer.new_call(node) if node else {})}
 
     def _node(self, parts: Parts) -> str | None:
-        """That of the room, if it is there; else a call is placed as a room is."""
+        """That of the room, if it is there; else the one that a new room would get."""
         if self.room_id:
             with suppress(Refused):
                 room = parts.execute(GetRoom(app_id=self.app_id, room_id=self.room_id))
