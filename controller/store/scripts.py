@@ -15,13 +15,13 @@ once for each idempotency key.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache
 from graphlib import TopologicalSorter
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -208,23 +208,45 @@ def _script(source: Source) -> Script:
 
 def _used(texts: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Without the functions that nothing calls; their lines are left empty, so that the others keep their numbers."""
-    while True:
-        names = Counter(re.findall(r"\w+", _COMMENT.sub("", "".join(text for _, text in texts))))
+    parsed = [_functions(text) for _, text in texts]
+    calls: dict[str, set[str]] = {}
+    for function in chain.from_iterable(functions for functions, _ in parsed):
+        calls.setdefault(function.name, set()).update(function.words)
+    used: set[str] = set()
+    waiting = calls.keys() & set().union(*(words for _, words in parsed))
+    while waiting:
+        used |= waiting
+        waiting = (calls.keys() & set().union(*(calls[name] for name in waiting))) - used
+    left = []
+    for (name, text), (functions, _) in zip(texts, parsed, strict=True):
+        for function in functions:
+            if function.name not in used:
+                text = text.replace(function.text, "\n" * function.text.count("\n"), 1)  # noqa: PLW2901
+        left.append((name, text))
+    return left
 
-        def unless_unused(function: re.Match[str], names: Counter[str] = names) -> str:
-            own = re.findall(r"\w+", _COMMENT.sub("", function[0]))
-            return function[0] if names[function[1]] > own.count(function[1]) else "\n" * function[0].count("\n")
 
-        left = [(name, _LOCAL_FUNCTION.sub(unless_unused, text)) for name, text in texts]
-        if left == texts:
-            return texts
-        texts = left
+class _Function(NamedTuple):
+    name: str
+    text: str
+    words: frozenset[str]
+
+
+@cache
+def _functions(text: str) -> tuple[list[_Function], frozenset[str]]:
+    """The local functions of a file, and the words that it has besides them."""
+    functions = [_Function(found[1], found[0], _words(found[0])) for found in _LOCAL_FUNCTION.finditer(text)]
+    return functions, _words(_LOCAL_FUNCTION.sub("", text))
+
+
+def _words(code: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", _COMMENT.sub("", code)))
 
 
 def _blocks(libraries: Sequence[tuple[str, str]], own: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Libraries as blocks, each with what it uses of those before it, and then the script's own text with the same."""
     texts = [*(text for _, text in libraries), "".join(text for _, text in own)]
-    words = [set(re.findall(r"\w+", _COMMENT.sub("", text))) for text in texts]
+    words = [_words(text) for text in texts]
     known: set[str] = set()
     for at, (name, text) in enumerate(libraries):
         defined = {word for found in _DEFINED.findall(text) for word in (found[0] or found[1]).split(", ")}
