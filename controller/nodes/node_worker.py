@@ -183,8 +183,8 @@ class NodeWorker:
             return
         ready: list[str] = []
         for entry, fields in entries:
-            if play := _read_play(fields):
-                self._plays.prepare(tag, entry, play)
+            if asked := _read_file(fields):
+                self._plays.prepare(tag, entry, asked)
             else:
                 ready.append(entry)
         if ready:
@@ -320,11 +320,11 @@ def read_rate(configuration: str, profile: str) -> int:
     return int(rate[1]) if rate[1].isdecimal() else AUTOMATIC_RATE
 
 
-def _read_play(fields: Fields) -> dict[str, Any] | None:
+def _read_file(fields: Fields) -> dict[str, Any] | None:
     """A command that waits, if it has a file: a play, or a hold with music."""
     try:
         command = orjson.loads(fields[b"c"])
-        is_play = "url" in command and isinstance(command["url"], str) and isinstance(command["app"], str)
-        return command if is_play else None
+        has_file = isinstance(command["url"], str) and isinstance(command["app"], str)
+        return command if has_file else None
     except (KeyError, TypeError, ValueError):
         return None  # Whoever takes it logs that it cannot be read.
