@@ -7,16 +7,17 @@ atomic step.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, Protocol, TypedDict, TypeVar, cast
 
 from controller.commands.base import ORIGIN, Args, Command, Listing, Parts
 from controller.errors import OverRate, Refused, StoreUnavailable
 from controller.idempotency import HOLD_FOR_GOOD_MS, IdempotencyKeys, Once, Work
 from controller.ids import node_of
-from controller.limits import Budget, Limits
+from controller.limits import Admission, Budget, Limits
 from controller.media.relays import Relays
 from controller.metrics import commands
 from controller.outbound.network import Network, Resolve
@@ -47,13 +48,32 @@ class Health(TypedDict):
     nodes: dict[str, bool]
 
 
+class Sender(Protocol):
+    """Whose turn it is to send commands to a node: a worker of this process. `token`: that of its lease."""
+
+    @property
+    def node(self) -> str: ...
+
+    @property
+    def token(self) -> int: ...
+
+    @property
+    def send(self) -> Callable[[list[dict[str, Any]]], None]: ...
+
+
+class Senders(Protocol):
+    """The part of `controller.nodes.worker.Worker` that lets a command go to its node in the step that accepts it."""
+
+    def turn(self, prefix: str, /) -> AbstractContextManager[Sender | None]: ...
+
+
 class Controller:
     """Safe to share between greenlets.
 
     `allow_private_webhooks`, `allow_private_playback`: whether URLs may lead into private networks. `relays`: which
     audio relays live; None when nodes fetch what they play by themselves. `resolve`: finds the addresses of URLs'
     names, in place of the system's resolver. `session_key`: that of the workers (`ids.SessionIds`), for calls that apps
-    make.
+    make. `senders`: the worker in this process, if there is one.
     """
 
     def __init__(
@@ -68,6 +88,7 @@ class Controller:
         relays: Relays | None = None,
         resolve: Resolve | None = None,
         session_key: bytes = b"",
+        senders: Senders | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -75,6 +96,7 @@ class Controller:
         self._limits = limits or Limits()
         self._idempotency = IdempotencyKeys(store, registry)
         self._relays = relays
+        self._senders = senders
         self._parts = Parts(
             store=store,
             placement=placement,
@@ -90,17 +112,12 @@ class Controller:
         """The app when the key is its own. Constant time. Raises StoreUnavailable."""
         return self._registry.authenticate(app_id, api_key)
 
-    def admit(self, app_id: str, size: int = 0) -> Budget:
-        """Counts a request of the app; one with a large body (`size` bytes), which is slow to read, counts as several.
-        Raises OverRate, StoreUnavailable.
+    def admit(self, admission: Admission) -> None:
+        """Counts a request of an app; one with a large body, which is slow to read, counts as several. Raises OverRate,
+        StoreUnavailable.
         """
-        rate = self._rate_of(app_id)
-        cost = min(1 + size // COUNTED_BYTES, max(1, rate // 2))
-        reply = self._store.run("admit", keys.partition_of(app_id), {"app_id": app_id, "rate": rate, "cost": cost})
-        admission = _admission(rate, reply)
-        if isinstance(admission, OverRate):
-            raise admission
-        return admission
+        args = {"app_id": admission.app_id, **self._rate_and_cost(admission)}
+        self._admitted(admission, self._store.run("admit", keys.partition_of(admission.app_id), args))
 
     def admit_each(self, app_id: str, count: int) -> list[Budget | OverRate]:
         """Counts so many requests of the app, each as one: what it has left after each, or why that is not let in.
@@ -111,13 +128,15 @@ class Controller:
         step = ("admit", keys.partition_of(app_id), {"app_id": app_id, "rate": rate, "cost": 1})
         return [_admission(rate, reply) for reply in self._store.run_many([step] * count)]
 
-    def execute(self, command: Command[Answer]) -> Answer:
-        """Raises Refused, StoreUnavailable."""
+    def execute(self, command: Command[Answer], admission: Admission | None = None) -> Answer:
+        """`admission`: the request that asks for it, if it is yet to be counted. Raises Refused, OverRate among them,
+        StoreUnavailable.
+        """
         if not command.verb:
-            return self._carry_out(command)
+            return self._carry_out(command, admission)
         outcome = "failed"
         try:
-            answer = self._carry_out(command)
+            answer = self._carry_out(command, admission)
             outcome = "replayed" if command.once and command.once.is_replay else "accepted"
         except Refused as refused:
             outcome = refused.code
@@ -143,7 +162,21 @@ class Controller:
     def _rate_of(self, app_id: str) -> int:
         return self._registry.rate_of(app_id) or self._limits.requests_per_second
 
-    def _carry_out(self, command: Command[Answer]) -> Answer:
+    def _rate_and_cost(self, admission: Admission) -> Args:
+        rate = self._rate_of(admission.app_id)
+        return {"rate": rate, "cost": min(1 + admission.size // COUNTED_BYTES, max(1, rate // 2))}
+
+    def _admitted(self, admission: Admission, reply: Args) -> None:
+        """Raises OverRate."""
+        found = _admission(self._rate_of(admission.app_id), reply)
+        if isinstance(found, OverRate):
+            raise found
+        admission.budget = found
+
+    def _carry_out(self, command: Command[Answer], admission: Admission | None = None) -> Answer:
+        if admission and not command.is_counted_in_step:
+            self.admit(admission)
+            admission = None
         if command.once and not command.has_one_step:
             work = cast(Work, partial(self._carry_out, replace(command, once=None)))
             return cast(Answer, self.carry_out_once(command.app_id, command.once, command.verb, HOLD_FOR_GOOD_MS, work))
@@ -153,7 +186,7 @@ class Controller:
 
         def step() -> Args:
             args.update(command.prepare(self._parts))
-            return self._step(command.script, args)
+            return self._step(command.script, args, admission)
 
         reply = self._idempotency.step(command.app_id, command.once, command.verb, step) if command.once else step()
         with suppress(StoreUnavailable):  # The rest is stored, and the node's worker emits it.
@@ -191,16 +224,35 @@ class Controller:
                 break
         return {"rows": rows, "cursor": after}
 
-    def _step(self, script: str, args: Args) -> Args:
-        tag = keys.partition_of(args["app_id"])
-        reply = self._store.run(script, tag, args)
+    def _step(self, script: str, args: Args, admission: Admission | None = None) -> Args:
+        reply = self._counted(script, args, admission) if admission else self._run(script, args)
         # The room is on another node than its id says, or a session on another than its room.
         while reply.get("refused") == "unknown_node" and (node := reply["detail"]["node"]) not in args["nodes"]:
             args["nodes"][node] = self._placement.known_of(node)
-            reply = self._store.run(script, tag, args)
+            reply = self._run(script, args)
         if "refused" in reply:
             raise self._refusal(reply, args)
         return reply
+
+    def _counted(self, script: str, args: Args, admission: Admission) -> Args:
+        """The reply of a step that counts its request first. Raises OverRate, and then it did nothing else."""
+        reply = self._run(script, {**args, "admission": self._rate_and_cost(admission)})
+        if "admission" in reply:
+            self._admitted(admission, reply.pop("admission"))
+        else:
+            self.admit(admission)  # The store is full: it has not run the step.
+        return reply
+
+    def _run(self, script: str, args: Args) -> Args:
+        """A step. What it sends to a node that a worker of this process holds, that sends at once."""
+        tag = keys.partition_of(args["app_id"])
+        node = next(reversed(args.get("nodes") or {}), "")
+        with self._senders.turn(node) if self._senders and node else nullcontext() as sender:
+            if sender is None:
+                return self._store.run(script, tag, args)
+            reply = self._store.run(script, tag, {**args, "sender": {"node": sender.node, "token": sender.token}})
+            sender.send(reply.pop("sent", []))
+            return reply
 
     def _refusal(self, reply: Args, args: Args) -> Refused:
         code = reply["refused"]

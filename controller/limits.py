@@ -86,6 +86,15 @@ class Budget:
     reset_ms: int
 
 
+@dataclass(slots=True)
+class Admission:
+    """A request that is yet to be counted as its app's. `size`: bytes of its body. `budget`: once it was counted."""
+
+    app_id: str
+    size: int = 0
+    budget: Budget | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How often. `requests_per_second`: for each app that has no rate of its own."""

@@ -146,10 +146,12 @@ class System:
             self._relays = Relays(store)
             if "media" in self.roles:
                 self._start_relay(store)
+        worker = None
         if "worker" in self.roles:
-            self._add(self._worker(store, url))
+            worker = self._worker(store, url)
+            self._add(worker)
         if "api" in self.roles:
-            self._server = self._api_server(store, url)
+            self._server = self._api_server(store, url, worker)
             self._listen(self._server, config.server.listen, "[server] listen")
 
     def _dispatcher(self, store: Store, url: str) -> Dispatcher:
@@ -173,7 +175,7 @@ class System:
             audit_seconds=self._config.worker.audit_seconds,
         )
 
-    def _api_server(self, store: Store, url: str) -> Server:
+    def _api_server(self, store: Store, url: str, worker: Worker | None) -> Server:
         # Not above: most commands never need it, and their start would take half as long again.
         from web.app import WebSettings, create_app  # noqa: PLC0415
         from web.clients import Proxies  # noqa: PLC0415
@@ -191,6 +193,7 @@ class System:
             allow_private_playback=config.playback.allow_private_networks,
             relays=self._relays,
             session_key=_secret(store, keys.SESSION_KEY),
+            senders=worker,
         )
         feed = Feed(store, self._reader(url), self.registry)
         self._opened.callback(feed.stop)

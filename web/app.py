@@ -6,6 +6,7 @@ import math
 import re
 import secrets
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,10 +18,10 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from controller.errors import StoreUnavailable
+from controller.errors import OverRate, StoreUnavailable
 from controller.operators import Principal
 from web import auth, bodies, context, cookies, errors, openapi, resource
-from web.batches import admit, batches
+from web.batches import COMMANDS, admit, batches
 from web.clients import Failures
 from web.conferences import conferences
 from web.console import console_pages
@@ -32,6 +33,9 @@ from web.portal_links import portal_links
 from web.schemas import Error
 from web.sessions import sessions
 from web.webhooks import webhooks
+
+# Of a body that is read before the request was counted.
+MAX_UNCOUNTED_BYTES = 4096
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
@@ -133,6 +137,9 @@ def _admit(app: App) -> None:
         if request.url_rule:
             environ[context.ROUTE] = request.url_rule.rule
         auth.authenticate(environ)
+        # The views of these execute a command at once, and its step counts the request, too: one way to the store less.
+        if request.blueprint not in COMMANDS or (request.content_length or 0) > MAX_UNCOUNTED_BYTES:
+            context.admit()
     # The router drops slashes at the beginning, which the path of another resource has.
     if environ["PATH_INFO"].startswith("//"):
         raise NotFound
@@ -142,6 +149,12 @@ def _admit(app: App) -> None:
 
 
 def _finish(response: Response) -> Response:
+    # What did not come as far as its command.
+    try:
+        with suppress(StoreUnavailable):
+            context.admit()
+    except OverRate as over:
+        response = errors.refused(over)
     headers = response.headers
     headers["X-Request-ID"] = context.request_id()
     headers["X-Content-Type-Options"] = "nosniff"

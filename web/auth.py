@@ -12,7 +12,7 @@ from typing import Any
 from flask import current_app, request
 from flask_openapi3.types import SecuritySchemesDict
 
-from controller.errors import OverRate, Refused, StoreUnavailable
+from controller.errors import Refused, StoreUnavailable
 from controller.operators import VIEW, Principal
 from web import context, cookies
 from web.context import Tenant
@@ -53,7 +53,7 @@ def authenticate(environ: dict[str, Any]) -> None:
     if found is None:
         raise Unauthenticated(context.failures().count(request.remote_addr or ""))
     environ[context.APP_ID] = found.id
-    _admit(environ, found.id)
+    context.count(found.id)
 
 
 def remains(app_id: str) -> Callable[[], bool]:
@@ -106,7 +106,8 @@ def identify(environ: dict[str, Any]) -> Principal:
         # Not counted as a failure: nobody guesses 256 bits, and a page whose session has ended asks again.
         raise NotLoggedIn
     environ[context.ACTOR] = principal.actor
-    _admit(environ, principal.actor)
+    context.count(principal.actor)
+    context.admit()
     return principal
 
 
@@ -121,12 +122,3 @@ def _authenticate_page(environ: dict[str, Any]) -> None:
     if console is None or not console.overview.has_app(app_id):
         raise Refused("app_not_found")
     environ[context.APP_ID] = app_id
-
-
-def _admit(environ: dict[str, Any], who: str) -> None:
-    """Counts the request as theirs. Raises Refused, StoreUnavailable."""
-    try:
-        environ[context.BUDGET] = context.controller().admit(who, request.content_length or 0)
-    except OverRate as over:
-        environ[context.BUDGET] = over.budget
-        raise

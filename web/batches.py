@@ -27,7 +27,7 @@ from web.schemas import BatchBody, BatchRequest, BatchResults
 MAX_BYTES = 256 * 1024  # of the body
 MAX_SECONDS = 15.0  # What has not begun by then gets a 503: the client waits for all.
 # Whose operations are commands, but for those that only read.
-_RESOURCES = ("conferences", "sessions")
+COMMANDS = ("conferences", "sessions")
 
 batches = Resource("batch", "Many commands in one request.", url_prefix=f"{API_PREFIX}/batch")
 
@@ -62,7 +62,7 @@ def _check_paths(requests: list[BatchRequest]) -> None:
             endpoint, _ = routes.match(each.path, each.method)
         except HTTPException:
             endpoint = ""
-        if endpoint.partition(".")[0] not in _RESOURCES:
+        if endpoint.partition(".")[0] not in COMMANDS:
             problems.append((f"requests.{number}.path", f"is no command that is sent with {each.method}"))
     if problems:
         raise Invalid(problems[:MAX_PROBLEMS])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -13,7 +14,7 @@ from controller.commands import Command
 from controller.controller import Health
 from controller.errors import OverRate
 from controller.idempotency import Once, Work
-from controller.limits import Budget
+from controller.limits import Admission, Budget
 from controller.live import Filter, Subscription
 from controller.operators import Logins
 from controller.overview import Overview
@@ -33,6 +34,7 @@ REQUEST_ID = "switchroom.request_id"
 CONNECTION = "switchroom.connection"
 ROUTE = "switchroom.route"  # the rule that matched the path
 ACTOR = "switchroom.actor"  # who asks, if not the app itself
+ADMISSION = "switchroom.admission"  # there until the request was counted
 BUDGET = "switchroom.budget"  # what is left of the rate of whoever asks
 ONCE = "switchroom.once"  # the request, if it has an idempotency key
 IS_PART = "switchroom.is_part"  # there for a command of a batch
@@ -51,11 +53,11 @@ class Controller(Protocol):
 
     def authenticate(self, app_id: str, api_key: str) -> Tenant | None: ...
 
-    def admit(self, app_id: str, size: int = 0) -> Budget: ...
+    def admit(self, admission: Admission) -> None: ...
 
     def admit_each(self, app_id: str, count: int) -> list[Budget | OverRate]: ...
 
-    def execute(self, command: Command[Answer]) -> Answer: ...
+    def execute(self, command: Command[Answer], admission: Admission | None = None) -> Answer: ...
 
     def carry_out_once(self, app_id: str, once: Once, verb: str, hold_ms: int, work: Work) -> dict[str, Any]: ...
 
@@ -144,12 +146,40 @@ def console() -> Console | None:
     return _context().console
 
 
+def count(who: str) -> None:
+    """The current request counts for the rate of `who`, from the first `execute` or `admit` on."""
+    request.environ[ADMISSION] = Admission(who, request.content_length or 0)
+
+
+def admit() -> None:
+    """Counts the current request, if it was not yet. Raises OverRate, StoreUnavailable."""
+    with _counting() as admission:
+        if admission:
+            controller().admit(admission)
+
+
 def execute(command: Command[Answer]) -> Answer:
     """Carries the command out on behalf of whoever sent the request."""
     about: dict[str, Any] = {"actor": actor(), "trace": traceparent(), "once": request.environ.get(ONCE)}
     if any(about.values()):
         command = replace(command, **about)
-    return _context().controller.execute(command)
+    with _counting() as admission:
+        return controller().execute(command, admission)
+
+
+@contextmanager
+def _counting() -> Iterator[Admission | None]:
+    """The current request, if it is yet to be counted, while it is."""
+    environ = request.environ
+    admission: Admission | None = environ.pop(ADMISSION, None)
+    try:
+        yield admission
+    except OverRate as over:
+        environ[BUDGET] = over.budget
+        raise
+    finally:
+        if admission and admission.budget:
+            environ[BUDGET] = admission.budget
 
 
 def execute_once(verb: str, hold_ms: int, work: Work) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def too_large(max_bytes: int) -> dict[str, Any]:
     return body(f"{TITLES[413]}: at most {max_bytes} bytes are taken here", {"max_bytes": max_bytes})
 
 
-def _refused(error: Refused) -> Response:
+def refused(error: Refused) -> Response:
     status = STATUS[error.code]
     if status == 429:
         return _too_soon(error.code, REASONS[error.code], error.detail)
@@ -247,7 +247,7 @@ def _unexpected(_error: Exception) -> Response:
 
 
 _HANDLERS: dict[type[Exception], Any] = {
-    Refused: _refused,
+    Refused: refused,
     Invalid: _invalid,
     Unauthenticated: _unauthenticated,
     NotLoggedIn: _not_logged_in,

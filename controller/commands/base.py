@@ -67,6 +67,11 @@ class Command(Generic[Answer]):
         """As `cooldown`, where that depends on the command's fields."""
         return self.cooldown
 
+    @property
+    def is_counted_in_step(self) -> bool:
+        """Whether the request for it is counted in its own step: nothing else is done for it before."""
+        return self.has_one_step and not self.once and type(self).prepare is Command.prepare
+
     def arguments(self) -> Args:
         """Its own fields, as the script gets them."""
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _ABOUT}
@@ -126,6 +131,10 @@ class Listing(Command[Page[Row]]):
 
     limit: int
     after: int = 0
+
+    @property
+    def is_counted_in_step(self) -> bool:
+        return False
 
 
 class Execute(Protocol):

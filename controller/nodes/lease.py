@@ -65,9 +65,19 @@ class NodeLease:
         """Give it back. With `handover` the node goes on to count as reachable."""
         self._store.run("release", keys.node_tag(self._prefix), {"owner": self._owner, "handover": handover})
 
+    @property
+    def token(self) -> int:
+        """It goes with every write of its holder."""
+        return self._lease.token
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether no other worker can hold the node yet."""
+        return self._lease.is_valid
+
     def check(self) -> None:
         """Raises Fenced if another worker may hold the node by now."""
-        if not self._lease.is_valid:
+        if not self.is_valid:
             raise Fenced
 
     # What the holder writes

@@ -8,7 +8,9 @@ are handled in the order in which they happened.
   comparison has found already changes nothing.
 * Commands: the worker reads their streams and hands over entries. `take` first marks commands as sent in the store,
   then sends them, so none is ever sent twice. If one did not get to the node, or its result was lost with the
-  connection, it fails when the next link is up. A play waits in its stream until its file is ready (`plays`).
+  connection, it fails when the next link is up. A play waits in its stream until its file is ready (`plays`). What the
+  API in this process accepts spares itself the stream, if its `turn` has come: the step that accepts it marks it as
+  sent.
 * Events: they are translated, and applied by the store's scripts, as many at once as have come. While the store is
   away they are held here, and the link holds those behind them. After MAX_HOLD_SECONDS the link is dropped instead:
   the node will be compared once the store is back.
@@ -22,13 +24,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypedDict
 
 import gevent
 import orjson
 import structlog
+from gevent.lock import BoundedSemaphore
 
 from controller import metrics
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
@@ -74,6 +79,15 @@ class NodeUp(TypedDict):
     reached: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The turn to send commands to a node. `token`: that of its lease."""
+
+    node: str
+    token: int
+    send: Callable[[list[dict[str, Any]]], None]
+
+
 class NodeWorker:
     """Drives one node, from `start` to `stop`. `ids` are those of the node, `connect` makes its link. `relays` prepare
     what is played.
@@ -105,6 +119,8 @@ class NodeWorker:
         self._events_total = metrics.node_events.labels(node.prefix)
         self._links_lost_total = metrics.links_lost.labels(node.prefix)
         self._stopping = self._handover = False
+        # Held from the step that counts commands as sent until they are.
+        self._sending = BoundedSemaphore(1)
         self._handler = EventHandler(node.prefix, lease, store, registry, self._send_own)
         self._history = NodeHistory(store, node.prefix)
         self._speakers = Speakers(store, node.prefix, ids, lambda event: self._handler.apply([event]))
@@ -197,8 +213,38 @@ class NodeWorker:
             return False
         # Checked first: a command that is taken and not sent only fails.
         self._lease.check()
-        (reply,) = self._lease.run_each([("take", tag, {"entries": list(entries), "files": files})])
-        commands: list[dict[str, Any]] = reply.get("commands", [])
+        with self._sending:
+            (reply,) = self._lease.run_each([("take", tag, {"entries": list(entries), "files": files})])
+            commands: list[dict[str, Any]] = reply.get("commands", [])
+            self._send_all(connection, commands)
+        return bool(commands)
+
+    @contextmanager
+    def turn(self) -> Iterator[Turn | None]:
+        """The turn to send commands, for a step of the API in this process: None if it is not free now, or there is no
+        link. Only in turn do commands get to the node in the order of the steps that count them as sent.
+        """
+        connection = self._connection
+        if (
+            connection is None
+            or self._stopping
+            or not self._lease.is_valid
+            or not self._sending.acquire(blocking=False)
+        ):
+            yield None
+            return
+        try:
+            yield Turn(self.node.prefix, self._lease.token, partial(self._send_in_turn, connection))
+        finally:
+            self._sending.release()
+
+    def _send_in_turn(self, connection: Connection, commands: list[dict[str, Any]]) -> None:
+        # What was accepted is stored. Whoever holds the node next finds it.
+        with suppress(Fenced):
+            self._send_all(connection, commands)
+
+    def _send_all(self, connection: Connection, commands: Sequence[dict[str, Any]]) -> None:
+        """Send what counts as sent. Raises Fenced."""
         for command in commands:
             self._handler.remember(command.get("room") or command["session"], command["app"])
             try:
@@ -210,7 +256,6 @@ class NodeWorker:
             except (EslError, StoreUnavailable) as error:
                 # It is not known whether the node got it. It fails when the next link is up, or has no result in time.
                 self._log.warning("command not sent", job=command["job"], reason=str(error))
-        return bool(commands)
 
     def _take_play(self, tag: str, entry: str, outcome: Prepared | AudioFailed) -> bool:
         if isinstance(outcome, Prepared):

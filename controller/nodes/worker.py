@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import gevent
@@ -27,7 +27,7 @@ from controller.media.client import Preparer
 from controller.metrics import leases_lost, nodes_held
 from controller.nodes.audit import Intervals
 from controller.nodes.lease import NodeLease
-from controller.nodes.node_worker import MAX_TAKEN, NodeUp, NodeWorker
+from controller.nodes.node_worker import MAX_TAKEN, NodeUp, NodeWorker, Turn
 from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.lease import LEASE_SECONDS
@@ -91,6 +91,11 @@ class Worker:
             others = self._others(leaving=True)
         for prefix in list(self._held):
             self._let_go(prefix, handover=bool(others))
+
+    def turn(self, prefix: str) -> AbstractContextManager[Turn | None]:
+        """The turn to send commands to a node, in a `with`: None if this worker does not hold it, or it is not free."""
+        held = self._held.get(prefix)
+        return held.turn() if held else nullcontext()
 
     # Leases
 

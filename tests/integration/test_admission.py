@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as NoStore
 from controller.commands import Play
 from controller.controller import COUNTED_BYTES, Controller, Limits
 from controller.errors import Refused
+from controller.limits import Admission
 from controller.registry import CACHE_SECONDS, Node, Registry, new_app
 from controller.rooms.placement import FRESH_SECONDS, Placement
 from controller.store import keys
@@ -110,7 +111,7 @@ def test_a_request_counts_by_the_size_of_its_body(store: OpenStore, registry: Re
 
     def is_admitted(size: int) -> bool:
         try:
-            controller.admit("demo", size)
+            controller.admit(Admission("demo", size))
         except Refused:
             return False
         return True

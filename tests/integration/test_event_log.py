@@ -11,7 +11,7 @@ from controller import commands
 from controller.commands import Command
 from controller.controller import Controller
 from controller.errors import Fenced, Refused
-from controller.limits import Limits
+from controller.limits import Admission, Limits
 from controller.metrics import commands as commands_metric
 from controller.registry import Node, Registry, new_app
 from controller.rooms.placement import Placement
@@ -97,7 +97,7 @@ def test_whoever_asks_too_often_does_not_fill_the_log(office: Office) -> None:
     # The next request is due in some thousand years.
     office.store.client.set(keys.key(office.world.tag, "rate", "demo"), 10**17)
     with pytest.raises(Refused):
-        office.controller.admit("demo")
+        office.controller.admit(Admission("demo"))
     assert office.log("refused") == []
 
 

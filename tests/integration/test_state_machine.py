@@ -47,6 +47,8 @@ class Machine:
         self.store = store
         self.random = random
         self.world = World(store)
+        self.world.tell("fence")
+        self.world.sends_at_once = lambda: self.random.random() < 0.3
         self.rooms: list[str] = []
         self.numbers = itertools.count(1)
         self.there: dict[str, tuple[str, int]] = {}
@@ -54,7 +56,7 @@ class Machine:
         self.flags: dict[str, dict[str, bool]] = {}
         self.levels: dict[str, dict[str, int]] = {}
         self.calls: dict[str, int] = {}
-        self.waiting: list[dict[str, Any]] = []
+        self.waiting = self.world.sent_at_once
         self.history: list[tuple[str, dict[str, Any]]] = []
         # The commands to change members that were accepted, by session and command_uid, in their order.
         self.accepted: dict[str, dict[str, str]] = defaultdict(dict)

@@ -104,6 +104,9 @@ class World:
         self.worker = {"node": NODE, "token": 1}
         # Whether whoever runs a step dies right after it.
         self.dies = False
+        # Whether the worker of NODE sends at once what a step of the API hands it; and what it has sent so.
+        self.sends_at_once: Callable[[], bool] = lambda: False
+        self.sent_at_once: list[dict[str, Any]] = []
         self._seen = b"0"
         self._numbers = itertools.count(1)
 
@@ -113,6 +116,8 @@ class World:
         command = {"create_room": "create", "delete_room": "delete"}.get(script, script)
         common = {"app_id": self.app_id, "command": command, "group": GROUPS.get(script), **self.limits}
         group = args.get("group") or GROUPS.get(script, "")
+        if self.sends_at_once():
+            common["sender"] = self.worker
         return self._run(script, {**common, "cooldown_ms": self.limits["cooldowns"].get(group, 0)}, args)
 
     def create(self, name: str = "standup") -> str:
@@ -272,6 +277,7 @@ class World:
         """With what the script takes of `common`."""
         taken = {name: value for name, value in common.items() if name in arguments(script)}
         reply = self.store.run(script, self.tag, {**taken, **args})
+        self.sent_at_once += reply.pop("sent", ())
         if not self.dies:
             emit_endings(self.store, self.tag, reply)
         return reply

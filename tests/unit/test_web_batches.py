@@ -120,7 +120,7 @@ def test_others_are_served_between_two_commands(monkeypatch: pytest.MonkeyPatch)
     turns: list[str] = []
     execute = controller.execute
 
-    def carry_out(command: Any) -> Any:
+    def carry_out(command: Any, _admission: object) -> Any:
         turns.append("command")
         gevent.spawn(turns.append, "another request")
         return execute(command)

@@ -10,7 +10,7 @@ from controller import commands
 from controller.commands import Command
 from controller.errors import OverRate, Refused
 from controller.idempotency import Once
-from controller.limits import Budget
+from controller.limits import Admission, Budget
 from controller.live import Filter, Item, LiveEvent, Notice
 from web.app import App, create_app
 from web.context import Console
@@ -79,17 +79,19 @@ class FakeController:
             raise self.authentication_failure
         return FakeApp(app_id) if self.keys.get(app_id) == api_key else None
 
-    def admit(self, app_id: str, size: int = 0) -> Budget:
-        self.admitted.append(app_id)
+    def admit(self, admission: Admission) -> None:
+        self.admitted.append(admission.app_id)
         if self.over_rate:
             raise self.over_rate
-        return self.budget
+        admission.budget = self.budget
 
     def admit_each(self, app_id: str, count: int) -> list[Budget | OverRate]:
         self.admitted += [app_id] * count
         return [self.over_rate or self.budget] * count
 
-    def execute(self, command: Command) -> dict[str, Any]:
+    def execute(self, command: Command, admission: Admission | None = None) -> dict[str, Any]:
+        if admission:
+            self.admit(admission)
         self.asked.append(command)
         self._find(command)
         if self.failure:

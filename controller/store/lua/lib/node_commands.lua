@@ -1,10 +1,16 @@
 -- Commands for a node's worker, and what the node is expected to confirm.
+--
+-- A command waits in the node's stream for its worker to take it. If that worker asks itself, in the process of the API
+-- (`sender`, { node, token }), it counts as sent in the step that makes it, unless others wait before it.
+-- args: sender?
+-- needs: sessions
 
 local CONFIRM_MS = 10000 -- within which a command must be taken, have its result, or be confirmed by an event
 local LATE_MS = 2000 -- after which that is late, and an event may have been lost
 local PLAY_MS = 45000 -- within which a play must be taken, and then have its result: its file is fetched first
 local DTMF_MS = 45000 -- within which digits must have their result: a node may wait for the pauses among them
 local DIAL_MS = 150000 -- within which a call must have its result: it may ring for long
+local NAMES_CHANNEL = { join = true, dial = true, hang_up = true, dtmf = true } -- the ops that name a call's channel
 
 -- The node is to confirm `kind` of `id` within `ms`, or CONFIRM_MS; if it does not, overdue.lua handles it.
 local function expect(node, kind, id, ms)
@@ -43,12 +49,55 @@ local function is_earlier(job, other)
   return tonumber(at) < tonumber(other_at)
 end
 
+-- The worker of a node is about to send a command: from here on it counts as sent, and is sent once. `raw`: the command
+-- as it is kept until its result.
+local function count_as_sent(node, job, command, raw)
+  redis.call("HSET", keys.sent(node), job, raw)
+  expect(node, "job", job, patience(command))
+  command.job = job
+end
+
+-- What the worker needs to know besides; and the event log.
+local function note_sent(command)
+  local session = NAMES_CHANNEL[command.op] and get_session(command.session)
+  command.channel = session and session.channel or nil
+  act_for(command)
+  log("sent", command.op, { app = command.app, room = command.room, session = command.session,
+    operation = command.operation, job = command.job })
+end
+
+local at_once = {} -- the commands of this step that count as sent
+
+-- Whether a command, the last in the node's stream, may be sent at once: the sender still holds the node, nothing waits
+-- before it, and it has no file to wait for.
+local function is_for_sender(node, command)
+  local sender = args.sender
+  return sender and sender.node == node and not command.url
+    and tonumber(redis.call("GET", keys.fence(node))) == sender.token and redis.call("XLEN", keys.commands(node)) == 1
+end
+
+-- The commands to send at once, if there are any. At the end of the step, so that the event log tells first what they
+-- follow from.
+local function sent_at_once()
+  local before = origin
+  for _, command in ipairs(at_once) do note_sent(command) end
+  act_for(before)
+  return #at_once > 0 and at_once or nil
+end
+
 -- Hands a command to the node's worker. Returns its job id.
 local function send(node, op, command)
   command.op, command.actor, command.trace = op, origin.actor, origin.trace
-  local entry = redis.call("XADD", keys.commands(node), "*", "c", cjson.encode(command))
+  local raw = cjson.encode(command)
+  local entry = redis.call("XADD", keys.commands(node), "*", "c", raw)
   local job = job_id(entry)
-  expect(node, "job", job, take_within(command))
+  if is_for_sender(node, command) then
+    redis.call("XDEL", keys.commands(node), entry)
+    count_as_sent(node, job, command, raw)
+    at_once[#at_once + 1] = command
+  else
+    expect(node, "job", job, take_within(command))
+  end
   return job
 end
 

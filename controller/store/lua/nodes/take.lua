@@ -3,7 +3,7 @@
 -- what a relay has prepared the `details` that the event log tells, and of a file in two parts `rest`, the frame where
 -- the second begins, and its `rest_url`.
 -- args: node entries files?
--- needs: node_fence node_commands records sessions
+-- needs: node_fence node_commands records
 -- lists: commands
 
 if fenced() then return refusal("fenced") end
@@ -16,12 +16,9 @@ local function take(entry, raw)
   local is_of_session = OF_SESSION[text_in(command, "op")]
   text_in(command, "app")
   text_in(command, is_of_session and "session" or "room")
-  local session = (is_of_session or command.op == "join") and get_session(text_in(command, "session"))
-  redis.call("HSET", keys.sent(args.node), job, raw)
-  expect(args.node, "job", job, patience(command))
-  act_for(command)
-  log("sent", command.op, { app = command.app, room = command.room, session = command.session,
-    operation = command.operation, job = job })
+  if command.op == "join" then text_in(command, "session") end
+  count_as_sent(args.node, job, command, raw)
+  note_sent(command)
   local file = args.files and args.files[entry]
   if file then
     local named = file.url
@@ -43,8 +40,6 @@ local function take(entry, raw)
       log("audio", "prepared", details)
     end
   end
-  command.job = job
-  command.channel = session and session.channel or nil
   return command
 end
 
