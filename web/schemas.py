@@ -528,6 +528,8 @@ class CommandBody(Body):
 class _JoinOptions(CommandBody):
     muted: Annotated[bool, Field(description="Whether it joins muted.")] = True
     deaf: Annotated[bool, Field(description="Whether it joins deaf: it hears nothing.")] = False
+    volume_in: VolumeIn = 0
+    volume_out: VolumeOut = 0
     role: Annotated[Role, Field(max_length=64, description="What it is for your application; it permits nothing.")] = (
         ROLES[0]
     )

@@ -109,9 +109,9 @@ def list_sessions(query: SessionPage) -> Returned:
 def dial(body: DialBody) -> Returned:
     """Call a number, as far as the operator lets you.
 
-    With `room_id` the session joins that room once it is answered; `muted`, `deaf`, `role` and `tags` are as those of
-    a join. Rate limit `dial`: 2 s for each number. Webhooks: `session.dialing` at once, `session.ringing`, then
-    `session.answered` or `session.failed`."""
+    With `room_id` the session joins that room once it is answered; `muted` and so on are as those of a join. Rate
+    limit `dial`: 2 s for each number. Webhooks: `session.dialing` at once, `session.ringing`, then `session.answered`
+    or `session.failed`."""
     command = Dial(
         app_id=app_id(),
         to=body.to,
@@ -217,7 +217,8 @@ def join(path: SessionPath, body: JoinBody) -> Returned:
 
     200 when it is in that room already, 202 again while it is joining it. Rate limit `conference`: 2 s for
     each session, shared with leave; such a repeat is free of it, and changes nothing.
-    Webhook: `conference.member.joined` once the media node confirms."""
+    Webhook: `conference.member.joined` once the media node confirms, then `conference.member.volume_changed` for each
+    volume that is not 0."""
     command = Join(
         app_id=app_id(),
         room_id=body.room_id,
@@ -268,7 +269,7 @@ def kick(path: SessionPath, body: KickBody) -> Returned:
 def set_member_volume(path: SessionPath, body: MemberVolumeBody) -> Returned:
     """Set how loud a member is to the others, or the room to it.
 
-    -4 to 4; 0, with which it joins, leaves the sound as it is. Rate limit `conference_volume`: 200 ms for each
+    -4 to 4; 0 leaves the sound as it is. Rate limit `conference_volume`: 200 ms for each
     session. Webhook: `conference.member.volume_changed` once the media node confirms."""
     command = SetLevel(app_id=app_id(), level=_LEVELS[body.direction], value=body.volume, **_command(path, body))
     return _membership(execute(command)), 202
@@ -324,6 +325,7 @@ def _command(path: SessionPath, body: CommandBody) -> _Fields:
 
 class _Options(TypedDict):
     flags: tuple[str, ...]
+    levels: tuple[tuple[str, int], ...]
     role: str
     tags: tuple[str, ...]
     end_on_exit: bool
@@ -332,7 +334,14 @@ class _Options(TypedDict):
 def _joining(body: JoinBody | DialBody) -> _Options:
     """As what it joins."""
     flags = tuple(flag.name for flag in JOINING if getattr(body, flag.name))
-    return {"flags": flags, "role": body.role, "tags": tuple(body.tags), "end_on_exit": body.end_on_exit}
+    levels = tuple((level.name, value) for level in LEVELS if (value := getattr(body, level.name)))
+    return {
+        "flags": flags,
+        "levels": levels,
+        "role": body.role,
+        "tags": tuple(body.tags),
+        "end_on_exit": body.end_on_exit,
+    }
 
 
 def _membership(answer: Membership) -> dict[str, Any]:

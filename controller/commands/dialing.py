@@ -34,6 +34,7 @@ class Dial(Command[Dialled]):
     timeout: int = USUAL_TIMEOUT
     room_id: str | None = None
     flags: tuple[str, ...] = tuple(flag.name for flag in JOINING if flag.joins)
+    levels: tuple[tuple[str, int], ...] = ()
     role: str = ROLES[0]
     tags: tuple[str, ...] = ()
     end_on_exit: bool = False
@@ -48,7 +49,8 @@ class Dial(Command[Dialled]):
         # Not super(): the class is made anew for its slots.
         args = Command.arguments(self)
         asked = {name: value for name, value in args.items() if name not in ("app_id", "room_id", "command_uid")}
-        return {**args, "tags": as_text(self.tags), "body": as_text(asked)}
+        texts = {"tags": as_text(self.tags), "levels": as_text(self.levels) if self.levels else None}
+        return {**args, **texts, "body": as_text(asked)}
 
     def prepare(self, parts: Parts) -> Args:
         permission = parts.dialer.permission(self.app_id, self.to, self.caller_id)

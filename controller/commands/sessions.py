@@ -26,13 +26,15 @@ class Membership(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join(SessionCommand[Membership]):
-    """Joins with these flags on, by their names, this role (`states.ROLES`) and these tags. `end_on_exit`: the room
-    ends once the last one that joined so has left. Answers `joining` or `already_joined`, and changes nothing of one
-    that is. Refused: `room_not_found`, `room_forbidden`, `in_other_room`, `leaving`, `other_node`.
+    """Joins with these flags on, by their names, this role (`states.ROLES`) and these tags. `levels`: by their names,
+    set as soon as it is in. `end_on_exit`: the room ends once the last one that joined so has left. Answers `joining`
+    or `already_joined`, and changes nothing of one that is. Refused: `room_not_found`, `room_forbidden`,
+    `in_other_room`, `leaving`, `other_node`.
     """
 
     room_id: str
     flags: tuple[str, ...] = tuple(flag.name for flag in JOINING if flag.joins)
+    levels: tuple[tuple[str, int], ...] = ()
     role: str = ROLES[0]
     tags: tuple[str, ...] = ()
     end_on_exit: bool = False
@@ -44,9 +46,10 @@ class Join(SessionCommand[Membership]):
     def arguments(self) -> Args:
         """With `body`: what a `command_uid` stands for besides the room; None if nothing else was asked."""
         args = Command.arguments(self)
-        options = (item for item in fields(self) if item.name in ("flags", "role", "tags", "end_on_exit"))
+        options = (item for item in fields(self) if item.name in ("flags", "levels", "role", "tags", "end_on_exit"))
         asked = {item.name: args[item.name] for item in options if args[item.name] != item.default}
-        return {**args, "tags": as_text(self.tags), "body": as_text(asked) if asked else None}
+        texts = {"tags": as_text(self.tags), "levels": as_text(self.levels) if self.levels else None}
+        return {**args, **texts, "body": as_text(asked) if asked else None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,14 +74,15 @@ PARTITION: dict[str, str] = {
     "tagged": "tagged:%s:%s",
     # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, started_at (s), seq; of a
     # member also role, tags (JSON), end_on_exit (1 if it joined so) and joined_at (s); uid, job, actor and trace (of a
-    # join or leave that is pending; of one that kicks also kicked, and kick_reason and kick_operation if it has them),
+    # join or leave that is pending; of a join also levels, those that are set then, as JSON, if there are any; of one
+    # that kicks also kicked, and kick_reason and kick_operation if it has them),
     # each flag by its name (1 or 0), and for each command to change one that the node has yet to confirm, the same
     # four as pending_<command>_job and so on; the same four as hang_up_job and dtmf_job and so on, of a hang-up and of
     # digits sent that the node has yet to confirm; digit_number (of the node's event of the last digit that counted);
     # collected (digits), max_digits, terminators, digit_timeout_ms, collect_uid and so on, while digits are collected.
     # Of a call that an app has made, until it is answered, also dial_job, dial_uid, dial_actor and dial_trace,
-    # is_ringing, hang_up_cause and hang_up_tries, and what it is to join: dial_room, dial_flags (names), dial_role,
-    # dial_tags, dial_end_on_exit. From park, or from the command to dial, to hangup
+    # is_ringing, hang_up_cause and hang_up_tries, and what it is to join: dial_room, dial_flags (names), dial_levels,
+    # dial_role, dial_tags, dial_end_on_exit. From park, or from the command to dial, to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",

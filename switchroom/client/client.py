@@ -420,6 +420,8 @@ class Client:
         timeout: int | None = None,
         muted: bool | None = None,
         deaf: bool | None = None,
+        volume_in: int | None = None,
+        volume_out: int | None = None,
         role: Literal["participant", "moderator"] | None = None,
         tags: Sequence[str] | None = None,
         end_on_exit: bool | None = None,
@@ -430,9 +432,21 @@ class Client:
 
         Webhooks: `session.dialing`, `session.ringing`, then `session.answered` or `session.failed`.
         """
-        given: dict[str, Any] = {"room_id": room_id, "timeout": timeout, "muted": muted, "deaf": deaf, "role": role}
-        given |= {"tags": None if tags is None else list(tags), "end_on_exit": end_on_exit, "command_uid": command_uid}
-        body = {"to": to, "from": caller_id, **{name: value for name, value in given.items() if value is not None}}
+        given = {
+            "to": to,
+            "from": caller_id,
+            "room_id": room_id,
+            "timeout": timeout,
+            "muted": muted,
+            "deaf": deaf,
+            "volume_in": volume_in,
+            "volume_out": volume_out,
+            "role": role,
+            "tags": None if tags is None else list(tags),
+            "end_on_exit": end_on_exit,
+            "command_uid": command_uid,
+        }
+        body = {name: value for name, value in given.items() if value is not None}
         return self._ask(models.Dialing, "POST", "/sessions", body, once=idempotency_key)
 
     def hang_up(
@@ -491,6 +505,8 @@ class Client:
         *,
         muted: bool | None = None,
         deaf: bool | None = None,
+        volume_in: int | None = None,
+        volume_out: int | None = None,
         role: Literal["participant", "moderator"] | None = None,
         tags: Sequence[str] | None = None,
         end_on_exit: bool | None = None,
@@ -498,11 +514,13 @@ class Client:
         idempotency_key: str | None = None,
     ) -> models.Membership:
         """Join a session to a room, muted unless told otherwise. Webhook: `conference.member.joined`, or
-        `conference.member.join_failed`.
+        `conference.member.join_failed`; then `conference.member.volume_changed` for each volume that is not 0.
         """
         given = {
             "muted": muted,
             "deaf": deaf,
+            "volume_in": volume_in,
+            "volume_out": volume_out,
             "role": role,
             "tags": None if tags is None else list(tags),
             "end_on_exit": end_on_exit,

@@ -132,6 +132,7 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+_Level = Annotated[int, Field(ge=-4, le=4)]
 _UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _RoomId = Annotated[str, Field(pattern=f"^[A-Za-z0-9]{{5}}-room-{_UUID4}$")]
 _Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$")]
@@ -191,6 +192,8 @@ class _Collect(_Command):
 class _JoinOptions(_Command):
     muted: bool = True
     deaf: bool = False
+    volume_in: _Level = 0
+    volume_out: _Level = 0
     role: _Role = "participant"
     tags: _Tags = []
     end_on_exit: bool = False
@@ -204,15 +207,15 @@ class _MemberChanges(_Command):
     muted: bool = False
     deaf: bool = False
     hold: bool = False
-    volume_in: Annotated[int, Field(ge=-4, le=4)] = 0
-    volume_out: Annotated[int, Field(ge=-4, le=4)] = 0
+    volume_in: _Level = 0
+    volume_out: _Level = 0
     role: _Role = "participant"
     tags: _Tags = []
 
 
 class _MemberVolume(_Command):
     direction: Annotated[str, Field(pattern="^(in|out)$")]
-    volume: Annotated[int, Field(ge=-4, le=4)]
+    volume: _Level
 
 
 class _Join(_JoinOptions):
@@ -913,6 +916,9 @@ class FakeSwitchroom:
                 room.started_at = self.now if room.started_at is None else room.started_at
                 room.peak_members = max(room.peak_members, len(self._members(room.id)))
                 self._emit_member(session, "conference.member.joined", command_uid=command_uid)
+                for name in LEVELS:
+                    if value := getattr(body, name):
+                        self._change_level(session, name, value, command_uid)
 
         self._wait(joined, lambda reason: self._take_out(session, reason))
 

@@ -352,6 +352,7 @@ def _join_options(action: Action) -> dict[str, object]:
         else {
             "muted": number % 2 == 0,
             "deaf": number % 5 == 0,
+            "volume_in": number % 4,
             "tags": [f"tag {number}"],
             "end_on_exit": number % 7 == 0,
         }

@@ -17,6 +17,9 @@ from controller.sessions.flags import CHANGES, FLAGS
 from controller.sessions.levels import LEVELS, WEBHOOK
 from tests.chaos.parts import Hook, Request
 
+OF_LEVELS = {level.name for level in LEVELS}
+# Those of a volume.
+OF_VOLUME = {WEBHOOK, "conference.command.failed"}
 # The webhooks that end a command, by the first word of its `command_uid`.
 OUTCOMES = {
     "join": {"conference.member.joined", "conference.member.join_failed"},
@@ -28,7 +31,7 @@ OUTCOMES = {
     "leave": {"conference.member.left", "conference.command.failed"},
     "kick": {"conference.member.left", "conference.command.failed"},
     **{flag.change(on).command: {flag.change(on).webhook, "conference.command.failed"} for flag, on in CHANGES},
-    **{level.name: {WEBHOOK, "conference.command.failed"} for level in LEVELS},
+    **{level.name: OF_VOLUME for level in LEVELS},
 }
 
 # The `command_uid` of what a command to all members leads to.
@@ -103,7 +106,7 @@ class Ledger:
         self.slowest_503 = 0.0
         # command_uid -> the types of the webhooks that bear it.
         self.outcomes: defaultdict[str, list[str]] = defaultdict(list)
-        # command_uid -> what was accepted and has had no outcome.
+        # command_uid -> what was accepted and has not had all its outcomes.
         self.accepted: dict[str, Request] = {}
         # Operation of a command to all members -> for each that had its outcome, whether it followed; and those that are
         # finished.
@@ -156,12 +159,14 @@ class Ledger:
             if uid not in self.finished:
                 self.to_all[uid].append(hook.type != "conference.command.failed")
             return
+        # A join may ask for volumes, which are set then.
+        more = len(LEVELS) if "conference.member.joined" in self.outcomes[uid] else 0
         self.outcomes[uid].append(hook.type)
         if uid in self._refused:
             self._wrong("the outcome of what was refused", hook)
-        if len(self.outcomes[uid]) > 1:
+        if len(self.outcomes[uid]) > 1 + more:
             self._wrong(f"one command, outcomes {self.outcomes[uid]}", hook)
-        if hook.type not in OUTCOMES[uid.partition("-")[0]]:
+        if hook.type not in (OF_VOLUME if more else OUTCOMES[uid.partition("-")[0]]):
             self._wrong("not an outcome of that command", hook)
 
     def _wrong(self, what: str, hook: Hook) -> None:
@@ -198,7 +203,7 @@ class Ledger:
         """Accepted commands that have no outcome yet, and webhooks that are known to be missing."""
         found = []
         for uid, request in list(self.accepted.items()):
-            if self.outcomes.get(uid) or self._joined_by_another(request):
+            if self._has_ended(uid, request) or self._joined_by_another(uid, request):
                 del self.accepted[uid]
             else:
                 found.append(f"no outcome yet: {request}")
@@ -208,8 +213,15 @@ class Ledger:
                 found.append(f"{identifier}: a gap after {history.last}")
         return found
 
-    def _joined_by_another(self, request: Request) -> bool:
+    def _has_ended(self, uid: str, request: Request) -> bool:
+        outcomes = self.outcomes.get(uid, [])
+        volumes = (request.body or {}).keys() & OF_LEVELS if "conference.member.joined" in outcomes else ()
+        return len(outcomes) > len([name for name in volumes if request.body and request.body[name]])
+
+    def _joined_by_another(self, uid: str, request: Request) -> bool:
         """A join that repeats one under way has the outcome of the first, with that `command_uid` (docs/api.md)."""
+        if self.outcomes.get(uid):
+            return False
         history = self.histories.get((request.body or {}).get("room_id", ""))
         return history is not None and any(
             hook.type in OUTCOMES["join"] and hook.data["uuid"] in request.path and hook.at >= request.at

@@ -19,6 +19,8 @@ JOINED: Told = (
 )
 JOINED_UNASKED: Told = ("conference.member.joined", {"uuid": SESSION, "muted": True, "deaf": False, "hold": False})
 UNMUTED: Told = ("conference.member.unmuted", {"uuid": SESSION, "muted": False, "deaf": False, "hold": False})
+LOUD: Told = ("conference.member.volume_changed", {**JOINED[1], "volume_in": 2})
+LEFT_BY_JOIN: Told = ("conference.member.left", {"uuid": SESSION, "command_uid": "join-1"})
 LEFT: Told = ("conference.member.left", {"uuid": SESSION})
 DESTROYED: Told = ("conference.destroyed", {"name": "standup"})
 STARTED: Told = ("conference.play.started", {"operation_id": "op1"})
@@ -41,6 +43,7 @@ def tell(ledger: Ledger, *told: Told, first: int = 1, tenant: str = "alpha") -> 
     [
         (CREATED, JOINED, UNMUTED, LEFT, DESTROYED),
         (CREATED, JOINED, LEFT, JOINED_UNASKED, LEFT),
+        (CREATED, JOINED, LOUD, LEFT),
         (CREATED, STARTED, FINISHED, DESTROYED),
         (CREATED, STARTED, STOPPED, DESTROYED),
         (CREATED, STOPPED_NOTHING, STARTED, STOPPED, STOPPED_NOTHING),
@@ -61,7 +64,9 @@ def test_histories_that_may_be(told: tuple[Told, ...]) -> None:
     [
         ((CREATED, CREATED), "created anew"),
         ((CREATED, JOINED, JOINED_UNASKED), "in already"),
-        ((CREATED, JOINED, LEFT, JOINED), "one command"),
+        ((CREATED, JOINED, LEFT, JOINED), "not an outcome"),
+        ((CREATED, JOINED, LEFT, LEFT_BY_JOIN), "not an outcome"),
+        ((CREATED, JOINED, LOUD, LOUD, LOUD), "one command"),
         ((CREATED, LEFT), "was not in"),
         ((CREATED, UNMUTED), "not in"),
         ((CREATED, JOINED, UNMUTED, UNMUTED), "the same twice"),
@@ -99,6 +104,16 @@ def test_a_webhook_that_stepped_aside_may_be_late() -> None:
     tell(ledger, JOINED, first=2)
     assert ledger.violations == []
     assert ledger.missing() == []
+
+
+def test_a_join_ends_with_the_volumes_that_it_asks_for() -> None:
+    ledger = Ledger()
+    body = {"room_id": ROOM, "volume_in": 2, "volume_out": 0, "command_uid": "join-1"}
+    ledger.asked(Request("alpha", "POST", f"/sessions/{SESSION}", body, status=202))
+    tell(ledger, CREATED, JOINED)
+    assert "no outcome yet" in ledger.missing()[0]
+    tell(ledger, LOUD, first=3)
+    assert ledger.missing() == ledger.violations == []
 
 
 def test_another_tenant_s_webhook() -> None:

@@ -291,6 +291,11 @@ def test_hold_and_volume(service: Service, room: str) -> None:
     assert (changed.volume_in, changed.volume_out, changed.hold) == (3, 0, True)
     (member,) = service.client.list_members(room)
     assert (member.hold, member.volume_in) == (True, 3)
+    again = service.call()
+    service.client.join(again, room, volume_out=-2, command_uid=f"j-{again}")
+    assert service.wait("conference.member.joined", uuid=again).volume_out == 0
+    changed = service.wait("conference.member.volume_changed", uuid=again)
+    assert (changed.volume_out, changed.command_uid) == (-2, f"j-{again}")
     with pytest.raises((Conflict, TooManyRequests)):
         service.client.hold(session)
     assert service.client.unhold(session).status == "unheld"

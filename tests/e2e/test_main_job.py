@@ -220,6 +220,21 @@ def test_a_member_joins_as_what_it_is_to_be(
     assert member["joined_at"] == room_service.get(f"/api/v1/sessions/{session}").body["joined_at"]
 
 
+def test_a_member_joins_as_loud_as_it_is_to_be(
+    hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom
+) -> None:
+    session, _ = dial()
+    room, uid = new_room(), f"join-{session}"
+    body = {"room_id": room, "volume_in": 3, "volume_out": -2, "command_uid": uid}
+    assert room_service.post(command(session, "join"), body).status == 202
+    joined = hooks.wait("conference.member.joined", uuid=session)
+    assert (joined["volume_in"], joined["volume_out"], joined["command_uid"]) == (0, 0, uid)
+    for name in ("volume_in", "volume_out"):
+        assert hooks.wait("conference.member.volume_changed", uuid=session, **{name: body[name]})["command_uid"] == uid
+    (member,) = room_service.get(f"{CONFERENCES}/{room}/members").body["members"]
+    assert (member["volume_in"], member["volume_out"]) == (3, -2)
+
+
 def test_a_member_is_kicked_and_told_why(
     hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
 ) -> None:

@@ -177,6 +177,20 @@ def test_the_volume_of_a_member_is_in_steps_of_the_node(
         assert gains(listener, "out", volume) == pytest.approx((DECIBELS[volume], 0.0), abs=TOLERANCE)
 
 
+def test_a_member_joins_with_a_volume(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (low, _), (listener, listening), (other, beside) = phone(LOW), phone(), phone()
+    room = new_room()
+    join(other, room)
+    for session, options in ((low, {"muted": False, "volume_in": -3}), (listener, {"volume_out": -2})):
+        assert room_service.post(command(session, "join"), {"room_id": room, **options}).status == 202
+        hooks.wait("conference.member.volume_changed", uuid=session)
+    for heard, wanted in ((beside, SENT + DECIBELS[-3]), (listening, SENT + DECIBELS[-3] + DECIBELS[-2])):
+        heard.wait_level(LOW, above=wanted - TOLERANCE, below=wanted + TOLERANCE)
+        assert heard.voice_level(LOW) == pytest.approx(wanted, abs=TOLERANCE)
+
+
 def test_rooms_do_not_hear_each_other(
     hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from controller.commands.sessions import as_text
 from controller.sessions.flags import FLAGS
 from controller.sessions.levels import LEVELS, WEBHOOK
 from controller.store import keys
@@ -31,6 +32,42 @@ class Member:
 @pytest.fixture
 def member(world: World) -> Member:
     return Member(world)
+
+
+def test_a_join_sets_what_is_asked_once_it_is_in(world: World) -> None:
+    room, session = world.create(), world.park()
+    levels = as_text([("volume_in", -3), ("volume_out", 4)])
+    world.ask("join", session_id=session, room_id=room, levels=levels, command_uid="j", trace="t1")
+    (join,) = world.sent()
+    world.answer(join["job"])
+    assert join["op"] == "join"
+    world.webhooks()
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, flags=["muted"])
+    ((kind, joined),) = world.webhooks()
+    assert (kind, joined["volume_in"], joined["volume_out"]) == ("conference.member.joined", 0, 0)
+    sent = world.sent()
+    assert [(one["op"], one["member_id"], one["value"]) for one in sent] == [("volume_in", 1, -3), ("volume_out", 1, 4)]
+    world.answer(sent[1]["job"], ok=False, reason="refused", text="-ERR")
+    world.tell("level_changed", session_id=session, room_id=room, member_id=1, level="volume_in", value=-3)
+    failed, changed = (data for _, data in world.webhooks())
+    assert (failed["command"], failed["command_uid"], changed["command_uid"]) == ("volume_out", "j", "j")
+    assert (changed["volume_in"], changed["volume_out"]) == (-3, 0)
+    # The next join begins anew.
+    world.left(session, room)
+    world.ask("join", session_id=session, room_id=room)
+    world.sent()
+    world.tell("member_joined", session_id=session, room_id=room, member_id=2, flags=[])
+    assert world.sent() == []
+
+
+def test_what_a_join_asks_for_is_gone_with_it(world: World) -> None:
+    room, session = world.create(), world.park()
+    world.ask("join", session_id=session, room_id=room, levels=as_text([("volume_in", 2)]))
+    world.answer(world.sent()[0]["job"], ok=False, reason="refused")
+    assert world.types()[-1] == "conference.member.join_failed"
+    # By the operator's hand.
+    world.tell("member_joined", session_id=session, room_id=room, member_id=1, flags=[])
+    assert world.sent() == []
 
 
 @pytest.mark.parametrize("level", NAMES)

@@ -279,7 +279,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
         SESSION, max_digits=4, terminators="*#", timeout=9, digit_timeout=3, command_uid="c"
     ),
     "join": lambda client: client.join(
-        SESSION, ROOM, muted=False, role="moderator", tags=["a"], end_on_exit=True, command_uid="j"
+        SESSION, ROOM, muted=False, volume_in=2, role="moderator", tags=["a"], end_on_exit=True, command_uid="j"
     ),
     "leave": lambda client: client.leave(SESSION, command_uid="l"),
     "change_member": lambda client: client.change_member(ROOM, SESSION, muted=False, volume_in=2, tags=["a"]),

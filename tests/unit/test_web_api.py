@@ -435,6 +435,7 @@ ENDPOINTS = [
             {"room_id": ROOM, "tags": [f"tag {number}" for number in range(17)]},
             {"room_id": ROOM, "tags": [7]},
             *({"room_id": ROOM, "end_on_exit": value} for value in (None, 1, "moderator")),
+            *({"room_id": ROOM, "volume_in": value} for value in (None, 5, -5, "1", 1.0, True)),
         ],
     ),
     Endpoint(
@@ -1122,7 +1123,7 @@ def test_a_body_may_be_as_large_as_its_fields_can_be(
     endpoint: Endpoint, app: App, client: FlaskClient, controller: FakeController
 ) -> None:
     (most,) = {most for name, most in app.body_limits.items() if name.rpartition(".")[2] == endpoint.operation}
-    large = {"play": 3_153_968, "set_endpoint": 51_360, "kick_all": 58_836, "hold": 25_640, "dial": 16_444}
+    large = {"play": 3_153_968, "set_endpoint": 51_360, "kick_all": 58_836, "hold": 25_640, "dial": 16_800}
     large |= {f"{flag.change(on).command}_all": 57_164 for flag, on in CHANGES}
     assert most == large.get(endpoint.operation, 16_384)
     data = json.dumps(endpoint.body or {}).encode()
@@ -1291,11 +1292,12 @@ def test_a_session_in_no_room(client: FlaskClient, controller: FakeController) -
 
 
 def test_a_join_says_as_what(client: FlaskClient, controller: FakeController) -> None:
-    as_what = {"muted": False, "deaf": True, "role": "moderator", "tags": ["a", "naïve 🎧"]}
+    as_what = {"muted": False, "deaf": True, "volume_out": -4, "role": "moderator", "tags": ["a", "naïve 🎧"]}
     path = f"{SESSIONS}/{SESSION}/commands/conference/join"
     assert client.post(path, json={"room_id": ROOM, **as_what}, headers=HEADERS).status_code == 202
     tags = ("a", "naïve 🎧")
-    asked = commands.Join(**BY_SESSION, room_id=ROOM, flags=("deaf",), role="moderator", tags=tags)
+    levels = (("volume_out", -4),)
+    asked = commands.Join(**BY_SESSION, room_id=ROOM, flags=("deaf",), levels=levels, role="moderator", tags=tags)
     assert controller.asked == [asked]
 
 

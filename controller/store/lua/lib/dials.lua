@@ -25,8 +25,8 @@ end
 -- From here on the script acts on behalf of whoever dialled. Returns the command_uid, and the origin before.
 local function forget_dial(session)
   local uid, before = forget_call_command(session, "dial")
-  clear(keys.session(session.id), session, "is_ringing", "dial_room", "dial_flags", "dial_role", "dial_tags",
-    "dial_end_on_exit")
+  clear(keys.session(session.id), session, "is_ringing", "dial_room", "dial_flags", "dial_levels", "dial_role",
+    "dial_tags", "dial_end_on_exit")
   return uid, before
 end
 
@@ -50,7 +50,7 @@ end
 local function dial_answered(session)
   local room, flags = session.dial_room, {}
   for name in string.gmatch(session.dial_flags or "", "%S+") do flags[#flags + 1] = name end
-  local fields = { room = room, role = session.dial_role, tags = session.dial_tags,
+  local fields = { room = room, levels = session.dial_levels, role = session.dial_role, tags = session.dial_tags,
     end_on_exit = session.dial_end_on_exit }
   local uid, before = forget_dial(session)
   set_state(session, step("SESSION", session.state, "answered"), { started_at = math.floor(NOW / 1000) })

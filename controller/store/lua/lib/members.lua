@@ -80,7 +80,7 @@ local function forget_membership(session)
   local key = keys.session(session.id)
   for name in pairs(FLAGS) do clear(key, session, name) end
   for name in pairs(LEVELS) do clear(key, session, name) end
-  clear(key, session, "room", "member_id", "role", "tags", "end_on_exit", "joined_at")
+  clear(key, session, "room", "member_id", "levels", "role", "tags", "end_on_exit", "joined_at")
   forget_leaving(session)
 end
 

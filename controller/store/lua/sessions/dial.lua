@@ -1,7 +1,7 @@
 -- Has a node call a number. `permission`: what the app may dial (controller/rooms/dialer.py). The session is
 -- `new_session`, the call's uuid on the node `channel`. With `room_id` it joins that room when it is answered, with
--- these `flags`, by their names, `role`, `tags` (JSON) and `end_on_exit`.
--- args: app_id command to caller_id timeout permission new_session? channel? node? room_id? flags role tags
+-- these `flags`, by their names, `levels` and `tags` (as join.lua has them), `role` and `end_on_exit`.
+-- args: app_id command to caller_id timeout permission new_session? channel? node? room_id? flags levels? role tags
 -- args: end_on_exit? command_uid?
 -- needs: command_uids dial_commands dials limits open_rooms quotas session_begins
 
@@ -43,7 +43,8 @@ local job = send_dial(session, { to = session.did, caller_id = session.caller_id
 note_call_command(session, "dial", args.command_uid, job)
 if room then
   change(keys.session(session.id), session, { dial_room = room.id, dial_flags = table.concat(args.flags, " "),
-    dial_role = args.role, dial_tags = args.tags, dial_end_on_exit = args.end_on_exit and 1 or nil })
+    dial_levels = args.levels, dial_role = args.role, dial_tags = args.tags,
+    dial_end_on_exit = args.end_on_exit and 1 or nil })
 end
 start_cooldown(pace)
 local answer = cjson.encode({ status = "dialing", session_id = session.id })

@@ -1,6 +1,7 @@
 -- Puts a session into a room. The node confirms it with add-member. If the room is on another node, the session waits
--- until there is a leg between them. `flags`: those that it joins with, by their names. `tags`: as JSON.
--- args: nodes session_id room_id flags role tags end_on_exit? command_uid?
+-- until there is a leg between them. `flags`: those that it joins with, by their names. `levels`: those that are set
+-- once it has joined, pairs of a name and a value, as JSON. `tags`: as JSON.
+-- args: nodes session_id room_id flags levels? role tags end_on_exit? command_uid?
 -- needs: session_commands open_rooms quotas
 
 -- Refuses a new leg between two nodes, unless both take new rooms. A source that is down may be gone for good: then the
@@ -33,7 +34,7 @@ local needs_leg = session.node ~= room.node and not get_leg(room, session.node)
 refused = needs_leg and no_leg_from(session.node, room.node) or exceeded("webhook_bytes", 0)
 if refused then return refused end
 
-begin_join(session, room, { room = room.id, role = args.role, tags = args.tags,
+begin_join(session, room, { room = room.id, levels = args.levels, role = args.role, tags = args.tags,
   end_on_exit = args.end_on_exit and 1 or nil, uid = args.command_uid, actor = origin.actor, trace = origin.trace },
   args.flags, needs_leg and args.nodes[room.node].up)
 return accept_new(session, "joining")

@@ -24,7 +24,7 @@ if not room or room.closing or room.app ~= session.app then
   return reply({ stray = true })
 end
 local state = step("SESSION", session.state, "joined")
-local uid, found = session.uid, confirmation("join", session.job)
+local uid, found, levels = session.uid, confirmation("join", session.job), cjson.decode(session.levels or "[]")
 confirmed(session.node, "join", session.id)
 enter_room(room, session)
 if session.node ~= room.node and not get_leg(room, session.node) then
@@ -33,10 +33,15 @@ end
 redis.call("ZADD", keys.members(room.id), redis.call("HINCRBY", keys.room(room.id), "members_seen", 1), session.id)
 note_members(room, redis.call("ZCARD", keys.members(room.id)))
 plan_end(room)
-clear(keys.session(session.id), session, "uid", "job", "actor", "trace")
+clear(keys.session(session.id), session, "uid", "job", "actor", "trace", "levels")
 local fields = { room = room.id, member_id = args.member_id, joined_at = math.floor(NOW / 1000) }
 set_state(session, state, turn_on(fields, args.flags))
 local data = member_data(session)
 data.command_uid = uid
 emit_member(room, "conference.member.joined", data, session)
+-- The node knows no levels to join with.
+for _, pair in ipairs(levels) do
+  local name, value = unpack(pair)
+  if value ~= 0 then send_change(session, LEVELS[name], { uid = uid, value = value }) end
+end
 return reply(found)

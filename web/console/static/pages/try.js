@@ -38,7 +38,7 @@ const CALLS = [
   ["DELETE", session, "Hang up"],
   ["POST", `${session}/commands/dtmf`, "Send digits", { digits: "12w3#", duration: 250 }],
   ["POST", `${session}/commands/collect-digits`, "Collect digits", { max_digits: 4, terminators: "#", timeout: 10, digit_timeout: 5 }],
-  ["POST", `${member}/join`, "Join a room", { room_id: "{room_id}", muted: true, deaf: false, role: "participant", tags: [], end_on_exit: false }],
+  ["POST", `${member}/join`, "Join a room", { room_id: "{room_id}", muted: true, deaf: false, volume_in: 0, volume_out: 0, role: "participant", tags: [], end_on_exit: false }],
   ["POST", `${member}/leave`, "Leave the room"],
   ["POST", `${member}/kick`, "Kick the member", { reason: "Off topic" }],
   ["POST", `${member}/hold`, "Put on hold", { url: "https://cdn.example.com/music.mp3" }],
