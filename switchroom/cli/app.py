@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, TypeVar
 
 import click
 
 from controller.limits import MAX_RATE, QUOTAS, RATE, check_quotas
 from controller.operators import COMMAND_LINE, OPERATE, VIEW
-from controller.registry import new_app
+from controller.registry import Dialing, Registry, new_app
 from controller.signing import new_secret
 from switchroom.cli.base import (
     Context,
@@ -22,9 +23,11 @@ from switchroom.cli.base import (
     print_table,
 )
 from switchroom.cli.links import lifetime_option, print_link
-from switchroom.config import AppConfig, check
+from switchroom.config import AppConfig, DialConfig, check
 
 COLUMNS = ("id", "dids", "webhook_url", "source")
+DEFAULT = "default"
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group(cls=Group)
@@ -76,18 +79,57 @@ def rotate_key(context: Context, app_id: str, as_json: bool) -> None:
     print_fields({"id": app_id, "api_key": api_key}, as_json)
 
 
-def _quotas(_context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, int]:
-    quotas = {}
+@app.command()
+@click.argument("app_id", metavar="ID")
+@as_json_option
+@click.pass_obj
+def show(context: Context, app_id: str, as_json: bool) -> None:
+    """Show an app: its numbers, its quotas, and what it may dial; not its secrets."""
+    with context.registry() as registry:
+        entry = existing(registry.app(app_id), f"app {app_id}")
+    known = {name: getattr(entry, name) for name in COLUMNS}
+    dial = asdict(entry.dial) if entry.dial else None
+    as_lines = {**entry.quotas, **{f"dial {name}": value for name, value in (dial or {}).items()}}
+    print_fields({**known, **({"quotas": entry.quotas, "dial": dial} if as_json else as_lines)}, as_json)
+
+
+def _quotas(_context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, int | None]:
+    """None for the default."""
+    quotas: dict[str, int | None] = {}
     for text in given:
         name, _, limit = text.partition("=")
-        if not limit.isdecimal():
-            raise click.BadParameter(f"{text!r} is not NAME=NUMBER", param=option)
-        quotas[name] = int(limit)
+        if limit != DEFAULT and not limit.isdecimal():
+            raise click.BadParameter(f"{text!r} is not NAME=NUMBER, nor NAME={DEFAULT}", param=option)
+        quotas[name] = None if limit == DEFAULT else int(limit)
     try:
-        check_quotas(quotas)
+        check_quotas({name: 1 if limit is None else limit for name, limit in quotas.items()})
     except ValueError as error:
         raise click.BadParameter(str(error), param=option) from error
     return quotas
+
+
+def _rate(context: click.Context, option: click.Parameter, given: str | None) -> dict[str, int | None]:
+    return {} if given is None else _quotas(context, option, [f"{RATE}={given}"])
+
+
+def _dial_options(command: F) -> F:
+    """An option for each key of `[apps.dial]`; one that may be given again and again for each list."""
+    for name, field in reversed(DialConfig.model_fields.items()):
+        is_list = field.annotation not in (str, int)
+        words = f"--dial-{name.replace('_', '-')}".removesuffix("s" if is_list else "")
+        description = field.description or ""
+        about = f"{description[:1].upper()}{description[1:]}.{' Repeatable.' if is_list else ''}"
+        type_ = int if field.annotation is int else str
+        command = click.option(words, f"dial_{name}", type=type_, multiple=is_list, help=about)(command)
+    return command
+
+
+def _dialing(registry: Registry, old: Dialing | None, given: Mapping[str, Any]) -> Dialing:
+    """What an app may dial: as before, but for what is given."""
+    dialing = check(DialConfig, {**(asdict(old) if old else {}), **given}).to_dialing()
+    if not registry.gateway(dialing.gateway):
+        raise click.ClickException(f"there is no gateway {dialing.gateway}: name one of [[gateways]], and restart")
+    return dialing
 
 
 @app.command("set")
@@ -97,25 +139,46 @@ def _quotas(_context: click.Context, option: click.Parameter, given: Sequence[st
     "quotas",
     multiple=True,
     callback=_quotas,
-    metavar="NAME=NUMBER",
+    metavar=f"NAME=NUMBER|NAME={DEFAULT}",
     help=f"Of {', '.join((*QUOTAS, RATE))}. Repeatable.",
 )
 @click.option(
     "--requests-per-second",
     "rate",
-    type=click.IntRange(1, MAX_RATE),
-    help="How many it may send.  [default: as all apps, by the configuration]",
+    callback=_rate,
+    metavar=f"NUMBER|{DEFAULT}",
+    help=f"How many it may send, 1 to {MAX_RATE}; {DEFAULT}: as all apps, by the configuration.",
 )
+@_dial_options
+@click.option("--no-dial", is_flag=True, help="It may dial nothing any more.")
 @as_json_option
 @click.pass_obj
-def set_quotas(context: Context, *, app_id: str, quotas: dict[str, int], rate: int | None, as_json: bool) -> None:
-    """Give an app quotas of its own; shows all that it has then. In effect within a second."""
-    if rate:
-        quotas[RATE] = rate
+def set_app(
+    context: Context,
+    /,
+    *,
+    app_id: str,
+    quotas: dict[str, int | None],
+    rate: dict[str, int | None],
+    no_dial: bool,
+    as_json: bool,
+    **dial: Any,
+) -> None:
+    """Give an app quotas of its own, and let it dial; shows its quotas then, `app show` the rest.
+
+    What is not given stays as it is. A list that is given takes the place of the whole list before. In effect within a
+    second.
+    """
+    quotas.update(rate)
+    given = {name.removeprefix("dial_"): value for name, value in dial.items() if value not in (None, ())}
+    if no_dial and given:
+        raise click.UsageError("--no-dial goes with no other --dial- option")
     with context.registry() as registry:
         entry = existing(registry.app(app_id), f"app {app_id}")
-        if quotas:
-            entry = replace(changeable(entry, f"app {app_id}"), own_quotas={**entry.own_quotas, **quotas})
+        if quotas or given or no_dial:
+            own = {name: limit for name, limit in {**entry.own_quotas, **quotas}.items() if limit is not None}
+            dialing = None if no_dial else _dialing(registry, entry.dial, given) if given else entry.dial
+            entry = replace(changeable(entry, f"app {app_id}"), own_quotas=own, dial=dialing)
             registry.put_app(entry)
     print_fields(entry.quotas, as_json)
 

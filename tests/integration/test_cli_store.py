@@ -13,7 +13,7 @@ from click.testing import Result
 from gevent.event import Event as Flag
 
 from controller.limits import QUOTAS
-from controller.registry import Registry
+from controller.registry import Dialing, Gateway, Registry
 from controller.store import keys
 from switchroom.config import Config
 from tests.integration.conftest import Switchroom
@@ -46,6 +46,74 @@ def test_an_app_gets_a_rate_of_its_own(switchroom: Switchroom, config: Config) -
     assert shown == {**QUOTAS, "requests_per_second": 500}
     assert stored(config, lambda registry: registry.rate_of("demo")) == 500
     assert switchroom("app", "set", "demo", "--requests-per-second", "0").exit_code == 2
+    assert switchroom("app", "set", "demo", "--requests-per-second", "many").exit_code == 2
+    shown = said(switchroom("app", "set", "demo", "--requests-per-second", "default", "--json"))
+    assert (shown, stored(config, lambda registry: registry.rate_of("demo"))) == (QUOTAS, None)
+
+
+def test_quotas_go_back_to_their_defaults(switchroom: Switchroom, config: Config) -> None:
+    switchroom("app", "add", "demo")
+    switchroom("app", "set", "demo", "--quota", "rooms=5", "--quota", "sessions=7")
+    shown = said(switchroom("app", "set", "demo", "--quota", "rooms=default", "--json"))
+    assert shown == {**QUOTAS, "sessions": 7}
+    assert stored(config, lambda registry: registry.app("demo")).own_quotas == {"sessions": 7}
+    assert switchroom("app", "set", "demo", "--quota", "chairs=default").exit_code == 2
+
+
+DIAL = {
+    "gateway": "carrier",
+    "destinations": ["+4930*", "112"],
+    "caller_ids": ["+493098765432"],
+    "calls_at_once": 3,
+    "calls_per_minute": 10,
+    "calls_per_day": 100,
+    "max_seconds": 600,
+}
+
+
+def test_what_an_app_may_dial(switchroom: Switchroom, config: Config) -> None:
+    stored(config, lambda registry: registry.sync_file([], [], [Gateway(name="carrier", host="192.0.2.1")]))
+    switchroom("app", "add", "demo", "--did", "747713001")
+    assert said(switchroom("app", "show", "demo", "--json")) == {
+        "id": "demo", "dids": ["747713001"], "webhook_url": "", "source": "cli", "quotas": QUOTAS, "dial": None,
+    }  # fmt: skip
+    numbers = ["--dial-destination", "+4930*", "--dial-destination", "112", "--dial-caller-id", "+493098765432"]
+    limits = ["--dial-calls-at-once", "3", "--dial-max-seconds", "600"]
+    assert said(switchroom("app", "set", "demo", "--dial-gateway", "carrier", *numbers, *limits, "--json")) == QUOTAS
+    shown = said(switchroom("app", "show", "demo", "--json"))
+    assert shown["dial"] == DIAL
+    assert "dial calls_at_once" in switchroom("app", "show", "demo").stdout
+    # What is not given stays, a list is replaced as a whole, and quotas are something else.
+    more = ["--dial-destination", "+43*", "--dial-calls-per-day", "7", "--quota", "rooms=5"]
+    assert said(switchroom("app", "set", "demo", *more, "--json"))["rooms"] == 5
+    dialing = stored(config, lambda registry: registry.app("demo")).dial
+    assert dialing == Dialing(
+        **{**DIAL, "destinations": ("+43*",), "caller_ids": ("+493098765432",), "calls_per_day": 7}
+    )
+    assert switchroom("app", "set", "demo", "--no-dial").exit_code == 0
+    app = stored(config, lambda registry: registry.app("demo"))
+    assert (app.dial, app.quotas["rooms"], app.dids) == (None, 5, ("747713001",))
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--dial-calls-at-once", "3"], "gateway"),
+        (["--dial-gateway", "other"], "no gateway other"),
+        (["--dial-gateway", "carrier", "--dial-destination", "*"], "destinations"),
+        (["--dial-gateway", "carrier", "--dial-caller-id", "anna"], "caller_ids"),
+        (["--dial-gateway", "carrier", "--dial-max-seconds", "0"], "max_seconds"),
+        (["--dial-gateway", "carrier", "--no-dial"], "--no-dial"),
+    ],
+)
+def test_what_no_app_may_dial(switchroom: Switchroom, config: Config, options: list[str], why: str) -> None:
+    stored(config, lambda registry: registry.sync_file([], [], [Gateway(name="carrier", host="192.0.2.1")]))
+    switchroom("app", "add", "demo")
+    result = switchroom("app", "set", "demo", *options)
+    assert result.exit_code in (1, 2)
+    assert why in result.stderr
+    assert "Traceback" not in result.output
+    assert stored(config, lambda registry: registry.app("demo")).dial is None
 
 
 @pytest.mark.parametrize("quota", ["rooms", "rooms=", "rooms=-1", "rooms=many", "chairs=4", "requests_per_second=0"])
