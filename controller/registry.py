@@ -31,6 +31,12 @@ CACHE_SECONDS = 1.0
 BRIDGE_PORT = 5090
 
 
+def split_address(address: str) -> tuple[str, int]:
+    """The host and the port of a `host:port`, whose host may be an IPv6 address in brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialing:
     """What an app may dial, and as whom: by which gateway, patterns of numbers (`controller.sessions.dialing`), the
@@ -93,16 +99,17 @@ class Node:
 
     @property
     def host(self) -> str:
-        return self.esl.rpartition(":")[0].strip("[]")
+        return split_address(self.esl)[0]
 
     @property
     def port(self) -> int:
-        return int(self.esl.rpartition(":")[2])
+        return split_address(self.esl)[1]
 
     @property
     def bridge_address(self) -> str:
         """`bridge`, or what stands for it."""
-        return self.bridge or f"{self.esl.rpartition(':')[0]}:{BRIDGE_PORT}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.bridge or f"{host}:{BRIDGE_PORT}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

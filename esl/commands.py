@@ -50,7 +50,10 @@ MAX_DTMF_LENGTH = 99
 LEG_VARIABLE = "switchroom_leg_"
 """How the global variables begin that announce legs; the leg's uuid follows."""
 
-LEG_NAME = "sofia/bridge/"
+LEG_PROFILE = "bridge"
+"""The SIP profile of legs, and of nothing else."""
+
+LEG_NAME = f"sofia/{LEG_PROFILE}/"
 """How the names of legs' channels begin, on both nodes (19)."""
 
 DIALLED = "switchroom"
@@ -469,6 +472,14 @@ class LocateConfiguration:
 
     def render(self) -> str:
         return _line("xml_locate", "configuration", "configuration", "name", _name("configuration", self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class SipStatus:
+    """Prints a table of SIP profiles, with a tab behind the name and the type of each (44)."""
+
+    def render(self) -> str:
+        return _line("sofia", "status")
 
 
 @dataclass(frozen=True, slots=True)

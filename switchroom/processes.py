@@ -25,10 +25,10 @@ from controller.media.links import Links
 from controller.media.relays import RelayPresence, Relays
 from controller.nodes.worker import Worker
 from controller.operators import Logins
-from controller.outbound.addresses import is_found_from, split_address
+from controller.outbound.addresses import is_found_from
 from controller.outbound.network import Network
 from controller.overview import Overview
-from controller.registry import Registry
+from controller.registry import Registry, split_address
 from controller.rooms.placement import Placement
 from controller.speaking import Speaking
 from controller.statistics import Recorder, Statistics

@@ -24,7 +24,7 @@ from geventhttpclient.response import HTTPParseError
 from controller.media.links import Links
 from controller.media.reasons import AudioFailed
 from controller.media.relays import Relays
-from controller.outbound.addresses import split_address
+from controller.registry import split_address
 from esl.commands import clean_url
 
 # Within how long a relay must answer. It waits for the file for a second before it says that it has none yet.

@@ -14,6 +14,8 @@ import re
 import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from controller.registry import split_address
+
 # From the registries of special-purpose addresses (IANA; RFC 6890 and later), ranges that tunnel or translate, and
 # those that clouds keep for what only their own machines reach.
 NOT_PUBLIC_V4 = tuple(
@@ -107,12 +109,6 @@ def is_of_this_host(host: str) -> bool:
         or _is_own(socket.AF_INET6 if address.version == 6 else socket.AF_INET, address)
         for address in addresses
     )
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """The host and the port of a `host:port`, whose host may be an IPv6 address in brackets."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def is_seen_from_elsewhere(host: str) -> bool:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from xml.sax.saxutils import quoteattr
 
-from esl.emulator import conference_api, legs
+from esl.emulator import conference_api, legs, sip
 from esl.emulator.conference import RATE
 from esl.emulator.node import Node
 from esl.emulator.wire import split, split_params
@@ -30,7 +30,12 @@ INTERFACES = {
 
 
 # Commands that come with another module than mod_commands
-PROVIDERS = {"conference": "mod_conference", "http_get": "mod_http_cache", "strepoch": "mod_dptools"}
+PROVIDERS = {
+    "sofia": "mod_sofia",
+    "conference": "mod_conference",
+    "http_get": "mod_http_cache",
+    "strepoch": "mod_dptools",
+}
 
 # mod_conference's own, and of each profile what `freeswitch-conf/` sets.
 PROFILE = {
@@ -219,6 +224,18 @@ def _xml_locate(node: Node, argument: str) -> str:
     )
 
 
+def _sofia(node: Node, argument: str) -> str:
+    """Only `status` (44)."""
+    if argument.strip() != "status":
+        return f"Unknown Command [{argument.partition(' ')[0]}]\n"
+    rows = "".join(
+        f"{name:>25}\tprofile\t{f'sip:mod_sofia@{node.addresses[name]}':>42}\tRUNNING (0)\n"
+        for name in (sip.PUBLIC.name, sip.BRIDGE.name)
+    )
+    line = "=" * 97 + "\n"
+    return f"{'Name':>25}\t   Type\t{'Data':>42}\tState\n{line}{rows}{line}2 profiles 0 aliases\n"
+
+
 def _http_get(node: Node, argument: str) -> str:
     """A real node fetches whatever is there; here it must be a sound."""
     if not argument:
@@ -259,6 +276,7 @@ COMMANDS: dict[str, Callable[[Node, str], str]] = {
     "module_exists": lambda node, argument: "true" if argument.strip() in node.modules else "false",
     "originate": _originate,
     "show": _show,
+    "sofia": _sofia,
     "status": _status,
     "strepoch": lambda node, _argument: str(int(node.clock.now())),
     "switchname": lambda node, _argument: node.hostname,

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from controller.limits import MAX_RATE, MEBIBYTE
 from controller.registry import BRIDGE_PORT, App, Dialing, Gateway, Node, new_app
 from controller.store.store import each_host
+from esl.commands import LEG_PROFILE
 from switchroom.config.forms import (
     ApiKey,
     AppId,
@@ -146,6 +147,11 @@ class GatewayConfig(Section):
     def model_post_init(self, _context: Any, /) -> None:
         if (self.username is None) != (self.password is None):
             raise _fault_at(("password",), "goes together with username")
+        if self.profile == LEG_PROFILE:
+            raise _fault_at(
+                ("profile",),
+                f"{LEG_PROFILE} is the profile of calls between nodes, and takes no other; name another one",
+            )
 
     def to_gateway(self) -> Gateway:
         return Gateway(

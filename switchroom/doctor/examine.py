@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import gevent
@@ -14,18 +15,20 @@ from controller.errors import StoreUnavailable
 from controller.media.links import TEST_FILE, Links
 from controller.media.relays import Relays
 from controller.outbound.addresses import is_public
-from controller.registry import App, Node, Registry
+from controller.registry import App, Gateway, Node, Registry
 from controller.store import keys
 from controller.store.store import Store
 from switchroom.config import Config, shown_file
 from switchroom.doctor.bridge import examine_bridges
 from switchroom.doctor.finding import Finding
+from switchroom.doctor.gateway import examine_gateway, examine_permissions
 from switchroom.doctor.node import examine_node
 from switchroom.doctor.store import examine_place, examine_store
 from switchroom.embedded import EmbeddedStore, EmbeddedStoreError
 from switchroom.store import open_store
 
 NODE_SECONDS = 30.0
+Entry = TypeVar("Entry", Node, Gateway)
 
 
 def examine(config: Config, file: Path | None) -> Iterator[Finding]:
@@ -33,6 +36,7 @@ def examine(config: Config, file: Path | None) -> Iterator[Finding]:
     yield Finding("configuration", "file", shown_file(file))
     nodes = {node.prefix: node for node in config.to_nodes()}
     apps = {app.id: app for app in config.to_apps()}
+    gateways = {gateway.name: gateway for gateway in config.to_gateways()}
     test_files: list[str] = []
     embedded = EmbeddedStore(config.store.data_dir)
     if config.store.url is None and not embedded.exists:
@@ -48,33 +52,48 @@ def examine(config: Config, file: Path | None) -> Iterator[Finding]:
                 registry = Registry(store)
                 nodes = {node.prefix: node for node in registry.nodes()} | nodes
                 apps = {app.id: app for app in registry.apps()} | apps
+                gateways = {gateway.name: gateway for gateway in registry.gateways()} | gateways
         except (StoreUnavailable, EmbeddedStoreError) as error:
             yield Finding("store", "reachable", str(error), "start the store, or correct [store] url or data_dir")
     yield from _examine_entries(config, list(nodes.values()), list(apps.values()))
-    yield from _examine_nodes(list(nodes.values()), None if config.playback.direct else test_files)
+    yield from examine_permissions(list(apps.values()), gateways)
+    yield from _examine_gateways(list(gateways.values()))
+    profiles = sorted({gateway.profile for gateway in gateways.values()})
+    yield from _examine_nodes(list(nodes.values()), None if config.playback.direct else test_files, profiles)
 
 
-def _examine_nodes(nodes: Sequence[Node], test_files: Sequence[str] | None) -> Iterator[Finding]:
+def _examine_gateways(gateways: Sequence[Gateway]) -> Iterator[Finding]:
+    for _, findings in _for_each(gateways, lambda gateway: f"gateway {gateway.name}", examine_gateway):
+        yield from findings
+
+
+def _subject(node: Node) -> str:
+    return f"node {node.prefix}"
+
+
+def _examine_nodes(
+    nodes: Sequence[Node], test_files: Sequence[str] | None, profiles: Sequence[str]
+) -> Iterator[Finding]:
     """Each by itself, and then whether those that are there get through to each other."""
     reached = []
-    for node, findings in _for_each(nodes, lambda node: examine_node(node, test_files)):
+    for node, findings in _for_each(nodes, _subject, lambda node: examine_node(node, test_files, profiles)):
         yield from findings
         if any(finding.check == "reachable" and finding.ok for finding in findings):
             reached.append(node)
     if len(reached) > 1:
-        for _, findings in _for_each(reached, lambda node: examine_bridges(node, reached)):
+        for _, findings in _for_each(reached, _subject, lambda node: examine_bridges(node, reached)):
             yield from findings
 
 
 def _for_each(
-    nodes: Sequence[Node], examine_one: Callable[[Node], list[Finding]]
-) -> Iterator[tuple[Node, list[Finding]]]:
-    """What is found at each node, at all of them at once."""
-    examined = [gevent.spawn(examine_one, node) for node in nodes]
+    entries: Sequence[Entry], subject: Callable[[Entry], str], examine_one: Callable[[Entry], list[Finding]]
+) -> Iterator[tuple[Entry, list[Finding]]]:
+    """What is found at each node or gateway, at all of them at once."""
+    examined = [gevent.spawn(examine_one, entry) for entry in entries]
     gevent.joinall(examined, timeout=NODE_SECONDS)
-    for node, findings in zip(nodes, examined, strict=True):
-        late = Finding(f"node {node.prefix}", "examined", "no answer in time", "see whether it is overloaded")
-        yield node, findings.value or [late]
+    for entry, findings in zip(entries, examined, strict=True):
+        late = Finding(subject(entry), "examined", "no answer in time", "see whether it is overloaded")
+        yield entry, findings.value or [late]
     gevent.killall(examined, block=False)
 
 

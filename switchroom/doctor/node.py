@@ -25,8 +25,10 @@ MAX_SKEW_SECONDS = 5
 FETCH_SECONDS = 12.0
 
 
-def examine_node(node: Node, test_files: Sequence[str] | None) -> list[Finding]:
-    """`test_files`: the URL of one of each audio relay; None if the node is to fetch what it plays by itself."""
+def examine_node(node: Node, test_files: Sequence[str] | None, profiles: Sequence[str] = ()) -> list[Finding]:
+    """`test_files`: the URL of one of each audio relay; None if the node is to fetch what it plays by itself.
+    `profiles`: those SIP profiles from which gateways are called.
+    """
     subject = f"node {node.prefix}"
     plays = _plays(DIRECT_FORMATS if test_files is None else RELAYED_FORMATS)
     connection = Connection(node.host, node.port, node.password, on_event=lambda _: None)
@@ -38,6 +40,8 @@ def examine_node(node: Node, test_files: Sequence[str] | None) -> list[Finding]:
         ]
         for check, command, judge in _CHECKS:
             findings.append(Finding(subject, check, *judge(node, connection.api(command))))
+        if profiles:
+            findings.append(Finding(subject, "gateways", *_judge_sip(profiles, connection.api(esl.SipStatus()))))
         playback = Finding(subject, "playback", *plays(connection.api(esl.ShowFileFormats())))
         findings.append(playback)
         if playback.ok:
@@ -97,6 +101,17 @@ def _judge_profile(node: Node, reply: str) -> Verdict:
         return f"{node.profile} is there", ""
     advice = "add it to conference.conf.xml and `reloadxml`, or set the node's profile"
     return f"{node.profile} is not among {', '.join(names) or 'none'}", advice
+
+
+def _judge_sip(profiles: Sequence[str], reply: str) -> Verdict:
+    """Whether the SIP profiles are there from which gateways are called (44)."""
+    rows = [line.split("\t") for line in reply.splitlines()]
+    names = [row[0].strip() for row in rows if len(row) > 1 and row[1] == "profile"]
+    missing = [profile for profile in profiles if profile not in names]
+    if not missing:
+        return f"SIP profile {' and '.join(profiles)}", ""
+    advice = "set the profile of [[gateways]] to one of these, or see in the node's log why it did not start"
+    return f"no SIP profile {' and '.join(missing)}, only {escaped(', '.join(names)) or 'none'}", advice
 
 
 # What is played, and what plays it: of the audio relay, and without one.

