@@ -34,9 +34,9 @@ local function leg_is_up(room, leg)
   if not is_needed(room, leg) then expect(leg.node, "leg", room.id, UNUSED_MS) end
 end
 
--- The leg with an id.
+-- The leg with an id. A room may have many: only that one is read as a whole.
 local function find_leg(room, id)
-  for _, leg in ipairs(legs_of(room)) do
-    if leg.id == id then return leg end
+  for _, node in ipairs(redis.call("SMEMBERS", keys.legs(room.id))) do
+    if redis.call("HGET", keys.leg(room.id, node), "id") == id then return get_leg(room, node) end
   end
 end

@@ -139,11 +139,10 @@ end
 
 -- Whether nobody is left in the conference on the source: no leg, and no session of its own.
 local function is_source_empty(room)
-  local legs = legs_of(room)
-  for _, leg in ipairs(legs) do
-    if leg.far ~= "" then return false end
+  for _, node in ipairs(redis.call("SMEMBERS", keys.legs(room.id))) do
+    if redis.call("HGET", keys.leg(room.id, node), "far") ~= "" then return false end
   end
-  return count_by_node(room, legs)[room.node] == 0
+  return count_by_node(room, legs_of(room))[room.node] == 0
 end
 
 -- The nodes of a room as the API shows them, the source first.
