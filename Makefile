@@ -104,7 +104,11 @@ audit: setup ## Look for known holes in what is locked, and in the oldest that s
 		echo "$$list" && $(BIN)/uvx pip-audit --strict --disable-pip --require-hashes --requirement "$$list" || exit; \
 	done
 
-bench: bench-esl bench-webhooks bench-latency bench-command bench-scripts bench-streams ## Run all benchmarks
+bench: setup ## Run all benchmarks, and show their figures in one table; they are kept in build/bench.jsonl
+	@$(BIN)/python -m tests.benchmarks.figures run build/bench.jsonl $(ARGS)
+
+bench-compare: setup ## Compare two runs of `make bench`, by default build/before.jsonl and build/bench.jsonl
+	@$(BIN)/python -m tests.benchmarks.figures compare $(or $(ARGS),build/before.jsonl build/bench.jsonl)
 
 bench-esl: setup ## Events per CPU second, beside stock greenswitch
 	@$(BIN)/python -m tests.benchmarks.bench_esl $(ARGS)
@@ -117,6 +121,9 @@ bench-latency: setup ## From a node's event to its webhook, in milliseconds
 
 bench-command: setup ## From a request to mute to its 202 and its webhook, beside what one writes by hand
 	@$(BIN)/python -m tests.benchmarks.bench_command $(ARGS)
+
+bench-api: setup ## Requests a second: /healthz, a room that is read, and one that is made
+	@$(BIN)/python -m tests.benchmarks.bench_api $(ARGS)
 
 bench-sound: setup ## From a request to play to its first sound, on a real FreeSWITCH (on PATH or FREESWITCH_BIN)
 	@$(BIN)/python -m tests.benchmarks.bench_first_sound $(ARGS)

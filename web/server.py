@@ -449,6 +449,9 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
     def read_requestline(self) -> str:
         if self.server.draining and not self.is_new:
             self.expect_no_more()
+        if not self.is_new:
+            # A client whose next request is there already would keep all others waiting.
+            gevent.sleep(0)
         # The deadline starts with the request's first byte; until then the connection is idle.
         self.server.waiting.add(self)
         self.server.idle.add(self)

@@ -38,6 +38,7 @@ from gevent.server import StreamServer
 from controller.limits import COOLDOWNS
 from esl.commands import Join
 from tests.benchmarks.bench_span import SOUND
+from tests.benchmarks.figures import note
 from tests.e2e.freeswitch import FreeSwitch, find_binary
 from tests.e2e.nodes import SCENARIO
 from tests.e2e.system import DIDS, KEYS, PREFIX, Switchroom
@@ -212,6 +213,20 @@ class Took:
     from_node: float
 
 
+def start_part(stack: ExitStack, *arguments: str) -> int:
+    """This file in a process of its own, until the stack is closed -> the port that it prints."""
+    process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    assert process.stdout
+    return int(process.stdout.readline())
+
+
+def start_emulator(stack: ExitStack) -> int:
+    """-> the port of its Event Socket."""
+    return start_part(stack, "--emulate")
+
+
 class Side:
     """All members have joined when the constructor returns."""
 
@@ -223,7 +238,7 @@ class Side:
         through = Node(f"127.0.0.1:{self.proxy.port}", node.password, node.sip)
         room = ROOM
         if by_hand:
-            port = self._part(stack, "--by-hand", str(self.proxy.port), node.password, self.endpoint.url)
+            port = start_part(stack, "--by-hand", str(self.proxy.port), node.password, self.endpoint.url)
         else:
             switchroom = Switchroom(folder, {PREFIX: through}, self.endpoint.url)
             switchroom.start()
@@ -240,18 +255,10 @@ class Side:
         self.endpoint.wait("conference.member.joined", MEMBERS)
         self._turns = ((verb, session) for verb in itertools.cycle(("unmute", "mute")) for session in sessions)
 
-    def _part(self, stack: ExitStack, *arguments: str) -> int:
-        """-> the port that it prints."""
-        process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True)
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        assert process.stdout
-        return int(process.stdout.readline())
-
     def _node(self, folder: Path, stack: ExitStack) -> Node:
         binary = find_binary()
         if not (binary and shutil.which("sipp")):
-            return Node(f"127.0.0.1:{self._part(stack, '--emulate')}", PASSWORD)
+            return Node(f"127.0.0.1:{start_emulator(stack)}", PASSWORD)
         node = FreeSwitch(folder / "node", binary)
         stack.callback(node.stop)
         scenario = SOUND.sub("", SCENARIO.read_text()).replace("[headers]\n", "").replace("a=ptime:20", "a=ptime:60")
@@ -321,12 +328,14 @@ def main() -> None:
         ("to_node", "  of it: command to the node"), ("at_node", "  of it: node's event"),
         ("from_node", "  of it: event to webhook"),
     ):  # fmt: skip
-        cells = []
+        cells, shown = [], []
         for name, list_of in found.items():
             values = [getattr(took, field) for took in list_of]
-            p99 = statistics.quantiles(values, n=100)[98]
-            cells.append(f"{name} {statistics.median(values):6.2f} / {p99:6.2f}")
+            shown.append((statistics.median(values), statistics.quantiles(values, n=100)[98]))
+            cells.append(f"{name} {shown[-1][0]:6.2f} / {shown[-1][1]:6.2f}")
         print(f"{title:30} {'     '.join(cells)}")
+        for what, ours, by_hand in zip(("p50", "p99"), *shown, strict=True):
+            note(f"mute, {title.strip()}, {what}", ours, "ms", beside=by_hand)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from controller.registry import Node, Registry, new_app
 from controller.store import keys
 from controller.webhooks.dispatcher import Dispatcher
 from switchroom import logs
+from tests.benchmarks.figures import note
 from tests.open_store import OpenStore
 
 TRACE = Path(__file__).parents[1] / "contract" / "traces" / "03_join_unmute_mute_leave_rejoin.jsonl"
@@ -267,7 +268,10 @@ def main() -> None:
         limit = LIMITS.get(percentile)
         over |= limit is not None and took > limit
         print(f"p{percentile:<4} {took:8.2f}" + (f"   (at most {limit:g})" if limit else ""))
+        note(f"from event to webhook, p{percentile}", took, "ms")
     print(f"microseconds of CPU an event: {cpu * 1e6:.0f} of worker and dispatcher, {of_store * 1e6:.0f} of the store")
+    note("CPU an event, of worker and dispatcher", cpu * 1e6, "us")
+    note("CPU an event, of the store", of_store * 1e6, "us")
     sys.exit(int(options.strict and over))
 
 

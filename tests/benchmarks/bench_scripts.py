@@ -22,6 +22,7 @@ from controller.nodes.node_worker import MAX_TAKEN
 from controller.sessions.flags import FLAGS
 from controller.store import keys
 from switchroom.embedded import EmbeddedStore
+from tests.benchmarks.figures import note
 from tests.integration.test_legs import leg_up, member
 from tests.integration.world import NODE, NODES, World
 from tests.open_store import OpenStore
@@ -199,6 +200,8 @@ def main() -> None:
                 for name, longest in sorted(store.longest.items(), key=lambda item: -item[1])[:6]:
                     over += longest > TARGET_US
                     print(f"  {name:<20} {longest:>7,} us{'  over' if longest > TARGET_US else ''}")
+                name, longest = max(store.longest.items(), key=lambda item: item[1])
+                note(f"longest step: {title}: {name}", longest, "us")
         finally:
             embedded.stop()
     print(f"{over} over {TARGET_US:,} us" if over else f"none over {TARGET_US:,} us")

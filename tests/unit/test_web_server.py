@@ -159,6 +159,27 @@ def test_requests_sent_ahead_are_answered_in_order(start: Start) -> None:
     assert [client.answer()[0] for _ in range(3)] == [200, 202, 404]
 
 
+def test_clients_that_send_ahead_take_turns(start: Start) -> None:
+    app, asked = Flask("turns"), []
+
+    @app.get("/<who>")
+    def note(who: str) -> str:
+        asked.append(who)
+        return ""
+
+    server = start(app)
+    clients = {name: Client(server).ask("GET", f"/{name}") for name in ("one", "other")}
+    for client in clients.values():
+        client.answer(body=False)
+    asked.clear()
+    for name, client in clients.items():
+        client.send(f"GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+    for client in clients.values():
+        for _ in range(20):
+            client.answer(body=False)
+    assert {*asked[:4]} == {*clients}, asked
+
+
 def test_connection_close_is_honoured(start: Start) -> None:
     client = Client(start()).ask("GET", "/healthz", headers="Connection: close\r\n")
     assert client.answer()[1]["Connection"] == "close"
