@@ -19,6 +19,7 @@ from gevent.pool import Pool
 
 from controller.sessions.flags import CHANGES
 from switchroom.client import Client
+from tests.chaos.model import VOICES
 from tests.chaos.nodes import Call, EmulatedCall
 from tests.chaos.parts import Ask, Request
 from tests.chaos.world import CALLER_ID, DIDS, NOWHERE, PREFIXES, TENANTS, World
@@ -75,7 +76,7 @@ TO_ALL = ("mute_all", "unmute_all", "kick_all")
 
 # How often each kind of action comes, among all.
 WEIGHTS = {
-    "call": 16, "dial": 8, "hang_up": 5, "end_call": 2, "press": 6, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3,
+    "call": 16, "dial": 8, "hang_up": 5, "end_call": 2, "press": 6, "speak": 12, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3,
     "dtmf": 3, "collect": 4, "play": 14, "pause": 5, "stop": 4, "volume": 4, "mute_all": 2, "unmute_all": 3, "kick_all": 1, "read": 4, "trespass": 3,
 }  # fmt: skip
 
@@ -213,6 +214,13 @@ class Load:
             return True
         return False
 
+    def _speak(self, action: Action, _number: int) -> bool:
+        place = self._calls[action.tenant, action.prefix, action.call]
+        if isinstance(place.call, EmulatedCall):
+            place.call.speak(action.value < 0.6)
+            return True
+        return False
+
     def _send_dtmf(self, action: Action, number: int) -> bool:
         session = self._session(action)
         if session:
@@ -246,9 +254,9 @@ class Load:
         if place.key and self._room(action):
             return False
         # A request without an answer may have made the room: then the name is taken, and its webhook will tell.
-        place.key = place.key or f"room-{action.tenant}-{number}"
-        tags = [f"tag {number % 3}"][: number % 2]
-        self._ask(action, number, lambda client: client.create_room(place.key, tags=tags))
+        place.key = place.key or f"{'room' if number % 2 else VOICES}-{action.tenant}-{number}"
+        tags, voices = [f"tag {number % 3}"][: number % 2], place.key.startswith(VOICES)
+        self._ask(action, number, lambda client: client.create_room(place.key, tags=tags, speaker_events=voices))
         return True
 
     def _delete(self, action: Action, number: int) -> bool:
@@ -369,6 +377,7 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "hang_up": Load._hang_up,
     "end_call": Load._end_call,
     "press": Load._press,
+    "speak": Load._speak,
     "dtmf": Load._send_dtmf,
     "collect": Load._collect,
     "loudness": Load._loudness,

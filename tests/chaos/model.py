@@ -20,6 +20,8 @@ from tests.chaos.parts import Hook, Request
 OF_LEVELS = {level.name for level in LEVELS}
 # Those of a volume.
 OF_VOLUME = {WEBHOOK, "conference.command.failed"}
+# How the names of rooms begin that ask who speaks.
+VOICES = "voices"
 # The webhooks that end a command, by the first word of its `command_uid`.
 OUTCOMES = {
     "join": {"conference.member.joined", "conference.member.join_failed"},
@@ -65,7 +67,8 @@ def as_listed(flags: frozenset[str]) -> frozenset[str]:
 @dataclass
 class History:
     """`early`: webhooks that have come before their predecessors. `members`: session -> its flags. `plays`: operation ->
-    how it ended, "" while it has not. `pressed`: how long the last key was, which grows from each to the next."""
+    how it ended, "" while it has not. `pressed`: how long the last key was, which grows from each to the next. `floor`: who has
+    it."""
 
     tenant: str
     last: int = 0
@@ -80,6 +83,7 @@ class History:
     plays: dict[str, str] = field(default_factory=dict)
     joins: Counter[str] = field(default_factory=Counter)
     pressed: int = 0
+    floor: str = ""
 
     @property
     def open_plays(self) -> set[str]:
@@ -265,6 +269,8 @@ def _joined(_ledger: Ledger, history: History, data: Data) -> str | None:
 
 
 def _left(_ledger: Ledger, history: History, data: Data) -> str | None:
+    if history.floor == data["uuid"]:
+        history.floor = ""
     return None if history.members.pop(data["uuid"], None) is not None else "left, and was not in"
 
 
@@ -282,6 +288,15 @@ def _flag_changed(_ledger: Ledger, history: History, data: Data) -> str | None:
 
 def _updated(_ledger: Ledger, history: History, data: Data) -> str | None:
     return None if history.members.get(data["uuid"]) == flags_of(data) else "updated, and not in, or otherwise changed"
+
+
+def _floor_changed(_ledger: Ledger, history: History, data: Data) -> str | None:
+    before, history.floor = history.floor, data["uuid"]
+    if not history.name.startswith(VOICES):
+        return "who speaks, of a room that has not asked"
+    if history.members.get(data["uuid"]) != flags_of(data):
+        return "speaks, and is not in, or is otherwise"
+    return "has the floor, and had it before" if before == data["uuid"] else None
 
 
 def _play_started(_ledger: Ledger, history: History, data: Data) -> str | None:
@@ -392,7 +407,7 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "conference.play.volume_changed": _nothing,
     "conference.command.failed": _nothing,
     "conference.command.finished": _finished,
-    "conference.speaker.changed": _nothing,
+    "conference.speaker.changed": _floor_changed,
     "session.started": _session_started,
     "session.dialing": _session_dialing,
     "session.ringing": _nothing,

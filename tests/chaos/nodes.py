@@ -128,6 +128,11 @@ class EmulatedCall:
         if self._channel.state != "gone":
             self._channel.hangup()
 
+    def speak(self, audible: bool) -> None:
+        """It begins or ceases to speak, heard or not."""
+        if self._channel.state != "gone":
+            self._channel.sound(audible)
+
     def press(self, number: int) -> None:
         """A key, which lasts the longer the greater the number."""
         if self._channel.state != "gone":

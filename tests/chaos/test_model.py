@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.model import Ledger
+from tests.chaos.model import VOICES, Ledger
 from tests.chaos.parts import Hook, Request
 
 ROOM, SESSION = "nodeA-room-1", "nodeA-1"
@@ -21,6 +21,8 @@ JOINED_UNASKED: Told = ("conference.member.joined", {"uuid": SESSION, "muted": T
 UNMUTED: Told = ("conference.member.unmuted", {"uuid": SESSION, "muted": False, "deaf": False, "hold": False})
 LOUD: Told = ("conference.member.volume_changed", {**JOINED[1], "volume_in": 2})
 LEFT_BY_JOIN: Told = ("conference.member.left", {"uuid": SESSION, "command_uid": "join-1"})
+VOICED: Told = ("conference.created", {"name": f"{VOICES}-1"})
+HEARD: Told = ("conference.speaker.changed", JOINED_UNASKED[1])
 LEFT: Told = ("conference.member.left", {"uuid": SESSION})
 DESTROYED: Told = ("conference.destroyed", {"name": "standup"})
 STARTED: Told = ("conference.play.started", {"operation_id": "op1"})
@@ -50,6 +52,7 @@ def tell(ledger: Ledger, *told: Told, first: int = 1, tenant: str = "alpha") -> 
         (CREATED, JOINED, DESTROYED, UNMUTED, LEFT),
         (CREATED, STARTED, DESTROYED, FINISHED),
         (CREATED, JOINED, KICKED, ALL_KICKED),
+        (VOICED, JOINED, HEARD, LEFT, JOINED_UNASKED, HEARD, LEFT),
     ],
 )
 def test_histories_that_may_be(told: tuple[Told, ...]) -> None:
@@ -79,6 +82,9 @@ def test_histories_that_may_be(told: tuple[Told, ...]) -> None:
         ((CREATED, FINISHED), "not started"),
         ((CREATED, JOINED, ALL_KICKED), "finished"),
         ((CREATED, JOINED, KICKED, ALL_KICKED, ALL_KICKED), "twice"),
+        ((CREATED, JOINED, HEARD), "has not asked"),
+        ((VOICED, HEARD), "not in"),
+        ((VOICED, JOINED, HEARD, HEARD), "had it before"),
         ((CREATED, ("conference.unheard.of", {})), "not documented"),
     ],
 )
