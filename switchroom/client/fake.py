@@ -784,11 +784,11 @@ class FakeSwitchroom:
         session, named = self._session(uuid), ("dtmf", uuid, body.digits, str(body.duration))
         if first := self._first_answer(body.command_uid, named):
             return first
+        self._check_now("dtmf", uuid)
         if session.state == "dialing":
             raise _Refused("still_dialing")
         if session.dtmf:
             raise _Refused("dtmf_pending")
-        self._check_now("dtmf", uuid)
         lasts = sum(PAUSES.get(digit, body.duration / 1000 + 0.04) for digit in body.digits)
         self._cooldowns["dtmf", uuid] = self.now + max(0.2, lasts)
         session.dtmf, session.dtmf_uid = True, body.command_uid
@@ -838,9 +838,9 @@ class FakeSwitchroom:
         named = ("collect_digits", uuid, asked)
         if first := self._first_answer(body.command_uid, named):
             return first
+        self._check_now("collect_digits", uuid)
         if session.state == "dialing":
             raise _Refused("still_dialing")
-        self._check_now("collect_digits", uuid)
         self._cooldowns["collect_digits", uuid] = self.now + 0.2
         if session.collecting:
             self._end_collection(session, session.collecting, "cancelled")

@@ -5,8 +5,10 @@
 
 local session, instead = own_call()
 if instead then return instead end
+local refused = limited(session.id, session.node)
+if refused then return refused end
 if session.state == SESSION.dialing then return refuse("still_dialing") end
-local refused = limited(session.id, session.node) or exceeded("webhook_bytes", 0)
+refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
 
 if session.collected then end_collection(session, "cancelled") end

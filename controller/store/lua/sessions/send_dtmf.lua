@@ -6,9 +6,11 @@
 
 local session, instead = own_call()
 if instead then return instead end
+local refused = limited(session.id, session.node)
+if refused then return refused end
 if session.state == SESSION.dialing then return refuse("still_dialing") end
 if session.dtmf_job then return refuse("dtmf_pending") end
-local refused = limited(session.id, session.node) or exceeded("webhook_bytes", 0)
+refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
 
 send_call_command(session, "dtmf", args.command_uid, { digits = args.digits, duration = args.duration })

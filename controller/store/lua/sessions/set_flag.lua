@@ -6,9 +6,9 @@
 local session, instead = own_member()
 if instead then return instead end
 local flag = FLAGS[args.flag]
+if args.url and not args.relay_up then return refuse("no_relay") end
 local code = why_not(session, flag, args.on)
 if code then return refuse(code) end
-if args.url and not args.relay_up then return refuse("no_relay") end
 local refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
 
