@@ -151,13 +151,16 @@ class LegLeft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDone:
-    """The node is done with URL `index` of an operation: it ended, was stopped, or went with the room."""
+    """The node is done with URL `index` of an operation: it ended, was stopped, or went with the room. `samples`: how
+    much of it was played, if the node says so.
+    """
 
     script: ClassVar[str] = "file_done"
 
     room_id: str
     operation_id: str
     index: int
+    samples: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

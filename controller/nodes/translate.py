@@ -179,12 +179,18 @@ def _pressed(ids: SessionIds, event: Event) -> NodeEvent | None:
 
 
 def _file_done(_ids: SessionIds, event: Event) -> NodeEvent | None:
-    # `File` names the file that is done; the headers of the same names can be another file's (facts: Playback).
+    # `File` names the file that is done; headers named as its parameters can be another file's (facts: Playback).
     parameters, _url = parse_file(event.get("File", ""))
     room_id, index = event.get("Conference-Name", ""), parameters.get("url_index", "")
     if not ROOM_ID.fullmatch(room_id) or not index.isdecimal() or "operation_id" not in parameters:
         return None
-    return FileDone(room_id=room_id, operation_id=parameters["operation_id"], index=int(index))
+    samples = event.get("samples", "")
+    return FileDone(
+        room_id=room_id,
+        operation_id=parameters["operation_id"],
+        index=int(index),
+        samples=int(samples) if samples.isdecimal() else None,
+    )
 
 
 def _rest_began(_ids: SessionIds, event: Event) -> NodeEvent | None:

@@ -27,8 +27,8 @@ def take(world: World, *ops: str) -> list[dict[str, Any]]:
     return sent
 
 
-def done(world: World, room: str, index: int, operation: str = "op1") -> None:
-    world.tell("file_done", room_id=room, operation_id=operation, index=index)
+def done(world: World, room: str, index: int, operation: str = "op1", **more: int) -> None:
+    world.tell("file_done", room_id=room, operation_id=operation, index=index, **more)
 
 
 def results(data: dict[str, Any]) -> list[str]:
@@ -202,10 +202,27 @@ def test_volume_and_pause_hold_for_the_rest_of_a_url(world: World, room: str) ->
 def test_a_file_in_two_parts_that_is_played_when_the_link_is_back(world: World, room: str) -> None:
     cut(world, room, A, B)
     assert world.tell("playback_lost", room_id=room, playing=PLAYING, resynced=True) == {"goes_on": True}
-    # Whether the node has gone on is not known, and it is taken for that.
-    assert take(world, "play")[0]["url"] == B
-    done(world, room, 0)
+    # Whether the node has gone on is not known: what it has played tells, once it is done.
     take(world)
+    done(world, room, 0, samples=16001)
+    assert take(world, "play")[0]["url"] == B
+    done(world, room, 1)
+    assert results(world.webhooks()[-1][1]) == ["played", "played"]
+
+
+def test_a_file_in_two_parts_that_was_played_when_the_link_was_back_but_for_its_rest(world: World, room: str) -> None:
+    cut(world, room, A)
+    world.tell("playback_lost", room_id=room, playing=PLAYING, resynced=True)
+    done(world, room, 0, samples=16000)
+    (rest,) = take(world, "play")
+    assert (rest["url"], rest["start"]) == (A, 16000)
+
+
+def test_a_file_in_two_parts_that_goes_on_once_the_link_is_back(world: World, room: str) -> None:
+    cut(world, room, A, B)
+    world.tell("playback_lost", room_id=room, playing=PLAYING, resynced=True)
+    goes_on(world, room, 0)
+    assert take(world, "play")[0]["url"] == B
 
 
 def test_a_first_part_that_ended_unseen_does_not_end_the_rest(world: World, room: str) -> None:
@@ -221,6 +238,7 @@ def test_a_file_in_two_parts_whose_result_was_lost_is_recognised(world: World, r
     ((entry, _),) = world.store.read(keys.key(world.tag, "commands", NODE))
     world.tell("take", entries=[entry], files={entry: PARTS})
     assert world.tell("playback_lost", room_id=room, playing=PLAYING, resynced=True) == {"goes_on": True}
+    done(world, room, 0, samples=20000)
     assert take(world, "play")[0]["url"] == B
 
 

@@ -291,7 +291,8 @@ class Machine:
         if rooms:
             room = self.random.choice(rooms)
             operation, index, _ = self.queues[room].pop(0)
-            self.world.tell("file_done", room_id=room, operation_id=operation, index=index)
+            played = self.random.choice([{}, {"samples": 16000}, {"samples": 20000}])
+            self.world.tell("file_done", room_id=room, operation_id=operation, index=index, **played)
 
     def rest_begins(self) -> None:
         for room, queue in self.queues.items():

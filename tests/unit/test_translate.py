@@ -188,6 +188,8 @@ def test_a_file_in_two_parts_says_when_its_second_begins_and_is_done_once() -> N
     kinds = [(type(one).__name__, one.index) for one in found if isinstance(one, FileDone | RestBegan)]
     # Of 1 the second part was missing; 2 was stopped.
     assert kinds == [("RestBegan", 0), ("FileDone", 0), ("FileDone", 1), ("RestBegan", 2), ("FileDone", 2)]
+    # The first part has 8000.
+    assert [one.samples for one in found if isinstance(one, FileDone)] == [24000, 8000, 16000]
 
 
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440003"

@@ -20,10 +20,10 @@
 -- the node was given with it, and `n<i>` the URL that it was given, if that is a relay's.
 --
 -- A long file is two for the node, played as one (controller/media/relay.py). `r<i>` is the frame where the second
--- begins, 0 if there is none or the node has gone on to it (rest_began.lua). If the node is done and has not, it did
--- not get that part. Then the rest becomes an entry of `urls` of its own, behind its URL: the frame, a number. So it is
--- sent, played and ended like a URL, and is none only in what apps are told. Until the node has gone on, nothing behind
--- is sent, so no other index changes that anyone knows.
+-- begins, 0 if there is none or the node has gone on to it (rest_began.lua). If the node is done and has not, also by
+-- the samples that it has played, it did not get that part. Then the rest becomes an entry of `urls` of its own, behind
+-- its URL: the frame, a number. So it is sent, played and ended like a URL, and is none only in what apps are told.
+-- Until the node has gone on, nothing behind is sent, so no other index changes that anyone knows.
 -- needs: outbox node_commands
 
 local MAX_AHEAD = 2

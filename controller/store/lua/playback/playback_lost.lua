@@ -28,7 +28,7 @@ for _, id in ipairs(redis.call("LRANGE", keys.operations(room.id), 0, -1)) do
         url_queued(operation, i)
         clear(keys.room(room.id), room, "flight")
       end
-      rest_began(operation, i)
+      -- Which part of it plays, the node does not say (24). Once it is done, it says how much it has played.
       end_urls_before(room, id, i)
       -- The result that would do this is lost, or comes too late to count.
       advance(room)
