@@ -231,9 +231,8 @@ class Hold:
     urls: Sequence[str] = ()
 
     def render(self) -> str:
-        # In a list of files `!` stands between them.
-        files = [_with_kind(clean_url(url)).replace("!", "%21") for url in self.urls] * HOLD_TIMES
-        heard = f"file_string://{'!'.join([*files, SILENCE])}" if files else SILENCE
+        files = [_with_kind(clean_url(url)) for url in self.urls] * HOLD_TIMES
+        heard = _as_list([*files, SILENCE]) if files else SILENCE
         return _in_room(self.room, "hold", _member(self.member_id), heard)
 
 
@@ -574,10 +573,12 @@ def joined(url: str, rest: str) -> str:
     The list begins with an empty name, which FreeSWITCH cannot open and passes over, with two lines in its log: before
     the file that stands first it would play a quarter of a second of silence (file_string in mod_dptools.c).
     """
-    files = (clean_url(url), _rest(rest))
-    if any("!" in file for file in files):
-        raise ValueError("a ! in a URL parts the files of a list")
-    return "file_string://!" + "!".join(files)
+    return _as_list(["", clean_url(url), _rest(rest)])
+
+
+def _as_list(files: Sequence[str]) -> str:
+    """Files that are played as one. A `!` stands between them, and so is percent-encoded in each."""
+    return "file_string://" + "!".join(file.replace("!", "%21") for file in files)
 
 
 def parse_file(file_header: str) -> tuple[dict[str, str], str]:

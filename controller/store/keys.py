@@ -78,7 +78,8 @@ PARTITION: dict[str, str] = {
     # that kicks also kicked, and kick_reason and kick_operation if it has them),
     # each flag by its name (1 or 0), and for each command to change one that the node has yet to confirm, the same
     # four as pending_<command>_job and so on; the same four as hang_up_job and dtmf_job and so on, of a hang-up and of
-    # digits sent that the node has yet to confirm; digit_number (of the node's event of the last digit that counted);
+    # digits sent that the node has yet to confirm; digit_number (of the node's event of the last digit that counted)
+    # and digits_until (ms; how far ahead of its pace it presses);
     # collected (digits), max_digits, terminators, digit_timeout_ms, collect_uid and so on, while digits are collected.
     # Of a call that an app has made, until it is answered, also dial_job, dial_uid, dial_actor and dial_trace,
     # is_ringing, hang_up_cause and hang_up_tries, and what it is to join: dial_room, dial_flags (names), dial_levels,

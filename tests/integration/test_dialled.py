@@ -152,6 +152,13 @@ def test_a_hang_up_that_overtakes_the_call_is_tried_again(world: World) -> None:
     ((kind, data),) = world.webhooks()
     assert (kind, data["command"], data["reason"]) == ("session.command.failed", "hang_up", "not_confirmed")
     assert world.session(session)["state"] == "dialing"
+    # The next one is tried as often.
+    world.ask("hang_up", session_id=session, cause="NORMAL_CLEARING")
+    for _ in range(3):
+        (sent,) = world.sent()
+        world.answer(sent["job"], ok=False, reason="hangup")
+        world.overdue(kind="hang_up:")
+    assert world.webhooks() == []
 
 
 def test_one_that_is_answered_at_that_moment_is_hung_up_all_the_same(world: World) -> None:

@@ -70,6 +70,30 @@ def test_an_app_that_has_set_nothing_or_whose_url_was_configured_anew(world: Wor
     assert world.webhooks() == []
 
 
+def test_one_that_presses_on_and_on_is_told_only_so_often(world: World) -> None:
+    ask_for(world, "session.dtmf")
+    session, other = world.park(1), world.park(2)
+    world.webhooks()
+    told = [press(world, session, "1")["told"] for _ in range(300)]
+    # As many as there are at once, and those that became due meanwhile.
+    assert told[:50] == [True] * 50
+    assert told.count(True) < 150
+    assert press(world, other, "1")["told"] is True
+    # As it is an hour later.
+    world.store.client.hset(keys.key(world.tag, "session", session), "digits_until", 1)
+    assert press(world, session, "1")["told"] is True
+    # What is collected counts all the same.
+    world.store.client.hset(keys.key(world.tag, "session", session), "digits_until", 2**53)
+    world.ask(
+        "collect_digits", session_id=session, max_digits=2, terminators="#", timeout_ms=9000, digit_timeout_ms=9000
+    )
+    world.webhooks()
+    press(world, session, "1")
+    press(world, session, "2")
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["digits"]) == ("session.digits.collected", "12")
+
+
 def test_an_event_that_is_handed_over_again_counts_once(world: World) -> None:
     ask_for(world, "session.dtmf")
     session = world.park()

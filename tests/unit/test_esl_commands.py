@@ -40,6 +40,7 @@ from esl.commands import (
     SendDtmf,
     ShowChannels,
     ShowFileFormats,
+    SipStatus,
     Status,
     StopPlay,
     StopRecording,
@@ -127,6 +128,7 @@ RENDERED = {
     JsonList(ROOM): f"conference {ROOM} json_list",
     ShowChannels(): "show channels as json",
     ShowFileFormats(): "show file as json",
+    SipStatus(): "sofia status",
     Epoch(): "strepoch",
     FetchFile(URL): f"http_get {{refresh=true}}{URL}",
     Prefetch(f"{URL}?e=1#a:b-1:0"): f"http_get {URL}?e=1#a:b-1:0",
@@ -347,9 +349,8 @@ def test_the_fragment_of_a_second_part_is_plain(text):
 
 @pytest.mark.parametrize("urls", [("http://h/a!b.wav", URL), (URL, "http://h/a!b.wav")])
 def test_a_url_cannot_bring_another_into_a_list_of_files(urls):
-    first, rest = urls
-    with pytest.raises(ValueError, match="parts the files"):
-        Play(ROOM, first, {}, rest).render()
+    first, rest = (url.replace("!", "%21") for url in urls)
+    assert Play(ROOM, urls[0], {}, urls[1]).render() == f"conference {ROOM} play file_string://!{first}!{rest}"
 
 
 @pytest.mark.parametrize("room", ["list", "LIST", "json_list", "xml_list", "count", "help", "commands"])

@@ -9,7 +9,9 @@ if session.hang_up_job then return accept(session, "hanging_up") end
 local refused = limited(session.id, session.node)
 if refused then return refused end
 
-if session.state == SESSION.dialing then change(keys.session(session.id), session, { hang_up_cause = args.cause }) end
+if session.state == SESSION.dialing then
+  change(keys.session(session.id), session, { hang_up_cause = args.cause, hang_up_tries = 1 })
+end
 if session.state == SESSION.dialing and take_command_back(session.node, session.dial_job) then
   -- Cancelled, as if the node had done it.
   note_call_command(session, "hang_up", args.command_uid, session.dial_job)
