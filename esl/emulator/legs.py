@@ -112,7 +112,7 @@ class SipCall(Channel):
             self.later(LEG_BYE_DELAY, lambda: self.end(cause, received=True))
 
     def farewell(self) -> sip.Variables:
-        return sip.bye_received(self.invite, self.hangup_cause or "") if self.ended_from_outside else []
+        return sip.bye_received(self.invite.from_freeswitch, self.hangup_cause or "") if self.ended_from_outside else []
 
     def closing(self) -> sip.Variables:
         return [("sip_hangup_disposition", None if self.ended_from_outside else "send_bye"), *sip.statistics()]
@@ -328,7 +328,7 @@ class DialledCall(OutboundCall):
         return {**callee, "callee_direction": "RECV", "call_uuid": self.uuid}
 
     def farewell(self) -> sip.Variables:
-        return self.gateway.bye_received(self.hangup_cause or "") if self.ended_from_outside else []
+        return sip.bye_received(False, self.hangup_cause or "") if self.ended_from_outside else []
 
     def kill(self, cause: str) -> None:
         """One that is not answered ends at once (28)."""

@@ -334,16 +334,23 @@ def answered(invite: Invite, local: LocalMedia) -> Variables:
     sdp = local.sdp(invite.profile.codec, dtmf_events=invite.takes_events, comfort_noise=invite.from_freeswitch)
     return [
         ("rtp_local_sdp_str", sdp),
+        *_audio(invite.profile, local, invite.source.ip, invite.media_port, events),
+    ]
+
+
+def _audio(profile: Profile, local: LocalMedia, remote_ip: str, remote_port: int, events: str | None) -> Variables:
+    """Both ends know where the audio of the other is. `events`: the payload type of digits."""
+    return [
         ("local_media_ip", local.ip),
         ("local_media_port", str(local.port)),
         ("advertised_media_ip", local.ip),
-        ("rtp_use_timer_name", invite.profile.timer),
-        ("rtp_use_pt", PAYLOADS[invite.profile.codec]),
+        ("rtp_use_timer_name", profile.timer),
+        ("rtp_use_pt", PAYLOADS[profile.codec]),
         ("rtp_use_ssrc", str(local.ssrc)),
         ("rtp_2833_send_payload", events),
         ("rtp_2833_recv_payload", events),
-        ("remote_media_ip", invite.source.ip),
-        ("remote_media_port", str(invite.media_port)),
+        ("remote_media_ip", remote_ip),
+        ("remote_media_port", str(remote_port)),
     ]
 
 
@@ -362,10 +369,9 @@ def acknowledged(invite: Invite, node: Address, local: LocalMedia) -> Variables:
     ]
 
 
-def bye_received(invite: Invite, cause: str) -> Variables:
-    """The far end has hung up."""
+def bye_received(peer: bool, cause: str) -> Variables:
+    """The far end has hung up: another node, as `peer`, or somebody else."""
     number = CAUSES.get(cause, CAUSES["NORMAL_CLEARING"])
-    peer = invite.from_freeswitch
     return [
         ("sip_reason", f'Q.850;cause={number};text="{cause}"' if peer else None),
         ("sip_term_status", "200"),
@@ -415,57 +421,62 @@ def accepted(
     invite: Invite, node: Address, target: Address, local: LocalMedia, remote: LocalMedia, origin: str
 ) -> Variables:
     """The node's INVITE was answered by another node; `origin` is the address in the `o=` line of its SDP."""
-    uri, profile = f"{invite.to}@{target}", invite.profile
-    parameters = profile.uri_parameters[1:] or None
+    profile = invite.profile
+    sdp = remote.sdp(profile.codec, dtmf_events=True, mode="", origin=origin)
     return [
-        ("sip_local_network_addr", node.ip),
-        ("sip_reply_host", target.ip),
-        ("sip_reply_port", str(target.port)),
-        ("sip_network_ip", target.ip),
-        ("sip_network_port", str(target.port)),
-        ("sip_user_agent", USER_AGENT),
-        ("sip_allow", profile.allow),
-        ("sip_recover_contact", f"<sip:{uri};transport={profile.transport}>"),
-        ("sip_full_via", invite.via(invite.branch)),
-        ("sip_recover_via", invite.via(invite.branch)),
+        *_replied(invite, node, target, remote.to_tag, invite.via(invite.branch)),
+        *_agreed(profile, sdp, ",".join(profile.codecs)),
+        *_audio(profile, local, remote.ip, remote.port, "101"),
+    ]
+
+
+def _replied(invite: Invite, node: Address, target: Address, tag: str, via: str, gateway: str = "") -> Variables:
+    """A response has come that is no refusal, from another node, or from a gateway that calls itself so."""
+    profile, port = invite.profile, str(target.port)
+    uri, user = f"{invite.to}@{target}", gateway or invite.to
+    transport = None if gateway else f"transport={profile.transport}"
+    contact = f"{user}@{target}"
+    return [
+        *_reply(node, target),
+        ("sip_user_agent", None if gateway else USER_AGENT),
+        ("sip_allow", None if gateway else profile.allow),
+        ("sip_recover_contact", f"<sip:{contact}{';' + transport if transport else ''}>"),
+        ("sip_full_via", via),
+        ("sip_recover_via", via),
         ("sip_from_display", invite.display or None),
         ("sip_full_from", invite.full_from()),
-        ("sip_full_to", invite.full_to(target, remote.to_tag)),
+        ("sip_full_to", invite.full_to(target, tag)),
         ("sip_from_user", invite.user),
         ("sip_from_uri", invite.from_uri),
         ("sip_from_host", node.ip),
-        ("sip_to_params", parameters),
+        ("sip_to_params", profile.uri_parameters[1:] or None),
         ("sip_to_user", invite.to),
-        ("sip_to_port", str(target.port)),
+        ("sip_to_port", port),
         ("sip_to_uri", uri),
         ("sip_to_host", target.ip),
-        ("sip_contact_params", f"transport={profile.transport}"),
-        ("sip_contact_user", invite.to),
-        ("sip_contact_port", str(target.port)),
-        ("sip_contact_uri", uri),
+        ("sip_contact_params", transport),
+        ("sip_contact_user", user),
+        ("sip_contact_port", port),
+        ("sip_contact_uri", contact),
         ("sip_contact_host", target.ip),
-        ("sip_to_tag", remote.to_tag),
+        ("sip_to_tag", tag),
         ("sip_from_tag", invite.from_tag),
         ("sip_cseq", invite.cseq),
         ("sip_call_id", invite.call_id),
-        ("switch_r_sdp", remote.sdp(profile.codec, dtmf_events=True, mode="", origin=origin)),
+    ]
+
+
+def _agreed(profile: Profile, sdp: str, codecs: str) -> Variables:
+    """What the SDP of whoever has answered leads to."""
+    return [
+        ("switch_r_sdp", sdp),
         ("ep_codec_string", MODULES[profile.codec]),
-        ("rtp_use_codec_string", ",".join(profile.codecs)),
+        ("rtp_use_codec_string", codecs),
         ("remote_video_media_flow", "inactive"),
         ("remote_text_media_flow", "inactive"),
         ("remote_audio_media_flow", "sendrecv"),
         *_codecs(profile.codec),
         ("dtmf_type", "rfc2833"),
-        ("local_media_ip", local.ip),
-        ("local_media_port", str(local.port)),
-        ("advertised_media_ip", local.ip),
-        ("rtp_use_timer_name", profile.timer),
-        ("rtp_use_pt", PAYLOADS[profile.codec]),
-        ("rtp_use_ssrc", str(local.ssrc)),
-        ("rtp_2833_send_payload", "101"),
-        ("rtp_2833_recv_payload", "101"),
-        ("remote_media_ip", remote.ip),
-        ("remote_media_port", str(remote.port)),
     ]
 
 
@@ -476,12 +487,11 @@ def refused(invite: Invite, node: Address, target: Address | None, cause: str) -
     """The node at `target` does not take the call, or nobody is there: None, which sofia reports as a 503."""
     status, phrase = REFUSALS[cause]
     reason = f'Q.850;cause={CAUSES[cause]};text="{cause}"' if target else None
-    return [*_reply(invite, node, target), *_refusal(status, phrase, cause, reason)]
+    return [("sip_call_id", invite.call_id), *_reply(node, target), *_refusal(status, phrase, cause, reason)]
 
 
-def _reply(invite: Invite, node: Address, target: Address | None) -> Variables:
+def _reply(node: Address, target: Address | None) -> Variables:
     return [
-        ("sip_call_id", invite.call_id),
         ("sip_local_network_addr", node.ip),
         ("sip_reply_host", target.ip if target else None),
         ("sip_reply_port", str(target.port) if target else "0"),
@@ -536,65 +546,20 @@ class Gateway:
 
     def replied(self, invite: Invite, node: Address) -> Variables:
         """It has sent a response that is no refusal."""
-        ip, port = self.address.ip, str(self.address.port)
-        uri, contact = f"{invite.to}@{self.address}", f"gateway@{self.address}"
-        return [
-            ("sip_local_network_addr", node.ip),
-            ("sip_reply_host", ip),
-            ("sip_reply_port", port),
-            ("sip_network_ip", ip),
-            ("sip_network_port", port),
-            ("sip_recover_contact", f"<sip:{contact}>"),
-            ("sip_full_via", self._via(invite)),
-            ("sip_recover_via", self._via(invite)),
-            ("sip_from_display", invite.display),
-            ("sip_full_from", f'"{invite.display}" <sip:{invite.user}@{node.ip}>;tag={invite.from_tag}'),
-            ("sip_full_to", f"<sip:{uri}>;tag={self.tag}"),
-            ("sip_from_user", invite.user),
-            ("sip_from_uri", f"{invite.user}@{node.ip}"),
-            ("sip_from_host", node.ip),
-            ("sip_to_user", invite.to),
-            ("sip_to_port", port),
-            ("sip_to_uri", uri),
-            ("sip_to_host", ip),
-            ("sip_contact_user", "gateway"),
-            ("sip_contact_port", port),
-            ("sip_contact_uri", contact),
-            ("sip_contact_host", ip),
-            ("sip_to_tag", self.tag),
-            ("sip_from_tag", invite.from_tag),
-            ("sip_cseq", invite.cseq),
-            ("sip_call_id", invite.call_id),
-        ]
+        via = f"SIP/2.0/UDP {self.address.ip};rport;branch={invite.branch}"
+        return _replied(invite, node, self.address, self.tag, via, "gateway")
 
     def accepted(self, invite: Invite, local: LocalMedia) -> Variables:
         """It has answered, and says where its audio is."""
-        profile = invite.profile
         return [
-            ("switch_r_sdp", self.sdp()),
-            ("ep_codec_string", MODULES[profile.codec]),
-            ("rtp_use_codec_string", profile.codec),
-            ("remote_video_media_flow", "inactive"),
-            ("remote_text_media_flow", "inactive"),
-            ("remote_audio_media_flow", "sendrecv"),
-            *_codecs(profile.codec),
-            ("dtmf_type", "rfc2833"),
-            ("local_media_ip", local.ip),
-            ("local_media_port", str(local.port)),
-            ("advertised_media_ip", local.ip),
-            ("rtp_use_timer_name", profile.timer),
-            ("rtp_use_pt", PAYLOADS[profile.codec]),
-            ("rtp_use_ssrc", str(local.ssrc)),
-            ("rtp_2833_send_payload", "101"),
-            ("rtp_2833_recv_payload", "101"),
-            ("remote_media_ip", self.address.ip),
-            ("remote_media_port", str(self.media_port)),
+            *_agreed(invite.profile, self.sdp(), invite.profile.codec),
+            *_audio(invite.profile, local, self.address.ip, self.media_port, "101"),
         ]
 
     def refused(self, invite: Invite, node: Address, status: int) -> Variables:
         """It has not taken the call: a redirect is not followed (28)."""
         phrase, cause = REFUSED_CALLS[status]
-        replied = _reply(invite, node, self.address)
+        replied = [("sip_call_id", invite.call_id), *_reply(node, self.address)]
         if status != REDIRECT:
             return [*replied, *_refusal(str(status), phrase, cause)]
         contact = f"<sip:{ELSEWHERE}@{self.address}>"
@@ -606,17 +571,6 @@ class Gateway:
             ("sip_redirect_contact_host_0", self.address.ip),
             ("proto_specific_hangup_cause", f"sip:{status}"),
         ]
-
-    def bye_received(self, cause: str) -> Variables:
-        return [
-            ("sip_term_status", "200"),
-            ("proto_specific_hangup_cause", "sip:200"),
-            ("sip_term_cause", str(CAUSES.get(cause, CAUSES["NORMAL_CLEARING"]))),
-            ("sip_hangup_disposition", "recv_bye"),
-        ]
-
-    def _via(self, invite: Invite) -> str:
-        return f"SIP/2.0/UDP {self.address.ip};rport;branch={invite.branch}"
 
 
 _STATISTICS = {
