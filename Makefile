@@ -21,7 +21,7 @@ help: ## List the targets
 setup: $(STAMP) ## Make .venv with the switchroom command in it
 
 # Made again when what is to be installed has changed; the stamp comes last, so a setup cut short starts over.
-$(STAMP): setup.cfg pyproject.toml requirements-build.txt requirements-dev.txt
+$(STAMP): setup.cfg setup.py pyproject.toml requirements-build.txt requirements-dev.txt $(wildcard esl/*.c)
 	@python=; \
 	for candidate in $(PYTHON) python3.11 python3 python3.12 python3.13; do \
 		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -110,7 +110,7 @@ bench: setup ## Run all benchmarks, and show their figures in one table; they ar
 bench-compare: setup ## Compare two runs of `make bench`, by default build/before.jsonl and build/bench.jsonl
 	@$(BIN)/python -m tests.benchmarks.figures compare $(or $(ARGS),build/before.jsonl build/bench.jsonl)
 
-bench-esl: setup ## Events per CPU second, beside stock greenswitch
+bench-esl: setup ## Events per CPU second, beside stock greenswitch and libesl
 	@$(BIN)/python -m tests.benchmarks.bench_esl $(ARGS)
 
 bench-webhooks: setup ## Webhooks delivered per second
@@ -147,5 +147,5 @@ fuzz-audio: setup ## A hundred thousand broken sound files for the decoders
 	@$(BIN)/python -m tests.fuzz.fuzz_audio $(ARGS)
 
 clean: ## Remove what was made here, but no data
-	@rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) build *.egg-info esl/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,68 +5,24 @@ the body, if any, as it is. Lines are found first and a value is decoded after, 
 SIP header stays inside its value.
 """
 
-from typing import final, overload
-from urllib.parse import unquote_to_bytes
+from typing import final
+
+from esl.headers import Headers, decode
 
 
 @final
-class Event:
+class Event(Headers):
     """One event. Nothing is parsed until asked for: a controller reads six headers of about eighty.
 
     Decoding is not always the inverse of what FreeSWITCH did: it leaves a `%XX` that a value already held, so
     a URL with `%20` inside reads back with a space. It writes an empty value as `_undef_`.
     """
 
-    __slots__ = ("_clear", "_data", "content_type")
-
-    def __init__(self, data: bytes, content_type: str = "text/event-plain") -> None:
-        """`data`: the event's own header lines, a blank line, its body. Any bytes are taken; none raise."""
-        self._data = b"\n" + data  # so that the first header is found like every other
-        self.content_type = content_type
-        self._clear = 0  # no blank line begins before this offset: up to here, all is header lines
-
-    @classmethod
-    def on_wire(cls, data: bytes) -> "Event":
-        """A text/event-plain event from its bytes and the one line break before them, which saves a copy."""
-        event = cls.__new__(cls)
-        event._data = data
-        event.content_type = "text/event-plain"
-        event._clear = 0
-        return event
-
-    @overload
-    def get(self, name: str) -> str | None: ...
-
-    @overload
-    def get(self, name: str, default: str) -> str: ...
-
-    def get(self, name: str, default: str | None = None) -> str | None:
-        """The decoded value of the first header of exactly that name, or `default`. Bad UTF-8 is replaced."""
-        data = self._data
-        needle = _NEEDLES[name]
-        if needle is _NO_NAME:
-            return default
-        at = data.find(needle, 0, _FRONT)
-        if at < 0:
-            at = data.rfind(needle)  # a third of the time of find, and most names asked for are absent
-            if at < 0:
-                return default
-            while (earlier := data.rfind(needle, 0, at)) >= 0:
-                at = earlier
-        if at > self._clear:
-            # Checked no further than needed: most lookups end far ahead of the blank line.
-            if data.rfind(b"\n\n", self._clear, at + 1) >= 0:
-                return default
-            self._clear = at
-        at += len(needle)
-        stop = data.find(b"\n", at)
-        value = data[at:stop] if stop >= 0 else data[at:]
-        text = value.decode("utf-8", "replace")
-        return _decode(value) if "%" in text else text  # most values hold nothing encoded
+    __slots__ = ()
 
     def _end(self) -> int:
         """Where the header part ends: the offset of its last line break."""
-        end = self._data.find(b"\n\n", self._clear)
+        end = self._data.find(b"\n\n")
         return end if end >= 0 else len(self._data)
 
     def __getitem__(self, name: str) -> str:
@@ -117,32 +73,8 @@ class Event:
         for line in self._data[1 : self._end()].split(b"\n"):
             name, separator, value = line.partition(b": ")
             if separator:
-                found.setdefault(name.decode("utf-8", "replace"), _decode(value))
+                found.setdefault(name.decode("utf-8", "replace"), decode(value))
         return found
 
     def __repr__(self) -> str:
         return f"<Event {self.name} {self.subclass}>"
-
-
-_NO_NAME = b""
-_FRONT = 100
-"""Bytes in which `Event-Name` ends, the header that is asked of every event."""
-
-
-class _Needles(dict[str, bytes]):
-    """What to search for, by name: made once each, as the names that a program asks for are few."""
-
-    def __missing__(self, name: str) -> bytes:
-        if "\n" in name or ": " in name:
-            return _NO_NAME  # no header can be called that
-        if len(self) >= 1024:
-            self.clear()
-        needle = self[name] = b"\n%b: " % name.encode("utf-8", "surrogatepass")
-        return needle
-
-
-_NEEDLES = _Needles()
-
-
-def _decode(value: bytes) -> str:
-    return unquote_to_bytes(value).decode("utf-8", "replace")

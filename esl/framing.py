@@ -16,8 +16,6 @@ MAX_BODY = 64 * 1024 * 1024
 """Bytes in a body. The largest that a node sends is a listing: 136 kB for each 200 members."""
 
 _EVENT = "text/event-plain"
-_EVENT_HEAD = re.compile(rb"Content-Length: ([0-9]{1,7})\nContent-Type: text/event-plain\n\n")
-"""How every event begins. It only saves time: without it the same frames come out, in twice the time."""
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _MAX_END_LENGTH = 3
@@ -91,26 +89,26 @@ class FrameParser:
         self._needed = 0
         with memoryview(buffer) as view:
             while start < size:
-                if event := _EVENT_HEAD.match(buffer, start):
-                    head, content_type, length, body = b"", _EVENT, int(event[1]), event.end()
-                elif view[start] in _LINE_BREAKS:
+                start = Event.take(buffer, start, frames)
+                if start == size:
+                    break
+                if view[start] in _LINE_BREAKS:
                     start += 1  # between frames a blank line means nothing
                     continue
-                else:
-                    end_of_head = _END_OF_HEAD.search(buffer, max(start, scanned))
-                    if (end_of_head.start() if end_of_head else size) - start > MAX_HEAD:
-                        raise ProtocolError(f"a frame's header lines exceed {MAX_HEAD} bytes")
-                    if end_of_head is None:
-                        scanned = max(start, size - _MAX_END_LENGTH + 1)
-                        break
-                    head, body = bytes(view[start : end_of_head.start()]), end_of_head.end()
-                    content_type, length = _read_head(head)
+                end_of_head = _END_OF_HEAD.search(buffer, max(start, scanned))
+                if (end_of_head.start() if end_of_head else size) - start > MAX_HEAD:
+                    raise ProtocolError(f"a frame's header lines exceed {MAX_HEAD} bytes")
+                if end_of_head is None:
+                    scanned = max(start, size - _MAX_END_LENGTH + 1)
+                    break
+                head, body = bytes(view[start : end_of_head.start()]), end_of_head.end()
+                content_type, length = _read_head(head)
                 end = body + length
                 if end > size:
                     self._needed = end - start
                     break
                 if content_type == _EVENT:
-                    frames.append(Event.on_wire(bytes(view[body - 1 : end])))
+                    frames.append(Event(bytes(view[body:end])))
                 else:
                     frames.append(Frame(content_type, head, bytes(view[body:end])))
                 start = end

@@ -23,7 +23,8 @@ def missing(built: Path) -> set[str]:
     """The project's files that are not in an archive where they should be."""
     files = {name for name in run("git", "ls-files").splitlines() if not name.startswith(NOT_FOR_OTHERS)}
     if built.suffix == ".whl":
-        return {name for name in files if name.startswith(PACKAGES)} - set(zipfile.ZipFile(built).namelist())
+        needed = {name for name in files if name.startswith(PACKAGES) and not name.endswith(".c")}
+        return needed - set(zipfile.ZipFile(built).namelist())
     with tarfile.open(built) as archive:
         return files - {name.partition("/")[2] for name in archive.getnames()}
 

@@ -1,7 +1,7 @@
 """Throws broken byte streams at the Event Socket parser: `python -m tests.fuzz.fuzz_esl [--inputs N] [--seed S]`.
 
-Recorded frames are cut, doubled, flipped and spliced, and fed in pieces. Nothing but ProtocolError may come out, and no
-input may take long.
+Recorded frames are cut, doubled, flipped and spliced, and fed in pieces. Nothing but ProtocolError may come out, no
+input may take long, and the parser gives the same with its part in C, where that is built, as without.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Callable
 from random import Random
+from types import SimpleNamespace
 
 from esl.errors import ProtocolError
-from esl.event import Event
-from esl.framing import FrameParser
 from tests.benchmarks.bench_esl import recorded_events
+from tests.unit.readers import IN_C, IN_PYTHON, IS_BUILT
 
 SLOWEST_SECONDS = 1.0
 NAMES = ("Event-Name", "Action", "Unique-ID", "File", "Job-UUID", "Content-Length", "")
@@ -48,23 +48,34 @@ def insert(data: bytes, random: Random) -> bytes:
 MUTATIONS: tuple[Callable[[bytes, Random], bytes], ...] = (flip, cut, repeat, insert)
 
 
-def run(data: bytes, random: Random) -> int:
-    """Feed `data` in pieces and read what comes; the number of frames."""
-    parser, at, frames = FrameParser(), 0, 0
+def mutate(data: bytes, random: Random) -> bytes:
+    for _ in range(random.randrange(1, 5)):
+        data = random.choice(MUTATIONS)(data, random)
+    return data
+
+
+def cuts(data: bytes, random: Random) -> list[bytes]:
+    pieces, at = [], 0
+    while at < len(data):
+        size = random.choice((1, 7, 100, 4096, 65536))
+        pieces.append(data[at : at + size])
+        at += size
+    return pieces
+
+
+def run(reader: SimpleNamespace, pieces: list[bytes]) -> list[tuple[object, ...]]:
+    """Feed the pieces, and read what comes."""
+    parser, frames = reader.FrameParser(), []
     try:
-        while at < len(data):
-            size = random.choice((1, 7, 100, 4096, 65536))
-            for frame in parser.feed(data[at : at + size]):
-                frames += 1
-                if isinstance(frame, Event):
-                    for name in NAMES:
-                        frame.get(name)
-                    frame.headers(), frame.body, frame.name, repr(frame)
+        for piece in pieces:
+            for frame in parser.feed(piece):
+                if isinstance(frame, reader.Event):
+                    values = [frame.get(name) for name in NAMES]
+                    frames.append((*values, frame.headers(), frame.body, frame.raw, repr(frame)))
                 else:
-                    frame.get("Job-UUID"), frame.text, repr(frame)
-            at += size
-    except ProtocolError:
-        pass
+                    frames.append((frame.get("Job-UUID"), frame.text, frame.body, repr(frame)))
+    except ProtocolError as error:
+        frames.append((str(error),))
     return frames
 
 
@@ -79,13 +90,15 @@ def main() -> int:
     seeds = [*short, short[0] + short[1] + short[2], recorded_events()[0]]
     slowest, frames, began = 0.0, 0, time.monotonic()
     for _ in range(chosen.inputs):
-        data = random.choice(seeds)
-        for _ in range(random.randrange(1, 5)):
-            data = random.choice(MUTATIONS)(data, random)
+        data = mutate(random.choice(seeds), random)
+        pieces = cuts(data, random)
         started = time.perf_counter()
-        frames += run(data, random)
+        found = run(IN_PYTHON, pieces)
         slowest = max(slowest, time.perf_counter() - started)
         assert slowest < SLOWEST_SECONDS, data
+        assert run(IN_C, pieces) == found, data
+        frames += len(found)
+    print("compared with the part in C" if IS_BUILT else "without the part in C, which is not built")
     print(
         f"{chosen.inputs:,} inputs, {frames:,} frames, slowest {slowest * 1000:.1f} ms, {time.monotonic() - began:.0f} s"
     )

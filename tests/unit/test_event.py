@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esl.event import Event
+from tests.unit import readers
 from tests.unit.fakenode import recorded_events
+
+
+@pytest.fixture(autouse=True, scope="module", params=readers.BOTH)
+def reader(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{__name__}.Event", request.param.Event)
+        yield
 
 
 def reference(data: bytes) -> dict[bytes, bytes]:

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from esl.errors import ProtocolError
 from esl.event import Event
 from esl.framing import MAX_BODY, MAX_HEAD, Frame, FrameParser
+from tests.unit import readers
 from tests.unit.fakenode import inner, received
+
+
+@pytest.fixture(autouse=True, scope="module", params=readers.BOTH)
+def reader(request):
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("Event", "Frame", "FrameParser"):
+            patch.setattr(f"{__name__}.{name}", getattr(request.param, name))
+        yield
+
 
 STREAM = b"".join(received("*.jsonl"))
 
@@ -15,7 +25,7 @@ STREAM = b"".join(received("*.jsonl"))
 def told(frames: list[Frame | Event]) -> list[tuple[str, bytes, bytes]]:
     """What can be told apart of frames: type, head as `repr` shows it, body."""
     return [
-        (frame.content_type, b"", frame.raw)
+        ("text/event-plain", b"", frame.raw)
         if isinstance(frame, Event)
         else (frame.content_type, repr(frame).encode(), frame.body)
         for frame in frames

