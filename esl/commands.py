@@ -59,6 +59,18 @@ LEG_NAME = f"sofia/{LEG_PROFILE}/"
 DIALLED = "switchroom"
 """The account code of calls that a node makes for an app. `show channels` has it, and all their events."""
 
+TRANSFERRED = "switchroom-transfer"
+"""That of the calls to numbers to which calls are transferred."""
+
+TRANSFER_VARIABLE = "switchroom_transfer"
+"""The channel variable that has the uuid of the call to the number to which a call was transferred last."""
+
+RINGING = "%(1000,4000,425)"
+"""What is heard while a number is called to which one is transferred: a second of a tone, and four of silence."""
+
+# Headers of one's own, and bodies, which would be passed on from one call to the other.
+_KEPT_APART = {"sip_copy_custom_headers": "false", "sip_copy_multipart": "false"}
+
 DIAL_SECONDS = 5
 """How long a node waits for another one to answer."""
 
@@ -146,27 +158,47 @@ class Dial:
     password: str = field(default="", repr=False)
 
     def render(self) -> str:
+        return _line("originate", _called(self, self.channel, DIALLED), "&park()")
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Take a call out of whatever it does and connect it to a number, which is called as the channel `leg`, with what
+    `Dial` has besides. `+OK` says only that this began (38).
+
+    Until that is answered the caller hears RINGING. If it is not, the call is parked (39). Once it is, the end of one
+    ends the other. Nothing that the caller's side has sent goes to the gateway, nor the other way.
+    """
+
+    channel: str
+    leg: str
+    to: str
+    caller_id: str
+    timeout: int
+    max_seconds: int
+    host: str
+    profile: str
+    transport: str = "udp"
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    def render(self) -> str:
         variables = {
-            "origination_uuid": _channel(self.channel),
-            "origination_caller_id_number": _number(self.caller_id),
-            "origination_caller_id_name": _number(self.caller_id),
-            "originate_timeout": _seconds(self.timeout),
-            "ignore_early_media": "true",
-            "outbound_redirect_fatal": "true",
-            "accountcode": DIALLED,
-            "execute_on_answer": f"sched_hangup:+{_seconds(self.max_seconds)}",
+            TRANSFER_VARIABLE: _channel(self.leg),
+            "continue_on_fail": "true",
+            "hangup_after_bridge": "true",
+            "ignore_display_updates": "true",
+            "transfer_ringback": RINGING,
+            **_KEPT_APART,
         }
-        if self.username:
-            if not SIP_USER.fullmatch(self.username) or not SIP_PASSWORD.fullmatch(self.password):
-                raise ValueError("not the credentials of a gateway")
-            variables |= {"sip_auth_username": self.username, "sip_auth_password": self.password}
-        given = ",".join(f"{name}={value}" for name, value in variables.items())
-        if self.transport not in _TRANSPORTS:
-            raise ValueError(f"not a transport: {self.transport!r}")
-        host = _target(self.host) if ":" in self.host else _target(f"{self.host}:5060").removesuffix(":5060")
-        transport = "" if self.transport == "udp" else f";transport={self.transport}"
-        called = f"sofia/{_name('profile', self.profile)}/{_number(self.to)}@{host}{transport}"
-        return _line("originate", f"{{{given}}}{called}", "&park()")
+        applications = [
+            *(f"set:{name}={value}" for name, value in variables.items()),
+            # Whether the caller hides its own number is nothing that the number called has to know.
+            f"bridge:{_called(self, self.leg, TRANSFERRED, {**_KEPT_APART, 'origination_privacy': 'screen'})}",
+            "park:",
+        ]
+        # The character that stands between applications is in none of them.
+        return _line("uuid_transfer", _channel(self.channel), f"'m:^:{'^'.join(applications)}'", "inline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -686,6 +718,31 @@ def _digits(digits: str, duration: int) -> str:
     if not _DTMF.fullmatch(text) or len(text) > MAX_DTMF_LENGTH:
         raise ValueError("not digits to send")
     return text
+
+
+def _called(call: Dial | Transfer, channel: str, account: str, more: Mapping[str, str] | None = None) -> str:
+    """Whom to call through which gateway, in FreeSWITCH's language, and as what."""
+    variables = {
+        "origination_uuid": _channel(channel),
+        "origination_caller_id_number": _number(call.caller_id),
+        "origination_caller_id_name": _number(call.caller_id),
+        "originate_timeout": _seconds(call.timeout),
+        "ignore_early_media": "true",
+        "outbound_redirect_fatal": "true",
+        "accountcode": account,
+        "execute_on_answer": f"sched_hangup:+{_seconds(call.max_seconds)}",
+        **(more or {}),
+    }
+    if call.username:
+        if not SIP_USER.fullmatch(call.username) or not SIP_PASSWORD.fullmatch(call.password):
+            raise ValueError("not the credentials of a gateway")
+        variables |= {"sip_auth_username": call.username, "sip_auth_password": call.password}
+    given = ",".join(f"{name}={value}" for name, value in variables.items())
+    if call.transport not in _TRANSPORTS:
+        raise ValueError(f"not a transport: {call.transport!r}")
+    host = _target(call.host) if ":" in call.host else _target(f"{call.host}:5060").removesuffix(":5060")
+    transport = "" if call.transport == "udp" else f";transport={call.transport}"
+    return f"{{{given}}}sofia/{_name('profile', call.profile)}/{_number(call.to)}@{host}{transport}"
 
 
 def _number(number: str) -> str:

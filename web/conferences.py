@@ -148,7 +148,7 @@ def change_room(path: RoomPath, body: RoomChanges) -> Returned:
     responses={202: MemberChanging},
     refuses=(
         *_ROOM,
-        *("session_not_found", "session_forbidden", "command_uid_taken", "leaving", "node_down"),
+        *("session_not_found", "session_forbidden", "command_uid_taken", "leaving", "transferring", "node_down"),
         *("not_in_room", "still_joining", "volume_pending", "quota_exceeded", "store_full"),
         *(flag.change(on).refused_pending for flag, on in CHANGES),
     ),

@@ -44,6 +44,8 @@ STATUS: dict[str, int] = {
     "room_locked": 409,
     "room_full": 409,
     "leaving": 409,
+    "transferring": 409,
+    "transferred": 409,
     **{refusal: 409 for flag, on in CHANGES for refusal in flag.change(on).refusals},
     "command_uid_taken": 409,
     "idempotency_key_in_use": 409,

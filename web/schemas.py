@@ -582,6 +582,25 @@ class DialBody(_JoinOptions):
     ] = USUAL_TIMEOUT
 
 
+class TransferBody(CommandBody):
+    """Whom to connect the call to."""
+
+    to: Annotated[Number, Field(description="The number to call."), _example("+493012345678")]
+    caller_id: Annotated[
+        Number | None,
+        Field(
+            alias="from",
+            description="The number that is shown: one of those that the operator allows, else the first of them.",
+        ),
+        _example("+493098765432"),
+    ] = None
+    timeout: Annotated[
+        int,
+        Field(ge=MIN_TIMEOUT, le=MAX_TIMEOUT, description="For how many seconds it may ring."),
+        _example(USUAL_TIMEOUT),
+    ] = USUAL_TIMEOUT
+
+
 class KickBody(CommandBody):
     """May be left out."""
 
@@ -941,6 +960,11 @@ class MemberVolumeStarted(BaseModel):
 class DialStarted(BaseModel):
     uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
     status: Literal["dialing"]
+
+
+class TransferStarted(BaseModel):
+    uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
+    status: Literal["transferring"]
 
 
 class LeaveStarted(BaseModel):

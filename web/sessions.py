@@ -19,6 +19,7 @@ from controller.commands import (
     Session,
     SetFlag,
     SetLevel,
+    Transfer,
 )
 from controller.errors import Refused
 from controller.ids import SESSION_ID
@@ -52,12 +53,14 @@ from web.schemas import (
     SessionList,
     SessionPage,
     SessionPath,
+    TransferBody,
+    TransferStarted,
     flag_changing,
     membership_of,
 )
 
 _SESSION_REFUSALS = ("session_not_found", "session_forbidden")
-_COMMAND_REFUSALS = (*_SESSION_REFUSALS, "command_uid_taken", "leaving", "node_down")
+_COMMAND_REFUSALS = (*_SESSION_REFUSALS, "command_uid_taken", "leaving", "transferring", "node_down")
 _MEMBERSHIP_REFUSALS = (*_COMMAND_REFUSALS, "not_in_room", "still_joining")
 _LEVELS = {level.direction: level for level in LEVELS}
 _STATUS = {"joining": 202, "already_joined": 200}
@@ -149,6 +152,40 @@ def hang_up(path: SessionPath, body: HangUpBody) -> Returned:
 
 @sessions.serves(
     "POST",
+    "/<uuid>/commands/transfer",
+    responses={202: TransferStarted},
+    refuses=(
+        *_SESSION_REFUSALS,
+        "dialing_forbidden",
+        "destination_forbidden",
+        "caller_id_forbidden",
+        "dial_limit_reached",
+        "command_uid_taken",
+        "still_dialing",
+        "still_joining",
+        "leaving",
+        "transferring",
+        "transferred",
+        "node_down",
+        "quota_exceeded",
+        "store_full",
+    ),
+    cooldown=Transfer.cooldown,
+)
+def transfer(path: SessionPath, body: TransferBody) -> Returned:
+    """Connect the call to a number, as far as the operator lets you call it. It leaves its room, if it is in one.
+
+    What it may call, as what and how often is as for a call that you make. Rate limit `dial`: 2 s for each number.
+    Webhooks: for a member of a room `conference.member.left`, then `session.transferred` once the number answers, and
+    `session.ended` when either side hangs up; or `session.transfer_failed`, and the call is parked."""
+    command = Transfer(
+        app_id=app_id(), to=body.to, caller_id=body.caller_id, timeout=body.timeout, **_command(path, body)
+    )
+    return {"uuid": path.uuid, "status": execute(command)["status"]}, 202
+
+
+@sessions.serves(
+    "POST",
     "/<uuid>/commands/dtmf",
     responses={202: DtmfStarted},
     refuses=(
@@ -204,6 +241,7 @@ def collect_digits(path: SessionPath, body: CollectBody) -> Returned:
         "room_forbidden",
         "in_other_room",
         "still_dialing",
+        "transferred",
         "room_locked",
         "room_full",
         "other_node",

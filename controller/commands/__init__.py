@@ -1,7 +1,7 @@
 """What may be asked of the controller: a class each, in the imperative. `Controller.execute` carries them out."""
 
 from controller.commands.base import Command, Page, SessionCommand
-from controller.commands.dialing import Dial
+from controller.commands.dialing import Dial, Transfer
 from controller.commands.playback import Play, Playback, SetVolume, StopPlayback, TogglePause
 from controller.commands.rooms import (
     ChangeRoom,
@@ -84,4 +84,5 @@ __all__ = [
     "SetVolume",
     "StopPlayback",
     "TogglePause",
+    "Transfer",
 ]

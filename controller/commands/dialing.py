@@ -1,4 +1,4 @@
-"""The command to make a call."""
+"""The commands to make a call, and to transfer one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, TypedDict
 
-from controller.commands.base import Args, Command, Parts
+from controller.commands.base import Args, Command, Parts, SessionCommand
 from controller.commands.rooms import GetRoom
 from controller.commands.sessions import as_text
 from controller.errors import Refused
+from controller.ids import node_of
 from controller.sessions.dialing import USUAL_TIMEOUT
 from controller.sessions.flags import JOINING
 from controller.store.states import ROLES
@@ -64,3 +65,37 @@ class Dial(Command[Dialled]):
                 room = parts.execute(GetRoom(app_id=self.app_id, room_id=self.room_id))
                 return room["nodes"][0]["prefix"]
         return parts.placement.choose(self.app_id)
+
+
+class Transferring(TypedDict):
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(SessionCommand[Transferring]):
+    """Takes the call out of its room, if it is in one, and connects it to the number `to`, which sees the number
+    `caller_id`: by default the first that the app may show. It may ring for `timeout` seconds.
+
+    Answers `transferring`. Refused: `still_dialing`, `still_joining`, `leaving`, `transferring`, `transferred`, and as
+    `Dial` what the app may not dial.
+    """
+
+    to: str
+    caller_id: str | None = None
+    timeout: int = USUAL_TIMEOUT
+
+    script: ClassVar[str] = "transfer"
+    logged_as: ClassVar[str] = "transfer"
+    cooldown: ClassVar[str] = "dial"
+
+    def arguments(self) -> Args:
+        # Not super(): the class is made anew for its slots.
+        return {**Command.arguments(self), "body": f"{self.to} {self.caller_id} {self.timeout}"}
+
+    def prepare(self, parts: Parts) -> Args:
+        caller_id = self.caller_id or parts.dialer.usual_caller_id(self.app_id)
+        return {
+            "caller_id": caller_id or None,
+            "permission": parts.dialer.permission(self.app_id, self.to, caller_id),
+            **parts.dialer.new_call(node_of(self.session_id)),
+        }

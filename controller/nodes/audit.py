@@ -28,6 +28,7 @@ from controller.nodes.compare import (
     PlaybackDrift,
     compare,
     compare_playback,
+    read_answered,
     read_calls,
     read_dialled,
     read_legs,
@@ -201,7 +202,17 @@ class Audit:
 
         broken = broken_sessions | broken_rooms
         plan = compare(
-            self._ids, sessions, rooms, members, calls, exists, restarted, broken, legs, read_dialled(channels)
+            self._ids,
+            sessions,
+            rooms,
+            members,
+            calls,
+            exists,
+            restarted,
+            broken,
+            legs,
+            read_dialled(channels),
+            read_answered(channels),
         )
         for call in plan.intruders:
             self._handler.hang_up(call)

@@ -26,16 +26,20 @@ from controller.nodes.events import (
     SessionEnded,
     SessionEvent,
     SessionParked,
+    SessionTransferred,
+    TransferOver,
 )
 from controller.nodes.translate import MAX_TEXT_LENGTH
 from controller.sessions.flags import FLAGS, HOLD, Flag
 from controller.sessions.levels import LEVELS
 from controller.store.states import PlaybackState, SessionState, UrlState
-from esl.commands import DIALLED, LEG_NAME
+from esl.commands import DIALLED, LEG_NAME, TRANSFERRED
 
 # The applications that a session's call runs, by `show channels`, and those that it runs before.
 SESSION_APPLICATIONS = frozenset({"park", "conference"})
 EARLIER_APPLICATIONS = frozenset({"", "answer"})
+# Those that it runs when it is transferred to a number.
+TRANSFER_APPLICATIONS = frozenset({"set", "bridge"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +139,25 @@ def read_calls(text: str) -> dict[str, Call]:
 
 
 def read_dialled(text: str) -> dict[str, str]:
-    """`show channels as json` as calls that the node has made for apps: the application that each runs, by channel.
+    """`show channels as json` as calls that the node has made for apps, also to transfer others: what each runs, by
+    channel.
 
     Raises ValueError. It lags behind, too.
     """
     return {
         row["uuid"]: row["application"]
         for row in _list(json.loads(text, strict=False).get("rows", []))
-        if row["direction"] == "outbound" and row.get("accountcode") == DIALLED
+        if row["direction"] == "outbound" and row.get("accountcode") in (DIALLED, TRANSFERRED)
+    }
+
+
+def read_answered(text: str) -> set[str]:
+    """`show channels as json` as the channels of the calls that have been answered. Raises ValueError.
+
+    It lags behind, too.
+    """
+    return {
+        row["uuid"] for row in _list(json.loads(text, strict=False).get("rows", [])) if row.get("callstate") == "ACTIVE"
     }
 
 
@@ -175,9 +190,10 @@ def compare(
     broken: Collection[str] = (),
     legs: Set[str] = frozenset(),
     dialled: Mapping[str, str] | None = None,
+    answered: Set[str] = frozenset(),
 ) -> Plan:
     """`sessions`, `rooms`: rows of snapshot.lua, read after the rest: a leg has its record before it is dialled.
-    `members`, `calls`, `dialled`: what the node says, by channel. `legs`: those that it has.
+    `members`, `calls`, `dialled`, `answered`: what the node says, by channel. `legs`: those that it has.
 
     `exists` asks the node whether a channel is still there. `restarted`: the node is another process than the one that
     the store knows, so calls that are gone were lost with the old one. `broken`: ids of sessions and rooms whose
@@ -186,6 +202,7 @@ def compare(
     plan, dialled = Plan(), dialled or {}
     there = members.keys() | calls.keys() | dialled.keys()
     known = {channel for channel in there if ids.of(channel) in broken} if broken else set()
+    transferred = set()
     for session in sessions:
         channel = session["channel"]
         known.add(channel)
@@ -198,10 +215,16 @@ def compare(
         if session.get("state") == SessionState.DIALING and (member or dialled.get(channel) in SESSION_APPLICATIONS):
             plan.events.append(SessionAnswered(session_id=session["id"], channel=channel))
         plan.events.extend(_membership_events(session, member))
+        if leg := session.get("transfer"):
+            known.add(leg)
+            transferred.add(channel)
+            call = calls.get(channel)
+            application = "conference" if member else call.application if call else dialled.get(channel, "")
+            plan.events.extend(_transfer_events(session, application, leg in answered, exists))
     for leg in (leg for room in rooms for leg in room.get("legs", ())):
         known.add(leg["id"])
         plan.events.extend(_leg_events(leg, members.get(leg["id"])))
-    _compare_calls(plan, ids, known, members, calls, exists)
+    _compare_calls(plan, ids, known, transferred, members, calls, exists)
     in_rooms = {leg for leg in legs if leg in members and members[leg].room_id not in broken}
     plan.stray_legs = sorted(in_rooms - known)
     for channel in sorted(dialled.keys() - known):
@@ -223,6 +246,7 @@ def _compare_calls(
     plan: Plan,
     ids: SessionIds,
     known: Set[str],
+    transferred: Set[str],
     members: dict[str, MemberOnNode],
     calls: dict[str, Call],
     exists: Callable[[str], bool],
@@ -233,7 +257,8 @@ def _compare_calls(
             if exists(channel):
                 plan.intruders.append(_intruded(ids, channel, call, ASKED_FOR_ANOTHER_CALL))
         elif call.application not in SESSION_APPLICATIONS:
-            if call.application not in EARLIER_APPLICATIONS and exists(channel):
+            expected = TRANSFER_APPLICATIONS if channel in transferred else EARLIER_APPLICATIONS
+            if call.application not in expected and exists(channel):
                 plan.possible_intruders.append(_intruded(ids, channel, call, f"runs {call.application}"))
         elif channel not in known and (channel in members or exists(channel)):
             session_id = ids.of(channel)
@@ -277,6 +302,18 @@ def _membership_events(session: dict[str, Any], member: MemberOnNode | None) -> 
         for level, value in zip(LEVELS, member.levels, strict=True):
             if session[level.name] != value:
                 yield LevelChanged(**subject, level=level.name, value=value)
+
+
+def _transfer_events(
+    session: dict[str, Any], application: str, is_answered: bool, exists: Callable[[str], bool]
+) -> Iterable[SessionEvent]:
+    """The events that turn a call's transfer to a number in the store into that on the node, which has been told."""
+    leg = session["transfer"]
+    if is_answered:
+        if session["state"] == SessionState.TRANSFERRING:
+            yield SessionTransferred(session_id=session["id"], leg=leg)
+    elif application in SESSION_APPLICATIONS and not exists(leg):
+        yield TransferOver(session_id=session["id"], leg=leg, cause=UNKNOWN_CAUSE)
 
 
 def _leg_events(leg: dict[str, Any], member: MemberOnNode | None) -> Iterable[LegEvent]:

@@ -51,6 +51,29 @@ class SessionAnswered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTransferred:
+    """The number to which a call was transferred has answered. `leg`: the channel of the call to it."""
+
+    script: ClassVar[str] = "session_transferred"
+
+    session_id: str
+    leg: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferOver:
+    """A call that was transferred goes on without the number, whose call is over, or has not come about. `cause`: the
+    hangup cause of that. Also, once more, when the call has left a room later.
+    """
+
+    script: ClassVar[str] = "transfer_over"
+
+    session_id: str
+    leg: str = field(repr=False)
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnded:
     """`cause`: FreeSWITCH's name of the hangup cause, `NORMAL_CLEARING`. `node_lost`: the node has restarted since."""
 
@@ -229,8 +252,17 @@ class SpeakersChanged:
 
 
 DialEvent = SessionRinging | SessionAnswered
+TransferEvent = SessionTransferred | TransferOver
 SessionEvent = (
-    SessionParked | DialEvent | SessionEnded | MemberJoined | MemberLeft | FlagChanged | DigitPressed | LevelChanged
+    SessionParked
+    | DialEvent
+    | TransferEvent
+    | SessionEnded
+    | MemberJoined
+    | MemberLeft
+    | FlagChanged
+    | DigitPressed
+    | LevelChanged
 )
 LegEvent = LegJoined | LegLeft
 RoomEvent = FileDone | RestBegan | LegEvent | SpeakersChanged

@@ -23,6 +23,7 @@ from controller.nodes.events import (
     SessionEnded,
     SessionEvent,
     SessionParked,
+    SessionTransferred,
     SpeakersChanged,
     StateEvent,
 )
@@ -75,7 +76,7 @@ class EventHandler:
                 self._reject(event, "SWITCH_CONGESTION", reason)
             elif reply.get("unknown") and isinstance(event, DialEvent):
                 self._hang_up_dialled(event)
-            elif reply.get("stray") and isinstance(event, LegJoined):
+            elif reply.get("stray") and isinstance(event, LegJoined | SessionTransferred):
                 self.hang_up_leg(event.leg)
 
     def hang_up(self, call: CallIntruded) -> None:
@@ -90,6 +91,7 @@ class EventHandler:
             self._send(esl.Hangup(call.channel, "CALL_REJECTED"))
 
     def hang_up_leg(self, leg: str) -> None:
+        """Of a room, or to a number to which a call was transferred."""
         self._send(esl.Hangup(leg))
 
     def empty(self, conferences: Iterable[str]) -> None:
@@ -119,7 +121,7 @@ class EventHandler:
                 self._hang_up_dialled(event)
             elif isinstance(event, MemberJoined):
                 self._remove_member(event)
-            elif isinstance(event, LegJoined):
+            elif isinstance(event, LegJoined | SessionTransferred):
                 self.hang_up_leg(event.leg)
             return None
         if isinstance(event, SessionParked):

@@ -274,7 +274,7 @@ class NodeWorker:
         self._lease.check()
         if command["op"] == "dial_leg" and (source := self._registry.node(command["source"])):
             command["target"] = source.bridge_address
-        if command["op"] == "dial" and (gateway := self._registry.gateway(command["gateway"])):
+        if command["op"] in ("dial", "transfer") and (gateway := self._registry.gateway(command["gateway"])):
             command |= {"target": gateway.target, "number": gateway.number(command["to"])}
         try:
             connection.bgapi(render(command, self.node.profile), job_uuid=command["job"])

@@ -11,7 +11,7 @@ from esl import commands as esl
 
 # By the command's `op`, from the command and the conference profile. Fields: see the `send` calls in the Lua files;
 # take.lua adds `channel` to what is about a call, the worker the `target` of a leg that is dialled, its address, and of
-# a call that is dialled, its gateway, and the `number` as the gateway gets it.
+# a call that is dialled or transferred, its gateway, and the `number` as the gateway gets it.
 COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
     "join": lambda command, profile: esl.Join(
         command["channel"], command["room"], profile, tuple(command.get("flags", "mute").split())
@@ -24,6 +24,16 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
         command["max_seconds"],
         **command["target"],
     ),
+    "transfer": lambda command, _: esl.Transfer(
+        command["channel"],
+        command["leg"],
+        command["number"],
+        command["caller_id"],
+        command["timeout"],
+        command["max_seconds"],
+        **command["target"],
+    ),
+    "end_transfer": lambda command, _: esl.Hangup(command["leg"], "NO_ANSWER"),
     "hang_up": lambda command, _: esl.Hangup(command["channel"], command["cause"]),
     "dtmf": lambda command, _: esl.SendDtmf(command["channel"], command["digits"], command["duration"]),
     "kick": lambda command, _: esl.Kick(command["room"], command["member_id"]),

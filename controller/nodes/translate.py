@@ -31,11 +31,13 @@ from controller.nodes.events import (
     SessionEnded,
     SessionParked,
     SessionRinging,
+    SessionTransferred,
     Talked,
+    TransferOver,
 )
 from controller.sessions.flags import CHANGES, FLAGS
 from controller.sessions.levels import LEVELS
-from esl.commands import DIALLED, LEG_NAME, parse_file
+from esl.commands import DIALLED, LEG_NAME, TRANSFER_VARIABLE, TRANSFERRED, parse_file
 from esl.event import Event
 from esl.link import Subscription
 
@@ -60,12 +62,15 @@ SAMPLES_PER_MS = 8
 _LEVEL = re.compile(r"-?[0-9]{1,2}")
 # Set for an INVITE with a Replaces header, whatever came of it.
 REPLACES = "variable_sip_replaces_call_id"
+_TRANSFER = f"variable_{TRANSFER_VARIABLE}"
 
 _OfMember = MemberJoined | MemberLeft | FlagChanged | LevelChanged | Talked
 
 
 def translate(ids: SessionIds, event: Event) -> NodeEvent | None:
     """None for an event that the controller does not use."""
+    if event.get("variable_accountcode") == TRANSFERRED:
+        return None  # The call that was transferred there says what matters.
     name = event.name
     if name == "CUSTOM":
         read = _ACTIONS.get(event.get("Action") or "") or _BY_SUBCLASS.get(event.get("Event-Subclass") or "")
@@ -94,12 +99,19 @@ def _created(ids: SessionIds, event: Event) -> NodeEvent | None:
 
 
 def _bridged(ids: SessionIds, event: Event) -> NodeEvent | None:
+    leg = event.get(_TRANSFER)
+    if leg and leg == event.get("Bridge-B-Unique-ID"):
+        return SessionTransferred(session_id=_session_id(ids, event), leg=leg)
     return _intruded(ids, event, WAS_BRIDGED)
 
 
 def _parked(ids: SessionIds, event: Event) -> NodeEvent | None:
     if REPLACES in event:
         return _intruded(ids, event, ASKED_FOR_ANOTHER_CALL)
+    if leg := event.get(_TRANSFER):
+        # Its number is not what was called, but what the node was told to do with it (38).
+        cause = event.get("variable_originate_disposition") or UNKNOWN_CAUSE
+        return TransferOver(session_id=_session_id(ids, event), leg=leg, cause=cause)
     if dialled := _dialled(event):
         # Not CHANNEL_ANSWER: `originate` is done with it only when it parks.
         return SessionAnswered(session_id=ids.of(dialled), channel=dialled)

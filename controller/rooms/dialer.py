@@ -18,7 +18,7 @@ class Dialer:
         self._session_key = session_key
 
     def permission(self, app_id: str, to: str, caller_id: str) -> dict[str, Any]:
-        """What dial.lua judges by; empty if the app may not dial at all."""
+        """What dial_permission.lua judges by; empty if the app may not dial at all."""
         app = self._registry.app(app_id)
         dialing = app.dial if app else None
         if dialing is None or self._registry.gateway(dialing.gateway) is None:
@@ -32,6 +32,11 @@ class Dialer:
             "calls_per_day": dialing.calls_per_day,
             "max_seconds": dialing.max_seconds,
         }
+
+    def usual_caller_id(self, app_id: str) -> str:
+        """The first number that the app may show; "" if there is none."""
+        app = self._registry.app(app_id)
+        return next(iter(app.dial.caller_ids if app and app.dial else ()), "")
 
     def new_call(self, node: str) -> dict[str, str]:
         """The channel that the node is to make, by a uuid of our choice, and the id of its session."""

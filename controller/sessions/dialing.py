@@ -1,4 +1,4 @@
-"""Calls that apps make: the forms of numbers and patterns, and the words for why a call came to nothing.
+"""Calls that apps make, or transfer: the forms of numbers and patterns, and the words for why a call came to nothing.
 
 Whoever has an app's key must not be able to run up a bill (toll fraud). So nothing is allowed by default, a number is
 digits and is compared as it was given, and a pattern is the beginning of numbers, in which nothing can go wrong.
@@ -48,7 +48,7 @@ FAILURES = {
     "rejected": "It was rejected: by whoever was called, or by the gateway, which may also have wanted to redirect it.",
     "invalid_number": "There is no such number.",
     "unreachable": "The gateway did not answer, or could not get through.",
-    "cancelled": "You hung up before it was answered.",
+    "cancelled": "You hung up before it was answered, or, of a transfer, the caller did.",
     "node_unreachable": "The media node could not be told in time. Nothing was dialled.",
     "node_lost": "The media node has restarted, and its calls are gone.",
     OTHER_CAUSE: "Another cause, or one that is not known: `hangup_cause` has FreeSWITCH's name of it.",

@@ -17,6 +17,8 @@ class SessionState(StrEnum):
     JOINING = "joining"  # to be put into a room; the node has not confirmed it
     JOINED = "joined"  # in a room
     LEAVING = "leaving"  # to be taken out of its room; the node has not confirmed it
+    TRANSFERRING = "transferring"  # to be connected to a number, which has not answered
+    TRANSFERRED = "transferred"  # connected to a number
     ENDED = "ended"  # the call has hung up, and the store forgets the session
 
 
@@ -53,17 +55,31 @@ class DeliveryState(StrEnum):
 # `failed`: nobody has, or the app has hung up before.
 # `join`, `leave`: the app's command. `joined`, `left`: what the node says, after a command, when its operator moved the
 # member, or when the call has ended. `join_failed`, `leave_failed`: the node refused the command or did not confirm it,
-# or there is nothing left to join. `ended`: the call has hung up; it has left its room before.
+# or there is nothing left to join. `transfer`: the app's command. `transferred`: the number has answered.
+# `transfer_failed`: it has not, and the node has parked the call. `transfer_refused`: so the node was not even told, or
+# refused it, and the call is in its room. `ended`: the call has hung up; it has left its room before.
 SESSION: Table = {
     SessionState.DIALING: {"answered": SessionState.PARKED, "failed": SessionState.ENDED},
     SessionState.PARKED: {
         "join": SessionState.JOINING,
         "joined": SessionState.JOINED,
+        "transfer": SessionState.TRANSFERRING,
         "ended": SessionState.ENDED,
     },
     SessionState.JOINING: {"joined": SessionState.JOINED, "join_failed": SessionState.PARKED},
-    SessionState.JOINED: {"leave": SessionState.LEAVING, "left": SessionState.PARKED},
+    SessionState.JOINED: {
+        "leave": SessionState.LEAVING,
+        "left": SessionState.PARKED,
+        "transfer": SessionState.TRANSFERRING,
+    },
     SessionState.LEAVING: {"leave_failed": SessionState.JOINED, "left": SessionState.PARKED},
+    SessionState.TRANSFERRING: {
+        "left": SessionState.TRANSFERRING,
+        "transferred": SessionState.TRANSFERRED,
+        "transfer_failed": SessionState.PARKED,
+        "transfer_refused": SessionState.JOINED,
+    },
+    SessionState.TRANSFERRED: {"transfer_failed": SessionState.PARKED, "ended": SessionState.ENDED},
     SessionState.ENDED: {},
 }
 

@@ -98,6 +98,7 @@ REASONS = {
     "max_duration": "The first member joined `max_duration` seconds ago.",
     "end_on_exit": "The last of those members has left whose exit ends the room.",
     "left": "A leave command took the member out.",
+    "transferring": "A transfer command took the member out. What became of it follows.",
     "kicked": "A kick command or the media node's operator took the member out; `kicked_by` says which.",
     "hangup": "The call has ended.",
     "room_destroyed": "The room was deleted.",
@@ -215,7 +216,9 @@ class ConferenceMemberLeft(MemberData):
     """The member is out."""
 
     member_id: MemberId
-    reason: Annotated[Literal["left", "kicked", "hangup", "room_destroyed", "node_lost"], Field(description="Why.")]
+    reason: Annotated[
+        Literal["left", "kicked", "transferring", "hangup", "room_destroyed", "node_lost"], Field(description="Why.")
+    ]
     cause: MaybeCause
     kicked_by: Annotated[
         Literal["app", "node"],
@@ -407,19 +410,42 @@ class SessionAnswered(SessionData):
     command_uid: CommandUid
 
 
+FailureWord = Annotated[str, OneOf(*FAILURES), Field(description="Why, in a word.")]
+HangupCause = Annotated[
+    str,
+    Field(default=None, description="The hangup cause, as FreeSWITCH names it, if known.", examples=["USER_BUSY"]),
+]
+
+
 class SessionFailed(SessionData):
     """The call that you have made was not answered. The session is over."""
 
-    cause: Annotated[str, OneOf(*FAILURES), Field(description="Why, in a word.")]
-    hangup_cause: Annotated[
-        str,
-        Field(default=None, description="The hangup cause, as FreeSWITCH names it, if known.", examples=["USER_BUSY"]),
-    ]
+    cause: FailureWord
+    hangup_cause: HangupCause
     command_uid: CommandUid
     cancelled_by: Annotated[
         str,
         Field(default=None, description="The `command_uid` of the hang-up that cancelled it.", examples=["bye-0042"]),
     ]
+
+
+class TransferData(SessionData):
+    """The fields of the webhooks about a transfer."""
+
+    to: Annotated[str, Field(description="The number that it was transferred to.", examples=["+493012345678"])]
+    shown_as: Annotated[str, Field(description="The number that was shown there.", examples=["+493098765432"])]
+    command_uid: CommandUid
+
+
+class SessionTransferred(TransferData):
+    """The number has answered, and the call is connected to it. The end of one ends the other, with `session.ended`."""
+
+
+class SessionTransferFailed(TransferData):
+    """The number has not answered. The call is parked again, if it has not ended, or has never left its room."""
+
+    cause: FailureWord
+    hangup_cause: HangupCause
 
 
 class SessionEnded(SessionData):
@@ -525,6 +551,8 @@ DATA: dict[str, type[Data]] = {
     "session.ringing": SessionRinging,
     "session.answered": SessionAnswered,
     "session.failed": SessionFailed,
+    "session.transferred": SessionTransferred,
+    "session.transfer_failed": SessionTransferFailed,
     "session.ended": SessionEnded,
     "session.command.failed": SessionCommandFailed,
     "session.dtmf": SessionDtmf,

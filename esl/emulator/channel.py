@@ -39,6 +39,8 @@ STATES = {
 MAX_DTMF = 99  # characters of digits to send, with their duration
 MIN_KEY, USUAL_KEY, KEY_GAP = 50, 250, 250  # milliseconds
 PAUSES = {"w": 0.5, "W": 1.0}  # seconds
+# What the variable DIALSTATUS says of a cause, if that is not its name.
+DIAL_STATUS = {"USER_BUSY": "BUSY", "NO_ANSWER": "NOANSWER", "ORIGINATOR_CANCEL": "CANCEL"}
 CODECS = {"PCMU": ("8000", "64000"), "L16": ("8000", "128000")}  # rate and bits a second
 
 
@@ -101,6 +103,8 @@ class Host(Protocol):
 
     def enter_conference(self, channel: Channel, data: str) -> None: ...
 
+    def connect(self, channel: Channel, data: str) -> None: ...
+
 
 class Membership(Protocol):
     """What a call asks of its place in a conference."""
@@ -117,6 +121,8 @@ class Channel:
     """A call leg. Times are microseconds since the epoch, 0 for not yet."""
 
     leave_lag = LEAVE_LAG
+    # Whether the call that it is connected to ends for the same cause as this one.
+    passes_cause_on = False
 
     def __init__(
         self, node: Host, name: str, profile: CallerProfile, codec: str, channel_uuid: str | None = None
@@ -131,7 +137,8 @@ class Channel:
         self.first_profile = self.profile
         self.listed_destination = self.profile.destination
         self.created = self.profile.created
-        self.progressed = 0  # it rings
+        self.progressed = 0  # it rings, or the number to which it is transferred
+        self.bridged = 0  # that has answered
         self.answered = 0
         self.ended = 0
         self.running = "CS_INIT"
@@ -149,6 +156,7 @@ class Channel:
         self.variables: dict[str, str] = {}
         self.originator: Headers = []  # the headers about the call that this one asked for
         self.joined_to: Channel | None = None  # bridged with it, or listening in to it
+        self.calling: Channel | None = None  # the call to the number to which it is transferred, until that answers
         self.keys = ""  # the digits that the far end was sent
         self.pressed = ""  # and those that it has sent
         self.sounding = False  # the far end sends audible sound
@@ -249,12 +257,12 @@ class Channel:
         ]
 
     def _caller_headers(self) -> Headers:
-        times = (self.created, self.answered, self.ended, self.progressed)
-        return [(f"Caller-{name}", value) for name, value in self._party(self.profile, times)]
+        times = (self.created, self.answered, self.ended, self.progressed, self.bridged)
+        return [(f"Caller-{name}", value) for name, value in self.party(self.profile, times)]
 
-    def _party(self, profile: CallerProfile, times: tuple[int, int, int, int] = (0, 0, 0, 0)) -> Headers:
-        """The headers about this call as a caller; `times`: created, answered, ended, and when it began to ring."""
-        created, answered, ended, progressed = map(str, times)
+    def party(self, profile: CallerProfile, times: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)) -> Headers:
+        """The headers about this call as a caller; `times`: created, answered, ended, ringing and bridged."""
+        created, answered, ended, progressed, bridged = map(str, times)
         given = [
             ("Direction", profile.direction),
             ("Logical-Direction", profile.logical_direction or profile.direction),
@@ -284,7 +292,7 @@ class Channel:
             ("Channel-Hangup-Time", ended),
             ("Channel-Transfer-Time", "0"),
             ("Channel-Resurrect-Time", "0"),
-            ("Channel-Bridged-Time", "0"),
+            ("Channel-Bridged-Time", bridged),
             ("Channel-Last-Hold", "0"),
             ("Channel-Hold-Accum", "0"),
             ("Screen-Bit", "true"),
@@ -375,6 +383,24 @@ class Channel:
         self.later(ENTER_DELAY, lambda: self.node.enter_conference(self, data))
         return True
 
+    def _connect(self, data: str) -> bool:
+        self.node.connect(self, data)
+        return True
+
+    def stop_ringing(self) -> None:
+        """The number is called no more, or answers."""
+        self.calling = None
+        if self.call_state == "RING_WAIT":
+            self.call_state, self.read_codec = "ACTIVE", self.codec
+            self.set(("read_codec", self.codec), ("read_rate", CODECS[self.codec][0]))
+
+    def not_connected(self, other: Channel, cause: str) -> None:
+        """The number has not answered."""
+        self.stop_ringing()
+        self.set(("originate_disposition", cause), ("DIALSTATUS", DIAL_STATUS.get(cause, cause)))
+        self.push("originate_causes", f"{other.uuid};{cause}")
+        self.set(("originate_failed_cause", cause))
+
     def _hang_up(self, data: str) -> bool:
         self.end(data or "NORMAL_CLEARING")
         return True
@@ -419,7 +445,12 @@ class Channel:
         self.later(SESSION_LAG, self._arrive)
 
     def _arrive(self) -> None:
+        self.read_codec = self.codec
         self.leave()
+        other, self.calling = self.calling or (self.joined_to if self.bridged else None), None
+        if other:
+            self.joined_to = other.joined_to = None
+            other.end("NORMAL_CLEARING" if other.answered else "ORIGINATOR_CANCEL")
         if self.parked:
             self.parked = False
             self.emit("CHANNEL_UNPARK")
@@ -487,13 +518,17 @@ class Channel:
         for _ in zip_longest(*[leg._ending(cause) for leg in legs]):
             pass
         for other in [other for other in self.node.channels.values() if other.joined_to is self]:
-            other.end("NORMAL_CLEARING")
+            passed_on = cause if self.passes_cause_on else "NORMAL_CLEARING"
+            other.end(passed_on if other.answered else "ORIGINATOR_CANCEL")
 
     def _ending(self, cause: str) -> Iterator[None]:
         """The stages of a call's end, one at each step."""
         self.hang_up_far_end()
         lent_its_sound = self.leave() or self.app == "sofia_sla"
         self.set(*self.farewell())
+        self.set(*self._unbridged())
+        if self.calling:
+            self.not_connected(self.calling, "ORIGINATOR_CANCEL")
         if lent_its_sound:
             self.left()
         if self.parked:
@@ -524,7 +559,7 @@ class Channel:
             app = f"intercept:{replaces}"
         was = replace(other.profile, index=0, created=0, transfer_source="")
         self.originator = [("Other-Type", "originator")]
-        self.originator += [(f"Other-Leg-{name}", value) for name, value in other._party(was)]
+        self.originator += [(f"Other-Leg-{name}", value) for name, value in other.party(was)]
         self.profile = replace(
             self.profile, dialplan="inline", destination=f"answer,{app}", name=was.name, number=was.number
         )
@@ -560,6 +595,25 @@ class Channel:
         self.joined_to = self.node.channels.get(channel_uuid)
         return self.joined_to is not None
 
+    def _unbridged(self) -> sip.Variables:
+        """What the end leaves of a transfer to a number that has answered (38)."""
+        other = self.joined_to
+        if not self.bridged or not other:
+            return []
+        if other.hangup_cause:
+            proto = other.variables.get("proto_specific_hangup_cause")
+            return [
+                ("sip_hangup_phrase", "OK"),
+                ("last_bridge_hangup_cause", other.hangup_cause),
+                ("last_bridge_proto_specific_hangup_cause", proto),
+                ("bridge_hangup_cause", other.hangup_cause),
+            ]
+        return [
+            ("last_bridge_role", "originator"),
+            ("sip_hangup_disposition", self.variables.get("sip_hangup_disposition")),
+            ("bridge_hangup_cause", "NORMAL_CLEARING"),
+        ]
+
     def hang_up_far_end(self) -> None:
         """End the call on the other emulated node, too, unless it was that one which hung up."""
 
@@ -577,10 +631,11 @@ class Channel:
             "start": self.created,
             "profile_start": self.profile.created,
             "answer": self.answered,
+            "bridge": self.bridged,
             "progress": self.progressed,
             "end": self.ended,
         }
-        zero = ("bridge", "last_hold", "resurrect", "progress_media")
+        zero = ("last_hold", "resurrect", "progress_media")
         name, number = self.profile.name, self.profile.number
         answer_wait = max(self.answered, self.created)
         stamps = [(f"{mark}_stamp", time_headers(at)[0][1] if at else None) for mark, at in marks.items()]
@@ -611,7 +666,7 @@ class Channel:
 
     def listed_party(self) -> dict[str, str]:
         """What `show channels` tells of the other side, where it does."""
-        return {}
+        return {"call_uuid": self.uuid} if self.bridged else {}
 
     def _to_ring(self, unit: int) -> int:
         return self.progressed // unit - self.created // unit if self.progressed else 0
@@ -624,7 +679,7 @@ class Channel:
             yield f"bill{suffix}", str(talked)
             yield f"progress{suffix}", str(self._to_ring(unit))
             yield f"answer{suffix}", str(answered // unit - self.created // unit)
-            yield f"wait{suffix}", "0"
+            yield f"wait{suffix}", str(self.bridged // unit - self.created // unit if self.bridged else 0)
             yield f"progress_media{suffix}", "0"
             yield f"flow_bill{suffix}", str(whole if self.answered else 0)
 
@@ -633,6 +688,7 @@ APPLICATIONS: dict[str, Callable[[Channel, str], bool]] = {
     "answer": Channel._answer,
     "park": Channel._park,
     "conference": Channel._enter,
+    "bridge": Channel._connect,
     "hangup": Channel._hang_up,
     "set": Channel._set,
     "intercept": Channel._intercept,

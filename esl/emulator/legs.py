@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 from esl.emulator import channel, sip
 from esl.emulator.channel import ACK_DELAY, CODECS, SESSION_LAG, CallerProfile, Channel
 from esl.emulator.media import generated
-from esl.emulator.wire import atoi
+from esl.emulator.wire import atoi, split_params
 
 READ_AHEAD = 32768  # samples by which the node reads a generated tone
 SAMPLES_PER_SECOND = 8000
@@ -346,6 +346,137 @@ class DialledCall(OutboundCall):
             ("sip_invite_failure_status", "487"),
             ("sip_invite_failure_phrase", "CANCEL"),
         ]
+
+
+class TransferCall(DialledCall):
+    """A call to a number to which another one, `caller`, is transferred."""
+
+    passes_cause_on = True
+
+    def __init__(self, node: Host, dialled: re.Match[str], variables: Mapping[str, str], caller: Channel) -> None:
+        number, gateway = dialled["user"], sip.Address(dialled["ip"], int(dialled["port"] or 5060))
+        shown = (variables.get("origination_caller_id_name", ""), variables.get("origination_caller_id_number", ""))
+        super().__init__(node, number, gateway, shown, list(variables.items()))
+        was = caller.profile
+        self.name = self.name.replace(sip.PUBLIC.name, dialled["profile"], 1)
+        self.profile = replace(
+            self.profile,
+            username=was.username,
+            dialplan=was.dialplan,
+            orig_name=was.orig_name,
+            orig_number=was.orig_number,
+            source=was.source,
+            context=was.context,
+            network_addr=was.network_addr,
+        )
+        self.first_profile = self.profile
+        self.joined_to = caller
+        self.originator = [("Other-Type", "originator")]
+        listed = caller.party(replace(was, index=0, created=0, transfer_source=""))
+        self.originator += [(f"Other-Leg-{name}", value) for name, value in listed]
+        self.set(("call_uuid", caller.uuid))
+
+    def answer(self) -> None:
+        super().answer()
+        self.call_state = "ACTIVE"
+        app, _, self.app_data = self.variables.get("execute_on_answer", "").partition(":")
+        self.app = app
+        self.node.show(self)
+
+    def listed_party(self) -> dict[str, str]:
+        caller = self.joined_to
+        party = {
+            "callee_name": "Outbound Call",
+            "callee_num": self.invite.to,
+            "call_uuid": caller.uuid if caller else "",
+        }
+        if self.answered:
+            sent = {"sent_callee_name": self.invite.display, "sent_callee_num": self.invite.user}
+            return {**party, "callee_direction": "SEND", **sent}
+        codec = (f"{way}_{what}" for way in ("read", "write") for what in ("codec", "rate", "bit_rate"))
+        return {**party, "accountcode": "", **dict.fromkeys(codec, "")}
+
+
+def connect(node: Host, call: Channel, data: str) -> None:
+    """Connect a call with a number, or go on to its next application (38, 39)."""
+    variables, dial = split_params(data)
+    dialled = DIALLED.fullmatch(dial)
+    if not dialled:
+        call.next_app()
+        return
+    other = TransferCall(node, dialled, variables, call)
+    give_up_at = int(node.clock.now()) + atoi(variables.get("originate_timeout", "60"))
+    call.set(("originate_signal_bond", other.uuid))
+    call.calling = other
+    cause = other.dial()
+    call.push("originated_legs", f"{other.uuid};Outbound Call;{other.invite.to}")
+    if not cause:
+        call.call_state, call.read_codec, call.progressed = "RING_WAIT", "L16", other.progressed
+        call.profile = replace(call.profile, callee_name="Outbound Call", callee_number=other.invite.to)
+        node.show(call)
+        node.show(other)
+
+    def look() -> None:
+        if call.calling is not other:
+            return
+        ended = cause or other.hangup_cause
+        if not ended and not other.answered and node.clock.now() >= give_up_at:
+            ended = "NO_ANSWER"
+        if ended:
+            _not_connected(call, other, ended)
+        elif other.answered:
+            call.later(FRAME, lambda: _connected(call, other))
+        else:
+            call.later(FRAME, look)
+
+    call.later(FRAME, look)
+
+
+def _not_connected(call: Channel, other: TransferCall, cause: str) -> None:
+    other.joined_to = None
+    has_given_up = other.hangup_cause is None
+    refusal, proto = other.variables, other.variables.get("proto_specific_hangup_cause")
+    if not other.progressed:
+        status, phrase = refusal.get("sip_invite_failure_status"), refusal.get("sip_invite_failure_phrase")
+        call.set(("sip_invite_failure_status", status), ("sip_invite_failure_phrase", phrase))
+        call.set(("sip_hangup_phrase", phrase))
+    if has_given_up:
+        other.end(cause)
+        call.stop_ringing()
+    call.set(("last_bridge_hangup_cause", cause), ("last_bridge_proto_specific_hangup_cause", proto))
+    call.not_connected(other, cause)
+    call.next_app()
+
+
+def _connected(call: Channel, other: TransferCall) -> None:
+    if other.hangup_cause:
+        _not_connected(call, other, other.hangup_cause)
+        return
+    call.variables.pop("originate_signal_bond", None)
+    flows = {"video_media_flow": "inactive", "text_media_flow": "inactive", "audio_media_flow": "sendrecv"}
+    call.set(("switch_m_sdp", other.gateway.sdp()), *flows.items())
+    call.stop_ringing()
+    call.set(("originate_disposition", "SUCCESS"), ("DIALSTATUS", "SUCCESS"))
+    call.push("originate_causes", f"{other.uuid};NONE")
+    call.set(("signal_bond", other.uuid))
+    call.bridged = other.bridged = call.node.micros()
+    other.running = "CS_EXCHANGE_MEDIA"
+    listed = replace(other.profile, index=0, logical_direction="inbound")
+    times = (other.created, other.answered, 0, other.progressed, 0)
+    call.originator = [("Other-Type", "originatee")]
+    call.originator += [(f"Other-Leg-{name}", value) for name, value in other.party(listed, times)]
+    call.joined_to = other
+    call.node.show(call)
+    call.node.show(other)
+    call.emit("CHANNEL_BRIDGE", ("Bridge-A-Unique-ID", call.uuid), ("Bridge-B-Unique-ID", other.uuid))
+    call.set(
+        ("last_bridge_to", other.uuid),
+        ("bridge_channel", other.name),
+        ("bridge_uuid", other.uuid),
+        ("signal_bond", other.uuid),
+        ("last_sent_callee_id_name", "Outbound Call"),
+        ("last_sent_callee_id_number", other.invite.to),
+    )
 
 
 class LoopbackLeg(Channel):

@@ -32,7 +32,6 @@ def channel_row(channel: Channel, hostname: str) -> dict[str, str]:
         "accountcode": channel.variables.get("accountcode", ""),
         "callstate": channel.call_state,
         **dict.fromkeys(("callee_name", "callee_num", "callee_direction", "call_uuid"), ""),
-        **channel.listed_party(),
         **dict.fromkeys(("sent_callee_name", "sent_callee_num"), ""),
         "initial_cid_name": first.name,
         "initial_cid_num": first.number,
@@ -40,6 +39,7 @@ def channel_row(channel: Channel, hostname: str) -> dict[str, str]:
         "initial_dest": first.destination,
         "initial_dialplan": first.dialplan,
         "initial_context": first.context,
+        **channel.listed_party(),
     }
 
 

@@ -16,7 +16,7 @@ from esl.emulator import sip
 from esl.emulator.channel import Channel
 from esl.emulator.clock import AnyClock
 from esl.emulator.conference import Conference
-from esl.emulator.legs import Fate, InboundCall, OutboundCall, SipCall
+from esl.emulator.legs import Fate, InboundCall, OutboundCall, SipCall, connect
 from esl.emulator.listing import channel_row
 from esl.emulator.media import Media, Sound
 from esl.emulator.sources import FIRED_AT
@@ -316,6 +316,10 @@ class Node:
             conference = Conference(self, name, profile if profile in self.profiles else "none")
             self.conferences[name] = conference
         conference.add(channel, muted="mute" in given, deaf="deaf" in given)
+
+    def connect(self, channel: Channel, data: str) -> None:
+        """The bridge application: `{...}sofia/PROFILE/NUMBER@GATEWAY`."""
+        connect(self, channel, data)
 
     def remove_conference(self, conference: Conference) -> None:
         if self.conferences.get(conference.name) is conference:

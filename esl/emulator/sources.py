@@ -11,6 +11,7 @@ FIRED_AT: dict[str, tuple[str, str, str]] = {
     "CHANNEL_CREATE": (_STATE_MACHINE, "switch_core_session_run", "626"),
     "CHANNEL_ANSWER": ("switch_channel.c", "switch_channel_perform_mark_answered", "3848"),
     "CHANNEL_PROGRESS": ("switch_channel.c", "switch_channel_perform_mark_ring_ready_value", "3507"),
+    "CHANNEL_BRIDGE": ("switch_ivr_bridge.c", "switch_ivr_multi_threaded_bridge", "1689"),
     "CHANNEL_PARK": ("switch_ivr.c", "switch_ivr_park", "1002"),
     "CHANNEL_UNPARK": ("switch_ivr.c", "switch_ivr_park", "1213"),
     "CHANNEL_HANGUP_COMPLETE": (_STATE_MACHINE, "switch_core_session_reporting_state", "943"),

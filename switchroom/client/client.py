@@ -398,7 +398,8 @@ class Client:
         *,
         limit: int | None = None,
         cursor: str = "",
-        state: Literal["dialing", "parked", "joining", "joined", "leaving"] | None = None,
+        state: Literal["dialing", "parked", "joining", "joined", "leaving", "transferring", "transferred"]
+        | None = None,
         room_id: str | None = None,
         did: str | None = None,
     ) -> Listing[models.SessionList, models.Session]:
@@ -455,6 +456,24 @@ class Client:
         """End a call. Webhook: `session.ended`, or `session.command.failed`."""
         body = {"cause": cause} | ({"command_uid": command_uid} if command_uid is not None else {})
         return self._ask(models.HangingUp, "DELETE", _path("sessions", uuid), body)
+
+    def transfer(
+        self,
+        uuid: str,
+        to: str,
+        caller_id: str | None = None,
+        *,
+        timeout: int | None = None,
+        command_uid: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.Transferring:
+        """Connect a call to a number, which sees `caller_id` (`from` in the API; by default the first that the app may
+        show). Webhooks: `session.transferred`, or `session.transfer_failed`.
+        """
+        given = {"to": to, "from": caller_id, "timeout": timeout, "command_uid": command_uid}
+        body = {name: value for name, value in given.items() if value is not None}
+        path = _path("sessions", uuid, "commands", "transfer")
+        return self._ask(models.Transferring, "POST", path, body, once=idempotency_key)
 
     def send_dtmf(
         self,

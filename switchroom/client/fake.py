@@ -64,6 +64,8 @@ ERRORS: dict[str, tuple[int, str]] = {
     "webhook_not_found": (404, "Webhook not found. None has this id, or it is not kept any longer."),
     "name_taken": (409, "Conference name already taken for this application"),
     "in_other_room": (409, "Session is already in a different conference room. Use conference/leave first."),
+    "transferring": (409, "Session is being transferred. Wait for session.transferred or session.transfer_failed."),
+    "transferred": (409, "Session was transferred to a number. It can only be hung up."),
     "still_dialing": (409, "The call has not been answered. Wait for session.answered."),
     "still_joining": (409, "Session is still joining the conference. Wait for conference.member.joined."),
     "room_locked": (409, "Conference room is locked. Unlock it first."),
@@ -117,6 +119,8 @@ CHANGES = {
 }
 FLAGS = ("muted", "deaf", "hold")
 LEVELS = {"volume_in": 0, "volume_out": 0}
+# What is shown unless the app says otherwise.
+FIRST_CALLER_ID = "+493098765432"
 HANGUP_CAUSES = {"normal": "NORMAL_CLEARING", "busy": "USER_BUSY", "rejected": "CALL_REJECTED"}
 PAUSES = {"w": 0.5, "W": 1.0}
 for _command, _change in CHANGES.items():
@@ -229,6 +233,12 @@ class _Dial(_JoinOptions):
     timeout: Annotated[int, Field(ge=5, le=120)] = 60
 
 
+class _Transfer(_Command):
+    to: _PhoneNumber
+    caller_id: Annotated[_PhoneNumber | None, Field(alias="from")] = None
+    timeout: Annotated[int, Field(ge=5, le=120)] = 60
+
+
 class _Kick(_Command):
     reason: Annotated[str, Field(min_length=1, max_length=128)] | None = None
 
@@ -330,6 +340,8 @@ class _StoredSession:
     collecting: _Collect | None = None
     # Of a call that is not answered, its command_uid.
     dial_uid: str | None = None
+    # Of a call that is transferred: the number, that which is shown, and until it has answered the command_uid.
+    transfer: dict[str, str | None] | None = None
     # Commands to change it that are not confirmed, with their command_uid.
     pending: dict[str, str | None] = field(default_factory=dict)
 
@@ -404,7 +416,7 @@ class FakeSwitchroom:
         self.receiver = receiver
         self.webhooks: list[Webhook] = []
         self.confirms = True
-        # By number, why a call to it is not answered: the `cause` of `session.failed`.
+        # By number, why a call to it is not answered: the `cause` of `session.failed` or `session.transfer_failed`.
         self.unanswered: dict[str, str] = {}
         self.node_up = True
         self.now = time.time()
@@ -457,6 +469,8 @@ class FakeSwitchroom:
             self._end_collection(session, session.collecting, "hangup")
         if session.dtmf:
             self._dtmf_failed(session, "hangup")
+        if session.state == "transferring":
+            self._transfer_failed(session, "cancelled")
         del self._sessions[uuid]
         duration = int(self.now - session.started_at)
         self._emit_session(session, "session.ended", cause=cause, duration=duration, command_uid=session.hang_up_uid)
@@ -833,6 +847,42 @@ class FakeSwitchroom:
         self._wait(answered, lambda reason: self._fail(session, reason))
         return self._keep(body.command_uid, named, (202, {"uuid": session.uuid, "status": "dialing"}))
 
+    def _transfer(self, uuid: str, body: _Transfer) -> _Returned:
+        session, named = self._session(uuid), ("transfer", uuid, body.model_dump_json(exclude={"command_uid"}))
+        if first := self._first_answer(body.command_uid, named):
+            return first
+        self._check_now("dial", body.to)
+        states = {"dialing": "still_dialing", "joining": "still_joining"}
+        if session.state not in ("parked", "joined"):
+            raise _Refused(states.get(session.state, session.state))
+        self._cooldowns["dial", body.to] = self.now + SESSION_COOLDOWN
+        was_in, session.state = session.state, "transferring"
+        shown = body.caller_id or FIRST_CALLER_ID
+        session.transfer = {"to": body.to, "shown_as": shown, "command_uid": body.command_uid}
+
+        def answered() -> None:
+            if session.state != "transferring":
+                return
+            session.command_uid = None
+            self._take_out(session, "transferring")
+            if cause := self.unanswered.get(body.to):
+                self._transfer_failed(session, cause)
+                return
+            session.state = "transferred"
+            self._emit_session(session, "session.transferred", **(session.transfer or {}))
+
+        def failed(reason: str) -> None:
+            if session.state == "transferring":
+                self._transfer_failed(session, "node_unreachable" if reason == "node_unreachable" else "failed", was_in)
+
+        self._wait(answered, failed)
+        return self._keep(body.command_uid, named, (202, {"uuid": uuid, "status": "transferring"}))
+
+    def _transfer_failed(self, session: _StoredSession, cause: str, state: str = "parked") -> None:
+        """`state`: the one that it is in then."""
+        session.state, told, session.transfer = state, session.transfer or {}, None
+        self._emit_session(session, "session.transfer_failed", **told, cause=cause)
+
     def _collect_digits(self, uuid: str, body: _Collect) -> _Returned:
         session, asked = self._session(uuid), body.model_dump_json(exclude={"command_uid"})
         named = ("collect_digits", uuid, asked)
@@ -894,6 +944,8 @@ class FakeSwitchroom:
         self._check_now("conference", uuid)
         if session.room_id and session.room_id != room.id:
             raise _Refused("in_other_room", {"room_id": session.room_id})
+        if session.state in ("transferring", "transferred"):
+            raise _Refused(session.state)
         if session.room_id:
             raise _Refused("leaving")
         if session.state == "dialing":
@@ -1109,8 +1161,8 @@ class FakeSwitchroom:
         self._check_now(group, uuid)
         if session.state == "joining":
             raise _Refused("still_joining")
-        if session.state == "leaving":
-            raise _Refused("leaving")
+        if session.state in ("leaving", "transferring"):
+            raise _Refused(session.state)
         return session, None
 
     def _first_answer(self, command_uid: str | None, named: tuple[str, ...]) -> _Returned | None:
@@ -1154,7 +1206,8 @@ class FakeSwitchroom:
         self._emit_member(session, type_, reason=reason, cause=cause, command_uid=uid, **why)
         self._member_done(session, uid)
         room = self._rooms.get(session.room_id)
-        session.state, session.room_id, session.member_id, session.pending = "parked", "", None, {}
+        session.state = session.state if session.state == "transferring" else "parked"
+        session.room_id, session.member_id, session.pending = "", None, {}
         is_kept_by = room and type_ == "conference.member.left" and _keeps(session, room)
         session.flags, session.role, session.tags = dict.fromkeys(FLAGS, False), "participant", []
         session.levels, session.joined_at, session.end_on_exit, session.speaking = LEVELS.copy(), None, False, False
@@ -1474,6 +1527,7 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("POST", "/sessions", FakeSwitchroom._dial, {"body": _Dial}),
     ("GET", _SESSION, FakeSwitchroom._get_session, {}),
     ("DELETE", _SESSION, FakeSwitchroom._hang_up, {"body": _HangUp}),
+    ("POST", f"{_SESSION}/commands/transfer", FakeSwitchroom._transfer, {"body": _Transfer}),
     ("POST", f"{_SESSION}/commands/dtmf", FakeSwitchroom._send_dtmf, {"body": _Dtmf}),
     ("POST", f"{_SESSION}/commands/collect-digits", FakeSwitchroom._collect_digits, {"body": _Collect}),
     ("POST", f"{_COMMANDS}/join", FakeSwitchroom._join, {"body": _Join}),

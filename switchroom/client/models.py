@@ -162,7 +162,7 @@ class Session(Model):
     node: str
     did: str
     caller_id: str
-    state: Literal["dialing", "parked", "joining", "joined", "leaving"] | str
+    state: Literal["dialing", "parked", "joining", "joined", "leaving", "transferring", "transferred"] | str
     room_id: str
     member_id: int | None
     muted: bool
@@ -189,6 +189,11 @@ class Dialing(Model):
 
     uuid: str
     status: Literal["dialing"] | str
+
+
+class Transferring(Model):
+    uuid: str
+    status: Literal["transferring"] | str
 
 
 class HangingUp(Model):

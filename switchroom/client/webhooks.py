@@ -117,7 +117,7 @@ class ConferenceMemberLeft(MemberData):
     """`cause`: the hangup cause, if it is one and known. `kicked_by`, `kick_reason`: who kicked the member, and why."""
 
     member_id: int
-    reason: Literal["left", "kicked", "hangup", "room_destroyed", "node_lost"] | str
+    reason: Literal["left", "kicked", "transferring", "hangup", "room_destroyed", "node_lost"] | str
     cause: str | None = None
     kicked_by: Literal["app", "node"] | str | None = None
     kick_reason: str | None = None
@@ -327,6 +327,37 @@ class SessionFailed(SessionData):
     cancelled_by: str | None = None
 
 
+class SessionTransferred(SessionData):
+    """The number `to` has answered, and sees the number `shown_as`."""
+
+    to: str
+    shown_as: str
+    command_uid: str | None = None
+
+
+class SessionTransferFailed(SessionData):
+    """It has not, and the call is parked again. `hangup_cause`: FreeSWITCH's name of the cause."""
+
+    to: str
+    shown_as: str
+    cause: (
+        Literal[
+            "busy",
+            "no_answer",
+            "rejected",
+            "invalid_number",
+            "unreachable",
+            "cancelled",
+            "node_unreachable",
+            "node_lost",
+            "failed",
+        ]
+        | str
+    )
+    hangup_cause: str | None = None
+    command_uid: str | None = None
+
+
 class SessionEnded(SessionData):
     """`duration`: of the call, in seconds."""
 
@@ -414,6 +445,8 @@ DATA: dict[str, type[Data]] = {
     "session.ringing": SessionRinging,
     "session.answered": SessionAnswered,
     "session.failed": SessionFailed,
+    "session.transferred": SessionTransferred,
+    "session.transfer_failed": SessionTransferFailed,
     "session.ended": SessionEnded,
     "session.command.failed": SessionCommandFailed,
     "session.dtmf": SessionDtmf,

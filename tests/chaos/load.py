@@ -76,7 +76,7 @@ TO_ALL = ("mute_all", "unmute_all", "kick_all")
 
 # How often each kind of action comes, among all.
 WEIGHTS = {
-    "call": 16, "dial": 8, "hang_up": 5, "end_call": 2, "press": 6, "speak": 12, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3,
+    "call": 16, "dial": 8, "transfer": 4, "hang_up": 5, "end_call": 2, "press": 6, "speak": 12, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3,
     "dtmf": 3, "collect": 4, "play": 14, "pause": 5, "stop": 4, "volume": 4, "mute_all": 2, "unmute_all": 3, "kick_all": 1, "read": 4, "trespass": 3,
 }  # fmt: skip
 
@@ -206,6 +206,15 @@ class Load:
             self._ask(action, number, lambda client: client.hang_up(session, command_uid=f"hang_up-{number}"))
             return True
         return False
+
+    def _transfer(self, action: Action, number: int) -> bool:
+        session = self._session(action)
+        to = f"+4930{next(self._numbers):07d}{ENDS[int(action.value * 1000) % len(ENDS)]}"
+        if not session or self._world.ledger.waiting(session, ("transfer",)):
+            return False
+        uid = f"transfer-{number}"
+        self._ask(action, number, lambda client: client.transfer(session, to, timeout=RING_SECONDS, command_uid=uid))
+        return True
 
     def _press(self, action: Action, number: int) -> bool:
         place = self._calls[action.tenant, action.prefix, action.call]
@@ -374,6 +383,7 @@ def _volume(action: Action) -> int:
 DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "call": Load._call,
     "dial": Load._dial,
+    "transfer": Load._transfer,
     "hang_up": Load._hang_up,
     "end_call": Load._end_call,
     "press": Load._press,

@@ -27,6 +27,7 @@ OUTCOMES = {
     "join": {"conference.member.joined", "conference.member.join_failed"},
     "retag": {"conference.member.updated"},
     "dial": {"session.answered", "session.failed"},
+    "transfer": {"session.transferred", "session.transfer_failed"},
     "hang_up": {"session.ended", "session.failed", "session.command.failed"},
     "dtmf": {"session.dtmf.sent", "session.command.failed"},
     "collect": {"session.digits.collected"},
@@ -77,6 +78,7 @@ class History:
     alive: bool = False
     ended: bool = False
     answered: bool = False
+    transferred: bool = False
     name: str = ""
     caller_id: str = ""
     members: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -361,6 +363,17 @@ def _session_failed(_ledger: Ledger, history: History, _data: Data) -> str | Non
     return problem
 
 
+def _transferred(_ledger: Ledger, history: History, _data: Data) -> str | None:
+    again = history.transferred
+    history.transferred = True
+    return "transferred, and was before" if again else None
+
+
+def _transfer_failed(_ledger: Ledger, history: History, _data: Data) -> str | None:
+    again = history.transferred
+    return "not transferred, and was before" if again else None
+
+
 def _session_ended(_ledger: Ledger, history: History, _data: Data) -> str | None:
     again = not history.alive
     history.alive, history.ended = False, True
@@ -413,6 +426,8 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "session.ringing": _nothing,
     "session.answered": _session_answered,
     "session.failed": _session_failed,
+    "session.transferred": _transferred,
+    "session.transfer_failed": _transfer_failed,
     "session.ended": _session_ended,
     "session.command.failed": _nothing,
     "session.dtmf": _pressed,

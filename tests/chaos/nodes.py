@@ -18,7 +18,7 @@ from esl import commands as esl
 from esl.commands import LEG_NAME
 from esl.connection import Connection
 from esl.emulator import Channel, Emulator, HttpMedia
-from esl.emulator.legs import DialledCall, Fate
+from esl.emulator.legs import DialledCall, Fate, TransferCall
 from esl.emulator.wire import Headers
 from tests.chaos.legs import LegEnd
 from tests.chaos.proxy import Proxy
@@ -165,7 +165,8 @@ class EmulatedNode:
         rooms, legs = self.emulator.conferences, set(self.legs)
         listed = _members(_listed(self.emulator.execute("conference", "json_list")))
         return Truth(
-            set(self.emulator.channels) - legs,
+            # A call to a number to which another is transferred is no session.
+            {call.uuid for call in self.emulator.channels.values() if not isinstance(call, TransferCall)} - legs,
             _without(listed, legs),
             {
                 name: [(file.params.get("operation_id", ""), file.paused, file.volume) for file in room.queue]

@@ -134,6 +134,16 @@ def killed(name: str) -> list[Stimulus]:
     return [Stimulus(row["t"], _killing(row["node"])) for row in rows if row.get("note") == "killed"]
 
 
+def hung_up(name: str) -> list[Stimulus]:
+    """The calls to numbers whose far end hung up, as the trace notes where it does not show their own events."""
+    rows = map(json.loads, (TRACES / name).read_text().splitlines())
+    return [
+        Stimulus(row["t"], _far_end_hanging_up(row["node"], row["channel"]))
+        for row in rows
+        if row.get("note") == "far end hangs up"
+    ]
+
+
 def _killing(node: str) -> Callable[["Replay"], None]:
     return lambda replay: replay.nodes[node].stop()
 
@@ -316,7 +326,7 @@ MICROS = near(TIME_TOLERANCE * 1e6)
 
 # Traces of legs, and of a call between two loopback channels that moves again and again (23, 33). Both ends take their turns,
 # of 20 ms each: the same moment is up to so many seconds off.
-LEGS = "19_* 20_* 21_* 22_* 23_* 27_* 28_* 33_*"
+LEGS = "19_* 20_* 21_* 22_* 23_* 27_* 28_* 33_* 38_* 39_*"
 LEG_TOLERANCE = 0.1
 ACROSS_NODES = f"11_* {LEGS}"
 
@@ -325,7 +335,8 @@ ACROSS_NODES = f"11_* {LEGS}"
 NORMALISED = (
     Rule("Event-Sequence", number, "counts all events, also of the kinds that the emulator does not fire"),
     Rule(
-        "Event-Date-Timestamp Caller-*-Time variable_*_uepoch variable_sip_invite_stamp variable_uduration variable_*usec",
+        "Event-Date-Timestamp Caller-*-Time Other-Leg-*-Time variable_*_uepoch variable_sip_invite_stamp variable_uduration"
+        " variable_*usec",
         near(2 * LEG_TOLERANCE * 1e6),
         "moments, and their differences",
         LEGS,
@@ -348,7 +359,7 @@ NORMALISED = (
         "session number and port are the node's own choice",
     ),
     Rule(
-        "variable_switch_r_sdp variable_remote_media_port variable_sip_from_tag"
+        "variable_switch_r_sdp variable_switch_m_sdp variable_remote_media_port variable_sip_from_tag"
         " variable_sip_full_via variable_sip_recover_via variable_sip_full_from",
         masked(r"FreeSWITCH%20\d{10}%20\d{10}|audio%20\d{5}|^\d{5}$|branch%3D[\w-]+|tag%3D\w+|^\w{13}$|rport%3D\d+$"),
         "the same choices of the other node, as the caller",
@@ -548,7 +559,9 @@ class Replay:
         self.calls: dict[str, Channel] = {}
         self.nodes = {node: self._node(node) for node in sorted({step.node for step in self.steps})}
         self.connections: dict[str, Connection] = {}
-        self._stimuli = deque(sorted(stimuli(self.steps) + killed(name), key=lambda stimulus: stimulus.t))
+        self._stimuli = deque(
+            sorted(stimuli(self.steps) + killed(name) + hung_up(name), key=lambda stimulus: stimulus.t)
+        )
 
     def _node(self, name: str) -> Emulator:
         """A node that has lived through what the recorded one had before the trace began."""

@@ -56,6 +56,9 @@ class EmulatedGateway:
     def hang_up(self, number: str) -> None:
         self._channel(number)[0].hangup()
 
+    def wait_called(self, number: str, timeout: float = 15.0) -> None:
+        self._emulator.wait_for(lambda: number in self.calls, timeout)
+
     def wait_over(self, number: str, timeout: float = 15.0) -> None:
         self._emulator.wait_for(lambda: not self._channel(number), timeout)
 
@@ -102,6 +105,13 @@ class Gateway:
             "CSeq: 1 BYE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
         )
         self._socket.sendto(bye.encode(), sender)
+
+    def wait_called(self, number: str, timeout: float = 15.0) -> None:
+        """Until it was called."""
+        with gevent.Timeout(timeout, TimeoutError(f"{number} was not called")):
+            while number not in self.calls:
+                self._changed.clear()
+                self._changed.wait()
 
     def wait_over(self, number: str, timeout: float = 15.0) -> None:
         """Until no call of that number goes on."""
@@ -150,6 +160,7 @@ class Gateway:
             return self._answer(invite, sender, "302 Moved", f"Contact: <sip:{FORBIDDEN}@{self.address}>\r\n")
         self._open[header(invite, "Call-ID")] = number, invite, sender
         self._answer(invite, sender, "180 Ringing")
+        self._changed.set()
         if end != RINGS:
             gevent.spawn_later(0.1, self._take, invite, sender)
         return None

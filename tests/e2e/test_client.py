@@ -534,6 +534,33 @@ def test_a_call_that_is_busy(service: Service) -> None:
         service.client.get_session(session)
 
 
+def test_a_call_that_is_transferred(service: Service, room: str) -> None:
+    number, session = f"+4930{next(_numbers):05d}200", joined(service, room)
+    asked = service.client.transfer(session, number, CALLER_ID, command_uid=f"t-{number}")
+    assert (asked.uuid, asked.status) == (session, "transferring")
+    assert service.wait("conference.member.left", uuid=session).reason == "transferring"
+    told = service.wait("session.transferred", uuid=session)
+    assert (told.to, told.shown_as, told.command_uid) == (number, CALLER_ID, f"t-{number}")
+    assert service.client.get_session(session).state == "transferred"
+    for again in (lambda: service.client.join(session, room), lambda: service.client.transfer(session, "+4930123200")):
+        with pytest.raises(Conflict) as late:
+            again()
+        assert late.value.code == "transferred"
+    service.client.hang_up(session)
+    service.wait("session.ended", uuid=session)
+
+
+def test_a_call_that_is_transferred_to_a_busy_number(service: Service, room: str) -> None:
+    number, session = f"+4930{next(_numbers):05d}486", service.call()
+    service.is_busy(number)
+    service.client.transfer(session, number, CALLER_ID)
+    failed = service.wait("session.transfer_failed", uuid=session)
+    assert (failed.to, failed.cause) == (number, "busy")
+    assert service.client.get_session(session).state == "parked"
+    service.client.join(session, room)
+    service.wait("conference.member.joined", uuid=session)
+
+
 def test_a_call_that_the_app_hangs_up(service: Service, room: str) -> None:
     session = joined(service, room)
     hung_up = service.client.hang_up(session, cause="rejected", command_uid=f"bye-{session}")

@@ -19,6 +19,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "sessions": {"to": "+4940123456", "from": "+493098765432", "room_id": "ROOM"},
     "{room_id}": {"locked": True},
     "dtmf": {"digits": "1"},
+    "transfer": {"to": "+4940123456"},
 }
 
 

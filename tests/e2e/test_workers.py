@@ -192,3 +192,32 @@ def test_a_worker_that_is_killed_while_it_dials_leaves_no_call_that_nobody_knows
     # None was called twice.
     called = [number for gateway in cluster.gateways for number in gateway.calls]
     assert len(called) == len(set(called))
+
+
+def test_a_worker_that_is_killed_while_it_transfers_leaves_no_call_that_nobody_knows(cluster: Cluster) -> None:
+    first = cluster.add_worker()
+    for prefix in PREFIXES:
+        cluster.front.wait_up(prefix)
+    sessions = []
+    for number in range(6):
+        session, _ = cluster.member(PREFIXES[number % 2], f"528{number}")
+        to = f"+493001{number}{('180', '200', '486')[number // 2]}"
+        answer = cluster.front.post(f"/api/v1/sessions/{session}/commands/transfer", {"to": to, "timeout": 120})
+        assert answer.status == 202, answer
+        sessions.append(session)
+    first.stop(signal.SIGKILL)
+    cluster.workers.remove(first)
+    cluster.add_worker()
+    for session in sessions:
+        # Whatever became of it: it rings, has answered, or is in its room or parked.
+        with gevent.Timeout(60, AssertionError(f"{cluster.hooks.types(uuid=session)}")):
+            while "session.ended" not in cluster.hooks.types(uuid=session):
+                cluster.front.request("DELETE", f"/api/v1/sessions/{session}")
+                gevent.sleep(0.2)
+        outcomes = {"session.transferred", "session.transfer_failed"} & set(cluster.hooks.types(uuid=session))
+        assert len(outcomes) == 1, cluster.hooks.types(uuid=session)
+    with gevent.Timeout(20, AssertionError("calls that nobody knows")):
+        while cluster.calls():
+            gevent.sleep(0.05)
+    called = [number for gateway in cluster.gateways for number in gateway.calls]
+    assert len(called) == len(set(called))

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "unmute_all": ("/conferences/ROOM/commands/unmute-all", {"exclude": []}),
     "kick_all": ("/conferences/ROOM/commands/kick-all", {"reason": "Over"}),
     "dial": ("/sessions", {"to": "+4930123456", "from": "+493098765432", "room_id": "ROOM"}),
+    "transfer": ("/sessions/SESSION/commands/transfer", {"to": "+4930123456", "timeout": 30}),
     "join": ("/sessions/PARKED/commands/conference/join", {"room_id": "ROOM", "end_on_exit": True}),
     "leave": ("/sessions/SESSION/commands/conference/leave", None),
     "hold": ("/sessions/SESSION/commands/conference/hold", {"command_uid": "h-1"}),

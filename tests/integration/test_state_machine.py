@@ -80,6 +80,11 @@ class Machine:
         # that the node makes, with their numbers.
         self.dials: dict[str, str] = {}
         self.dialled: dict[str, int] = {}
+        # The transfers that were accepted and have not ended: the command_uid by the session. And the calls to the
+        # numbers that the node makes, and that have answered, by the session as well.
+        self.transfers: dict[str, str] = {}
+        self.called: dict[str, str] = {}
+        self.connected: dict[str, str] = {}
         # The numbers of those that were given to nobody yet.
         self.dial_numbers: dict[str, int] = {}
 
@@ -131,6 +136,11 @@ class Machine:
         if "refused" not in answer:
             self.dials[answer["session_id"]] = uid
             self.dial_numbers[answer["session_id"]] = number
+
+    def transfer(self) -> None:
+        number, uid, session = next(self.numbers), f"uid{next(self.numbers)}", self._session()
+        if "refused" not in self.world.ask_transfer(session, number, command_uid=uid):
+            self.transfers[session] = uid
 
     def end_call(self) -> None:
         uid, session = f"uid{next(self.numbers)}", self.random.choice([self._session(), *self.dials])
@@ -219,7 +229,7 @@ class Machine:
 
     def hang_up(self) -> None:
         session = self._session()
-        if self.calls.pop(session, None):
+        if self._gone(session):
             self._out(session)
             self.world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
 
@@ -248,10 +258,22 @@ class Machine:
             else:
                 self.world.tell("session_ended", session_id=session, cause="USER_BUSY")
 
+    def number_answers(self) -> None:
+        """Or not. A call whose transfer was given up meanwhile is hung up."""
+        for session, leg in list(self.called.items()):
+            del self.called[session]
+            if self.random.choice([True, False]):
+                self.world.tell("transfer_over", session_id=session, leg=leg, cause="USER_BUSY")
+            elif "stray" in self.world.tell("session_transferred", session_id=session, leg=leg):
+                self._gone(session)
+                self.world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
+            else:
+                self.connected[session] = leg
+
     def hang_up_unseen(self) -> None:
         """del-member was lost."""
         session = self._session()
-        if self.calls.pop(session, None):
+        if self._gone(session):
             room, _ = self.there.pop(session, ("", 0))
             self._emptied(room)
             self.world.tell("session_ended", session_id=session, cause="UNKNOWN")
@@ -338,6 +360,7 @@ class Machine:
                     if stored[flag.name] != self.flags[session][flag.name]:
                         self._say_changed(session, flag, resynced=True)
             self._compare_levels(session)
+        self._compare_transfers()
         for room in {key.decode().rpartition("room:")[2] for key in self.store.client.keys("*}:room:*")}:
             queue = self.queues[room]
             playing = queue[0][2] if queue else None
@@ -350,6 +373,14 @@ class Machine:
         for session, (room, _) in list(self.there.items()):
             if not self.store.is_known("room", room):
                 self._out(session)
+
+    def _compare_transfers(self) -> None:
+        for row in self._snapshot():
+            session, leg = row["id"], row.get("transfer")
+            if leg and self.connected.get(session) == leg:
+                self.world.tell("session_transferred", session_id=session, leg=leg, resynced=True)
+            elif leg and session in self.calls and self.called.get(session) != leg:
+                self.world.tell("transfer_over", session_id=session, leg=leg, cause="UNKNOWN", resynced=True)
 
     def _compare_levels(self, session: str) -> None:
         """Behind the rest: a join says nothing of them."""
@@ -374,6 +405,8 @@ class Machine:
         if session not in self.calls:
             return {"ok": False, "reason": "hangup"}
         self._out(session)
+        for legs in (self.called, self.connected):
+            legs.pop(session, None)
         self.there[session] = (command["room"], self.calls[session])
         joins = command["flags"].split()
         self.flags[session] = {flag.name: flag.on.command in joins for flag in FLAGS}
@@ -381,14 +414,42 @@ class Machine:
         self._say_joined(session)
         return {"ok": True}
 
-    def _waiting_dials(self) -> set[str]:
-        """The sessions of which the node has not been told, as the worker reads it."""
-        rows, cursor = [], "0"
+    def _snapshot(self) -> list[dict[str, Any]]:
+        """The sessions, as the worker reads them."""
+        rows: list[dict[str, Any]] = []
+        cursor = "0"
         while True:
             part = self.world.tell("snapshot", what="sessions", cursor=cursor)
             rows, cursor = [*rows, *part["rows"]], part["cursor"]
             if cursor == "0":
-                return {row["id"] for row in rows if row.get("is_waiting")}
+                return rows
+
+    def _waiting_dials(self) -> set[str]:
+        """The sessions of which the node has not been told."""
+        return {row["id"] for row in self._snapshot() if row.get("is_waiting")}
+
+    def _gone(self, session: str) -> int | None:
+        """A call is there no more. Returns its number, if it was there."""
+        for legs in (self.called, self.connected):
+            legs.pop(session, None)
+        return self.calls.pop(session, None)
+
+    def _transfer(self, command: dict[str, Any]) -> dict[str, Any]:
+        session = command["session"]
+        if session not in self.calls:
+            return {"ok": False, "reason": "hangup"}
+        self._out(session)
+        self.connected.pop(session, None)
+        self.called[session] = command["leg"]
+        return {"ok": True}
+
+    def _end_transfer(self, command: dict[str, Any]) -> dict[str, Any]:
+        session, leg = command["session"], command["leg"]
+        if self.called.get(session) != leg:
+            return {"ok": False, "reason": "hangup"}
+        del self.called[session]
+        self.world.tell("transfer_over", session_id=session, leg=leg, cause="NO_ANSWER")
+        return {"ok": True}
 
     def _dial(self, command: dict[str, Any]) -> dict[str, Any]:
         session = command["session"]
@@ -400,7 +461,7 @@ class Machine:
         if self.dialled.pop(session, None):
             self.world.tell("session_ended", session_id=session, cause=command["cause"])
             return {"ok": True}
-        if not self.calls.pop(session, None):
+        if not self._gone(session):
             return {"ok": False, "reason": "hangup"}
         self._out(session)
         self.world.tell("session_ended", session_id=session, cause=command["cause"])
@@ -561,6 +622,8 @@ class Machine:
         if kind == "session.failed":
             assert data.get("cancelled_by") == self.hang_ups.pop(data["uuid"], None)
             assert (data["cause"] == "cancelled") == ("cancelled_by" in data)
+        elif kind in ("session.transferred", "session.transfer_failed"):
+            assert data.get("command_uid") == self.transfers.pop(data["uuid"], None)
         elif kind == "session.digits.collected":
             uid, digits = self.collecting.pop(data["uuid"])
             assert (data["command_uid"], data["digits"]) == (uid, digits)
@@ -633,6 +696,7 @@ class Machine:
         for _ in range(20):
             self.work()
             self.answer()
+            self.number_answers()
             for room, queue in self.queues.items():
                 while queue:
                     operation, index, _ = queue.pop(0)
@@ -640,6 +704,7 @@ class Machine:
         self.tenants_were_told_what_is()
         assert not self.hang_ups
         assert not self.dtmf
+        assert not self.transfers
         assert all(len(digits) < 3 for _, digits in self.collecting.values())
         self.world.overdue(kind="digits")
         self.tenants_were_told_what_is()
@@ -649,7 +714,8 @@ class Machine:
             stored = self.world.session(session)
             room, member_id = self.there.get(session, ("", None))
             assert (stored["room_id"], stored["member_id"]) == (room, member_id), stored
-            assert stored["state"] == ("joined" if room else "parked")
+            outside = "transferred" if session in self.connected else "parked"
+            assert stored["state"] == ("joined" if room else outside)
             assert not room or (self.flags[session] | self.levels[session]).items() <= stored.items()
         ended = [data["operation_id"] for kind, data in self.history if kind in ENDS and data["operation_id"]]
         started = [data["operation_id"] for kind, data in self.history if kind == "conference.play.started"]
@@ -672,7 +738,7 @@ class Machine:
 
 # How often each step is taken, beside the others.
 STEPS = {
-    "dial": 3, "ring": 1, "answer": 3, "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "set_level": 2, "change_member": 2, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
+    "dial": 3, "ring": 1, "answer": 3, "transfer": 2, "number_answers": 2, "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "set_level": 2, "change_member": 2, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
     "call": 3, "press": 4, "collect": 2, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "rest_begins": 2, "speak": 3, "time_passes": 1, "reconnect": 1,

@@ -25,6 +25,7 @@ from controller.commands import (
     SetVolume,
     StopPlayback,
     TogglePause,
+    Transfer,
 )
 from controller.commands.playback import MayPlay
 from controller.commands.rooms import with_playback
@@ -63,6 +64,7 @@ GROUPS = {
         SendDtmf,
         CollectDigits,
         Dial,
+        Transfer,
     )
 }
 # What the app may dial.
@@ -165,6 +167,12 @@ class World:
     def dial(self, number: int = 1, **more: Any) -> str:
         """Has the node call a number. Returns the session."""
         return str(self.ask_dial(number, **more)["session_id"])
+
+    def ask_transfer(self, session: str, number: int = 900, **more: Any) -> dict[str, Any]:
+        """`number`: of the channel that the call to the number is to have."""
+        args = {"to": "+4930123456", "caller_id": "+493098765432", "timeout": 60, **more}
+        args |= {"channel": channel(number), "new_session": SessionIds(NODE, SESSION_KEY).of(channel(number))}
+        return self.ask("transfer", session_id=session, **{"permission": PERMISSION, **args})
 
     def room(self, room: str) -> dict[str, Any]:
         answer = self.ask("get_room", room_id=room)

@@ -273,6 +273,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "list_sessions": lambda client: next(client.list_sessions(state="parked", room_id=ROOM, did="+747").pages()),
     "get_session": lambda client: client.get_session(SESSION),
     "dial": lambda client: client.dial("+4930123456", "+493098765432", room_id=ROOM, timeout=30, command_uid="d"),
+    "transfer": lambda client: client.transfer(SESSION, "+4930123456", "+493098765432", timeout=9, command_uid="t"),
     "hang_up": lambda client: client.hang_up(SESSION, cause="busy", command_uid="h"),
     "send_dtmf": lambda client: client.send_dtmf(SESSION, "12w#", duration=100, command_uid="d"),
     "collect_digits": lambda client: client.collect_digits(

@@ -16,6 +16,7 @@ from controller.nodes.compare import (
     PlaybackDrift,
     compare,
     compare_playback,
+    read_answered,
     read_calls,
     read_dialled,
     read_legs,
@@ -32,6 +33,8 @@ from controller.nodes.events import (
     SessionAnswered,
     SessionEnded,
     SessionParked,
+    SessionTransferred,
+    TransferOver,
 )
 from controller.sessions.flags import FLAGS
 from controller.sessions.levels import LEVELS
@@ -345,3 +348,71 @@ def test_a_call_that_was_dialled_and_is_no_session(is_there: bool) -> None:
     plan = compare(IDS, [], [], {}, {}, lambda _: is_there, dialled={"u1": "park"})
     found = [(call.channel, call.reason) for call in plan.possible_intruders]
     assert found == ([("u1", "was dialled, and is no session")] if is_there else [])
+
+
+# Calls that are transferred to numbers
+
+
+def test_reading_a_call_that_was_transferred() -> None:
+    leg = "7d444840-9dc0-41d1-9245-5ffdce74fb0"
+    printed = replies("38_call_transferred_and_answered.jsonl")["api show channels as json"]
+    (caller,) = read_calls(printed)
+    assert read_calls(printed)[caller].application == "bridge"
+    assert read_dialled(printed) == {f"{leg}1": "sched_hangup"}
+    assert read_answered(printed) == {caller, f"{leg}1"}
+    # The number rings: of that call not even the account code is listed.
+    ringing = replies("39_call_transferred_and_not_answered.jsonl")["api show channels as json"]
+    assert (read_dialled(ringing), read_answered(ringing)) == ({}, set())
+
+
+def over() -> TransferOver:
+    return TransferOver(session_id=SID, leg="u2", cause="UNKNOWN")
+
+
+@pytest.mark.parametrize("state", ["transferring", "transferred"])
+@pytest.mark.parametrize(
+    ("application", "is_there", "is_answered", "expected"),
+    [
+        # It rings, or has not been called yet; the caller is parked again; it has answered; the call is about to end.
+        ("bridge", True, False, []),
+        ("set", False, False, []),
+        ("park", True, False, []),
+        ("park", False, False, [over()]),
+        ("bridge", True, True, [SessionTransferred(session_id=SID, leg="u2")]),
+        ("bridge", False, False, []),
+    ],
+)
+def test_a_call_that_is_transferred(
+    state: str, application: str, is_there: bool, is_answered: bool, expected: list[Any]
+) -> None:
+    row = {**session(state), "transfer": "u2"}
+    calls = {"u1": Call("747713001", "527", application=application)}
+    dialled = {"u2": "sched_hangup"} if is_answered else {}
+    plan = compare(
+        IDS,
+        [row],
+        [],
+        {},
+        calls,
+        lambda channel: channel == "u1" or is_there,
+        dialled=dialled,
+        answered={"u1", *dialled},
+    )
+    told = [one for one in expected if not (state == "transferred" and isinstance(one, SessionTransferred))]
+    assert plan == Plan(events=told)
+
+
+def test_a_call_that_is_transferred_and_still_in_its_room() -> None:
+    """The node has never got the command."""
+    row = {**session("transferring", ROOM, 5), "transfer": "u2"}
+    members = {"u1": MemberOnNode(ROOM, 5, ("muted",))}
+    calls = {"u1": Call("747713001", "527", application="conference")}
+    room = {"id": ROOM, "closing": False}
+    plan = compare(IDS, [row], [room], members, calls, lambda channel: channel == "u1")
+    assert plan.events == [over()]
+
+
+def test_a_call_that_runs_what_a_transfer_does_and_is_not_transferred() -> None:
+    calls = {"u1": Call("747713001", "527", application="bridge")}
+    plan = compare(IDS, [session("parked")], [], {}, calls, lambda _: True)
+    assert [call.reason for call in plan.possible_intruders] == ["runs bridge"]

@@ -44,6 +44,7 @@ from esl.commands import (
     Status,
     StopPlay,
     StopRecording,
+    Transfer,
     WithdrawLeg,
     ascii_name,
     clean_url,
@@ -53,6 +54,7 @@ from esl.event import Event
 from tests.unit.fakenode import TRACES, recorded_events
 
 UUID = "a03719bf-9185-48d6-b57e-33c69bbc843a"
+LEG = "7d444840-9dc0-41d1-9245-5ffdce74fb01"
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440003"
 URL = "http://127.0.0.1:8098/tone1s.wav"
 
@@ -110,6 +112,16 @@ RENDERED = {
         "originate_timeout=5,ignore_early_media=true,outbound_redirect_fatal=true,accountcode=switchroom,"
         "execute_on_answer=sched_hangup:+1,sip_auth_username=us-1,sip_auth_password=a#!=b/?@_~-}"
         "sofia/public/112@sip.example;transport=tls &park()"
+    ),
+    Transfer(UUID, LEG, "+4930123456", "30", 60, 9, "sip.example", "public", "tls", "us-1", "a#!=b/?@_~-"): (
+        f"uuid_transfer {UUID} 'm:^:set:switchroom_transfer={LEG}^set:continue_on_fail=true"
+        "^set:hangup_after_bridge=true^set:ignore_display_updates=true^set:transfer_ringback=%(1000,4000,425)"
+        "^set:sip_copy_custom_headers=false^set:sip_copy_multipart=false"
+        f"^bridge:{{origination_uuid={LEG},origination_caller_id_number=30,origination_caller_id_name=30,"
+        "originate_timeout=60,ignore_early_media=true,outbound_redirect_fatal=true,accountcode=switchroom-transfer,"
+        "execute_on_answer=sched_hangup:+9,sip_copy_custom_headers=false,sip_copy_multipart=false,"
+        "origination_privacy=screen,sip_auth_username=us-1,sip_auth_password=a#!=b/?@_~-}"
+        "sofia/public/+4930123456@sip.example;transport=tls^park:' inline"
     ),
     DialLeg(UUID, ROOM, "default", "127.0.0.1:5090", "bcX79"): (
         f"originate {{origination_uuid={UUID},origination_caller_id_number=bcX79,originate_timeout=5,"
@@ -249,6 +261,13 @@ def test_names_are_refused_rather_than_escaped(text):
         Dial(UUID, "112", "30", 5, 1, f"h:{text}", "public"),
         Dial(UUID, "112", "30", 5, 1, "h", text),
         Dial(UUID, "112", "30", 5, 1, "h", "public", text),
+        Transfer(text, LEG, "112", "30", 5, 1, "h", "public"),
+        Transfer(UUID, text, "112", "30", 5, 1, "h", "public"),
+        Transfer(UUID, LEG, text, "30", 5, 1, "h", "public"),
+        Transfer(UUID, LEG, "112", text, 5, 1, "h", "public"),
+        Transfer(UUID, LEG, "112", "30", 5, 1, text, "public"),
+        Transfer(UUID, LEG, "112", "30", 5, 1, "h", text),
+        Transfer(UUID, LEG, "112", "30", 5, 1, "h", "public", text),
         DialLeg(text, ROOM, "default", "h:5090", "bcX79"),
         DialLeg(UUID, text, "default", "h:5090", "bcX79"),
         DialLeg(UUID, ROOM, text, "h:5090", "bcX79"),
@@ -263,12 +282,15 @@ def test_names_are_refused_rather_than_escaped(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["a b", "a\nb", "a,b", "a{b}", "a'", 'a"', "a\\", "a|b", "a[b", "^^;a", "ä", "${a}", "a:b", "a" * 129]
+    "text",
+    ["a b", "a\nb", "a^b", "a,b", "a{b}", "a'", 'a"', "a\\", "a|b", "a[b", "^^;a", "ä", "${a}", "a:b", "a" * 129],
 )
 def test_a_gateway_s_credentials_hold_nothing_that_freeswitch_reads_and_are_not_quoted(text):
     for user, password in ((text, "secret"), ("us", text), ("us", "")):
         with pytest.raises(ValueError, match=r"^not the credentials of a gateway$"):
             Dial(UUID, "112", "30", 5, 1, "h", "public", "udp", user, password).render()
+        with pytest.raises(ValueError, match=r"^not the credentials of a gateway$"):
+            Transfer(UUID, LEG, "112", "30", 5, 1, "h", "public", "udp", user, password).render()
 
 
 def test_a_call_that_is_dialled_has_its_bounds():

@@ -42,7 +42,7 @@ def test_every_state_has_its_row() -> None:
 
 
 def test_what_the_api_may_show() -> None:
-    assert states.SESSION_STATES == ("dialing", "parked", "joining", "joined", "leaving")
+    assert states.SESSION_STATES == ("dialing", "parked", "joining", "joined", "leaving", "transferring", "transferred")
     assert states.PLAYBACK_STATUSES == ("stopped", "playing", "paused")
     assert states.DELIVERY_STATUSES == ("pending", "retrying", "delivered", "failed")
     assert states.LISTED_STATUSES == ("retrying", "delivered", "failed")

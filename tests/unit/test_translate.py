@@ -25,7 +25,9 @@ from controller.nodes.events import (
     SessionEnded,
     SessionParked,
     SessionRinging,
+    SessionTransferred,
     Talked,
+    TransferOver,
 )
 from controller.nodes.translate import read_result, translate
 from esl.event import Event
@@ -119,6 +121,31 @@ def test_calls_that_were_dialled_and_not_answered() -> None:
     ]
     assert len([one for one in found if isinstance(one, SessionRinging)]) == 3
     assert not any(isinstance(one, SessionAnswered | SessionParked) for one in found)
+
+
+def test_calls_that_were_transferred() -> None:
+    legs = [f"7d444840-9dc0-41d1-9245-5ffdce74fb0{number}" for number in range(1, 8)]
+    found = node_events("38_call_transferred_and_answered.jsonl")
+    bridged = [one for one in found if isinstance(one, SessionTransferred)]
+    assert [one.leg for one in bridged] == legs[:3]
+    # Their own ids go on; the calls to the numbers are no sessions.
+    assert [one.session_id for one in bridged] == [one.session_id for one in found if isinstance(one, SessionEnded)]
+    assert not any(isinstance(one, CallIntruded | TransferOver) for one in found)
+    found = node_events("39_call_transferred_and_not_answered.jsonl")
+    over = [(one.leg, one.cause) for one in found if isinstance(one, TransferOver)]
+    # The first has joined a room then, and has left it.
+    causes = ["USER_BUSY", "USER_BUSY", "NO_ANSWER", "NORMAL_TEMPORARY_FAILURE", "NO_ANSWER"]
+    assert over == list(zip([legs[3], *legs[3:]], causes, strict=True))
+    assert len([one for one in found if isinstance(one, SessionParked)]) == 5
+
+
+@pytest.mark.parametrize("transfer", ["", "another"])
+def test_a_call_that_is_bridged_with_another_than_that_to_its_number(transfer: str) -> None:
+    headers = {"Event-Name": "CHANNEL_BRIDGE", "Unique-ID": "a03719bf", "Call-Direction": "inbound"}
+    headers |= {"Bridge-B-Unique-ID": "leg"} | ({"variable_switchroom_transfer": transfer} if transfer else {})
+    assert isinstance(translate(IDS, Event(event_text(headers))), CallIntruded)
+    headers["variable_switchroom_transfer"] = "leg"
+    assert isinstance(translate(IDS, Event(event_text(headers))), SessionTransferred)
 
 
 def test_a_channel_is_not_printed() -> None:

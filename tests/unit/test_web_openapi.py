@@ -167,6 +167,7 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "set_volume": True,
         "dial": True,
         "hang_up": False,
+        "transfer": True,
         "send_dtmf": True,
         "collect_digits": False,
         "mute_all": False,

@@ -61,6 +61,8 @@ def test_wanted_types() -> None:
         "session.ringing",
         "session.answered",
         "session.failed",
+        "session.transferred",
+        "session.transfer_failed",
         "session.started",
         "session.ended",
         "session.command.failed",

@@ -245,6 +245,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.SetVolume: {"operation_id": OPERATION, "status": "volume_changed", "volume": 2},
         commands.Dial: {"status": "dialing", "session_id": SESSION},
         commands.HangUp: {"status": "hanging_up"},
+        commands.Transfer: {"status": "transferring"},
         commands.SendDtmf: {"status": "sending"},
         commands.CollectDigits: {"status": "collecting"},
         commands.Join: {"status": "joining", "room_id": room_id},

@@ -176,7 +176,7 @@ export function useCommands() {
       if (one.confirmedBy?.(event)) {
         if (close(key, one) && one.settled) tell("good", one.settled);
       } else if (one.failedBy?.(event)) {
-        if (close(key, one)) tell("bad", `${one.what}: ${reasonText(event.data.data?.reason)}`);
+        if (close(key, one)) tell("bad", `${one.what}: ${reasonText(event.data.data?.reason ?? event.data.data?.cause)}`);
       }
     }
   }, []);

@@ -1,5 +1,5 @@
--- Commands about a call itself, in a room or not, until its node has done them: dial, hang_up and dtmf, one of each at
--- once.
+-- Commands about a call itself, in a room or not, until its node has done them: dial, transfer, hang_up and dtmf, one
+-- of each at once.
 -- needs: node_commands outbox
 
 -- The node has yet to carry out `op`, by that job, for whoever gave it that `uid`, if any.

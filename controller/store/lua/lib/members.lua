@@ -28,6 +28,7 @@ local function why_left(session, cause)
   if cause and cause ~= "" then return "hangup" end
   local room = get_room(session.room)
   if room and room.closing then return "room_destroyed" end
+  if session.state == SESSION.transferring then return "transferring" end
   return session.state == SESSION.leaving and not session.kicked and "left" or "kicked"
 end
 
@@ -70,7 +71,7 @@ local function changes_failed(room, session, reason, last_job)
   for _, change_to in ipairs(pending) do change_failed(room, session, change_to, reason) end
 end
 
--- Forgets the command by which a session was to join or leave.
+-- Forgets the command by which a session was to join or leave, or was transferred out.
 local function forget_leaving(session)
   clear(keys.session(session.id), session, "kicked", "kick_reason", "kick_operation", "uid", "job", "actor", "trace")
 end

@@ -5,7 +5,7 @@
 -- node_unreachable (it never got the command), no_answer (it is not known whether it did anything), not_confirmed (it
 -- took the command, and no event confirmed it), relay_lost (it did not get a file that a relay had prepared), or why a
 -- relay could not prepare a file (controller/media/reasons.py).
--- needs: call_commands hang_ups leg_changes members playback session_ends
+-- needs: call_commands hang_ups leg_changes members playback session_ends transfers
 
 -- By the command's op.
 local RESULTS = {}
@@ -60,6 +60,14 @@ function RESULTS.dial(command, job, result)
   -- The node says why as `-ERR USER_BUSY`.
   local cause = string.match(result.text or "", "^%-ERR ([%u%d_]+)$") or ""
   end_session(session, cause, nil, result.reason == "node_unreachable" and "node_unreachable" or nil)
+end
+
+function RESULTS.transfer(command, job, result)
+  local session = get_session(command.session)
+  if not session or session.transfer_job ~= job or result.ok then return end
+  -- That the call is gone is told by its end. Whether it was connected is told by events, or found by the comparison.
+  if result.reason == "hangup" or result.reason == "no_answer" then return end
+  transfer_failed(session, "", result.reason == "node_unreachable" and "node_unreachable" or nil)
 end
 
 for op, change_to in pairs(CHANGES) do
@@ -171,6 +179,8 @@ local function ignore() end
 RESULTS.stop_recording, RESULTS.kick_all = ignore, ignore
 -- Sent when a leg ends. One that is left is found by the comparison.
 RESULTS.hang_up_leg, RESULTS.withdraw_leg = ignore, ignore
+-- Sent when a number has not answered in time. If there is no call to it, the comparison finds that.
+RESULTS.end_transfer = ignore
 
 local function apply_result(command, job, result)
   act_for(command)

@@ -19,17 +19,20 @@ local function own_member(room)
   if refused then return nil, refused end
   if session.state == SESSION.joining then return nil, refuse("still_joining") end
   if session.state == SESSION.leaving then return nil, refuse("leaving") end
+  if session.state == SESSION.transferring then return nil, refuse("transferring") end
   return session
 end
 
--- Answers a command that is accepted. `more`: fields of the answer.
-local function accept(session, status, more)
+-- Answers a command that is accepted. `more`: fields of the answer; `logged`: of the line in the event log.
+local function accept(session, status, more, logged)
   local fields = more or {}
   fields.status, fields.room_id = status, session.room
   local answer = cjson.encode(fields)
   keep_answer(answer)
-  log("command", args.command, { app = args.app_id, room = session.room, session = session.id,
-    command_uid = args.command_uid, answer = status })
+  local line = logged or {}
+  line.app, line.room, line.session = args.app_id, session.room, session.id
+  line.command_uid, line.answer = args.command_uid, status
+  log("command", args.command, line)
   return answer
 end
 

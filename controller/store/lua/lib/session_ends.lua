@@ -1,5 +1,5 @@
 -- How a session ends.
--- needs: call_commands collections dials members
+-- needs: call_commands collections dials transfers
 
 local ENDED_SECONDS = 600 -- for which a late event cannot start it again
 
@@ -27,6 +27,11 @@ local function emit_ended(session, cause, is_node_lost)
   end
   local reason = is_node_lost and "node_lost" or "hangup"
   take_out(session, reason, cause)
+  if session.state == SESSION.transferring then
+    transfer_failed(session, "", is_node_lost and "node_lost" or "cancelled")
+  elseif session.transfer_leg then
+    forget_transfer(session)
+  end
   if session.collected then end_collection(session, "hangup") end
   if session.dtmf_job then call_command_failed(session, "dtmf", reason) end
   session.state = step("SESSION", session.state, "ended")

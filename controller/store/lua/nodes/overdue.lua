@@ -59,6 +59,14 @@ function OVERDUE.dial(id)
   send(session.node, "hang_up", { app = session.app, session = id, cause = "NO_ANSWER" })
 end
 
+-- The node should have given up, and the call be parked. As above.
+function OVERDUE.transfer(id)
+  local session = get_session(id)
+  if not session or session.state ~= SESSION.transferring then return end
+  expect(session.node, "transfer", id)
+  send(session.node, "end_transfer", { app = session.app, session = id, leg = session.transfer_leg })
+end
+
 function OVERDUE.digits(id)
   local session = get_session(id)
   if session and session.collected then end_collection(session, "timeout") end

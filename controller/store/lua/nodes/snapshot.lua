@@ -1,7 +1,8 @@
 -- What the store has of a node in this partition, for the comparison with the node itself: a part of its sessions or
 -- rooms (`what`). `cursor`: "0" at first, and again in the last reply. `head` of a room: the file that it plays now or
 -- next; `legs`: those of the room on this node. `is_waiting`, of a session: the node has not been told to make the
--- call. The ids of those that cannot be read are in `broken`.
+-- call; `transfer`: the uuid of the call to the number to which it is transferred, if the node has been told. The ids
+-- of those that cannot be read are in `broken`.
 -- args: node what cursor
 -- needs: dial_commands legs node_fence playback records sessions
 -- lists: rows
@@ -29,6 +30,7 @@ function READ.sessions(id)
   return session and with_flags(session, { id = id, channel = name_in(session, "channel"),
     app = text_in(session, "app"), room = session.room, state = text_in(session, "state"),
     is_waiting = is_dial_waiting(session) or nil,
+    transfer = is_transfer_sent(session) and name_in(session, "transfer_leg") or nil,
     member_id = session.member_id and number_in(session, "member_id", 10) })
 end
 

@@ -1,33 +1,20 @@
--- Has a node call a number. `permission`: what the app may dial (controller/rooms/dialer.py). The session is
--- `new_session`, the call's uuid on the node `channel`. With `room_id` it joins that room when it is answered, with
--- these `flags`, by their names, `levels` and `tags` (as join.lua has them), `role` and `end_on_exit`.
+-- Has a node call a number. The session is `new_session`, the call's uuid on the node `channel`. With `room_id` it
+-- joins that room when it is answered, with these `flags`, by their names, `levels` and `tags` (as join.lua has them),
+-- `role` and `end_on_exit`.
 -- args: app_id command to caller_id timeout permission new_session? channel? node? room_id? flags levels? role tags
 -- args: end_on_exit? command_uid?
--- needs: command_uids dial_commands dials limits open_rooms quotas session_begins
+-- needs: command_uids dial_commands dial_permission limits open_rooms quotas session_begins
 
--- Refuses what is more than the app may dial.
-local function beyond_limits()
-  local used_now = dials_of(args.app_id)
-  for _, name in ipairs({ "calls_at_once", "calls_per_minute", "calls_per_day" }) do
-    local most = args.permission[name]
-    if used_now[name] >= most then
-      return refuse("dial_limit_reached", { quota = name, limit = most, used = used_now[name] })
-    end
-  end
-end
-
-if not args.permission.gateway then return refuse("dialing_forbidden") end
-if not args.permission.to then return refuse("destination_forbidden") end
-if not args.permission.caller_id then return refuse("caller_id_forbidden") end
-local room, refused
+local refused = not_allowed()
+if refused then return refused end
+local room
 if args.room_id then
   room, refused = own_room(args.room_id)
   if refused then return refused end
 end
 local first = first_answer()
 if first then return first end
-local pace = args.app_id .. " " .. args.to
-refused = cooling_down(pace) or beyond_limits()
+refused = cooling_down(dialled_number()) or beyond_limits()
 if refused then return refused end
 if not args.node then return refuse("no_node") end
 refused = node_down(args.node) or room and refuse_closed(room)
@@ -46,7 +33,7 @@ if room then
     dial_levels = args.levels, dial_role = args.role, dial_tags = args.tags,
     dial_end_on_exit = args.end_on_exit and 1 or nil })
 end
-start_cooldown(pace)
+start_cooldown(dialled_number())
 local answer = cjson.encode({ status = "dialing", session_id = session.id })
 keep_answer(answer)
 log("command", args.command, { app = args.app_id, room = args.room_id, session = session.id, to = args.to,

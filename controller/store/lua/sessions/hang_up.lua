@@ -8,6 +8,9 @@ if instead then return instead end
 if session.hang_up_job then return accept(session, "hanging_up") end
 local refused = limited(session.id, session.node)
 if refused then return refused end
+if session.transfer_job and take_command_back(session.node, session.transfer_job) then
+  transfer_failed(session, "", "cancelled")
+end
 
 if session.state == SESSION.dialing then
   change(keys.session(session.id), session, { hang_up_cause = args.cause, hang_up_tries = 1 })

@@ -1,6 +1,6 @@
 -- The node says that a session is in a room, by a command or its operator's hand. `flags`: those that are on.
 -- args: node session_id room_id member_id flags
--- needs: dials node_fence members room_options
+-- needs: dials node_fence room_options transfers
 
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
@@ -16,6 +16,8 @@ if same_room and not is_joining and session.member_id == tostring(args.member_id
   return cjson.encode({ known = true })
 end
 if session.room and (not same_room or not is_joining) then take_out(session, "kicked", nil, same_room) end
+-- Its operator has moved it.
+if session.transfer_leg then transfer_failed(session, "") end
 if not room or room.closing or room.app ~= session.app then
   -- The room is deleted or is another app's: the member is taken out again.
   if room and session.room then join_failed(room, session, "room_destroyed") end

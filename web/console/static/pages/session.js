@@ -54,6 +54,7 @@ export function Session({ me, parts: [app, uuid] }) {
 function Actions({ session, app, commands }) {
   const [ask, setAsk] = useState(null);
   const [holding, setHolding] = useState(false);
+  const [transferring, setTransferring] = useState(false);
   const act = (verb) => commands.run(memberCommand(app, session, verb));
   const match = { uuid: session.uuid };
   const hangUp = () => setAsk({
@@ -77,19 +78,21 @@ function Actions({ session, app, commands }) {
   const hold = session.hold ? "unhold" : "hold";
   const deaf = session.deaf ? "undeaf" : "deaf";
   const waits = session.state === "parked";
-  const isOutside = waits || session.state === "dialing";
+  const isOutside = !session.room_id;
   return html`${waits && html`<${Join} session=${session} app=${app} commands=${commands} />`}<${Card} title="Actions" class="spaced">
     <div class="buttons">
       ${!isOutside && html`<${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
       <${Button} icon=${session.deaf ? "ear" : "earOff"} busy=${busy(deaf)} disabled=${!inRoom} onClick=${() => act(deaf)}>${session.deaf ? "Let hear" : "Make deaf"}<//>
       <${Button} icon=${session.hold ? "play" : "pause"} busy=${busy(hold)} disabled=${!inRoom} onClick=${() => (session.hold ? act("unhold") : setHolding(true))}>${session.hold ? "Take off hold" : "Put on hold"}<//>
       <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>`}
+      ${(waits || inRoom) && html`<${Button} icon="send" busy=${busy("transfer")} onClick=${() => setTransferring(true)}>Transfer<//>`}
       <${Button} icon="hangUp" tone="danger-text" busy=${busy("hang_up")} onClick=${hangUp}>Hang up<//>
     </div>
     ${!isOutside && VOLUMES.map(([direction, label]) => html`<${Volume} key=${direction} label=${label} of=${session} stored=${session[`volume_${direction}`]} min=${-4} max=${4}
       busy=${busy(`volume_${direction}`)} disabled=${!inRoom} onChange=${setVolume(direction)} />`)}
     ${inRoom && html`<${As} key=${[session.role, ...session.tags].join()} session=${session} app=${app} commands=${commands} />`}
     ${holding && html`<${Hold} session=${session} app=${app} commands=${commands} onClose=${() => setHolding(false)} />`}
+    ${transferring && html`<${Transfer} session=${session} app=${app} commands=${commands} onClose=${() => setTransferring(false)} />`}
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />
   <//>`;
 }
@@ -106,6 +109,33 @@ function Hold({ session, app, commands, onClose }) {
     <form id="hold" onSubmit=${submit}><${Field} label="Music" hint="Its URL. Without one the caller hears nothing.">
       ${(id) => html`<input id=${id} name="url" type="url" autofocus autocomplete="off" spellcheck=${false} placeholder="https://cdn.example.com/music.mp3" aria-describedby="${id}-hint" />`}
     <//></form>
+  <//>`;
+}
+
+function Transfer({ session, app, commands, onClose }) {
+  const match = { uuid: session.uuid };
+  const submit = (event) => {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    const from = form.get("from").trim();
+    commands.run({
+      key: `${session.uuid} transfer`, what: "Transfer", app, path: `${API}/sessions/${session.uuid}/commands/transfer`,
+      body: { to: form.get("to").trim(), ...(from ? { from } : {}) },
+      confirmedBy: (seen) => isWebhook(seen, "session.transferred", match),
+      failedBy: (seen) => isWebhook(seen, "session.transfer_failed", match),
+    });
+    onClose();
+  };
+  const footer = html`<${Button} onClick=${onClose}>Cancel<//><${Button} tone="primary" type="submit" form="transfer">Transfer<//>`;
+  return html`<${Dialog} title="Transfer the call" onClose=${onClose} footer=${footer}>
+    <form id="transfer" onSubmit=${submit}>
+      <${Field} label="Number to call" hint="As the app’s entry has it, such as +493012345678. The call leaves its room.">
+        ${(id) => html`<input id=${id} name="to" type="tel" required maxlength="16" pattern="\\+?[0-9]{2,15}" autofocus autocomplete="off" aria-describedby="${id}-hint" />`}
+      <//>
+      <${Field} label="Number that is shown" hint="One of those that the app’s entry allows; without one, the first of them.">
+        ${(id) => html`<input id=${id} name="from" type="tel" maxlength="16" pattern="\\+?[0-9]{2,15}" autocomplete="off" aria-describedby="${id}-hint" />`}
+      <//>
+    </form>
   <//>`;
 }
 

@@ -7,7 +7,7 @@ import { Badge, Button, Card, Dialog, Empty, Field, Id, Loaded, More, PageHead, 
 import { TONES } from "../words.js";
 import { AppSelect } from "./rooms.js";
 
-const STATES = [["", "All"], ["dialing", "Dialing"], ["parked", "Parked"], ["joining", "Joining"], ["joined", "Joined"], ["leaving", "Leaving"]];
+const STATES = [["", "All"], ["dialing", "Dialing"], ["parked", "Parked"], ["joining", "Joining"], ["joined", "Joined"], ["leaving", "Leaving"], ["transferring", "Transferring"], ["transferred", "Transferred"]];
 
 export const columnsOf = (withApp) => [
   { title: "Caller", cell: (one) => html`<a class="strong caller" href=${link("sessions", one.app_id, one.uuid)}>${callerOf(one)}</a>` },

@@ -36,6 +36,7 @@ const CALLS = [
   ["GET", session, "Show a session"],
   ["POST", "/sessions", "Call a number", { to: "+493012345678", from: "+493098765432" }],
   ["DELETE", session, "Hang up"],
+  ["POST", `${session}/commands/transfer`, "Transfer to a number", { to: "+493012345678", timeout: 60 }],
   ["POST", `${session}/commands/dtmf`, "Send digits", { digits: "12w3#", duration: 250 }],
   ["POST", `${session}/commands/collect-digits`, "Collect digits", { max_digits: 4, terminators: "#", timeout: 10, digit_timeout: 5 }],
   ["POST", `${member}/join`, "Join a room", { room_id: "{room_id}", muted: true, deaf: false, volume_in: 0, volume_out: 0, role: "participant", tags: [], end_on_exit: false }],
