@@ -10,7 +10,8 @@ local LATE_MS = 2000 -- after which that is late, and an event may have been los
 local PLAY_MS = 45000 -- within which a play must be taken, and then have its result: its file is fetched first
 local DTMF_MS = 45000 -- within which digits must have their result: a node may wait for the pauses among them
 local DIAL_MS = 150000 -- within which a call must have its result: it may ring for long
-local NAMES_CHANNEL = { join = true, dial = true, hang_up = true, dtmf = true } -- the ops that name a call's channel
+-- The ops that are about a session, be it in a room or not.
+local OF_SESSION = { dial = true, transfer = true, end_transfer = true, hang_up = true, dtmf = true }
 
 -- The node is to confirm `kind` of `id` within `ms`, or CONFIRM_MS; if it does not, overdue.lua handles it.
 local function expect(node, kind, id, ms)
@@ -59,7 +60,7 @@ end
 
 -- What the worker needs to know besides; and the event log.
 local function note_sent(command)
-  local session = NAMES_CHANNEL[command.op] and get_session(command.session)
+  local session = (OF_SESSION[command.op] or command.op == "join") and get_session(command.session)
   command.channel = session and session.channel or nil
   act_for(command)
   log("sent", command.op, { app = command.app, room = command.room, session = command.session,

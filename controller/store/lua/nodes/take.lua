@@ -8,9 +8,6 @@
 
 if fenced() then return refusal("fenced") end
 
--- The ops that are about a session, be it in a room or not.
-local OF_SESSION = { dial = true, transfer = true, end_transfer = true, hang_up = true, dtmf = true }
-
 local function take(entry, raw)
   local command, job = cjson.decode(raw), job_id(entry)
   local is_of_session = OF_SESSION[text_in(command, "op")]
