@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Route, expect
+import pytest
+from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Console, World
+from tests.browser.conftest import Console, Visit, World
 from tests.browser.steps import confirm, heading, is_live, told
 from tests.e2e.system import CALLER_ID
 
@@ -108,6 +109,34 @@ def test_a_session_from_call_to_room_and_out(operator: Console, world: World) ->
     operator.forgive("status of 404", "status of 429")
 
 
+def fill_joining(page: Page) -> None:
+    page.get_by_text("As what it joins").click()
+    page.get_by_label("Is heard").select_option("heard")
+    page.get_by_label("Role").select_option("moderator")
+    page.get_by_label("Volume to the others").fill("2")
+    page.get_by_label("Tags").fill("agent")
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_a_join_says_as_what(world: World, visit: Visit, phone: bool) -> None:
+    session = world.call("acW68", "527100001")
+    world.room("board-call")
+    console = visit("maria", phone=phone)
+    page = console.open(f"sessions/alpha/{session}")
+    is_live(page)
+    fill_joining(page)
+    console.check_access()
+    console.check_width()
+    console.screenshot(f"join-options{'-phone' if phone else ''}")
+    page.get_by_role("button", name="Join", exact=True).click()
+    expect(page.get_by_text("not muted, hears", exact=True)).to_be_visible()
+    for mark in ("moderator", "agent"):
+        expect(page.locator(".facts").get_by_text(mark, exact=True)).to_be_visible()
+    expect(page.get_by_text("527100001 is heard at another volume")).to_be_visible()
+    shown = world.ask("GET", f"/api/v1/sessions/{session}")
+    assert (shown["volume_in"], shown["volume_out"], shown["end_on_exit"]) == (2, 0, False)
+
+
 def test_digits_are_sent_and_collected(operator: Console, world: World) -> None:
     world.call("acW68", "527100003")
     page = operator.open("sessions")
@@ -120,6 +149,8 @@ def test_digits_are_sent_and_collected(operator: Console, world: World) -> None:
     expect(page.get_by_text("527100003 is to be sent digits")).to_be_visible()
     expect(page.get_by_label("Digits", exact=True)).to_have_value("")
     page.get_by_label("How many at most").fill("2")
+    page.get_by_label("Seconds for the first").fill("60")
+    page.get_by_label("Seconds for each other").fill("30")
     page.get_by_role("button", name="Collect digits").click()
     told(page, "Digits are being collected.")
     world.press("527100003", "47")
@@ -133,13 +164,14 @@ def test_a_call_is_made(operator: Console, world: World) -> None:
     page.get_by_label("Number to call").fill("+88212345200")
     page.get_by_label("Number that is shown").fill(CALLER_ID)
     page.get_by_label("Joins, once it is answered").select_option(label="board-call")
+    fill_joining(page)
     page.get_by_role("button", name="Call", exact=True).click()
     expect(page.get_by_role("dialog").locator(".error")).to_be_visible()
     operator.check_access()
     operator.screenshot("dialog-call")
     page.get_by_label("Number to call").fill("+493012345200")
     page.get_by_role("button", name="Call", exact=True).click()
-    expect(page.get_by_text("muted, hears", exact=True)).to_be_visible()
+    expect(page.get_by_text("not muted, hears", exact=True)).to_be_visible()
     expect(page.get_by_text("It was answered")).to_be_visible()
     page.get_by_role("button", name="Hang up").click()
     confirm(page, "Hang up")

@@ -61,6 +61,10 @@ def test_all_members(room: Open) -> None:
     page = room.page
     page.get_by_role("button", name="Mute all", exact=True).click()
     expect(page.locator(".member").get_by_text("muted", exact=True)).to_have_count(2)
+    page.get_by_role("button", name="Make all deaf").click()
+    expect(page.locator(".member").get_by_text("deaf", exact=True)).to_have_count(2)
+    page.get_by_role("button", name="Let all hear").click()
+    expect(page.locator(".member").get_by_text("deaf", exact=True)).to_have_count(0)
     page.get_by_role("button", name="Hold all").click()
     expect(page.locator(".member").get_by_text("on hold", exact=True)).to_have_count(2)
     page.get_by_role("button", name="Take all off hold").click()
@@ -87,6 +91,8 @@ def test_options(room: Open, world: World, operator: Console) -> None:
     page.get_by_label("Tags").fill("staff\nBerlin, Mitte")
     page.get_by_label("Ends when the last of these leaves").select_option("moderator")
     page.get_by_label("Tells who speaks").select_option("speakers")
+    page.get_by_label("Members at most").fill("7")
+    page.get_by_label("Ends when empty for so many seconds").fill("600")
     operator.check_access()
     operator.screenshot("dialog-options")
     page.get_by_role("button", name="Change", exact=True).click()
@@ -95,6 +101,11 @@ def test_options(room: Open, world: World, operator: Console) -> None:
     changed = world.ask("GET", f"/api/v1/conferences/{room.id}")
     assert changed["tags"] == ["staff", "Berlin, Mitte"]
     assert changed["speaker_events"] is True
+    assert (changed["max_members"], changed["end_when_empty"], changed["max_duration"]) == (7, 600, None)
+    page.get_by_role("button", name="Options", exact=True).click()
+    page.get_by_label("Members at most").fill("")
+    page.get_by_role("button", name="Change", exact=True).click()
+    expect(page.get_by_text("2 members", exact=True)).to_be_visible()
     operator.forgive("status of 400")
 
 
@@ -260,8 +271,11 @@ def test_create(operator: Console) -> None:
     page.get_by_role("button", name="New room").click()
     page.get_by_label("Name", exact=True).fill("all-hands")
     page.get_by_label("Tags", exact=True).fill("staff\nmonthly")
+    page.get_by_label("Members at most").fill("3")
+    page.get_by_label("Ends so many seconds after the first joined").fill("3600")
     page.get_by_role("button", name="Create").click()
     heading(page, "all-hands")
+    expect(page.get_by_text("0 of at most 3 members")).to_be_visible()
     expect(page.get_by_text("Nobody is in the room")).to_be_visible()
     expect(page.get_by_text("monthly", exact=True)).to_be_visible()
     page.get_by_role("link", name="Rooms").first.click()

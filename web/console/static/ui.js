@@ -178,6 +178,12 @@ export function Select({ label, value, options, onChange, id, name }) {
   </select>`;
 }
 
+/** A form's field that is one of a few, the first unless `of` names another. */
+export function Choice({ label, name, options, of = options[0][0] }) {
+  const [value, setValue] = useState(of);
+  return html`<${Field} label=${label}>${(id) => html`<${Select} id=${id} name=${name} value=${value} onChange=${setValue} options=${options} />`}<//>`;
+}
+
 /** One of a few, as buttons side by side. */
 export function Segments({ label, value, options, onChange }) {
   return html`<div class="segments" role="group" aria-label=${label}>

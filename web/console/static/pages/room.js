@@ -14,7 +14,7 @@ import { tagsOf } from "./tags.js";
 import { Volume } from "./volume.js";
 
 const MAX_MEMBERS = 1000;
-const ALL = [["mute", "Mute all"], ["unmute", "Unmute all"], ["hold", "Hold all"], ["unhold", "Take all off hold"], ["kick", "Take all out"]];
+const ALL = [["mute", "Mute all"], ["unmute", "Unmute all"], ["deaf", "Make all deaf"], ["undeaf", "Let all hear"], ["hold", "Hold all"], ["unhold", "Take all off hold"], ["kick", "Take all out"]];
 
 export function Room({ me, parts: [app, id] }) {
   const may = me.role === "operate";

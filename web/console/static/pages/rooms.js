@@ -3,10 +3,15 @@ import { number } from "../format.js";
 import { html, useState } from "../html.js";
 import { useDelayed, usePages, useTitle } from "../hooks.js";
 import { go, link, replace } from "../router.js";
-import { Button, Card, Dialog, Empty, Field, Id, Loaded, More, PageHead, Select, Table, Time } from "../ui.js";
+import { Button, Card, Choice, Dialog, Empty, Field, Id, Loaded, More, PageHead, Select, Table, Time } from "../ui.js";
 import { tagsIn, tagsOf, Tags } from "./tags.js";
 
 const ENDS_WITH = [["", "nobody"], ["moderator", "moderators"], ["participant", "participants"]];
+const MOST_SECONDS = 2592000;
+const NUMBERS = [
+  ["max_members", "Members at most", 100000], ["end_when_empty", "Ends when empty for so many seconds", MOST_SECONDS],
+  ["max_duration", "Ends so many seconds after the first joined", MOST_SECONDS],
+];
 const TELLS = [["", "no"], ["speakers", "yes, by webhooks"]];
 
 export const columnsOf = (withApp) => [
@@ -64,15 +69,16 @@ export function AppSelect({ me, value, onChange, id, all = "All apps" }) {
 
 /** A form's fields for options of a room, for `optionsIn`. `of`: the room, if there is one. */
 export function Options({ of = {} }) {
-  const [endsWith, setEndsWith] = useState(of.end_on_exit || "");
-  const [tells, setTells] = useState(of.speaker_events ? "speakers" : "");
   return html`<${Tags} of=${of.tags} />
-    <${Field} label="Ends when the last of these leaves">${(id) => html`<${Select} id=${id} name="end_on_exit" value=${endsWith} onChange=${setEndsWith} options=${ENDS_WITH} />`}<//>
-    <${Field} label="Tells who speaks">${(id) => html`<${Select} id=${id} name="speaker_events" value=${tells} onChange=${setTells} options=${TELLS} />`}<//>`;
+    <${Choice} label="Ends when the last of these leaves" name="end_on_exit" options=${ENDS_WITH} of=${of.end_on_exit || ""} />
+    <${Choice} label="Tells who speaks" name="speaker_events" options=${TELLS} of=${of.speaker_events ? "speakers" : ""} />
+    ${NUMBERS.map(([name, label, max]) => html`<${Field} key=${name} label=${label} hint="May be left out.">
+      ${(id) => html`<input id=${id} name=${name} type="number" min="1" max=${max} defaultValue=${of[name] ?? ""} aria-describedby="${id}-hint" />`}<//>`)}`;
 }
 
 export const optionsIn = (form) => ({
   tags: tagsIn(form), end_on_exit: form.elements.end_on_exit.value || null, speaker_events: form.elements.speaker_events.value !== "",
+  ...Object.fromEntries(NUMBERS.map(([name]) => [name, Number(form.elements[name].value) || null])),
 });
 
 function NewRoom({ me, app: given, onClose }) {

@@ -7,6 +7,7 @@ import { link } from "../router.js";
 import { Badge, Button, Card, Confirm, Dialog, Empty, Facts, Field, Id, Loaded, PageHead, Select, Time } from "../ui.js";
 import { TONES } from "../words.js";
 import { Story } from "./log.js";
+import { Joining, joiningIn, ROLES } from "./joining.js";
 import { marks, memberCommand } from "./members.js";
 import { tagsIn, Tags } from "./tags.js";
 import { Volume } from "./volume.js";
@@ -163,20 +164,21 @@ function Collect({ session, app, commands }) {
   const key = `${session.uuid} collect_digits`;
   const collect = (event) => {
     event.preventDefault();
-    const { max_digits: most, terminators } = event.target.elements;
+    const { elements } = event.target;
+    const numbers = Object.fromEntries(["max_digits", "timeout", "digit_timeout"].map((name) => [name, Number(elements[name].value)]));
     commands.run({
-      key, what: "Collect", app, path: `${API}/sessions/${session.uuid}/commands/collect-digits`, body: { max_digits: Number(most.value), terminators: terminators.value },
+      key, what: "Collect", app, path: `${API}/sessions/${session.uuid}/commands/collect-digits`, body: { ...numbers, terminators: elements.terminators.value },
       settled: "Digits are being collected.",
     });
   };
-  return html`<form class="inline" onSubmit=${collect}>
+  return html`<form class="fields" onSubmit=${collect}>
     <${Field} label="How many at most">${(id) => html`<input id=${id} name="max_digits" type="number" required min="1" max="32" defaultValue="4" />`}<//>
     <${Field} label="Or until one of these">${(id) => html`<input id=${id} name="terminators" class="mono" maxlength="16" pattern="[0-9A-D*#]*" autocomplete="off" defaultValue="#" />`}<//>
+    <${Field} label="Seconds for the first">${(id) => html`<input id=${id} name="timeout" type="number" required min="1" max="600" defaultValue="10" />`}<//>
+    <${Field} label="Seconds for each other">${(id) => html`<input id=${id} name="digit_timeout" type="number" required min="1" max="60" defaultValue="5" />`}<//>
     <${Button} type="submit" busy=${Boolean(commands.pending[key])}>Collect digits<//>
   </form>`;
 }
-
-const ROLES = [["participant", "Participant"], ["moderator", "Moderator"]];
 
 /** What a member is for its app. */
 function As({ session, app, commands }) {
@@ -206,14 +208,17 @@ function Join({ session, app, commands }) {
     const join = (event) => {
       event.preventDefault();
       commands.run({
-        key: `${session.uuid} join`, what: "Join", app, path: `${API}/sessions/${session.uuid}/commands/conference/join`, body: { room_id: room },
+        key: `${session.uuid} join`, what: "Join", app, path: `${API}/sessions/${session.uuid}/commands/conference/join`, body: { room_id: room, ...joiningIn(event.target) },
         confirmedBy: (seen) => isWebhook(seen, "conference.member.joined", { uuid: session.uuid }),
         failedBy: failedCommand("join", { uuid: session.uuid }),
       });
     };
-    return html`<form class="inline" onSubmit=${join}>
-      <${Field} label="Room">${(id) => html`<${Select} id=${id} value=${room} onChange=${setChosen} options=${conferences.map((one) => [one.room_id, one.name])} />`}<//>
-      <${Button} type="submit" tone="primary" icon="join" busy=${Boolean(commands.pending[`${session.uuid} join`])}>Join<//>
+    return html`<form onSubmit=${join}>
+      <div class="inline">
+        <${Field} label="Room">${(id) => html`<${Select} id=${id} value=${room} onChange=${setChosen} options=${conferences.map((one) => [one.room_id, one.name])} />`}<//>
+        <${Button} type="submit" tone="primary" icon="join" busy=${Boolean(commands.pending[`${session.uuid} join`])}>Join<//>
+      </div>
+      <${Joining} />
     </form>`;
   }}<//><//>`;
 }

@@ -5,6 +5,7 @@ import { useDelayed, useLoad, usePages, useTitle } from "../hooks.js";
 import { go, link, replace } from "../router.js";
 import { Badge, Button, Card, Dialog, Empty, Field, Id, Loaded, More, PageHead, Segments, Select, Table, Time } from "../ui.js";
 import { TONES } from "../words.js";
+import { Joining, joiningIn } from "./joining.js";
 import { AppSelect } from "./rooms.js";
 
 const STATES = [["", "All"], ["dialing", "Dialing"], ["parked", "Parked"], ["joining", "Joining"], ["joined", "Joined"], ["leaving", "Leaving"], ["transferring", "Transferring"], ["transferred", "Transferred"]];
@@ -62,7 +63,7 @@ function NewCall({ me, app: given, onClose }) {
     event.preventDefault();
     setState({ busy: true, error: "" });
     const form = new FormData(event.target);
-    const body = { to: form.get("to").trim(), from: form.get("from").trim(), ...(room ? { room_id: room } : {}) };
+    const body = { to: form.get("to").trim(), from: form.get("from").trim(), ...(room ? { room_id: room, ...joiningIn(event.target) } : {}) };
     try {
       const { uuid } = await call("POST", `${API}/sessions`, { app, body });
       onClose();
@@ -87,6 +88,7 @@ function NewCall({ me, app: given, onClose }) {
         ${(id) => html`<input id=${id} name="from" type="tel" required maxlength="16" pattern="\\+?[0-9]{2,15}" autocomplete="off" aria-describedby="${id}-hint" />`}
       <//>
       <${Field} label="Joins, once it is answered">${(id) => html`<${Select} id=${id} value=${room} onChange=${setRoom} options=${options} />`}<//>
+      ${room && html`<${Joining} />`}
     </form>
   <//>`;
 }
