@@ -14,6 +14,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from ipaddress import IPv6Network
 from typing import Any, Literal
 
 import orjson
@@ -207,7 +208,7 @@ class Logins:
     def _known(self, name: str, password: str, address: str) -> tuple[Operator | None, dict[str, str]]:
         """The operator, if it is the password; and the attempt, which counts, as the store knows it."""
         login = {"name": _hash(name), "address": address}
-        reply = self._store.run("login_admit", keys.REGISTRY, login)
+        reply = self._store.run("login_admit", keys.REGISTRY, {**login, "block": _block_around(address)})
         if "refused" in reply:
             raise Refused(reply["refused"], reply["detail"])
         operator = self._operators.get(name)
@@ -233,6 +234,11 @@ def link_url(base: str, token: str) -> str:
     nobody: so the token is in no log of a server or proxy.
     """
     return f"{base.rstrip('/')}{CONSOLE}/#link={token}"
+
+
+def _block_around(address: str) -> str | None:
+    """The /48 that a network of IPv6 is in, which is what a customer has at most; None for an address of IPv4."""
+    return str(IPv6Network(address).supernet(new_prefix=48)) if address.endswith("/64") else None
 
 
 def _new_token() -> str:

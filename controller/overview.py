@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import merge
@@ -22,6 +21,7 @@ from controller.live import as_app_sees
 from controller.nodes.history import NodeHistory, Note
 from controller.registry import Node, Registry
 from controller.rooms.placement import Placement
+from controller.statistics import Totals
 from controller.store import keys
 from controller.store.store import Store, WebhookCounts
 from controller.turns import Turns
@@ -104,14 +104,7 @@ class LogFilter:
         return is_about and (not self.type or matches(self.type, str(entry.get("type"))))
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    rooms: Counter[str]
-    sessions: Counter[str]
-    all_rooms: int  # a room that spans nodes once
-    members: int
-    pending: int
-    endpoints: list[EndpointState]
+_Counts = tuple[Totals, list[EndpointState]]
 
 
 class Overview:
@@ -140,7 +133,7 @@ class Overview:
         return self._registry.app(app_id) is not None
 
     def summary(self) -> Summary:
-        counts = self._counts()
+        counts, endpoints = self._counts()
         failing = (EndpointStatus.FAILING, EndpointStatus.DISABLED)
         return {
             "nodes": self.nodes(),
@@ -152,16 +145,16 @@ class Overview:
             },
             "webhooks": {
                 "pending": counts.pending,
-                "retrying": sum(endpoint["retrying"] for endpoint in counts.endpoints),
-                "failed": sum(endpoint["failed"] for endpoint in counts.endpoints),
-                "failing_endpoints": sum(endpoint["state"] in failing for endpoint in counts.endpoints),
+                "retrying": sum(endpoint["retrying"] for endpoint in endpoints),
+                "failed": sum(endpoint["failed"] for endpoint in endpoints),
+                "failing_endpoints": sum(endpoint["state"] in failing for endpoint in endpoints),
             },
         }
 
     # Nodes
 
     def nodes(self) -> list[NodeState]:
-        counts = self._counts()
+        counts, _ = self._counts()
         nodes = sorted(self._registry.nodes(), key=lambda node: node.prefix)
         holders = self._store.holders([node.prefix for node in nodes])
         return [self._node(node, counts, holders.get(node.prefix, "")) for node in nodes]
@@ -182,7 +175,7 @@ class Overview:
         if not self._registry.drain(prefix, drained):
             raise Refused("node_not_found")
 
-    def _node(self, node: Node, counts: _Counts, holder: str) -> NodeState:
+    def _node(self, node: Node, counts: Totals, holder: str) -> NodeState:
         open_state = "drained" if node.drained else "up"
         return {
             "prefix": node.prefix,
@@ -200,7 +193,7 @@ class Overview:
 
     def endpoints(self) -> list[EndpointState]:
         """By app id."""
-        return self._counts().endpoints
+        return self._counts()[1]
 
     # Rooms and sessions
 
@@ -306,15 +299,7 @@ class Overview:
 
     def _count(self) -> _Counts:
         nodes = [node.prefix for node in self._registry.nodes()]
-        rooms, sessions = Counter[str](), Counter[str]()
-        all_rooms = members = pending = 0
-        for reply in self._store.run_many([("count", tag, {"nodes": nodes}) for tag in keys.TAGS]):
-            rooms.update(reply["rooms"])
-            sessions.update(reply["sessions"])
-            all_rooms += reply["all_rooms"]
-            members += reply["members"]
-            pending += reply["pending"]
-        return _Counts(rooms, sessions, all_rooms, members, pending, self._endpoints())
+        return Totals.count(self._store, nodes), self._endpoints()
 
     def _endpoints(self) -> list[EndpointState]:
         apps = sorted(self._registry.apps(), key=lambda app: app.id)

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import gevent
@@ -36,6 +37,27 @@ STREAM = keys.key(keys.REGISTRY, "stats")
 Counts = dict[str, Counter[str]]
 Entry = dict[str, Any]
 _FIELDS = ("process", "roles", "counts", "pending", "held")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What there is of all apps. `rooms`, `sessions`: by the node's prefix. `all_rooms`: one that spans nodes once."""
+
+    rooms: Counter[str]
+    sessions: Counter[str]
+    all_rooms: int
+    members: int
+    pending: int
+
+    @classmethod
+    def count(cls, store: Store, nodes: Sequence[str]) -> Totals:
+        """`nodes`: the prefixes of those on which is counted."""
+        rooms, sessions, numbers = Counter[str](), Counter[str](), Counter[str]()
+        for reply in store.run_many([("count", tag, {"nodes": nodes}) for tag in keys.TAGS]):
+            rooms.update(reply["rooms"])
+            sessions.update(reply["sessions"])
+            numbers.update({name: reply[name] for name in ("all_rooms", "members", "pending")})
+        return cls(rooms, sessions, numbers["all_rooms"], numbers["members"], numbers["pending"])
 
 
 class History(TypedDict):

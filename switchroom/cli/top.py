@@ -19,8 +19,7 @@ from rich.text import Text
 
 from controller.errors import StoreUnavailable
 from controller.registry import Node, Registry
-from controller.statistics import History, Now, Process, Statistics
-from controller.store import keys
+from controller.statistics import History, Now, Process, Statistics, Totals
 from controller.store.store import Load, Store
 from switchroom.cli.base import Command, Context
 from switchroom.cli.signals import interrupt_on_signals
@@ -51,11 +50,10 @@ class View:
         """Raises StoreUnavailable."""
         nodes = sorted(registry.nodes(), key=lambda node: node.prefix)
         prefixes = [node.prefix for node in nodes]
-        counts = store.run_many([("count", tag, {"nodes": prefixes}) for tag in keys.TAGS])
         return cls(
             nodes=nodes,
             loads=store.loads(prefixes),
-            rooms=sum(count["all_rooms"] for count in counts),
+            rooms=Totals.count(store, prefixes).all_rooms,
             now=statistics.now(),
             history=statistics.history(MINUTES),
             processes=statistics.processes(),

@@ -251,6 +251,19 @@ def test_addresses_of_a_network_of_ipv6_are_one(site: Site) -> None:
     assert answers[-1] == 429
 
 
+def test_a_customer_s_networks_of_ipv6_do_not_count_one_by_one(site: Site) -> None:
+    """Each has a /48, with more networks than there are places to wait in."""
+
+    def attempt(number: int, prefix: str = "2001:db8:7") -> int:
+        status: int = site.log_in("wrong password", f"name{number}", f"{prefix}:{number:x}::1").status_code
+        return status
+
+    assert next(number for number in range(100) if attempt(number) == 429) >= 30
+    assert attempt(99, "2001:db8:8") == 401
+    site.operators.add(NAME, OPERATE, PASSWORD)
+    assert site.log_in(address="2001:db8:8:1::1").status_code == 200
+
+
 # Sessions
 
 

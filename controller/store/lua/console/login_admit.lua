@@ -1,20 +1,23 @@
 -- Counts an attempt to log in before the password is looked at (GCRA: a burst, and then an even rate). Refuses above
--- the rate, with the ms to wait. A stranger's attempts count by address, and by name whatever the address. From an
--- address where the operator has logged in before they count by both, so that strangers lock nobody out there. KEYS[1]
--- is the registry's tag; `name`: a hash.
--- args: name address
+-- the rate, with the ms to wait. A stranger's attempts count by address, by the block that it is in, of which one may
+-- have many addresses, and by name whatever the address. From an address where the operator has logged in before they
+-- count by both, so that strangers lock nobody out there. KEYS[1] is the registry's tag; `name`: a hash.
+-- args: name address block?
 
 local BURST = 10
+local BLOCK_TIMES = 3 -- so much more of it a block has
 local INTERVAL_US = 30000000 -- after a burst, one attempt in so long
 
 local buckets = { keys.login_rate("address:" .. args.address), keys.login_rate("name:" .. args.name) }
+if args.block then buckets[#buckets + 1] = keys.login_rate("block:" .. args.block) end
 if redis.call("EXISTS", keys.login_known(args.name, args.address)) == 1 then
   buckets = { keys.login_rate("both:" .. args.name .. ":" .. args.address) }
 end
 
 local arrivals, wait = {}, 0
 for i, bucket in ipairs(buckets) do
-  arrivals[i] = math.max(tonumber(redis.call("GET", bucket) or 0), NOW_US) + INTERVAL_US
+  local interval = i == 3 and INTERVAL_US / BLOCK_TIMES or INTERVAL_US
+  arrivals[i] = math.max(tonumber(redis.call("GET", bucket) or 0), NOW_US) + interval
   wait = math.max(wait, arrivals[i] - NOW_US - BURST * INTERVAL_US)
 end
 if wait > 0 then return refusal("rate_limited", { retry_after_ms = math.ceil(wait / 1000) }) end
