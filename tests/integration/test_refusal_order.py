@@ -11,7 +11,7 @@ import pytest
 from controller import commands
 from controller.commands.base import Command
 from controller.sessions.flags import FLAGS, HOLD
-from tests.integration.world import AN_HOUR_MS, World
+from tests.integration.world import AN_HOUR_MS, PERMISSION, World
 
 MUTED, *_ = FLAGS
 Ask = Callable[..., dict[str, Any]]
@@ -56,7 +56,7 @@ OF_ROOMS: dict[type[Command[Any]], Callable[[World], Ask]] = {
     commands.KickAll: lambda world: lambda room_id, **more: world.kick_all(room_id, operation_id="new", **more),
 }
 # Of which there is no room or session to be refused for, or which has a test of its own.
-OTHERS = {commands.SendTest, commands.Dial}
+OTHERS = {commands.SendTest, commands.Dial, commands.Transfer}
 
 
 def has_cooldown(kind: Any) -> bool:
@@ -84,13 +84,13 @@ def cool(world: World) -> None:
         world.store.client.delete(key)
 
 
-def to_call(world: World, ask: Ask, session: str, group: str) -> list[str]:
+def to_call(world: World, ask: Ask, session: str, group: str, paced: str = "") -> list[str]:
     """The refusals of a command to a session, each once what was refused before it is mended. The last one is of what
-    is not mended.
+    is not mended. `paced`: what cools down, if not the session.
     """
     other = world.park(99)
     world.ask("hang_up", session_id=other, cause="NORMAL_CLEARING", command_uid="taken")
-    warm(world, group, session)
+    warm(world, group, paced or session)
     world.nodes[session.partition("-")[0]]["up"] = False
     refused = [code(ask(session_id=MISSING_SESSION, command_uid="taken"))]
     refused.append(code(ask(session_id=session, command_uid="taken", app_id="another")))
@@ -184,3 +184,20 @@ def test_of_a_call_that_is_to_be_made(world: World) -> None:
     assert refused() == "node_down"
     world.nodes["acW68"]["up"] = True
     assert refused() == "room_locked"
+
+
+def test_of_a_call_that_is_to_be_transferred(world: World) -> None:
+    session = world.dial(2)
+
+    def ask(session_id: str, **more: Any) -> dict[str, Any]:
+        return world.ask_transfer(session_id, **more)
+
+    forbidden = {**PERMISSION, "to": False}
+    assert code(ask(MISSING_SESSION, permission=forbidden)) == "destination_forbidden"
+    assert to_call(world, ask, session, "dial", "demo +4930123456") == [*FIRST, "still_dialing"]
+    warm(world, "dial", "demo +4930123456")
+    full = {**PERMISSION, "calls_at_once": 0}
+    assert code(ask(session, permission=full)) == "rate_limited"
+    cool(world)
+    world.nodes["acW68"]["up"] = False
+    assert code(ask(session, permission=full)) == "dial_limit_reached"
