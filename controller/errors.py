@@ -72,6 +72,8 @@ REASONS: dict[str, str] = {
     "dtmf_pending": "Digits are on their way to the media node. Wait for session.dtmf.sent.",
     "volume_pending": "This volume of the member is being set already. Wait for conference.member.volume_changed.",
     "members_pending": "Another command to all members is being carried out. Wait for conference.command.finished.",
+    "already_playing": "Something is played to the session. Use stop first, or wait for session.play.finished.",
+    "on_hold": "The member is on hold, or is being put on hold. Use conference/unhold first.",
     "nothing_playing": "Nothing is playing in the conference room. Use play first.",
     "quota_exceeded": "A quota of the application is used up. Free some of it, or ask the operator for more.",
     "too_many_operations": "Too many playback operations are waiting in the conference room. Stop them, or wait for"

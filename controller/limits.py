@@ -66,6 +66,8 @@ COOLDOWNS: dict[str, int] = {
     "hang_up": 2000,
     "dtmf": 200,
     "collect_digits": 200,
+    "session_play": 200,
+    "session_stop": 200,
     "dial": 2000,
     "conference_all": 2000,
     "conference_member": 2000,

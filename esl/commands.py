@@ -202,6 +202,55 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayToChannel:
+    """Play files, as one, to a parked call. `params` come back in the event that tells of its end; see `parse_file`.
+
+    Prints `+OK Message sent` (34), before the file is fetched. What was told before plays first.
+    """
+
+    channel: str
+    urls: Sequence[str]
+    params: Mapping[str, str | int] = field(default_factory=dict)
+
+    def render(self) -> str:
+        # With the name of the application: an address like [::1] would be taken for one.
+        return _line("uuid_broadcast", _channel(self.channel), f"playback::{_file(self.urls, self.params)}", "aleg")
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreKeys:
+    """Have no key that the caller presses break off what is played; unless told so, `*` does. Prints `+OK`."""
+
+    channel: str
+
+    def render(self) -> str:
+        return _line("uuid_setvar", _channel(self.channel), "playback_terminators", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class StopChannel:
+    """Stop what is played to a call, and what was to be. Prints `+OK`, also if there is nothing (34)."""
+
+    channel: str
+
+    def render(self) -> str:
+        return _line("uuid_break", _channel(self.channel), "all")
+
+
+@dataclass(frozen=True, slots=True)
+class IsPlaying:
+    """Prints `+OK` while a file is played to a parked call, else `-ERR No file handle!` (34).
+
+    It stands for a change of the file that plays, of a kind that there is not.
+    """
+
+    channel: str
+
+    def render(self) -> str:
+        return _line("uuid_fileman", _channel(self.channel), "none")
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelExists:
     """Prints `true` or `false`."""
 
@@ -399,9 +448,36 @@ class Play:
     rest: str = ""
 
     def render(self) -> str:
-        params = ",".join(f"{_parameter(name)}={_value(value)}" for name, value in self.params.items())
         file = joined(self.url, self.rest) if self.rest else _with_kind(clean_url(self.url))
-        return _in_room(self.room, "play", (f"{{{params}}}" if params else "") + file)
+        return _in_room(self.room, "play", _params(self.params) + file)
+
+
+@dataclass(frozen=True, slots=True)
+class PlayToMember:
+    """Play files, as one, to a member alone, which hears the room besides. `params`: see `PlayToChannel`.
+
+    What was told before plays first. Prints `+OK (play) Playing file FILE to member 7` once the first of them is
+    fetched, or -ERR (35).
+    """
+
+    room: str
+    member_id: int | str
+    urls: Sequence[str]
+    params: Mapping[str, str | int] = field(default_factory=dict)
+
+    def render(self) -> str:
+        return _in_room(self.room, "play", _file(self.urls, self.params), _member(self.member_id))
+
+
+@dataclass(frozen=True, slots=True)
+class StopMember:
+    """Stop what is played to a member, also what it hears on hold. Prints `+OK Stopped 1 files.` (35)."""
+
+    room: str
+    member_id: int | str
+
+    def render(self) -> str:
+        return _in_room(self.room, "stop", "all", _member(self.member_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,12 +502,17 @@ class StopPlay:
 
 @dataclass(frozen=True, slots=True)
 class PlayStatus:
-    """Prints `+OK 0/0 URL` for the file that plays, the URL without its scheme, or `-ERR Nothing is playing` (06)."""
+    """Prints `+OK 0/0 URL` for the file that plays, the URL without its scheme, or `-ERR Nothing is playing` (06).
+
+    With a member: for the file that it alone is played (35).
+    """
 
     room: str
+    member_id: int | str | None = None
 
     def render(self) -> str:
-        return _in_room(self.room, "play_status")
+        member = [] if self.member_id is None else [_member(self.member_id)]
+        return _in_room(self.room, "play_status", *member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -665,6 +746,17 @@ def _line(*words: str) -> str:
     if _SOCKET_MODULE.search(line) and _LOADING.search(line):
         raise ValueError("the Event Socket would take this command for one to reload itself")
     return line
+
+
+def _params(params: Mapping[str, str | int]) -> str:
+    listed = ",".join(f"{_parameter(name)}={_value(value)}" for name, value in params.items())
+    return f"{{{listed}}}" if listed else ""
+
+
+def _file(urls: Sequence[str], params: Mapping[str, str | int]) -> str:
+    """URLs that are played as one file."""
+    files = [clean_url(url) for url in urls]
+    return _params(params) + (_as_list(["", *files]) if len(files) > 1 else _with_kind(*files))
 
 
 def _in_room(room: str, *words: str) -> str:

@@ -46,6 +46,7 @@ PASS_EVENTS = {
     "step_playback": ("PLAYBACK", 1),
     "depart": ("SESSION", 2),
     "end_urls": ("URL", 3),
+    "session_file_over": ("URL", 3),
     "step_leg": ("LEG", 2),
     "leg_lost": ("LEG", 2),
 }

@@ -149,7 +149,7 @@ def change_room(path: RoomPath, body: RoomChanges) -> Returned:
     refuses=(
         *_ROOM,
         *("session_not_found", "session_forbidden", "command_uid_taken", "leaving", "transferring", "node_down"),
-        *("not_in_room", "still_joining", "volume_pending", "quota_exceeded", "store_full"),
+        *("not_in_room", "still_joining", "volume_pending", "already_playing", "quota_exceeded", "store_full"),
         *(flag.change(on).refused_pending for flag, on in CHANGES),
     ),
     cooldown=ChangeMember.cooldown,

@@ -54,6 +54,8 @@ STATUS: dict[str, int] = {
     "volume_pending": 409,
     "members_pending": 409,
     "nothing_playing": 409,
+    "already_playing": 409,
+    "on_hold": 409,
     "quota_exceeded": 409,
     "too_many_operations": 409,
     "webhook_pending": 409,

@@ -653,6 +653,10 @@ class HangUpBody(CommandBody):
     ] = "normal"
 
 
+class SessionPlayBody(PlayBody, CommandBody):
+    """What to play to a session."""
+
+
 class DtmfBody(CommandBody):
     """Which digits."""
 
@@ -866,6 +870,20 @@ class MemberList(BaseModel):
 class PlayStarted(BaseModel):
     operation_id: Annotated[str, _example(OPERATION)]
     status: Literal["in_progress"]
+
+
+class SessionPlayAccepted(BaseModel):
+    uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
+    operation_id: Annotated[str, _example(OPERATION)]
+    status: Literal["in_progress"]
+
+
+class SessionPlayEnding(BaseModel):
+    uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
+    operation_id: Annotated[
+        str, Field(description="What was stopped; empty if nothing was played."), _example(OPERATION)
+    ]
+    status: Literal["stopped"]
 
 
 class AllStarted(BaseModel):

@@ -15,10 +15,13 @@ from controller.commands import (
     Leave,
     ListSessions,
     Membership,
+    PlayToSession,
     SendDtmf,
     Session,
+    SessionPlayback,
     SetFlag,
     SetLevel,
+    StopSessionPlay,
     Transfer,
 )
 from controller.errors import Refused
@@ -53,6 +56,9 @@ from web.schemas import (
     SessionList,
     SessionPage,
     SessionPath,
+    SessionPlayAccepted,
+    SessionPlayBody,
+    SessionPlayEnding,
     TransferBody,
     TransferStarted,
     flag_changing,
@@ -233,6 +239,52 @@ def collect_digits(path: SessionPath, body: CollectBody) -> Returned:
 
 @sessions.serves(
     "POST",
+    "/<uuid>/commands/play",
+    responses={202: SessionPlayAccepted},
+    refuses=(
+        *_COMMAND_REFUSALS,
+        "still_dialing",
+        "still_joining",
+        "already_playing",
+        "on_hold",
+        "quota_exceeded",
+        "store_full",
+        "no_relay",
+        "url_refused",
+    ),
+    cooldown=PlayToSession.cooldown,
+    details={
+        "quota_exceeded": {"quota": "operations", "limit": 1000, "used": 1000},
+        "url_refused": {"fields": [{"field": "urls.0", "problem": "leads to an address that is not public"}]},
+    },
+)
+def play_to_session(path: SessionPath, body: SessionPlayBody) -> Returned:
+    """Play audio files to one session, parked or a member of a room, which nobody else hears.
+
+    The files play in the order given. It ends when the session joins a room, leaves one or hangs up, and at no key that
+    the caller presses. Rate limit `session_play`: 200 ms for each session. Webhooks: `session.play.started`, later
+    `session.play.finished`."""
+    command = PlayToSession(app_id=app_id(), urls=tuple(body.urls), **_command(path, body))
+    return _played(path, execute(command))
+
+
+@sessions.serves(
+    "POST",
+    "/<uuid>/commands/stop",
+    responses={202: SessionPlayEnding},
+    refuses=(*_SESSION_REFUSALS, "command_uid_taken", "still_dialing", "node_down"),
+    cooldown=StopSessionPlay.cooldown,
+)
+def stop_session_play(path: SessionPath, body: CommandBody) -> Returned:
+    """Stop what is played to one session.
+
+    What its room plays goes on. Rate limit `session_stop`: 200 ms for each session. Webhook:
+    `session.play.stopped`."""
+    return _played(path, execute(StopSessionPlay(app_id=app_id(), **_command(path, body))))
+
+
+@sessions.serves(
+    "POST",
     "/<uuid>/commands/conference/join",
     responses={202: JoinStarted, 200: AlreadyJoined},
     refuses=(
@@ -380,6 +432,10 @@ def _joining(body: JoinBody | DialBody) -> _Options:
         "tags": tuple(body.tags),
         "end_on_exit": body.end_on_exit,
     }
+
+
+def _played(path: SessionPath, answer: SessionPlayback) -> Returned:
+    return {"uuid": path.uuid, "operation_id": answer["operation_id"], "status": answer["status"]}, 202
 
 
 def _membership(answer: Membership) -> dict[str, Any]:

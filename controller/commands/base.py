@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, cast
+
+import orjson
 
 from controller.idempotency import Once
 from controller.rooms.dialer import Dialer
@@ -112,6 +115,15 @@ class RoomCommand(Command[Answer]):
     @property
     def target(self) -> str:
         return self.room_id
+
+
+class Nothing(TypedDict):
+    pass
+
+
+def url_texts(urls: Sequence[str]) -> list[str]:
+    """URLs to play, as the store keeps them: each as JSON."""
+    return [orjson.dumps(url).decode() for url in urls]
 
 
 class Page(TypedDict, Generic[Row]):

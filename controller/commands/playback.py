@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, TypedDict
 
-import orjson
-
-from controller.commands.base import Answer, Args, Parts, RoomCommand
+from controller.commands.base import Answer, Args, Nothing, Parts, RoomCommand, url_texts
 from controller.ids import new_operation_id
 
 
@@ -30,7 +28,7 @@ class Play(RoomCommand[Playback]):
     needs_node: ClassVar[bool] = True
 
     def prepare(self, parts: Parts) -> Args:
-        urls = [orjson.dumps(url).decode() for url in self.urls]
+        urls = url_texts(self.urls)
         # With commas between, as the store counts them.
         url_bytes = len(",".join(urls).encode())
         may_play = MayPlay(
@@ -38,10 +36,6 @@ class Play(RoomCommand[Playback]):
         )
         parts.playback.check(self.app_id, self.urls, lambda: parts.execute(may_play))
         return {"operation_id": new_operation_id(), "urls": urls}
-
-
-class Nothing(TypedDict):
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

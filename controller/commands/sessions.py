@@ -8,7 +8,8 @@ from typing import Any, ClassVar, NotRequired, TypedDict
 
 import orjson
 
-from controller.commands.base import Args, Command, Listing, Parts, SessionCommand
+from controller.commands.base import Args, Command, Listing, Nothing, Parts, SessionCommand, url_texts
+from controller.ids import new_operation_id
 from controller.sessions.flags import HOLD, JOINING, Flag
 from controller.sessions.levels import COOLDOWN, Level
 from controller.store.states import ROLES
@@ -144,6 +145,71 @@ class CollectDigits(SessionCommand[Collecting]):
             "digit_timeout_ms": digit_timeout * 1000,
             "body": f"{self.max_digits} {self.terminators} {timeout} {digit_timeout}",
         }
+
+
+class SessionPlayback(TypedDict):
+    """`operation_id`: empty if nothing was played that could be stopped."""
+
+    operation_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayToSession(SessionCommand[SessionPlayback]):
+    """Plays to a call alone, parked or a member. Answers `in_progress`. `urls` pass `esl.commands.clean_url`. Refused:
+    `already_playing`, `on_hold`, `still_joining`, `leaving`, `url_refused`.
+    """
+
+    urls: tuple[str, ...]
+
+    script: ClassVar[str] = "play_to_session"
+    logged_as: ClassVar[str] = "session_play"
+    cooldown: ClassVar[str] = "session_play"
+
+    def arguments(self) -> Args:
+        body = hashlib.sha256("\n".join(self.urls).encode()).hexdigest()
+        return {**Command.arguments(self), "body": body}
+
+    def prepare(self, parts: Parts) -> Args:
+        urls = url_texts(self.urls)
+        may_play = MayPlayToSession(
+            app_id=self.app_id,
+            actor=self.actor,
+            trace=self.trace,
+            session_id=self.session_id,
+            url_bytes=len(",".join(urls).encode()),
+        )
+        parts.playback.check(self.app_id, self.urls, lambda: parts.execute(may_play))
+        return {"operation_id": new_operation_id(), "urls": urls}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MayPlayToSession(Command[Nothing]):
+    """Whether a `PlayToSession` would be refused, asked before the names in its URLs are resolved. Changes nothing.
+
+    `url_bytes`: of the URLs as JSON.
+    """
+
+    session_id: str
+    url_bytes: int
+
+    script: ClassVar[str] = "may_play_to_session"
+    logged_as: ClassVar[str] = PlayToSession.logged_as
+    cooldown: ClassVar[str] = PlayToSession.cooldown
+    needs_node: ClassVar[bool] = PlayToSession.needs_node
+
+    @property
+    def target(self) -> str:
+        return self.session_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopSessionPlay(SessionCommand[SessionPlayback]):
+    """Answers `stopped`. Ends what is played to a call."""
+
+    script: ClassVar[str] = "stop_session_play"
+    logged_as: ClassVar[str] = "session_stop"
+    cooldown: ClassVar[str] = "session_stop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

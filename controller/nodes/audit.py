@@ -28,6 +28,7 @@ from controller.nodes.compare import (
     PlaybackDrift,
     compare,
     compare_playback,
+    compare_played,
     read_answered,
     read_calls,
     read_dialled,
@@ -214,6 +215,7 @@ class Audit:
             read_dialled(channels),
             read_answered(channels),
         )
+        plan.events.extend(compare_played(sessions, lambda session: _plays_to(connection, session)))
         for call in plan.intruders:
             self._handler.hang_up(call)
         for leg in plan.stray_legs:
@@ -223,6 +225,12 @@ class Audit:
 
 def _playing(connection: Connection, room: Row) -> str | None:
     return read_playing(connection.api(esl.PlayStatus(room["id"])))
+
+
+def _plays_to(connection: Connection, session: Row) -> bool:
+    member_id = session.get("member_id")
+    asked = esl.IsPlaying(session["channel"]) if member_id is None else esl.PlayStatus(session["room"], member_id)
+    return connection.api(asked).startswith("+OK")
 
 
 def _playback_step(room: Row, playing: str | None) -> Step:

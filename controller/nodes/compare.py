@@ -26,6 +26,7 @@ from controller.nodes.events import (
     SessionEnded,
     SessionEvent,
     SessionParked,
+    SessionPlayLost,
     SessionTransferred,
     TransferOver,
 )
@@ -33,7 +34,7 @@ from controller.nodes.translate import MAX_TEXT_LENGTH
 from controller.sessions.flags import FLAGS, HOLD, Flag
 from controller.sessions.levels import LEVELS
 from controller.store.states import PlaybackState, SessionState, UrlState
-from esl.commands import DIALLED, LEG_NAME, TRANSFERRED
+from esl.commands import DIALLED, LEG_NAME, TRANSFERRED, parse_file
 
 # The applications that a session's call runs, by `show channels`, and those that it runs before.
 SESSION_APPLICATIONS = frozenset({"park", "conference"})
@@ -129,13 +130,19 @@ def read_calls(text: str) -> dict[str, Call]:
             did=row["initial_dest"][:MAX_TEXT_LENGTH],
             caller_id=row["cid_num"][:MAX_TEXT_LENGTH],
             address=row["ip_addr"][:MAX_TEXT_LENGTH],
-            application=row["application"],
+            application=_application(row),
             # The controller puts calls into an inline dialplan only later.
             replaces=row["initial_dialplan"] == "inline",
         )
         for row in _list(json.loads(text, strict=False).get("rows", []))
         if row["direction"] == "inbound" and not row["name"].startswith(LEG_NAME)
     }
+
+
+def _application(row: dict[str, str]) -> str:
+    """What a call runs. Of one that was played to, the list goes on to say so, while it is parked as before (34)."""
+    is_played_to = row["application"] == "playback" and "operation_id" in parse_file(row["application_data"])[0]
+    return "park" if is_played_to else row["application"]
 
 
 def read_dialled(text: str) -> dict[str, str]:
@@ -145,7 +152,7 @@ def read_dialled(text: str) -> dict[str, str]:
     Raises ValueError. It lags behind, too.
     """
     return {
-        row["uuid"]: row["application"]
+        row["uuid"]: _application(row)
         for row in _list(json.loads(text, strict=False).get("rows", []))
         if row["direction"] == "outbound" and row.get("accountcode") in (DIALLED, TRANSFERRED)
     }
@@ -277,6 +284,17 @@ def compare_playback(room: dict[str, Any], playing: str | None) -> PlaybackDrift
     if plays == (head["state"] == UrlState.QUEUED):
         return None
     return PlaybackDrift(room["id"], head["operation"], head["index"], head["state"])
+
+
+def compare_played(
+    sessions: Iterable[dict[str, Any]], plays: Callable[[dict[str, Any]], bool]
+) -> list[SessionPlayLost]:
+    """`sessions`: rows of snapshot.lua. `plays`: asks the node whether it plays a file to that session."""
+    return [
+        SessionPlayLost(session_id=session["id"], operation_id=played["operation"], index=played["index"])
+        for session in sessions
+        if (played := session.get("played")) and not plays(session)
+    ]
 
 
 def _membership_events(session: dict[str, Any], member: MemberOnNode | None) -> Iterable[SessionEvent]:

@@ -198,6 +198,31 @@ class RestBegan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFileDone:
+    """The node is done with URL `index` of what it plays to a session alone: it ended or was stopped, or was not played
+    for that `reason`: `unplayable`, or `relay_lost`.
+    """
+
+    script: ClassVar[str] = "session_file_done"
+
+    session_id: str
+    operation_id: str
+    index: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPlayLost:
+    """The node does not play that URL any more, and how it ended was missed."""
+
+    script: ClassVar[str] = "session_play_lost"
+
+    session_id: str
+    operation_id: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobDone:
     """The result of a command. If not `ok`: `reason` is one of `translate.FAILURES`; or `refused`, and then `text` is
     what the node said; or why a file could not be prepared (`media.reasons`), and then `http_status` may be that of its
@@ -263,6 +288,8 @@ SessionEvent = (
     | FlagChanged
     | DigitPressed
     | LevelChanged
+    | SessionFileDone
+    | SessionPlayLost
 )
 LegEvent = LegJoined | LegLeft
 RoomEvent = FileDone | RestBegan | LegEvent | SpeakersChanged

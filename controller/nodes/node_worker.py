@@ -41,7 +41,7 @@ from controller.ids import SessionIds, job_id
 from controller.media.client import Prepared, Preparer
 from controller.media.reasons import AudioFailed
 from controller.nodes.audit import Audit, Intervals
-from controller.nodes.events import CallIntruded, JobDone, StateEvent, Talked
+from controller.nodes.events import CallIntruded, JobDone, SessionFileDone, StateEvent, Talked
 from controller.nodes.handler import EventHandler
 from controller.nodes.history import NodeHistory
 from controller.nodes.lease import NodeLease
@@ -276,11 +276,18 @@ class NodeWorker:
             command["target"] = source.bridge_address
         if command["op"] in ("dial", "transfer") and (gateway := self._registry.gateway(command["gateway"])):
             command |= {"target": gateway.target, "number": gateway.number(command["to"])}
+        rest = [command["rest_url"]] if command.get("rest_url") else []
+        if command["op"] == "session_play":
+            rest = command["url"].split()[1:]
         try:
-            connection.bgapi(render(command, self.node.profile), job_uuid=command["job"])
-            if rest := command.get("rest_url"):
+            told = render(command, self.node.profile)
+            if isinstance(told, esl.PlayToChannel):
+                # Not by bgapi: it has to be so before the file plays.
+                connection.api(esl.IgnoreKeys(told.channel))
+            connection.bgapi(told, job_uuid=command["job"])
+            for url in rest:
                 # While the first part plays. The node would fetch it in the thread that mixes the room.
-                connection.bgapi(esl.Prefetch(rest))
+                connection.bgapi(esl.Prefetch(url))
         except ValueError as error:
             self._handler.apply([JobDone(job=command["job"], ok=False, reason="refused", text=str(error))])
 
@@ -323,6 +330,8 @@ class NodeWorker:
         self._speakers.heard(found)
 
     def _judge(self, event: StateEvent) -> StateEvent:
+        if isinstance(event, SessionFileDone):
+            return self._plays.judge_file(event)
         return self._plays.judge(event) if isinstance(event, JobDone) else event
 
     # Up and down

@@ -7,7 +7,8 @@ stream, and then there is nothing to take. A file that cannot be played fails th
 A long file is two for the node, played as one: what it has is the first, and it fetches the second meanwhile. If it
 does not get that, the rest is a play of its own, which the store puts into the stream (lib/playback.lua).
 
-The music of a member on hold is prepared as a play is, and all of it before it is sent.
+What a session alone hears, the music of a member on hold among it, is prepared as a play is, and all of it before it is
+sent.
 
 A node that does not get a prepared file has lost its relay, or never reached it. Then the store puts the play into the
 stream once more (lib/results.lua), and it is prepared by another relay, if there is one.
@@ -28,7 +29,7 @@ from controller.errors import Fenced, StoreUnavailable
 from controller.ids import job_id
 from controller.media.client import Prepared, Preparer
 from controller.media.reasons import AudioFailed
-from controller.nodes.events import JobDone
+from controller.nodes.events import JobDone, SessionFileDone
 
 # For a file, with the wait for its turn at the relay. The store gives a play PLAY_MS (lib/node_commands.lua).
 PREPARE_SECONDS = 40.0
@@ -54,6 +55,8 @@ class Plays:
         self._take = take
         self._preparing: set[tuple[str, str]] = set()
         self._sent: dict[str, str] = {}  # job: the relay that has its file
+        # The same of what is played to a session: the node says only later that it did not get it.
+        self._told: dict[tuple[str, int], str] = {}
         self._greenlets = Group()
         self._asking: set[Any] = set()  # those of them that wait for a relay
 
@@ -72,9 +75,19 @@ class Plays:
         self._relays.avoid(relay)
         return replace(done, reason="relay_lost")
 
+    def judge_file(self, done: SessionFileDone) -> SessionFileDone:
+        """The same of a file that was played to a session, or was not."""
+        relay = self._told.pop((done.operation_id, done.index), None)
+        if not relay or not done.reason:
+            return done
+        log.warning("a node did not get a file from its relay", operation=done.operation_id)
+        self._relays.avoid(relay)
+        return replace(done, reason="relay_lost")
+
     def link_lost(self) -> None:
         """What was sent has no result any more."""
         self._sent.clear()
+        self._told.clear()
 
     def stop(self) -> None:
         """Give up what is not ready. What is being taken is sent."""
@@ -91,6 +104,8 @@ class Plays:
                     if isinstance(outcome, Prepared):
                         # Noted first: the result may come before this goes on.
                         self._sent[job] = outcome.relay
+                        if asked["op"] == "session_play" and "member_id" not in asked:
+                            self._told[asked["operation"], asked["index"]] = outcome.relay
                     if not self._take(tag, entry, outcome):
                         self._sent.pop(job, None)
                     return
@@ -110,7 +125,7 @@ class Plays:
         self._asking.add(me)
         try:
             prepared = self._part(asked, asked.get("start", 0))
-            # Hold music is sent at once, and not part by part.
+            # What one session hears is sent at once, and not part by part.
             while prepared.rest and asked["op"] != "play":
                 rest = self._part(asked, prepared.rest)
                 prepared = replace(rest, url=f"{prepared.url} {rest.url}")

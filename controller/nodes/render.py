@@ -9,6 +9,15 @@ from controller.sessions.flags import CHANGES
 from controller.sessions.levels import LEVELS
 from esl import commands as esl
 
+
+def _play_to(command: dict[str, Any]) -> esl.Command:
+    """To a call as a member of its room, or parked."""
+    urls, params = command["url"].split(), {"operation_id": command["operation"], "url_index": command["index"]}
+    if "member_id" in command:
+        return esl.PlayToMember(command["room"], command["member_id"], urls, params)
+    return esl.PlayToChannel(command["channel"], urls, params)
+
+
 # By the command's `op`, from the command and the conference profile. Fields: see the `send` calls in the Lua files;
 # take.lua adds `channel` to what is about a call, the worker the `target` of a leg that is dialled, its address, and of
 # a call that is dialled or transferred, its gateway, and the `number` as the gateway gets it.
@@ -53,6 +62,12 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
         command["url"],
         {"operation_id": command["operation"], "url_index": command["index"], "vol": command["volume"]},
         command.get("rest_url", ""),
+    ),
+    "session_play": lambda command, _: _play_to(command),
+    "session_stop": lambda command, _: (
+        esl.StopMember(command["room"], command["member_id"])
+        if "member_id" in command
+        else esl.StopChannel(command["channel"])
     ),
     **{
         flag.change(on).command: lambda command, _: esl.MemberCommand(

@@ -29,6 +29,7 @@ from controller.nodes.events import (
     RestBegan,
     SessionAnswered,
     SessionEnded,
+    SessionFileDone,
     SessionParked,
     SessionRinging,
     SessionTransferred,
@@ -44,13 +45,15 @@ from esl.link import Subscription
 # A caller may claim to be anything, of any length.
 MAX_TEXT_LENGTH = 256
 
-# How the result of a failed command begins, and the reason that it means. Texts: traces 10, 05 and 29.
+# How the result of a failed command begins, and the reason that it means. Texts: traces 10, 05, 29, 34 and 35.
 FAILURES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-ERR Conference \S+ not found"), "no_members"),
     (re.compile(r"-ERR \(play\) File: .* not found", re.DOTALL), "unplayable"),
     (re.compile(r"-ERR Non-Existant ID"), "no_member"),
+    (re.compile(r"-ERR Member: \S+ not found"), "no_member"),
     (re.compile(r"-ERR No such channel"), "hangup"),
     (re.compile(r"-ERR Cannot locate session"), "hangup"),
+    (re.compile(r"-ERR invalid uuid"), "hangup"),
     (re.compile(r"-ERR File not playing"), "not_playing"),
 )
 # The result of `pause_play`. With nothing to toggle it is empty (trace 06).
@@ -60,6 +63,10 @@ DIGIT = re.compile(r"[0-9A-D*#]")
 SAMPLES_PER_MS = 8
 # What a node says of a level of a member.
 _LEVEL = re.compile(r"-?[0-9]{1,2}")
+# What the node says of an application that has played its file, to the end or up to a stop (34).
+PLAYED = "FILE PLAYED"
+# Events of which only some are asked for.
+FILTERED_OTHERWISE = ("CHANNEL_CREATE", "CHANNEL_EXECUTE_COMPLETE")
 # Set for an INVITE with a Replaces header, whatever came of it.
 REPLACES = "variable_sip_replaces_call_id"
 _TRANSFER = f"variable_{TRANSFER_VARIABLE}"
@@ -214,6 +221,29 @@ def _rest_began(_ids: SessionIds, event: Event) -> NodeEvent | None:
     return RestBegan(room_id=room_id, operation_id=operation_id, index=int(index))
 
 
+def _played_parked(ids: SessionIds, event: Event) -> NodeEvent | None:
+    # A call that has ended breaks it off, and its end is told next (34).
+    if event.get("Answer-State") == "hangup":
+        return None
+    reason = None if event.get("Application-Response") == PLAYED else "unplayable"
+    return _session_file(ids, event, event.get("Application-Data", ""), reason)
+
+
+def _played_member(ids: SessionIds, event: Event) -> NodeEvent | None:
+    # Of a member that leaves it does not say which, and that it has left is told next (35).
+    return _session_file(ids, event, event.get("File", "")) if "Member-ID" in event else None
+
+
+def _session_file(ids: SessionIds, event: Event, file: str, reason: str | None = None) -> NodeEvent | None:
+    parameters, _url = parse_file(file)
+    operation_id, index = parameters.get("operation_id", ""), parameters.get("url_index", "")
+    if not operation_id or not index.isdecimal():
+        return None
+    return SessionFileDone(
+        session_id=_session_id(ids, event), operation_id=operation_id, index=int(index), reason=reason
+    )
+
+
 def _job_done(_ids: SessionIds, event: Event) -> NodeEvent | None:
     job = event.get("Job-UUID", "")
     if not JOB_ID.fullmatch(job):
@@ -258,6 +288,7 @@ _BY_NAME: dict[str, _Reader] = {
     "CHANNEL_PROGRESS_MEDIA": _ringing,
     "CHANNEL_PARK": _parked,
     "CHANNEL_HANGUP_COMPLETE": _ended,
+    "CHANNEL_EXECUTE_COMPLETE": _played_parked,
     "DTMF": _pressed,
     "BACKGROUND_JOB": _job_done,
 }
@@ -265,6 +296,7 @@ _BY_ACTION: dict[str, _Reader] = {
     "add-member": _joined,
     "del-member": _left,
     "play-file-done": _file_done,
+    "play-file-member-done": _played_member,
     **{flag.change(on).action: partial(_flag_changed, flag.name, on) for flag, on in CHANGES},
     **{level.action: partial(_level_changed, level.name) for level in LEVELS},
 }
@@ -277,7 +309,8 @@ SUBSCRIPTION = Subscription(
     events=tuple(_BY_NAME),
     subclasses=("conference::maintenance", *_BY_SUBCLASS),
     filters=(
-        *(("Event-Name", name) for name in _BY_NAME if name != "CHANNEL_CREATE"),
+        *(("Event-Name", name) for name in _BY_NAME if name not in FILTERED_OTHERWISE),
+        ("Application", "playback"),
         *(("Action", action) for action in _BY_ACTION),
         *(("Event-Subclass", subclass) for subclass in _BY_SUBCLASS),
         # Only calls that asked for another call instead of a number pass these; they do from their CHANNEL_CREATE on.

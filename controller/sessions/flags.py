@@ -68,7 +68,8 @@ class Flag:
     def refusals(self, on: bool) -> tuple[str, ...]:
         """Why a change of it is refused."""
         opposite = (self.change(not on).refused_pending,) if self.waits else ()
-        return (*self.change(on).refusals, *opposite)
+        playing = ("already_playing",) if self.waits and on else ()
+        return (*self.change(on).refusals, *opposite, *playing)
 
     def change(self, on: bool) -> Change:
         return self.on if on else self.off

@@ -57,10 +57,10 @@ PARTITION: dict[str, str] = {
     # failed (how many), named (JSON list of those that failed), actor and trace; by room, while a command to all
     # members is carried out
     "command_to_all": "command-to-all:%s",
-    # hash: app, room, total, bytes (of `urls`), next (index to send), settled, u<i> (state of URL i), v<i> (volume it
-    # was sent with), n<i> (a relay's URL of it), r<i> (the frame where its rest begins), ending (stopped or
-    # interrupted, until that is emitted), actor and trace (of the command that played or ended it, if known); from play
-    # to its finished or stopped
+    # hash: app, room or session, total, bytes (of `urls`), next (index to send), settled, u<i> (state of URL i), v<i>
+    # (volume it was sent with), n<i> (a relay's URL of it), r<i> (the frame where its rest begins), ending (stopped or
+    # interrupted, until that is emitted), actor and trace (of the command that played or ended it, if known); of one to
+    # a session also uid and tries; from play to its finished or stopped
     "operation": "operation:%s",
     # list: an operation's URLs, each a JSON string as the app sent it; a number is the rest of the URL before it
     "urls": "urls:%s",
@@ -80,6 +80,7 @@ PARTITION: dict[str, str] = {
     # four as pending_<command>_job and so on; the same four as hang_up_job and dtmf_job and so on, of a hang-up and of
     # digits sent that the node has yet to confirm; digit_number (of the node's event of the last digit that counted)
     # and digits_until (ms; how far ahead of its pace it presses);
+    # play_operation (the id of what is played to it alone), play_flight and play_stopping (lib/session_plays.lua);
     # collected (digits), max_digits, terminators, digit_timeout_ms, collect_uid and so on, while digits are collected.
     # Of a call that an app has made, until it is answered, also dial_job, dial_uid, dial_actor and dial_trace,
     # is_ringing, hang_up_cause and hang_up_tries, and what it is to join: dial_room, dial_flags (names), dial_levels,

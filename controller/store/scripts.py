@@ -29,10 +29,10 @@ from controller.store.prelude import prelude
 
 # The scripts that run when the store's memory is full, and why: what was accepted goes on, ends, and frees memory.
 RUNS_WHEN_FULL = {
-    "ends something": "delete_room emit_endings hang_up kick_all leave stop",
+    "ends something": "delete_room emit_endings hang_up kick_all leave stop stop_session_play",
     "follows a node": "digit_pressed file_done flag_changed job_done jobs_lost leg_joined leg_left level_changed"
     " member_joined member_left note_node overdue playback_lost rest_began session_answered session_ended"
-    " session_ringing session_transferred snapshot speak take transfer_over",
+    " session_file_done session_play_lost session_ringing session_transferred snapshot speak take transfer_over",
     "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease relays release workers",
     "counts requests": "admit login_admit",
@@ -44,7 +44,8 @@ RUNS_WHEN_FULL = {
 }
 # The scripts that are refused then, as `store_full`, since they would only use more.
 REFUSED_WHEN_FULL = {
-    "begins something": "claim_key collect_digits create_room dial join may_play play session_parked transfer",
+    "begins something": "claim_key collect_digits create_room dial join may_play may_play_to_session play"
+    " play_to_session session_parked transfer",
     "changes something": "change_member change_room pause rotate_secret send_dtmf set_flag"
     " set_flag_of_all set_level speakers_changed volume",
     "sends once more": "redeliver redeliver_range test_endpoint",

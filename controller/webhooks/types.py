@@ -119,7 +119,8 @@ REASONS = {
     "not_playing": "Nothing was playing.",
     **OF_FILES,
     "unplayable": "The media node could not play the file, and does not tell why.",
-    "interrupted": "The file was not played to its end: the room was deleted or emptied, or its media node was lost.",
+    "interrupted": "The file was not played to its end: the room was deleted or emptied, its media node was lost, or"
+    " the session that alone was to hear it joined a room, left one, or ended.",
 }
 
 
@@ -353,15 +354,19 @@ class PlayResult(BaseModel):
     ]
 
 
+PlayStatus = Annotated[
+    Literal["completed", "partial", "failed", "interrupted"],
+    Field(description="Whether all URLs were played, some, or none; or it was cut short."),
+]
+PlayResults = Annotated[list[PlayResult], Field(description="What became of each URL, in their order.")]
+
+
 class ConferencePlayFinished(RoomData):
     """The last URL of a playback is done, or the playback was interrupted."""
 
     operation_id: OperationId
-    status: Annotated[
-        Literal["completed", "partial", "failed", "interrupted"],
-        Field(description="Whether all URLs were played, some, or none; or it was cut short."),
-    ]
-    results: Annotated[list[PlayResult], Field(description="What became of each URL, in their order.")]
+    status: PlayStatus
+    results: PlayResults
 
 
 class ConferencePlayPaused(RoomData):
@@ -460,7 +465,7 @@ class SessionCommandFailed(SessionData):
     """A command to the session that had been accepted came to nothing. The call goes on, if it has not ended before."""
 
     command: Annotated[
-        Literal["hang_up", "dtmf", "join"],
+        Literal["hang_up", "dtmf", "play", "join"],
         Field(description="The command; `join` is that of a call that you made. Of `session.command.failed`."),
     ]
     reason: Annotated[
@@ -477,6 +482,30 @@ class SessionCommandFailed(SessionData):
         ],
         Field(description="Why."),
     ]
+    command_uid: CommandUid
+
+
+class SessionPlayStarted(SessionData):
+    """A play to the session was accepted."""
+
+    operation_id: OperationId
+    urls: Annotated[list[str], Field(description="What will play, in this order.", examples=[[AUDIO]])]
+    command_uid: CommandUid
+
+
+class SessionPlayFinished(SessionData):
+    """The last URL of a play to the session is done, or the session has joined a room, left one or ended before."""
+
+    operation_id: OperationId
+    status: PlayStatus
+    results: PlayResults
+    command_uid: CommandUid
+
+
+class SessionPlayStopped(SessionData):
+    """A stop has ended what was played to the session; no `session.play.finished` follows."""
+
+    operation_id: OperationId
     command_uid: CommandUid
 
 
@@ -555,6 +584,9 @@ DATA: dict[str, type[Data]] = {
     "session.transfer_failed": SessionTransferFailed,
     "session.ended": SessionEnded,
     "session.command.failed": SessionCommandFailed,
+    "session.play.started": SessionPlayStarted,
+    "session.play.finished": SessionPlayFinished,
+    "session.play.stopped": SessionPlayStopped,
     "session.dtmf": SessionDtmf,
     "session.dtmf.sent": SessionDtmfSent,
     "session.digits.collected": SessionDigitsCollected,

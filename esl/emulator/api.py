@@ -93,6 +93,35 @@ def _uuid_send_dtmf(node: Node, argument: str) -> str:
     return f"+OK {given[0]} sent DTMF {given[1]}.\n"
 
 
+def _uuid_broadcast(node: Node, argument: str) -> str:
+    """`UUID playback::FILE aleg`. Other applications, and both legs of a bridge, are not emulated."""
+    given = split(argument)
+    if len(given) < 2:
+        return "-USAGE: <uuid> <path> [aleg|bleg|holdb|both]\n"
+    channel = node.channels.get(given[0])
+    if channel is None:
+        return "-ERR invalid uuid\n"
+    channel.play(given[1].removeprefix("playback::"))
+    return "+OK Message sent\n"
+
+
+def _uuid_break(node: Node, argument: str) -> str:
+    given = split(argument)
+    channel = node.channels.get(given[0]) if given else None
+    if channel is None:
+        return NO_SUCH_CHANNEL
+    channel.stop_playing()
+    return "+OK\n"
+
+
+def _uuid_fileman(node: Node, argument: str) -> str:
+    """Whatever is to be done with the file that plays."""
+    channel = node.channels.get((split(argument) or [""])[0])
+    if channel is None:
+        return NO_SUCH_CHANNEL
+    return "+OK\n" if channel.playing else "-ERR No file handle!\n"
+
+
 def _uuid_exists(node: Node, argument: str) -> str:
     return "true" if argument.strip() in node.channels else "false"
 
@@ -281,8 +310,11 @@ COMMANDS: dict[str, Callable[[Node, str], str]] = {
     "strepoch": lambda node, _argument: str(int(node.clock.now())),
     "switchname": lambda node, _argument: node.hostname,
     "uptime": _uptime,
+    "uuid_break": _uuid_break,
+    "uuid_broadcast": _uuid_broadcast,
     "uuid_dump": _uuid_dump,
     "uuid_exists": _uuid_exists,
+    "uuid_fileman": _uuid_fileman,
     "uuid_getvar": _uuid_getvar,
     "uuid_kill": _uuid_kill,
     "uuid_send_dtmf": _uuid_send_dtmf,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from typing import Protocol
+
+import gevent
 
 from esl.emulator import sip
 from esl.emulator.clock import AnyClock, Timer
@@ -19,6 +23,11 @@ from esl.emulator.wire import Headers, atoi, split, time_headers
 SESSION_LAG = 0.0205
 # The same for one who is kicked: in the traces it takes a SIP call 31 to 42 ms to leave (03, 09).
 LEAVE_LAG = 0.0405
+# Seconds until a call that was told to plays a file: it lets five frames pass first.
+PLAY_LAG = 0.12
+FRAME = 0.02  # seconds
+SAMPLES = 8000  # a second
+READ_AHEAD = 2.048  # seconds that are read of a file at a time
 # Seconds that entering a conference takes once its application has begun, and that a caller's ACK takes.
 ENTER_DELAY = 0.001
 ACK_DELAY = 0.0005
@@ -105,6 +114,17 @@ class Host(Protocol):
 
     def connect(self, channel: Channel, data: str) -> None: ...
 
+    def length_of(self, file: str) -> float | None: ...
+
+
+@dataclass(eq=False)
+class Played:
+    """What `playback` plays to a call. `since`: when it began, once it is fetched."""
+
+    data: str
+    seconds: float = 0.0
+    since: float | None = None
+
 
 class Membership(Protocol):
     """What a call asks of its place in a conference."""
@@ -150,6 +170,8 @@ class Channel:
         self.ended_from_outside = False
         self.parked = False
         self.member: Membership | None = None
+        self.playing: Played | None = None
+        self._to_play: deque[str] = deque()
         self.member_id = 0
         self.apps: deque[tuple[str, str]] = deque()
         self.app = self.app_data = ""
@@ -209,6 +231,70 @@ class Channel:
         self.pressed += key
         details = [("DTMF-Digit", key), ("DTMF-Duration", str(milliseconds * 8)), ("DTMF-Source", "RTP")]
         self.node.emit("DTMF", [*self.headers(), *details])
+
+    # What is played to this call alone (34)
+
+    def play(self, file: str) -> None:
+        """Play a file, behind those that play or wait."""
+        self._to_play.append(file)
+        if not self.playing:
+            self.later(PLAY_LAG, self._play_next)
+
+    def stop_playing(self) -> None:
+        """A frame later, what plays stops. What waits is forgotten."""
+        self._to_play.clear()
+        if self.playing:
+            self.later(SESSION_LAG, partial(self._played, self.playing, "FILE PLAYED"))
+
+    def _play_next(self) -> None:
+        if self._to_play and not self.playing:
+            file = Played(self._to_play.popleft())
+            self.playing = file
+            self.set(("current_loop", "1"), ("total_loops", "1"))
+            self._run("playback", file.data)
+            gevent.spawn(self._fetch, file)
+
+    def _fetch(self, file: Played) -> None:
+        seconds = self.node.length_of(file.data)
+        if self.playing is not file:
+            return
+        if seconds is None:
+            self._played(file, "FILE NOT FOUND")
+        else:
+            file.seconds, file.since = seconds, self.node.clock.now()
+            self.later(seconds, partial(self._played, file, "FILE PLAYED"))
+
+    def _played(self, file: Played, response: str) -> None:
+        if self.playing is not file:
+            return
+        self.playing = None
+        if file.since is not None:
+            played = min(file.seconds, (self.node.clock.now() - file.since + 1e-6) // FRAME * FRAME)
+            read = min(file.seconds, math.ceil(played / READ_AHEAD) * READ_AHEAD)
+            self.set(
+                ("playback_last_offset_pos", str(round(played * SAMPLES))),
+                ("playback_seconds", str(int(read))),
+                ("playback_ms", str(round(read * 1000))),
+                ("playback_samples", str(round(read * SAMPLES))),
+            )
+        self.set(("current_application_response", response))
+        self.emit(
+            "CHANNEL_EXECUTE_COMPLETE",
+            last=[
+                ("Application", "playback"),
+                ("Application-Data", file.data),
+                ("Application-Response", response),
+                ("Application-UUID", str(uuid.uuid4())),
+            ],
+        )
+        self.variables.pop("current_loop", None)
+        self.variables.pop("total_loops", None)
+        self.later(PLAY_LAG, self._play_next)
+
+    def _break_off(self, response: str) -> None:
+        """Something else is to be done with this call."""
+        if self.playing:
+            self._played(self.playing, response)
 
     def hears(self, audible: bool) -> None:
         """The conference begins or ceases to play to this call."""
@@ -301,9 +387,9 @@ class Channel:
         ]
         return [(name, value) for name, value in given if value]
 
-    def emit(self, event: str, *first: tuple[str, str]) -> None:
+    def emit(self, event: str, *first: tuple[str, str], last: Headers | None = None) -> None:
         variables = [(f"variable_{name}", value) for name, value in self.variables.items()]
-        self.node.emit(event, [*first, *self.headers(), *variables])
+        self.node.emit(event, [*first, *self.headers(), *variables, *(last or [])])
 
     # From creation to the applications
 
@@ -326,14 +412,19 @@ class Channel:
 
     def next_app(self) -> None:
         while self.apps and not self.hangup_cause:
-            self.app, self.app_data = self.apps.popleft()
-            self.variables.pop("current_application_data", None)
-            self.set(("current_application_data", self.app_data or None), ("current_application", self.app))
-            self.node.show(self)
+            self._run(*self.apps.popleft())
             if APPLICATIONS.get(self.app, Channel._unknown_application)(self, self.app_data):
                 return
         if not self.hangup_cause:
             self.end("NORMAL_CLEARING")
+
+    def _run(self, app: str, data: str) -> None:
+        """It begins to run an application."""
+        self.app, self.app_data = app, data
+        self.variables.pop("current_application_data", None)
+        self.variables.pop("current_application_response", None)
+        self.set(("current_application_data", data or None), ("current_application", app))
+        self.node.show(self)
 
     def answer(self) -> None:
         """Mark the call answered; how its media comes up is the kind of channel's affair."""
@@ -446,6 +537,7 @@ class Channel:
 
     def _arrive(self) -> None:
         self.read_codec = self.codec
+        self._break_off("PLAYBACK ERROR")
         self.leave()
         other, self.calling = self.calling or (self.joined_to if self.bridged else None), None
         if other:
@@ -531,6 +623,7 @@ class Channel:
             self.not_connected(self.calling, "ORIGINATOR_CANCEL")
         if lent_its_sound:
             self.left()
+        self._break_off("FILE PLAYED")
         if self.parked:
             self.emit("CHANNEL_UNPARK")
             yield

@@ -48,6 +48,8 @@ class Host(Protocol):
 
     def emit_of_list(self, what: str, name: str) -> None: ...
 
+    def length_of(self, file: str) -> float | None: ...
+
     def next_member_id(self) -> int: ...
 
     def remove_conference(self, conference: Conference) -> None: ...
@@ -61,6 +63,18 @@ class Flags:
     speak: bool = True
     talking: bool = False
     hold: bool = False
+
+
+@dataclass(eq=False)
+class HeardFile:
+    """A file that one member hears. `ticks`: how long it is, None if it has no end."""
+
+    file: str
+    ticks: int | None
+
+    @property
+    def params(self) -> Headers:
+        return list(split_params(self.file)[0].items())
 
 
 class Member:
@@ -77,9 +91,9 @@ class Member:
         self.volume_out = 0
         self.energy_level = atoi(channel.variables.get("conference_join_energy_level", str(ENERGY_LEVEL)))
         self.energy = 0
-        # What it alone hears while it is on hold, and the tick at which the first of these began.
-        self.held_files: list[str] = []
-        self._held_since = 0
+        # What it alone hears, and the tick at which the first of these began.
+        self.heard_files: list[HeardFile] = []
+        self._heard_since = 0
         self._voice: Timer | None = None
 
     @property
@@ -130,34 +144,49 @@ class Member:
         elif not audible and self.flags.talking:
             self._later(VOICE_HANGOVER, self._stop_talking)
 
-    def hear(self, file: str) -> None:
+    def hear(self, file: str, seconds: float | None = None) -> None:
         """Queue a file that it alone hears. One without an end, as it is played to members on hold, ends with that."""
-        if not self.held_files:
-            self._held_since = self.conference.next_tick()
-        self.held_files.append(file)
+        self.heard_files.append(HeardFile(file, None if seconds is None else math.ceil(seconds / TICK - 1e-6)))
+        if len(self.heard_files) == 1:
+            self._hear_next()
 
-    def hear_no_more(self) -> None:
-        """These files close, one a tick (trace 33)."""
+    def hear_no_more(self) -> int:
+        """These files close, one a tick (trace 33). How many there were."""
         tick = self.conference.next_tick()
-        files, self.held_files = self.held_files, []
+        files, self.heard_files = self.heard_files, []
         for number, file in enumerate(files):
-            played = 0 if number else tick - self._held_since
+            played = 0 if number else tick - self._heard_since
             self.conference.node.clock.call_later((number + 1) * TICK, partial(self._heard, file, played, self))
+        return len(files)
 
-    def _heard(self, file: str, played: int, member: Member | None) -> None:
-        samples = COUNTED_TWICE * played * round(TICK * RATE)
+    def _hear_next(self) -> None:
+        self._heard_since = self.conference.next_tick()
+        file = self.heard_files[0]
+        if file.ticks is not None:
+            # It is seen a frame later that there is no more of it.
+            self.conference.node.clock.call_later((file.ticks + 2) * TICK, partial(self._over, file))
+
+    def _over(self, file: HeardFile) -> None:
+        if self.heard_files[:1] == [file]:
+            del self.heard_files[0]
+            self._heard(file, file.ticks or 0, self)
+            if self.heard_files:
+                self._hear_next()
+
+    def _heard(self, file: HeardFile, played: int, member: Member | None) -> None:
+        samples = (1 if file.ticks else COUNTED_TWICE) * played * round(TICK * RATE)
         self.conference.emit(
             "play-file-member-done",
-            counted(samples, RATE),
-            [*(member.headers() if member else []), ("File", file)],
+            [*counted(samples, RATE), *file.params],
+            [*(member.headers() if member else []), ("File", file.file)],
         )
 
     def leave(self) -> None:
         # Its last two frames are not sent, and so not counted.
         tick = self.conference.next_tick() - 2
-        for number, file in enumerate(self.held_files):
-            self._heard(file, 0 if number else max(0, tick - self._held_since), None)
-        self.held_files.clear()
+        files, self.heard_files = self.heard_files, []
+        for number, file in enumerate(files):
+            self._heard(file, 0 if number else max(0, tick - self._heard_since), None)
         self.conference.remove(self)
 
     def gone(self) -> None:

@@ -154,7 +154,9 @@ MEMBER_COMMANDS: dict[str, Callable[[Member, list[str]], str]] = {
 
 
 def _play(conference: Conference, given: list[str]) -> str:
-    """`play FILE`. Playing beside the queue (`async`) or to one member is not emulated, and refused as misuse."""
+    """`play FILE [MEMBER]`. Playing beside the queue (`async`) is not emulated, and refused as misuse."""
+    if len(given) == 2 and given[1].isdecimal():
+        return _play_to(conference, *given)
     if len(given) != 1:
         raise Misused
     file = given[0]
@@ -170,7 +172,26 @@ def _play(conference: Conference, given: list[str]) -> str:
     return f"-ERR (play) File: {file} not found.\n"
 
 
+def _play_to(conference: Conference, file: str, member_id: str) -> str:
+    """To one member (35)."""
+    member = conference.members.get(int(member_id))
+    if member is None:
+        raise Misused(f"-ERR Member: {member_id} not found.\n")
+    with conference.in_use():
+        seconds = conference.node.length_of(file)
+        if seconds is None:
+            return f"-ERR (play) File: {file} not found.\n"
+        member.hear(file, seconds)
+        params = member.heard_files[0].params
+        action = "play-file-member"
+        conference.fire(action, [*member.headers(), *params, ("Action", action), ("File", file)])
+        return f"+OK (play) Playing file {file} to member {member_id}\n"
+
+
 def _stop(conference: Conference, given: list[str]) -> str:
+    if given[1:]:
+        member = conference.members.get(atoi(given[1]))
+        return f"+OK Stopped {member.hear_no_more()} files.\n" if member else f"-ERR Member: {given[1]} not found.\n"
     chosen = {"all": slice(None), "current": slice(1), "async": slice(0)}
     which = given[0].lower() if given else "all"
     if which not in chosen:
@@ -182,10 +203,14 @@ def _pause_play(conference: Conference, _given: list[str]) -> str:
     return {None: "", True: "+OK Pause\n", False: "+OK Resume\n"}[conference.toggle_pause()]
 
 
-def _play_status(conference: Conference, _given: list[str]) -> str:
-    if conference.playing is None:
-        return "-ERR Nothing is playing\n"
-    return f"+OK 0/0 {conference.playing.url.partition('://')[2] or conference.playing.url}\n"
+def _play_status(conference: Conference, given: list[str]) -> str:
+    url = conference.playing.url if conference.playing else None
+    if given:
+        member = conference.members.get(atoi(given[0]))
+        if member is None:
+            raise Misused(f"-ERR Member: {given[0]} not found.\n")
+        url = split_params(member.heard_files[0].file)[1] if member.heard_files else None
+    return "-ERR Nothing is playing\n" if url is None else f"+OK 0/0 {url.partition('://')[2] or url}\n"
 
 
 def _file_volume(conference: Conference, given: list[str]) -> str:

@@ -18,7 +18,7 @@ from esl.emulator.clock import AnyClock
 from esl.emulator.conference import Conference
 from esl.emulator.legs import Fate, InboundCall, OutboundCall, SipCall, connect
 from esl.emulator.listing import channel_row
-from esl.emulator.media import Media, Sound
+from esl.emulator.media import Media, Sound, list_of
 from esl.emulator.sources import FIRED_AT
 from esl.emulator.wire import Event, Headers, split, split_params, time_headers
 
@@ -202,6 +202,13 @@ class Node:
             if sound:
                 return name, sound
         return None
+
+    def length_of(self, file: str) -> float | None:
+        """Seconds of a file or a list of files, all of it fetched before; None if nothing of it can be played."""
+        _, url = split_params(file)
+        found = [self.fetch(name) for name in list_of(url) or [url] if name]
+        lengths = [sound.duration for sound in found if sound]
+        return sum(lengths) if lengths else None
 
     def emit_of_list(self, what: str, name: str) -> None:
         subclass = f"filestring::{what}"

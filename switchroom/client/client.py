@@ -517,6 +517,24 @@ class Client:
         path = _path("sessions", uuid, "commands", "collect-digits")
         return self._ask(models.Collecting, "POST", path, body, once=idempotency_key)
 
+    def play_to_session(
+        self, uuid: str, urls: Sequence[str], *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.SessionPlayback:
+        """Play audio files to one session, which nobody else hears. Webhooks: `session.play.started`,
+        `session.play.finished`.
+        """
+        body = {"urls": list(urls)} | ({} if command_uid is None else {"command_uid": command_uid})
+        path = _path("sessions", uuid, "commands", "play")
+        return self._ask(models.SessionPlayback, "POST", path, body, once=idempotency_key)
+
+    def stop_session_play(
+        self, uuid: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.SessionPlayback:
+        """Stop what is played to one session. Webhook: `session.play.stopped`."""
+        body = {} if command_uid is None else {"command_uid": command_uid}
+        path = _path("sessions", uuid, "commands", "stop")
+        return self._ask(models.SessionPlayback, "POST", path, body, once=idempotency_key)
+
     def join(
         self,
         uuid: str,

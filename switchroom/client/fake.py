@@ -88,6 +88,11 @@ ERRORS: dict[str, tuple[int, str]] = {
         409,
         "Another command to all members is being carried out. Wait for conference.command.finished.",
     ),
+    "already_playing": (
+        409,
+        "Something is played to the session. Use stop first, or wait for session.play.finished.",
+    ),
+    "on_hold": (409, "The member is on hold, or is being put on hold. Use conference/unhold first."),
     "nothing_playing": (409, "Nothing is playing in the conference room. Use play first."),
     "rate_limited": (429, "Rate limit exceeded. Wait for retry_after_ms, then try again."),
     "node_down": (503, "The media node is not reachable. Try again in a few seconds."),
@@ -175,6 +180,10 @@ class _Volume(_Form):
 
 class _Command(_Form):
     command_uid: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class _PlayTo(_Command, _Play):
+    pass
 
 
 class _HangUp(_Command):
@@ -338,6 +347,8 @@ class _StoredSession:
     # What is collected of its digits, and how, while that goes on.
     collected: str = ""
     collecting: _Collect | None = None
+    # What is played to it, with its URLs and the command_uid.
+    play: tuple[str, list[str], str | None] | None = None
     # Of a call that is not answered, its command_uid.
     dial_uid: str | None = None
     # Of a call that is transferred: the number, that which is shown, and until it has answered the command_uid.
@@ -465,6 +476,7 @@ class FakeSwitchroom:
         if session.state == "dialing":
             return self._fail(session, "cancelled", cause)
         self._take_out(session, "hangup", cause)
+        self._interrupt_play(session)
         if session.collecting:
             self._end_collection(session, session.collecting, "hangup")
         if session.dtmf:
@@ -517,6 +529,10 @@ class FakeSwitchroom:
         operation, urls = room.plays.pop(0)
         room.paused = room.paused and bool(room.plays)
         self._emit_finished(room, operation, urls, failed)
+
+    def finish_session_play(self, uuid: str, **failed: str) -> None:
+        """The same of what is played to a session alone."""
+        self._end_play(self._sessions[uuid], failed)
 
     def confirm(self) -> None:
         """The node confirms all that waits for it."""
@@ -897,6 +913,48 @@ class FakeSwitchroom:
         session.collecting = body
         return self._keep(body.command_uid, named, (202, {"uuid": uuid, "status": "collecting"}))
 
+    def _play_to_session(self, uuid: str, body: _PlayTo) -> _Returned:
+        session, named = self._session(uuid), ("play_to_session", uuid, json.dumps(body.urls))
+        if first := self._first_answer(body.command_uid, named):
+            return first
+        if session.state == "dialing":
+            raise _Refused("still_dialing")
+        self._check_now("session_play", uuid)
+        if session.state in ("joining", "leaving"):
+            raise _Refused("still_joining" if session.state == "joining" else "leaving")
+        if session.play:
+            raise _Refused("already_playing")
+        if session.flags["hold"] or "hold" in session.pending:
+            raise _Refused("on_hold")
+        self._cooldowns["session_play", uuid] = self.now + 0.2
+        operation = _new_operation()
+        session.play = operation, body.urls, body.command_uid
+        told = {"operation_id": operation, "urls": body.urls, "command_uid": body.command_uid}
+        self._emit_session(session, "session.play.started", **told)
+        return self._keep(body.command_uid, named, (202, _played(session, operation, "in_progress")))
+
+    def _stop_session_play(self, uuid: str, body: _Command) -> _Returned:
+        session, named = self._session(uuid), ("stop_session_play", uuid)
+        if first := self._first_answer(body.command_uid, named):
+            return first
+        if session.state == "dialing":
+            raise _Refused("still_dialing")
+        self._check_now("session_stop", uuid)
+        self._cooldowns["session_stop", uuid] = self.now + 0.2
+        operation, session.play = session.play[0] if session.play else "", None
+        self._emit_session(session, "session.play.stopped", operation_id=operation, command_uid=body.command_uid)
+        return self._keep(body.command_uid, named, (202, _played(session, operation, "stopped")))
+
+    def _interrupt_play(self, session: _StoredSession) -> None:
+        if session.play:
+            self._end_play(session, dict.fromkeys(session.play[1], "interrupted"), "interrupted")
+
+    def _end_play(self, session: _StoredSession, failed: Mapping[str, str], status: str = "") -> None:
+        if session.play:
+            (operation, urls, uid), session.play = session.play, None
+            told = _ended(operation, urls, failed, status)
+            self._emit_session(session, "session.play.finished", **told, command_uid=uid)
+
     def _end_collection(
         self, session: _StoredSession, asked: _Collect, reason: str, terminator: str | None = None
     ) -> None:
@@ -958,6 +1016,7 @@ class FakeSwitchroom:
     def _begin_join(
         self, session: _StoredSession, room: _StoredRoom, body: _JoinOptions, command_uid: str | None
     ) -> None:
+        self._interrupt_play(session)
         session.state, session.room_id, session.command_uid = "joining", room.id, command_uid
         session.flags = dict.fromkeys(FLAGS, False) | {"muted": body.muted, "deaf": body.deaf}
         session.role, session.tags, session.end_on_exit = body.role, body.tags, body.end_on_exit
@@ -1026,7 +1085,7 @@ class FakeSwitchroom:
         flags = {name: command for command, change in CHANGES.items() if given.get(name := change.flag) is change.on}
         refused = {name: _why_not(session, command) for name, command in flags.items()}
         for reason in refused.values():
-            if reason.endswith("_pending"):
+            if reason == "already_playing" or reason.endswith("_pending"):
                 raise _Refused(reason)
         if any(name in session.pending for name in LEVELS if name in given):
             raise _Refused("volume_pending")
@@ -1203,6 +1262,7 @@ class FakeSwitchroom:
             self._emit_failed(session, command, uid, "no_member")
         uid = None if session.state == "joined" else session.command_uid
         type_ = "conference.member.join_failed" if session.state == "joining" else "conference.member.left"
+        self._interrupt_play(session)
         self._emit_member(session, type_, reason=reason, cause=cause, command_uid=uid, **why)
         self._member_done(session, uid)
         room = self._rooms.get(session.room_id)
@@ -1299,16 +1359,7 @@ class FakeSwitchroom:
     def _emit_finished(
         self, room: _StoredRoom, operation: str, urls: Iterable[str], failed: Mapping[str, str], status: str = ""
     ) -> None:
-        results = [
-            {"url": url, "status": "failed", "reason": failed[url]}
-            if url in failed
-            else {"url": url, "status": "played"}
-            for url in urls
-        ]
-        played = sum(result["status"] == "played" for result in results)
-        ended = "completed" if played == len(results) else "partial" if played else "failed"
-        data = {"operation_id": operation, "status": status or ended, "results": results}
-        self._emit_room(room.id, "conference.play.finished", **data)
+        self._emit_room(room.id, "conference.play.finished", **_ended(operation, urls, failed, status))
 
     def _emit_member(self, session: _StoredSession, type_: str, **data: Any) -> None:
         about = {"uuid": session.uuid, "did": session.did, "caller_id": session.caller_id}
@@ -1493,6 +1544,25 @@ def _keeps(session: _StoredSession, room: _StoredRoom) -> bool:
     return session.end_on_exit or session.role == room.options["end_on_exit"]
 
 
+def _new_operation() -> str:
+    return str(uuid.uuid4())
+
+
+def _played(session: _StoredSession, operation: str, status: str) -> dict[str, Any]:
+    return {"uuid": session.uuid, "operation_id": operation, "status": status}
+
+
+def _ended(operation: str, urls: Iterable[str], failed: Mapping[str, str], status: str) -> dict[str, Any]:
+    """How a playback has ended, and each of its URLs. `failed`: the reason, by URL."""
+    results = [
+        {"url": url, "status": "failed", "reason": failed[url]} if url in failed else {"url": url, "status": "played"}
+        for url in urls
+    ]
+    played = sum(result["status"] == "played" for result in results)
+    ended = "completed" if played == len(results) else "partial" if played else "failed"
+    return {"operation_id": operation, "status": status or ended, "results": results}
+
+
 def _why_not(session: _StoredSession, command: str) -> str:
     """Why a member's flag cannot be changed, or empty."""
     change = CHANGES[command]
@@ -1501,6 +1571,8 @@ def _why_not(session: _StoredSession, command: str) -> str:
         return f"{command}_pending"
     if change.flag == "hold" and opposite in session.pending:
         return f"{opposite}_pending"
+    if command == "hold" and session.play:
+        return "already_playing"
     is_so = opposite not in session.pending and session.flags[change.flag] is change.on
     return f"already_{change.done}" if is_so else ""
 
@@ -1529,6 +1601,8 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("DELETE", _SESSION, FakeSwitchroom._hang_up, {"body": _HangUp}),
     ("POST", f"{_SESSION}/commands/transfer", FakeSwitchroom._transfer, {"body": _Transfer}),
     ("POST", f"{_SESSION}/commands/dtmf", FakeSwitchroom._send_dtmf, {"body": _Dtmf}),
+    ("POST", f"{_SESSION}/commands/play", FakeSwitchroom._play_to_session, {"body": _PlayTo}),
+    ("POST", f"{_SESSION}/commands/stop", FakeSwitchroom._stop_session_play, {"body": _Command}),
     ("POST", f"{_SESSION}/commands/collect-digits", FakeSwitchroom._collect_digits, {"body": _Collect}),
     ("POST", f"{_COMMANDS}/join", FakeSwitchroom._join, {"body": _Join}),
     ("POST", f"{_COMMANDS}/leave", FakeSwitchroom._leave, {"body": _Command}),

@@ -211,6 +211,14 @@ class Collecting(Model):
     status: Literal["collecting"] | str
 
 
+class SessionPlayback(Model):
+    """`operation_id`: empty if nothing was played that could be stopped."""
+
+    uuid: str
+    operation_id: str
+    status: Literal["in_progress", "stopped"] | str
+
+
 class MemberChanging(Model):
     """`changing`: the names of what the media node has yet to confirm."""
 

@@ -369,7 +369,7 @@ class SessionEnded(SessionData):
 class SessionCommandFailed(SessionData):
     """The call goes on, if it has not ended before."""
 
-    command: Literal["hang_up", "dtmf", "join"] | str
+    command: Literal["hang_up", "dtmf", "play", "join"] | str
     reason: (
         Literal[
             "not_confirmed",
@@ -384,6 +384,24 @@ class SessionCommandFailed(SessionData):
         ]
         | str
     )
+    command_uid: str | None = None
+
+
+class SessionPlayStarted(SessionData):
+    operation_id: str
+    urls: list[str]
+    command_uid: str | None = None
+
+
+class SessionPlayFinished(SessionData):
+    operation_id: str
+    status: Literal["completed", "partial", "failed", "interrupted"] | str
+    results: list[PlayResult]
+    command_uid: str | None = None
+
+
+class SessionPlayStopped(SessionData):
+    operation_id: str
     command_uid: str | None = None
 
 
@@ -449,6 +467,9 @@ DATA: dict[str, type[Data]] = {
     "session.transfer_failed": SessionTransferFailed,
     "session.ended": SessionEnded,
     "session.command.failed": SessionCommandFailed,
+    "session.play.started": SessionPlayStarted,
+    "session.play.finished": SessionPlayFinished,
+    "session.play.stopped": SessionPlayStopped,
     "session.dtmf": SessionDtmf,
     "session.dtmf.sent": SessionDtmfSent,
     "session.digits.collected": SessionDigitsCollected,

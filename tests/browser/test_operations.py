@@ -157,6 +157,20 @@ def test_digits_are_sent_and_collected(operator: Console, world: World) -> None:
     expect(page.get_by_text("The digits of 527100003 were collected")).to_be_visible()
 
 
+def test_a_file_is_played_to_one_caller(operator: Console, world: World) -> None:
+    world.call("acW68", "527100004")
+    page = operator.open("sessions")
+    page.get_by_role("link", name="527100004").click()
+    heading(page, "527100004")
+    is_live(page)
+    page.get_by_label("Play audio").fill("https://cdn.example.com/hello.wav")
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(page.get_by_text("Files are to be played to 527100004")).to_be_visible()
+    expect(page.get_by_label("Play audio")).to_have_value("")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_text("What is played to 527100004 is stopped")).to_be_visible()
+
+
 def test_a_call_is_made(operator: Console, world: World) -> None:
     world.room("board-call")
     page = operator.open("sessions")

@@ -77,7 +77,7 @@ TO_ALL = ("mute_all", "unmute_all", "kick_all")
 # How often each kind of action comes, among all.
 WEIGHTS = {
     "call": 16, "dial": 8, "transfer": 4, "hang_up": 5, "end_call": 2, "press": 6, "speak": 12, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3,
-    "dtmf": 3, "collect": 4, "play": 14, "pause": 5, "stop": 4, "volume": 4, "mute_all": 2, "unmute_all": 3, "kick_all": 1, "read": 4, "trespass": 3,
+    "dtmf": 3, "collect": 4, "play_to": 8, "stop_play_to": 2, "play": 14, "pause": 5, "stop": 4, "volume": 4, "mute_all": 2, "unmute_all": 3, "kick_all": 1, "read": 4, "trespass": 3,
 }  # fmt: skip
 
 
@@ -244,6 +244,23 @@ class Load:
             )
         return bool(session)
 
+    def _play_to(self, action: Action, number: int) -> bool:
+        session = self._session(action)
+        if session:
+            urls = self._sounds(action)
+            self._ask(
+                action, number, lambda client: client.play_to_session(session, urls, command_uid=f"play_to-{number}")
+            )
+        return bool(session)
+
+    def _stop_play_to(self, action: Action, number: int) -> bool:
+        session = self._session(action)
+        if session:
+            self._ask(
+                action, number, lambda client: client.stop_session_play(session, command_uid=f"stop_play_to-{number}")
+            )
+        return bool(session)
+
     def forget_calls(self, prefix: str) -> None:
         """The node has lost them."""
         for (_, where, _), place in self._calls.items():
@@ -390,6 +407,8 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "speak": Load._speak,
     "dtmf": Load._send_dtmf,
     "collect": Load._collect,
+    "play_to": Load._play_to,
+    "stop_play_to": Load._stop_play_to,
     "loudness": Load._loudness,
     "retag": Load._retag,
     "create": Load._create,

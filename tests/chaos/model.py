@@ -31,6 +31,9 @@ OUTCOMES = {
     "hang_up": {"session.ended", "session.failed", "session.command.failed"},
     "dtmf": {"session.dtmf.sent", "session.command.failed"},
     "collect": {"session.digits.collected"},
+    # Which is told at once; how it ends, `History.plays` follows.
+    "play_to": {"session.play.started"},
+    "stop_play_to": {"session.play.stopped"},
     "leave": {"conference.member.left", "conference.command.failed"},
     "kick": {"conference.member.left", "conference.command.failed"},
     **{flag.change(on).command: {flag.change(on).webhook, "conference.command.failed"} for flag, on in CHANGES},
@@ -155,6 +158,8 @@ class Ledger:
                 self._wrong(problem, due)
 
     def _outcome(self, hook: Hook) -> None:
+        if hook.type == "session.play.finished" or hook.data.get("command") == "play":
+            return
         # A hang-up may be what ends a call that is being dialled: then that has two outcomes.
         for name in ("command_uid", "cancelled_by"):
             if uid := hook.data.get(name):
@@ -377,6 +382,8 @@ def _transfer_failed(_ledger: Ledger, history: History, _data: Data) -> str | No
 def _session_ended(_ledger: Ledger, history: History, _data: Data) -> str | None:
     again = not history.alive
     history.alive, history.ended = False, True
+    if history.open_plays:
+        return f"ended, while {history.open_plays} are played to it"
     return "ended, and was not there" if again else None
 
 
@@ -430,6 +437,9 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "session.transfer_failed": _transfer_failed,
     "session.ended": _session_ended,
     "session.command.failed": _nothing,
+    "session.play.started": _play_started,
+    "session.play.finished": _play_finished,
+    "session.play.stopped": _play_stopped,
     "session.dtmf": _pressed,
     "session.dtmf.sent": _nothing,
     "session.digits.collected": _nothing,

@@ -20,6 +20,7 @@ from switchroom.client.webhooks import (
     Data,
     SessionDigitsCollected,
     SessionDtmf,
+    SessionPlayFinished,
     Verifier,
     Webhook,
     parse,
@@ -846,6 +847,37 @@ def test_keys_that_are_collected(fake: FakeSwitchroom) -> None:
         ("5", "hangup", None),
     ]
     assert fake.types()[-1] == "session.ended"
+
+
+def test_what_is_played_to_one_session(service: Service, room: str) -> None:
+    session = service.call()
+    played = service.client.play_to_session(session, [service.sound()], command_uid=f"play-{session}")
+    assert (played.uuid, played.status) == (session, "in_progress")
+    started = service.wait("session.play.started", uuid=session)
+    assert (started.operation_id, started.command_uid) == (played.operation_id, f"play-{session}")
+    with pytest.raises((Conflict, TooManyRequests)):
+        service.client.play_to_session(session, [service.sound()])
+    stopped = service.client.stop_session_play(session, command_uid=f"stop-{session}")
+    assert (stopped.operation_id, stopped.status) == (played.operation_id, "stopped")
+    assert service.wait("session.play.stopped", uuid=session).command_uid == f"stop-{session}"
+
+
+def test_plays_to_one_session_that_end(fake: FakeSwitchroom) -> None:
+    client, session = fake.client(), fake.call()
+    client.play_to_session(session, ["https://cdn.example.com/a.wav", "https://cdn.example.com/b.wav"])
+    fake.finish_session_play(session, **{"https://cdn.example.com/b.wav": "not_found"})
+    room = client.create_room(f"room-{next(_numbers)}").room_id
+    fake.advance(1)
+    client.play_to_session(session, ["https://cdn.example.com/a.wav"])
+    client.join(session, room)
+    fake.advance(3)
+    client.hold(session)
+    with pytest.raises(Conflict) as refused:
+        client.play_to_session(session, ["https://cdn.example.com/a.wav"])
+    assert refused.value.code == "on_hold"
+    told = [webhook.data for webhook in fake.webhooks if isinstance(webhook.data, SessionPlayFinished)]
+    assert [one.status for one in told] == ["partial", "interrupted"]
+    assert [result.reason for result in told[0].results] == [None, "not_found"]
 
 
 def test_a_collection(service: Service) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gevent
 import pytest
 
 from controller.sessions.levels import DECIBELS
@@ -149,6 +150,63 @@ def test_a_call_that_its_phone_put_on_hold_and_hung_up_takes_nobody_with_it(
     high_phone.wait_level(LOW, above=AUDIBLE)
     members = room_service.get(f"/api/v1/conferences/{room}/members").body["members"]
     assert sorted(member["uuid"] for member in members) == sorted([low, high])
+
+
+@pytest.mark.parametrize("where", ["parked", "member", "deaf"])
+def test_what_is_played_to_one_session_nobody_else_hears(
+    hooks: Receiver,
+    room_service: Switchroom,
+    phone: PhoneIn,
+    media: Media,
+    new_room: NewRoom,
+    join: JoinRoom,
+    where: str,
+) -> None:
+    (low, low_phone), (high, high_phone) = phone(LOW), phone(HIGH)
+    room = new_room()
+    join(high, room)
+    if where != "parked":
+        join(low, room)
+        for session in (low, high):
+            assert room_service.post(command(session, "unmute")).status == 202
+        low_phone.wait_level(HIGH, above=AUDIBLE)
+    if where == "deaf":
+        assert room_service.post(command(low, "deaf")).status == 202
+        low_phone.wait_level(HIGH, below=INAUDIBLE)
+    # More than one file for the node.
+    body = {"urls": [media.tone(6, "for one")]}
+    operation = room_service.post(f"/api/v1/sessions/{low}/commands/play", body).body["operation_id"]
+    low_phone.wait_level(PLAYED, above=AUDIBLE)
+    samples, others = gevent.spawn(low_phone.hear, 4.0), gevent.spawn(high_phone.hear, 4.0)
+    heard, heard_by_other = samples.get(), others.get()
+    assert level(heard, PLAYED) == pytest.approx(PLAYED_AT, abs=TOLERANCE)
+    assert level(heard_by_other, PLAYED) < INAUDIBLE
+    # A member goes on to hear its room, and to be heard in it.
+    assert (level(heard, HIGH) > AUDIBLE) == (where == "member")
+    assert (level(heard_by_other, LOW) > AUDIBLE) == (where != "parked")
+    assert hooks.wait("session.play.finished", operation_id=operation)["status"] == "completed"
+    low_phone.wait_level(PLAYED, below=INAUDIBLE)
+    # A stop is heard at once.
+    room_service.post(f"/api/v1/sessions/{low}/commands/play", {"urls": [media.tone(60, "stopped")]})
+    low_phone.wait_level(PLAYED, above=AUDIBLE)
+    assert room_service.post(f"/api/v1/sessions/{low}/commands/stop").status == 202
+    low_phone.wait_level(PLAYED, below=INAUDIBLE)
+
+
+def test_a_call_that_is_played_to_joins_and_hears_the_room(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, media: Media, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (low, low_phone), (high, high_phone) = phone(LOW), phone(HIGH)
+    room = new_room()
+    join(high, room)
+    assert room_service.post(command(high, "unmute")).status == 202
+    room_service.post(f"/api/v1/sessions/{low}/commands/play", {"urls": [media.tone(30, "while waiting")]})
+    low_phone.wait_level(PLAYED, above=AUDIBLE)
+    join(low, room)
+    low_phone.wait_level(PLAYED, below=INAUDIBLE)
+    low_phone.wait_level(HIGH, above=AUDIBLE)
+    assert high_phone.level(PLAYED, 1.0) < INAUDIBLE
+    assert hooks.wait("session.play.finished", uuid=low)["status"] == "interrupted"
 
 
 def test_the_volume_of_a_member_is_in_steps_of_the_node(

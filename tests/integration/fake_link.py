@@ -30,7 +30,9 @@ class Wire:
     """In the place of a connection to a node, by default with nothing on it. `rows` are its calls, `members` its rooms."""
 
     def __init__(self, *rows: dict[str, str], members: list[dict[str, Any]] | None = None) -> None:
+        # Both in their order: commands whose results come later, and those that are answered at once.
         self.sent: list[Any] = []
+        self.asked: list[Any] = []
         self.closed = False
         self.answers = {
             "CoreUuid": "c0ffee",
@@ -45,6 +47,7 @@ class Wire:
 
     def api(self, command: Any) -> str:
         command.render()
+        self.asked.append(command)
         return self.answers.get(type(command).__name__, "-ERR")
 
     def close(self) -> None:

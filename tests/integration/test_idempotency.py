@@ -41,6 +41,8 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "unmute": ("/sessions/SESSION/commands/conference/unmute", {"command_uid": "u-1"}),
     "deaf": ("/sessions/SESSION/commands/conference/deaf", None),
     "collect_digits": ("/sessions/SESSION/commands/collect-digits", {"max_digits": 4}),
+    "play_to_session": ("/sessions/PARKED/commands/play", {"urls": [URL]}),
+    "stop_session_play": ("/sessions/PARKED/commands/stop", {"command_uid": "s-1"}),
     "send_dtmf": ("/sessions/SESSION/commands/dtmf", {"digits": "12w#"}),
     "rotate_secret": ("/webhooks/endpoint/rotate-secret", None),
     "redeliver_range": ("/webhooks/redeliver", {"since": "2026-01-01T00:00:00Z", "until": "2036-01-01T00:00:00Z"}),

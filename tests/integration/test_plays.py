@@ -15,9 +15,9 @@ from controller.store import keys
 from controller.store.store import Entry
 from esl import commands as esl
 from esl.event import Event
-from tests.integration.fake_link import DrivenNode, Wire, settle
+from tests.integration.fake_link import DrivenNode, Wire, event, settle
 from tests.integration.test_broken_records import call, conference
-from tests.integration.world import NODE, World
+from tests.integration.world import NODE, World, channel
 from tests.open_store import OpenStore
 
 MUTED, *_ = FLAGS
@@ -350,3 +350,92 @@ def test_without_relays_a_node_gets_the_url_itself(world: World, room: str, stor
     playing = "media.example/a%20b.wav"
     node.happened(result(job(world), "+OK (play) Playing file"))
     assert world.tell("playback_lost", room_id=room, playing=playing, resynced=True) == {"goes_on": True}
+
+
+# To one session
+
+
+def played(world: World, node: DrivenNode, response: str) -> None:
+    """What the node says of the file that it was to play to a parked call."""
+    node.happened(
+        event(
+            "CHANNEL_EXECUTE_COMPLETE",
+            channel(1),
+            Answer_State="answered",
+            Application="playback",
+            Application_Data=f"{{operation_id=op1,url_index=0}}{link(A)}",
+            Application_Response=response,
+        )
+    )
+    settle(world.store)
+
+
+@pytest.fixture
+def parked(world: World) -> str:
+    session = world.park(1)
+    world.webhooks()
+    return session
+
+
+def test_a_file_for_a_parked_call_is_sent_when_no_key_can_break_it_off(
+    world: World, parked: str, node: DrivenNode, relays: Relays
+) -> None:
+    relays.rest, relays.rest_url = 16000, f"{link(A)}&rest"
+    wire = node.up({**call(1), "application": "park"})
+    world.play_to(parked, A)
+    take(world, node)
+    assert sent(wire, esl.PlayToChannel) == []
+    relays.is_ready(A)
+    assert wire.asked[-1] == esl.IgnoreKeys(channel(1))
+    (told,) = sent(wire, esl.PlayToChannel)
+    # All of a long file, as one: what follows is fetched while the first part plays.
+    assert (told.channel, told.urls) == (channel(1), [link(A), link(A)])
+    assert sent(wire, esl.Prefetch) == [esl.Prefetch(link(A))]
+    node.happened(result(job(world), "+OK Message sent"))
+    assert world.types() == ["session.play.started"]
+    played(world, node, "FILE PLAYED")
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["status"]) == ("session.play.finished", "completed")
+
+
+def test_a_relay_that_a_node_does_not_reach_is_avoided_for_a_parked_call(
+    world: World, parked: str, node: DrivenNode, relays: Relays
+) -> None:
+    wire = node.up({**call(1), "application": "park"})
+    world.play_to(parked, A)
+    for count in (1, 2, 3):
+        take(world, node)
+        relays.is_ready(A) if count == 1 else settle(world.store)
+        assert len(sent(wire, esl.PlayToChannel)) == count
+        node.happened(result(job(world), "+OK Message sent"))
+        played(world, node, "FILE NOT FOUND")
+        assert relays.avoided == [RELAY] * count
+    assert world.webhooks()[-1][1]["results"] == [{"url": A, "status": "failed", "reason": "unplayable"}]
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_was_played_to_a_call_while_the_link_was_lost(
+    world: World, parked: str, node: DrivenNode, relays: Relays, goes_on: bool
+) -> None:
+    """`show channels` goes on to say that the call runs `playback`."""
+    node.up({**call(1), "application": "park"})
+    world.play_to(parked, A)
+    take(world, node)
+    relays.is_ready(A)
+    node.happened(result(job(world), "+OK Message sent"))
+    world.webhooks()
+    node.link.down()
+    data = f"{{operation_id=op1,url_index=0}}{link(A)}"
+    wire = Wire({**call(1), "application": "playback", "application_data": data})
+    wire.answers["IsPlaying"] = "+OK\n" if goes_on else "-ERR No file handle!\n"
+    node.link.up(wire)
+    told = world.webhooks()
+    if goes_on:
+        assert told == []
+        played(world, node, "FILE PLAYED")
+        assert world.webhooks()[0][1]["status"] == "completed"
+    else:
+        ((kind, data),) = told
+        assert (kind, data["status"], data["resynced"]) == ("session.play.finished", "interrupted", True)
+    # It is no intruder.
+    assert sent(wire, esl.Hangup) == []

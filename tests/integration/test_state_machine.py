@@ -72,6 +72,9 @@ class Machine:
         self.hang_ups: dict[str, str] = {}
         # The same of digits.
         self.dtmf: dict[str, str] = {}
+        # What is played to sessions: the command_uid by the operation. What the node plays to them: operation and index.
+        self.plays: dict[str, str] = {}
+        self.heard: dict[str, list[tuple[str, int]]] = {}
         # The keys that callers have pressed.
         self.pressed: dict[str, list[str]] = defaultdict(list)
         # What is collected of them: the command_uid and the digits, by the session.
@@ -157,6 +160,15 @@ class Machine:
         assert session not in self.dtmf or answer["refused"] == "dtmf_pending"
         if "refused" not in answer:
             self.dtmf[session] = uid
+
+    def play_to(self) -> None:
+        uid, operation, session = f"uid{next(self.numbers)}", f"op{next(self.numbers)}", self._session()
+        urls = URLS[: self.random.randint(1, 3)]
+        if "refused" not in self.world.play_to(session, *urls, operation=operation, command_uid=uid):
+            self.plays[operation] = uid
+
+    def stop_session_play(self) -> None:
+        self.world.ask("stop_session_play", session_id=self._session())
 
     def collect(self) -> None:
         uid, session = f"uid{next(self.numbers)}", self._session()
@@ -275,6 +287,7 @@ class Machine:
         session = self._session()
         if self._gone(session):
             room, _ = self.there.pop(session, ("", 0))
+            self.heard.pop(session, None)
             self._emptied(room)
             self.world.tell("session_ended", session_id=session, cause="UNKNOWN")
 
@@ -301,7 +314,8 @@ class Machine:
     def refuse(self) -> None:
         if self.waiting:
             command = self.waiting.pop()
-            self.world.answer(command["job"], **(UNPLAYABLE if command["op"] == "play" else REFUSED))
+            is_play = command["op"] in ("play", "session_play")
+            self.world.answer(command["job"], **(UNPLAYABLE if is_play else REFUSED))
 
     def lose(self) -> None:
         """A command that never reaches the node."""
@@ -315,6 +329,18 @@ class Machine:
             operation, index, _ = self.queues[room].pop(0)
             played = self.random.choice([{}, {"samples": 16000}, {"samples": 20000}])
             self.world.tell("file_done", room_id=room, operation_id=operation, index=index, **played)
+
+    def session_file_done(self) -> None:
+        if self.heard:
+            session = self.random.choice(sorted(self.heard))
+            self._heard(session, self.random.choice([None, None, "unplayable", "relay_lost"]))
+
+    def _heard(self, session: str, reason: str | None = None) -> None:
+        operation, index = self.heard[session].pop(0)
+        if not self.heard[session]:
+            del self.heard[session]
+        done = {"operation_id": operation, "index": index, "reason": reason}
+        self.world.tell("session_file_done", session_id=session, **done)
 
     def rest_begins(self) -> None:
         for room, queue in self.queues.items():
@@ -367,6 +393,7 @@ class Machine:
             answer = self.world.tell("playback_lost", room_id=room, playing=playing, resynced=True)
             if answer.get("interrupted"):
                 queue.clear()
+        self._compare_plays()
         while self.world.tell("jobs_lost", resynced=True)["more"]:
             pass
         # Conferences whose room was deleted are emptied: the command that would have done it may be lost.
@@ -375,12 +402,19 @@ class Machine:
                 self._out(session)
 
     def _compare_transfers(self) -> None:
-        for row in self._snapshot():
+        for row in self._rows():
             session, leg = row["id"], row.get("transfer")
             if leg and self.connected.get(session) == leg:
                 self.world.tell("session_transferred", session_id=session, leg=leg, resynced=True)
             elif leg and session in self.calls and self.called.get(session) != leg:
                 self.world.tell("transfer_over", session_id=session, leg=leg, cause="UNKNOWN", resynced=True)
+
+    def _compare_plays(self) -> None:
+        for row in self._rows():
+            played = row.get("played")
+            if played and (played["operation"], played["index"]) not in self.heard.get(row["id"], ()):
+                lost = {"operation_id": played["operation"], "index": played["index"], "resynced": True}
+                self.world.tell("session_play_lost", session_id=row["id"], **lost)
 
     def _compare_levels(self, session: str) -> None:
         """Behind the rest: a join says nothing of them."""
@@ -407,6 +441,7 @@ class Machine:
         self._out(session)
         for legs in (self.called, self.connected):
             legs.pop(session, None)
+        self.heard.pop(session, None)
         self.there[session] = (command["room"], self.calls[session])
         joins = command["flags"].split()
         self.flags[session] = {flag.name: flag.on.command in joins for flag in FLAGS}
@@ -414,7 +449,7 @@ class Machine:
         self._say_joined(session)
         return {"ok": True}
 
-    def _snapshot(self) -> list[dict[str, Any]]:
+    def _rows(self) -> list[dict[str, Any]]:
         """The sessions, as the worker reads them."""
         rows: list[dict[str, Any]] = []
         cursor = "0"
@@ -426,7 +461,7 @@ class Machine:
 
     def _waiting_dials(self) -> set[str]:
         """The sessions of which the node has not been told."""
-        return {row["id"] for row in self._snapshot() if row.get("is_waiting")}
+        return {row["id"] for row in self._rows() if row.get("is_waiting")}
 
     def _gone(self, session: str) -> int | None:
         """A call is there no more. Returns its number, if it was there."""
@@ -464,6 +499,7 @@ class Machine:
         if not self._gone(session):
             return {"ok": False, "reason": "hangup"}
         self._out(session)
+        self.heard.pop(session, None)
         self.world.tell("session_ended", session_id=session, cause=command["cause"])
         return {"ok": True}
 
@@ -505,6 +541,22 @@ class Machine:
         self.queues[command["room"]].append((command["operation"], command["index"], name))
         return {"ok": True}
 
+    def _session_play(self, command: dict[str, Any]) -> dict[str, Any]:
+        """To a parked call it may come late, when that is a member: it hears it all the same."""
+        session = command["session"]
+        if session not in self.calls:
+            return {"ok": False, "reason": "hangup"}
+        if "member_id" in command and self.there.get(session) != (command["room"], command["member_id"]):
+            return {"ok": False, "reason": "no_member"}
+        # Behind what a stop should have ended that was lost, again and again.
+        self.heard.setdefault(session, []).append((command["operation"], command["index"]))
+        return {"ok": True}
+
+    def _session_stop(self, command: dict[str, Any]) -> dict[str, Any]:
+        while command["session"] in self.heard:
+            self._heard(command["session"])
+        return {"ok": True}
+
     def _stop(self, command: dict[str, Any]) -> dict[str, Any]:
         self.queues[command["room"]].clear()
         return {"ok": True}
@@ -512,6 +564,7 @@ class Machine:
     def _out(self, session: str) -> None:
         if session in self.there:
             room, member_id = self.there.pop(session)
+            self.heard.pop(session, None)
             self.world.left(session, room, member_id)
             self._emptied(room)
 
@@ -624,6 +677,9 @@ class Machine:
             assert (data["cause"] == "cancelled") == ("cancelled_by" in data)
         elif kind in ("session.transferred", "session.transfer_failed"):
             assert data.get("command_uid") == self.transfers.pop(data["uuid"], None)
+        elif kind in ("session.play.finished", "session.play.stopped"):
+            uid = self.plays.pop(data["operation_id"]) if data["operation_id"] else ""
+            assert kind == "session.play.stopped" or data["command_uid"] == uid
         elif kind == "session.digits.collected":
             uid, digits = self.collecting.pop(data["uuid"])
             assert (data["command_uid"], data["digits"]) == (uid, digits)
@@ -701,10 +757,15 @@ class Machine:
                 while queue:
                     operation, index, _ = queue.pop(0)
                     self.world.tell("file_done", room_id=room, operation_id=operation, index=index)
+            for session in list(self.heard):
+                while session in self.heard:
+                    self._heard(session)
         self.tenants_were_told_what_is()
         assert not self.hang_ups
         assert not self.dtmf
         assert not self.transfers
+        assert not self.plays
+        assert not self.heard
         assert all(len(digits) < 3 for _, digits in self.collecting.values())
         self.world.overdue(kind="digits")
         self.tenants_were_told_what_is()
@@ -740,6 +801,7 @@ class Machine:
 STEPS = {
     "dial": 3, "ring": 1, "answer": 3, "transfer": 2, "number_answers": 2, "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "set_level": 2, "change_member": 2, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
+    "play_to": 5, "stop_session_play": 1, "session_file_done": 4,
     "call": 3, "press": 4, "collect": 2, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
     "file_done": 5, "rest_begins": 2, "speak": 3, "time_passes": 1, "reconnect": 1,
 }  # fmt: skip

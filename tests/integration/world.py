@@ -17,6 +17,7 @@ from controller.commands import (
     KickAll,
     Leave,
     Play,
+    PlayToSession,
     SendDtmf,
     SendTest,
     SetFlag,
@@ -24,11 +25,13 @@ from controller.commands import (
     SetLevel,
     SetVolume,
     StopPlayback,
+    StopSessionPlay,
     TogglePause,
     Transfer,
 )
 from controller.commands.playback import MayPlay
 from controller.commands.rooms import with_playback
+from controller.commands.sessions import MayPlayToSession
 from controller.ids import SessionIds
 from controller.limits import COOLDOWNS, QUOTAS
 from controller.sessions.flags import FLAGS, Flag
@@ -53,6 +56,9 @@ GROUPS = {
         TogglePause,
         StopPlayback,
         SetVolume,
+        PlayToSession,
+        MayPlayToSession,
+        StopSessionPlay,
         Join,
         Leave,
         SendTest,
@@ -131,6 +137,11 @@ class World:
     def play(self, room: str, *urls: str, operation: str = "op1") -> dict[str, Any]:
         as_json = [orjson.dumps(url).decode() for url in urls]
         return self.ask("play", room_id=room, urls=as_json, operation_id=operation)
+
+    def play_to(self, session: str, *urls: str, operation: str = "op1", **more: Any) -> dict[str, Any]:
+        as_json = [orjson.dumps(url).decode() for url in urls]
+        args = {"session_id": session, "urls": as_json, "operation_id": operation, **more}
+        return self.ask("play_to_session", **args)
 
     def set_flag(self, session: str, flag: Flag, on: bool, **more: Any) -> dict[str, Any]:
         return self.ask(

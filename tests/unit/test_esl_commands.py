@@ -25,6 +25,8 @@ from esl.commands import (
     GlobalVariable,
     Hangup,
     Hold,
+    IgnoreKeys,
+    IsPlaying,
     Join,
     JsonList,
     Kick,
@@ -36,12 +38,16 @@ from esl.commands import (
     Ping,
     Play,
     PlayStatus,
+    PlayToChannel,
+    PlayToMember,
     Prefetch,
     SendDtmf,
     ShowChannels,
     ShowFileFormats,
     SipStatus,
     Status,
+    StopChannel,
+    StopMember,
     StopPlay,
     StopRecording,
     Transfer,
@@ -135,6 +141,11 @@ RENDERED = {
     Hangup(UUID): f"uuid_kill {UUID} NORMAL_CLEARING",
     Hangup(UUID, "UNALLOCATED_NUMBER"): f"uuid_kill {UUID} UNALLOCATED_NUMBER",
     SendDtmf(UUID, "0123456789ABCD*#wW", 100): f"uuid_send_dtmf {UUID} 0123456789ABCD*#wW@100",
+    IgnoreKeys(UUID): f"uuid_setvar {UUID} playback_terminators none",
+    IsPlaying(UUID): f"uuid_fileman {UUID} none",
+    StopChannel(UUID): f"uuid_break {UUID} all",
+    StopMember(ROOM, 7): f"conference {ROOM} stop all 7",
+    PlayStatus(ROOM, 7): f"conference {ROOM} play_status 7",
     ChannelExists(UUID): f"uuid_exists {UUID}",
     JsonList(): "conference json_list",
     JsonList(ROOM): f"conference {ROOM} json_list",
@@ -189,6 +200,21 @@ def test_play():
         URL, f"file_string://!{URL}!{URL}?e=1#a:b-1:0"
     )
     assert Play(ROOM, "http://h/a b").render() == f"conference {ROOM} play http://h/a%20b"
+
+
+def test_play_to_one_call():
+    params = {"operation_id": "0b7f", "url_index": 0}
+    file = f"{{operation_id=0b7f,url_index=0}}{URL}"
+    assert PlayToChannel(UUID, [URL], params).render() == f"uuid_broadcast {UUID} playback::{file} aleg"
+    assert PlayToMember(ROOM, 7, [URL], params).render() == f"conference {ROOM} play {file} 7"
+    # An address like this one must not pass for the name of an application.
+    several = "playback::file_string://!http://[::1]/a!http://h/b"
+    assert PlayToChannel(UUID, ["http://[::1]/a", "http://h/b"]).render() == f"uuid_broadcast {UUID} {several} aleg"
+    with pytest.raises(ValueError, match="parts the files"):
+        PlayToMember(ROOM, 7, ["http://h/a!b", URL]).render()
+    for params in ({"operation_id": "a,b=c"}, {"operation_id": "a}b"}, {"a b": "1"}):
+        with pytest.raises(ValueError, match="file parameter"):
+            PlayToChannel(UUID, [URL], params).render()
 
 
 def test_the_recorded_commands_are_rendered_to_the_letter():
@@ -442,7 +468,7 @@ def test_whatever_is_rendered_is_one_line_of_so_many_arguments(case):
 
 def test_every_command_is_tried_above():
     named = {name for name, value in vars(commands).items() if hasattr(value, "render") and name != "Command"}
-    assert named == {type(command).__name__ for command in RENDERED} | {"Play"}
+    assert named == {type(command).__name__ for command in RENDERED} | {"Play", "PlayToChannel", "PlayToMember"}
 
 
 # -- URLs

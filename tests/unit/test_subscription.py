@@ -36,6 +36,7 @@ KINDS = {
     "CHANNEL_HANGUP_COMPLETE",
     "BACKGROUND_JOB",
     "DTMF",
+    "CHANNEL_EXECUTE_COMPLETE",
     "add-member",
     "del-member",
     "mute-member",
@@ -47,6 +48,7 @@ KINDS = {
     "volume-in-member",
     "volume-out-member",
     "play-file-done",
+    "play-file-member-done",
     "filestring::open",
 }
 

@@ -14,7 +14,7 @@ from controller import commands, passwords
 from controller.commands.base import Command
 from controller.commands.playback import MayPlay
 from controller.commands.rooms import RoomOptions
-from controller.commands.sessions import Member, Session, SetFlag
+from controller.commands.sessions import MayPlayToSession, Member, Session, SetFlag
 from controller.errors import REASONS
 from controller.media.reasons import REASONS as AUDIO_REASONS
 from controller.nodes import translate
@@ -36,7 +36,7 @@ LUA = "".join(re.sub(r"--.*", "", source.text) for source in (*libraries().value
 PYTHON = "".join(path.read_text() for package in ("controller", "web") for path in (ROOT / package).rglob("*.py"))
 COMMAND_CLASSES = [
     kind
-    for kind in (*(getattr(commands, name) for name in commands.__all__), MayPlay)
+    for kind in (*(getattr(commands, name) for name in commands.__all__), MayPlay, MayPlayToSession)
     if isinstance(kind, type) and issubclass(kind, Command) and hasattr(kind, "script")
 ]
 OF_FLAGS = {flag.change(on).command for flag, on in CHANGES}

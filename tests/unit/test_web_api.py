@@ -542,6 +542,30 @@ ENDPOINTS = [
     ),
     Endpoint(
         method="POST",
+        path=f"{SESSIONS}/{{session}}/commands/play",
+        body={"urls": ["https://cdn.example.com/a.wav"]},
+        status=202,
+        answer={"uuid": SESSION, "operation_id": OPERATION, "status": "in_progress"},
+        command=commands.PlayToSession(**BY_SESSION, urls=("https://cdn.example.com/a.wav",)),
+        bad_bodies=[
+            {},
+            {"urls": []},
+            {"urls": ["https://cdn.example.com/a.wav"] * 129},
+            {"urls": ["file:///etc/passwd"]},
+            {"urls": ["https://cdn.example.com/a.wav"], "command_uid": ""},
+            {"urls": ["https://cdn.example.com/a.wav"], "volume": 1},
+        ],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{SESSIONS}/{{session}}/commands/stop",
+        status=202,
+        answer={"uuid": SESSION, "operation_id": "", "status": "stopped"},
+        command=commands.StopSessionPlay(**BY_SESSION),
+        bad_bodies=[{"command_uid": ""}, {"urls": []}],
+    ),
+    Endpoint(
+        method="POST",
         path=f"{SESSIONS}/{{session}}/commands/dtmf",
         body={"digits": "0123456789ABCD*#wW"},
         status=202,
@@ -1108,6 +1132,10 @@ def test_a_body_that_is_not_declared_as_json(endpoint: Endpoint, content_type: s
 LONGEST_BODIES: dict[str, dict[str, Any]] = {
     "create_room": {"name": "a" * 64},
     "play": {"urls": [f"https://cdn.example.com/{number:0>2024}" for number in range(128)]},
+    "play_to_session": {
+        "urls": [f"https://cdn.example.com/{number:0>2024}" for number in range(128)],
+        "command_uid": "😀" * 64,
+    },
     "set_volume": {"volume": -50},
     "join": {"room_id": ROOM, "command_uid": "😀" * 64},
     "mute": {"command_uid": "😀" * 64},
@@ -1140,7 +1168,14 @@ def test_a_body_may_be_as_large_as_its_fields_can_be(
     endpoint: Endpoint, app: App, client: FlaskClient, controller: FakeController
 ) -> None:
     (most,) = {most for name, most in app.body_limits.items() if name.rpartition(".")[2] == endpoint.operation}
-    large = {"play": 3_153_968, "set_endpoint": 51_360, "kick_all": 58_836, "hold": 25_640, "dial": 16_800}
+    large = {
+        "play": 3_153_968,
+        "play_to_session": 3_154_932,
+        "set_endpoint": 51_360,
+        "kick_all": 58_836,
+        "hold": 25_640,
+        "dial": 16_800,
+    }
     large |= {f"{flag.change(on).command}_all": 57_164 for flag, on in CHANGES}
     assert most == large.get(endpoint.operation, 16_384)
     data = json.dumps(endpoint.body or {}).encode()

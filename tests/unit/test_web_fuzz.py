@@ -35,6 +35,8 @@ PATHS = [
         f"conferences/{ROOM}/volume",
         "sessions",
         f"sessions/{SESSION}",
+        f"sessions/{SESSION}/commands/play",
+        f"sessions/{SESSION}/commands/stop",
         f"sessions/{SESSION}/commands/conference/join",
         f"sessions/{SESSION}/commands/conference/leave",
         f"sessions/{SESSION}/commands/conference/mute",

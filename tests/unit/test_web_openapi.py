@@ -170,6 +170,8 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "transfer": True,
         "send_dtmf": True,
         "collect_digits": False,
+        "play_to_session": True,
+        "stop_session_play": False,
         "mute_all": False,
         "unmute_all": False,
         "deaf_all": False,

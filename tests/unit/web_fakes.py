@@ -248,6 +248,8 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.Transfer: {"status": "transferring"},
         commands.SendDtmf: {"status": "sending"},
         commands.CollectDigits: {"status": "collecting"},
+        commands.PlayToSession: {"operation_id": OPERATION, "status": "in_progress"},
+        commands.StopSessionPlay: {"operation_id": "", "status": "stopped"},
         commands.Join: {"status": "joining", "room_id": room_id},
         commands.Leave: {"status": "leaving", "room_id": ROOM},
         commands.ChangeMember: {"status": "changing", "room_id": room_id, "changing": ["muted", "volume_in"]},

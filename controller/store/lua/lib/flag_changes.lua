@@ -1,6 +1,8 @@
 -- Commands to turn a flag of a member on or off.
 -- needs: sessions
 
+local REFUSED_PLAYING = "already_playing"
+
 -- The change that turns a flag on, or off, and its opposite.
 local function change_of(flag, on)
   if on then return flag.on, flag.off end
@@ -13,5 +15,8 @@ local function why_not(session, flag, on)
   local change_to, opposite = change_of(flag, on)
   if session[change_to.pending_job] then return change_to.refused_pending end
   if session[opposite.pending_job] then return flag.waits and opposite.refused_pending or nil end
+  -- What it hears on hold would stand behind what is played to it, and be stopped with it.
+  local is_played_to = session.play_operation or session.play_flight or session.play_stopping
+  if change_to.command == CHANGES.hold.command and is_played_to then return REFUSED_PLAYING end
   return has_flag(session, flag) == on and change_to.refused_already or nil
 end

@@ -1,5 +1,5 @@
 -- Who is in a room, and how the room ends: its members are kicked, and it stays, `closing`, until the last one is out.
--- needs: endings command_to_all sessions session_steps room_options
+-- needs: endings command_to_all sessions session_plays session_steps room_options
 
 local function member_data(session)
   return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
@@ -90,6 +90,7 @@ local end_room
 -- Takes a session out of its room in the store, to a state to which a step led, and emits `type` with `data`. `ends`:
 -- whether the room ends unless somebody else keeps it.
 local function depart(room, session, state, type, data, ends)
+  interrupt_play(session, true)
   local before = act_for(session)
   redis.call("ZREM", keys.members(room.id), session.id)
   exit_room(room, session)

@@ -11,7 +11,8 @@ local PLAY_MS = 45000 -- within which a play must be taken, and then have its re
 local DTMF_MS = 45000 -- within which digits must have their result: a node may wait for the pauses among them
 local DIAL_MS = 150000 -- within which a call must have its result: it may ring for long
 -- The ops that are about a session, be it in a room or not.
-local OF_SESSION = { dial = true, transfer = true, end_transfer = true, hang_up = true, dtmf = true }
+local OF_SESSION = { dial = true, transfer = true, end_transfer = true, hang_up = true, dtmf = true,
+  session_play = true, session_stop = true }
 
 -- The node is to confirm `kind` of `id` within `ms`, or CONFIRM_MS; if it does not, overdue.lua handles it.
 local function expect(node, kind, id, ms)

@@ -62,7 +62,7 @@ local function emit_room(room, type, data, more)
 end
 
 -- Emits a webhook of a session outside rooms, in the session's order.
-local function emit_session(session, type, data)
+local function emit_session(session, type, data, more)
   data.app_id, data.uuid, data.did, data.caller_id = session.app, session.id, session.did, session.caller_id
-  emit(keys.session(session.id), session.id, type, data)
+  emit(keys.session(session.id), session.id, type, data, more)
 end

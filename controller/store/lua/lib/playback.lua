@@ -120,8 +120,8 @@ end
 -- The reason and the HTTP status, each of which may be empty, of why a URL failed.
 local function reason_of(why) return string.match(why, "^([%a_]*):?(%d*)$") end
 
--- Emits the end of an operation: `interrupted`, or what became of its URLs.
-local function emit_finished(room, operation, status)
+-- How an operation has ended, `status` or by what became of its URLs, and each of these as JSON.
+local function summary(operation, status)
   local results, played = {}, 0
   for i, outcome in ipairs(outcomes(operation)) do
     if outcome.state == URL.played then played = played + 1 end
@@ -131,8 +131,13 @@ local function emit_finished(room, operation, status)
       .. (http_status ~= "" and ',"http_status":' .. http_status or "") .. "}"
   end
   status = status or (played == #results and "completed") or (played == 0 and "failed") or "partial"
-  emit_room(room, "conference.play.finished", { operation_id = operation.id, status = status },
-    '"results":[' .. table.concat(results, ",") .. "]")
+  return status, '"results":[' .. table.concat(results, ",") .. "]"
+end
+
+-- Emits the end of an operation: `interrupted`, or what became of its URLs.
+local function emit_finished(room, operation, how)
+  local status, results = summary(operation, how)
+  emit_room(room, "conference.play.finished", { operation_id = operation.id, status = status }, results)
 end
 
 -- Ends the URLs of an operation at `indices` by `event`: `finish`, or `fail` with the reason `why`. Those that are over

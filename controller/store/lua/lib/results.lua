@@ -5,7 +5,7 @@
 -- node_unreachable (it never got the command), no_answer (it is not known whether it did anything), not_confirmed (it
 -- took the command, and no event confirmed it), relay_lost (it did not get a file that a relay had prepared), or why a
 -- relay could not prepare a file (controller/media/reasons.py).
--- needs: call_commands hang_ups leg_changes members playback session_ends transfers
+-- needs: call_commands hang_ups leg_changes members playback session_ends session_plays transfers
 
 -- By the command's op.
 local RESULTS = {}
@@ -85,6 +85,9 @@ local MAX_TRIES = 3 -- at a play whose file the node does not get from its relay
 -- Reasons for which the node did not carry a play out.
 local OF_COMMAND = { refused = true, no_answer = true, node_unreachable = true }
 
+-- Reasons for which nobody can hear it.
+local GONE = { hangup = true, no_member = true, no_members = true }
+
 function RESULTS.play(command, job, result)
   local room = get_room(command.room)
   if not room or room.flight ~= job then return end
@@ -116,6 +119,48 @@ function RESULTS.play(command, job, result)
     end_urls(room, operation, indices, "fail", result.reason .. status)
   end
   advance(room)
+end
+
+function RESULTS.session_play(command, job, result)
+  local session = get_session(command.session)
+  if not session or session.play_flight ~= job then return end
+  clear(keys.session(session.id), session, "play_flight")
+  local operation = session.play_operation == command.operation and played_to(session)
+  if not operation then
+    -- Stopped or interrupted meanwhile: it must not be heard now.
+    if result.ok or result.reason == "no_answer" then send_session_stop(session, command) end
+    operation = played_to(session)
+    return operation and play_next(session, operation)
+  end
+  -- Its end was known first.
+  if OVER[url_state(operation, command.index)] then return play_next(session, operation) end
+  if result.ok then return end
+  if result.reason == "relay_lost" then
+    if tonumber(operation.tries) < MAX_TRIES then
+      return send_file(session, operation, command.index, operation.tries + 1)
+    end
+    result.reason = "unplayable"
+  end
+  -- It has left its room, or the call has ended.
+  if GONE[result.reason] then return interrupt_play(session, true) end
+  if OF_COMMAND[result.reason] then
+    emit_session(session, "session.command.failed",
+      { command = "play", command_uid = operation.uid, reason = result.reason })
+  end
+  if result.reason == "no_answer" then send_session_stop(session, command) end
+  local status = result.http_status and ":" .. result.http_status or ""
+  session_file_over(session, operation, command.index, "fail", result.reason .. status)
+end
+
+function RESULTS.session_stop(command, job, result)
+  local session = get_session(command.session)
+  if not session or session.play_stopping ~= job then return end
+  clear(keys.session(session.id), session, "play_stopping")
+  local tries = command.tries or 1
+  local is_lost = result.reason == "no_answer" or result.reason == "node_unreachable"
+  if is_lost and tries < MAX_TRIES then return send_session_stop(session, command, tries + 1) end
+  local operation = played_to(session)
+  if operation then play_next(session, operation) end
 end
 
 function RESULTS.stop(command, job)

@@ -1,5 +1,5 @@
 -- How a session ends.
--- needs: call_commands collections dials transfers
+-- needs: call_commands collections dials members session_plays transfers
 
 local ENDED_SECONDS = 600 -- for which a late event cannot start it again
 
@@ -32,6 +32,7 @@ local function emit_ended(session, cause, is_node_lost)
   elseif session.transfer_leg then
     forget_transfer(session)
   end
+  interrupt_play(session, true)
   if session.collected then end_collection(session, "hangup") end
   if session.dtmf_job then call_command_failed(session, "dtmf", reason) end
   session.state = step("SESSION", session.state, "ended")

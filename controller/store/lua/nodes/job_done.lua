@@ -4,7 +4,8 @@
 -- needs: node_fence results
 
 -- Commands that are confirmed by their result. The others are by an event.
-local BY_RESULT = { play = true, pause = true, stop = true, volume = true, dtmf = true }
+local BY_RESULT = { play = true, pause = true, stop = true, volume = true, dtmf = true,
+  session_play = true, session_stop = true }
 
 if fenced() then return refusal("fenced") end
 local raw = redis.call("HGET", keys.sent(args.node), args.job)

@@ -1,10 +1,10 @@
 -- What the store has of a node in this partition, for the comparison with the node itself: a part of its sessions or
 -- rooms (`what`). `cursor`: "0" at first, and again in the last reply. `head` of a room: the file that it plays now or
--- next; `legs`: those of the room on this node. `is_waiting`, of a session: the node has not been told to make the
--- call; `transfer`: the uuid of the call to the number to which it is transferred, if the node has been told. The ids
--- of those that cannot be read are in `broken`.
+-- next; `legs`: those of the room on this node. Of a session, `is_waiting`: the node is yet to be told to make it;
+-- `transfer`: the uuid of the call to the number to which it is transferred, if the node has been told; `played`: the
+-- file that the node should be playing to it. The ids of those that cannot be read are in `broken`.
 -- args: node what cursor
--- needs: dial_commands legs node_fence playback records sessions
+-- needs: dial_commands legs node_fence playback records session_plays sessions
 -- lists: rows
 
 local PART = 100
@@ -25,11 +25,17 @@ end
 
 local READ = {}
 
+-- What the node should be playing to a session now.
+local function describe_played(session)
+  local operation = not (session.play_flight or session.play_stopping) and played_to(session)
+  return operation and { operation = operation.id, index = operation.next - 1 } or nil
+end
+
 function READ.sessions(id)
   local session = get_session(id)
   return session and with_flags(session, { id = id, channel = name_in(session, "channel"),
     app = text_in(session, "app"), room = session.room, state = text_in(session, "state"),
-    is_waiting = is_dial_waiting(session) or nil,
+    is_waiting = is_dial_waiting(session) or nil, played = session and describe_played(session),
     transfer = is_transfer_sent(session) and name_in(session, "transfer_leg") or nil,
     member_id = session.member_id and number_in(session, "member_id", 10) })
 end

@@ -34,6 +34,7 @@ local function take(entry, raw)
     if details and next(details) then
       details.app, details.room, details.operation, details.index =
         command.app, command.room, command.operation, command.index
+      details.session = command.session
       log("audio", "prepared", details)
     end
   end

@@ -1,6 +1,6 @@
 -- The node says that a session is in a room, by a command or its operator's hand. `flags`: those that are on.
 -- args: node session_id room_id member_id flags
--- needs: dials node_fence room_options transfers
+-- needs: dials node_fence room_options session_plays transfers
 
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
@@ -15,6 +15,8 @@ log("event", "add-member", { app = session.app, room = args.room_id, session = s
 if same_room and not is_joining and session.member_id == tostring(args.member_id) then
   return cjson.encode({ known = true })
 end
+-- If it was not asked to, its operator has moved it.
+interrupt_play(session, true)
 if session.room and (not same_room or not is_joining) then take_out(session, "kicked", nil, same_room) end
 -- Its operator has moved it.
 if session.transfer_leg then transfer_failed(session, "") end

@@ -80,7 +80,7 @@ const isOfType = (type, pattern) => type === pattern || (pattern.endsWith(".*") 
 // What people ask of a story; the rest is how it came about, and what was made of it.
 const TOLD = new Set(["command", "refused", "event", "state"]);
 // Other webhooks repeat what events say, which operators see and tenants do not.
-const NO_EVENT_SAYS = new Set(["conference.member.join_failed", "conference.command.failed", "session.command.failed", "session.digits.collected"]);
+const NO_EVENT_SAYS = new Set(["conference.member.join_failed", "conference.command.failed", "session.command.failed", "session.digits.collected", "session.play.started", "session.play.finished"]);
 
 function isTold(entry, me) {
   const { kind, type } = entry;

@@ -4,11 +4,12 @@ import { html, useState } from "../html.js";
 import { useCommands, useFeed, useLoad, useReloadSoon, useStream, useTitle } from "../hooks.js";
 import { failedCommand, isWebhook, streamOf } from "../live.js";
 import { go, link } from "../router.js";
-import { Badge, Button, Card, Confirm, Dialog, Empty, Field, Id, Loaded, PageHead, Problem, Time } from "../ui.js";
+import { Badge, Button, Card, Confirm, Dialog, Empty, Id, Loaded, PageHead, Problem, Time } from "../ui.js";
 import { Icon } from "../icons.js";
 import { reasonText, TONES } from "../words.js";
 import { Story } from "./log.js";
 import { memberCommand, Members } from "./members.js";
+import { Play } from "./play.js";
 import { Options, optionsIn } from "./rooms.js";
 import { tagsOf } from "./tags.js";
 import { Volume } from "./volume.js";
@@ -186,17 +187,3 @@ const plainReason = ({ reason, http_status: status }) => `Not played${status ? `
 
 const Url = ({ url }) => html`<span class="url mono" title=${url}>${url}</span>`;
 
-function Play({ busy, onPlay }) {
-  const submit = async (event) => {
-    event.preventDefault();
-    const form = event.target;
-    const urls = new FormData(form).get("urls").split(/\s+/).filter(Boolean);
-    if (urls.length && (await onPlay(urls))) form.reset();
-  };
-  return html`<form class="stacked" onSubmit=${submit}>
-    <${Field} label="Play audio" hint="One URL a line: WAV, MP3, FLAC, Ogg or Opus.">
-      ${(id) => html`<textarea id=${id} name="urls" rows="2" required spellcheck=${false} placeholder="https://cdn.example.com/hello.wav" aria-describedby="${id}-hint"></textarea>`}
-    <//>
-    <${Button} type="submit" tone="primary" icon="play" busy=${busy}>Play<//>
-  </form>`;
-}

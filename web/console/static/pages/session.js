@@ -9,6 +9,7 @@ import { TONES } from "../words.js";
 import { Story } from "./log.js";
 import { Joining, joiningIn, ROLES } from "./joining.js";
 import { marks, memberCommand } from "./members.js";
+import { Play } from "./play.js";
 import { tagsIn, Tags } from "./tags.js";
 import { Volume } from "./volume.js";
 
@@ -44,6 +45,7 @@ export function Session({ me, parts: [app, uuid] }) {
           ]} />
         <//>
         ${me.role === "operate" && html`<div class="tall"><${Actions} session=${session} app=${app} commands=${commands} /></div>`}
+        ${me.role === "operate" && session.state !== "dialing" && html`<${Card} title="Heard by the caller alone" class="spaced"><${PlayTo} session=${session} app=${app} commands=${commands} /><//>`}
         ${me.role === "operate" && session.state !== "dialing" && html`<${Card} title="Keypad" class="spaced">
           <${Digits} session=${session} app=${app} commands=${commands} />
           <${Collect} session=${session} app=${app} commands=${commands} />
@@ -137,6 +139,19 @@ function Transfer({ session, app, commands, onClose }) {
         ${(id) => html`<input id=${id} name="from" type="tel" maxlength="16" pattern="\\+?[0-9]{2,15}" autocomplete="off" aria-describedby="${id}-hint" />`}
       <//>
     </form>
+  <//>`;
+}
+
+/** What the caller alone hears. */
+function PlayTo({ session, app, commands }) {
+  const match = { uuid: session.uuid };
+  const ask = (verb, what, webhook, body) => commands.run({
+    key: `${session.uuid} ${verb}`, what, app, path: `${API}/sessions/${session.uuid}/commands/${verb}`, body,
+    confirmedBy: (seen) => isWebhook(seen, webhook, match),
+  });
+  const busy = (verb) => Boolean(commands.pending[`${session.uuid} ${verb}`]);
+  return html`<${Play} busy=${busy("play")} onPlay=${(urls) => ask("play", "Play", "session.play.started", { urls })}>
+    <${Button} icon="stop" busy=${busy("stop")} onClick=${() => ask("stop", "Stop", "session.play.stopped")}>Stop<//>
   <//>`;
 }
 

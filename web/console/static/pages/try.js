@@ -37,6 +37,8 @@ const CALLS = [
   ["POST", "/sessions", "Call a number", { to: "+493012345678", from: "+493098765432" }],
   ["DELETE", session, "Hang up"],
   ["POST", `${session}/commands/transfer`, "Transfer to a number", { to: "+493012345678", timeout: 60 }],
+  ["POST", `${session}/commands/play`, "Play to one session", { urls: ["https://cdn.example.com/hello.wav"] }],
+  ["POST", `${session}/commands/stop`, "Stop what is played to it"],
   ["POST", `${session}/commands/dtmf`, "Send digits", { digits: "12w3#", duration: 250 }],
   ["POST", `${session}/commands/collect-digits`, "Collect digits", { max_digits: 4, terminators: "#", timeout: 10, digit_timeout: 5 }],
   ["POST", `${member}/join`, "Join a room", { room_id: "{room_id}", muted: true, deaf: false, volume_in: 0, volume_out: 0, role: "participant", tags: [], end_on_exit: false }],

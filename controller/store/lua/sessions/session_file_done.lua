@@ -1,0 +1,25 @@
+-- The node is done with a file that it played to a session. For a file of an operation that is over, this changes
+-- nothing. `reason`: why it was not played, if it was not.
+-- args: session_id operation_id index reason?
+-- needs: node_fence session_plays sessions
+
+local MAX_TRIES = 3 -- at a file that the node does not get from its relay
+
+if fenced() then return refusal("fenced") end
+local session = get_session(args.session_id)
+if not session then return cjson.encode({ unknown = true }) end
+local operation = session.play_operation == args.operation_id and played_to(session)
+if not operation or args.index + 1 ~= tonumber(operation.next) or OVER[url_state(operation, args.index)] then
+  return cjson.encode({ known = true })
+end
+act_for(operation)
+log("event", "session-play-done",
+  { app = session.app, session = session.id, operation = operation.id, index = args.index, reason = args.reason })
+if args.reason == "relay_lost" and tonumber(operation.tries) < MAX_TRIES and not session.play_flight then
+  send_file(session, operation, args.index, operation.tries + 1)
+elseif args.reason then
+  session_file_over(session, operation, args.index, "fail", "unplayable")
+else
+  session_file_over(session, operation, args.index, "finish")
+end
+return cjson.encode({ played = true })
