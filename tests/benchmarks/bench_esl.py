@@ -26,6 +26,8 @@ from pathlib import Path
 
 from gevent.event import AsyncResult
 
+from tests.benchmarks.figures import note
+
 TRACES = Path(__file__).parents[1] / "contract" / "traces"
 # What a controller reads of each kind of event, as `controller.nodes.translate` does; of any other kind only what kind it is.
 MEMBER = ("Channel-Name", "Conference-Name", "Member-ID", "Unique-ID")
@@ -234,6 +236,7 @@ def main() -> int:
         print(f"{side:<12}{best[side]:>10,.0f} events per CPU second")
     for side, ratio in ratios.items():
         print(f"switchroom / {side:<12}{ratio:>6.1f}")
+        note(f"events a CPU second, beside {side}", best["switchroom"], "", beside=best[side], more_is_better=True)
     if "libesl" not in SIDES:
         print("libesl is left out: it cannot be imported")
     return 0 if ratios["greenswitch"] >= options.minimum else 1
