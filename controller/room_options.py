@@ -20,6 +20,7 @@ class Kind(StrEnum):
     SWITCH = "switch"  # on or off
     TEXTS = "texts"  # a list, which the store has as JSON
     ROLE = "role"  # one of `states.ROLES`, or None
+    URL = "url"  # of a sound, or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,18 @@ OPTIONS = (
         description="The role of which the last member takes the room along: once it has left, the room is deleted."
         " `null`: it stays.",
         example="moderator",
+    ),
+    Option(
+        name="wait_for_moderator",
+        kind=Kind.SWITCH,
+        description="Whether those who join wait on hold until the first moderator is there.",
+        example=False,
+    ),
+    Option(
+        name="hold_music",
+        kind=Kind.URL,
+        description="Of the music that they hear meanwhile, 20 times over. `null`: they hear nothing.",
+        example=None,
     ),
     Option(
         name="speaker_events",

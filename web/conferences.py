@@ -69,7 +69,7 @@ conferences = Resource("conferences", "Rooms and what plays in them.", url_prefi
     "POST",
     "",
     responses={201: RoomCreated},
-    refuses=("name_taken", "quota_exceeded", "store_full", "no_node"),
+    refuses=("name_taken", "url_refused", "quota_exceeded", "store_full", "no_node"),
     details={"quota_exceeded": {"quota": "rooms", "limit": 1000, "used": 1000}},
 )
 def create_room(body: NewRoom) -> Returned:
@@ -119,6 +119,7 @@ def get_room(path: RoomPath) -> Returned:
         "duration": room["duration"],
         "members": room["members"],
         "peak_members": room["peak_members"],
+        "begun": room["begun"],
         **options_of(room),
         "nodes": room["nodes"],
         "playback_status": room["playback_status"],
@@ -130,7 +131,7 @@ def get_room(path: RoomPath) -> Returned:
 
 
 @conferences.serves(
-    "PATCH", "/<room_id>", responses={200: RoomChanged}, refuses=(*_ROOM, "quota_exceeded", "store_full")
+    "PATCH", "/<room_id>", responses={200: RoomChanged}, refuses=(*_ROOM, "url_refused", "quota_exceeded", "store_full")
 )
 def change_room(path: RoomPath, body: RoomChanges) -> Returned:
     """Change options of a room.

@@ -491,6 +491,8 @@ class _RoomOptions(Body):
     max_duration: Annotated[int | None, Field(ge=1, le=LIMIT["max_duration"]), OPTION["max_duration"]] = None
     tags: Annotated[Tags, OPTION["tags"]] = []
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]] = None
+    wait_for_moderator: Annotated[bool, OPTION["wait_for_moderator"]] = False
+    hold_music: Annotated[Url | None, OPTION["hold_music"]] = None
     speaker_events: Annotated[bool, OPTION["speaker_events"]] = False
 
 
@@ -778,6 +780,8 @@ class RoomOptions(BaseModel):
     max_duration: Annotated[int | None, OPTION["max_duration"]]
     tags: Annotated[list[str], OPTION["tags"]]
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]]
+    wait_for_moderator: Annotated[bool, OPTION["wait_for_moderator"]]
+    hold_music: Annotated[str | None, OPTION["hold_music"]]
     speaker_events: Annotated[bool, OPTION["speaker_events"]]
 
 
@@ -830,6 +834,10 @@ class Room(RoomOptions):
     duration: Annotated[int, Field(ge=0, description="Seconds since then."), _example(1260)]
     members: Annotated[int, Field(ge=0), _example(5)]
     peak_members: Annotated[int, Field(ge=0, description="The most members that there were at once."), _example(9)]
+    begun: Annotated[
+        bool,
+        Field(description="`false` while those who join wait: it has `wait_for_moderator`, and no moderator has come."),
+    ]
     nodes: Annotated[list[RoomNode], Field(description="The media nodes on which the room is, its source first.")]
     playback_status: Annotated[str, OneOf(*PLAYBACK_STATUSES)]
     playback_volume: Annotated[int, Field(ge=MIN_VOLUME, le=MAX_VOLUME)]
@@ -853,6 +861,7 @@ class Member(BaseModel):
     role: Role
     tags: Annotated[list[str], _example(["agent"])]
     end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]
+    waiting: Annotated[bool, Field(description="Whether it waits for a moderator, who lets it in.")]
     speaking: Annotated[bool, Field(description="Whether it speaks now; `false` unless its room has `speaker_events`.")]
     joined_at: Annotated[
         str | None,
@@ -1005,6 +1014,7 @@ def membership_of(row: MemberRow) -> dict[str, object]:
         "role": row["role"],
         "tags": row.get("tags", []),
         "end_on_exit": row["end_on_exit"],
+        "waiting": row["waiting"],
         "speaking": row["speaking"],
         "joined_at": None if joined_at is None else iso(joined_at),
     }
@@ -1033,6 +1043,7 @@ class Session(BaseModel):
     role: Role
     tags: Annotated[list[str], Field(description="Empty while it is no member."), _example(["agent"])]
     end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]
+    waiting: Annotated[bool, Field(description="Whether it waits for a moderator, who lets it in.")]
     speaking: Annotated[bool, Field(description="Whether it speaks now; `false` unless its room has `speaker_events`.")]
     joined_at: Annotated[
         str | None,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, NotRequired, TypedDict, cast
 
 from controller.commands.base import Args, Command, Listing, Parts, RoomCommand
 from controller.commands.sessions import Member, as_text
 from controller.ids import new_operation_id, new_room_id
+from controller.room_options import OPTIONS, Kind
 from controller.sessions.flags import Flag
 from controller.store.store import Store
+
+# The options that are URLs of sounds.
+_SOUNDS = tuple(option.name for option in OPTIONS if option.kind is Kind.URL)
 
 Options = Mapping[str, int | bool | str | list[str] | None]
 
@@ -20,6 +24,13 @@ def _as_sent(options: Options) -> Args:
     return {name: as_text(value) if isinstance(value, list) else value for name, value in options.items()}
 
 
+def _check_sounds(parts: Parts, app_id: str, options: Options, may_play: Callable[[], object]) -> None:
+    """Raises Refused: `url_refused`."""
+    for name in _SOUNDS:
+        if url := options.get(name):
+            parts.playback.check(app_id, [cast(str, url)], may_play, name)
+
+
 class RoomId(TypedDict):
     room_id: str
 
@@ -27,7 +38,7 @@ class RoomId(TypedDict):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateRoom(Command[RoomId]):
     """With options (`controller.room_options`) by their names. Refused: `name_taken` (detail `room_id`), `no_node`,
-    `quota_exceeded`.
+    `quota_exceeded`, `url_refused`.
     """
 
     name: str
@@ -41,6 +52,7 @@ class CreateRoom(Command[RoomId]):
         return {**Command.arguments(self), "options": _as_sent(self.options)}
 
     def prepare(self, parts: Parts) -> Args:
+        _check_sounds(parts, self.app_id, self.options, lambda: None)
         node = parts.placement.choose(self.app_id)
         return {"node": node, "room_id": new_room_id(node) if node else None}
 
@@ -62,12 +74,16 @@ class RoomOptions(RoomId):
     max_duration: int | None
     tags: list[str]
     end_on_exit: str | None
+    wait_for_moderator: bool
+    hold_music: str | None
     speaker_events: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRoom(RoomCommand[RoomOptions]):
-    """Changes the `options` that are given. Nobody who is in the room is taken out. Refused also: `quota_exceeded`."""
+    """Changes the `options` that are given. Nobody who is in the room is taken out. Refused also: `quota_exceeded`,
+    `url_refused`.
+    """
 
     options: Options
 
@@ -76,6 +92,11 @@ class ChangeRoom(RoomCommand[RoomOptions]):
 
     def arguments(self) -> Args:
         return {**Command.arguments(self), "options": _as_sent(self.options)}
+
+    def prepare(self, parts: Parts) -> Args:
+        show = GetRoom(app_id=self.app_id, room_id=self.room_id)
+        _check_sounds(parts, self.app_id, self.options, lambda: parts.execute(show))
+        return {}
 
 
 class AllChanging(TypedDict):
@@ -144,7 +165,8 @@ class RoomNode(TypedDict):
 
 class Room(RoomOptions):
     """`created_at`, `started_at`: epoch seconds; the second is when the first member joined, None before that.
-    `duration`: seconds since then. `peak_members`: the most that there were at once. `playback_status`: one of
+    `duration`: seconds since then. `peak_members`: the most that there were at once. `begun`: whether those who join
+    need not wait for a moderator. `playback_status`: one of
     `states.PLAYBACK`. `playback_queue`: what waits behind the current operation, whose id is empty when nothing plays.
     """
 
@@ -154,6 +176,7 @@ class Room(RoomOptions):
     duration: int
     members: int
     peak_members: int
+    begun: bool
     nodes: list[RoomNode]
     playback_status: str
     playback_volume: int

@@ -318,7 +318,8 @@ class Member(TypedDict):
     """A member of a room, with its flags and levels (`controller.sessions`) by their names. `node`: its prefix.
 
     `role`: one of `states.ROLES`. `tags`: absent if there are none. `joined_at`: epoch seconds; None for one that
-    joined before this was stored. `speaking`: whether it speaks now, False unless its room asks for that.
+    joined before this was stored. `waiting`: whether it waits for a moderator. `speaking`: whether it speaks now, False
+    unless its room asks for that.
     """
 
     session_id: str
@@ -333,6 +334,7 @@ class Member(TypedDict):
     role: str
     tags: NotRequired[list[str]]
     end_on_exit: bool
+    waiting: bool
     speaking: bool
     joined_at: int | None
 

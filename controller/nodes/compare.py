@@ -313,7 +313,8 @@ def _membership_events(session: dict[str, Any], member: MemberOnNode | None) -> 
         flags = (flag.name for flag in FLAGS if flag.name in (member.flags if flag in member.known else asked))
         yield MemberJoined(**subject, flags=tuple(flags))
     elif state != SessionState.JOINING:
-        for flag in member.known:
+        # One that is kept out is muted and deaf on the node, whatever it asked for (lib/kept_out.lua).
+        for flag in (HOLD,) if session.get("kept_out") else member.known:
             on = flag.name in member.flags
             if session[flag.name] != on:
                 yield FlagChanged(**subject, flag=flag.name, on=on)

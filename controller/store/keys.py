@@ -22,7 +22,8 @@ MEDIA_KEY = "{registry}:media-key"  # string: what links of the audio relay are 
 # node is expected to confirm, `aside` the retry queue.
 PARTITION: dict[str, str] = {
     # hash: app, node, name, created_at (s), seq, members_seen, volume, status, operation, closing, its options by their
-    # names (room_options), started_at (s: when its first member joined), peak_members, empty_since (ms: since when
+    # names (room_options), started_at (s: when its first member joined), peak_members, begun (1 once a moderator
+    # has come, until it is empty), empty_since (ms: since when
     # nobody has been in it, if nobody is), flight and stopping
     # (job ids of the play and of the stop in flight), pause_job, floor (the session that has it, if it was told) and
     # floor_at (ms); from create to the last webhook of delete
@@ -38,6 +39,8 @@ PARTITION: dict[str, str] = {
     # sets: those of `present` that are moderators, and those that joined with end_on_exit; as the room
     "moderators": "moderators:%s",
     "enders": "enders:%s",
+    # set: members that wait for a moderator, and have not been let in yet (lib/kept_out.lua); as the room
+    "waiting": "waiting:%s",
     # set: nodes that have a leg to the room's source (lib/legs.lua); as the room
     "legs": "legs:%s",
     # hash: state, id (the uuid of its channel on both nodes), source (the room's when it was dialled), near and far
@@ -73,18 +76,19 @@ PARTITION: dict[str, str] = {
     # sorted set: room id as in `rooms`, of an app and a tag; as the rooms that have it
     "tagged": "tagged:%s:%s",
     # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, started_at (s), seq; of a
-    # member also role, tags (JSON), end_on_exit (1 if it joined so) and joined_at (s); uid, job, actor and trace (of a
-    # join or leave that is pending; of a join also levels, those that are set then, as JSON, if there are any; of one
-    # that kicks also kicked, and kick_reason and kick_operation if it has them),
-    # each flag by its name (1 or 0), and for each command to change one that the node has yet to confirm, the same
-    # four as pending_<command>_job and so on; the same four as hang_up_job and dtmf_job and so on, of a hang-up and of
-    # digits sent that the node has yet to confirm; digit_number (of the node's event of the last digit that counted)
-    # and digits_until (ms; how far ahead of its pace it presses);
-    # play_operation (the id of what is played to it alone), play_flight and play_stopping (lib/session_plays.lua);
-    # collected (digits), max_digits, terminators, digit_timeout_ms, collect_uid and so on, while digits are collected.
-    # Of a call that an app has made, until it is answered, also dial_job, dial_uid, dial_actor and dial_trace,
-    # is_ringing, hang_up_cause and hang_up_tries, and what it is to join: dial_room, dial_flags (names), dial_levels,
-    # dial_role, dial_tags, dial_end_on_exit. From park, or from the command to dial, to hangup
+    # member also role, tags (JSON), end_on_exit (1 if it joined so), joined_at (s), waiting (for a moderator: 1, or 2
+    # if it could not be put on hold once) and kept_out (1 while it is muted and deaf for that on its node); uid, job,
+    # actor and trace (of a join or leave that is pending; of a join also levels, those that are set then, as JSON, if
+    # there are any; of one that kicks also kicked, and kick_reason and kick_operation if it has them), each flag by
+    # its name (1 or 0), and for each command to change one that the node has yet to confirm, the same four as
+    # pending_<command>_job and so on; the same four as hang_up_job and dtmf_job and so on, of a hang-up and of digits
+    # sent that the node has yet to confirm; digit_number (of the node's event of the last digit that counted) and
+    # digits_until (ms; how far ahead of its pace it presses); play_operation (the id of what is played to it alone),
+    # play_flight and play_stopping (lib/session_plays.lua); collected (digits), max_digits, terminators,
+    # digit_timeout_ms, collect_uid and so on, while digits are collected. Of a call that an app has made, until it is
+    # answered, also dial_job, dial_uid, dial_actor and dial_trace, is_ringing, hang_up_cause and hang_up_tries, and
+    # what it is to join: dial_room, dial_flags (names), dial_levels, dial_role, dial_tags, dial_end_on_exit. From
+    # park, or from the command to dial, to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",

@@ -44,7 +44,13 @@ def _key_function(name: str) -> str:
 
 def _flags() -> dict[str, Any]:
     return {
-        flag.name: {"name": flag.name, "waits": flag.waits, "on": _change(flag.on), "off": _change(flag.off)}
+        flag.name: {
+            "name": flag.name,
+            "waits": flag.waits,
+            "joins": flag.joins is not None,
+            "on": _change(flag.on),
+            "off": _change(flag.off),
+        }
         for flag in FLAGS
     }
 

@@ -50,6 +50,9 @@ Hold = Annotated[
     bool,
     Field(description="Whether the member is on hold: it is not heard, and does not hear the room.", examples=[False]),
 ]
+Waiting = Annotated[
+    bool, Field(description="Whether the member waits for a moderator: it will be let in then.", examples=[False])
+]
 VolumeIn = Annotated[
     int,
     Field(ge=MIN_LEVEL, le=MAX_LEVEL, description="How loud the member is to the others; 0: unchanged.", examples=[2]),
@@ -154,6 +157,7 @@ class MemberData(RoomData):
     muted: Muted
     deaf: Deaf
     hold: Hold
+    waiting: Waiting
     volume_in: VolumeIn
     volume_out: VolumeOut
     role: Role
@@ -193,6 +197,8 @@ class ConferenceUpdated(RoomData):
     max_duration: Annotated[int | None, _OPTION["max_duration"]]
     tags: Annotated[list[str], _OPTION["tags"]]
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, _OPTION["end_on_exit"]]
+    wait_for_moderator: Annotated[bool, _OPTION["wait_for_moderator"]]
+    hold_music: Annotated[str | None, _OPTION["hold_music"]]
     speaker_events: Annotated[bool, _OPTION["speaker_events"]]
 
 
@@ -302,6 +308,7 @@ class ConferenceCommandFailed(RoomData):
     muted: Annotated[Muted, Field(default=None)]
     deaf: Annotated[Deaf, Field(default=None)]
     hold: Annotated[Hold, Field(default=None)]
+    waiting: Annotated[Waiting, Field(default=None)]
     volume_in: Annotated[VolumeIn, Field(default=None)]
     volume_out: Annotated[VolumeOut, Field(default=None)]
     role: Annotated[Role, Field(default=None)]

@@ -198,6 +198,8 @@ class Client:
         max_duration: int | None = None,
         tags: Sequence[str] = (),
         end_on_exit: Literal["participant", "moderator"] | None = None,
+        wait_for_moderator: bool = False,
+        hold_music: str | None = None,
         speaker_events: bool = False,
         idempotency_key: str | None = None,
     ) -> models.RoomCreated:
@@ -205,19 +207,23 @@ class Client:
 
         At most `max_members` sessions can be in it. It is deleted once it was empty for `end_when_empty` seconds,
         `max_duration` seconds after its first member joined, and when the last member with the role `end_on_exit` has
-        left. By one of its `tags` it can be listed. With `speaker_events` it is told who speaks.
+        left. By one of its `tags` it can be listed. With `wait_for_moderator` the others wait on hold until the first
+        moderator is there, and hear the music of `hold_music`. With `speaker_events` it is told who speaks.
         """
         limits = {
             "max_members": max_members,
             "end_when_empty": end_when_empty,
             "max_duration": max_duration,
             "end_on_exit": end_on_exit,
+            "hold_music": hold_music,
         }
         body: dict[str, Any] = {"name": name, **{key: value for key, value in limits.items() if value is not None}}
-        if locked:
-            body["locked"] = True
-        if speaker_events:
-            body["speaker_events"] = True
+        switches = {
+            "locked": locked,
+            "wait_for_moderator": wait_for_moderator,
+            "speaker_events": speaker_events,
+        }
+        body |= {name: True for name, on in switches.items() if on}
         if tags:
             body["tags"] = list(tags)
         return self._ask(models.RoomCreated, "POST", "/conferences", body, once=idempotency_key)
@@ -232,6 +238,8 @@ class Client:
         max_duration: int | Same | None = SAME,
         tags: Sequence[str] | Same = SAME,
         end_on_exit: Literal["participant", "moderator"] | Same | None = SAME,
+        wait_for_moderator: bool | Same = SAME,
+        hold_music: str | Same | None = SAME,
         speaker_events: bool | Same = SAME,
     ) -> models.RoomChanged:
         """Change options of a room; the others stay as they are. None takes a limit away. Webhook:
@@ -244,6 +252,8 @@ class Client:
             "max_duration": max_duration,
             "tags": tags if tags is SAME else list(tags),
             "end_on_exit": end_on_exit,
+            "wait_for_moderator": wait_for_moderator,
+            "hold_music": hold_music,
             "speaker_events": speaker_events,
         }
         body = {key: value for key, value in given.items() if value is not SAME}

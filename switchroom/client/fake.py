@@ -163,6 +163,8 @@ class _Options(_Form):
     max_duration: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
     tags: _Tags = []
     end_on_exit: _Role | None = None
+    wait_for_moderator: bool = False
+    hold_music: _Url | None = None
     speaker_events: bool = False
 
 
@@ -336,6 +338,7 @@ class _StoredSession:
     role: str = "participant"
     tags: list[str] = field(default_factory=list)
     end_on_exit: bool = False
+    waiting: bool = False
     speaking: bool = False
     joined_at: float | None = None
     # Whether it is to be hung up, and the command_uid of that.
@@ -379,6 +382,8 @@ class _StoredRoom:
     options: dict[str, Any] = field(default_factory=dict)
     started_at: float | None = None
     peak_members: int = 0
+    # Whether a moderator has come.
+    begun: bool = False
     floor: str = ""
     # Operation and URLs, the first one plays.
     plays: list[tuple[str, list[str]]] = field(default_factory=list)
@@ -678,6 +683,7 @@ class FakeSwitchroom:
             "duration": self._duration(room),
             "members": members,
             "peak_members": room.peak_members,
+            "begun": not _waits(room),
             **room.options,
             "nodes": [{"prefix": self.prefix, "members": members, "bridge": "source"}],
             "playback_status": ("paused" if room.paused else "playing") if room.plays else "stopped",
@@ -693,6 +699,7 @@ class FakeSwitchroom:
         if changed != room.options:
             room.options = changed
             self._emit_room(room.id, "conference.updated", name=room.name, **changed)
+            self._let_in(room)
         return 200, {"room_id": room.id, **changed}
 
     def _duration(self, room: _StoredRoom) -> int:
@@ -1026,12 +1033,31 @@ class FakeSwitchroom:
                 session.state, session.member_id, session.joined_at = "joined", next(self._numbers), self.now
                 room.started_at = self.now if room.started_at is None else room.started_at
                 room.peak_members = max(room.peak_members, len(self._members(room.id)))
+                session.waiting = _waits(room) and session.role != "moderator"
                 self._emit_member(session, "conference.member.joined", command_uid=command_uid)
                 for name in LEVELS:
                     if value := getattr(body, name):
                         self._change_level(session, name, value, command_uid)
+                if session.waiting:
+                    self._change_flag(session, "hold", None)
+                elif session.role == "moderator":
+                    self._moderator_came(room)
 
         self._wait(joined, lambda reason: self._take_out(session, reason))
+
+    def _moderator_came(self, room: _StoredRoom) -> None:
+        room.begun = True
+        self._let_in(room)
+
+    def _let_in(self, room: _StoredRoom) -> None:
+        """Lets those in who wait, unless they still have to. One that is about to be on hold follows then."""
+        for session in self._members(room.id):
+            if not session.waiting or _waits(room) or session.pending.keys() & {"hold", "unhold"}:
+                continue
+            if session.flags["hold"]:
+                self._change_flag(session, "unhold", None)
+            else:
+                session.waiting = False
 
     def _leave(self, uuid: str, body: _Command) -> _Returned:
         return self._let_go(uuid, body, "leave", "left")
@@ -1076,7 +1102,7 @@ class FakeSwitchroom:
         return self._accept(body.command_uid, named, 202, change.done, session.room_id)
 
     def _change_member(self, room_id: str, uuid: str, body: _MemberChanges) -> _Returned:
-        self._room(room_id)
+        room = self._room(room_id)
         given = body.model_dump(exclude_unset=True)
         named = ("change_member", uuid, room_id, json.dumps({**given, "command_uid": None}))
         session, first = self._member(uuid, body, named, "conference_member", room_id)
@@ -1101,6 +1127,8 @@ class FakeSwitchroom:
         if (role, tags) != (session.role, session.tags):
             session.role, session.tags = role, tags
             self._emit_member(session, "conference.member.updated", command_uid=body.command_uid)
+            if role == "moderator":
+                self._moderator_came(room)
         answer = {"uuid": uuid, "status": "changing", "room_id": room_id, "changing": changing}
         return self._keep(body.command_uid, named, (202, answer))
 
@@ -1139,8 +1167,11 @@ class FakeSwitchroom:
                 uid = session.pending.pop(command)
                 session.flags = {**session.flags, change.flag: change.on}
                 session.speaking = session.speaking and not (session.flags["muted"] or session.flags["hold"])
+                session.waiting = session.waiting and command != "unhold"
                 self._emit_member(session, f"conference.member.{change.done}", command_uid=uid)
                 self._member_done(session, uid)
+                if session.room_id in self._rooms:
+                    self._let_in(self._rooms[session.room_id])
 
         def failed(reason: str) -> None:
             self._emit_failed(session, command, session.pending.pop(command, None), reason)
@@ -1271,11 +1302,14 @@ class FakeSwitchroom:
         is_kept_by = room and type_ == "conference.member.left" and _keeps(session, room)
         session.flags, session.role, session.tags = dict.fromkeys(FLAGS, False), "participant", []
         session.levels, session.joined_at, session.end_on_exit, session.speaking = LEVELS.copy(), None, False, False
+        session.waiting = False
         if room and not self._members(room.id):
             self._interrupt(room)
         if room and room.floor == session.uuid:
             room.floor = ""
         inside = [one for one in self._sessions.values() if room and one.room_id == room.id]
+        if room and not inside:
+            room.begun = False
         if room and is_kept_by and not any(_keeps(one, room) for one in inside):
             self._end_room(room, "end_on_exit")
 
@@ -1364,7 +1398,7 @@ class FakeSwitchroom:
     def _emit_member(self, session: _StoredSession, type_: str, **data: Any) -> None:
         about = {"uuid": session.uuid, "did": session.did, "caller_id": session.caller_id}
         state = {**session.flags, **session.levels, "role": session.role, "tags": session.tags}
-        state["end_on_exit"] = session.end_on_exit
+        state |= {"end_on_exit": session.end_on_exit, "waiting": session.waiting}
         self._emit_room(session.room_id, type_, **about, **state, member_id=session.member_id, **data)
 
     def _emit_room(self, room_id: str, type_: str, **data: Any) -> None:
@@ -1462,6 +1496,11 @@ def _page(name: str, rows: Iterable[tuple[int, dict[str, Any]]], query: _Page) -
     return 200, {name: [row for _, row in left[:limit]], "cursor": cursor}
 
 
+def _waits(room: _StoredRoom) -> bool:
+    """Whether those who join wait for a moderator."""
+    return bool(room.options["wait_for_moderator"]) and not room.begun
+
+
 def _shown_as_member(session: _StoredSession) -> dict[str, Any]:
     return {
         "uuid": session.uuid,
@@ -1473,6 +1512,7 @@ def _shown_as_member(session: _StoredSession) -> dict[str, Any]:
         "role": session.role,
         "tags": session.tags,
         "end_on_exit": session.end_on_exit,
+        "waiting": session.waiting,
         "speaking": session.speaking,
         "joined_at": None if session.joined_at is None else _iso(int(session.joined_at)),
     }

@@ -42,6 +42,8 @@ class RoomOptions(Model):
     max_duration: int | None
     tags: list[str]
     end_on_exit: Literal["participant", "moderator"] | str | None
+    wait_for_moderator: bool
+    hold_music: str | None
     speaker_events: bool
 
 
@@ -84,7 +86,7 @@ class Waiting(Model):
 
 class Room(RoomOptions):
     """`started_at`: when the first member joined, None before that; `duration`: seconds since then. `peak_members`: the
-    most that there were at once.
+    most that there were at once. `begun`: False while those who join wait for a moderator.
     """
 
     room_id: str
@@ -94,6 +96,7 @@ class Room(RoomOptions):
     duration: int
     members: int
     peak_members: int
+    begun: bool
     nodes: list[RoomNode]
     playback_status: Literal["stopped", "playing", "paused"] | str
     playback_volume: int
@@ -117,6 +120,7 @@ class Member(Model):
     role: Literal["participant", "moderator"] | str
     tags: list[str]
     end_on_exit: bool
+    waiting: bool
     speaking: bool
     joined_at: datetime | None
 
@@ -173,6 +177,7 @@ class Session(Model):
     role: Literal["participant", "moderator"] | str
     tags: list[str]
     end_on_exit: bool
+    waiting: bool
     speaking: bool
     joined_at: datetime | None
     started_at: datetime

@@ -67,6 +67,7 @@ class MemberData(RoomData):
     muted: bool
     deaf: bool
     hold: bool
+    waiting: bool
     volume_in: int
     volume_out: int
     role: Literal["participant", "moderator"] | str
@@ -97,6 +98,8 @@ class ConferenceUpdated(RoomData):
     max_duration: int | None
     tags: list[str]
     end_on_exit: Literal["participant", "moderator"] | str | None
+    wait_for_moderator: bool
+    hold_music: str | None
     speaker_events: bool
 
 
@@ -227,6 +230,7 @@ class ConferenceCommandFailed(RoomData):
     muted: bool | None = None
     deaf: bool | None = None
     hold: bool | None = None
+    waiting: bool | None = None
     volume_in: int | None = None
     volume_out: int | None = None
     role: Literal["participant", "moderator"] | str | None = None

@@ -90,17 +90,26 @@ def test_options(room: Open, world: World, operator: Console) -> None:
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("Invalid request: tags.0")
     page.get_by_label("Tags").fill("staff\nBerlin, Mitte")
     page.get_by_label("Ends when the last of these leaves").select_option("moderator")
+    page.get_by_label("Waits for a moderator").select_option("waits")
+    page.get_by_label("Music meanwhile").fill("https://cdn.example.com/music.mp3")
     page.get_by_label("Tells who speaks").select_option("speakers")
     page.get_by_label("Members at most").fill("7")
     page.get_by_label("Ends when empty for so many seconds").fill("600")
     operator.check_access()
     operator.screenshot("dialog-options")
     page.get_by_role("button", name="Change", exact=True).click()
-    for shown in ("staff", "Berlin, Mitte", "ends with its last moderator", "tells who speaks"):
+    for shown in (
+        "staff",
+        "Berlin, Mitte",
+        "ends with its last moderator",
+        "waits for a moderator",
+        "tells who speaks",
+    ):
         expect(page.locator(".page-head").get_by_text(shown, exact=True)).to_be_visible()
     changed = world.ask("GET", f"/api/v1/conferences/{room.id}")
     assert changed["tags"] == ["staff", "Berlin, Mitte"]
-    assert changed["speaker_events"] is True
+    assert (changed["speaker_events"], changed["wait_for_moderator"]) == (True, True)
+    assert changed["hold_music"] == "https://cdn.example.com/music.mp3"
     assert (changed["max_members"], changed["end_when_empty"], changed["max_duration"]) == (7, 600, None)
     page.get_by_role("button", name="Options", exact=True).click()
     page.get_by_label("Members at most").fill("")

@@ -282,7 +282,9 @@ class Load:
         # A request without an answer may have made the room: then the name is taken, and its webhook will tell.
         place.key = place.key or f"{'room' if number % 2 else VOICES}-{action.tenant}-{number}"
         tags, voices = [f"tag {number % 3}"][: number % 2], place.key.startswith(VOICES)
-        self._ask(action, number, lambda client: client.create_room(place.key, tags=tags, speaker_events=voices))
+        waits = number % 3 == 0
+        options = {"tags": tags, "speaker_events": voices, "wait_for_moderator": waits}
+        self._ask(action, number, lambda client: client.create_room(place.key, **options))
         return True
 
     def _delete(self, action: Action, number: int) -> bool:
@@ -389,6 +391,7 @@ def _join_options(action: Action) -> dict[str, object]:
             "volume_in": number % 4,
             "tags": [f"tag {number}"],
             "end_on_exit": number % 7 == 0,
+            "role": "moderator" if number % 4 == 0 else "participant",
         }
     )
 

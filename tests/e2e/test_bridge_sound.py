@@ -154,6 +154,25 @@ def test_a_deaf_member_hears_nothing_of_any_node(site: Site, room: tuple[str, li
         deaf_phone.wait_level(tone, above=AUDIBLE)
 
 
+def test_who_waits_on_any_node_is_let_in_by_a_moderator_on_one(
+    site: Site, room: tuple[str, list[str]], phone: PhoneIn
+) -> None:
+    source, second, third = room[1]
+    path = f"{CONFERENCES}/{room[0]}"
+    assert site.service.request("PATCH", path, {"wait_for_moderator": True}).status == 200
+    (low, low_phone), (high, high_phone), (_, listener) = phone(source, LOW), phone(second, HIGH), phone(third)
+    for session in (low, high):
+        site.hooks.wait("conference.member.held", uuid=session)
+    unmute(site, low, high)
+    at_low, at_high, at_listener = levels([low_phone, high_phone, listener], LOW, HIGH)
+    assert max(*at_low, *at_high, *at_listener) < INAUDIBLE
+    assert site.service.request("PATCH", f"{path}/members/{high}", {"role": "moderator"}).status == 202
+    low_phone.wait_level(HIGH, above=AUDIBLE)
+    high_phone.wait_level(LOW, above=AUDIBLE)
+    for tone in (LOW, HIGH):
+        listener.wait_level(tone, above=AUDIBLE)
+
+
 def test_members_of_a_node_without_its_leg_hear_each_other_and_then_all_again(
     site: Site, room: tuple[str, list[str]], phone: PhoneIn
 ) -> None:

@@ -571,7 +571,7 @@ def test_a_room_with_limits(hooks: Receiver, room_service: Switchroom, dial: Dia
     changed = room_service.request("PATCH", path, {"max_members": None, "locked": True})
     assert changed.body == {
         "room_id": room, "max_members": None, "locked": True, "end_when_empty": 600, "max_duration": None, "tags": [],
-        "end_on_exit": None, "speaker_events": False,
+        "end_on_exit": None, "wait_for_moderator": False, "hold_music": None, "speaker_events": False,
     }  # fmt: skip
     assert hooks.wait("conference.updated", room_id=room)["locked"] is True
     answer = room_service.post(command, {"room_id": room})
@@ -585,6 +585,43 @@ def test_a_room_with_limits(hooks: Receiver, room_service: Switchroom, dial: Dia
     ended = hooks.wait("conference.destroyed", room_id=room)
     assert (ended["reason"], ended["peak_members"]) == ("empty", 2)
     assert room_service.get(path).status == 404
+
+
+@pytest.mark.parametrize("music", [False, True])
+def test_who_joins_waits_for_a_moderator(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, unique: str, music: bool
+) -> None:
+    body = {"name": unique, "wait_for_moderator": True} | ({"hold_music": media.tone(1, "wait")} if music else {})
+    room = room_service.post(CONFERENCES, body).body["room_id"]
+    path = f"{CONFERENCES}/{room}"
+    (first, _), (second, _), (moderator, _) = dial(), dial(), dial()
+    for session, flags in ((first, {"muted": False}), (second, {"muted": True, "deaf": True})):
+        join = {"room_id": room, "command_uid": f"j-{session}", **flags}
+        assert room_service.post(command(session, "join"), join).status == 202
+        joined = hooks.wait("conference.member.joined", uuid=session)
+        assert (joined["waiting"], joined["muted"], joined["deaf"]) == (True, flags["muted"], "deaf" in flags)
+        assert hooks.wait("conference.member.held", uuid=session)["waiting"] is True
+    # Muted by hand meanwhile, and back again, which holds from then on.
+    assert room_service.post(command(second, "undeaf")).status == 202
+    hooks.wait("conference.member.undeafened", uuid=second)
+
+    def members() -> dict[str, tuple[bool, ...]]:
+        rows = room_service.get(f"{path}/members").body["members"]
+        return {row["uuid"]: tuple(row[name] for name in ("muted", "deaf", "hold", "waiting")) for row in rows}
+
+    assert members() == {first: (False, False, True, True), second: (True, False, True, True)}
+    assert room_service.get(path).body["begun"] is False
+    room_service.post(command(moderator, "join"), {"room_id": room, "role": "moderator"})
+    for session in (first, second):
+        assert hooks.wait("conference.member.unheld", uuid=session)["waiting"] is False
+    found = {first: (False,) * 4, second: (True, False, False, False), moderator: (True, False, False, False)}
+    assert members() == found
+    assert room_service.get(path).body["begun"] is True
+    # Nothing is told of how they got the flags that they asked for, and the node has them as they are told.
+    room_service.post(command(first, "mute"))
+    assert hooks.wait("conference.member.muted", uuid=first)["hold"] is False
+    types = hooks.types(room_id=room)
+    assert (types.count("conference.member.unmuted"), types.count("conference.command.failed")) == (0, 0)
 
 
 def test_who_has_the_floor(hooks: Receiver, room_service: Switchroom, dial: Dial, unique: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from controller.sessions.levels import DECIBELS
 from tests.e2e.nodes import Node
-from tests.e2e.phone import Phone, level
+from tests.e2e.phone import RATE, Phone, decoded, level
 from tests.e2e.system import DIDS, Media, Receiver, Switchroom
 
 pytestmark = pytest.mark.freeswitch
@@ -127,6 +127,36 @@ def test_a_member_on_hold_is_not_heard_and_hears_its_music_or_nothing(
     low_phone.wait_level(HIGH, above=AUDIBLE)
     high_phone.wait_level(LOW, above=AUDIBLE)
     assert low_phone.level(PLAYED) < INAUDIBLE
+
+
+@pytest.mark.parametrize("music", [False, True])
+def test_who_waits_for_a_moderator_hears_nobody_and_is_not_heard(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, media: Media, new_room: NewRoom, music: bool
+) -> None:
+    (low, low_phone), (high, high_phone), (moderator, moderator_phone) = phone(LOW), phone(HIGH), phone(800.0)
+    room = new_room()
+    body = {"wait_for_moderator": True, "hold_music": media.tone(1, "wait music") if music else None}
+    assert room_service.request("PATCH", f"/api/v1/conferences/{room}", body).status == 200
+    phones = (low_phone, high_phone)
+    since = [len(one.packets) for one in phones]
+    for session in (low, high):
+        room_service.post(command(session, "join"), {"room_id": room, "muted": False})
+        hooks.wait("conference.member.held", uuid=session)
+    for one in phones:
+        if music:
+            one.wait_level(PLAYED, above=AUDIBLE)
+        heard = one.hear(2.0)
+        assert (level(heard, PLAYED) > AUDIBLE) == music
+    # From the first moment on, in each fifth of a second.
+    for one, start, other in zip(phones, since, (HIGH, LOW), strict=True):
+        heard = decoded(b"".join(payload for _, payload in one.packets[start:]))
+        parts = [heard[at : at + RATE // 5] for at in range(0, len(heard) - RATE // 5, RATE // 5)]
+        assert max(level(part, other) for part in parts) < INAUDIBLE
+    room_service.post(command(moderator, "join"), {"room_id": room, "role": "moderator", "muted": False})
+    for one, tones in ((low_phone, (HIGH, 800)), (high_phone, (LOW, 800)), (moderator_phone, (LOW, HIGH))):
+        for tone in tones:
+            one.wait_level(tone, above=AUDIBLE)
+        assert one.level(PLAYED) < INAUDIBLE
 
 
 @pytest.mark.parametrize("by_app", [False, True])

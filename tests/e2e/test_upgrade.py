@@ -127,6 +127,7 @@ NEW_OF_MEMBERS = {
     "role": "participant",
     "tags": [],
     "end_on_exit": False,
+    "waiting": False,
 }
 
 
@@ -138,8 +139,11 @@ def with_new_fields(value: Any) -> Any:
         return value
     new: dict[str, Any] = dict(NEW_OF_MEMBERS) if "muted" in value else {}
     if "playback_status" in value:
-        new = dict.fromkeys(("max_members", "end_when_empty", "max_duration", "end_on_exit", "started_at"))
-        new |= {"locked": False, "speaker_events": False, "duration": 0, "peak_members": 0}
+        new = dict.fromkeys(
+            ("max_members", "end_when_empty", "max_duration", "end_on_exit", "hold_music", "started_at")
+        )
+        new |= {"locked": False, "wait_for_moderator": False, "begun": True, "speaker_events": False}
+        new |= {"duration": 0, "peak_members": 0}
     if {"name", "created_at"} <= value.keys():
         new["tags"] = []
     return new | {name: with_new_fields(each) for name, each in value.items()}

@@ -16,6 +16,8 @@ LIMITS = {
     "max_duration": None,
     "tags": [],
     "end_on_exit": None,
+    "wait_for_moderator": False,
+    "hold_music": None,
     "speaker_events": False,
 }
 

@@ -37,7 +37,7 @@ WEBHOOKS = {command: flag.change(on).webhook for command, (flag, on) in CHANGES.
     OF_LEVELS, WEBHOOK
 )
 # What else a member is.
-DESCRIBED = ("role", "tags", "end_on_exit")
+DESCRIBED = ("role", "tags", "end_on_exit", "waiting")
 
 
 class Machine:
@@ -110,7 +110,9 @@ class Machine:
              {"max_duration": 1800}, {"end_when_empty": None, "max_duration": None},
              {"tags": '["one","two"]'}, {"tags": '["two"]'}, {"tags": "[]"},
              {"end_on_exit": "moderator"}, {"end_on_exit": "participant"}, {"end_on_exit": None},
-             {"speaker_events": True}, {"speaker_events": False}]
+             {"speaker_events": True}, {"speaker_events": False},
+             {"wait_for_moderator": True}, {"wait_for_moderator": True, "hold_music": URLS[0]},
+             {"wait_for_moderator": False}, {"hold_music": None}]
         )  # fmt: skip
         self.world.ask("change_room", room_id=self._room(), options=options)
 
@@ -382,7 +384,7 @@ class Machine:
             if there and (stored["room_id"], stored["member_id"]) != there:
                 self._say_joined(session, resynced=True)
             elif there:
-                for flag in FLAGS:
+                for flag in self._known(session):
                     if stored[flag.name] != self.flags[session][flag.name]:
                         self._say_changed(session, flag, resynced=True)
             self._compare_levels(session)
@@ -415,6 +417,11 @@ class Machine:
             if played and (played["operation"], played["index"]) not in self.heard.get(row["id"], ()):
                 lost = {"operation_id": played["operation"], "index": played["index"], "resynced": True}
                 self.world.tell("session_play_lost", session_id=row["id"], **lost)
+
+    def _known(self, session: str) -> tuple[Flag, ...]:
+        """The flags of which the store says what they are on the node."""
+        is_kept_out = self.store.client.hexists(keys.key(self.world.tag, "session", session), "kept_out")
+        return (rows.HOLD,) if is_kept_out else FLAGS
 
     def _compare_levels(self, session: str) -> None:
         """Behind the rest: a join says nothing of them."""
@@ -760,6 +767,7 @@ class Machine:
             for session in list(self.heard):
                 while session in self.heard:
                     self._heard(session)
+            self.world.overdue(kind="let_in")
         self.tenants_were_told_what_is()
         assert not self.hang_ups
         assert not self.dtmf
@@ -777,7 +785,10 @@ class Machine:
             assert (stored["room_id"], stored["member_id"]) == (room, member_id), stored
             outside = "transferred" if session in self.connected else "parked"
             assert stored["state"] == ("joined" if room else outside)
-            assert not room or (self.flags[session] | self.levels[session]).items() <= stored.items()
+            known = {flag.name: self.flags[session][flag.name] for flag in self._known(session)} if room else {}
+            assert not room or (known | self.levels[session]).items() <= stored.items()
+            # Who has come in is on hold by another command only.
+            assert not stored["waiting"] or not self.world.room(room)["begun"]
         ended = [data["operation_id"] for kind, data in self.history if kind in ENDS and data["operation_id"]]
         started = [data["operation_id"] for kind, data in self.history if kind == "conference.play.started"]
         assert sorted(ended) == sorted(started)

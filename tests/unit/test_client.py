@@ -252,11 +252,25 @@ def test_there_are_no_other_webhooks() -> None:
 
 CALLS: dict[str, Callable[[Client], Any]] = {
     "create_room": lambda client: client.create_room(
-        "standup", max_members=5, tags=["support"], end_on_exit="moderator", speaker_events=True
+        "standup",
+        max_members=5,
+        tags=["support"],
+        end_on_exit="moderator",
+        wait_for_moderator=True,
+        hold_music="https://cdn.example.com/music.wav",
+        speaker_events=True,
     ),
     "list_rooms": lambda client: next(client.list_rooms(limit=7, name="standup", tag="support").pages()),
     "change_room": lambda client: client.change_room(
-        ROOM, max_members=5, locked=True, end_when_empty=None, tags=["support"], end_on_exit=None, speaker_events=False
+        ROOM,
+        max_members=5,
+        locked=True,
+        end_when_empty=None,
+        tags=["support"],
+        end_on_exit=None,
+        speaker_events=False,
+        wait_for_moderator=False,
+        hold_music=None,
     ),
     "get_room": lambda client: client.get_room(ROOM),
     "list_members": lambda client: next(client.list_members(ROOM, limit=7).pages()),
@@ -775,6 +789,21 @@ def test_who_speaks_in_the_fake() -> None:
     service.speak(sessions[1])
     told = [hook.data for hook in service.webhooks if isinstance(hook.data, webhooks.ConferenceSpeakerChanged)]
     assert [data.uuid for data in told] == sessions
+
+
+def test_members_wait_for_a_moderator_in_the_fake() -> None:
+    service = fake.FakeSwitchroom()
+    client, first, second = service.client(), service.call(), service.call()
+    room = client.create_room("standup", wait_for_moderator=True).room_id
+    client.join(first, room)
+    (member,) = client.list_members(room)
+    assert (member.hold, member.waiting, client.get_room(room).begun) == (True, True, False)
+    client.join(second, room, role="moderator")
+    assert [(one.hold, one.waiting) for one in client.list_members(room)] == [(False, False)] * 2
+    assert client.get_room(room).begun
+    for session in (first, second):
+        client.leave(session)
+    assert not client.get_room(room).begun
 
 
 def test_the_fake_serves_every_operation() -> None:

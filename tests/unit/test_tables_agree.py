@@ -112,7 +112,13 @@ def test_a_level_has_its_field_wherever_members_are_described(level: Level) -> N
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_has_its_field_wherever_rooms_are_described(option: Option) -> None:
-    forms = {Kind.NUMBER: int | None, Kind.SWITCH: bool, Kind.TEXTS: list[str], Kind.ROLE: str | None}
+    forms = {
+        Kind.NUMBER: int | None,
+        Kind.SWITCH: bool,
+        Kind.TEXTS: list[str],
+        Kind.ROLE: str | None,
+        Kind.URL: str | None,
+    }
     assert get_type_hints(RoomOptions)[option.name] == forms[option.kind]
     for model in (schemas.RoomOptions, types.ConferenceUpdated):
         assert model.model_fields[option.name].is_required(), model

@@ -135,6 +135,7 @@ MEMBER = {
     "role": "participant",
     "tags": ["agent"],
     "end_on_exit": False,
+    "waiting": False,
     "speaking": True,
     "joined_at": ISO,
 }
@@ -158,10 +159,11 @@ BAD_OPTIONS: list[dict[str, Any]] = [
     {"max_members": 100_001},
     {"end_when_empty": 2_592_001},
     {"max_duration": 2_592_001},
-    *({name: value} for name in ("locked", "speaker_events") for value in (None, 0, 1, "true")),
+    *({name: value} for name in ("locked", "wait_for_moderator", "speaker_events") for value in (None, 0, 1, "true")),
     *({"tags": value} for value in (None, "a", [""], ["x" * 65], ["line\nbreak"], ["a", "a"], [7])),
     {"tags": [f"tag {number}" for number in range(17)]},
     *({"end_on_exit": value} for value in (True, "", "owner", ["moderator"])),
+    *({"hold_music": value} for value in (True, "", "ftp://cdn.example.com/a.mp3", "https://u:p@cdn.example.com/a")),
 ]
 
 ENDPOINTS = [
@@ -225,6 +227,7 @@ ENDPOINTS = [
             "duration": 60,
             "members": 1,
             "peak_members": 2,
+            "begun": True,
             **OPTIONS,
             "nodes": [{"prefix": "acW68", "members": 1, "bridge": "source"}],
             "playback_status": "stopped",
@@ -1176,6 +1179,7 @@ def test_a_body_may_be_as_large_as_its_fields_can_be(
         "hold": 25_640,
         "dial": 16_800,
     }
+    large |= {"create_room": 40_612, "change_room": 39_732}
     large |= {f"{flag.change(on).command}_all": 57_164 for flag, on in CHANGES}
     assert most == large.get(endpoint.operation, 16_384)
     data = json.dumps(endpoint.body or {}).encode()

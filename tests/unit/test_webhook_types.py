@@ -20,6 +20,7 @@ LEFT = {
     "muted": True,
     "deaf": False,
     "hold": False,
+    "waiting": False,
     "volume_in": 0,
     "volume_out": 0,
     "role": "participant",

@@ -41,6 +41,8 @@ OPTIONS = {
     "max_duration": None,
     "tags": ["support"],
     "end_on_exit": "moderator",
+    "wait_for_moderator": False,
+    "hold_music": None,
     "speaker_events": False,
 }
 CREATED_MS = CREATED_AT * 1000 + 789
@@ -182,6 +184,7 @@ MEMBER = (
     "role",
     "tags",
     "end_on_exit",
+    "waiting",
     "speaking",
     "joined_at",
 )
@@ -205,6 +208,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "role": "participant",
         "tags": ["agent"],
         "end_on_exit": False,
+        "waiting": False,
         "speaking": True,
         "joined_at": CREATED_AT,
         "started_at": CREATED_AT,
@@ -263,6 +267,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
             "started_at": CREATED_AT,
             "duration": 60,
             "peak_members": 2,
+            "begun": True,
             "nodes": nodes,
             "playback_status": "stopped",
             "playback_volume": 0,

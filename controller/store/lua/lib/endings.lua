@@ -4,7 +4,8 @@
 -- needs: legs playback
 
 local MAX_EMITTED = 128 -- in a step: each file counts one, and so does each 1,024 bytes of URLs
-local DUE_OF_ROOM = { "all", "close", "ending", "expiry" } -- kinds of what its source's `due` may hold of a room
+-- Kinds of what its source's `due` may hold of a room.
+local DUE_OF_ROOM = { "all", "close", "ending", "expiry", "let_in" }
 local unfinished = {} -- rooms with more to emit
 
 -- The reply of a script, with the rooms that have more to emit.
@@ -19,7 +20,7 @@ local function forget_room(room)
   for _, kind in ipairs(DUE_OF_ROOM) do confirmed(room.node, kind, room.id) end
   redis.call("SREM", keys.node_rooms(room.node), room.id)
   redis.call("DEL", keys.room(room.id), keys.members(room.id), keys.present(room.id), keys.operations(room.id),
-    keys.command_to_all(room.id), keys.moderators(room.id), keys.enders(room.id))
+    keys.command_to_all(room.id), keys.moderators(room.id), keys.enders(room.id), keys.waiting(room.id))
 end
 
 -- Forgets a deleted room once everybody is out and everything is emitted.

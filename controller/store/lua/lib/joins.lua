@@ -1,5 +1,5 @@
 -- How a session joins a room.
--- needs: legs session_plays session_steps sessions room_options
+-- needs: legs session_plays session_steps sessions room_options kept_out
 
 -- Why a room may not be joined now, and the limit and what is used of it if it is full.
 local function not_open(room)
@@ -12,6 +12,7 @@ end
 -- leg, which is dialled at once if the source is known to be up.
 local function begin_join(session, room, fields, flags, is_source_up)
   interrupt_play(session)
+  if waits(room) and fields.role ~= "moderator" then fields.kept_out = 1 end
   step_session(session, "join", turn_on(fields, flags))
   enter_room(room, session)
   local leg = session.node ~= room.node and get_leg(room, session.node)

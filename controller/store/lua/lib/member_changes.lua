@@ -14,17 +14,21 @@ local function member_changed(changed_to, name, value)
   local confirms = session[changed_to.pending_job] ~= nil and asked == tostring(value)
   if confirms then act_for(pending_origin(session, changed_to)) end
   log("event", changed_to.action, { app = session.app, room = room.id, session = session.id })
-  if (session[name] or "0") == tostring(value) and not confirms then return cjson.encode({ known = true }) end
+  local is_new = (session[name] or "0") ~= tostring(value)
+  if not (is_new or confirms) then return cjson.encode({ known = true }) end
 
   change(keys.session(session.id), session, { [name] = value })
-  local data, found = member_data(session), {}
-  local operation = session[changed_to.pending_operation]
+  local found, operation, uid = {}, session[changed_to.pending_operation], session[changed_to.pending_uid]
   if confirms then
     found = confirmation(changed_to.command, session[changed_to.pending_job])
-    data.command_uid = session[changed_to.pending_uid]
     forget_pending(session, changed_to)
   end
-  emit_member(room, changed_to.webhook, data, session)
+  if name == "hold" then hold_changed(room, session) end
+  if is_new or operation ~= SETTLING then
+    local data = member_data(session)
+    data.command_uid = confirms and uid or nil
+    emit_member(room, changed_to.webhook, data, session)
+  end
   member_done(room, session, operation)
   return cjson.encode(found)
 end

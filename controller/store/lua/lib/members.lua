@@ -1,21 +1,15 @@
 -- Who is in a room, and how the room ends: its members are kicked, and it stays, `closing`, until the last one is out.
--- needs: endings command_to_all sessions session_plays session_steps room_options
+-- needs: endings command_to_all sessions session_plays session_steps room_options kept_out
 
 local function member_data(session)
   return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
-    member_id = tonumber(session.member_id), role = role_of(session), end_on_exit = ends_on_exit(session) })
+    member_id = tonumber(session.member_id), role = role_of(session), end_on_exit = ends_on_exit(session),
+    waiting = is_waiting(session) })
 end
 
 -- Emits a webhook about a member. `data`: that of member_data, and more.
 local function emit_member(room, type, data, session)
   emit_room(room, type, data, '"tags":' .. tags_of(session))
-end
-
--- Forgets a pending command to change a member: the node has confirmed or refused it, or the member is out.
-local function forget_pending(session, change_to)
-  confirmed(session.node, change_to.command, session.id)
-  clear(keys.session(session.id), session, change_to.pending_job, change_to.pending_uid, change_to.pending_operation,
-    change_to.pending_value, change_to.pending_actor, change_to.pending_trace)
 end
 
 -- On whose behalf a member is to be changed.
@@ -50,7 +44,8 @@ local function change_failed(room, session, change_to, reason)
   -- Its failure is told: it must not be carried out any more.
   take_command_back(session.node, session[change_to.pending_job])
   forget_pending(session, change_to)
-  emit_command_failed(room, session, change_to.command, uid, reason)
+  if operation ~= LETTING_IN then emit_command_failed(room, session, change_to.command, uid, reason) end
+  if reason ~= "no_member" then hold_failed(room, session, change_to) end
   act_for(before)
   member_done(room, session, operation, reason)
 end
@@ -81,7 +76,7 @@ local function forget_membership(session)
   local key = keys.session(session.id)
   for name in pairs(FLAGS) do clear(key, session, name) end
   for name in pairs(LEVELS) do clear(key, session, name) end
-  clear(key, session, "room", "member_id", "levels", "role", "tags", "end_on_exit", "joined_at")
+  clear(key, session, "room", "member_id", "levels", "role", "tags", "end_on_exit", "joined_at", "kept_out", "waiting")
   forget_leaving(session)
 end
 
@@ -98,11 +93,14 @@ local function depart(room, session, state, type, data, ends)
   if room.floor == session.id then clear(keys.room(room.id), room, "floor") end
   confirmed(session.node, "join", session.id)
   confirmed(session.node, "leave", session.id)
+  redis.call("SREM", keys.waiting(room.id), session.id)
   local member, operation = { id = session.id, tags = session.tags }, session.kick_operation
+  local was_waiting = session.waiting
   forget_membership(session)
   set_state(session, state)
   emit_member(room, type, data, member)
   member_done(room, member, operation)
+  if was_waiting then let_more_in(room, 1) end
   local was_on_source = session.node == room.node
   if redis.call("ZCARD", keys.members(room.id)) == 0 or was_on_source and is_source_empty(room) then interrupt(room) end
   note_empty(room)

@@ -136,11 +136,19 @@ local function send_change(session, change_to, more)
     [change_to.pending_actor] = origin.actor, [change_to.pending_trace] = origin.trace })
 end
 
--- Joins a session with the flags that its record has.
+-- Forgets a pending command to change a member: the node has confirmed or refused it, or the member is out.
+local function forget_pending(session, change_to)
+  confirmed(session.node, change_to.command, session.id)
+  clear(keys.session(session.id), session, change_to.pending_job, change_to.pending_uid, change_to.pending_operation,
+    change_to.pending_value, change_to.pending_actor, change_to.pending_trace)
+end
+
+-- Joins a session with the flags that its record has, and with all if it is kept out (lib/kept_out.lua).
 local function send_join(session)
   local before, flags = act_for(session), {}
   for _, flag in pairs(FLAGS) do
-    if session[flag.name] == "1" then flags[#flags + 1] = flag.on.command end
+    local joins = flag.joins and (session[flag.name] == "1" or session.kept_out)
+    if joins then flags[#flags + 1] = flag.on.command end
   end
   table.sort(flags)
   local job = send_about(session, "join", "join", { flags = table.concat(flags, " ") })

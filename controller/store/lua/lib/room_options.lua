@@ -2,7 +2,7 @@
 --
 -- How it works: the next end of a room that has one is an item of its source's `due`. When it comes, overdue.lua looks
 -- whether it is really due, and looks again later if not. So only what can bring the end nearer has to plan it anew.
--- needs: node_commands sessions
+-- needs: node_commands sessions kept_out
 
 local function is_locked(room) return room.locked == "1" end
 
@@ -15,6 +15,7 @@ local function option(room, name) return tonumber(room[name]) end
 local VALUE = { number = function(room, name) return option(room, name) or cjson.null end }
 function VALUE.switch(room, name) return room[name] == "1" end
 function VALUE.role(room, name) return room[name] or cjson.null end
+VALUE.url = VALUE.role
 function VALUE.texts(room, name) return as_list(cjson.decode(room[name] or NO_TEXTS)) end
 
 -- Adds a room's options to `fields`, by their names.
@@ -51,6 +52,9 @@ function ALSO.speaker_events(room)
   redis.call(room.speaker_events and "SADD" or "SREM", keys.speaker_rooms(), room.id)
   clear(keys.room(room.id), room, "floor")
 end
+
+-- Who is in the room and waits is let in.
+function ALSO.wait_for_moderator(room) let_more_in(room, AT_ONCE) end
 
 -- Sets the options that are given; `null` is for no limit, and texts are JSON. Returns whether any is another than
 -- before.
@@ -117,6 +121,7 @@ end
 local function note_empty(room)
   if not room.closing and redis.call("SCARD", keys.present(room.id)) == 0 then
     change(keys.room(room.id), room, { empty_since = NOW })
+    clear(keys.room(room.id), room, "begun")
     plan_end(room)
   end
 end

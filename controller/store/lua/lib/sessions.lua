@@ -53,6 +53,9 @@ local function tags_of(session) return session.tags or "[]" end
 
 local function ends_on_exit(session) return session.end_on_exit == "1" end
 
+-- Whether a member waits for a moderator (lib/kept_out.lua).
+local function is_waiting(session) return session.waiting ~= nil end
+
 -- Whether a member speaks, if the room asks for that.
 local function is_speaking(session)
   return session.room ~= nil and redis.call("SISMEMBER", keys.speakers(session.room, session.node), session.id) == 1
@@ -64,7 +67,7 @@ local function describe_member(session)
     { session_id = session.id, node = text_in(session, "node"), did = text_in(session, "did"),
       caller_id = text_in(session, "caller_id"),
       role = role_of(session), tags = as_list(cjson.decode(tags_of(session))), end_on_exit = ends_on_exit(session),
-      speaking = is_speaking(session),
+      speaking = is_speaking(session), waiting = is_waiting(session),
       joined_at = session.joined_at and number_in(session, "joined_at", 11) or cjson.null })
 end
 

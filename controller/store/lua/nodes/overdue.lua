@@ -121,6 +121,11 @@ function OVERDUE.expiry(id)
   end
 end
 
+function OVERDUE.let_in(id)
+  local room = get_room(id)
+  if room then let_more_in(room, AT_ONCE) end
+end
+
 function OVERDUE.all(id)
   local room = get_room(id)
   if room then bring_on(room) end
@@ -141,11 +146,13 @@ for _, item in ipairs(items) do
 end
 
 -- Whether the node should have confirmed it. Not so a room's end, a leg that waits to be dialled, or to go, the
--- digits that a caller is to press, and a command to all members: each of them has an item of its own.
+-- digits that a caller is to press, and what is done to all members: each of them has an item of its own.
+local OF_NO_NODE = { expiry = true, all = true, digits = true, let_in = true }
+
 local function is_to_confirm(item)
   local kind, id = parse(item)
   if kind == "leg" then return redis.call("HGET", keys.leg(id, args.node), "state") == LEG.dialing end
-  return kind ~= "expiry" and kind ~= "all" and kind ~= "digits"
+  return not OF_NO_NODE[kind]
 end
 
 local function is_late()

@@ -35,7 +35,8 @@ function READ.sessions(id)
   local session = get_session(id)
   return session and with_flags(session, { id = id, channel = name_in(session, "channel"),
     app = text_in(session, "app"), room = session.room, state = text_in(session, "state"),
-    is_waiting = is_dial_waiting(session) or nil, played = session and describe_played(session),
+    is_waiting = is_dial_waiting(session) or nil, kept_out = session.kept_out ~= nil or nil,
+    played = describe_played(session),
     transfer = is_transfer_sent(session) and name_in(session, "transfer_leg") or nil,
     member_id = session.member_id and number_in(session, "member_id", 10) })
 end

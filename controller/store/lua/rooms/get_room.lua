@@ -1,6 +1,6 @@
 -- A room of the app. The URLs of its operations are read afterwards, by a command each, since there may be many.
 -- args: room_id
--- needs: access legs room_options
+-- needs: access legs room_options kept_out
 -- lists: operations tags
 
 local room, refused = own_room(args.room_id)
@@ -16,4 +16,5 @@ return cjson.encode(with_summary(room, with_options(room, {
   playback_volume = tonumber(room.volume),
   operations = as_list(operations),
   started_at = tonumber(room.started_at) or cjson.null,
+  begun = not waits(room),
 })))

@@ -2,7 +2,7 @@
 -- the node confirms each by an event of its own, and what is so already is left out. `role`, `tags` (as JSON) hold at
 -- once.
 -- args: room_id flags levels role? tags? command_uid?
--- needs: session_commands quotas members
+-- needs: session_commands quotas members kept_out
 -- lists: changing
 
 local room, refused = own_room(args.room_id)
@@ -40,6 +40,7 @@ end
 if next(fields) then
   change(keys.session(session.id), session, fields)
   note_role(room, session)
+  if fields.role == "moderator" then moderator_came(room, session) end
   local data = member_data(session)
   data.command_uid = args.command_uid
   emit_member(room, "conference.member.updated", data, session)

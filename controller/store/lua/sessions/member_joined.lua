@@ -1,6 +1,6 @@
 -- The node says that a session is in a room, by a command or its operator's hand. `flags`: those that are on.
 -- args: node session_id room_id member_id flags
--- needs: dials node_fence room_options session_plays transfers
+-- needs: dials node_fence room_options session_plays transfers kept_out
 
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
@@ -39,7 +39,10 @@ note_members(room, redis.call("ZCARD", keys.members(room.id)))
 plan_end(room)
 clear(keys.session(session.id), session, "uid", "job", "actor", "trace", "levels")
 local fields = { room = room.id, member_id = args.member_id, joined_at = math.floor(NOW / 1000) }
-set_state(session, state, turn_on(fields, args.flags))
+-- One that is kept out has the flags that it asked for: those of the node are on for that.
+set_state(session, state, session.kept_out and fields or turn_on(fields, args.flags))
+if role_of(session) == "moderator" then moderator_came(room, session) end
+if session.kept_out then wait_or_enter(room, session) end
 local data = member_data(session)
 data.command_uid = uid
 emit_member(room, "conference.member.joined", data, session)

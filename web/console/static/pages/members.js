@@ -79,7 +79,7 @@ function Member({ app, member, speaking, pending, act }) {
       ${speaking && html`<${Badge} tone="good" dot>speaking<//>`}
       ${member.muted && html`<${Badge} tone="warn">muted<//>`}
       ${member.deaf && html`<${Badge} tone="warn">deaf<//>`}
-      ${member.hold && html`<${Badge} tone="warn">on hold<//>`}
+      ${member.hold && html`<${Badge} tone="warn">${member.waiting ? "waits for a moderator" : "on hold"}<//>`}
       ${marks(member)}
     </span>
     ${act && html`<span class="member-actions">

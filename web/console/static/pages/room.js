@@ -85,6 +85,7 @@ export function Room({ me, parts: [app, id] }) {
   return html`<${PageHead} title=${room?.name || "Room"} trail=${[["Rooms", "#/rooms"]]} below=${html`
         <${Id} value=${id} /><span>App ${app}</span>${room && html`<span>Created <${Time} at=${room.created_at} /></span>`}
         ${room?.locked && html`<${Badge} tone=${TONES.locked} dot>locked<//>`}${room?.end_on_exit && html`<${Badge}>ends with its last ${room.end_on_exit}<//>`}
+        ${room && !room.begun && html`<${Badge} tone="warn" dot>waits for a moderator<//>`}
         ${room?.speaker_events && html`<${Badge}>tells who speaks<//>`}${room && tagsOf(room)}`}>
       ${may && room && !gone && html`<${Button} icon=${room.locked ? "unlock" : "lock"} busy=${Boolean(commands.pending.lock)} onClick=${lock}>${room.locked ? "Unlock" : "Lock"}<//>`}
       ${may && room && !gone && html`<${Button} onClick=${() => setChanging(true)}>Options<//>`}

@@ -12,6 +12,7 @@ const NUMBERS = [
   ["max_members", "Members at most", 100000], ["end_when_empty", "Ends when empty for so many seconds", MOST_SECONDS],
   ["max_duration", "Ends so many seconds after the first joined", MOST_SECONDS],
 ];
+const WAITS = [["", "no"], ["waits", "yes, on hold"]];
 const TELLS = [["", "no"], ["speakers", "yes, by webhooks"]];
 
 export const columnsOf = (withApp) => [
@@ -71,13 +72,19 @@ export function AppSelect({ me, value, onChange, id, all = "All apps" }) {
 export function Options({ of = {} }) {
   return html`<${Tags} of=${of.tags} />
     <${Choice} label="Ends when the last of these leaves" name="end_on_exit" options=${ENDS_WITH} of=${of.end_on_exit || ""} />
+    <${Choice} label="Waits for a moderator" name="wait_for_moderator" options=${WAITS} of=${of.wait_for_moderator ? "waits" : ""} />
+    <${Field} label="Music meanwhile" hint="Its URL. Without one they hear nothing.">
+      ${(id) => html`<input id=${id} name="hold_music" type="url" defaultValue=${of.hold_music || ""} autocomplete="off" spellcheck=${false} placeholder="https://cdn.example.com/music.mp3" aria-describedby="${id}-hint" />`}
+    <//>
     <${Choice} label="Tells who speaks" name="speaker_events" options=${TELLS} of=${of.speaker_events ? "speakers" : ""} />
     ${NUMBERS.map(([name, label, max]) => html`<${Field} key=${name} label=${label} hint="May be left out.">
       ${(id) => html`<input id=${id} name=${name} type="number" min="1" max=${max} defaultValue=${of[name] ?? ""} aria-describedby="${id}-hint" />`}<//>`)}`;
 }
 
 export const optionsIn = (form) => ({
-  tags: tagsIn(form), end_on_exit: form.elements.end_on_exit.value || null, speaker_events: form.elements.speaker_events.value !== "",
+  tags: tagsIn(form), end_on_exit: form.elements.end_on_exit.value || null,
+  wait_for_moderator: form.elements.wait_for_moderator.value !== "", hold_music: form.elements.hold_music.value || null,
+  speaker_events: form.elements.speaker_events.value !== "",
   ...Object.fromEntries(NUMBERS.map(([name]) => [name, Number(form.elements[name].value) || null])),
 });
 

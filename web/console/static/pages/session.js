@@ -39,7 +39,7 @@ export function Session({ me, parts: [app, uuid] }) {
             ["Node", me.kind === "operator" ? html`<a href=${link("nodes", session.node)}>${session.node}</a>` : session.node],
             ["Since", html`<${Time} at=${session.started_at} />`],
             session.room_id && ["Room", html`<${Id} value=${session.room_id} href=${link("rooms", app, session.room_id)} />`],
-            session.room_id && ["In the room", [session.muted ? "muted" : "not muted", session.deaf ? "deaf" : "hears", ...(session.hold ? ["on hold"] : [])].join(", ")],
+            session.room_id && ["In the room", [session.muted ? "muted" : "not muted", session.deaf ? "deaf" : "hears", ...(session.hold ? ["on hold"] : []), ...(session.waiting ? ["waits for a moderator"] : [])].join(", ")],
             session.joined_at && ["Joined", html`<${Time} at=${session.joined_at} />`],
             session.room_id && marks(session).length > 0 && ["As", marks(session)],
           ]} />
