@@ -70,7 +70,8 @@ class Senders(Protocol):
 class Controller:
     """Safe to share between greenlets.
 
-    `allow_private_webhooks`, `allow_private_playback`: whether URLs may lead into private networks. `relays`: which
+    `allow_private_webhooks`, `allow_private_playback`, `allow_private_uploads`: whether URLs may lead into private
+    networks. `relays`: which
     audio relays live; None when nodes fetch what they play by themselves. `resolve`: finds the addresses of URLs'
     names, in place of the system's resolver. `session_key`: that of the workers (`ids.SessionIds`), for calls that apps
     make. `senders`: the worker in this process, if there is one.
@@ -85,6 +86,7 @@ class Controller:
         *,
         allow_private_webhooks: bool = False,
         allow_private_playback: bool = False,
+        allow_private_uploads: bool = False,
         relays: Relays | None = None,
         resolve: Resolve | None = None,
         session_key: bytes = b"",
@@ -105,6 +107,7 @@ class Controller:
             ),
             webhooks=WebhookApi(store, registry, Network(allow_private=allow_private_webhooks, resolve=resolve)),
             dialer=Dialer(registry, session_key),
+            allow_private_uploads=allow_private_uploads,
             execute=self._carry_out,
         )
 
@@ -207,6 +210,8 @@ class Controller:
             common["quotas"] = self._registry.quotas_of(command.app_id)
         if "relay_up" in taken:
             common["relay_up"] = self._relays is None or bool(self._relays.live())
+        if "relay_live" in taken:
+            common["relay_live"] = self._relays is not None and bool(self._relays.keepers())
         if command.needs_node:
             node = node_of(command.target)
             common["nodes"] = {node: self._placement.known_of(node)} if node else {}

@@ -1,10 +1,11 @@
 """Every id: its form, and what makes it. Nothing else in Python spells one, and in Lua only what makes the ids of jobs
-(lib/node_commands.lua) and webhooks (lib/outbox.lua).
+(lib/node_commands.lua), recordings (lib/recordings.lua) and webhooks (lib/outbox.lua).
 
     node        acW68                       its prefix; the operator gives it
     room        acW68-room-{uuid4}          begins with the prefix of the node that mixes the room
     session     acW68-{uuid}                begins with the prefix of the node that has the call; see `SessionIds`
     operation   {uuid4}                     a request to play
+    recording   {32 hex digits}             also the name of its file
     job         p07-1795374235886-0         a command to a node: partition, and place in its stream
     webhook     msg_p07-1795374235886-0     partition, and place in the outbox
 
@@ -24,6 +25,7 @@ _UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 NODE_PREFIX = re.compile("[A-Za-z0-9]{5}")
 ROOM_ID = re.compile(f"{NODE_PREFIX.pattern}-room-{_UUID4}")
 SESSION_ID = re.compile(f"{NODE_PREFIX.pattern}-{_UUID}")
+RECORDING_ID = re.compile("[0-9a-f]{32}")
 JOB_ID = re.compile("p[0-9]{2}-[0-9]+-[0-9]+")
 EVENT_ID = re.compile("p[0-9]{2}-[0-9]{1,15}-[0-9]{1,15}")
 WEBHOOK_ID = re.compile("msg_p[0-9]{2}-[0-9]{1,15}-[0-9]{1,15}")

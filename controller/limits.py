@@ -32,7 +32,9 @@ MAX_VOLUME = 7
 QUOTAS: dict[str, int] = {
     "rooms": 1000,
     "sessions": 1000,
+    "recordings": 10_000,  # that go on, or are kept
     "operations": 1000,  # playbacks that play or wait
+    "recording_bytes": 10 * 1024 * MEBIBYTE,  # of their files, at relays
     "url_bytes": 4 * MEBIBYTE,  # their URLs, as JSON
     "webhook_bytes": 64 * MEBIBYTE,  # undelivered webhooks
     "idempotency_bytes": 64 * MEBIBYTE,  # what is kept of requests with an Idempotency-Key
@@ -72,6 +74,8 @@ COOLDOWNS: dict[str, int] = {
     "conference_all": 2000,
     "conference_member": 2000,
     OF_LEVELS: 200,
+    "recording": 2000,
+    "recording_control": 200,
     "webhook_test": 2000,
     **{flag.cooldown: 2000 for flag in FLAGS},
 }

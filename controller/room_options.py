@@ -89,6 +89,12 @@ OPTIONS = (
         example=None,
     ),
     Option(
+        name="record",
+        kind=Kind.SWITCH,
+        description="Whether the room is recorded whenever somebody is in it.",
+        example=False,
+    ),
+    Option(
         name="speaker_events",
         kind=Kind.SWITCH,
         description="Whether `conference.speaker.changed`, and `speaking` of members, tell who speaks.",

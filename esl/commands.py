@@ -47,6 +47,9 @@ JOIN_FLAGS = frozenset({"mute", "deaf"})
 MAX_DTMF_LENGTH = 99
 """Characters of digits with their duration. FreeSWITCH refuses more (switch_core_io.c)."""
 
+RECORDING_VERBS = frozenset({"pause", "resume", "stop"})
+"""What can be done to a recording."""
+
 LEG_VARIABLE = "switchroom_leg_"
 """How the global variables begin that announce legs; the leg's uuid follows."""
 
@@ -348,14 +351,108 @@ class JsonList:
         return _line("conference", "json_list") if self.room is None else _in_room(self.room, "json_list")
 
 
+# -- recordings, each in a file `path` of the node's
+
+
 @dataclass(frozen=True, slots=True)
-class StopRecording:
-    """Stop every recording of a room (12)."""
+class RecordRoom:
+    """Record what a room hears, until it is stopped or nobody is in it. Prints `+OK` before the file is open (12)."""
 
     room: str
+    path: str
 
     def render(self) -> str:
-        return _in_room(self.room, "recording", "stop", "all")
+        return _in_room(self.room, "recording", "start", _path(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRoomRecording:
+    """`verb` is one of RECORDING_VERBS. An event confirms it (12)."""
+
+    room: str
+    path: str
+    verb: str
+
+    def render(self) -> str:
+        return _in_room(self.room, "recording", _recording_verb(self.verb), _path(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCall:
+    """Record a call for `max_seconds`, in `stereo` what it says to the left and what it hears to the right.
+
+    It goes on in rooms and out of them. Prints `+OK Success` (42).
+    """
+
+    channel: str
+    path: str
+    max_seconds: int
+    stereo: bool = False
+
+    def render(self) -> str:
+        variables = f"{{RECORD_STEREO={str(self.stereo).lower()}}}"
+        seconds = _seconds(self.max_seconds)
+        return _line("uuid_record", _channel(self.channel), "start", _path(self.path), seconds, variables)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlCallRecording:
+    """`verb` is one of RECORDING_VERBS. Prints `+OK Success`; that it stops is told by an event, too (42)."""
+
+    channel: str
+    path: str
+    verb: str
+
+    def render(self) -> str:
+        return _line("uuid_record", _channel(self.channel), _recording_verb(self.verb), _path(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class ListTaps:
+    """Prints XML with the `target` of everything that taps a call; of a recording that is its path (42)."""
+
+    channel: str
+
+    def render(self) -> str:
+        return _line("uuid_buglist", _channel(self.channel))
+
+
+@dataclass(frozen=True, slots=True)
+class PutFile:
+    """Have mod_http_cache send a file to a URL by PUT. Prints `+OK 200`.
+
+    Whatever goes wrong is `-ERR http_put Command not found!`, as with `FetchFile` (41).
+    """
+
+    url: str = field(repr=False)
+    path: str
+
+    def render(self) -> str:
+        return _line("http_put", clean_url(self.url), _path(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyFile:
+    """Have a file take no room any more. Nothing here removes one: there is no shell.
+
+    The file is sent to itself: it is emptied before it is read. So it cannot be told from what is printed whether that
+    worked (41).
+    """
+
+    path: str
+
+    def render(self) -> str:
+        return _line("http_put", f"file://{_path(self.path)}", self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class FileExists:
+    """Prints `true` or `false`."""
+
+    path: str
+
+    def render(self) -> str:
+        return _line("file_exists", _path(self.path))
 
 
 # -- legs: a room's calls between nodes, let in by `freeswitch-conf/dialplan/bridge.xml`
@@ -710,6 +807,7 @@ _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _VALUE = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
 _FRAGMENT = re.compile(r"[A-Za-z0-9:-]{1,255}")
 _CAUSE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_PATH = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}){1,32}")
 _DTMF = re.compile(r"[0-9A-D*#wW]+@[1-9][0-9]{1,4}", re.ASCII)
 _LEG = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER = re.compile(r"\+?[0-9]{1,32}")
@@ -835,6 +933,18 @@ def _called(call: Dial | Transfer, channel: str, account: str, more: Mapping[str
     host = _target(call.host) if ":" in call.host else _target(f"{call.host}:5060").removesuffix(":5060")
     transport = "" if call.transport == "udp" else f";transport={call.transport}"
     return f"{{{given}}}sofia/{_name('profile', call.profile)}/{_number(call.to)}@{host}{transport}"
+
+
+def _path(path: str) -> str:
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"not a path that can be named: {path!r}")
+    return path
+
+
+def _recording_verb(verb: str) -> str:
+    if verb not in RECORDING_VERBS:
+        raise ValueError(f"not a verb for a recording: {verb!r}")
+    return verb
 
 
 def _number(number: str) -> str:

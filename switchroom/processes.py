@@ -23,11 +23,13 @@ from controller.live import Feed
 from controller.media.client import Answers, Direct, RelayClient
 from controller.media.links import Links
 from controller.media.relays import RelayPresence, Relays
+from controller.nodes.node_worker import RecordingLimits
 from controller.nodes.worker import Worker
 from controller.operators import Logins
 from controller.outbound.addresses import is_found_from
 from controller.outbound.network import Network
 from controller.overview import Overview
+from controller.recordings.places import RecordingPlaces
 from controller.registry import Registry, split_address
 from controller.rooms.placement import Placement
 from controller.speaking import Speaking
@@ -172,6 +174,11 @@ class System:
             owner=self._owner,
             session_key=_secret(store, keys.SESSION_KEY),
             relays=RelayClient(self._relays, self._links(store), self._relay) if self._relays else Direct(),
+            places=self._places(store),
+            recordings=RecordingLimits(
+                max_seconds=round(self._config.recordings.max_hours * 3600),
+                give_up_seconds=round(self._config.recordings.give_up_hours * 3600),
+            ),
             audit_seconds=self._config.worker.audit_seconds,
         )
 
@@ -191,6 +198,7 @@ class System:
             Limits(requests_per_second=config.limits.requests_per_second),
             allow_private_webhooks=config.webhooks.allow_private_networks,
             allow_private_playback=config.playback.allow_private_networks,
+            allow_private_uploads=config.recordings.allow_private_networks,
             relays=self._relays,
             session_key=_secret(store, keys.SESSION_KEY),
             senders=worker,
@@ -208,7 +216,7 @@ class System:
                 secure=config.console.secure,
             )
         settings = WebSettings(cursor_key=_secret(store, keys.CURSOR_KEY))
-        app = create_app(controller, feed, settings=settings, console=console)
+        app = create_app(controller, feed, settings=settings, console=console, files=self._places(store))
         host, port = split_address(config.server.listen)
         return Server(
             self._tracing.requests(app, ROUTE) if self._tracing else app,
@@ -238,6 +246,10 @@ class System:
         from controller.media.decoders import DecodeLimits, Decoders  # noqa: PLC0415
         from controller.media.origin import FetchLimits, Origin  # noqa: PLC0415
         from controller.media.relay import Relay  # noqa: PLC0415
+        from controller.recordings.folder import Folder  # noqa: PLC0415
+        from controller.recordings.keeper import Keeper  # noqa: PLC0415
+        from controller.recordings.upload import Uploader  # noqa: PLC0415
+        from web.recording_files import RecordingFiles  # noqa: PLC0415
         from web.relay import RelayApp  # noqa: PLC0415
         from web.server import Bounds, Server  # noqa: PLC0415
 
@@ -255,18 +267,24 @@ class System:
         relay = Relay(cache, Origin(network, limits), decoders)
         self._add(relay)
         host, port = split_address(config.media.listen)
-        app = RelayApp(relay, self._links(store))
+        folder = Folder(config.store.data_dir / "recordings")
+        uploader = Uploader(Network(allow_private=config.recordings.allow_private_networks))
+        keeper = Keeper(store, folder, uploader, keep_seconds=config.recordings.keep_hours * 3600)
+        self._add(keeper)
+        files = RecordingFiles(folder, keeper, self._links(store), config.recordings.max_mb << 20)
+        app = RelayApp(relay, self._links(store), recordings=files)
         # A node may ask for all that its rooms play at once.
         server = Server(
             app,
             host,
             port,
             name="media",
+            streamed=files.takes,
             bounds=Bounds(connections=MAX_RELAY_CONNECTIONS, per_address=MAX_RELAY_CONNECTIONS),
         )
         self._listen(server, config.media.listen, "[media] listen")
         address = self._advertised(server.address)
-        self._add(RelayPresence(store, address))
+        self._add(RelayPresence(store, address, folder.holder))
         self._relay = address, app
 
     def _advertised(self, listening: tuple[str, int]) -> str:
@@ -285,6 +303,9 @@ class System:
 
     def _links(self, store: Store) -> Links:
         return Links(_secret(store, keys.MEDIA_KEY))
+
+    def _places(self, store: Store) -> RecordingPlaces | None:
+        return RecordingPlaces(self._relays, self._links(store)) if self._relays else None
 
     def _reader(self, url: str) -> Store:
         return self._opened.enter_context(open_reader(self._config, url))

@@ -49,6 +49,8 @@ PASS_EVENTS = {
     "session_file_over": ("URL", 3),
     "step_leg": ("LEG", 2),
     "leg_lost": ("LEG", 2),
+    "step_recording": ("RECORDING", 1),
+    "keep_file": ("RECORDING", 1),
 }
 # The fields of the store that keep a state.
 STATE_FIELDS = {"state", "status"}

@@ -30,6 +30,7 @@ from web.cursor import Cursors
 from web.events import events
 from web.health import health
 from web.portal_links import portal_links
+from web.recordings import recordings
 from web.schemas import Error
 from web.sessions import sessions
 from web.webhooks import webhooks
@@ -94,9 +95,10 @@ def create_app(
     *,
     settings: WebSettings | None = None,
     console: context.Console | None = None,
+    files: context.Recordings | None = None,
 ) -> App:
     """The REST API over `controller`, and the event streams, as a WSGI application; with the `console`, if it is
-    enabled.
+    enabled. `files`: those of recordings, if there are any.
     """
     settings = settings or WebSettings()
     app = App(
@@ -110,12 +112,12 @@ def create_app(
     )
     # A path is taken as it stands: `//` and a trailing `/` are other paths, not redirects.
     app.url_map.merge_slashes = False
-    context.install(app, Context(controller, streams, Cursors(settings.cursor_key), Failures(), console))
+    context.install(app, Context(controller, streams, Cursors(settings.cursor_key), Failures(), console, files))
     app.before_request(partial(_admit, app))
     app.after_request(_finish)
     errors.install(app)
     app.body_limits = {}
-    for each in (conferences, sessions, batches, webhooks, events, portal_links):
+    for each in (conferences, sessions, recordings, batches, webhooks, events, portal_links):
         app.register_api(each)
         app.body_limits |= each.body_limits
     app.register_api(health)

@@ -27,7 +27,7 @@ from web.schemas import BatchBody, BatchRequest, BatchResults
 MAX_BYTES = 256 * 1024  # of the body
 MAX_SECONDS = 15.0  # What has not begun by then gets a 503: the client waits for all.
 # Whose operations are commands, but for those that only read.
-COMMANDS = ("conferences", "sessions")
+COMMANDS = ("conferences", "sessions", "recordings")
 
 batches = Resource("batch", "Many commands in one request.", url_prefix=f"{API_PREFIX}/batch")
 
@@ -36,9 +36,10 @@ batches = Resource("batch", "Many commands in one request.", url_prefix=f"{API_P
 def batch(body: BatchBody) -> Returned:
     """Carry out up to 100 commands, in their order.
 
-    Takes what changes rooms and sessions: all of `/conferences` and `/sessions` but GET. Each result has the status
-    and body that the command would have had alone, and its `X-Error-Code` as `code`. One that is refused holds up no
-    other. Each counts for the rate of requests: what is above it gets a 429, and what has not begun after 15 s a 503.
+    Takes what changes rooms, sessions and recordings: all of `/conferences`, `/sessions` and `/recordings` but GET.
+    Each result has the status and body that the command would have had alone, and its `X-Error-Code` as `code`. One
+    that is refused holds up no other. Each counts for the rate of requests: what is above it gets a 429, and what has
+    not begun after 15 s a 503.
     With an `Idempotency-Key`, a batch that was cut off goes on where it was."""
     _check_paths(body.requests)
     # What was done of a batch that was cut off is not done again: each command has a key made of that of the batch.

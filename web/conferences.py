@@ -15,6 +15,7 @@ from controller.commands import (
     ListRooms,
     Play,
     Playback,
+    RecordRoom,
     SetFlagOfAll,
     SetVolume,
     StopPlayback,
@@ -26,6 +27,8 @@ from controller.ids import SESSION_ID
 from controller.sessions.flags import CHANGES, FLAGS, Flag
 from controller.sessions.levels import LEVELS
 from controller.times import iso
+from controller.webhooks.types import RECORDING
+from web import schemas
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
 from web.resource import Resource, Returned
@@ -46,6 +49,7 @@ from web.schemas import (
     PlaybackStopped,
     PlayBody,
     PlayStarted,
+    RecordRoomBody,
     Room,
     RoomChanged,
     RoomChanges,
@@ -316,6 +320,35 @@ def _serve_flag_of_all(flag: Flag, on: bool) -> None:
 
 for _flag, _on in CHANGES:
     _serve_flag_of_all(_flag, _on)
+
+
+@conferences.serves(
+    "POST",
+    "/<room_id>/commands/record",
+    responses={202: schemas.RecordingStarted},
+    refuses=(
+        *_ROOM,
+        *("already_recording", "room_empty", "command_uid_taken", "quota_exceeded", "store_full", "node_down"),
+        *("no_relay", "url_refused"),
+    ),
+    cooldown=RecordRoom.cooldown,
+    details={
+        "quota_exceeded": {"quota": "recordings", "limit": 10000, "used": 10000},
+        "already_recording": {"recording_id": RECORDING},
+        "url_refused": {"fields": [{"field": "upload_url", "problem": "is not a public address"}]},
+    },
+)
+def record_room(path: RoomPath, body: RecordRoomBody) -> Returned:
+    """Record a room.
+
+    What is said in it, and what plays, in mono, until you stop it, nobody is in the room, or the room is deleted. Rate
+    limit `recording`: 2 s for each room. Webhooks: `conference.recording.started`, later `.stopped`, and `.available`
+    or `.failed`."""
+    command = RecordRoom(
+        app_id=app_id(), room_id=path.room_id, upload_url=body.upload_url, command_uid=body.command_uid
+    )
+    answer = execute(command)
+    return {"recording_id": answer["recording_id"], "status": answer["status"]}, 202
 
 
 @conferences.serves(

@@ -72,6 +72,12 @@ class Streams(Protocol):
     ) -> Subscription: ...
 
 
+class Recordings(Protocol):
+    """The part of `controller.recordings.places.RecordingPlaces` that the API needs."""
+
+    def fetch(self, app_id: str, recording_id: str, holder: str, first: int, size: int) -> Iterator[bytes]: ...
+
+
 class Connection(Protocol):
     """What the server lets a response without end do with its connection."""
 
@@ -113,6 +119,7 @@ class Context:
     cursors: Cursors
     failures: Failures
     console: Console | None = None
+    recordings: Recordings | None = None
 
 
 def install(app: Flask, context: Context) -> None:
@@ -125,6 +132,11 @@ def controller() -> Controller:
 
 def streams() -> Streams:
     return _context().streams
+
+
+def recordings() -> Recordings | None:
+    """None when there are no relays, and so no recordings."""
+    return _context().recordings
 
 
 def connection() -> Connection:

@@ -303,7 +303,7 @@ td, th { padding: .25rem .75rem .25rem 0; }
 <tr><th>Status</th><th></th></tr>
 {% for status, response in operation.responses.items() %}
 <tr><td>{{ status }}</td><td>{{ response.description }}
-{% for content in response.content.values() %}
+{% for content in (response.content or {}).values() %}
 {% if content.examples %}
 <pre>{% for example in content.examples.values() %}{{ example.value | json(lines=false) }}
 {% endfor %}</pre>

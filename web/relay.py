@@ -1,4 +1,4 @@
-"""The audio relay over HTTP: workers ask it to prepare files, and nodes fetch them.
+"""The audio relay over HTTP: workers ask it to prepare files, and nodes fetch them, and send it recordings.
 
 Nothing is answered without a signature but 404, and a signature is good for one question or one file.
 """
@@ -16,6 +16,7 @@ from controller.media.links import Links
 from controller.media.reasons import AudioFailed
 from controller.media.relay import Relay
 from web import context
+from web.recording_files import RecordingFiles
 
 MAX_QUESTION_BYTES = 16 * 1024
 CHUNK_BYTES = 64 * 1024
@@ -26,15 +27,24 @@ Start = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class RelayApp:
-    """A WSGI application. `links` has the key of all relays and workers."""
+    """A WSGI application. `links` has the key of all relays and workers. `recordings`: those that it keeps."""
 
-    def __init__(self, relay: Relay, links: Links, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        links: Links,
+        clock: Callable[[], float] = time.time,
+        recordings: RecordingFiles | None = None,
+    ) -> None:
         self._relay = relay
         self._links = links
+        self._recordings = recordings
         self._clock = clock
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if self._recordings and path.startswith("/recordings/"):
+            return self._recordings(environ, start)
         if method == "POST" and path == "/prepare":
             environ[context.ROUTE] = path
             return self._prepare(environ, start)

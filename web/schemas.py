@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -25,7 +25,7 @@ from pydantic_core import CoreSchema, core_schema
 from controller.commands.sessions import HANGUP_CAUSES
 from controller.commands.sessions import Member as MemberRow
 from controller.idempotency import MAX_KEY_LENGTH
-from controller.ids import EVENT_ID, ROOM_ID, SESSION_ID, WEBHOOK_ID
+from controller.ids import EVENT_ID, RECORDING_ID, ROOM_ID, SESSION_ID, WEBHOOK_ID
 from controller.limits import (
     MAX_DIGIT_MS,
     MAX_DIGIT_TIMEOUT,
@@ -50,12 +50,13 @@ from controller.store.states import (
     LEG_STATES,
     LISTED_STATUSES,
     PLAYBACK_STATUSES,
+    RECORDING_STATES,
     ROLES,
     SESSION_STATES,
 )
 from controller.times import iso, parse_ms
 from controller.webhooks.endpoint import EndpointStatus, matches
-from controller.webhooks.types import AUDIO, DATA, OPERATION, ROOM, SESSION, TEST, TYPES, OneOf
+from controller.webhooks.types import AUDIO, DATA, OPERATION, RECORDING, ROOM, SESSION, TEST, TYPES, OneOf
 from esl.commands import MAX_URL_LENGTH, clean_url
 from web.auth import API_PREFIX
 
@@ -67,6 +68,7 @@ MAX_ROOMS = 200
 MAX_MEMBERS = 1000
 MAX_SESSIONS = 1000
 MAX_DELIVERIES = 200
+MAX_RECORDINGS = 200
 MAX_URLS = 128
 MAX_BEYOND_ASCII = 512
 MAX_TYPES = 32
@@ -139,12 +141,17 @@ def _different(tags: list[str]) -> list[str]:
     return tags
 
 
-def _endpoint(url: str) -> str:
-    try:
-        parse_url(url)
-    except ValueError as error:
-        raise ValueError(f"cannot be used: the webhook URL {error}") from None
-    return url
+def _reachable(what: str) -> Callable[[str], str]:
+    """A check of the form of a URL that Switchroom connects to."""
+
+    def check(url: str) -> str:
+        try:
+            parse_url(url)
+        except ValueError as error:
+            raise ValueError(f"cannot be used: the {what} {error}") from None
+        return url
+
+    return check
 
 
 def _known_type(pattern: str) -> str:
@@ -241,9 +248,10 @@ EndpointUrl = Annotated[
         max_length=2048,
         description="HTTP or HTTPS, with a host that is public, without user info; at most 2,048 characters.",
     ),
-    AfterValidator(_endpoint),
+    AfterValidator(_reachable("webhook URL")),
     _example(_HOOKS),
 ]
+UploadUrl = Annotated[str, Field(min_length=1, max_length=8192), AfterValidator(_reachable("URL"))]
 TypePattern = Annotated[
     str,
     _Form(
@@ -264,6 +272,11 @@ Moment = Annotated[
 ]
 TypeName = Annotated[
     str, AfterValidator(_type), Field(json_schema_extra={"enum": list(TYPES), "example": "conference.created"})
+]
+RecordingId = Annotated[
+    str,
+    Field(pattern=f"^{RECORDING_ID.pattern}$", description="The recording's id."),
+    _example(RECORDING),
 ]
 WebhookId = Annotated[str, Field(description="The webhook's id."), _example(_WEBHOOK)]
 State = Annotated[str, OneOf(*SESSION_STATES), _example("joined")]
@@ -294,6 +307,18 @@ VolumeOut = Annotated[
 
 class RoomPath(BaseModel):
     room_id: RoomId
+
+
+class RecordingPath(BaseModel):
+    """An id of another form is no recording's: the view answers 404."""
+
+    recording_id: Annotated[
+        str,
+        Field(
+            description="The recording's id.",
+            json_schema_extra={"pattern": f"^{RECORDING_ID.pattern}$", "example": RECORDING},
+        ),
+    ]
 
 
 class SessionPath(BaseModel):
@@ -354,6 +379,18 @@ class SessionPage(Page):
         RoomId, Field(default=None, description="Only sessions in this room, or on their way in or out.")
     ]
     did: Annotated[Did, Field(default=None, description="Only sessions that called this number.")]
+
+
+class RecordingPage(Page):
+    limit: Annotated[Limit, _limit_text(MAX_RECORDINGS)] = 50
+    state: Annotated[str, OneOf(*RECORDING_STATES), Field(default=None, description="Only recordings in this state.")]
+    room_id: Annotated[RoomId, Field(default=None, description="Only those of this room.")]
+    uuid: Annotated[
+        str,
+        _Form(SESSION_ID.pattern, len(SESSION), f"must be the id of a session, such as {SESSION}"),
+        Field(default=None, description="Only those of this session."),
+        _example(SESSION),
+    ]
 
 
 class DeliveryPage(Page):
@@ -464,6 +501,26 @@ class EventHeaders(BaseModel):
     ]
 
 
+class RangeHeaders(BaseModel):
+    """What is wanted of a file."""
+
+    range: Annotated[
+        str,
+        Field(default="", alias="Range", description="Which bytes; all if it is left out."),
+        _example("bytes=0-65535"),
+    ]
+    if_range: Annotated[
+        str,
+        Field(default="", alias="If-Range", description="The ETag of the file that the range is of."),
+        _example(f'"{RECORDING}"'),
+    ]
+    if_none_match: Annotated[
+        str,
+        Field(default="", alias="If-None-Match", description="The ETag of the file that you have."),
+        _example(f'"{RECORDING}"'),
+    ]
+
+
 class WebhookPath(BaseModel):
     """An id of another form is no webhook's: the view answers 404."""
 
@@ -493,6 +550,7 @@ class _RoomOptions(Body):
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]] = None
     wait_for_moderator: Annotated[bool, OPTION["wait_for_moderator"]] = False
     hold_music: Annotated[Url | None, OPTION["hold_music"]] = None
+    record: Annotated[bool, OPTION["record"]] = False
     speaker_events: Annotated[bool, OPTION["speaker_events"]] = False
 
 
@@ -525,6 +583,30 @@ class CommandBody(Body):
     """May be left out."""
 
     command_uid: CommandUid | None = None
+
+
+class _RecordBody(CommandBody):
+    upload_url: Annotated[
+        UploadUrl | None,
+        Field(
+            description="Where the file is put once the recording has ended, by `PUT`: HTTP or HTTPS, with a host that"
+            " is public, such as a pre-signed URL of an object store. Without it you fetch the file.",
+        ),
+        _example("https://storage.example.com/bucket/standup.wav?signature=3f9a"),
+    ] = None
+
+
+class RecordRoomBody(_RecordBody):
+    """May be left out."""
+
+
+class RecordSessionBody(_RecordBody):
+    """May be left out."""
+
+    channels: Annotated[
+        int,
+        Field(ge=1, le=2, description="2: stereo, what the caller says to the left, what he hears to the right."),
+    ] = 1
 
 
 class _JoinOptions(CommandBody):
@@ -782,6 +864,7 @@ class RoomOptions(BaseModel):
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]]
     wait_for_moderator: Annotated[bool, OPTION["wait_for_moderator"]]
     hold_music: Annotated[str | None, OPTION["hold_music"]]
+    record: Annotated[bool, OPTION["record"]]
     speaker_events: Annotated[bool, OPTION["speaker_events"]]
 
 
@@ -958,6 +1041,16 @@ class HangUpStarted(BaseModel):
     status: Literal["hanging_up"]
 
 
+class RecordingStarted(BaseModel):
+    recording_id: RecordingId
+    status: Literal["starting"]
+
+
+class RecordingChanging(BaseModel):
+    recording_id: RecordingId
+    status: Annotated[Literal["paused", "resumed", "stopping"], Field(description="What it is to be.")]
+
+
 class DtmfStarted(BaseModel):
     uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
     status: Literal["sending"]
@@ -1056,6 +1149,48 @@ class Session(BaseModel):
 class SessionList(BaseModel):
     sessions: Annotated[list[Session], Field(max_length=MAX_SESSIONS)]
     cursor: Cursor
+
+
+class Recording(BaseModel):
+    recording_id: RecordingId
+    room_id: Annotated[str, Field(description="Empty when it is of a session."), _example(ROOM)]
+    uuid: Annotated[str, Field(description="The session, when it is of one; else empty."), _example("")]
+    state: Annotated[str, OneOf(*RECORDING_STATES), _example("available")]
+    channels: Annotated[int, Field(ge=1, le=2, description="Of its file: 2 is for stereo."), _example(1)]
+    created_at: Annotated[str, Field(description="When it was asked for. ISO 8601, UTC."), _example(_MOMENT)]
+    started_at: Annotated[
+        str | None, Field(description="When it began, once it has. ISO 8601, UTC."), _example(_MOMENT)
+    ]
+    ended_at: Annotated[str | None, Field(description="When it ended, once it has. ISO 8601, UTC."), _example(_MOMENT)]
+    reason: Annotated[str | None, Field(description="Why it ended or failed, once it has."), _example("asked")]
+    duration: Annotated[
+        float | None, Field(ge=0, description="How long it is, in seconds, without its pauses."), _example(61.24)
+    ]
+    size: Annotated[int | None, Field(ge=0, description="How large its file is, in bytes."), _example(979884)]
+    uploaded: Annotated[bool, Field(description="Whether it was put to your `upload_url`.")]
+    upload_host: Annotated[
+        str | None, Field(description="The host of your `upload_url`, until it was put there."), _example(None)
+    ]
+    upload_attempts: Annotated[
+        int | None, Field(ge=0, description="How often that was tried, if there is one."), _example(None)
+    ]
+    http_status: Annotated[
+        int | None, Field(description="What your server responded with last, unless it took it."), _example(None)
+    ]
+    expires_at: Annotated[
+        str | None,
+        Field(description="Until when its file can be fetched, if it can be. ISO 8601, UTC."),
+        _example(_MOMENT),
+    ]
+
+
+class RecordingList(BaseModel):
+    recordings: Annotated[list[Recording], Field(max_length=MAX_RECORDINGS)]
+    cursor: Cursor
+
+
+class RecordingDeleted(BaseModel):
+    recording_id: RecordingId
 
 
 class Endpoint(BaseModel):

@@ -47,6 +47,7 @@ _WSGIInput: Any = pywsgi.Input
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 BodyLimit = Callable[[dict[str, Any]], int]
+IsStreamed = Callable[[dict[str, Any]], bool]
 
 _TCHAR = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 # The group is the target's path and query; the target may also be a whole URL.
@@ -101,7 +102,8 @@ class Server:
     """Serves a WSGI application. Port 0 picks a free one; `address` says which.
 
     `name`: what the metrics call it. `body_limit`: how large (bytes) a body above `Bounds.body` may be, by the WSGI
-    environment; without it, none may.
+    environment; without it, none may. `streamed`: whether the application reads the body by itself, as it comes, and
+    bounds its size and time; it must be of known length.
     """
 
     def __init__(
@@ -112,12 +114,18 @@ class Server:
         *,
         name: str = "api",
         body_limit: BodyLimit | None = None,
+        streamed: IsStreamed | None = None,
         bounds: Bounds | None = None,
         proxies: Proxies | None = None,
     ) -> None:
         self._name = name
         self._server = _Server(
-            app, (host, port), body_limit or (lambda _environ: 0), bounds or Bounds(), proxies or Proxies()
+            app,
+            (host, port),
+            body_limit or (lambda _environ: 0),
+            streamed or (lambda _environ: False),
+            bounds or Bounds(),
+            proxies or Proxies(),
         )
 
     @property
@@ -173,12 +181,14 @@ class _Server(_WSGIServer):  # type: ignore[misc]
         app: Application,
         listener: tuple[str, int],
         body_limit: BodyLimit,
+        is_streamed: IsStreamed,
         bounds: Bounds,
         proxies: Proxies,
     ) -> None:
         self.bounds = bounds
         self.proxies = proxies
         self.body_limit = body_limit
+        self.is_streamed = is_streamed
         self.large = BoundedSemaphore(bounds.large)
         self.large_of_app = defaultdict[str, BoundedSemaphore](lambda: BoundedSemaphore(bounds.large_of_app))
         self.draining = False
@@ -527,7 +537,10 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         """Put the body into memory, or leave it on the socket when it is larger than it may be.
 
         Either way the length is in the environment, and what is too long is for the application to refuse. A large
-        body is counted as one until `held` is closed."""
+        body is counted as one until `held` is closed. One that is streamed is left to the application."""
+        if self.content_length and self.server.is_streamed(self.environ):
+            self.environ["wsgi.input"] = self.wsgi_input
+            return
         max_bytes = self.server.bounds.body
         body = self._read_up_to(max_bytes)
         size = max(self.content_length or 0, len(body))
@@ -583,6 +596,9 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             self.server.waiting.discard(self)
 
     def finalize_headers(self) -> None:
+        if self._is_partly_read():
+            self._unread = self.close_connection = True
+            self.wsgi_input = pywsgi.Input(self.rfile, 0)
         if not self.server.keeps_connections:
             self.close_connection = True
         if self.close_connection:
@@ -593,6 +609,12 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         super().finalize_headers()
         if self.command == "HEAD":
             self.response_use_chunked = False  # It has no body, so no last chunk.
+
+    def _is_partly_read(self) -> bool:
+        """Whether the application answers before it has read all of a body that is streamed."""
+        return self.environ.get("wsgi.input") is self.wsgi_input and self.wsgi_input.position < (
+            self.content_length or 0
+        )
 
     def _write_with_headers(self, data: bytes) -> None:
         """Head and body in one piece: one system call, and one packet for a small response."""

@@ -16,6 +16,7 @@ from controller.commands import (
     ListSessions,
     Membership,
     PlayToSession,
+    RecordSession,
     SendDtmf,
     Session,
     SessionPlayback,
@@ -29,6 +30,7 @@ from controller.ids import SESSION_ID
 from controller.sessions.flags import CHANGES, HOLD, JOINING, Flag
 from controller.sessions.levels import LEVELS
 from controller.times import iso
+from controller.webhooks.types import RECORDING
 from web import schemas
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
@@ -53,6 +55,7 @@ from web.schemas import (
     LeaveStarted,
     MemberVolumeBody,
     MemberVolumeStarted,
+    RecordSessionBody,
     SessionList,
     SessionPage,
     SessionPath,
@@ -281,6 +284,33 @@ def stop_session_play(path: SessionPath, body: CommandBody) -> Returned:
     What its room plays goes on. Rate limit `session_stop`: 200 ms for each session. Webhook:
     `session.play.stopped`."""
     return _played(path, execute(StopSessionPlay(app_id=app_id(), **_command(path, body))))
+
+
+@sessions.serves(
+    "POST",
+    "/<uuid>/commands/record",
+    responses={202: schemas.RecordingStarted},
+    refuses=(
+        *_SESSION_REFUSALS,
+        *("command_uid_taken", "still_dialing", "already_recording", "quota_exceeded", "store_full", "node_down"),
+        *("no_relay", "url_refused"),
+    ),
+    cooldown=RecordSession.cooldown,
+    details={
+        "quota_exceeded": {"quota": "recordings", "limit": 10000, "used": 10000},
+        "already_recording": {"recording_id": RECORDING},
+        "url_refused": {"fields": [{"field": "upload_url", "problem": "is not a public address"}]},
+    },
+)
+def record_session(path: SessionPath, body: RecordSessionBody) -> Returned:
+    """Record a call.
+
+    What the caller says and hears, in rooms and out of them, until you stop it or the call ends. Rate limit
+    `recording`: 2 s for each session. Webhooks: `session.recording.started`, later `.stopped`, and `.available` or
+    `.failed`."""
+    command = RecordSession(app_id=app_id(), upload_url=body.upload_url, channels=body.channels, **_command(path, body))
+    answer = execute(command)
+    return {"recording_id": answer["recording_id"], "status": answer["status"]}, 202
 
 
 @sessions.serves(

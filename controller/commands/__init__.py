@@ -3,6 +3,8 @@
 from controller.commands.base import Command, Page, SessionCommand
 from controller.commands.dialing import Dial, Transfer
 from controller.commands.playback import Play, Playback, SetVolume, StopPlayback, TogglePause
+from controller.commands.recording_files import DeleteRecording, GetRecording, ListRecordings, RecordingEntry
+from controller.commands.recordings import ControlRecording, Recording, RecordRoom, RecordSession
 from controller.commands.rooms import (
     ChangeRoom,
     CreateRoom,
@@ -50,12 +52,15 @@ __all__ = [
     "ChangeRoom",
     "CollectDigits",
     "Command",
+    "ControlRecording",
     "CreateRoom",
+    "DeleteRecording",
     "DeleteRoom",
     "Delivery",
     "Dial",
     "GetDelivery",
     "GetEndpoint",
+    "GetRecording",
     "GetRoom",
     "GetSession",
     "HangUp",
@@ -66,6 +71,7 @@ __all__ = [
     "Leave",
     "ListDeliveries",
     "ListMembers",
+    "ListRecordings",
     "ListRooms",
     "ListSessions",
     "MemberChanging",
@@ -74,6 +80,10 @@ __all__ = [
     "Play",
     "PlayToSession",
     "Playback",
+    "RecordRoom",
+    "RecordSession",
+    "Recording",
+    "RecordingEntry",
     "Redeliver",
     "RedeliverRange",
     "RotateSecret",

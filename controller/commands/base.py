@@ -155,11 +155,14 @@ class Execute(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What commands use besides their own script. `execute` carries out another command."""
+    """What commands use besides their own script. `execute` carries out another command. `allow_private_uploads`:
+    whether recordings may be put into private networks.
+    """
 
     store: Store
     placement: Placement
     playback: PlaybackGuard
     webhooks: WebhookApi
     dialer: Dialer
+    allow_private_uploads: bool
     execute: Execute

@@ -76,6 +76,7 @@ class RoomOptions(RoomId):
     end_on_exit: str | None
     wait_for_moderator: bool
     hold_music: str | None
+    record: bool
     speaker_events: bool
 
 

@@ -214,13 +214,13 @@ class RedeliverRange(Command[RangeRedelivery]):
 
 
 def _delivery(app_id: str, row: Args) -> Delivery:
-    ordering_key = row["lane"]
-    about_room = is_room_id(ordering_key)
+    subject = row["lane"].partition("/")[0]
+    about_room = is_room_id(subject)
     return {
         "webhook_id": webhook_id(keys.partition_of(app_id), row["id"]),
         "type": row["type"],
-        "room_id": ordering_key if about_room else "",
-        "session_id": "" if about_room else ordering_key,
+        "room_id": subject if about_room else "",
+        "session_id": "" if about_room else subject,
         "at": row["at"],
         "status": row["status"],
         "attempts": row["attempts"],

@@ -1,6 +1,7 @@
 """What makes a URL of the relay and a question to it good: a signature, for a short time. Pure.
 
-All relays and workers of a store have the same key. A link names one decoded file, and nothing else can be had with it.
+All relays and workers of a store have the same key. A link names one file, and nothing else can be had with it: one
+that was decoded, or a recording, which it lets either be sent (PUT) or be fetched (GET).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import re
 from typing import Any
 
 import orjson
+
+from controller.ids import RECORDING_ID
 
 # A link is good for this long (seconds) at least, and at most for one STEP longer. The same file has the same link for
 # a STEP, so a node that has cached it does not ask again.
@@ -21,6 +24,7 @@ QUESTION_SECONDS = 60
 TEST_FILE = "test-8000"
 
 _PATH = re.compile(r"/audio/([A-Za-z0-9_-]{1,128})\.wav")
+_RECORDING_PATH = re.compile(rf"/recordings/(p[0-9]{{2}})/({RECORDING_ID.pattern})\.wav")
 _QUERY = re.compile("expires=([0-9]{1,12})&signature=([0-9a-f]{32})")
 
 
@@ -47,6 +51,22 @@ class Links:
             return None
         return name, expires - now
 
+    def recording_link(self, method: str, tag: str, recording_id: str, now: float) -> str:
+        """Path and query of a recording of partition `tag`, for requests of that method."""
+        path = f"/recordings/{tag.strip('{}')}/{recording_id}.wav"
+        expires = int(now) + MIN_SECONDS
+        return f"{path}?expires={expires}&signature={self._recording_mac(method, path, expires)}"
+
+    def read_recording_link(self, method: str, path: str, query: str, now: float) -> tuple[str, str] | None:
+        """The tag of the recording's partition, and its id; None if the link is not good."""
+        place, terms = _RECORDING_PATH.fullmatch(path), _QUERY.fullmatch(query)
+        if not place or not terms:
+            return None
+        expires = int(terms[1])
+        if not hmac.compare_digest(terms[2], self._recording_mac(method, path, expires)) or expires < now:
+            return None
+        return f"{{{place[1]}}}", place[2]
+
     def question(self, fields: dict[str, Any], now: float) -> tuple[bytes, str]:
         """The body of a question to a relay, and its signature."""
         body = orjson.dumps({**fields, "expires": int(now) + QUESTION_SECONDS})
@@ -61,6 +81,9 @@ class Links:
 
     def _link_mac(self, name: str, expires: int) -> str:
         return self._mac(b"link", f"{name}/{expires}".encode())[:32]
+
+    def _recording_mac(self, method: str, path: str, expires: int) -> str:
+        return self._mac(b"recording", f"{method} {path}/{expires}".encode())[:32]
 
     def _mac(self, purpose: bytes, text: bytes) -> str:
         return hmac.digest(self._key, purpose + b"\0" + text, "sha256").hex()

@@ -27,15 +27,23 @@ class Relays:
         self._store = store
         self._clock = clock
         self._addresses: list[str] = []
+        self._holders: dict[str, str] = {}  # of those that keep recordings, by address
         self._read_at = float("-inf")
 
     def live(self) -> list[str]:
         """Their addresses, `host:port`."""
-        if self._clock() - self._read_at > FRESH_SECONDS:
-            with suppress(StoreUnavailable):
-                self._addresses = list(self._store.run("relays", keys.REGISTRY, {})["relays"])
-                self._read_at = self._clock()
+        self._read()
         return self._addresses
+
+    def keepers(self) -> list[str]:
+        """The addresses of those that keep recordings."""
+        self._read()
+        return list(self._holders)
+
+    def addresses_of(self, holder: str) -> list[str]:
+        """Where the recordings of a folder are to be had."""
+        self._read()
+        return [address for address, each in self._holders.items() if each == holder]
 
     def choose(self, app_id: str, url: str) -> list[str]:
         """Their addresses in the order in which to ask them for a file: the same for every node and worker, so that a
@@ -47,13 +55,22 @@ class Relays:
 
         return sorted(self.live(), key=rank)
 
+    def _read(self) -> None:
+        if self._clock() - self._read_at > FRESH_SECONDS:
+            with suppress(StoreUnavailable):
+                found = self._store.run("relays", keys.REGISTRY, {})
+                self._addresses = found["relays"]
+                self._holders = dict(keeper.split(" ") for keeper in found["keepers"])
+                self._read_at = self._clock()
+
 
 class RelayPresence:
-    """Publishes a relay's `address`, from `start` to `stop`."""
+    """Publishes a relay's `address`, from `start` to `stop`. `holder`: of the recordings that it keeps, "" for none."""
 
-    def __init__(self, store: Store, address: str) -> None:
+    def __init__(self, store: Store, address: str, holder: str = "") -> None:
         self._store = store
         self._address = address
+        self._holder = holder
         self._greenlet: gevent.Greenlet[..., Any] | None = None
 
     def start(self) -> None:
@@ -74,4 +91,5 @@ class RelayPresence:
                 self._publish(LIVE_SECONDS)
 
     def _publish(self, seconds: float) -> None:
-        self._store.run("relays", keys.REGISTRY, {"address": self._address, "ttl": int(seconds * 1000)})
+        about = {"address": self._address, "ttl": int(seconds * 1000), "holder": self._holder or None}
+        self._store.run("relays", keys.REGISTRY, about)

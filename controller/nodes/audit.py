@@ -29,14 +29,17 @@ from controller.nodes.compare import (
     compare,
     compare_playback,
     compare_played,
+    compare_recordings,
     read_answered,
     read_calls,
     read_dialled,
     read_legs,
     read_members,
     read_playing,
+    read_recordings,
+    read_taps,
 )
-from controller.nodes.events import CallIntruded, LegEvent, SessionEvent
+from controller.nodes.events import CallIntruded, LegEvent, RecordingEvent, SessionEvent
 from controller.nodes.handler import EventHandler
 from controller.nodes.history import NodeHistory
 from controller.nodes.lease import NodeLease, Row
@@ -49,7 +52,7 @@ from esl.errors import EslError
 # A node may change faster than it is compared. The audit finds what is left.
 MAX_RESYNC_ROUNDS = 3
 
-Difference = SessionEvent | LegEvent | CallIntruded | PlaybackDrift | str
+Difference = SessionEvent | LegEvent | RecordingEvent | CallIntruded | PlaybackDrift | tuple[str, str] | str
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class Audit:
             plan, rooms = self._compare(connection, restarted)
             self._handler.apply(plan.events, resynced=True)
             self._handler.empty(plan.orphans)
+            self._handler.stop_recordings(plan.stray_recordings)
             changes += len(plan.events)
             if not plan.events:
                 break
@@ -152,7 +156,7 @@ class Audit:
                 playing = _playing(connection, room)
                 if difference := compare_playback(room, playing):
                     playback[difference] = _playback_step(room, playing)
-        found = frozenset([*plan.events, *plan.possible_intruders, *plan.orphans, *playback])
+        found = frozenset([*plan.events, *plan.possible_intruders, *plan.orphans, *plan.stray_recordings, *playback])
         missed, self._differences = found & self._differences, found
         if missed:
             self._log.warning("drift", changes=[str(difference) for difference in missed])
@@ -160,6 +164,7 @@ class Audit:
             self._history.drifted(missed)
             self._handler.apply([event for event in plan.events if event in missed], resynced=True)
             self._handler.empty(room_id for room_id in plan.orphans if room_id in missed)
+            self._handler.stop_recordings(each for each in plan.stray_recordings if each in missed)
             for call in plan.possible_intruders:
                 if call in missed:
                     self._handler.hang_up(call)
@@ -188,14 +193,18 @@ class Audit:
         """What differs, and the node's rooms in the store. Hangs up calls that can be no session, and
         legs that are over.
         """
-        members = read_members(connection.api(esl.JsonList()))
+        conferences = connection.api(esl.JsonList())
+        members, recorded = read_members(conferences), read_recordings(conferences)
         channels = connection.api(esl.ShowChannels())
         calls, legs = read_calls(channels), read_legs(channels)
         self._members.set(len(members.keys() - legs))
         sessions, broken_sessions = self._lease.snapshot("sessions")
         rooms, broken_rooms = self._lease.snapshot("rooms")
+        recordings, _ = self._lease.snapshot("recordings")
         self._ids.keep((session["channel"], session["id"]) for session in sessions)
-        for row in (*sessions, *rooms):
+        for channel in {row["channel"] for row in recordings if "channel" in row}:
+            recorded |= read_taps(connection.api(esl.ListTaps(channel)))
+        for row in (*sessions, *rooms, *recordings):
             self._handler.remember(row["id"], row["app"])
 
         def exists(channel: str) -> bool:
@@ -216,6 +225,7 @@ class Audit:
             read_answered(channels),
         )
         plan.events.extend(compare_played(sessions, lambda session: _plays_to(connection, session)))
+        compare_recordings(plan, recordings, recorded, restarted)
         for call in plan.intruders:
             self._handler.hang_up(call)
         for leg in plan.stray_legs:

@@ -22,6 +22,10 @@ from controller.nodes.events import (
     LevelChanged,
     MemberJoined,
     MemberLeft,
+    RecordingChanged,
+    RecordingEnded,
+    RecordingEvent,
+    RecordingStarted,
     SessionAnswered,
     SessionEnded,
     SessionEvent,
@@ -30,10 +34,10 @@ from controller.nodes.events import (
     SessionTransferred,
     TransferOver,
 )
-from controller.nodes.translate import MAX_TEXT_LENGTH
+from controller.nodes.translate import MAX_TEXT_LENGTH, recording_of
 from controller.sessions.flags import FLAGS, HOLD, Flag
 from controller.sessions.levels import LEVELS
-from controller.store.states import PlaybackState, SessionState, UrlState
+from controller.store.states import PlaybackState, RecordingState, SessionState, UrlState
 from esl.commands import DIALLED, LEG_NAME, TRANSFERRED, parse_file
 
 # The applications that a session's call runs, by `show channels`, and those that it runs before.
@@ -90,14 +94,15 @@ class Plan:
     `events`: applied to the store, they make it what the node is. `intruders`: calls to hang up at once.
     `possible_intruders`: to hang up if they are found again, since a call may be on its way. `stray_legs`: to hang up
     at once; the room may have another leg, and two between the same nodes are a loop of sound. `orphans`: conferences
-    to empty, as there is no such room.
+    to empty, as there is no such room. `stray_recordings`: conference and path of each that goes on, and should not.
     """
 
-    events: list[SessionEvent | LegEvent] = field(default_factory=list)
+    events: list[SessionEvent | LegEvent | RecordingEvent] = field(default_factory=list)
     intruders: list[CallIntruded] = field(default_factory=list)
     possible_intruders: list[CallIntruded] = field(default_factory=list)
     stray_legs: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    stray_recordings: list[tuple[str, str]] = field(default_factory=list)
 
 
 # What the node says
@@ -172,6 +177,35 @@ def read_legs(text: str) -> set[str]:
     """`show channels as json` as the ids of the legs between nodes. Raises ValueError."""
     rows = _list(json.loads(text, strict=False).get("rows", []))
     return {row["uuid"] for row in rows if row["name"].startswith(LEG_NAME)}
+
+
+_PAUSED = "paused"  # what `json_list` says of a recording that is (41)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a node records: in a conference, or "" for a call."""
+
+    path: str
+    room_id: str = ""
+    paused: bool = False
+
+
+def read_recordings(text: str) -> dict[str, Recorded]:
+    """`conference json_list` as the recordings in it, by their ids. Shape: trace 41. Raises ValueError."""
+    return {
+        recording_id: Recorded(path, conference["conference_name"], member.get("status") == _PAUSED)
+        for conference in _list(json.loads(text, strict=False))
+        for member in conference.get("members", [])
+        if member.get("type") == "recording_node"
+        and (recording_id := recording_of(path := member.get("record_path", "")))
+    }
+
+
+def read_taps(text: str) -> dict[str, Recorded]:
+    """`uuid_buglist` as the recordings of a call, by their ids. Shape: trace 42."""
+    paths = re.findall(r"<target>([^<]*)</target>", text)
+    return {recording_id: Recorded(path) for path in paths if (recording_id := recording_of(path))}
 
 
 def read_playing(text: str) -> str | None:
@@ -273,6 +307,40 @@ def _compare_calls(
                 SessionParked(session_id=session_id, channel=channel, did=call.did, caller_id=call.caller_id)
             )
             plan.events.extend(_membership_events({"id": session_id}, members.get(channel)))
+
+
+# The states in which a node records.
+_GOES_ON = (RecordingState.RECORDING, RecordingState.PAUSED, RecordingState.STOPPING)
+
+
+def compare_recordings(
+    plan: Plan, rows: Iterable[dict[str, Any]], found: Mapping[str, Recorded], restarted: bool = False
+) -> None:
+    """`rows`: recordings of snapshot.lua. `found`: what the node records. One that is `starting` is decided by its
+    command, unless the node has restarted.
+    """
+    known: set[str] = set()
+    for row in rows:
+        recording_id, state = row["id"], row["state"]
+        recorded = found.get(recording_id)
+        if state in (*_GOES_ON, RecordingState.STARTING):
+            known.add(recording_id)
+        if recorded is None:
+            if state in _GOES_ON or (restarted and state == RecordingState.STARTING):
+                plan.events.append(RecordingEnded(recording_id=recording_id, node_lost=restarted))
+        elif state == RecordingState.STARTING:
+            plan.events.append(RecordingStarted(recording_id=recording_id))
+        elif recorded.room_id and state != RecordingState.STOPPING:
+            paused = state == RecordingState.PAUSED
+            if state in _GOES_ON and recorded.paused != paused:
+                plan.events.append(
+                    RecordingChanged(recording_id=recording_id, done="paused" if recorded.paused else "resumed")
+                )
+    plan.stray_recordings = sorted(
+        (recorded.room_id, recorded.path)
+        for recording_id, recorded in found.items()
+        if recorded.room_id and recording_id not in known
+    )
 
 
 def compare_playback(room: dict[str, Any], playing: str | None) -> PlaybackDrift | None:

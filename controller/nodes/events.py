@@ -223,6 +223,41 @@ class SessionPlayLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingStarted:
+    """The node records, or cannot write the file (`failed`)."""
+
+    script: ClassVar[str] = "recording_started"
+
+    recording_id: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingChanged:
+    """A recording was `paused`, or `resumed`: `done`."""
+
+    script: ClassVar[str] = "recording_changed"
+
+    recording_id: str
+    done: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingEnded:
+    """The node records no more. `length_ms`, `size`: of the file, as far as they are known. `hung_up`: the call that
+    was recorded has ended. `node_lost`: the node has restarted since.
+    """
+
+    script: ClassVar[str] = "recording_ended"
+
+    recording_id: str
+    length_ms: int | None = None
+    size: int | None = None
+    hung_up: bool = False
+    node_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobDone:
     """The result of a command. If not `ok`: `reason` is one of `translate.FAILURES`; or `refused`, and then `text` is
     what the node said; or why a file could not be prepared (`media.reasons`), and then `http_status` may be that of its
@@ -293,5 +328,6 @@ SessionEvent = (
 )
 LegEvent = LegJoined | LegLeft
 RoomEvent = FileDone | RestBegan | LegEvent | SpeakersChanged
-StateEvent = SessionEvent | RoomEvent | JobDone
+RecordingEvent = RecordingStarted | RecordingChanged | RecordingEnded
+StateEvent = SessionEvent | RoomEvent | RecordingEvent | JobDone
 NodeEvent = StateEvent | CallIntruded | Talked

@@ -19,6 +19,7 @@ from controller.nodes.events import (
     JobDone,
     LegJoined,
     MemberJoined,
+    RecordingEvent,
     RoomEvent,
     SessionEnded,
     SessionEvent,
@@ -99,12 +100,17 @@ class EventHandler:
         for conference in conferences:
             self._send(esl.Kick(conference, "all"))
 
+    def stop_recordings(self, recordings: Iterable[tuple[str, str]]) -> None:
+        """Stop what is recorded, and should not be: a conference and a path each."""
+        for conference, path in recordings:
+            self._send(esl.ControlRoomRecording(conference, path, "stop"))
+
     def forget_intruders(self) -> None:
         """For use after a time without events, in which some may have ended."""
         self._intruders.clear()
 
     def remember(self, identifier: str, app: str) -> None:
-        """Note the app of a room or session, so that the store need not be asked."""
+        """Note the app of a room, session or recording, so that the store need not be asked."""
         self._apps[identifier] = app
         while len(self._apps) > MAX_REMEMBERED:
             del self._apps[next(iter(self._apps))]
@@ -135,11 +141,13 @@ class EventHandler:
             args["quotas"] = self._registry.quotas_of(app)
         return event.script, keys.partition_of(app), args
 
-    def _app_of(self, event: SessionEvent | RoomEvent) -> str | None:
+    def _app_of(self, event: SessionEvent | RoomEvent | RecordingEvent) -> str | None:
         """The app it is about: remembered, or from the store, or for a new call the owner of the number."""
         kind: Kind
         if isinstance(event, RoomEvent):
             kind, identifier = "room", event.room_id
+        elif isinstance(event, RecordingEvent):
+            kind, identifier = "recording", event.recording_id
         else:
             kind, identifier = "session", event.session_id
         app = self._apps.get(identifier) or self._store.app_of(kind, identifier)

@@ -28,7 +28,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import gevent
 import orjson
@@ -70,6 +70,29 @@ AUTOMATIC_RATE = 48000
 MAX_TAKEN = 50
 
 
+class Places(Protocol):
+    def upload_url(self, app_id: str, recording_id: str, /) -> str | None:
+        """Where a node can put the file of a recording now; None if there is no relay."""
+
+
+class NoPlaces:
+    """Where there is no relay."""
+
+    def upload_url(self, _app_id: str, _recording_id: str) -> str | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingLimits:
+    """`max_seconds`: how long a recording may be. `give_up_seconds`: for how long its file waits on its node."""
+
+    max_seconds: int = 4 * 3600
+    give_up_seconds: int = 72 * 3600
+
+    def in_ms(self) -> dict[str, int]:
+        return {"max_ms": self.max_seconds * 1000, "give_up_ms": self.give_up_seconds * 1000}
+
+
 class NodeUp(TypedDict):
     """Of a node that is up: whether it takes new rooms (`open`), and is `reached` now; if not, it may just be changing
     hands.
@@ -90,7 +113,7 @@ class Turn:
 
 class NodeWorker:
     """Drives one node, from `start` to `stop`. `ids` are those of the node, `connect` makes its link. `relays` prepare
-    what is played.
+    what is played, `places` are where recordings are put.
     """
 
     def __init__(
@@ -103,9 +126,13 @@ class NodeWorker:
         *,
         intervals: Intervals,
         relays: Preparer,
+        places: Places | None = None,
+        limits: RecordingLimits = RecordingLimits(),
         connect: Callable[..., Link] = Link,
     ) -> None:
         self.node = node
+        self._places = places or NoPlaces()
+        self._limits = limits
         self._lease = lease
         self._store = store
         self._registry = registry
@@ -115,6 +142,7 @@ class NodeWorker:
         self._connection: Connection | None = None
         self._core_uuid = ""
         self._rate = DEFAULT_RATE
+        self._recordings_dir = ""
         self._load = self._calls = 0
         self._events_total = metrics.node_events.labels(node.prefix)
         self._links_lost_total = metrics.links_lost.labels(node.prefix)
@@ -177,7 +205,9 @@ class NodeWorker:
 
     def _sweep(self, up: Mapping[str, NodeUp]) -> None:
         """Handle what should have had a result or a confirming event by now, and count sessions and rooms."""
-        replies = self._lease.run_everywhere("overdue", seconds=MAX_SWEEP_SECONDS, up=up)
+        replies = self._lease.run_everywhere(
+            "overdue", seconds=MAX_SWEEP_SECONDS, up=up, recordings=self._limits.in_ms()
+        )
         counts = replies[: len(keys.TAGS)]  # one of each partition; others were asked again
         self._load = sum(reply.get("load", 0) for reply in counts)
         self._calls = sum(reply.get("calls", 0) for reply in counts)
@@ -246,7 +276,8 @@ class NodeWorker:
     def _send_all(self, connection: Connection, commands: Sequence[dict[str, Any]]) -> None:
         """Send what counts as sent. Raises Fenced."""
         for command in commands:
-            self._handler.remember(command.get("room") or command["session"], command["app"])
+            if about := command.get("room") or command.get("session"):
+                self._handler.remember(about, command["app"])
             try:
                 self._send(connection, command)
             except Fenced:
@@ -279,6 +310,13 @@ class NodeWorker:
         rest = [command["rest_url"]] if command.get("rest_url") else []
         if command["op"] == "session_play":
             rest = command["url"].split()[1:]
+        if recording := command.get("recording"):
+            command |= {"path": self._path_of(recording), "max_seconds": self._limits.max_seconds}
+        if command["op"] == "store":
+            upload = self._places.upload_url(command["app"], command["recording"])
+            if upload is None:
+                return self._handler.apply([JobDone(job=command["job"], ok=False, reason="relay_failed")])
+            command["upload"] = upload
         try:
             told = render(command, self.node.profile)
             if isinstance(told, esl.PlayToChannel):
@@ -290,6 +328,9 @@ class NodeWorker:
                 connection.bgapi(esl.Prefetch(url))
         except ValueError as error:
             self._handler.apply([JobDone(job=command["job"], ok=False, reason="refused", text=str(error))])
+
+    def _path_of(self, recording: str) -> str:
+        return f"{self._recordings_dir}/{recording}.wav"
 
     def _send_own(self, command: esl.Command) -> None:
         """Send a command of the worker itself, even while the link comes up. Its result is ignored."""
@@ -339,6 +380,7 @@ class NodeWorker:
     def _on_up(self, connection: Connection) -> None:
         self._core_uuid = connection.api(esl.CoreUuid()).strip()
         self._rate = read_rate(connection.api(esl.LocateConfiguration("conference.conf")), self.node.profile)
+        self._recordings_dir = connection.api(esl.GlobalVariable("recordings_dir")).strip()
         restarted = self._store.core_uuid(self.node.prefix) not in (None, self._core_uuid)
         self._handler.forget_intruders()
         changes = self.audit.resync(connection, restarted=restarted)

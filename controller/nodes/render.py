@@ -18,9 +18,12 @@ def _play_to(command: dict[str, Any]) -> esl.Command:
     return esl.PlayToChannel(command["channel"], urls, params)
 
 
+STEREO = 2  # channels
+
 # By the command's `op`, from the command and the conference profile. Fields: see the `send` calls in the Lua files;
 # take.lua adds `channel` to what is about a call, the worker the `target` of a leg that is dialled, its address, and of
-# a call that is dialled or transferred, its gateway, and the `number` as the gateway gets it.
+# a call that is dialled or transferred, its gateway, and the `number` as the gateway gets it; and to what is about a
+# recording the `path` of its file, `max_seconds`, and where it is to be put, `upload`.
 COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
     "join": lambda command, profile: esl.Join(
         command["channel"], command["room"], profile, tuple(command.get("flags", "mute").split())
@@ -56,7 +59,11 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
     ),
     "withdraw_leg": lambda command, _: esl.WithdrawLeg(command["leg"]),
     "hang_up_leg": lambda command, _: esl.Hangup(command["leg"]),
-    "stop_recording": lambda command, _: esl.StopRecording(command["room"]),
+    "record": lambda command, _: _record(command),
+    **{f"{verb}_recording": lambda command, _: _control_recording(command) for verb in sorted(esl.RECORDING_VERBS)},
+    "store": lambda command, _: esl.PutFile(command["upload"], command["path"]),
+    "find_file": lambda command, _: esl.FileExists(command["path"]),
+    "remove_file": lambda command, _: esl.EmptyFile(command["path"]),
     "play": lambda command, _: esl.Play(
         command["room"],
         command["url"],
@@ -83,6 +90,21 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
         for level in LEVELS
     },
 }
+
+
+def _record(command: dict[str, Any]) -> esl.Command:
+    if "session" in command:
+        return esl.RecordCall(
+            command["channel"], command["path"], command["max_seconds"], command["channels"] == STEREO
+        )
+    return esl.RecordRoom(command["room"], command["path"])
+
+
+def _control_recording(command: dict[str, Any]) -> esl.Command:
+    verb = command["op"].removesuffix("_recording")
+    if "session" in command:
+        return esl.ControlCallRecording(command["channel"], command["path"], verb)
+    return esl.ControlRoomRecording(command["room"], command["path"], verb)
 
 
 def render(command: dict[str, Any], profile: str) -> esl.Command:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from controller.ids import JOB_ID, ROOM_ID, SessionIds
+from controller.ids import JOB_ID, RECORDING_ID, ROOM_ID, SessionIds
 from controller.nodes.events import (
     ASKED_FOR_ANOTHER_CALL,
     UNKNOWN_CAUSE,
@@ -26,6 +26,9 @@ from controller.nodes.events import (
     MemberJoined,
     MemberLeft,
     NodeEvent,
+    RecordingChanged,
+    RecordingEnded,
+    RecordingStarted,
     RestBegan,
     SessionAnswered,
     SessionEnded,
@@ -55,9 +58,14 @@ FAILURES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-ERR Cannot locate session"), "hangup"),
     (re.compile(r"-ERR invalid uuid"), "hangup"),
     (re.compile(r"-ERR File not playing"), "not_playing"),
+    (re.compile(r"-ERR non-existant recording"), "no_recording"),
+    (re.compile(r"-ERR Cannot (stop|pause|resume) record"), "no_recording"),
+    (re.compile(r"-ERR Cannot record session"), "write_failed"),
 )
 # The result of `pause_play`. With nothing to toggle it is empty (trace 06).
 PAUSED = {"+OK Pause": True, "+OK Resume": False}
+# That of `file_exists` (41).
+FILES = {"true": True, "false": False}
 # A digit, with what the node measures lengths in (32).
 DIGIT = re.compile(r"[0-9A-D*#]")
 SAMPLES_PER_MS = 8
@@ -67,6 +75,11 @@ _LEVEL = re.compile(r"-?[0-9]{1,2}")
 PLAYED = "FILE PLAYED"
 # Events of which only some are asked for.
 FILTERED_OTHERWISE = ("CHANNEL_CREATE", "CHANNEL_EXECUTE_COMPLETE")
+_RECORDING_FILE = re.compile(rf"/({RECORDING_ID.pattern})\.wav$")
+_OF_RECORDING = re.compile(r"^conference \S+ recording ")
+_NO_RECORDING = re.compile(r"-ERR non-existant recording.*", re.DOTALL)
+# Of a number in an event.
+MAX_COUNT_LENGTH = 15
 # Set for an INVITE with a Replaces header, whatever came of it.
 REPLACES = "variable_sip_replaces_call_id"
 _TRANSFER = f"variable_{TRANSFER_VARIABLE}"
@@ -86,9 +99,20 @@ def translate(ids: SessionIds, event: Event) -> NodeEvent | None:
     return read(ids, event) if read else None
 
 
+def recording_of(path: str) -> str | None:
+    """The id of a recording, from the path of its file."""
+    found = _RECORDING_FILE.search(path)
+    return found[1] if found else None
+
+
 def read_result(job: str, command: str, text: str) -> JobDone:
     """A job's result. `command`: as the node names it, `conference ROOM pause_play`."""
     text = text.strip()
+    if _OF_RECORDING.search(command) and (found := _NO_RECORDING.search(text)):
+        # `+OK` stands before it, or behind (41).
+        text = found[0]
+    if command.startswith("file_exists ") and text in FILES:
+        return JobDone(job=job, ok=FILES[text], reason="" if FILES[text] else "no_file")
     if command.endswith(" pause_play") and not text:
         return JobDone(job=job, ok=False, reason="not_playing")
     if not text.startswith("-") and "+OK" in text:
@@ -244,6 +268,35 @@ def _session_file(ids: SessionIds, event: Event, file: str, reason: str | None =
     )
 
 
+def _recording(
+    read: Callable[[str, Event], NodeEvent], header: str, _ids: SessionIds, event: Event
+) -> NodeEvent | None:
+    """Of a recording whose file is named in that header; None for one that is not ours."""
+    recording_id = recording_of(event.get(header, ""))
+    return read(recording_id, event) if recording_id else None
+
+
+def _record_begun(recording_id: str, event: Event) -> NodeEvent:
+    return RecordingStarted(recording_id=recording_id, failed="Error" in event)
+
+
+def _record_changed(what: str, recording_id: str, _event: Event) -> NodeEvent:
+    return RecordingChanged(recording_id=recording_id, done=what)
+
+
+def _record_ended(length: str, size: str, recording_id: str, event: Event) -> NodeEvent:
+    return RecordingEnded(
+        recording_id=recording_id,
+        length_ms=_count(event.get(length, "")),
+        size=_count(event.get(size, "")),
+        hung_up=event.get("Answer-State") == "hangup",
+    )
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_COUNT_LENGTH else None
+
+
 def _job_done(_ids: SessionIds, event: Event) -> NodeEvent | None:
     job = event.get("Job-UUID", "")
     if not JOB_ID.fullmatch(job):
@@ -290,6 +343,10 @@ _BY_NAME: dict[str, _Reader] = {
     "CHANNEL_HANGUP_COMPLETE": _ended,
     "CHANNEL_EXECUTE_COMPLETE": _played_parked,
     "DTMF": _pressed,
+    "RECORD_START": partial(_recording, _record_begun, "Record-File-Path"),
+    "RECORD_STOP": partial(
+        _recording, partial(_record_ended, "variable_record_ms", "variable_record_file_size"), "Record-File-Path"
+    ),
     "BACKGROUND_JOB": _job_done,
 }
 _BY_ACTION: dict[str, _Reader] = {
@@ -297,6 +354,10 @@ _BY_ACTION: dict[str, _Reader] = {
     "del-member": _left,
     "play-file-done": _file_done,
     "play-file-member-done": _played_member,
+    "start-recording": partial(_recording, _record_begun, "Path"),
+    "pause-recording": partial(_recording, partial(_record_changed, "paused"), "Path"),
+    "resume-recording": partial(_recording, partial(_record_changed, "resumed"), "Path"),
+    "stop-recording": partial(_recording, partial(_record_ended, "Milliseconds-Elapsed", "Record-File-Size"), "Path"),
     **{flag.change(on).action: partial(_flag_changed, flag.name, on) for flag, on in CHANGES},
     **{level.action: partial(_level_changed, level.name) for level in LEVELS},
 }

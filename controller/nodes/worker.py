@@ -27,7 +27,14 @@ from controller.media.client import Preparer
 from controller.metrics import leases_lost, nodes_held
 from controller.nodes.audit import Intervals
 from controller.nodes.lease import NodeLease
-from controller.nodes.node_worker import MAX_TAKEN, NodeUp, NodeWorker, Turn
+from controller.nodes.node_worker import (
+    MAX_TAKEN,
+    NodeUp,
+    NodeWorker,
+    Places,
+    RecordingLimits,
+    Turn,
+)
 from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.lease import LEASE_SECONDS
@@ -48,7 +55,8 @@ RETRY_SECONDS = 0.5
 class Worker:
     """Holds its share of the nodes. `reader` is a store for blocking reads: its timeout must exceed WAIT_SECONDS.
 
-    `session_key` is the same for all workers of a store (see `SessionIds`). `relays` prepare what nodes play.
+    `session_key` is the same for all workers of a store (see `SessionIds`). `relays` prepare what nodes play,
+    `places` are where recordings are put.
     """
 
     def __init__(
@@ -60,6 +68,8 @@ class Worker:
         owner: str,
         session_key: bytes,
         relays: Preparer,
+        places: Places | None = None,
+        recordings: RecordingLimits | None = None,
         audit_seconds: float = Intervals.usual,
     ) -> None:
         self._store = store
@@ -68,6 +78,8 @@ class Worker:
         self._owner = owner
         self._session_key = session_key
         self._relays = relays
+        self._places = places
+        self._recordings = recordings or RecordingLimits()
         self._intervals = Intervals(usual=audit_seconds)
         self._held: dict[str, NodeWorker] = {}
         # Nodes that nobody held at the last tick.
@@ -179,7 +191,15 @@ class Worker:
         if lease := NodeLease.take(self._store, node.prefix, self._owner):
             ids = SessionIds(node.prefix, self._session_key)
             held = NodeWorker(
-                node, lease, self._store, self._registry, ids, intervals=self._intervals, relays=self._relays
+                node,
+                lease,
+                self._store,
+                self._registry,
+                ids,
+                intervals=self._intervals,
+                relays=self._relays,
+                places=self._places,
+                limits=self._recordings,
             )
             held.start()
             self._held[node.prefix] = held

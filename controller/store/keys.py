@@ -24,7 +24,8 @@ PARTITION: dict[str, str] = {
     # hash: app, node, name, created_at (s), seq, members_seen, volume, status, operation, closing, its options by their
     # names (room_options), started_at (s: when its first member joined), peak_members, begun (1 once a moderator
     # has come, until it is empty), empty_since (ms: since when
-    # nobody has been in it, if nobody is), flight and stopping
+    # nobody has been in it, if nobody is), recording (the id of the one that goes on), record_stopped
+    # (1: the app has stopped what was recorded by itself), flight and stopping
     # (job ids of the play and of the stop in flight), pause_job, floor (the session that has it, if it was told) and
     # floor_at (ms); from create to the last webhook of delete
     "room": "room:%s",
@@ -69,6 +70,24 @@ PARTITION: dict[str, str] = {
     "urls": "urls:%s",
     # list: as a node gets them, if that differs; stored before there were relays
     "node_urls": "node-urls:%s",
+    # hash: app, node, room or session (which of them is recorded), did and caller_id (of the session), channels (1 or
+    # 2), state, created_at (s), seq; job, uid, actor and trace of the command that began it, and the same as change_job
+    # and so on of a pause or resume, and as stop_job and so on of a stop; started_at (ms), length_ms and size (as the
+    # node says, later as the relay has it), ended_at (ms), reason (why it ended, later why it failed), is_over (1: the
+    # node has said so, but not by an event); change (paused or resumed: what is pending), change_again (1: sent twice);
+    # store_job (of the command to put the file on a relay), tries (that failed), deleted (1: the app wants it no more);
+    # upload_url (a secret), and of its relay holder (the id of its folder), attempts, next_at and expires_at (ms),
+    # http_status (of the last attempt that had a response), uploaded (1). From the command on (lib/recordings.lua)
+    "recording": "recording:%s",
+    # sorted set: recording id by `order`, of an app; as the recordings
+    "recordings": "recordings:%s",
+    # sorted set: recording id by when (ms) its record is forgotten; of those that have no file, nor will have one
+    "recording_ends": "recording-ends",
+    # sorted set: recording id by when (ms) its upload is to be tried next, or its time is over, of those whose files
+    # are in a relay's folder; as the files
+    "kept": "kept:%s",
+    # set: recordings that go on on a node, or whose file is there; as that; read by the audit
+    "node_recordings": "node-recordings:%s",
     # sorted set: room id by `order`; rooms of an app that are not being deleted; for good
     "rooms": "rooms:%s",
     # hash: room name -> room id, of an app; for good
@@ -107,8 +126,8 @@ PARTITION: dict[str, str] = {
     "cooldown": "cooldown:%s:%s",
     # string with expiry: theoretical arrival time (us) of an app's next request (GCRA); 2 s
     "rate": "rate:%s",
-    # hash: operations, url_bytes, webhook_bytes (undelivered), delivered_bytes, failed_bytes, idempotency_bytes: how
-    # much an app uses of each quota, and of what is kept; for good
+    # hash: operations, url_bytes, recording_bytes, webhook_bytes (undelivered), delivered_bytes, failed_bytes,
+    # idempotency_bytes: how much an app uses of each quota, and of what is kept; for good
     "usage": "usage:%s",
     # string with expiry of 60 s: JSON { command, answer } of the command to which an app gave a command_uid
     "answer": "answer:%s:%s",
@@ -125,7 +144,8 @@ PARTITION: dict[str, str] = {
     "due": "due:%s",
     # string: highest fencing token seen from a worker of a node; for good
     "fence": "fence:%s",
-    # stream: webhooks to deliver: app, type, lane (the ordering key: a room's or session's id), at (ms), data (JSON),
+    # stream: webhooks to deliver: app, type, lane (the ordering key: a room's or
+    # session's id, of a recording with `/` and its own behind), at (ms), data (JSON),
     # trace (of the command that caused it, if known); until delivered
     "outbox": "outbox",
     # stream, capped: the event log, one JSON object in field `e`; of a webhook also its data, in field `d`, or in field
@@ -200,6 +220,9 @@ SHARED: dict[str, str] = {
     "stats": "stats",
     # sorted set: address (host:port) of an audio relay by the time (ms) until which it counts as alive; owner: it
     "relays": "relays",
+    # sorted set: `address holder` of a relay that keeps recordings, and of its folder, by the time (ms) until which it
+    # counts as alive; owner: the relay
+    "keepers": "keepers",
     # sorted set: `prefix id` of a node and a room by the time (ms) until which somebody watches who speaks in it there
     "watched": "watched",
     # hash: operator's name -> JSON of operators.Operator; for good; owner: operators

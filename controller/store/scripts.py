@@ -29,23 +29,25 @@ from controller.store.prelude import prelude
 
 # The scripts that run when the store's memory is full, and why: what was accepted goes on, ends, and frees memory.
 RUNS_WHEN_FULL = {
-    "ends something": "delete_room emit_endings hang_up kick_all leave stop stop_session_play",
+    "ends something": "control_recording delete_recording delete_room emit_endings hang_up kick_all leave stop"
+    " stop_session_play",
     "follows a node": "digit_pressed file_done flag_changed job_done jobs_lost leg_joined leg_left level_changed"
-    " member_joined member_left note_node overdue playback_lost rest_began session_answered session_ended"
+    " member_joined member_left note_node overdue playback_lost recording_changed recording_ended recording_started"
+    " recording_stored recording_uploaded recordings_due recordings_known rest_began session_answered session_ended"
     " session_file_done session_play_lost session_ringing session_transferred snapshot speak take transfer_over",
     "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease relays release workers",
     "counts requests": "admit login_admit",
     "is the end of a request with an idempotency key": "keep_answer release_key",
-    "reads": "count get_delivery get_endpoint get_room get_session list_deliveries list_members list_rooms"
-    " list_sessions waiting",
+    "reads": "count get_delivery get_endpoint get_recording get_room get_session list_deliveries list_members"
+    " list_recordings list_rooms list_sessions waiting",
     "says where webhooks go": "set_endpoint",
     "is run by the operator": "console_begin console_link console_session log_action operator registry watch",
 }
 # The scripts that are refused then, as `store_full`, since they would only use more.
 REFUSED_WHEN_FULL = {
     "begins something": "claim_key collect_digits create_room dial join may_play may_play_to_session play"
-    " play_to_session session_parked transfer",
+    " play_to_session record_room record_session session_parked transfer",
     "changes something": "change_member change_room pause rotate_secret send_dtmf set_flag"
     " set_flag_of_all set_level speakers_changed volume",
     "sends once more": "redeliver redeliver_range test_endpoint",

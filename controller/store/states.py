@@ -1,4 +1,5 @@
-"""Every state of a session, a room's playback, a URL of a playback, a bridge leg and a delivery, and every step.
+"""Every state of a session, a room's playback, a URL of a playback, a bridge leg, a recording and a delivery, and every
+step.
 
 A table is `{state: {event: state}}`. A thing begins in the first state of its table; a state without events is final.
 The Lua files get the same tables (see `prelude`) and take every step by them: a step that they lack is an error.
@@ -40,6 +41,18 @@ class LegState(StrEnum):
     DOWN = "down"  # to be dialled when it is due
     DIALING = "dialing"  # to be up; its two nodes have not both confirmed it
     CONNECTED = "connected"
+
+
+class RecordingState(StrEnum):
+    STARTING = "starting"  # the node has not confirmed it
+    RECORDING = "recording"
+    PAUSED = "paused"
+    STOPPING = "stopping"  # the node has not confirmed that it has ended
+    STORING = "storing"  # it has ended, and its file is on the node, or on its way to a relay
+    UPLOADING = "uploading"  # a relay has it, and puts it where the app wants it
+    AVAILABLE = "available"  # the app can have it, or has it
+    EXPIRED = "expired"  # its file was kept for as long as files are
+    FAILED = "failed"  # nothing was recorded, it was lost, or could not be put where the app wanted it
 
 
 class DeliveryState(StrEnum):
@@ -120,6 +133,38 @@ LEG: Table = {
     LegState.CONNECTED: {"left": LegState.DOWN},
 }
 
+# `started`, `paused`, `resumed`: what the node says. `stop`: the app's command, or the end of what is recorded.
+# `ended`: the node is done with it, by whatever cause. `stored`: a relay has the file, and has nowhere to put it;
+# `upload`: it has. `uploaded`: it is there. `expired`, `failed`: as the states.
+RECORDING: Table = {
+    RecordingState.STARTING: {
+        "started": RecordingState.RECORDING,
+        "stop": RecordingState.STOPPING,
+        "ended": RecordingState.STORING,
+        "failed": RecordingState.FAILED,
+    },
+    RecordingState.RECORDING: {
+        "paused": RecordingState.PAUSED,
+        "stop": RecordingState.STOPPING,
+        "ended": RecordingState.STORING,
+    },
+    RecordingState.PAUSED: {
+        "resumed": RecordingState.RECORDING,
+        "stop": RecordingState.STOPPING,
+        "ended": RecordingState.STORING,
+    },
+    RecordingState.STOPPING: {"ended": RecordingState.STORING, "failed": RecordingState.FAILED},
+    RecordingState.STORING: {
+        "stored": RecordingState.AVAILABLE,
+        "upload": RecordingState.UPLOADING,
+        "failed": RecordingState.FAILED,
+    },
+    RecordingState.UPLOADING: {"uploaded": RecordingState.AVAILABLE, "failed": RecordingState.FAILED},
+    RecordingState.AVAILABLE: {"expired": RecordingState.EXPIRED},
+    RecordingState.EXPIRED: {},
+    RecordingState.FAILED: {},
+}
+
 # The event of an attempt has the name of the state that it leads to. `redeliver`: the app asks for another attempt.
 _ATTEMPTED: dict[str, str] = {
     "aside": DeliveryState.ASIDE,
@@ -137,7 +182,14 @@ DELIVERY: Table = {
 }
 
 # By the names that they have in the Lua files.
-TABLES: dict[str, Table] = {"SESSION": SESSION, "PLAYBACK": PLAYBACK, "URL": URL, "LEG": LEG, "DELIVERY": DELIVERY}
+TABLES: dict[str, Table] = {
+    "SESSION": SESSION,
+    "PLAYBACK": PLAYBACK,
+    "URL": URL,
+    "LEG": LEG,
+    "RECORDING": RECORDING,
+    "DELIVERY": DELIVERY,
+}
 
 # What a member is for its app; the first unless the join says otherwise.
 ROLES = ("participant", "moderator")
@@ -155,6 +207,7 @@ DELIVERY_STATUS: dict[str, str] = {
 SESSION_STATES = tuple(str(state) for state in SESSION if state != SessionState.ENDED)
 PLAYBACK_STATUSES = tuple(str(state) for state in PLAYBACK)
 LEG_STATES = tuple(str(state) for state in LEG)
+RECORDING_STATES = tuple(str(state) for state in RECORDING)
 DELIVERY_STATUSES = tuple(dict.fromkeys(DELIVERY_STATUS.values()))
 # A delivery is listed from its first attempt on.
 LISTED_STATUSES = tuple(status for status in DELIVERY_STATUSES if status != DeliveryState.PENDING)

@@ -33,7 +33,7 @@ Fields = dict[bytes, bytes]
 Entry = tuple[str, Fields]
 BEGINNING = "0-0"  # the position before the first entry
 
-Kind = Literal["room", "session"]
+Kind = Literal["room", "session", "recording"]
 
 
 class Load(NamedTuple):
@@ -224,7 +224,7 @@ class Store:
     # Rooms and sessions
 
     def app_of(self, kind: Kind, identifier: str) -> str | None:
-        """The app of a room or session, in whichever partition it is; None if there is none."""
+        """The app of a room, session or recording, in whichever partition it is; None if there is none."""
         apps = self._sweep(lambda pipe, tag: pipe.hget(keys.key(tag, kind, identifier), "app"))
         return next((app.decode() for app in apps if app), None)
 

@@ -20,6 +20,7 @@ from controller.sessions.flags import CHANGES, Flag
 from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL
 from controller.store.states import ROLES, SessionState, UrlState
 
+RECORDING = "0f8fad5bd9cb469fa16570867728950e"
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
 SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1a09"
 OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
@@ -27,6 +28,7 @@ AUDIO = "https://cdn.example.com/announcement.wav"
 TEST = "webhook.test"
 FLAG_COMMANDS = tuple(flag.change(on).command for flag, on in CHANGES)
 LEVEL_COMMANDS = tuple(level.name for level in LEVELS)
+RECORDING_COMMANDS = ("pause_recording", "resume_recording")
 
 
 class OneOf:
@@ -81,6 +83,10 @@ OperationId = Annotated[
         examples=[OPERATION],
     ),
 ]
+RecordingId = Annotated[str, Field(description="The recording.", examples=[RECORDING])]
+MaybeRecordingId = Annotated[
+    str, Field(default=None, description="The recording, if the command was to one.", examples=[RECORDING])
+]
 Cause = Annotated[
     str,
     Field(
@@ -120,8 +126,16 @@ REASONS = {
     "no_member": "The member was out of the room already.",
     "no_members": "Nobody was in the room.",
     "not_playing": "Nothing was playing.",
+    "no_recording": "The recording had ended already.",
     **OF_FILES,
     "unplayable": "The media node could not play the file, and does not tell why.",
+    "asked": "You stopped it.",
+    "room_emptied": "The last one has left the room, or its media node.",
+    "write_failed": "The media node could not write the file any more: its disk may be full.",
+    "max_length": "It was as long as a recording may be.",
+    "file_lost": "The media node has no such file: nothing was recorded.",
+    "not_stored": "No relay could take the file in time.",
+    "upload_failed": "It could not be put to your `upload_url` within a day.",
     "interrupted": "The file was not played to its end: the room was deleted or emptied, its media node was lost, or"
     " the session that alone was to hear it joined a room, left one, or ended.",
 }
@@ -199,6 +213,7 @@ class ConferenceUpdated(RoomData):
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, _OPTION["end_on_exit"]]
     wait_for_moderator: Annotated[bool, _OPTION["wait_for_moderator"]]
     hold_music: Annotated[str | None, _OPTION["hold_music"]]
+    record: Annotated[bool, _OPTION["record"]]
     speaker_events: Annotated[bool, _OPTION["speaker_events"]]
 
 
@@ -291,16 +306,19 @@ class ConferenceCommandFailed(RoomData):
     """A command that had been accepted came to nothing."""
 
     command: Annotated[
-        str, OneOf("play", "pause", "leave", "kick", *FLAG_COMMANDS, *LEVEL_COMMANDS), Field(description="The command.")
+        str,
+        OneOf("play", "pause", "leave", "kick", *FLAG_COMMANDS, *LEVEL_COMMANDS, *RECORDING_COMMANDS),
+        Field(description="The command."),
     ]
     reason: Annotated[
         str,
         OneOf(
             *("not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"),
-            *OF_FILES,
+            *("no_recording", *OF_FILES),
         ),
         Field(description="Why."),
     ]
+    recording_id: MaybeRecordingId
     # Absent from here on when the command was about no member.
     uuid: Annotated[SessionId, Field(default=None)]
     did: Annotated[Did, Field(default=None)]
@@ -472,7 +490,8 @@ class SessionCommandFailed(SessionData):
     """A command to the session that had been accepted came to nothing. The call goes on, if it has not ended before."""
 
     command: Annotated[
-        Literal["hang_up", "dtmf", "play", "join"],
+        str,
+        OneOf("hang_up", "dtmf", "play", "join", *RECORDING_COMMANDS),
         Field(description="The command; `join` is that of a call that you made. Of `session.command.failed`."),
     ]
     reason: Annotated[
@@ -486,9 +505,11 @@ class SessionCommandFailed(SessionData):
             "room_not_found",
             "room_locked",
             "room_full",
+            "no_recording",
         ],
         Field(description="Why."),
     ]
+    recording_id: MaybeRecordingId
     command_uid: CommandUid
 
 
@@ -558,6 +579,92 @@ class SessionDtmfSent(SessionData):
     command_uid: CommandUid
 
 
+_LENGTH = "How long the recording is, in seconds, without its pauses"
+_SIZE = "How large its file is, in bytes"
+RecordingSequence = Annotated[
+    int, Field(ge=1, description="Counts the webhooks of the recording, from 1.", examples=[2])
+]
+STOP_REASONS = (
+    *("asked", "room_emptied", "room_destroyed", "hangup", "node_lost", "write_failed", "max_length"),
+    *("no_answer", "not_confirmed", "node_unreachable"),
+)
+RECORDING_REASONS = (
+    *("no_members", "hangup", "refused", "no_answer", "not_confirmed", "node_unreachable", "write_failed"),
+    *("file_lost", "node_lost", "not_stored", "upload_failed"),
+)
+
+# By what the webhook's type ends with: when it is sent, and its fields besides those of all.
+_RECORDING: dict[str, tuple[str, dict[str, Any]]] = {
+    "started": (
+        "The media node confirmed that it records.",
+        {
+            "channels": (
+                Annotated[int, Field(ge=1, le=2, description="Of its file: 2 is for stereo.", examples=[1])],
+                ...,
+            ),
+            "command_uid": (CommandUid, None),
+        },
+    ),
+    "paused": (
+        "The media node confirmed that it records nothing until it resumes.",
+        {"command_uid": (CommandUid, None)},
+    ),
+    "resumed": ("The media node confirmed that it records again.", {"command_uid": (CommandUid, None)}),
+    "stopped": (
+        "The recording has ended. Its file is on its way.",
+        {
+            "reason": (Annotated[str, OneOf(*STOP_REASONS), Field(description="Why.")], ...),
+            "duration": (
+                Annotated[float, Field(default=None, ge=0, description=f"{_LENGTH}, if known.", examples=[61.24])],
+                None,
+            ),
+            "size": (
+                Annotated[int, Field(default=None, ge=0, description=f"{_SIZE}, if known.", examples=[979884])],
+                None,
+            ),
+            "command_uid": (CommandUid, None),
+        },
+    ),
+    "available": (
+        "The file can be fetched, or is where you wanted it.",
+        {
+            "duration": (Annotated[float, Field(ge=0, description=f"{_LENGTH}.", examples=[61.24])], ...),
+            "size": (Annotated[int, Field(ge=0, description=f"{_SIZE}.", examples=[979884])], ...),
+            "uploaded": (
+                Annotated[bool, Field(description="Whether it was put to your `upload_url`.", examples=[False])],
+                ...,
+            ),
+        },
+    ),
+    "failed": (
+        "Nothing was recorded, or the file is lost, or could not be put to your `upload_url`.",
+        {
+            "reason": (Annotated[str, OneOf(*RECORDING_REASONS), Field(description="Why.")], ...),
+            "http_status": (
+                Annotated[
+                    int, Field(default=None, description="What your server responded with last.", examples=[403])
+                ],
+                None,
+            ),
+            "command_uid": (CommandUid, None),
+        },
+    ),
+}
+
+
+def _recording(base: type[Data], what: str, step: str) -> type[Data]:
+    """The webhook that a recording of a room or session has taken a step."""
+    when, fields = _RECORDING[step]
+    return create_model(
+        f"{what.capitalize()}Recording{step.capitalize()}",
+        __base__=base,
+        __doc__=when,
+        sequence=(RecordingSequence, ...),
+        recording_id=(RecordingId, ...),
+        **fields,
+    )
+
+
 class WebhookTest(Data):
     """You asked for it with `POST /api/v1/webhooks/endpoint/test`."""
 
@@ -582,6 +689,7 @@ DATA: dict[str, type[Data]] = {
     "conference.play.paused": ConferencePlayPaused,
     "conference.play.stopped": ConferencePlayStopped,
     "conference.play.volume_changed": ConferencePlayVolumeChanged,
+    **{f"conference.recording.{step}": _recording(RoomData, "conference", step) for step in _RECORDING},
     "session.started": SessionStarted,
     "session.dialing": SessionDialing,
     "session.ringing": SessionRinging,
@@ -597,6 +705,7 @@ DATA: dict[str, type[Data]] = {
     "session.dtmf": SessionDtmf,
     "session.dtmf.sent": SessionDtmfSent,
     "session.digits.collected": SessionDigitsCollected,
+    **{f"session.recording.{step}": _recording(SessionData, "session", step) for step in _RECORDING},
     TEST: WebhookTest,
 }
 

@@ -12,6 +12,7 @@ Each module imports only those above it in this list. What it needs of the node 
 given: a protocol at its head, which `Node` fulfils.
 
     wire, clock, media, sip        bytes, time, sounds, and the variables that SIP leaves in a call
+    recording                      files that are recorded
     channel, legs                  what all calls have in common, and the kinds of calls
     conference                     rooms, members, playback and recording
     node                           the calls and conferences of one node, and its events

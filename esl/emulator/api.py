@@ -10,6 +10,7 @@ from xml.sax.saxutils import quoteattr
 from esl.emulator import conference_api, legs, sip
 from esl.emulator.conference import RATE
 from esl.emulator.node import Node
+from esl.emulator.recording import put
 from esl.emulator.wire import split, split_params
 
 NO_SUCH_CHANNEL = "-ERR No such channel!\n"
@@ -34,6 +35,7 @@ PROVIDERS = {
     "sofia": "mod_sofia",
     "conference": "mod_conference",
     "http_get": "mod_http_cache",
+    "http_put": "mod_http_cache",
     "strepoch": "mod_dptools",
 }
 
@@ -120,6 +122,35 @@ def _uuid_fileman(node: Node, argument: str) -> str:
     if channel is None:
         return NO_SUCH_CHANNEL
     return "+OK\n" if channel.playing else "-ERR No file handle!\n"
+
+
+def _uuid_record(node: Node, argument: str) -> str:
+    given = split(argument)
+    if len(given) < 3:
+        return "-USAGE: <uuid> [start|stop|mask|unmask] <path> [<limit>] [<recording_vars>]\n"
+    channel = node.channels.get(given[0])
+    if channel is None:
+        return "-ERR Cannot locate session!\n"
+    action, path, *more = given[1:]
+    if action == "start":
+        variables, _ = split_params(more[1]) if len(more) > 1 else ({}, "")
+        done = not node.is_full and channel.record(path, int(more[0]) if more else 0, variables)
+    else:
+        done = channel.control_recording(path, action)
+    what = {"start": "record", "stop": "stop record"}.get(action, f"{action} recording")
+    return "+OK Success\n" if done else f"-ERR Cannot {what} session!\n"
+
+
+def _uuid_buglist(node: Node, argument: str) -> str:
+    channel = node.channels.get(argument.strip())
+    if channel is None:
+        return "-ERR Cannot locate session!\n"
+    bugs = "".join(
+        f" <media-bug>\n  <function>session_record</function>\n  <target>{path}</target>\n"
+        "  <thread-locked>0</thread-locked>\n </media-bug>\n"
+        for path in channel.recordings
+    )
+    return f"<media-bugs>\n{bugs}</media-bugs>\n"
 
 
 def _uuid_exists(node: Node, argument: str) -> str:
@@ -275,6 +306,17 @@ def _http_get(node: Node, argument: str) -> str:
     return f"/var/cache/freeswitch/http/{copy[:2]}/{copy[2:]}.wav"
 
 
+def _http_put(node: Node, argument: str) -> str:
+    """A file that is sent to itself is empty then, and no success, as with everything that fails."""
+    url, _, path = argument.partition(" ")
+    data = node.files.get(path)
+    if url == f"file://{path}" and data is not None:
+        node.files[path] = b""
+    elif data is not None and 200 <= (status := put(url, data)) < 205:
+        return f"+OK {status}\n"
+    return "-ERR http_put Command not found!\n"
+
+
 def _uptime(node: Node, argument: str) -> str:
     unit = {"s": 1, "ms": 1000, "us": 1_000_000, "m": 1 / 60, "h": 1 / 3600, "d": 1 / 86400}
     return f"{int((node.clock.now() - node.booted) * unit.get(argument.strip(), 1))}\n"
@@ -301,7 +343,9 @@ COMMANDS: dict[str, Callable[[Node, str], str]] = {
     "global_getvar": _global_getvar,
     "global_setvar": _global_setvar,
     "hostname": lambda node, _argument: node.hostname,
+    "file_exists": lambda node, argument: "true" if argument in node.files else "false",
     "http_get": _http_get,
+    "http_put": _http_put,
     "module_exists": lambda node, argument: "true" if argument.strip() in node.modules else "false",
     "originate": _originate,
     "show": _show,
@@ -312,11 +356,13 @@ COMMANDS: dict[str, Callable[[Node, str], str]] = {
     "uptime": _uptime,
     "uuid_break": _uuid_break,
     "uuid_broadcast": _uuid_broadcast,
+    "uuid_buglist": _uuid_buglist,
     "uuid_dump": _uuid_dump,
     "uuid_exists": _uuid_exists,
     "uuid_fileman": _uuid_fileman,
     "uuid_getvar": _uuid_getvar,
     "uuid_kill": _uuid_kill,
+    "uuid_record": _uuid_record,
     "uuid_send_dtmf": _uuid_send_dtmf,
     "uuid_setvar": _uuid_setvar,
     "uuid_transfer": _uuid_transfer,

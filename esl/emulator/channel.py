@@ -6,7 +6,7 @@ import math
 import re
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
@@ -16,6 +16,7 @@ import gevent
 
 from esl.emulator import sip
 from esl.emulator.clock import AnyClock, Timer
+from esl.emulator.recording import CALL_OVERHEAD, RATE, Recording
 from esl.emulator.wire import Headers, atoi, split, time_headers
 
 # Seconds from a command that moves or ends a call to the moment when the call goes: one 20 ms frame, and waking up.
@@ -93,6 +94,7 @@ class Host(Protocol):
     clock: AnyClock
     variables: dict[str, str]
     channels: dict[str, Channel]
+    files: dict[str, bytes]
 
     def micros(self) -> int: ...
 
@@ -181,6 +183,8 @@ class Channel:
         self.calling: Channel | None = None  # the call to the number to which it is transferred, until that answers
         self.keys = ""  # the digits that the far end was sent
         self.pressed = ""  # and those that it has sent
+        self.recordings: dict[str, Recording] = {}  # by their paths
+        self._recorded: dict[str, Headers] = {}  # what their events have besides
         self.sounding = False  # the far end sends audible sound
         self.sounding_since = 0.0  # seconds since the epoch: the phase of its 20 ms frames
         self._timers: list[Timer] = []
@@ -588,6 +592,54 @@ class Channel:
         """Hang up from this side, a frame later."""
         self.later(SESSION_LAG, lambda: self.end(cause))
 
+    def record(self, path: str, limit: int, variables: Mapping[str, str]) -> bool:
+        """Record it for `limit` seconds. Whether it can be: not before there is sound (42)."""
+        if not self.has_media:
+            return False
+        if path not in self.recordings:
+            stereo = variables.get("RECORD_STEREO") == "true"
+            self._recorded[path] = [(f"Recording-Variable-{name}", value) for name, value in variables.items()]
+            self.recordings[path] = Recording(path, self.node.clock.now(), 2 if stereo else 1, CALL_OVERHEAD)
+            self.emit("RECORD_START", last=[("Record-File-Path", path), *self._recorded[path]])
+            if limit:
+                # Counted by the node's whole seconds.
+                now = self.node.clock.now()
+                self.later(math.floor(now) + limit - now, lambda: self.end_recording(path, "success-maxtime"))
+        return True
+
+    def control_recording(self, path: str, action: str) -> bool:
+        """Pause it, resume it or stop it. Whether there is one."""
+        recording = self.recordings.get(path)
+        if recording is None:
+            return False
+        if action == "stop":
+            self.end_recording(path, "success-maxtime")
+        else:
+            getattr(recording, action)(self.node.clock.now())
+        return True
+
+    def end_recording(self, path: str, cause: str) -> None:
+        recording = self.recordings.pop(path, None)
+        if recording is None:
+            return
+        now = self.node.clock.now()
+        file, samples = recording.file(now), recording.samples(now)
+        self.node.files[path] = file
+        self.set(
+            ("record_file_size", str(len(file))),
+            ("record_samples", str(samples)),
+            ("record_seconds", str(samples // RATE)),
+            ("record_ms", str(samples * 1000 // RATE)),
+            ("record_completion_cause", cause),
+        )
+        last = [("Record-File-Path", path), *self._recorded.pop(path), ("Record-Completion-Cause", cause)]
+        self.emit("RECORD_STOP", last=last)
+
+    def abandon_recordings(self) -> None:
+        """The node's process has ended."""
+        for path, recording in self.recordings.items():
+            self.node.files[path] = recording.file(self.node.clock.now(), whole=False)
+
     def forget(self) -> None:
         """Do nothing any more of what was to come."""
         for timer in self._timers:
@@ -629,6 +681,9 @@ class Channel:
             yield
         self.forget()
         self.ended = self.node.micros()
+        self.running = "CS_HANGUP"
+        for path in list(self.recordings):
+            self.end_recording(path, "success-silence")
         self.running, self.requested, self.call_state = "CS_REPORTING", "CS_REPORTING", "HANGUP"
         number = sip.CAUSES[cause]
         # Q.850 goes up to 127; a cause of FreeSWITCH's own counts as a normal one there (21).

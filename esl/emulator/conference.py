@@ -18,6 +18,7 @@ import gevent
 from esl.emulator.channel import Channel
 from esl.emulator.clock import AnyClock, Timer
 from esl.emulator.media import Sound
+from esl.emulator.recording import Recording
 from esl.emulator.wire import Headers, atoi, split_params
 
 TICK = 0.020  # seconds
@@ -29,7 +30,6 @@ VOICE_HANGOVER = 0.800  # seconds of silence to `stop-talking`
 # The node counts every sample of a played file twice: a file of 1 s ends with `seconds: 2` (trace 05). Not those of a
 # list of files (24).
 COUNTED_TWICE = 2
-RECORDING_OVERHEAD = 186  # bytes of a recorded file besides its 16-bit samples (trace 12)
 VOLUMES = range(-4, 5)
 
 
@@ -39,6 +39,8 @@ class Host(Protocol):
     clock: AnyClock
     domain: str
     sounds: str
+    files: dict[str, bytes]
+    is_full: bool
 
     def emit_conference(self, action: str, headers: Headers, source: str | None = None) -> None: ...
 
@@ -191,6 +193,7 @@ class Member:
 
     def gone(self) -> None:
         """Nobody listens any more."""
+        self.channel.variables.pop("conference_call_key", None)
         if self._voice:
             self._voice.cancel()
 
@@ -273,34 +276,6 @@ class PlayedFile:
         seconds = self.sound.duration if whole else self.played * TICK
         rate = self.sound.rate
         return counted(self.counts * round(seconds * rate), rate)
-
-
-class Recording:
-    """A file being recorded: a member without a call. `seconds` is what was recorded before it last paused."""
-
-    def __init__(self, path: str, now: float) -> None:
-        self.path = path
-        self.since: float | None = now
-        self.seconds = 0.0
-
-    def pause(self, now: float) -> None:
-        if self.since is not None:
-            self.seconds += now - self.since
-            self.since = None
-
-    def resume(self, now: float) -> None:
-        if self.since is None:
-            self.since = now
-
-    def counted(self, now: float) -> Headers:
-        self.pause(now)
-        samples = (math.floor(self.seconds / TICK) + 1) * round(TICK * RATE)
-        return [
-            ("Samples-Out", str(samples)),
-            ("Samplerate", str(RATE)),
-            ("Milliseconds-Elapsed", str(samples * 1000 // RATE)),
-            ("Record-File-Size", str(samples * 2 + RECORDING_OVERHEAD)),
-        ]
 
 
 class Conference:
@@ -426,6 +401,8 @@ class Conference:
         self._closed, self._abandoned = True, True
         if self._wake:
             self._wake.cancel()
+        for recording in self.recordings.values():
+            self.node.files[recording.path] = recording.file(self.node.clock.now(), whole=False)
         for member in self.members.values():
             member.gone()
             member.channel.forget()
@@ -455,12 +432,16 @@ class Conference:
         channel.set(
             ("conference_name", self.name),
             ("app_session_uuid", self.uuid),
+            ("read_codec", channel.read_codec),
+            ("read_rate", str(RATE)),
             ("conference_member_id", str(member.id)),
             ("conference_moderator", "false"),
             ("conference_ghost", "false"),
             ("conference_uuid", self.uuid),
         )
         member.emit("add-member")
+        key = f"conference_{self.name}_{self.node.domain}_{channel.profile.number}"
+        channel.set(("conference_call_key", key))
         member.listen()
         if self.queue:
             channel.hears(True)
@@ -557,12 +538,31 @@ class Conference:
 
     # Recording
 
+    def cannot_record(self, path: str) -> None:
+        error = [("Error", "File could not be opened for recording")]
+        headers = [*self.headers(), ("Action", "start-recording"), ("Path", path), *error]
+        self.fire("start-recording", headers, "start-recording error")
+        others = [("Path", path), ("Other-Recordings", _bool(bool(self.recordings)))]
+        counted = [("Samples-Out", "0"), ("Samplerate", str(RATE)), ("Milliseconds-Elapsed", "0")]
+        self.emit("stop-recording", after=[*others, *counted])
+
     def close_recording(self, path: str) -> None:
         recording = self.recordings.pop(path, None)
         if recording:
-            others = [("Path", path), ("Other-Recordings", _bool(bool(self.recordings)))]
-            counted = recording.counted(self.node.clock.now())
-            self.emit("stop-recording", after=[*others, *counted])
+            now = self.node.clock.now()
+            file, samples = recording.file(now), recording.samples(now)
+            self.node.files[path] = file
+            self.emit(
+                "stop-recording",
+                after=[
+                    ("Path", path),
+                    ("Other-Recordings", _bool(bool(self.recordings))),
+                    ("Samples-Out", str(samples)),
+                    ("Samplerate", str(RATE)),
+                    ("Milliseconds-Elapsed", str(samples * 1000 // RATE)),
+                    ("Record-File-Size", str(len(file))),
+                ],
+            )
 
 
 def _bool(value: bool) -> str:

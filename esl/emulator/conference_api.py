@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any
 
 from esl.emulator import sip
-from esl.emulator.conference import RATE, TICK, VOLUMES, Conference, Member, PlayedFile, Recording
+from esl.emulator.conference import RATE, TICK, VOLUMES, Conference, Member, PlayedFile
 from esl.emulator.conference_help import HELP, SYNTAX
 from esl.emulator.legs import DIALLED, OutboundCall
 from esl.emulator.media import list_of
 from esl.emulator.node import Node
+from esl.emulator.recording import Recording
 from esl.emulator.wire import atoi, split, split_params
 
 USAGE: dict[str, str] = {}
@@ -233,6 +234,9 @@ def _record(conference: Conference, given: list[str]) -> str:
         return f"-ERR file [{path}] is already being used for recording.\n"
     node = conference.node
     node.next_member_id()  # the recording takes one
+    if node.is_full:
+        node.clock.call_later(0, lambda: conference.cannot_record(path))
+        return f"+OK Record file {path}\n"
     conference.recordings[path] = Recording(path, node.clock.now())
     node.clock.call_later(0, lambda: conference.emit("start-recording", after=[("Path", path)]))
     return f"+OK Record file {path}\n"
@@ -352,7 +356,20 @@ def _as_json(conference: Conference) -> dict[str, Any]:
         "recording": bool(conference.recordings),
         **no(("video_bridge", "video_floor_only", "video_rfc4579"), False),
         "variables": {},
-        "members": [_member_as_json(member, now) for member in conference.newest_first()],
+        "members": [
+            *(_recording_as_json(recording) for recording in reversed(conference.recordings.values())),
+            *(_member_as_json(member, now) for member in conference.newest_first()),
+        ],
+    }
+
+
+def _recording_as_json(recording: Recording) -> dict[str, Any]:
+    paused = {"status": "paused"} if recording.paused else {}
+    return {
+        "type": "recording_node",
+        "record_path": recording.path,
+        **paused,
+        "join_time": int(recording.begun),
     }
 
 

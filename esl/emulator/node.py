@@ -92,6 +92,11 @@ class Node:
         self.database_lag = DATABASE_LAG
         self.ipv4, self.ipv6 = "192.0.2.2", "fd00::2"
         self.sounds = "/usr/share/freeswitch/sounds"
+        self.recordings = "/var/lib/freeswitch/recordings"
+        # By their paths, the files that it has recorded. They outlive its process, but not more can be written if it
+        # `is_full`.
+        self.files: dict[str, bytes] = {}
+        self.is_full = False
         self.listeners: Sequence[Listener] = ()
         self._signal = Flag()
         self._boot()
@@ -110,6 +115,7 @@ class Node:
     def reboot(self) -> None:
         """A new process: no calls, a new Core-UUID, member ids from 1."""
         for channel in self.channels.values():
+            channel.abandon_recordings()
             channel.forget()
         for conference in self.conferences.values():
             conference.abandon()
@@ -126,6 +132,7 @@ class Node:
             "domain": self.domain,
             "core_uuid": self.core_uuid,
             "sounds_dir": self.sounds,
+            "recordings_dir": self.recordings,
             "switchroom_prefix": self.prefix,
             **self.variables,
         }

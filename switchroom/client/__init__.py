@@ -10,7 +10,7 @@
 `webhooks` verifies what the service sends, and `fake` stands in for the service in your own tests: see docs/client.md.
 """
 
-from switchroom.client.client import Client, EventStream, Listing
+from switchroom.client.client import Client, Content, EventStream, Listing
 from switchroom.client.errors import (
     APIError,
     Conflict,
@@ -31,6 +31,7 @@ __all__ = [
     "APIError",
     "Client",
     "Conflict",
+    "Content",
     "Event",
     "EventStream",
     "Forbidden",

@@ -85,6 +85,35 @@ class Listing(Generic[Page, Entry]):
             yield from self._entries(page)
 
 
+class Content:
+    """A file, piece by piece, each as it comes. `size`: of what comes in all. Raises NoResponse when it breaks off."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        if stream.response.status >= 300:
+            stream.close()
+            raise _error(stream.response)
+        self.headers = stream.response.headers
+        self.size = int(self.headers["content-length"])
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self.size
+        for piece in self._stream.chunks:
+            left -= len(piece)
+            yield piece
+        if left:
+            raise NoResponse("the file has broken off", sent=True)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
 class EventStream:
     """Events, without end: it is there from the moment it is made. A connection that is lost is made anew and goes on
     where it was: no event is missing, and none comes twice. Raises APIError if the service refuses, and NoResponse if
@@ -200,6 +229,7 @@ class Client:
         end_on_exit: Literal["participant", "moderator"] | None = None,
         wait_for_moderator: bool = False,
         hold_music: str | None = None,
+        record: bool = False,
         speaker_events: bool = False,
         idempotency_key: str | None = None,
     ) -> models.RoomCreated:
@@ -221,6 +251,7 @@ class Client:
         switches = {
             "locked": locked,
             "wait_for_moderator": wait_for_moderator,
+            "record": record,
             "speaker_events": speaker_events,
         }
         body |= {name: True for name, on in switches.items() if on}
@@ -240,6 +271,7 @@ class Client:
         end_on_exit: Literal["participant", "moderator"] | Same | None = SAME,
         wait_for_moderator: bool | Same = SAME,
         hold_music: str | Same | None = SAME,
+        record: bool | Same = SAME,
         speaker_events: bool | Same = SAME,
     ) -> models.RoomChanged:
         """Change options of a room; the others stay as they are. None takes a limit away. Webhook:
@@ -254,6 +286,7 @@ class Client:
             "end_on_exit": end_on_exit,
             "wait_for_moderator": wait_for_moderator,
             "hold_music": hold_music,
+            "record": record,
             "speaker_events": speaker_events,
         }
         body = {key: value for key, value in given.items() if value is not SAME}
@@ -691,6 +724,103 @@ class Client:
         """
         body = {"requests": [dict(each) for each in requests]}
         return self._ask(models.BatchResults, "POST", "/batch", body, once=idempotency_key)
+
+    # Recordings
+
+    def record_room(
+        self,
+        room_id: str,
+        *,
+        upload_url: str | None = None,
+        command_uid: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.RecordingStarted:
+        """Record a room. `upload_url`: where the file is put in the end; without it you fetch it. Webhooks: those that
+        begin with `conference.recording`.
+        """
+        given = {"upload_url": upload_url, "command_uid": command_uid}
+        body = {name: value for name, value in given.items() if value is not None}
+        path = _path("conferences", room_id, "commands", "record")
+        return self._ask(models.RecordingStarted, "POST", path, body or None, once=idempotency_key)
+
+    def record_session(
+        self,
+        uuid: str,
+        *,
+        upload_url: str | None = None,
+        channels: Literal[1, 2] | None = None,
+        command_uid: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> models.RecordingStarted:
+        """Record a call. `channels`: 2 for stereo, what the caller says to the left, what he hears to the right.
+        `upload_url`: as of `record_room`. Webhooks: those that begin with `session.recording`.
+        """
+        given = {"upload_url": upload_url, "channels": channels, "command_uid": command_uid}
+        body = {name: value for name, value in given.items() if value is not None}
+        path = _path("sessions", uuid, "commands", "record")
+        return self._ask(models.RecordingStarted, "POST", path, body or None, once=idempotency_key)
+
+    def pause_recording(
+        self, recording_id: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.RecordingChanging:
+        """Record nothing until it is resumed. Webhook: that which ends in `recording.paused`."""
+        return self._control_recording(recording_id, "pause", command_uid, idempotency_key)
+
+    def resume_recording(
+        self, recording_id: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.RecordingChanging:
+        """Go on with a recording that is paused. Webhook: that which ends in `recording.resumed`."""
+        return self._control_recording(recording_id, "resume", command_uid, idempotency_key)
+
+    def stop_recording(
+        self, recording_id: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.RecordingChanging:
+        """End a recording. Webhooks: those that end in `recording.stopped`, then `.available` or `.failed`."""
+        return self._control_recording(recording_id, "stop", command_uid, idempotency_key)
+
+    def list_recordings(
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str = "",
+        state: Literal[
+            "starting", "recording", "paused", "stopping", "storing", "uploading", "available", "expired", "failed"
+        ]
+        | None = None,
+        room_id: str | None = None,
+        uuid: str | None = None,
+    ) -> Listing[models.RecordingList, models.Recording]:
+        """The app's recordings, or those in a state, of a room, or of a session. `limit`: entries of a page, 200 at the
+        most.
+        """
+        narrowed = {"state": state, "room_id": room_id, "uuid": uuid}
+        return self._list(models.RecordingList, "/recordings", "recordings", limit, cursor, narrowed)
+
+    def get_recording(self, recording_id: str) -> models.Recording:
+        """A recording, as it is now."""
+        return self._ask(models.Recording, "GET", _path("recordings", recording_id))
+
+    def get_recording_content(
+        self, recording_id: str, *, range: str = "", if_range: str = "", if_none_match: str = ""
+    ) -> Content:
+        """The file of a recording, piece by piece, or a `range` of it, such as `bytes=1000-`. Asked once. Raises
+        APIError, also with the status 304 for the file that you have.
+        """
+        given = {"Range": range, "If-Range": if_range, "If-None-Match": if_none_match}
+        headers = {**self._headers, **{name: value for name, value in given.items() if value}}
+        target = API + _path("recordings", recording_id, "content")
+        return Content(self._transport.stream(Request("GET", target, headers, None, self._timeout)))
+
+    def delete_recording(self, recording_id: str) -> models.RecordingDeleted:
+        """Delete a recording, and its file. One that goes on is stopped first."""
+        return self._ask(models.RecordingDeleted, "DELETE", _path("recordings", recording_id))
+
+    def _control_recording(
+        self, recording_id: str, step: str, command_uid: str | None, once: str | None
+    ) -> models.RecordingChanging:
+        body = None if command_uid is None else {"command_uid": command_uid}
+        path = _path("recordings", recording_id, "commands", step)
+        return self._ask(models.RecordingChanging, "POST", path, body, once=once)
 
     # Webhooks
 

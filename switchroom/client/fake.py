@@ -13,7 +13,8 @@ its own, which moves when the client waits, or by `advance`. Media nodes confirm
 False: then commands wait for `confirm` or `refuse`.
 
 There is one app, one node, no quotas, no rate of requests and no event stream. A webhook is attempted once. Files play
-until `finish_play`. Every number may be dialled, and answers when the node confirms, but for those in `unanswered`.
+until `finish_play`. A recording has what is in `recorded`, and what is put to an `upload_url` is in `uploads`. Every
+number may be dialled, and answers when the node confirms, but for those in `unanswered`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import struct
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -41,13 +43,15 @@ from switchroom.client.webhooks import Data, Webhook
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 (that of the documentation)
 ANSWER_SECONDS = 60  # for which a command_uid names a command
 KEPT_SECONDS = 86_400  # for which an idempotency key stands for a request
-MAX_ENTRIES = {"conferences": 200, "members": 1000, "sessions": 1000, "deliveries": 200}
+MAX_ENTRIES = {"conferences": 200, "members": 1000, "sessions": 1000, "recordings": 200, "deliveries": 200}
 COOLDOWNS = {
     "conf_play": 2.0,
     "conference_control": 0.2,
     "conference_all": 2.0,
     "conference_volume": 0.2,
     "conference_member": 2.0,
+    "recording": 2.0,
+    "recording_control": 0.2,
     "webhook_test": 2.0,
 }
 MAX_NAMED = 100  # members for whom a command to all has failed
@@ -93,6 +97,26 @@ ERRORS: dict[str, tuple[int, str]] = {
         "Something is played to the session. Use stop first, or wait for session.play.finished.",
     ),
     "on_hold": (409, "The member is on hold, or is being put on hold. Use conference/unhold first."),
+    "recording_not_found": (404, "Recording not found. None has this id, or it is not kept any longer."),
+    "recording_not_available": (
+        409,
+        "The recording has no file yet. Wait for its webhook that ends in recording.available.",
+    ),
+    "recording_gone": (
+        410,
+        "The recording has no file: it was put to your upload_url, its time is over, or nothing was recorded.",
+    ),
+    "no_such_range": (416, "The file has no such range of bytes. Content-Range says how many it has."),
+    "already_recording": (409, "It is being recorded already. detail.recording_id says by which recording."),
+    "room_empty": (
+        409,
+        "Nobody is in the conference room. With its option record it is recorded from the first member on.",
+    ),
+    "recording_starting": (409, "The recording has not begun. Wait for its webhook that ends in recording.started."),
+    "recording_pending": (409, "The recording is being paused or resumed already. A webhook follows when it is."),
+    "recording_over": (409, "The recording has ended."),
+    "already_paused": (409, "The recording is paused already."),
+    "not_paused": (409, "The recording is not paused."),
     "nothing_playing": (409, "Nothing is playing in the conference room. Use play first."),
     "rate_limited": (429, "Rate limit exceeded. Wait for retry_after_ms, then try again."),
     "node_down": (503, "The media node is not reachable. Try again in a few seconds."),
@@ -126,6 +150,16 @@ FLAGS = ("muted", "deaf", "hold")
 LEVELS = {"volume_in": 0, "volume_out": 0}
 # What is shown unless the app says otherwise.
 FIRST_CALLER_ID = "+493098765432"
+RECORDING_STATES = (
+    *("starting", "recording", "paused", "stopping", "storing", "uploading", "available", "expired", "failed"),
+)
+KEEP_SECONDS = 72 * 3600  # for which a recording can be fetched
+# A second of silence: 16-bit samples, 8,000 of them.
+RECORDED = (
+    b"RIFF"
+    + struct.pack("<I4s4sIHHIIHH4sI", 36 + 16_000, b"WAVE", b"fmt ", 16, 1, 1, 8000, 16_000, 2, 16, b"data", 16_000)
+    + bytes(16_000)
+)
 HANGUP_CAUSES = {"normal": "NORMAL_CLEARING", "busy": "USER_BUSY", "rejected": "CALL_REJECTED"}
 PAUSES = {"w": 0.5, "W": 1.0}
 for _command, _change in CHANGES.items():
@@ -165,6 +199,7 @@ class _Options(_Form):
     end_on_exit: _Role | None = None
     wait_for_moderator: bool = False
     hold_music: _Url | None = None
+    record: bool = False
     speaker_events: bool = False
 
 
@@ -202,6 +237,14 @@ class _Collect(_Command):
     terminators: Annotated[str, Field(pattern="^[0-9A-D*#]{0,16}$")] = "#"
     timeout: Annotated[int, Field(ge=1, le=600)] = 10
     digit_timeout: Annotated[int, Field(ge=1, le=60)] = 5
+
+
+class _Record(_Command):
+    upload_url: Annotated[str, Field(pattern="^(?i:https?)://[^/?#@]+([/?#].*)?$", max_length=8192)] | None = None
+
+
+class _RecordSession(_Record):
+    channels: Annotated[int, Field(ge=1, le=2)] = 1
 
 
 class _JoinOptions(_Command):
@@ -308,6 +351,12 @@ class _SessionPage(_Page):
     did: str | None = None
 
 
+class _RecordingPage(_Page):
+    state: Annotated[str, Field(pattern=f"^({'|'.join(RECORDING_STATES)})$")] | None = None
+    room_id: _RoomId | None = None
+    uuid: str | None = None
+
+
 class _DeliveryPage(_Page):
     status: Annotated[str, Field(pattern="^(retrying|delivered|failed)$")] | None = None
     type: str | None = None
@@ -390,6 +439,35 @@ class _StoredRoom:
 
 
 @dataclass
+class _StoredRecording:
+    order: int
+    id: str
+    # What is recorded: a room, or a session with its numbers.
+    about: dict[str, str]
+    channels: int
+    upload_url: str | None
+    created_at: float
+    command_uid: str | None = None
+    state: str = "starting"
+    started_at: float | None = None
+    ended_at: float | None = None
+    reason: str | None = None
+    file: bytes | None = None
+    size: int | None = None
+    uploaded: bool = False
+    attempts: int | None = None
+    http_status: int | None = None
+    expires_at: float | None = None
+    # Whether it is being paused or resumed, or stopped, and the command_uid of a stop.
+    changing: bool = False
+    stop_uid: str | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        return self.state in ("starting", "recording", "paused")
+
+
+@dataclass
 class _Delivered:
     order: int
     webhook: Webhook
@@ -434,11 +512,16 @@ class FakeSwitchroom:
         self.confirms = True
         # By number, why a call to it is not answered: the `cause` of `session.failed` or `session.transfer_failed`.
         self.unanswered: dict[str, str] = {}
+        # What is in the file of each recording, and what was put to each URL; by URL, with which status one refuses it.
+        self.recorded = RECORDED
+        self.uploads: dict[str, bytes] = {}
+        self.refused_uploads: dict[str, int] = {}
         self.node_up = True
         self.now = time.time()
         self._numbers = count(1)
         self._rooms: dict[str, _StoredRoom] = {}
         self._sessions: dict[str, _StoredSession] = {}
+        self._recordings: dict[str, _StoredRecording] = {}
         self._sequences: dict[str, int] = {}
         self._cooldowns: dict[tuple[str, str], float] = {}
         # By room.
@@ -488,6 +571,7 @@ class FakeSwitchroom:
             self._dtmf_failed(session, "hangup")
         if session.state == "transferring":
             self._transfer_failed(session, "cancelled")
+        self._end_recordings("hangup", uuid=uuid)
         del self._sessions[uuid]
         duration = int(self.now - session.started_at)
         self._emit_session(session, "session.ended", cause=cause, duration=duration, command_uid=session.hang_up_uid)
@@ -583,7 +667,7 @@ class FakeSwitchroom:
         for number, each in enumerate(body.requests):
             path = each.path.removeprefix(API)
             if not any(
-                method == each.method and re.fullmatch(pattern, path) and pattern.startswith(("/conf", "/sess"))
+                method == each.method and re.fullmatch(pattern, path) and pattern.startswith(("/conf", "/sess", "/rec"))
                 for method, pattern, _, _ in ROUTES
             ):
                 fields = [{"field": f"requests.{number}.path", "problem": "is no command"}]
@@ -602,8 +686,12 @@ class FakeSwitchroom:
         }
 
     def stream(self, request: Request) -> Stream:
-        """It has none."""
-        return Stream(self.send(request), iter(()), lambda: None)
+        """Of the files of recordings; it has no others."""
+        try:
+            response = self._content(request)
+        except _Refused as refused:
+            response = _refusal(refused)
+        return Stream(response, iter([response.body]), lambda: None)
 
     def _handle(self, request: Request) -> _Returned:
         parts = urlsplit(request.target)
@@ -726,6 +814,7 @@ class FakeSwitchroom:
             peak_members=room.peak_members,
         )
         self._interrupt(room)
+        self._end_recordings("room_destroyed", room_id=room.id)
         for session in [session for session in self._sessions.values() if session.room_id == room.id]:
             self._wait(lambda session=session: self._take_out(session, "room_destroyed"))  # type: ignore[misc]
 
@@ -1042,6 +1131,8 @@ class FakeSwitchroom:
                     self._change_flag(session, "hold", None)
                 elif session.role == "moderator":
                     self._moderator_came(room)
+                if room.options["record"] and not self._recorded(room_id=room.id):
+                    self._begin_recording({"room_id": room.id}, (), _Record())
 
         self._wait(joined, lambda reason: self._take_out(session, reason))
 
@@ -1305,6 +1396,7 @@ class FakeSwitchroom:
         session.waiting = False
         if room and not self._members(room.id):
             self._interrupt(room)
+            self._end_recordings("room_emptied", room_id=room.id)
         if room and room.floor == session.uuid:
             room.floor = ""
         inside = [one for one in self._sessions.values() if room and one.room_id == room.id]
@@ -1312,6 +1404,211 @@ class FakeSwitchroom:
             room.begun = False
         if room and is_kept_by and not any(_keeps(one, room) for one in inside):
             self._end_room(room, "end_on_exit")
+
+    # Recordings
+
+    def _record_room(self, room_id: str, body: _Record) -> _Returned:
+        room, named = self._room(room_id), ("record", room_id, body.model_dump_json(exclude={"command_uid"}))
+        if first := self._first_answer(body.command_uid, named):
+            return first
+        self._check_now("recording", room_id)
+        self._check_not_recorded(room_id=room_id)
+        if not self._members(room_id):
+            raise _Refused("room_empty")
+        self._cooldowns["recording", room_id] = self.now + COOLDOWNS["recording"]
+        return self._begin_recording({"room_id": room.id}, named, body)
+
+    def _record_session(self, uuid: str, body: _RecordSession) -> _Returned:
+        session, named = self._session(uuid), ("record", uuid, body.model_dump_json(exclude={"command_uid"}))
+        if first := self._first_answer(body.command_uid, named):
+            return first
+        self._check_now("recording", uuid)
+        if session.state == "dialing":
+            raise _Refused("still_dialing")
+        self._check_not_recorded(uuid=uuid)
+        self._cooldowns["recording", uuid] = self.now + COOLDOWNS["recording"]
+        about = {"uuid": uuid, "did": session.did, "caller_id": session.caller_id}
+        return self._begin_recording(about, named, body, body.channels)
+
+    def _check_not_recorded(self, **about: str) -> None:
+        if found := self._recorded(**about):
+            raise _Refused("already_recording", {"recording_id": found.id})
+
+    def _recorded(self, **about: str) -> _StoredRecording | None:
+        """The recording that goes on of a room or session."""
+        for each in self._recordings.values():
+            if (each.goes_on or each.state == "stopping") and about.items() <= each.about.items():
+                return each
+        return None
+
+    def _begin_recording(
+        self, about: dict[str, str], named: tuple[str, ...], body: _Record, channels: int = 1
+    ) -> _Returned:
+        found = _StoredRecording(next(self._numbers), uuid.uuid4().hex, about, channels, body.upload_url, self.now)
+        found.command_uid = body.command_uid
+        self._recordings[found.id] = found
+
+        def started() -> None:
+            if found.state == "starting":
+                found.state, found.started_at = "recording", self.now
+                self._emit_recording(found, "started", channels=channels, command_uid=body.command_uid)
+
+        def failed(reason: str) -> None:
+            if found.state == "starting":
+                found.state, found.ended_at, found.reason = "failed", self.now, reason
+                self._emit_recording(found, "failed", reason=reason, command_uid=body.command_uid)
+
+        self._wait(started, failed)
+        return self._keep(body.command_uid, named, (202, {"recording_id": found.id, "status": "starting"}))
+
+    def _control_recording(self, recording_id: str, step: str, body: _Command) -> _Returned:
+        found, named = self._recording(recording_id), (f"{step}_recording", recording_id)
+        if first := self._first_answer(body.command_uid, named):
+            return first
+        self._check_now("recording_control", recording_id)
+        if not found.goes_on:
+            raise _Refused("recording_over")
+        if step == "stop":
+            status = "stopping"
+            found.stop_uid, found.reason = body.command_uid, "asked"
+            if found.state != "starting":
+                found.state = "stopping"
+            self._wait(lambda: self._end_recording(found, "asked"))
+        else:
+            status = self._change_recording(found, step, body)
+        self._cooldowns["recording_control", recording_id] = self.now + COOLDOWNS["recording_control"]
+        return self._keep(body.command_uid, named, (202, {"recording_id": found.id, "status": status}))
+
+    def _change_recording(self, found: _StoredRecording, step: str, body: _Command) -> str:
+        status = "paused" if step == "pause" else "resumed"
+        state = "paused" if step == "pause" else "recording"
+        if found.state == "starting":
+            raise _Refused("recording_starting")
+        if found.changing:
+            raise _Refused("recording_pending")
+        if found.state == state:
+            raise _Refused("already_paused" if step == "pause" else "not_paused")
+        found.changing = True
+
+        def changed() -> None:
+            found.changing = False
+            if found.goes_on:
+                found.state = state
+                self._emit_recording(found, status, command_uid=body.command_uid)
+
+        def failed(reason: str) -> None:
+            found.changing = False
+            kind = "conference" if "room_id" in found.about else "session"
+            data = {"command": f"{step}_recording", "recording_id": found.id, "reason": reason}
+            about = found.about.get("room_id") or found.about["uuid"]
+            self._emit(about, f"{kind}.command.failed", {**found.about, **data, "command_uid": body.command_uid})
+
+        self._wait(changed, failed)
+        return status
+
+    def _end_recordings(self, reason: str, **about: str) -> None:
+        if found := self._recorded(**about):
+            self._end_recording(found, reason)
+
+    def _end_recording(self, found: _StoredRecording, reason: str) -> None:
+        """The node has ended it, and puts its file to a relay."""
+        if not found.goes_on and found.state != "stopping":
+            return
+        was_started = found.started_at is not None
+        found.reason, found.ended_at, found.size = found.reason or reason, self.now, len(self.recorded)
+        told = {"duration": self._length(), "size": found.size}
+        if was_started:
+            self._emit_recording(found, "stopped", reason=found.reason, command_uid=found.stop_uid, **told)
+        found.state, found.file = "available", self.recorded
+        found.expires_at = self.now + KEEP_SECONDS
+        if found.upload_url:
+            found.attempts = 1
+            if found.upload_url in self.refused_uploads:
+                found.state, found.reason = "failed", "upload_failed"
+                found.http_status = self.refused_uploads[found.upload_url]
+                self._emit_recording(found, "failed", reason=found.reason, http_status=found.http_status)
+                return
+            self.uploads[found.upload_url] = self.recorded
+            found.uploaded, found.file, found.expires_at, found.upload_url = True, None, None, None
+        self._emit_recording(found, "available", uploaded=found.uploaded, **told)
+
+    def _length(self) -> float:
+        (bytes_per_second,) = struct.unpack_from("<I", self.recorded, 28)
+        return float(round((len(self.recorded) - 44) / bytes_per_second, 3))
+
+    def _list_recordings(self, query: _RecordingPage) -> _Returned:
+        rows = [
+            (found.order, self._shown_recording(found))
+            for found in self._recordings.values()
+            if query.state in (None, found.state)
+            and query.room_id in (None, found.about.get("room_id"))
+            and query.uuid in (None, found.about.get("uuid"))
+        ]
+        return _page("recordings", rows, query)
+
+    def _get_recording(self, recording_id: str) -> _Returned:
+        return 200, self._shown_recording(self._recording(recording_id))
+
+    def _delete_recording(self, recording_id: str) -> _Returned:
+        del self._recordings[self._recording(recording_id).id]
+        return 200, {"recording_id": recording_id}
+
+    def _recording(self, recording_id: str) -> _StoredRecording:
+        found = self._recordings.get(recording_id)
+        if not found:
+            raise _Refused("recording_not_found")
+        if found.expires_at is not None and found.expires_at < self.now:
+            found.state, found.file, found.expires_at = "expired", None, None
+        return found
+
+    def _content(self, request: Request) -> Response:
+        headers = _lower(request.headers)
+        place = re.fullmatch(f"{API}/recordings/([^/]+)/content", urlsplit(request.target).path)
+        if not self._lets_in(headers):
+            raise _Refused("unauthenticated")
+        if not place:
+            raise _Refused("no_such_path")
+        found = self._recording(unquote(place[1]))
+        if found.goes_on or found.state in ("stopping", "storing"):
+            raise _Refused("recording_not_available")
+        if found.file is None:
+            raise _Refused("recording_gone")
+        tag, size = f'"{found.id}"', len(found.file)
+        about = {"content-type": "audio/wav", "accept-ranges": "bytes", "etag": tag}
+        if headers.get("if-none-match") == tag:
+            return Response(304, about)
+        part = re.fullmatch("bytes=([0-9]+)-([0-9]*)", headers.get("range", ""))
+        if not part or headers.get("if-range", tag) != tag:
+            return Response(200, {**about, "content-length": str(size)}, found.file)
+        first, end = int(part[1]), min(size, int(part[2] or size) + 1)
+        if first >= size:
+            raise _Refused("no_such_range")
+        about["content-range"] = f"bytes {first}-{end - 1}/{size}"
+        return Response(206, {**about, "content-length": str(end - first)}, found.file[first:end])
+
+    def _emit_recording(self, found: _StoredRecording, step: str, **data: Any) -> None:
+        kind = "conference" if "room_id" in found.about else "session"
+        self._emit(found.id, f"{kind}.recording.{step}", {**found.about, "recording_id": found.id, **data})
+
+    def _shown_recording(self, found: _StoredRecording) -> dict[str, Any]:
+        return {
+            "recording_id": found.id,
+            "room_id": found.about.get("room_id", ""),
+            "uuid": found.about.get("uuid", ""),
+            "state": found.state,
+            "channels": found.channels,
+            "created_at": _iso(int(found.created_at)),
+            "started_at": None if found.started_at is None else _iso_ms(found.started_at),
+            "ended_at": None if found.ended_at is None else _iso_ms(found.ended_at),
+            "reason": found.reason,
+            "duration": None if found.size is None else self._length(),
+            "size": found.size,
+            "uploaded": found.uploaded,
+            "upload_host": urlsplit(found.upload_url).netloc if found.upload_url else None,
+            "upload_attempts": found.attempts,
+            "http_status": found.http_status,
+            "expires_at": None if found.expires_at is None else _iso_ms(found.expires_at),
+        }
 
     # Webhooks
 
@@ -1651,6 +1948,12 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("PATCH", f"{_ROOM}/members/([^/]+)", FakeSwitchroom._change_member, {"body": _MemberChanges}),
     ("POST", f"{_COMMANDS}/hold", FakeSwitchroom._hold, {"body": _Hold}),
     ("POST", f"{_COMMANDS}/({'|'.join(CHANGES)})", FakeSwitchroom._flag, {"body": _Command}),
+    ("POST", f"{_ROOM}/commands/record", FakeSwitchroom._record_room, {"body": _Record}),
+    ("POST", f"{_SESSION}/commands/record", FakeSwitchroom._record_session, {"body": _RecordSession}),
+    ("POST", "/recordings/([^/]+)/commands/(pause|resume|stop)", FakeSwitchroom._control_recording, {"body": _Command}),
+    ("GET", "/recordings", FakeSwitchroom._list_recordings, {"query": _RecordingPage}),
+    ("GET", "/recordings/([^/]+)", FakeSwitchroom._get_recording, {}),
+    ("DELETE", "/recordings/([^/]+)", FakeSwitchroom._delete_recording, {}),
     ("POST", "/batch", FakeSwitchroom._batch, {"body": _Batch}),
     ("GET", "/webhooks/endpoint", FakeSwitchroom._get_endpoint, {}),
     ("PUT", "/webhooks/endpoint", FakeSwitchroom._set_endpoint, {"body": _Endpoint}),

@@ -44,6 +44,7 @@ class RoomOptions(Model):
     end_on_exit: Literal["participant", "moderator"] | str | None
     wait_for_moderator: bool
     hold_music: str | None
+    record: bool
     speaker_events: bool
 
 
@@ -222,6 +223,67 @@ class SessionPlayback(Model):
     uuid: str
     operation_id: str
     status: Literal["in_progress", "stopped"] | str
+
+
+# Recordings
+
+
+class RecordingStarted(Model):
+    recording_id: str
+    status: Literal["starting"] | str
+
+
+class RecordingChanging(Model):
+    recording_id: str
+    status: Literal["paused", "resumed", "stopping"] | str
+
+
+class Recording(Model):
+    """A recording, of a room or of a session: the other one is empty. `duration`: in seconds, `size`: in bytes.
+
+    `upload_host`: of the URL that it is put to, until it is there; `http_status`: what that server responded with last.
+    `expires_at`: until when the file can be fetched.
+    """
+
+    recording_id: str
+    room_id: str
+    uuid: str
+    state: (
+        Literal[
+            "starting",
+            "recording",
+            "paused",
+            "stopping",
+            "storing",
+            "uploading",
+            "available",
+            "expired",
+            "failed",
+        ]
+        | str
+    )
+    channels: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    reason: str | None
+    duration: float | None
+    size: int | None
+    uploaded: bool
+    upload_host: str | None
+    upload_attempts: int | None
+    http_status: int | None
+    expires_at: datetime | None
+
+
+class RecordingList(Page):
+    """A page of recordings."""
+
+    recordings: list[Recording]
+
+
+class RecordingDeleted(Model):
+    recording_id: str
 
 
 class MemberChanging(Model):

@@ -100,6 +100,7 @@ class ConferenceUpdated(RoomData):
     end_on_exit: Literal["participant", "moderator"] | str | None
     wait_for_moderator: bool
     hold_music: str | None
+    record: bool
     speaker_events: bool
 
 
@@ -201,6 +202,8 @@ class ConferenceCommandFailed(RoomData):
             "unhold",
             "volume_in",
             "volume_out",
+            "pause_recording",
+            "resume_recording",
         ]
         | str
     )
@@ -213,6 +216,7 @@ class ConferenceCommandFailed(RoomData):
             "no_member",
             "no_members",
             "not_playing",
+            "no_recording",
             "not_found",
             "not_audio",
             "too_large",
@@ -224,6 +228,7 @@ class ConferenceCommandFailed(RoomData):
         ]
         | str
     )
+    recording_id: str | None = None
     uuid: str | None = None
     did: str | None = None
     caller_id: str | None = None
@@ -373,7 +378,7 @@ class SessionEnded(SessionData):
 class SessionCommandFailed(SessionData):
     """The call goes on, if it has not ended before."""
 
-    command: Literal["hang_up", "dtmf", "play", "join"] | str
+    command: Literal["hang_up", "dtmf", "play", "join", "pause_recording", "resume_recording"] | str
     reason: (
         Literal[
             "not_confirmed",
@@ -385,9 +390,11 @@ class SessionCommandFailed(SessionData):
             "room_not_found",
             "room_locked",
             "room_full",
+            "no_recording",
         ]
         | str
     )
+    recording_id: str | None = None
     command_uid: str | None = None
 
 
@@ -433,6 +440,121 @@ class SessionDtmfSent(SessionData):
     command_uid: str | None = None
 
 
+RecordingStopReason = (
+    Literal[
+        "asked",
+        "room_emptied",
+        "room_destroyed",
+        "hangup",
+        "node_lost",
+        "write_failed",
+        "max_length",
+        "no_answer",
+        "not_confirmed",
+        "node_unreachable",
+    ]
+    | str
+)
+RecordingFailure = (
+    Literal[
+        "no_members",
+        "hangup",
+        "refused",
+        "no_answer",
+        "not_confirmed",
+        "node_unreachable",
+        "write_failed",
+        "file_lost",
+        "node_lost",
+        "not_stored",
+        "upload_failed",
+    ]
+    | str
+)
+
+
+class RecordingStarted(Data):
+    """`channels`: of its file, 2 for stereo."""
+
+    recording_id: str
+    channels: int
+    command_uid: str | None = None
+
+
+class RecordingPaused(Data):
+    recording_id: str
+    command_uid: str | None = None
+
+
+class RecordingResumed(Data):
+    recording_id: str
+    command_uid: str | None = None
+
+
+class RecordingStopped(Data):
+    """`duration` in seconds and `size` in bytes, as far as the media node has told them."""
+
+    recording_id: str
+    reason: RecordingStopReason
+    duration: float | None = None
+    size: int | None = None
+    command_uid: str | None = None
+
+
+class RecordingAvailable(Data):
+    """`uploaded`: it is where you wanted it; if not, fetch it."""
+
+    recording_id: str
+    duration: float
+    size: int
+    uploaded: bool
+
+
+class RecordingFailed(Data):
+    """`http_status`: what the server of your `upload_url` responded with last."""
+
+    recording_id: str
+    reason: RecordingFailure
+    http_status: int | None = None
+    command_uid: str | None = None
+
+
+class ConferenceRecordingStarted(RoomData, RecordingStarted): ...
+
+
+class ConferenceRecordingPaused(RoomData, RecordingPaused): ...
+
+
+class ConferenceRecordingResumed(RoomData, RecordingResumed): ...
+
+
+class ConferenceRecordingStopped(RoomData, RecordingStopped): ...
+
+
+class ConferenceRecordingAvailable(RoomData, RecordingAvailable): ...
+
+
+class ConferenceRecordingFailed(RoomData, RecordingFailed): ...
+
+
+class SessionRecordingStarted(SessionData, RecordingStarted): ...
+
+
+class SessionRecordingPaused(SessionData, RecordingPaused): ...
+
+
+class SessionRecordingResumed(SessionData, RecordingResumed): ...
+
+
+class SessionRecordingStopped(SessionData, RecordingStopped): ...
+
+
+class SessionRecordingAvailable(SessionData, RecordingAvailable): ...
+
+
+class SessionRecordingFailed(SessionData, RecordingFailed): ...
+
+
 class WebhookTest(Data):
     """`uuid`: the webhook's own id."""
 
@@ -462,6 +584,12 @@ DATA: dict[str, type[Data]] = {
     "conference.play.paused": ConferencePlayPaused,
     "conference.play.stopped": ConferencePlayStopped,
     "conference.play.volume_changed": ConferencePlayVolumeChanged,
+    "conference.recording.started": ConferenceRecordingStarted,
+    "conference.recording.paused": ConferenceRecordingPaused,
+    "conference.recording.resumed": ConferenceRecordingResumed,
+    "conference.recording.stopped": ConferenceRecordingStopped,
+    "conference.recording.available": ConferenceRecordingAvailable,
+    "conference.recording.failed": ConferenceRecordingFailed,
     "session.started": SessionStarted,
     "session.dialing": SessionDialing,
     "session.ringing": SessionRinging,
@@ -477,6 +605,12 @@ DATA: dict[str, type[Data]] = {
     "session.dtmf": SessionDtmf,
     "session.dtmf.sent": SessionDtmfSent,
     "session.digits.collected": SessionDigitsCollected,
+    "session.recording.started": SessionRecordingStarted,
+    "session.recording.paused": SessionRecordingPaused,
+    "session.recording.resumed": SessionRecordingResumed,
+    "session.recording.stopped": SessionRecordingStopped,
+    "session.recording.available": SessionRecordingAvailable,
+    "session.recording.failed": SessionRecordingFailed,
     "webhook.test": WebhookTest,
 }
 

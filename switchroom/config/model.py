@@ -79,7 +79,7 @@ class StoreConfig(Section):
     data_dir: Path = Field(
         default=Path(DEFAULT_DATA_DIR),
         strict=False,
-        description="the folder of the embedded store and of the relay's cache",
+        description="the folder of the embedded store, of the relay's cache, and of recordings",
     )
     max_memory_mb: int = Field(
         default=1024, ge=128, le=1 << 20, description="how much memory the embedded store may use for data, in MiB"
@@ -250,6 +250,28 @@ class MediaConfig(Section):
     )
 
 
+class RecordingsConfig(Section):
+    allow_private_networks: bool = Field(
+        default=False, description="whether recordings may be put to loopback and private addresses"
+    )
+    max_hours: float = Field(
+        default=4.0, gt=0, le=6, strict=False, description="how long a recording may be; then it is stopped"
+    )
+    keep_hours: float = Field(
+        default=72.0, gt=0, le=24 * 365, strict=False, description="for how long a recording can be fetched"
+    )
+    give_up_hours: float = Field(
+        default=72.0,
+        gt=0,
+        le=24 * 365,
+        strict=False,
+        description="for how long a recording waits on a node that does not come back",
+    )
+    max_mb: int = Field(
+        default=4096, ge=1, le=4096, description="how large the file of a recording may be that a node sends, in MiB"
+    )
+
+
 class LimitsConfig(Section):
     requests_per_second: int = Field(
         default=100,
@@ -335,6 +357,9 @@ class Config(Section):
     playback: PlaybackConfig = Field(default=PlaybackConfig(), description="how audio is played")
     media: MediaConfig = Field(
         default=MediaConfig(), description="the audio relay, from which nodes get what they play"
+    )
+    recordings: RecordingsConfig = Field(
+        default=RecordingsConfig(), description="recordings of rooms and sessions, which the audio relay keeps"
     )
     limits: LimitsConfig = Field(default=LimitsConfig(), description="how much an app may do")
     worker: WorkerConfig = Field(default=WorkerConfig(), description="how the nodes are looked after")

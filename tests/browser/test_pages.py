@@ -27,6 +27,8 @@ def addresses(world: World) -> dict[str, str]:
     world.ask("PATCH", member, {"muted": True, "hold": True, "role": "moderator", "tags": TAGS})
     world.received("conference.member.held", "uuid", sessions[0])
     world.call("acW68", "527121105")
+    recording = world.ask("POST", f"/api/v1/conferences/{room}/commands/record")["recording_id"]
+    world.received("conference.recording.started", "recording_id", recording)
     world.ask("POST", f"/api/v1/conferences/{room}/play", {"urls": [world.tone]})
     world.received("conference.play.started", "room_id", room)
     (delivery,) = world.ask("GET", "/api/v1/webhooks/deliveries?limit=1&type=conference.created")["deliveries"]
@@ -36,6 +38,7 @@ def addresses(world: World) -> dict[str, str]:
         "room": f"rooms/alpha/{room}",
         "sessions": "sessions",
         "session": f"sessions/alpha/{sessions[0]}",
+        "recordings": "recordings?app=alpha",
         "nodes": "nodes",
         "node": "nodes/acW68",
         "endpoints": "webhooks",

@@ -77,7 +77,7 @@ TO_ALL = ("mute_all", "unmute_all", "kick_all")
 # How often each kind of action comes, among all.
 WEIGHTS = {
     "call": 16, "dial": 8, "transfer": 4, "hang_up": 5, "end_call": 2, "press": 6, "speak": 12, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3,
-    "dtmf": 3, "collect": 4, "play_to": 8, "stop_play_to": 2, "play": 14, "pause": 5, "stop": 4, "volume": 4, "mute_all": 2, "unmute_all": 3, "kick_all": 1, "read": 4, "trespass": 3,
+    "dtmf": 3, "collect": 4, "play_to": 8, "stop_play_to": 2, "play": 14, "pause": 5, "stop": 4, "volume": 4, "mute_all": 2, "unmute_all": 3, "kick_all": 1, "record": 3, "record_session": 3, "pause_recording": 3, "resume_recording": 3, "stop_recording": 3, "delete_recording": 1, "read": 4, "trespass": 3,
 }  # fmt: skip
 
 
@@ -352,6 +352,31 @@ class Load:
 
         return act
 
+    def _record(self, action: Action, number: int) -> bool:
+        room = self._room(action)
+        if room:
+            self._ask(action, number, lambda client: client.record_room(room))
+        return bool(room)
+
+    def _record_session(self, action: Action, number: int) -> bool:
+        session = self._session(action)
+        if session:
+            self._ask(action, number, lambda client: client.record_session(session, channels=1 if number % 2 else 2))
+        return bool(session)
+
+    def _to_recording(self, verb: str) -> Callable[[Action, int], bool]:
+        """One of the last that the tenant knows of."""
+
+        def act(action: Action, number: int) -> bool:
+            of_tenant = self._world.ledger.of(action.tenant)
+            known = [identifier for identifier, history in of_tenant.items() if history.steps][-3:]
+            if known:
+                recording = known[number % len(known)]
+                self._ask(action, number, lambda client: getattr(client, verb)(recording))
+            return bool(known)
+
+        return act
+
     def _sounds(self, action: Action) -> list[str]:
         """One to three sounds, one in two known from before, and now and then one that cannot be fetched."""
         number = int(action.value * 1000)
@@ -416,6 +441,12 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "retag": Load._retag,
     "create": Load._create,
     "delete": Load._delete,
+    "record": Load._record,
+    "record_session": Load._record_session,
+    **{
+        verb: (lambda load, action, number, verb=verb: load._to_recording(verb)(action, number))  # type: ignore[misc]
+        for verb in ("pause_recording", "resume_recording", "stop_recording", "delete_recording")
+    },
     "read": Load._read,
     "trespass": Load._trespass,
     **{

@@ -89,6 +89,8 @@ class History:
     joins: Counter[str] = field(default_factory=Counter)
     pressed: int = 0
     floor: str = ""
+    # Of a recording: the steps that it has taken.
+    steps: list[str] = field(default_factory=list)
 
     @property
     def open_plays(self) -> set[str]:
@@ -121,6 +123,8 @@ class Ledger:
         # finished.
         self.to_all: defaultdict[str, list[bool]] = defaultdict(list)
         self.finished: set[str] = set()
+        # Recordings that were to be deleted: nothing is told of them any more.
+        self.deleted: set[str] = set()
         # command_uids of what was refused every time.
         self._refused: set[str] = set()
         self.rooms_by_name: dict[str, str] = {}
@@ -134,7 +138,8 @@ class Ledger:
         if hook.data.get("app_id") != hook.tenant:
             self._wrong(f"sent to {hook.tenant}", hook)
             return
-        identifier = hook.data.get("room_id") or hook.data["uuid"]
+        of_recording = hook.data["recording_id"] if ".recording." in hook.type else ""
+        identifier = of_recording or hook.data.get("room_id") or hook.data["uuid"]
         history = self.histories.setdefault(identifier, History(hook.tenant))
         sequence = hook.data["sequence"]
         if history.tenant != hook.tenant:
@@ -188,6 +193,8 @@ class Ledger:
     def asked(self, request: Request) -> None:
         """A request is over, answered or not."""
         self.requests.append(request)
+        if request.method == "DELETE" and "/recordings/" in request.path:
+            self.deleted.add(request.path.rpartition("/")[2])
         status = request.status
         if status is not None and (status >= 500 or status in (400, 401, 405, 413)) and status != 503:
             self.violations.append(f"an answer that must not be: {request}")
@@ -220,6 +227,8 @@ class Ledger:
                 found.append(f"no outcome yet: {request}")
         found += [f"not finished yet: the command to all members {operation}" for operation in self.to_all]
         for identifier, history in self.histories.items():
+            if history.steps and history.steps[-1] == "stopped" and identifier not in self.deleted:
+                found.append(f"not available yet: the recording {identifier}")
             if history.early:
                 found.append(f"{identifier}: a gap after {history.last}")
         return found
@@ -403,6 +412,18 @@ def _finished(ledger: Ledger, _history: History, data: Data) -> str | None:
     return None
 
 
+# The steps of a recording. Whether a pause is told twice or not at all depends on what gets lost.
+RECORDED = re.compile(r"(started( paused| resumed)*)?( stopped)?( ?(available|failed))?")
+
+
+def _recorded(step: str) -> Callable[[Ledger, History, Data], str | None]:
+    def apply(_ledger: Ledger, history: History, _data: Data) -> str | None:
+        history.steps.append(step)
+        return None if RECORDED.fullmatch(" ".join(history.steps)) else f"a recording that was {history.steps}"
+
+    return apply
+
+
 def _nothing(_ledger: Ledger, _history: History, _data: Data) -> str | None:
     return None
 
@@ -443,4 +464,9 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     "session.dtmf": _pressed,
     "session.dtmf.sent": _nothing,
     "session.digits.collected": _nothing,
+    **{
+        f"{what}.recording.{step}": _recorded(step)
+        for what in ("conference", "session")
+        for step in ("started", "paused", "resumed", "stopped", "available", "failed")
+    },
 }

@@ -332,6 +332,7 @@ ACROSS_NODES = f"11_* {LEGS}"
 
 # The only differences that are let through. The first rule that fits a header counts. Besides, every UUID of the trace
 # has to stand for one UUID of the emulator throughout, and the other way round.
+FRAMES = "a recording begins and ends with frames of the call, a few sooner or later"
 NORMALISED = (
     Rule("Event-Sequence", number, "counts all events, also of the kinds that the emulator does not fire"),
     Rule(
@@ -348,6 +349,9 @@ NORMALISED = (
     Rule("variable_uduration variable_*usec", near(2 * TIME_TOLERANCE * 1e6), "differences of moments"),
     Rule("variable_mduration variable_*msec", near(2 * TIME_TOLERANCE * 1e3), "differences of moments"),
     Rule("Talking Current-Energy", any_of("true", "false", "0", "1"), "noise in silence passes as sound", LEGS),
+    Rule("variable_record_samples", near(480), FRAMES),
+    Rule("variable_record_ms", near(60), FRAMES),
+    Rule("variable_record_file_size", near(1920), FRAMES),
     Rule("Current-Energy", some, "loudness; the emulator carries no audio"),
     Rule("variable_rtp_audio_*", number, "counters of RTP packets; the emulator sends none"),
     Rule("variable_rtp_use_ssrc variable_local_media_port variable_sip_cseq", number, "the node's own choice"),

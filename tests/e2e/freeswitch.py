@@ -167,8 +167,6 @@ def _let_fetch(conf: Path, certificates: str) -> None:
     fetching = f'<param name="ssl-cacert" value="{certificates}"/>\n  </settings>'
     _replace(conf / "autoload_configs" / "modules.conf.xml", "</modules>", modules)
     _replace(conf / "autoload_configs" / "http_cache.conf.xml", "</settings>", fetching)
-    channels = '"max-audio-channels" value="{}"'
-    _replace(conf / "autoload_configs" / "switch.conf.xml", channels.format(1), channels.format(2))
     kinds = re.findall(r"^ +(audio/\S+\t\w+\n)", DOCUMENTED.read_text(), re.MULTILINE)
     (conf / "mime.types").write_text("".join(kinds))
 

@@ -129,6 +129,34 @@ class Media:
         self._server.stop()
 
 
+class Bucket:
+    """An object store that takes what is put to it, once `refuses` is 0: that many are turned away before."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.refuses = 0
+        self._server = WSGIServer(("127.0.0.1", 0), self._take, log=None)
+        self._server.start()
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/{name}?X-Signature=secret"
+
+    def _take(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read()
+        if self.refuses:
+            self.refuses -= 1
+            start_response("503 Slow Down", [])
+            return []
+        assert (environ["REQUEST_METHOD"], environ["CONTENT_TYPE"]) == ("PUT", "audio/wav")
+        assert environ["QUERY_STRING"] == "X-Signature=secret"
+        self.files[environ["PATH_INFO"].removeprefix("/")] = body
+        start_response("200 OK", [])
+        return []
+
+    def close(self) -> None:
+        self._server.stop()
+
+
 def tone_wav(seconds: float, hertz: int = 1000, rate: int = 8000, channels: int = 1) -> bytes:
     """A WAV of 16 bits with 8000 as its amplitude."""
     content = io.BytesIO()
@@ -202,6 +230,8 @@ class Switchroom:
             "[media]",
             'listen = "127.0.0.1:0"',
             "[webhooks]",
+            "allow_private_networks = true",
+            "[recordings]",
             "allow_private_networks = true",
             "[playback]",
         ]
@@ -298,6 +328,17 @@ class Switchroom:
                 {name.lower(): value for name, value in response.getheaders()},
                 response.read(),
             )
+        finally:
+            connection.close()
+
+    def file(self, path: str, app: str = "alpha") -> bytes:
+        """What is no JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET", path, headers={"X-App-ID": app, "X-API-Key": KEYS[app]})
+            response = connection.getresponse()
+            assert response.status == 200, response.read()
+            return response.read()
         finally:
             connection.close()
 

@@ -586,6 +586,78 @@ def test_digits_are_sent(service: Service) -> None:
     assert refused.value.code == "rate_limited"
 
 
+def test_a_recording_of_a_room(service: Service, room: str) -> None:
+    with pytest.raises(Conflict) as empty:
+        service.client.record_room(room)
+    assert empty.value.code == "room_empty"
+    joined(service, room)
+    recording = service.client.record_room(room, command_uid=f"record-{room}").recording_id
+    started = service.wait("conference.recording.started", recording_id=recording)
+    assert (started.room_id, started.channels, started.command_uid) == (room, 1, f"record-{room}")
+    with pytest.raises(Conflict) as already:
+        service.client.record_room(room)
+    assert already.value.code == "already_recording"
+    with pytest.raises(Conflict) as early:
+        service.client.get_recording_content(recording)
+    assert early.value.code == "recording_not_available"
+    assert service.client.pause_recording(recording).status == "paused"
+    service.wait("conference.recording.paused", recording_id=recording)
+    with pytest.raises(Conflict) as paused:
+        service.client.pause_recording(recording)
+    assert paused.value.code == "already_paused"
+    assert service.client.resume_recording(recording).status == "resumed"
+    service.wait("conference.recording.resumed", recording_id=recording)
+    assert service.client.stop_recording(recording, command_uid=f"stop-{room}").status == "stopping"
+    stopped = service.wait("conference.recording.stopped", recording_id=recording)
+    assert (stopped.reason, stopped.command_uid) == ("asked", f"stop-{room}")
+    available = service.wait("conference.recording.available", recording_id=recording)
+    assert available.uploaded is False
+    assert types(service, recording_id=recording) == [
+        f"conference.recording.{step}" for step in ("started", "paused", "resumed", "stopped", "available")
+    ]
+    with pytest.raises(Conflict) as over:
+        service.client.stop_recording(recording)
+    assert over.value.code == "recording_over"
+    shown = service.client.get_recording(recording)
+    assert (shown.state, shown.room_id, shown.uuid, shown.reason) == ("available", room, "", "asked")
+    assert (shown.size, shown.duration) == (available.size, available.duration)
+    assert [each.recording_id for each in service.client.list_recordings(room_id=room)] == [recording]
+    assert list(service.client.list_recordings(room_id=room, state="failed")) == []
+    with service.client.get_recording_content(recording) as content:
+        file = b"".join(content)
+    assert (file[:4], len(file)) == (b"RIFF", available.size)
+    with service.client.get_recording_content(recording, range="bytes=44-143") as part:
+        assert b"".join(part) == file[44:144]
+    with pytest.raises(APIError) as beyond:
+        service.client.get_recording_content(recording, range=f"bytes={len(file)}-")
+    assert (beyond.value.status, beyond.value.code) == (416, "no_such_range")
+    assert service.client.delete_recording(recording).recording_id == recording
+    with pytest.raises(NotFound) as gone:
+        service.client.get_recording(recording)
+    assert gone.value.code == "recording_not_found"
+
+
+def test_a_recording_of_a_session_that_hangs_up(service: Service) -> None:
+    session = service.call()
+    recording = service.client.record_session(session, channels=2).recording_id
+    started = service.wait("session.recording.started", recording_id=recording)
+    assert (started.uuid, started.channels) == (session, 2)
+    service.hang_up(session)
+    assert service.wait("session.recording.stopped", recording_id=recording).reason == "hangup"
+    service.wait("session.recording.available", recording_id=recording)
+    (shown,) = service.client.list_recordings(uuid=session)
+    assert (shown.recording_id, shown.state, shown.channels) == (recording, "available", 2)
+
+
+def test_a_room_that_is_recorded_from_its_first_member_on(service: Service, unique: str) -> None:
+    room = service.client.create_room(unique, record=True).room_id
+    session = joined(service, room)
+    recording = service.wait("conference.recording.started", room_id=room).recording_id
+    service.client.leave(session)
+    assert service.wait("conference.recording.stopped", recording_id=recording).reason == "room_emptied"
+    service.wait("conference.recording.available", recording_id=recording)
+
+
 def test_a_deleted_room_lets_its_members_go(service: Service, room: str) -> None:
     session = joined(service, room)
     operation = service.client.play(room, [service.sound()] * 8).operation_id

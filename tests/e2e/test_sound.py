@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import time
+import wave
+from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 
 from controller.sessions.levels import DECIBELS
 from tests.e2e.nodes import Node
-from tests.e2e.phone import RATE, Phone, decoded, level
+from tests.e2e.phone import RATE, Phone, decoded, level, voice_level
 from tests.e2e.system import DIDS, Media, Receiver, Switchroom
 
 pytestmark = pytest.mark.freeswitch
@@ -458,3 +461,91 @@ def test_pauses_among_digits(hooks: Receiver, room_service: Switchroom, phone: P
         assert one.wait_keys(count) == "12"[:count]
         at.append(time.monotonic())
     assert at[1] - at[0] >= 1.5
+
+
+# Recordings
+
+
+RECORDING_RATE = 8000
+THIRD = 880.0
+
+
+def tracks(file: bytes) -> list[list[int]]:
+    """The samples of each channel of a recording."""
+    with wave.open(io.BytesIO(file)) as sound:
+        assert (sound.getframerate(), sound.getsampwidth()) == (RECORDING_RATE, 2)
+        samples = array("h", sound.readframes(sound.getnframes()))
+        return [list(samples[channel :: sound.getnchannels()]) for channel in range(sound.getnchannels())]
+
+
+def loudest(samples: list[int], frequency: float) -> float:
+    """Of a tone, in any fifth of a second."""
+    fifth = RECORDING_RATE // 5
+    return max(level(samples[at : at + fifth], frequency) for at in range(0, len(samples) - fifth + 1, fifth))
+
+
+def recorded(service: Switchroom, hooks: Receiver, recording: str) -> tuple[list[list[int]], float]:
+    """Its tracks, and for how long it is said to play."""
+    assert service.post(f"/api/v1/recordings/{recording}/commands/stop").status == 202
+    kinds = ("conference", "session")
+    stopped = next(
+        hooks.wait(f"{kind}.recording.available", recording_id=recording)
+        for kind in kinds
+        if f"{kind}.recording.started" in hooks.types(recording_id=recording)
+    )
+    return tracks(service.file(f"/api/v1/recordings/{recording}/content")), float(stopped["duration"])
+
+
+def test_what_is_said_in_a_room_is_recorded_and_what_is_said_in_a_pause_is_not(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (low, low_phone), (high, high_phone) = phone(LOW), phone(HIGH)
+    room = new_room()
+    for session in (low, high):
+        join(session, room)
+        assert room_service.post(command(session, "unmute")).status == 202
+    high_phone.wait_level(LOW, above=AUDIBLE)
+    low_phone.wait_level(HIGH, above=AUDIBLE)
+    recording = room_service.post(f"/api/v1/conferences/{room}/commands/record").body["recording_id"]
+    control = f"/api/v1/recordings/{recording}/commands"
+    hooks.wait("conference.recording.started", recording_id=recording)
+    low_phone.hear(1.5)
+    assert room_service.post(f"{control}/pause").status == 202
+    hooks.wait("conference.recording.paused", recording_id=recording)
+    low_phone.say(THIRD)
+    high_phone.wait_level(THIRD, above=AUDIBLE)
+    high_phone.hear(1.0)
+    low_phone.say(LOW)
+    high_phone.wait_level(THIRD, below=INAUDIBLE)
+    assert room_service.post(f"{control}/resume").status == 202
+    hooks.wait("conference.recording.resumed", recording_id=recording)
+    low_phone.hear(1.5)
+    (mono,), duration = recorded(room_service, hooks, recording)
+    assert len(mono) / RECORDING_RATE == pytest.approx(duration, abs=0.05)
+    second = RECORDING_RATE
+    for part in (mono[second // 4 : second + second // 4], mono[-second - second // 4 : -second // 4]):
+        assert voice_level(part, LOW) == pytest.approx(SENT, abs=TOLERANCE)
+        assert voice_level(part, HIGH) == pytest.approx(SENT, abs=TOLERANCE)
+    assert loudest(mono, THIRD) < AUDIBLE - 10, "what was said in the pause"
+
+
+def test_a_call_is_recorded_with_what_it_says_and_what_it_hears_apart(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (low, low_phone), (high, high_phone) = phone(LOW), phone(HIGH)
+    room = new_room()
+    for session in (low, high):
+        join(session, room)
+        assert room_service.post(command(session, "unmute")).status == 202
+    high_phone.wait_level(LOW, above=AUDIBLE)
+    low_phone.wait_level(HIGH, above=AUDIBLE)
+    answer = room_service.post(f"/api/v1/sessions/{low}/commands/record", {"channels": 2})
+    recording = answer.body["recording_id"]
+    hooks.wait("session.recording.started", recording_id=recording)
+    low_phone.hear(2.0)
+    (left, right), _ = recorded(room_service, hooks, recording)
+    middle = slice(RECORDING_RATE // 2, RECORDING_RATE * 3 // 2)
+    assert voice_level(left[middle], LOW) == pytest.approx(SENT, abs=TOLERANCE)
+    assert voice_level(right[middle], HIGH) == pytest.approx(SENT, abs=TOLERANCE)
+    assert voice_level(left[middle], HIGH) < INAUDIBLE
+    assert voice_level(right[middle], LOW) < INAUDIBLE

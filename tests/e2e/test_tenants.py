@@ -29,9 +29,16 @@ def body_of(path: str) -> dict[str, Any] | None:
 
 def state(service: Switchroom, room: str, session: str) -> list[Any]:
     paths = (f"/api/v1/conferences/{room}", f"/api/v1/conferences/{room}/members", f"/api/v1/sessions/{session}")
-    found = [service.get(path).body for path in paths]
+    found = [service.get(path).body for path in (*paths, f"/api/v1/recordings?room_id={room}")]
     del found[0]["duration"]  # of a room, which only grows
     return found
+
+
+def begin_recording(service: Switchroom, hooks: Receiver, room: str) -> str:
+    answer = service.post(f"/api/v1/conferences/{room}/commands/record", {})
+    recording = str(answer.body["recording_id"])
+    hooks.wait("conference.recording.started", recording_id=recording)
+    return recording
 
 
 def test_every_endpoint_with_another_tenant_s_ids(
@@ -42,6 +49,7 @@ def test_every_endpoint_with_another_tenant_s_ids(
     join(session, room)
     joined = next(at for at, hook in enumerate(hooks.received) if hook["data"].get("uuid") == session)
     webhook = hooks.ids[joined]
+    recording = begin_recording(room_service, hooks, room)
     theirs, _ = dial("beta")
     before = state(room_service, room, session)
     own_room = room_service.post("/api/v1/conferences", {"name": "beta-own"}, app="beta").body["room_id"]
@@ -58,7 +66,8 @@ def test_every_endpoint_with_another_tenant_s_ids(
                 filled = re.sub(r"\{room_id\}", ids["ROOM"], path)
                 filled = re.sub(r"\{(session_id|uuid)\}", ids["SESSION"], filled)
                 filled = re.sub(r"\{webhook_id\}", webhook, filled)
-                if room not in filled + str(body) and session not in filled + str(body) and webhook not in filled:
+                filled = re.sub(r"\{recording_id\}", recording, filled)
+                if not any(each in filled + str(body) for each in (room, session, webhook, recording)):
                     continue
                 answer = room_service.request(
                     method.upper(), filled, body if method in ("post", "put", "patch") else None, app="beta"
@@ -81,18 +90,20 @@ def test_a_batch_with_another_tenant_s_ids(
     room = new_room()
     join(session, room)
     theirs, _ = dial("beta")
+    recording = begin_recording(room_service, hooks, room)
     before = state(room_service, room, session)
     document = room_service.get("/openapi.json", app=None).body
     requests: list[dict[str, Any]] = []
     for path, methods in document["paths"].items():
         for method in {"post", "patch", "delete"} & set(methods):
-            if re.match("/api/v1/(conferences|sessions)", path):
+            if re.match("/api/v1/(conferences|sessions|recordings)", path):
                 taken = None if method == "delete" else body_of(path)
                 body = json.loads(json.dumps(taken).replace("ROOM", room))
                 for mine in (session, theirs):
                     filled = re.sub(r"\{room_id\}", room, path)
                     filled = re.sub(r"\{(session_id|uuid)\}", mine, filled)
-                    if room in filled + str(body) or session in filled:
+                    filled = re.sub(r"\{recording_id\}", recording, filled)
+                    if room in filled + str(body) or session in filled or recording in filled:
                         request = {"method": method.upper(), "path": filled} | ({} if body is None else {"body": body})
                         requests += [] if request in requests else [request]
     answer = room_service.post("/api/v1/batch", {"requests": requests}, app="beta")

@@ -142,7 +142,7 @@ def with_new_fields(value: Any) -> Any:
         new = dict.fromkeys(
             ("max_members", "end_when_empty", "max_duration", "end_on_exit", "hold_music", "started_at")
         )
-        new |= {"locked": False, "wait_for_moderator": False, "begun": True, "speaker_events": False}
+        new |= {"locked": False, "wait_for_moderator": False, "begun": True, "record": False, "speaker_events": False}
         new |= {"duration": 0, "peak_members": 0}
     if {"name", "created_at"} <= value.keys():
         new["tags"] = []

@@ -181,7 +181,7 @@ def test_members_leave_calls_end_and_rooms_go(world: World, memory: Memory) -> N
     world.left(sessions[1], room, 2, "NORMAL_CLEARING")
     world.tell("session_ended", session_id=sessions[1], cause="NORMAL_CLEARING")
     assert world.ask("delete_room", room_id=room) == {"room_id": room}
-    assert [command["op"] for command in world.sent()] == ["stop", "stop_recording", "kick_all"]
+    assert [command["op"] for command in world.sent()] == ["stop", "kick_all"]
     world.left(sessions[2], room, 3)
     assert world.types() == [
         "conference.member.left",

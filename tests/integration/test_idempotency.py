@@ -43,6 +43,10 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "collect_digits": ("/sessions/SESSION/commands/collect-digits", {"max_digits": 4}),
     "play_to_session": ("/sessions/PARKED/commands/play", {"urls": [URL]}),
     "stop_session_play": ("/sessions/PARKED/commands/stop", {"command_uid": "s-1"}),
+    "record_room": ("/conferences/ROOM/commands/record", {"upload_url": "https://storage.example.com/a.wav"}),
+    "record_session": ("/sessions/SESSION/commands/record", {"channels": 2}),
+    "pause_recording": ("/recordings/RECORDING/commands/pause", None),
+    "stop_recording": ("/recordings/RECORDING/commands/stop", {"command_uid": "s-1"}),
     "send_dtmf": ("/sessions/SESSION/commands/dtmf", {"digits": "12w#"}),
     "rotate_secret": ("/webhooks/endpoint/rotate-secret", None),
     "redeliver_range": ("/webhooks/redeliver", {"since": "2026-01-01T00:00:00Z", "until": "2036-01-01T00:00:00Z"}),
@@ -61,10 +65,13 @@ def fill(store: OpenStore, api: Api) -> Callable[[tuple[str, Any]], tuple[str, A
     room = world.create()
     session, parked = world.joined(room, 1), world.park(2)
     world.play(room, URL)
+    recording = str(world.record_session(parked)["recording_id"])
     world.sent()
+    world.tell("recording_started", recording_id=recording)
 
     def fill(command: tuple[str, Any]) -> tuple[str, Any]:
         text = json.dumps(command).replace("ROOM", room).replace("SESSION", session).replace("PARKED", parked)
+        text = text.replace("RECORDING", recording)
         return cast(tuple[str, Any], tuple(json.loads(text)))
 
     return fill

@@ -187,8 +187,6 @@ class Machine:
 
     def do_stop(self, node: Node, command: dict[str, Any]) -> None: ...
 
-    do_stop_recording = do_stop
-
     # Faults
 
     def refuse(self) -> None:

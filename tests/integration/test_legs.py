@@ -263,7 +263,7 @@ def test_commands_go_to_the_members_node_and_the_rooms_source(world: World, span
 
 def test_deleting_a_room_ends_it_on_every_node(world: World, spanning: str) -> None:
     world.ask("delete_room", room_id=spanning)
-    assert ops(world.sent()) == ["stop", "stop_recording", "kick_all"]
+    assert ops(world.sent()) == ["stop", "kick_all"]
     assert ops(world.sent(OTHER)) == ["kick_all"]
     for number, node in ((1, NODE), (2, OTHER)):
         session = [row["session_id"] for row in world.ask("list_sessions", after=0, limit=10)["rows"]][number - 1]
@@ -438,6 +438,21 @@ class TestMove:
         world.store.client.hincrby(keys.key(world.tag, "room", spanning), "started_at", -3600)
         world.overdue(OTHER, down=(NODE,), kind="expiry")
         assert "conference.destroyed" in world.types()
+
+    def test_its_recording_is_kept_and_another_begins(self, world: World, spanning: str) -> None:
+        world.ask("change_room", room_id=spanning, options={"record": True})
+        (record,) = world.sent()
+        world.tell("recording_started", recording_id=record["recording"])
+        self.lose(world, spanning, OTHER)
+        world.types()
+        world.age_legs(spanning)
+        world.overdue(OTHER, down=(NODE,), kind="leg")
+        ((kind, data),) = [each for each in world.webhooks() if "recording" in each[0]]
+        assert (kind, data["reason"]) == ("conference.recording.stopped", "node_lost")
+        another = next(each for each in world.sent(OTHER) if each["op"] == "record")
+        assert another["recording"] != record["recording"]
+        # What there is of the first is fetched from the old source once that is back.
+        assert [each["recording"] for each in world.sent() if each["op"] == "store"] == [record["recording"]]
 
     def test_away_from_a_node_that_was_removed(self, world: World, spanning: str) -> None:
         self.lose(world, spanning, OTHER)

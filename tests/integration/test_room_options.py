@@ -18,6 +18,7 @@ LIMITS = {
     "end_on_exit": None,
     "wait_for_moderator": False,
     "hold_music": None,
+    "record": False,
     "speaker_events": False,
 }
 
@@ -233,7 +234,7 @@ def test_a_room_ends_when_it_lasted_long_enough_and_its_members_are_taken_out(wo
     ((why, seconds, most),) = ended(world)
     assert (why, most) == ("max_duration", 1)
     assert seconds >= 3600
-    assert [command["op"] for command in world.sent()] == ["stop", "stop_recording", "kick_all"]
+    assert [command["op"] for command in world.sent()] == ["stop", "kick_all"]
     world.left(session, room)
     assert world.webhooks()[-1][1]["reason"] == "room_destroyed"
     assert world.leftovers(room) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import defaultdict
 from random import Random
 from typing import Any
@@ -38,6 +39,11 @@ WEBHOOKS = {command: flag.change(on).webhook for command, (flag, on) in CHANGES.
 )
 # What else a member is.
 DESCRIBED = ("role", "tags", "end_on_exit", "waiting")
+
+
+# The steps of a recording, and the states in which they leave it.
+RECORDED = r"(started( paused resumed)*( paused)?)?( stopped)?( ?(available|failed))?"
+STATES = {"started": "recording", "resumed": "recording", "paused": "paused"}
 
 
 class Machine:
@@ -88,6 +94,11 @@ class Machine:
         self.transfers: dict[str, str] = {}
         self.called: dict[str, str] = {}
         self.connected: dict[str, str] = {}
+        # What the node records: the room or session by the recording; and the files that it has.
+        self.recorded: dict[str, str] = {}
+        self.files: set[str] = set()
+        # The recordings that were begun, those of rooms by themselves too.
+        self.recordings: set[str] = set()
         # The numbers of those that were given to nobody yet.
         self.dial_numbers: dict[str, int] = {}
 
@@ -110,7 +121,7 @@ class Machine:
              {"max_duration": 1800}, {"end_when_empty": None, "max_duration": None},
              {"tags": '["one","two"]'}, {"tags": '["two"]'}, {"tags": "[]"},
              {"end_on_exit": "moderator"}, {"end_on_exit": "participant"}, {"end_on_exit": None},
-             {"speaker_events": True}, {"speaker_events": False},
+             {"speaker_events": True}, {"speaker_events": False}, {"record": True}, {"record": False},
              {"wait_for_moderator": True}, {"wait_for_moderator": True, "hold_music": URLS[0]},
              {"wait_for_moderator": False}, {"hold_music": None}]
         )  # fmt: skip
@@ -215,6 +226,17 @@ class Machine:
         if "refused" not in self.world.kick_all(self._room(), operation_id=operation, reason="over"):
             self.to_all[operation] = "kick"
 
+    def record(self) -> None:
+        self.world.record(self._room())
+
+    def record_session(self) -> None:
+        self.world.record_session(self._session(), self.random.randint(1, 2))
+
+    def control(self) -> None:
+        if self.recordings:
+            recording = self.random.choice(sorted(self.recordings))
+            self.world.control(recording, self.random.choice(["pause", "resume", "stop"]), command_uid="c")
+
     def play(self) -> None:
         urls = URLS[: self.random.randint(1, 3)]
         self.world.play(self._room(), *urls, operation=f"op{next(self.numbers)}")
@@ -245,6 +267,7 @@ class Machine:
         session = self._session()
         if self._gone(session):
             self._out(session)
+            self._end_recordings_of(session, hung_up=True)
             self.world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
 
     def press(self) -> None:
@@ -291,6 +314,7 @@ class Machine:
             room, _ = self.there.pop(session, ("", 0))
             self.heard.pop(session, None)
             self._emptied(room)
+            self.recorded = {each: what for each, what in self.recorded.items() if what != session}
             self.world.tell("session_ended", session_id=session, cause="UNKNOWN")
 
     def work(self) -> None:
@@ -323,6 +347,11 @@ class Machine:
         """A command that never reaches the node."""
         if self.waiting:
             self.waiting.pop()
+
+    def recording_breaks(self) -> None:
+        """The node's disk is full."""
+        if self.recorded:
+            self._end_recording(self.random.choice(sorted(self.recorded)))
 
     def file_done(self) -> None:
         rooms = [room for room, queue in self.queues.items() if queue]
@@ -396,6 +425,7 @@ class Machine:
             if answer.get("interrupted"):
                 queue.clear()
         self._compare_plays()
+        self._compare_recordings()
         while self.world.tell("jobs_lost", resynced=True)["more"]:
             pass
         # Conferences whose room was deleted are emptied: the command that would have done it may be lost.
@@ -422,6 +452,14 @@ class Machine:
         """The flags of which the store says what they are on the node."""
         is_kept_out = self.store.client.hexists(keys.key(self.world.tag, "session", session), "kept_out")
         return (rows.HOLD,) if is_kept_out else FLAGS
+
+    def _compare_recordings(self) -> None:
+        for row in self._snapshot("recordings"):
+            recording, goes_on = row["id"], row["id"] in self.recorded
+            if goes_on and row["state"] == "starting":
+                self.world.tell("recording_started", recording_id=recording, resynced=True)
+            elif not goes_on and row["state"] in ("recording", "paused", "stopping"):
+                self.world.tell("recording_ended", recording_id=recording, resynced=True)
 
     def _compare_levels(self, session: str) -> None:
         """Behind the rest: a join says nothing of them."""
@@ -458,10 +496,13 @@ class Machine:
 
     def _rows(self) -> list[dict[str, Any]]:
         """The sessions, as the worker reads them."""
+        return self._snapshot("sessions")
+
+    def _snapshot(self, what: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         cursor = "0"
         while True:
-            part = self.world.tell("snapshot", what="sessions", cursor=cursor)
+            part = self.world.tell("snapshot", what=what, cursor=cursor)
             rows, cursor = [*rows, *part["rows"]], part["cursor"]
             if cursor == "0":
                 return rows
@@ -507,6 +548,7 @@ class Machine:
             return {"ok": False, "reason": "hangup"}
         self._out(session)
         self.heard.pop(session, None)
+        self._end_recordings_of(session, hung_up=True)
         self.world.tell("session_ended", session_id=session, cause=command["cause"])
         return {"ok": True}
 
@@ -568,12 +610,65 @@ class Machine:
         self.queues[command["room"]].clear()
         return {"ok": True}
 
+    def _record(self, command: dict[str, Any]) -> dict[str, Any]:
+        recording, session = command["recording"], command.get("session")
+        if session and session not in self.calls:
+            return {"ok": False, "reason": "hangup"}
+        if not session and not any(room == command["room"] for room, _ in self.there.values()):
+            return {"ok": False, "reason": "no_members"}
+        self.recorded[recording] = session or command["room"]
+        self.files.add(recording)
+        self.world.tell("recording_started", recording_id=recording)
+        return {"ok": True}
+
+    def _pause_recording(self, command: dict[str, Any]) -> dict[str, Any]:
+        done = {"pause_recording": "paused", "resume_recording": "resumed"}[command["op"]]
+        if command["recording"] not in self.recorded:
+            return {"ok": False, "reason": "no_recording"}
+        if "room" in command:
+            self.world.tell("recording_changed", recording_id=command["recording"], done=done)
+        return {"ok": True}
+
+    _resume_recording = _pause_recording
+
+    def _stop_recording(self, command: dict[str, Any]) -> dict[str, Any]:
+        if command["recording"] not in self.recorded:
+            return {"ok": False, "reason": "no_recording"}
+        self._end_recording(command["recording"])
+        return {"ok": True}
+
+    def _store(self, command: dict[str, Any]) -> dict[str, Any]:
+        recording = command["recording"]
+        if recording not in self.files or recording in self.recorded or self.random.random() < 0.3:
+            return REFUSED
+        self.world.tell(
+            "recording_stored", recording_id=recording, holder="relay-1", size=1044, length_ms=62, keep_ms=3_600_000
+        )
+        return {"ok": True}
+
+    def _find_file(self, command: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": True} if command["recording"] in self.files else {"ok": False, "reason": "no_file"}
+
+    def _remove_file(self, command: dict[str, Any]) -> dict[str, Any]:
+        self.files.discard(command["recording"])
+        return REFUSED
+
+    def _end_recording(self, recording: str, **more: Any) -> None:
+        del self.recorded[recording]
+        self.world.tell("recording_ended", recording_id=recording, length_ms=60, size=1000, **more)
+
+    def _end_recordings_of(self, subject: str, **more: Any) -> None:
+        for recording in [each for each, what in self.recorded.items() if what == subject]:
+            self._end_recording(recording, **more)
+
     def _out(self, session: str) -> None:
         if session in self.there:
             room, member_id = self.there.pop(session)
             self.heard.pop(session, None)
             self.world.left(session, room, member_id)
             self._emptied(room)
+            if not any(other == room for other, _ in self.there.values()):
+                self._end_recordings_of(room)
 
     def _emptied(self, room: str) -> None:
         if not any(other == room for other, _ in self.there.values()):
@@ -614,7 +709,8 @@ class Machine:
         # By room, in the order in which they were started.
         operations: dict[str, list[str]] = defaultdict(list)
         for kind, data in self.history:
-            sequences[data.get("room_id") or data["uuid"]].append(data["sequence"])
+            of = data.get("room_id") or data["uuid"]
+            sequences[data["recording_id"] if "recording" in kind else of].append(data["sequence"])
             room = data.get("room_id", "")
             if kind == "conference.created":
                 members[room] = {}
@@ -646,6 +742,7 @@ class Machine:
             assert {session.decode() for session in stored} == set(told)
             for session, flags in told.items():
                 assert flags.items() <= self.world.session(session).items()
+        self.recordings_take_their_steps()
         self.changes_have_ended_in_order()
         self.rooms_are_listed_by_their_tags()
         self.rooms_end_with_who_keeps_them()
@@ -668,6 +765,19 @@ class Machine:
                 keepers = [one["end_on_exit"] or one["role"] == keeping[room] for one in inside[room].values()]
                 assert not any(keepers)
                 assert left[room]["end_on_exit"] or left[room]["role"] == keeping[room]
+
+    def recordings_take_their_steps(self) -> None:
+        listed = self.store.client.zrange(keys.key(self.world.tag, "recordings", self.world.app_id), 0, -1)
+        self.recordings |= {recording.decode() for recording in listed}
+        told: dict[str, list[str]] = defaultdict(list)
+        for kind, data in self.history:
+            if "recording." in kind:
+                told[data["recording_id"]].append(kind.rpartition(".")[2])
+        for recording, steps in told.items():
+            assert re.fullmatch(RECORDED, " ".join(steps)), steps
+            stored = self.world.recording(recording)["state"]
+            assert (stored in ("available", "failed")) == (steps[-1] in ("available", "failed"))
+            assert stored not in ("recording", "paused") or stored == STATES[steps[-1]]
 
     def rooms_are_listed_by_their_tags(self) -> None:
         rows = self.world.ask("list_rooms", limit=1000, after=0)["rows"]
@@ -717,7 +827,10 @@ class Machine:
         return [
             (data["uuid"], data["command_uid"], kind, data)
             for kind, data in self.history
-            if "command_uid" in data and data["command_uid"] not in self.to_all and not kind.startswith(OTHERS)
+            if "command_uid" in data
+            and data["command_uid"] not in self.to_all
+            and not kind.startswith(OTHERS)
+            and "recording_id" not in data
         ]
 
     def commands_to_all_have_ended(self) -> None:
@@ -737,6 +850,7 @@ class Machine:
         assert sorted(finished) == sorted(self.to_all)
 
     def usage_is_counted(self) -> None:
+        kept = map(self.world.recording, self.recordings)
         usage = self.store.client.hgetall(keys.key(self.world.tag, "usage", self.world.app_id))
         urls = self.store.client.keys("*}:urls:*")
         outbox = self.store.client.xrange(keys.key(self.world.tag, "outbox"))
@@ -748,9 +862,28 @@ class Machine:
                 "operations": len(urls),
                 "url_bytes": sum(len(b",".join(each)) for each in sent),
                 "webhook_bytes": sum(len(fields[b"data"]) + WEBHOOK_BYTES for _, fields in outbox),
+                "recording_bytes": sum(int(each["size"]) for each in kept if "holder" in each),
             }.items()
             if value
         }
+
+    def recordings_are_over(self) -> None:
+        """But for those that go on: each is available, or has failed. Files are on the node while they are awaited."""
+        for _ in range(30):
+            self.world.overdue(kind="recording")
+            self.world.overdue(kind="removal")
+            self.work()
+        self.tenants_were_told_what_is()
+        states = {recording: self.world.recording(recording)["state"] for recording in self.recordings}
+        assert {each for each, state in states.items() if state in ("recording", "paused")} == set(self.recorded)
+        assert set(states.values()) <= {"recording", "paused", "available", "failed"}
+        assert {each for each in self.files if states[each] == "available"} == set()
+        subjects = [*self.calls, *self.rooms]
+        going = {self.store.client.hget(self._key(each), "recording") for each in subjects} - {None}
+        assert {each.decode() for each in going} == set(self.recorded)
+
+    def _key(self, subject: str) -> str:
+        return keys.key(self.world.tag, "room" if "-room-" in subject else "session", subject)
 
     def settle(self) -> None:
         """When all is answered or overdue, nothing hangs: the store is what the node is."""
@@ -797,6 +930,7 @@ class Machine:
         accepted = [(session, uid) for session, uids in self.accepted.items() for uid in uids if uid not in missed]
         assert sorted((session, uid) for session, uid, *_ in self.ended_changes()) == sorted(accepted)
         self.commands_to_all_have_ended()
+        self.recordings_are_over()
         told: dict[str, list[str]] = defaultdict(list)
         for kind, data in self.history:
             if kind == "session.dtmf":
@@ -814,6 +948,7 @@ STEPS = {
     "volume": 1,
     "play_to": 5, "stop_session_play": 1, "session_file_done": 4,
     "call": 3, "press": 4, "collect": 2, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,
+    "record": 2, "record_session": 2, "control": 4, "recording_breaks": 1,
     "file_done": 5, "rest_begins": 2, "speak": 3, "time_passes": 1, "reconnect": 1,
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ import orjson
 from controller.commands import (
     ChangeMember,
     CollectDigits,
+    ControlRecording,
     Dial,
     HangUp,
     Join,
@@ -18,6 +19,8 @@ from controller.commands import (
     Leave,
     Play,
     PlayToSession,
+    RecordRoom,
+    RecordSession,
     SendDtmf,
     SendTest,
     SetFlag,
@@ -71,6 +74,9 @@ GROUPS = {
         CollectDigits,
         Dial,
         Transfer,
+        RecordRoom,
+        RecordSession,
+        ControlRecording,
     )
 }
 # What the app may dial.
@@ -104,6 +110,7 @@ class World:
             "quotas": QUOTAS,
             "nodes": self.nodes,
             "relay_up": True,
+            "relay_live": True,
             "flags": ["muted"],
             "role": "participant",
             "tags": "[]",
@@ -184,6 +191,21 @@ class World:
         args = {"to": "+4930123456", "caller_id": "+493098765432", "timeout": 60, **more}
         args |= {"channel": channel(number), "new_session": SessionIds(NODE, SESSION_KEY).of(channel(number))}
         return self.ask("transfer", session_id=session, **{"permission": PERMISSION, **args})
+
+    def record(self, room: str, **more: Any) -> dict[str, Any]:
+        return self.ask("record_room", command="record", room_id=room, **more)
+
+    def record_session(self, session: str, channels: int = 1, **more: Any) -> dict[str, Any]:
+        return self.ask("record_session", command="record", session_id=session, channels=channels, **more)
+
+    def control(self, recording: str, step: str, **more: Any) -> dict[str, Any]:
+        command = f"{step}_recording"
+        return self.ask("control_recording", command=command, recording_id=recording, step=step, **more)
+
+    def recording(self, recording: str) -> dict[str, str]:
+        """Its record, as it is stored."""
+        record = self.store.client.hgetall(keys.key(self.tag, "recording", recording))
+        return {name.decode(): value.decode() for name, value in record.items()}
 
     def room(self, room: str) -> dict[str, Any]:
         answer = self.ask("get_room", room_id=room)

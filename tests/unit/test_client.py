@@ -45,6 +45,7 @@ from tests.unit.web_fakes import (
     FOREIGN_ROOM,
     KEY,
     MISSING_ROOM,
+    RECORDING,
     ROOM,
     SESSION,
     WEBHOOK,
@@ -61,7 +62,7 @@ OPERATIONS = {
 }
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 # Read with `events`.
-STREAMS = {"stream_events"}
+STREAMS = {"stream_events", "get_recording_content"}
 
 
 class ToApp:
@@ -209,13 +210,15 @@ def test_every_operation_has_a_method_with_the_same_fields(name: str) -> None:
 
 
 def test_streams_have_the_same_parameters() -> None:
-    named = {parameter_of(part) for part in OPERATIONS["stream_events"]["parameters"]}
-    assert inspect.signature(Client.events).parameters.keys() - {"self"} == named
+    methods = {"stream_events": Client.events, "get_recording_content": Client.get_recording_content}
+    for name, method in methods.items():
+        named = {parameter_of(part) for part in OPERATIONS[name]["parameters"]}
+        assert inspect.signature(method).parameters.keys() - {"self"} == named
 
 
 def test_the_client_has_no_other_operations() -> None:
     public = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
-    assert public - {"close", "events"} == OPERATIONS.keys() - STREAMS
+    assert public - {"close", "events", "get_recording_content"} == OPERATIONS.keys() - STREAMS
 
 
 def test_an_error_s_detail_has_the_same_fields() -> None:
@@ -258,6 +261,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
         end_on_exit="moderator",
         wait_for_moderator=True,
         hold_music="https://cdn.example.com/music.wav",
+        record=True,
         speaker_events=True,
     ),
     "list_rooms": lambda client: next(client.list_rooms(limit=7, name="standup", tag="support").pages()),
@@ -268,6 +272,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
         end_when_empty=None,
         tags=["support"],
         end_on_exit=None,
+        record=False,
         speaker_events=False,
         wait_for_moderator=False,
         hold_music=None,
@@ -312,6 +317,16 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "unmute": lambda client: client.unmute(SESSION),
     "deaf": lambda client: client.deaf(SESSION),
     "undeaf": lambda client: client.undeaf(SESSION),
+    "record_room": lambda client: client.record_room(ROOM, upload_url="https://a.example/1.wav", command_uid="r"),
+    "record_session": lambda client: client.record_session(SESSION, channels=2, command_uid="r"),
+    "pause_recording": lambda client: client.pause_recording(RECORDING, command_uid="p"),
+    "resume_recording": lambda client: client.resume_recording(RECORDING),
+    "stop_recording": lambda client: client.stop_recording(RECORDING),
+    "list_recordings": lambda client: next(
+        client.list_recordings(limit=7, state="available", room_id=ROOM, uuid=SESSION).pages()
+    ),
+    "get_recording": lambda client: client.get_recording(RECORDING),
+    "delete_recording": lambda client: client.delete_recording(RECORDING),
     "get_endpoint": lambda client: client.get_endpoint(),
     "set_endpoint": lambda client: client.set_endpoint("https://app.example.com/v2", types=["conference.play.*"]),
     "rotate_secret": lambda client: client.rotate_secret(),

@@ -14,14 +14,18 @@ from controller.nodes.compare import (
     MemberOnNode,
     Plan,
     PlaybackDrift,
+    Recorded,
     compare,
     compare_playback,
+    compare_recordings,
     read_answered,
     read_calls,
     read_dialled,
     read_legs,
     read_members,
     read_playing,
+    read_recordings,
+    read_taps,
 )
 from controller.nodes.events import (
     FlagChanged,
@@ -30,6 +34,9 @@ from controller.nodes.events import (
     LevelChanged,
     MemberJoined,
     MemberLeft,
+    RecordingChanged,
+    RecordingEnded,
+    RecordingStarted,
     SessionAnswered,
     SessionEnded,
     SessionParked,
@@ -416,3 +423,69 @@ def test_a_call_that_runs_what_a_transfer_does_and_is_not_transferred() -> None:
     calls = {"u1": Call("747713001", "527", application="bridge")}
     plan = compare(IDS, [session("parked")], [], {}, calls, lambda _: True)
     assert [call.reason for call in plan.possible_intruders] == ["runs bridge"]
+
+
+# Recordings
+
+RECORDING, ANOTHER = "0f8fad5bd9cb469fa16570867728950e", "1" * 32
+
+
+def of_recordings(
+    states: dict[str, str], found: dict[str, Recorded], *, restarted: bool = False
+) -> tuple[list[object], list[tuple[str, str]]]:
+    plan = Plan()
+    compare_recordings(plan, [{"id": one, "state": state} for one, state in states.items()], found, restarted)
+    return list(plan.events), plan.stray_recordings
+
+
+def test_recordings_that_go_on_are_left_alone() -> None:
+    found = {RECORDING: Recorded("/r/a.wav", "room"), ANOTHER: Recorded("/r/b.wav", "room", paused=True)}
+    assert of_recordings({RECORDING: "recording", ANOTHER: "paused"}, found) == ([], [])
+    assert of_recordings({RECORDING: "stopping", ANOTHER: "stopping"}, found) == ([], [])
+    # Of a call it is not told whether it is paused.
+    assert of_recordings({RECORDING: "paused"}, {RECORDING: Recorded("/r/a.wav")}) == ([], [])
+
+
+@pytest.mark.parametrize("state", ["recording", "paused", "stopping"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_recording_that_has_ended(state: str, restarted: bool) -> None:
+    ended = RecordingEnded(recording_id=RECORDING, node_lost=restarted)
+    assert of_recordings({RECORDING: state}, {}, restarted=restarted) == ([ended], [])
+
+
+def test_a_recording_that_begins_is_decided_by_its_command() -> None:
+    assert of_recordings({RECORDING: "starting"}, {}) == ([], [])
+    started = RecordingStarted(recording_id=RECORDING)
+    assert of_recordings({RECORDING: "starting"}, {RECORDING: Recorded("/r/a.wav", "room")}) == ([started], [])
+    # But not by a node that has restarted.
+    lost = RecordingEnded(recording_id=RECORDING, node_lost=True)
+    assert of_recordings({RECORDING: "starting"}, {}, restarted=True) == ([lost], [])
+
+
+@pytest.mark.parametrize("state", ["storing", "available", "failed"])
+def test_a_recording_that_should_not_go_on(state: str) -> None:
+    found = {RECORDING: Recorded("/r/a.wav", "room"), ANOTHER: Recorded("/r/b.wav", "room")}
+    assert of_recordings({RECORDING: state}, found) == ([], [("room", "/r/a.wav"), ("room", "/r/b.wav")])
+
+
+def test_a_room_s_recording_that_was_paused_or_resumed() -> None:
+    paused = RecordingChanged(recording_id=RECORDING, done="paused")
+    found = {RECORDING: Recorded("/r/a.wav", "room", paused=True)}
+    assert of_recordings({RECORDING: "recording"}, found) == ([paused], [])
+    resumed = RecordingChanged(recording_id=RECORDING, done="resumed")
+    assert of_recordings({RECORDING: "paused"}, {RECORDING: Recorded("/r/a.wav", "room")}) == ([resumed], [])
+
+
+def test_what_the_node_says_of_recordings() -> None:
+    jobs = [
+        row["raw"]
+        for row in map(json.loads, (TRACES / "41_room_recorded.jsonl").read_text().splitlines())
+        if "recording_node" in row.get("raw", "")
+    ]
+    lists = [read_recordings(job.rpartition("\n\n")[2]) for job in jobs]
+    (playing,), (paused,) = (each.items() for each in lists)
+    assert playing[0] == paused[0] == RECORDING
+    assert (playing[1].paused, paused[1].paused) == (False, True)
+    assert playing[1].path.endswith(f"/{RECORDING}.wav")
+    taps = "<media-bugs>\n <media-bug>\n  <target>/r/" + RECORDING + ".wav</target>\n </media-bug>\n</media-bugs>\n"
+    assert read_taps(taps) == {RECORDING: Recorded(f"/r/{RECORDING}.wav")}

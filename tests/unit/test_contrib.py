@@ -119,7 +119,7 @@ _INCREASE = re.compile(r"by \(([^)]*)\) \(increase\((\w+)(?:\{([^}]*)\})?\[\w+\]
 def at_start() -> list[Sample]:
     """What a process shows before anything has happened."""
     start = (
-        "import controller.media.relay, controller.metrics, prometheus_client;"
+        "import controller.media.relay, controller.metrics, controller.recordings.keeper, prometheus_client;"
         "print(prometheus_client.generate_latest().decode())"
     )
     shown = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=True, cwd=ROOT).stdout

@@ -16,11 +16,15 @@ from esl.commands import (
     AnnounceLeg,
     CallBridge,
     ChannelExists,
+    ControlCallRecording,
+    ControlRoomRecording,
     CoreUuid,
     Dial,
     DialLeg,
+    EmptyFile,
     Epoch,
     FetchFile,
+    FileExists,
     FileVolume,
     GlobalVariable,
     Hangup,
@@ -30,6 +34,7 @@ from esl.commands import (
     Join,
     JsonList,
     Kick,
+    ListTaps,
     LocateConfiguration,
     MemberCommand,
     MemberLevel,
@@ -41,6 +46,9 @@ from esl.commands import (
     PlayToChannel,
     PlayToMember,
     Prefetch,
+    PutFile,
+    RecordCall,
+    RecordRoom,
     SendDtmf,
     ShowChannels,
     ShowFileFormats,
@@ -49,7 +57,6 @@ from esl.commands import (
     StopChannel,
     StopMember,
     StopPlay,
-    StopRecording,
     Transfer,
     WithdrawLeg,
     ascii_name,
@@ -61,6 +68,7 @@ from tests.unit.fakenode import TRACES, recorded_events
 
 UUID = "a03719bf-9185-48d6-b57e-33c69bbc843a"
 LEG = "7d444840-9dc0-41d1-9245-5ffdce74fb01"
+PATH = "/var/lib/switchroom-node/recordings/0f8fad5bd9cb469fa16570867728950e.wav"
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440003"
 URL = "http://127.0.0.1:8098/tone1s.wav"
 
@@ -137,7 +145,18 @@ RENDERED = {
     CallBridge("10.0.0.5:5090"): (
         "originate {originate_timeout=5}sofia/bridge/doctor@10.0.0.5:5090;transport=tcp &hangup()"
     ),
-    StopRecording(ROOM): f"conference {ROOM} recording stop all",
+    RecordRoom(ROOM, PATH): f"conference {ROOM} recording start {PATH}",
+    ControlRoomRecording(ROOM, PATH, "pause"): f"conference {ROOM} recording pause {PATH}",
+    ControlRoomRecording(ROOM, PATH, "stop"): f"conference {ROOM} recording stop {PATH}",
+    RecordCall(UUID, PATH, 3600): f"uuid_record {UUID} start {PATH} 3600 {{RECORD_STEREO=false}}",
+    RecordCall(UUID, PATH, 60, stereo=True): f"uuid_record {UUID} start {PATH} 60 {{RECORD_STEREO=true}}",
+    ControlCallRecording(UUID, PATH, "resume"): f"uuid_record {UUID} resume {PATH}",
+    ListTaps(UUID): f"uuid_buglist {UUID}",
+    PutFile("http://10.0.0.9:8090/recordings/p07/a.wav?expires=1&signature=3f", PATH): (
+        f"http_put http://10.0.0.9:8090/recordings/p07/a.wav?expires=1&signature=3f {PATH}"
+    ),
+    EmptyFile(PATH): f"http_put file://{PATH} {PATH}",
+    FileExists(PATH): f"file_exists {PATH}",
     Hangup(UUID): f"uuid_kill {UUID} NORMAL_CLEARING",
     Hangup(UUID, "UNALLOCATED_NUMBER"): f"uuid_kill {UUID} UNALLOCATED_NUMBER",
     SendDtmf(UUID, "0123456789ABCD*#wW", 100): f"uuid_send_dtmf {UUID} 0123456789ABCD*#wW@100",
@@ -328,6 +347,7 @@ def test_a_call_that_is_dialled_has_its_bounds():
 def test_a_channel_that_is_refused_is_not_quoted():
     """The refusal is a webhook's reason, and a channel's uuid takes the call over."""
     channels = (Join("a@b", ROOM, "default"), Hangup("a@b"), SendDtmf("a@b", "1", 100), ChannelExists("a@b"))
+    channels = (*channels, RecordCall("a@b", PATH, 60), ControlCallRecording("a@b", PATH, "stop"), ListTaps("a@b"))
     for command in (*channels, AnnounceLeg("a@b", ROOM, "default"), WithdrawLeg("a@b")):
         with pytest.raises(ValueError, match="uuid") as refused:
             command.render()
@@ -440,7 +460,14 @@ ANY_COMMAND = st.one_of(
     st.tuples(st.builds(PausePlay, TEXT), st.just(3)),
     st.tuples(st.builds(StopPlay, TEXT), st.just(4)),
     st.tuples(st.builds(FileVolume, TEXT, MEMBERS), st.just(4)),
-    st.tuples(st.builds(StopRecording, TEXT), st.just(5)),
+    st.tuples(st.builds(RecordRoom, TEXT, TEXT), st.just(5)),
+    st.tuples(st.builds(ControlRoomRecording, TEXT, TEXT, TEXT), st.just(5)),
+    st.tuples(st.builds(RecordCall, TEXT, TEXT, st.integers(), st.booleans()), st.just(6)),
+    st.tuples(st.builds(ControlCallRecording, TEXT, TEXT, TEXT), st.just(4)),
+    st.tuples(st.builds(ListTaps, TEXT), st.just(2)),
+    st.tuples(st.builds(PutFile, TEXT, TEXT), st.just(3)),
+    st.tuples(st.builds(EmptyFile, TEXT), st.just(3)),
+    st.tuples(st.builds(FileExists, TEXT), st.just(2)),
     st.tuples(st.builds(Hangup, TEXT, TEXT), st.just(3)),
     st.tuples(st.builds(SendDtmf, TEXT, st.one_of(st.text("0123456789ABCD*#wW"), TEXT), st.integers()), st.just(3)),
     st.tuples(st.builds(ChannelExists, TEXT), st.just(2)),

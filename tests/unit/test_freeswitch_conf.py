@@ -233,7 +233,7 @@ def test_sounds_are_those_of_the_relay_and_come_by_http_bounded_and_in_time() ->
     assert found == {"enable-file-formats": "true", **bounds}
     # WAV, and mono.
     assert params(xml("autoload_configs/sndfile.conf.xml")) == {"allowed-extensions": "wav"}
-    assert params(xml("autoload_configs/switch.conf.xml"))["max-audio-channels"] == "1"
+    assert params(xml("autoload_configs/switch.conf.xml"))["max-audio-channels"] == "2"
     # What is told to set on another FreeSWITCH is what is set here.
     (told,) = re.findall(r"^5\. \*\*Sounds\*\*(.*?)^6\.", DOCUMENTED.read_text(), re.MULTILINE | re.DOTALL)
     assert [f"`{name}` {value}" in told for name, value in bounds.items()] == [True] * len(bounds)

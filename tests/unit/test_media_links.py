@@ -78,3 +78,23 @@ def test_the_signature_of_a_link_opens_no_question() -> None:
     query = LINKS.link(NAME, NOW).partition("?")[2]
     expires, signature = (part.partition("=")[2] for part in query.split("&"))
     assert LINKS.read_question(f"{NAME}/{expires}".encode(), signature, NOW) is None
+
+
+RECORDING = "0f8fad5bd9cb469fa16570867728950e"
+
+
+def test_a_link_of_a_recording_is_good_for_one_method_and_its_time() -> None:
+    path, _, query = LINKS.recording_link("PUT", "{p07}", RECORDING, NOW).partition("?")
+    assert path == f"/recordings/p07/{RECORDING}.wav"
+    assert LINKS.read_recording_link("PUT", path, query, NOW) == ("{p07}", RECORDING)
+    assert LINKS.read_recording_link("GET", path, query, NOW) is None
+    assert LINKS.read_recording_link("PUT", path, query, NOW + MIN_SECONDS - 1) is not None
+    assert LINKS.read_recording_link("PUT", path, query, NOW + MIN_SECONDS + 1) is None
+    for changed in (path.replace("p07", "p08"), path.replace("0f", "0e"), path + "/", path.upper(), f"/x{path}"):
+        assert LINKS.read_recording_link("PUT", changed, query, NOW) is None
+    for changed in (query.replace("expires=1", "expires=2"), query[:-1], query + "0", ""):
+        assert LINKS.read_recording_link("PUT", path, changed, NOW) is None
+    assert Links(b"other").read_recording_link("PUT", path, query, NOW) is None
+    # Neither kind of link is one of the other.
+    assert LINKS.read_link(path, query, NOW) is None
+    assert LINKS.read_recording_link("GET", *LINKS.link(RECORDING, NOW).split("?"), NOW) is None

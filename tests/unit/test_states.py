@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,8 @@ def test_every_state_is_in_its_table_and_can_be_reached(name: str) -> None:
 
 
 def test_every_state_has_its_row() -> None:
-    kinds = (states.SessionState, states.PlaybackState, states.UrlState, states.LegState, states.DeliveryState)
+    kinds: tuple[type[StrEnum], ...] = (states.SessionState, states.PlaybackState, states.UrlState, states.LegState)
+    kinds = (*kinds, states.RecordingState, states.DeliveryState)
     assert [list(table) for table in TABLES.values()] == [[str(state) for state in kind] for kind in kinds]
 
 

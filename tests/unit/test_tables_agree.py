@@ -70,13 +70,13 @@ def test_no_type_of_webhook_is_put_together() -> None:
 
 
 def test_every_command_to_a_node_is_rendered_and_its_result_read() -> None:
-    sent = literals(r'\bsend(?:_about|_call_command)?\([\w.]+, "(\w+)"') | OF_MEMBERS
+    sent = literals(r'\bsend(?:_about|_call_command|_recording)?\([\w.]+, "(\w+)"') | OF_MEMBERS
     assert sent == set(COMMANDS)
     assert sent == literals(r"\bRESULTS\.(\w+)") | OF_MEMBERS
 
 
 def test_no_command_to_a_node_is_put_together() -> None:
-    assert literals(r'\bsend(?:_about|_call_command)?\([\w.]+, ([^"\s]\S*),') == {"op", "change_to.command"}
+    assert literals(r'\bsend(?:_about|_call_command|_recording)?\([\w.]+, ([^"\s]\S*),') == {"op", "change_to.command"}
 
 
 def test_whatever_is_expected_is_handled_when_it_is_overdue() -> None:

@@ -20,6 +20,9 @@ from controller.nodes.events import (
     MemberJoined,
     MemberLeft,
     NodeEvent,
+    RecordingChanged,
+    RecordingEnded,
+    RecordingStarted,
     RestBegan,
     SessionAnswered,
     SessionEnded,
@@ -44,6 +47,43 @@ def node_events(trace: str) -> list[NodeEvent]:
         if frame.get("dir") == "recv" and "text/event-plain" in head and frame["node"] == "A":
             found.append(translate(IDS, Event(body.encode())))
     return [one for one in found if one is not None]
+
+
+RECORDING = "0f8fad5bd9cb469fa16570867728950e"
+
+
+def of_recordings(trace: str) -> list[NodeEvent]:
+    kinds = (RecordingStarted, RecordingChanged, RecordingEnded, JobDone)
+    return [event for event in node_events(trace) if isinstance(event, kinds) and not is_job(event)]
+
+
+def is_job(event: NodeEvent) -> bool:
+    return isinstance(event, JobDone)
+
+
+def test_a_room_that_is_recorded() -> None:
+    *events, ended = of_recordings("41_room_recorded.jsonl")
+    assert events == [
+        RecordingStarted(recording_id=RECORDING),
+        RecordingChanged(recording_id=RECORDING, done="paused"),
+        RecordingChanged(recording_id=RECORDING, done="resumed"),
+    ]
+    assert isinstance(ended, RecordingEnded)
+    assert ended.length_ms
+    assert not ended.hung_up
+    # 16 bits of each of 8000 samples, and the head.
+    assert ended.size == ended.length_ms * 16 + 186
+
+
+def test_a_call_that_is_recorded() -> None:
+    events = of_recordings("42_call_recorded.jsonl")
+    assert [type(event) for event in events] == [RecordingStarted, RecordingEnded] * 3
+    ended = [event for event in events if isinstance(event, RecordingEnded)]
+    assert [event.hung_up for event in ended] == [False, False, True]
+    # The first is in stereo.
+    assert [event.size for event in ended] == [
+        (event.length_ms or 0) * 16 * channels + 44 for event, channels in zip(ended, (2, 1, 1), strict=True)
+    ]
 
 
 def test_a_call_through_two_rooms() -> None:
@@ -296,6 +336,13 @@ def test_jobs_of_others_are_not_ours() -> None:
         ("uuid_transfer U X inline", "-ERR No such channel!\n", (False, "hangup", "")),
         ("conference R file-vol 3", "-ERR File not playing\nfile-vol <vol#>", (False, "not_playing", "")),
         ("conference R pause_play", "", (False, "not_playing", "")),
+        ("conference R recording stop /r/x.wav", "-ERR non-existant recording '/r/x.wav'\n+OK Stopped recording 0 files\n", (False, "no_recording", "")),
+        ("conference R recording pause /r/x.wav", "+OK Pause recording file /r/x.wav\n-ERR non-existant recording '/r/x.wav'\n", (False, "no_recording", "")),
+        ("conference R recording stop /r/x.wav", "Stopped recording file /r/x.wav\n+OK Stopped recording 0 files\n", (True, "", "")),
+        ("uuid_record U stop /r/x.wav", "-ERR Cannot stop record session!\n", (False, "no_recording", "")),
+        ("uuid_record U start /r/x.wav", "-ERR Cannot record session!\n", (False, "write_failed", "")),
+        ("file_exists /r/x.wav", "true", (True, "", "")),
+        ("file_exists /r/x.wav", "false", (False, "no_file", "")),
         ("conference R nosuch", "-ERR Conference command 'nosuch' not found.\n", (False, "refused", "-ERR Conference command 'nosuch' not found.")),
     ],
 )  # fmt: skip

@@ -24,6 +24,7 @@ from tests.unit.web_fakes import (
     APP,
     CREATED_AT,
     CREATED_MS,
+    FOREIGN_RECORDING,
     FOREIGN_ROOM,
     FOREIGN_SESSION,
     FOREIGN_WEBHOOK,
@@ -34,6 +35,8 @@ from tests.unit.web_fakes import (
     OPERATION,
     OPTIONS,
     OTHER_HEADERS,
+    RECORDED,
+    RECORDING,
     ROOM,
     SESSION,
     WEBHOOK,
@@ -47,6 +50,7 @@ from web.clients import FREE
 ROOMS = "/api/v1/conferences"
 SESSIONS = "/api/v1/sessions"
 WEBHOOKS = "/api/v1/webhooks"
+RECORDINGS = "/api/v1/recordings"
 MALFORMED_ROOM = "acW68-room-550e8400"
 ISO = "2026-05-06T12:34:56Z"
 NO_ROOM_ID = f"must be the id of a room, such as {ROOM}"
@@ -63,7 +67,7 @@ _app = create_app(_controller, FakeStreams())
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """`path` has `{room}`, `{session}` or `{webhook}` where an id goes; `command` is what a good request asks."""
+    """`path` has `{room}`, `{session}`, `{recording}` or `{webhook}` where an id goes; `command` is what a good request asks."""
 
     method: str
     path: str
@@ -95,6 +99,7 @@ class Endpoint:
         *,
         room: str = ROOM,
         session: str = SESSION,
+        recording: str = RECORDING,
         webhook: str = WEBHOOK,
         headers: dict[str, str] | None = None,
         **options: Any,
@@ -103,7 +108,7 @@ class Endpoint:
             body = options.pop("json", self.body)
             if body is not None:
                 options |= {"data": json.dumps(body), "content_type": "application/json"}
-        path = self.path.format(room=room, session=session, webhook=webhook)
+        path = self.path.format(room=room, session=session, recording=recording, webhook=webhook)
         return client.open(path, method=self.method, headers=HEADERS if headers is None else headers, **options)
 
     @property
@@ -154,12 +159,45 @@ DELIVERY = {
     "next_attempt_at": "2026-05-06T12:35:01.789Z",
 }
 
+RECORDING_ANSWER = {
+    "recording_id": RECORDING,
+    "room_id": ROOM,
+    "uuid": "",
+    "state": "available",
+    "channels": 1,
+    "created_at": ISO,
+    "started_at": ISO_MS,
+    "ended_at": "2026-05-06T12:34:57.789Z",
+    "reason": "asked",
+    "duration": 1,
+    "size": len(RECORDED),
+    "uploaded": False,
+    "upload_host": None,
+    "upload_attempts": None,
+    "http_status": None,
+    "expires_at": "2026-05-09T12:34:56.789Z",
+}
+STARTED = {"recording_id": RECORDING, "status": "starting"}
+UPLOAD_URL = "https://storage.example.com/a.wav?signature=1"
+BAD_UPLOADS: list[dict[str, Any]] = [
+    *(
+        {"upload_url": url}
+        for url in ("", "ftp://a.example/a", "https://", "https://a b/", "https://u:p@a.example/", 7)
+    ),
+    {"upload_url": "https://a.example/" + "a" * 8192},
+    {"url": UPLOAD_URL},
+]
+
 BAD_OPTIONS: list[dict[str, Any]] = [
     *({name: value} for name in ("max_members", "end_when_empty", "max_duration") for value in (0, -1, 1.5, "5", True)),
     {"max_members": 100_001},
     {"end_when_empty": 2_592_001},
     {"max_duration": 2_592_001},
-    *({name: value} for name in ("locked", "wait_for_moderator", "speaker_events") for value in (None, 0, 1, "true")),
+    *(
+        {name: value}
+        for name in ("locked", "wait_for_moderator", "record", "speaker_events")
+        for value in (None, 0, 1, "true")
+    ),
     *({"tags": value} for value in (None, "a", [""], ["x" * 65], ["line\nbreak"], ["a", "a"], [7])),
     {"tags": [f"tag {number}" for number in range(17)]},
     *({"end_on_exit": value} for value in (True, "", "owner", ["moderator"])),
@@ -724,8 +762,64 @@ ENDPOINTS = [
     ),
 ]
 
+ENDPOINTS += [
+    Endpoint(
+        method="POST",
+        path=f"{ROOMS}/{{room}}/commands/record",
+        status=202,
+        answer=STARTED,
+        command=commands.RecordRoom(**IN_ROOM),
+        bad_bodies=[*BAD_UPLOADS, {"channels": 2}],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{SESSIONS}/{{session}}/commands/record",
+        body={"upload_url": UPLOAD_URL, "channels": 2, "command_uid": "r-1"},
+        may_lack_body=True,
+        status=202,
+        answer=STARTED,
+        command=commands.RecordSession(**BY_SESSION, upload_url=UPLOAD_URL, channels=2, command_uid="r-1"),
+        bad_bodies=[*BAD_UPLOADS, *({"channels": value} for value in (0, 3, "1", None, True))],
+    ),
+    *(
+        Endpoint(
+            method="POST",
+            path=f"{RECORDINGS}/{{recording}}/commands/{step}",
+            status=202,
+            answer={"recording_id": RECORDING, "status": "paused"},
+            command=commands.ControlRecording(**BY_APP, recording_id=RECORDING, step=step),
+            bad_bodies=[{"command_uid": ""}, {"reason": "x"}],
+        )
+        for step in ("pause", "resume", "stop")
+    ),
+    Endpoint(
+        method="GET",
+        path=RECORDINGS,
+        status=200,
+        answer={"recordings": [RECORDING_ANSWER]},
+        command=commands.ListRecordings(**BY_APP, limit=50),
+        cursor=True,
+    ),
+    Endpoint(
+        method="GET",
+        path=f"{RECORDINGS}/{{recording}}",
+        status=200,
+        answer=RECORDING_ANSWER,
+        command=commands.GetRecording(**BY_APP, recording_id=RECORDING),
+    ),
+    Endpoint(
+        method="DELETE",
+        path=f"{RECORDINGS}/{{recording}}",
+        status=200,
+        answer={"recording_id": RECORDING},
+        command=commands.DeleteRecording(**BY_APP, recording_id=RECORDING),
+        bad_bodies=[{"force": True}],
+    ),
+]
+
 WITH_ROOM = [endpoint for endpoint in ENDPOINTS if endpoint.takes_room]
 WITH_WEBHOOK = [endpoint for endpoint in ENDPOINTS if endpoint.takes_webhook]
+WITH_RECORDING = [endpoint for endpoint in ENDPOINTS if "{recording}" in endpoint.path]
 WITH_SESSION = [endpoint for endpoint in ENDPOINTS if endpoint.takes_session]
 PAGED = [endpoint for endpoint in ENDPOINTS if endpoint.cursor]
 WITH_BODY = [endpoint for endpoint in ENDPOINTS if endpoint.method != "GET"]
@@ -869,7 +963,7 @@ def test_failed_authentications_count_by_address_and_hold_no_right_key_up(
 def test_every_rule_under_the_api_needs_a_key(app: App, client: FlaskClient) -> None:
     """Also of endpoints that the table of this file has forgotten."""
     open_to_all = {"/healthz", "/readyz", "/openapi.json", "/docs", "/"}
-    of_their_own = {"/api/v1/events", "/api/v1/portal-links", "/api/v1/batch"}
+    of_their_own = {f"{RECORDINGS}/<>/content", "/api/v1/events", "/api/v1/portal-links", "/api/v1/batch"}
     table = {re.sub(r"\{\w+\}", "<>", endpoint.path) for endpoint in ENDPOINTS} | of_their_own
     for rule in app.url_map.iter_rules():
         if rule.rule not in open_to_all:
@@ -973,6 +1067,12 @@ def test_a_session_id_of_the_wrong_form_is_no_session(
 ) -> None:
     assert_error(endpoint.ask(client, session=session), 404, "Session not found")
     assert controller.asked == []
+
+
+@pytest.mark.parametrize("recording", [FOREIGN_RECORDING, RECORDING + "0", "x", RECORDING.upper(), "%00", "%ff", ROOM])
+@each(WITH_RECORDING)
+def test_a_recording_that_is_not_the_app_s(endpoint: Endpoint, recording: str, client: FlaskClient) -> None:
+    assert not assert_error(endpoint.ask(client, recording=recording), 404, REASONS["recording_not_found"])
 
 
 @each(WITH_WEBHOOK)
@@ -1180,6 +1280,7 @@ def test_a_body_may_be_as_large_as_its_fields_can_be(
         "dial": 16_800,
     }
     large |= {"create_room": 40_612, "change_room": 39_732}
+    large |= {"record_room": 99_452, "record_session": 99_612}
     large |= {f"{flag.change(on).command}_all": 57_164 for flag, on in CHANGES}
     assert most == large.get(endpoint.operation, 16_384)
     data = json.dumps(endpoint.body or {}).encode()
@@ -1545,6 +1646,11 @@ NARROWED: dict[str, tuple[str, dict[str, str], Command]] = {
         {"state": "joined", "room_id": ROOM, "did": "+747713001"},
         commands.ListSessions(**BY_APP, limit=50, state="joined", room=ROOM, did="+747713001"),
     ),
+    "recordings": (
+        RECORDINGS,
+        {"state": "available", "room_id": ROOM, "uuid": SESSION},
+        commands.ListRecordings(**BY_APP, limit=50, state="available", room=ROOM, session=SESSION),
+    ),
     "deliveries": (
         f"{WEBHOOKS}/deliveries",
         {"status": "failed", "type": "session.ended", "room_id": ROOM, "since": ISO, "until": ISO_MS},
@@ -1579,6 +1685,8 @@ NOT_NARROWING = [
     *((ROOMS, "name", value) for value in ("", "-standup", "stand up", "a" * 65)),
     *((SESSIONS, "state", value) for value in ("", "Joined", "gone")),
     *((SESSIONS, "room_id", value) for value in ("", SESSION)),
+    *((RECORDINGS, "state", value) for value in ("", "Available", "stored")),
+    *((RECORDINGS, "uuid", value) for value in ("", ROOM)),
     *((SESSIONS, "did", value) for value in ("", "74 77", "7" * 68, "a\nb", "7️⃣")),
 ]
 
@@ -1637,6 +1745,7 @@ def test_a_delivery_of_a_session_outside_rooms(client: FlaskClient, controller: 
 LIMITS = {
     "rooms": (ROOMS, 200),
     "deliveries": (f"{WEBHOOKS}/deliveries", 200),
+    "recordings": (RECORDINGS, 200),
     "members": (f"{ROOMS}/{ROOM}/members", 1000),
     "sessions": (SESSIONS, 1000),
 }
@@ -1780,7 +1889,7 @@ def test_unknown_paths_under_the_api(path: str, client: FlaskClient) -> None:
 
 @each(ENDPOINTS)
 def test_other_methods_say_which_there_are(endpoint: Endpoint, client: FlaskClient) -> None:
-    path = endpoint.path.format(room=ROOM, session=SESSION, webhook=WEBHOOK)
+    path = endpoint.path.format(room=ROOM, session=SESSION, recording=RECORDING, webhook=WEBHOOK)
     response = client.open(path, method="PROPFIND", headers=HEADERS)
     assert_error(response, 405, errors.TITLES[405])
     assert endpoint.method in response.headers["Allow"].split(", ")
@@ -1788,7 +1897,7 @@ def test_other_methods_say_which_there_are(endpoint: Endpoint, client: FlaskClie
 
 @each(ENDPOINTS)
 def test_options_and_head(endpoint: Endpoint, client: FlaskClient, controller: FakeController) -> None:
-    path = endpoint.path.format(room=ROOM, session=SESSION, webhook=WEBHOOK)
+    path = endpoint.path.format(room=ROOM, session=SESSION, recording=RECORDING, webhook=WEBHOOK)
     options = client.options(path, headers=HEADERS)
     assert (options.status_code, options.data) == (204, b"")
     assert endpoint.method in options.headers["Allow"].split(", ")

@@ -33,6 +33,7 @@ from controller.webhooks.types import DATA
 from tests import webhook_data
 from tests.unit.web_fakes import (
     HEADERS,
+    RECORDING,
     ROOM,
     SESSION,
     WEBHOOK,
@@ -66,7 +67,7 @@ CHECKS = [
 ]
 
 
-KNOWN = {"room_id": ROOM, "uuid": SESSION, "webhook_id": WEBHOOK}
+KNOWN = {"room_id": ROOM, "uuid": SESSION, "webhook_id": WEBHOOK, "recording_id": RECORDING}
 
 
 @schema.parametrize()
@@ -168,6 +169,12 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "dial": True,
         "hang_up": False,
         "transfer": True,
+        "record_room": False,
+        "record_session": False,
+        "pause_recording": False,
+        "resume_recording": False,
+        "stop_recording": False,
+        "delete_recording": False,
         "send_dtmf": True,
         "collect_digits": False,
         "play_to_session": True,
@@ -288,6 +295,7 @@ def test_a_409_that_names_a_room_does_so_in_its_example(reason: str) -> None:
 
 def test_how_much_a_listing_returns() -> None:
     most = {"list_rooms": 200, "list_members": 1000, "list_sessions": 1000, "list_deliveries": 200}
+    most |= {"list_recordings": 200}
     for _, _, operation in OPERATIONS:
         for parameter in operation.get("parameters", ()):
             if parameter["name"] == "limit":

@@ -1017,3 +1017,76 @@ def test_a_quiet_stream_is_not_closed_for_a_new_connection(start: Start) -> None
     assert read_head(newcomer) == 200
     assert waiting.ended()
     assert not endless.closed.is_set()
+
+
+# Bodies that the application reads as they come
+
+
+def streamed(*, most: int) -> Callable[[dict[str, Any], Callable[..., Any]], list[bytes]]:
+    """An application that reads so many bytes, piece by piece, and says how many came."""
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        count = 0
+        try:
+            while count < most and (data := environ["wsgi.input"].read(1000)):
+                count += len(data)
+        except OSError:
+            start_response("400 Bad Request", [("Content-Length", "0")])
+            return []
+        body = str(count).encode()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    return app
+
+
+@pytest.fixture
+def start_streamed() -> Iterator[Start]:
+    servers: list[Server] = []
+
+    def start(most: int = 1 << 30, **bounds: Any) -> Server:
+        is_put = lambda environ: environ["REQUEST_METHOD"] == "PUT"  # noqa: E731
+        servers.append(Server(streamed(most=most), "127.0.0.1", 0, streamed=is_put, bounds=Bounds(**bounds)))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop(0)
+
+
+def test_a_streamed_body_may_be_of_any_size_and_the_connection_is_kept(start_streamed: Start) -> None:
+    client = Client(start_streamed(body=10))
+    for _ in range(2):
+        client.send(f"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 20}\r\n\r\n".encode() + bytes(1 << 20))
+        assert client.answer()[::2] == (200, 1 << 20)
+
+
+def test_a_streamed_body_may_take_longer_than_others(start_streamed: Start) -> None:
+    client = Client(start_streamed(read=0.2))
+    client.send("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n").send(bytes(1000))
+    gevent.sleep(0.5)
+    client.send(bytes(1000))
+    assert client.answer()[::2] == (200, 2000)
+
+
+def test_a_streamed_body_that_is_not_read_to_its_end_ends_the_connection(start_streamed: Start) -> None:
+    client = Client(start_streamed(most=1000))
+    client.send("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n").send(bytes(2000))
+    status, headers, body = client.answer()
+    assert (status, headers["Connection"], body) == (200, "close", 1000)
+    assert client.ended()
+
+
+def test_a_streamed_body_that_breaks_off_is_an_error_of_its_reader(start_streamed: Start) -> None:
+    client = Client(start_streamed())
+    client.send("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n").send(bytes(1500))
+    client.socket.shutdown(socket.SHUT_WR)
+    assert client.answer()[0] == 400
+    assert client.ended()
+
+
+def test_a_body_without_a_length_is_not_streamed(start_streamed: Start) -> None:
+    client = Client(start_streamed(body=10))
+    client.send("PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")
+    assert client.answer()[::2] == (200, 5)

@@ -12,6 +12,7 @@ from controller.errors import OverRate, Refused
 from controller.idempotency import Once
 from controller.limits import Admission, Budget
 from controller.live import Filter, Item, LiveEvent, Notice
+from controller.recordings.places import NotReachable
 from web.app import App, create_app
 from web.context import Console
 
@@ -30,9 +31,12 @@ FOREIGN_SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1aff"
 MISSING_SESSION = "acW68-00000000-0000-0000-0000-000000000000"
 WEBHOOK = "msg_p07-1795374235886-0"
 FOREIGN_WEBHOOK = "msg_p09-1795374235886-0"
+RECORDING = "0f8fad5bd9cb469fa16570867728950e"
+FOREIGN_RECORDING = "0f8fad5bd9cb469fa165708677289500"
 EVENT = "p07-1795374235886-3"
 OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 
+RECORDED = b"RIFF" + bytes(100)
 CREATED_AT = 1778070896  # 2026-05-06T12:34:56Z
 OPTIONS = {
     "max_members": 5,
@@ -43,6 +47,7 @@ OPTIONS = {
     "end_on_exit": "moderator",
     "wait_for_moderator": False,
     "hold_music": None,
+    "record": False,
     "speaker_events": False,
 }
 CREATED_MS = CREATED_AT * 1000 + 789
@@ -115,6 +120,9 @@ class FakeController:
         webhook = WEBHOOK if command.app_id == APP else FOREIGN_WEBHOOK
         if getattr(command, "webhook_id", webhook) != webhook:
             raise Refused("webhook_not_found")
+        recording = RECORDING if command.app_id == APP else FOREIGN_RECORDING
+        if getattr(command, "recording_id", recording) != recording:
+            raise Refused("recording_not_found")
         named = (("session", SESSION, FOREIGN_SESSION), ("room", ROOM, FOREIGN_ROOM))
         for kind, own, foreign in named:
             mine, others = (own, foreign) if command.app_id == APP else (foreign, own)
@@ -237,6 +245,21 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "attempts": 1,
         "next": CREATED_MS + 5000,
     }
+    recording = {
+        "recording_id": RECORDING,
+        "room_id": ROOM,
+        "state": "available",
+        "channels": 1,
+        "created_at": CREATED_AT,
+        "started_at": CREATED_MS,
+        "ended_at": CREATED_MS + 1000,
+        "reason": "asked",
+        "length_ms": 1000,
+        "size": len(RECORDED),
+        "uploaded": False,
+        "expires_at": CREATED_MS + 259_200_000,
+        "holder": "here",
+    }
     answers: dict[type[Command], dict[str, Any]] = {
         commands.CreateRoom: {"room_id": ROOM},
         commands.ChangeRoom: {"room_id": room_id, **OPTIONS},
@@ -279,6 +302,12 @@ def usual_answer(command: Command) -> dict[str, Any]:
         commands.ListMembers: {"rows": [member], "cursor": after + 1},
         commands.GetSession: session,
         commands.ListSessions: {"rows": [session], "cursor": after + 1},
+        commands.RecordRoom: {"recording_id": RECORDING, "status": "starting"},
+        commands.RecordSession: {"recording_id": RECORDING, "status": "starting"},
+        commands.ControlRecording: {"recording_id": RECORDING, "status": "paused"},
+        commands.GetRecording: recording,
+        commands.ListRecordings: {"rows": [recording], "cursor": after + 1},
+        commands.DeleteRecording: {"recording_id": RECORDING},
         commands.GetEndpoint: endpoint,
         commands.SetEndpoint: endpoint,
         commands.RotateSecret: {"secret": "whsec_AAEC", "old_secret_until": CREATED_MS},
@@ -293,6 +322,17 @@ def usual_answer(command: Command) -> dict[str, Any]:
 
 def _done(command: Command[Any]) -> str:
     return command.flag.change(command.on).done if isinstance(command, commands.SetFlag) else ""
+
+
+class FakeRecordings:
+    """Has one file, unless that `is_away`."""
+
+    is_away = False
+
+    def fetch(self, app_id: str, recording_id: str, holder: str, first: int, size: int) -> Iterator[bytes]:
+        if self.is_away:
+            raise NotReachable
+        return iter([RECORDED[first : first + size]])
 
 
 class FakeLogins:
@@ -317,4 +357,4 @@ class FakeSpeaking:
 def whole_app(controller: FakeController) -> App:
     """With all there is, so that its document has it, too."""
     console = Console(FakeLogins(), FakeOverview(), FakeStatistics(), FakeSpeaking())
-    return create_app(controller, FakeStreams(), console=console)
+    return create_app(controller, FakeStreams(), console=console, files=FakeRecordings())

@@ -14,6 +14,7 @@ import { Rooms } from "./pages/rooms.js";
 import { Room } from "./pages/room.js";
 import { Sessions } from "./pages/sessions.js";
 import { Session } from "./pages/session.js";
+import { Recordings } from "./pages/recordings.js";
 import { Nodes } from "./pages/nodes.js";
 import { Node } from "./pages/node.js";
 import { Endpoints } from "./pages/endpoints.js";
@@ -31,6 +32,7 @@ const PAGES = [
   { name: "rooms", parts: 2, page: Room, ofApp: true },
   { name: "sessions", parts: 0, page: Sessions },
   { name: "sessions", parts: 2, page: Session, ofApp: true },
+  { name: "recordings", parts: 0, page: Recordings },
   { name: "nodes", parts: 0, page: Nodes, only: operator },
   { name: "nodes", parts: 1, page: Node, only: operator },
   { name: "webhooks", parts: 0, page: Endpoints, only: operator },
@@ -44,6 +46,7 @@ const MENU = [
   { name: "", text: "Overview", icon: "overview" },
   { name: "rooms", text: "Rooms", icon: "rooms" },
   { name: "sessions", text: "Sessions", icon: "sessions" },
+  { name: "recordings", text: "Recordings", icon: "record" },
   { name: "nodes", text: "Nodes", icon: "nodes", only: operator },
   { name: "webhooks", text: "Webhooks", icon: "webhooks" },
   { name: "log", text: "Event log", icon: "log" },

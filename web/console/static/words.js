@@ -31,6 +31,14 @@ const REASONS = {
   relay_failed: "Switchroom could not store it. Try again later.",
   unplayable: "the media node could not play it.",
   interrupted: "it was cut short.",
+  no_recording: "it is not recorded any more.",
+  write_failed: "the disk of the media node is full.",
+  file_lost: "the media node has no file of it.",
+  not_stored: "no audio relay took its file in time.",
+  upload_failed: "it could not be put to its URL within a day.",
+  max_length: "it was as long as a recording may be.",
+  asked: "it was stopped.",
+  room_emptied: "the last one has left the room.",
 };
 
 /** Why something came to nothing, as a sentence where there is one. */
@@ -60,6 +68,7 @@ export const WEBHOOK_TYPES = [
   "session.transferred", "session.transfer_failed", "session.ended", "session.command.failed", "session.play.started", "session.play.finished", "session.play.stopped",
   "session.dtmf", "session.dtmf.sent",
   "session.digits.collected",
+  ...["conference", "session"].flatMap((of) => ["started", "paused", "resumed", "stopped", "available", "failed"].map((step) => `${of}.recording.${step}`)),
 ];
 
 /** The tone of a state's badge. */
@@ -69,6 +78,7 @@ export const TONES = {
   parked: "", joining: "warn", joined: "good", leaving: "warn", transferring: "warn", transferred: "accent",
   playing: "good", paused: "warn", stopped: "",
   locked: "warn",
+  starting: "warn", recording: "bad", stopping: "warn", storing: "warn", uploading: "warn", available: "good", expired: "",
   pending: "", retrying: "warn", held: "warn", aside: "warn", delivered: "good", failed: "bad",
   active: "good", failing: "bad", disabled: "bad", unset: "",
 };
@@ -107,6 +117,11 @@ const SENTENCES = {
   "command change_member": "{who} is to be changed",
   "command volume_in": "{who} is to be heard at another volume",
   "command volume_out": "{who} is to hear the room at another volume",
+  "command record": "A recording is to begin",
+  "command pause_recording": "A recording is to be paused",
+  "command resume_recording": "A recording is to go on",
+  "command stop_recording": "A recording is to end",
+  "command delete_recording": "A recording was deleted",
   "command play": "Playback asked for",
   "command pause": "Pause or resume asked for",
   "command stop": "Playback stopped",
@@ -145,6 +160,15 @@ const SENTENCES = {
   "state leg.ended": "{node} no longer needs {source}",
   "state room.ended": "The room has ended by itself: {ended}",
   "state room.moved": "The room has moved from {source} to {node}",
+  "state recording.starting": "A recording is to begin",
+  "state recording.recording": "It is recorded",
+  "state recording.paused": "The recording is paused",
+  "state recording.stopping": "The recording is to end",
+  "state recording.storing": "The recording has ended, and its file is on its way",
+  "state recording.uploading": "The recording is sent to its URL",
+  "state recording.available": "The recording is available",
+  "state recording.expired": "The time of the recording is over",
+  "state recording.failed": "The recording has failed",
   "state url.sent": "A file was sent to the node",
   "state url.queued": "A file is with the node",
   "state url.played": "A file was played",

@@ -78,6 +78,7 @@ end
 local COUNTED = {
   rooms = function(app) return redis.call("ZCARD", keys.rooms(app)) end,
   sessions = function(app) return redis.call("ZCARD", keys.sessions(app)) end,
+  recordings = function(app) return redis.call("ZCARD", keys.recordings(app)) end,
 }
 
 -- How much an app uses of a quota.

@@ -1,5 +1,5 @@
 -- What becomes of a leg, and what follows for the sessions that wait for it.
--- needs: legs members
+-- needs: legs members recordings
 
 -- A leg did not come up, or has gone. It is dialled again later, if anybody needs it.
 local function leg_lost(room, leg, event, reason)
@@ -31,6 +31,8 @@ local function leg_is_up(room, leg)
   step_leg(room, leg, "joined", { since = NOW })
   confirmed(leg.node, "leg", room.id)
   each_awaiting(room, leg, send_join)
+  -- Without it the source may have had nobody left to record.
+  record_room(room)
   if not is_needed(room, leg) then expect(leg.node, "leg", room.id, UNUSED_MS) end
 end
 

@@ -1,5 +1,5 @@
 -- Who is in a room, and how the room ends: its members are kicked, and it stays, `closing`, until the last one is out.
--- needs: endings command_to_all sessions session_plays session_steps room_options kept_out
+-- needs: endings command_to_all recordings sessions session_plays session_steps room_options kept_out
 
 local function member_data(session)
   return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
@@ -164,7 +164,8 @@ function end_room(room, why)
   if redis.call("SCARD", keys.present(room.id)) > 0 then
     expect(room.node, "close", room.id)
     send(room.node, "stop", { app = room.app, room = room.id })
-    send(room.node, "stop_recording", { app = room.app, room = room.id })
+    local recording = current_recording(room)
+    if recording then stop_recording(recording, "room_destroyed") end
     send(room.node, "kick_all", { app = room.app, room = room.id })
     for _, leg in ipairs(legs_of(room)) do
       send(leg.node, "kick_all", { app = room.app, room = room.id })

@@ -2,7 +2,7 @@
 -- rooms (`open`) and is reached now (`reached`): one that is not may just be changing hands. A node that is not named
 -- has been down for a while, or was removed.
 -- args: up
--- needs: leg_changes
+-- needs: leg_changes recordings
 
 local MOVE_MS = 10000 -- after which a room leaves a source that is down
 local RECHECK_MS = 1000 -- before a leg is looked at again while one of its nodes is not reached
@@ -43,6 +43,12 @@ local function move_room(room)
   if not leg then return false end
   end_operations(room, "interrupted")
   clear(keys.room(room.id), room, "flight", "stopping", "pause_job")
+  -- What there is of it is on the old source.
+  local recording = current_recording(room)
+  if recording then
+    recording_ended(recording, { reason = "node_lost" })
+    clear(keys.room(room.id), room, "recording")
+  end
   -- Sessions of the source are only in the list of all.
   local others = {}
   for _, each in ipairs(legs_of(room)) do others[#others + 1] = keys.present_on(room.id, each.node) end
@@ -53,6 +59,7 @@ local function move_room(room)
   redis.call("SADD", keys.node_rooms(leg.node), room.id)
   change(keys.room(room.id), room, { node = leg.node })
   log("state", "room.moved", { app = room.app, room = room.id, node = room.node, source = old })
+  record_room(room)
   for _, kind in ipairs(DUE_OF_ROOM) do
     local due = redis.call("ZSCORE", keys.due(old), kind .. ":" .. room.id)
     confirmed(old, kind, room.id)

@@ -9,6 +9,7 @@ local CONFIRM_MS = 10000 -- within which a command must be taken, have its resul
 local LATE_MS = 2000 -- after which that is late, and an event may have been lost
 local PLAY_MS = 45000 -- within which a play must be taken, and then have its result: its file is fetched first
 local DTMF_MS = 45000 -- within which digits must have their result: a node may wait for the pauses among them
+local STORE_MS = 1800000 -- within which a node must have put a recording to a relay
 local DIAL_MS = 150000 -- within which a call must have its result: it may ring for long
 -- The ops that are about a session, be it in a room or not.
 local OF_SESSION = { dial = true, transfer = true, end_transfer = true, hang_up = true, dtmf = true,
@@ -29,7 +30,7 @@ local function take_within(command) return command.url and PLAY_MS or CONFIRM_MS
 
 -- Within how long it must have its result then.
 local function patience(command)
-  local long = { dial = DIAL_MS, dtmf = DTMF_MS }
+  local long = { dial = DIAL_MS, dtmf = DTMF_MS, store = STORE_MS }
   return long[command.op] or take_within(command)
 end
 
@@ -61,11 +62,12 @@ end
 
 -- What the worker needs to know besides; and the event log.
 local function note_sent(command)
-  local session = (OF_SESSION[command.op] or command.op == "join") and get_session(command.session)
+  local is_to_call = OF_SESSION[command.op] or command.op == "join" or command.recording and command.session
+  local session = is_to_call and get_session(command.session)
   command.channel = session and session.channel or nil
   act_for(command)
   log("sent", command.op, { app = command.app, room = command.room, session = command.session,
-    operation = command.operation, job = command.job })
+    operation = command.operation, recording = command.recording, job = command.job })
 end
 
 local at_once = {} -- the commands of this step that count as sent

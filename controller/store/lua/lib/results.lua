@@ -5,7 +5,7 @@
 -- node_unreachable (it never got the command), no_answer (it is not known whether it did anything), not_confirmed (it
 -- took the command, and no event confirmed it), relay_lost (it did not get a file that a relay had prepared), or why a
 -- relay could not prepare a file (controller/media/reasons.py).
--- needs: call_commands hang_ups leg_changes members playback session_ends session_plays transfers
+-- needs: call_commands hang_ups leg_changes members playback recordings session_ends session_plays transfers
 
 -- By the command's op.
 local RESULTS = {}
@@ -219,9 +219,85 @@ function RESULTS.dial_leg(command, _, result)
   if leg and not result.ok then leg_lost(room, leg, "fail", cause or result.reason) end
 end
 
--- Sent when a room is deleted. If they fail, overdue.lua takes the members out, and playback and recording end then.
+function RESULTS.record(command, job, result)
+  local recording = get_recording(command.recording)
+  if not recording or recording.job ~= job then return end
+  -- That of a room is confirmed by an event, once the file is open.
+  if result.ok then return recording.session and recording_started(recording) end
+  if result.reason ~= "no_answer" then
+    return fail_recording(recording, result.reason, { command_uid = recording.uid })
+  end
+  -- It may record. What there is of it is kept.
+  clear(keys.recording(recording.id), recording, "job")
+  if recording.state == RECORDING.stopping then return send_stop_recording(recording) end
+  stop_recording(recording, result.reason)
+end
+
+-- Reasons for which the node records no more, or will have told so in a moment.
+local NO_MORE = { no_recording = true, no_members = true, hangup = true }
+
+function RESULTS.stop_recording(command, _, result)
+  local recording = command.recording and get_recording(command.recording)
+  if not recording or recording.state ~= RECORDING.stopping or not NO_MORE[result.reason] then return end
+  change(keys.recording(recording.id), recording, { is_over = 1 })
+  expect(recording.node, "recording", recording.id, LATE_MS)
+end
+
+local function recording_change(command, job, result)
+  local recording = get_recording(command.recording)
+  if not recording or recording.change_job ~= job then return end
+  local done = recording.change
+  if result.ok then return recording_changed(recording, done) end
+  if result.reason == "no_answer" and not recording.change_again then
+    -- The node may have done it. To do it twice does no harm.
+    send_recording_change(recording, done, recording.change_uid)
+    return change(keys.recording(recording.id), recording, { change_again = 1 })
+  end
+  local uid = forget_change(recording)
+  local data = { command = command.op, recording_id = recording.id, command_uid = uid, reason = result.reason }
+  local subject = subject_of(recording)
+  if not subject then return end
+  subject.id = recording.room or recording.session
+  if recording.room then return emit_room(subject, "conference.command.failed", data) end
+  emit_session(subject, "session.command.failed", data)
+end
+
+RESULTS.pause_recording, RESULTS.resume_recording = recording_change, recording_change
+
+-- Reasons for which the node has not tried.
+local AWAY = { node_unreachable = true, no_answer = true, relay_failed = true }
+
+function RESULTS.store(command, job, result)
+  local recording = get_recording(command.recording)
+  if not recording or recording.state ~= RECORDING.storing then
+    -- A relay has it, or nobody wants it.
+    local file = { id = command.recording, app = command.app, node = command.node, room = command.room,
+      session = command.session }
+    left_node(file)
+    return remove_file(file)
+  end
+  if recording.store_job ~= job then return end
+  if AWAY[result.reason] then return store_later(recording, true) end
+  -- The node does not tell why (41): there may be no such file.
+  change(keys.recording(recording.id), recording, { store_job = send_recording(recording, "find_file") })
+end
+
+function RESULTS.find_file(command, job, result)
+  local recording = get_recording(command.recording)
+  if not recording or recording.store_job ~= job then return end
+  if result.reason == "no_file" then return fail_recording(recording, "file_lost") end
+  store_later(recording, AWAY[result.reason])
+end
+
+function RESULTS.remove_file(command, _, result)
+  -- The node cannot tell whether it has done it (41).
+  if AWAY[result.reason] then return end
+  confirmed(command.node, "removal", command.recording .. " " .. command.app)
+end
+
+-- Sent when a room is deleted. If it fails, overdue.lua takes the members out, and playback and recording end then.
 local function ignore() end
-RESULTS.stop_recording, RESULTS.kick_all = ignore, ignore
+RESULTS.kick_all = ignore
 -- Sent when a leg ends. One that is left is found by the comparison.
 RESULTS.hang_up_leg, RESULTS.withdraw_leg = ignore, ignore
 -- Sent when a number has not answered in time. If there is no call to it, the comparison finds that.
@@ -231,7 +307,7 @@ local function apply_result(command, job, result)
   act_for(command)
   log("answer", command.op, { app = command.app, room = command.room, session = command.session,
     operation = command.operation, job = job, ok = result.ok, reason = result.reason, text = result.text,
-    http_status = result.http_status })
+    http_status = result.http_status, recording = command.recording })
   local apply = RESULTS[command.op]
   if apply then apply(command, job, result) end
 end

@@ -2,7 +2,7 @@
 --
 -- How it works: the next end of a room that has one is an item of its source's `due`. When it comes, overdue.lua looks
 -- whether it is really due, and looks again later if not. So only what can bring the end nearer has to plan it anew.
--- needs: node_commands sessions kept_out
+-- needs: node_commands recordings sessions kept_out
 
 local function is_locked(room) return room.locked == "1" end
 
@@ -55,6 +55,8 @@ end
 
 -- Who is in the room and waits is let in.
 function ALSO.wait_for_moderator(room) let_more_in(room, AT_ONCE) end
+
+ALSO.record = record_anew
 
 -- Sets the options that are given; `null` is for no limit, and texts are JSON. Returns whether any is another than
 -- before.

@@ -1,5 +1,5 @@
 -- How a session ends.
--- needs: call_commands collections dials members session_plays transfers
+-- needs: call_commands collections dials members recordings session_plays transfers
 
 local ENDED_SECONDS = 600 -- for which a late event cannot start it again
 
@@ -34,6 +34,9 @@ local function emit_ended(session, cause, is_node_lost)
   end
   interrupt_play(session, true)
   if session.collected then end_collection(session, "hangup") end
+  -- Told by an event of its own, before.
+  local recording = current_recording(session)
+  if recording then recording_ended(recording, { reason = reason }) end
   if session.dtmf_job then call_command_failed(session, "dtmf", reason) end
   session.state = step("SESSION", session.state, "ended")
   local now = math.floor(NOW / 1000)

@@ -1,7 +1,8 @@
 -- Handles what should have had a result or a confirmation by now. Replies { load, calls, late, more, speaker_rooms }:
 -- how many sessions and rooms there are, how many are sessions, whether something is late, so that its event may be
 -- lost, whether more is overdue, and the rooms on the node of which it is told who speaks in them.
--- args: node
+-- `recordings`: how long a recording may be (max_ms), and how long its file may wait on its node (give_up_ms).
+-- args: node recordings?
 -- needs: collections move node_fence records results
 -- lists: speaker_rooms
 
@@ -9,6 +10,8 @@ local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's mem
 local MAX_LOOKED_AT = 100 -- at a time, of what may be late
 
 if fenced() then return refusal("fenced") end
+
+local LIMITS = args.recordings or { max_ms = 14400000, give_up_ms = 259200000 }
 
 -- By the kind of what was expected.
 local OVERDUE = {}
@@ -131,6 +134,45 @@ function OVERDUE.all(id)
   if room then bring_on(room) end
 end
 
+-- By a recording's state: what is done about one that should have gone on, or is to be looked at.
+local TEND = {}
+
+function TEND.starting(recording)
+  clear(keys.recording(recording.id), recording, "job")
+  stop_recording(recording, "not_confirmed")
+end
+
+function TEND.recording(recording)
+  local left = tonumber(recording.started_at) + LIMITS.max_ms - NOW
+  if left <= 0 then return stop_recording(recording, "max_length") end
+  expect(recording.node, "recording", recording.id, math.min(left, LOOK_MS))
+end
+
+TEND.paused = TEND.recording
+
+function TEND.stopping(recording)
+  if recording.is_over then return recording_ended(recording, {}) end
+  send_stop_recording(recording)
+end
+
+function TEND.storing(recording)
+  if NOW - tonumber(recording.ended_at) < LIMITS.give_up_ms then return send_store(recording) end
+  fail_recording(recording, is_reached(recording.node) and "not_stored" or "node_lost")
+end
+
+function OVERDUE.recording(id)
+  local recording = get_recording(id)
+  local tend = recording and recording.node == args.node and TEND[recording.state]
+  if not tend then return end
+  act_for(recording)
+  tend(recording)
+end
+
+function OVERDUE.removal(file)
+  local id, app = string.match(file, "^(%x+) (.+)$")
+  remove_file({ id = id, app = app, node = args.node })
+end
+
 local function parse(item) return string.match(item, "^([%a_]+):(.+)$") end
 
 local function handle(item)
@@ -146,12 +188,17 @@ for _, item in ipairs(items) do
 end
 
 -- Whether the node should have confirmed it. Not so a room's end, a leg that waits to be dialled, or to go, the
--- digits that a caller is to press, and what is done to all members: each of them has an item of its own.
-local OF_NO_NODE = { expiry = true, all = true, digits = true, let_in = true }
+-- digits that a caller is to press, what is done to all members, a recording that goes on, and its file: each of them
+-- has an item of its own.
+local OF_NO_NODE = { expiry = true, all = true, digits = true, let_in = true, removal = true }
 
 local function is_to_confirm(item)
   local kind, id = parse(item)
   if kind == "leg" then return redis.call("HGET", keys.leg(id, args.node), "state") == LEG.dialing end
+  if kind == "recording" then
+    local state = redis.call("HGET", keys.recording(id), "state")
+    return state == RECORDING.starting or state == RECORDING.stopping
+  end
   return not OF_NO_NODE[kind]
 end
 

@@ -1,10 +1,10 @@
--- What the store has of a node in this partition, for the comparison with the node itself: a part of its sessions or
--- rooms (`what`). `cursor`: "0" at first, and again in the last reply. `head` of a room: the file that it plays now or
--- next; `legs`: those of the room on this node. Of a session, `is_waiting`: the node is yet to be told to make it;
--- `transfer`: the uuid of the call to the number to which it is transferred, if the node has been told; `played`: the
--- file that the node should be playing to it. The ids of those that cannot be read are in `broken`.
+-- What the store has of a node in this partition, for the comparison with the node itself: a part of its sessions,
+-- rooms or recordings (`what`). `cursor`: "0" at first, and again in the last reply. `head` of a room: the file that it
+-- plays now or next; `legs`: those of the room on this node. Of a session, `is_waiting`: the node is yet to be told to
+-- make it; `transfer`: the uuid of the call to the number to which it is transferred, if the node has been told;
+-- `played`: the file that the node should be playing to it. The ids of those that cannot be read are in `broken`.
 -- args: node what cursor
--- needs: dial_commands legs node_fence playback records session_plays sessions
+-- needs: dial_commands legs node_fence playback recordings records session_plays sessions
 -- lists: rows
 
 local PART = 100
@@ -66,9 +66,18 @@ function READ.rooms(id)
   return described
 end
 
+-- The channel is that of the call that is recorded, if it is a call's.
+function READ.recordings(id)
+  local recording = get_recording(id)
+  if not recording then return nil end
+  local session = recording.session and get_session(recording.session)
+  return { id = name_in({ id = id }, "id"), app = text_in(recording, "app"), state = text_in(recording, "state"),
+    room = recording.room, channel = session and name_in(session, "channel") or nil }
+end
+
 local rows = {}
-local index = args.what == "rooms" and keys.node_rooms(args.node) or keys.node_sessions(args.node)
-local cursor, ids = unpack(redis.call("SSCAN", index, args.cursor, "COUNT", PART))
+local INDEX = { rooms = keys.node_rooms, sessions = keys.node_sessions, recordings = keys.node_recordings }
+local cursor, ids = unpack(redis.call("SSCAN", INDEX[args.what](args.node), args.cursor, "COUNT", PART))
 for _, id in ipairs(ids) do
   local succeeded, row = try(id, READ[args.what], id)
   if succeeded then rows[#rows + 1] = row end

@@ -12,7 +12,7 @@ local function take(entry, raw)
   local command, job = cjson.decode(raw), job_id(entry)
   local is_of_session = OF_SESSION[text_in(command, "op")]
   text_in(command, "app")
-  text_in(command, is_of_session and "session" or "room")
+  text_in(command, command.recording and "recording" or is_of_session and "session" or "room")
   if command.op == "join" then text_in(command, "session") end
   count_as_sent(args.node, job, command, raw)
   note_sent(command)

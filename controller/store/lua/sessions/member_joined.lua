@@ -1,6 +1,6 @@
 -- The node says that a session is in a room, by a command or its operator's hand. `flags`: those that are on.
 -- args: node session_id room_id member_id flags
--- needs: dials node_fence room_options session_plays transfers kept_out
+-- needs: dials node_fence recordings room_options session_plays transfers kept_out
 
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
@@ -51,4 +51,5 @@ for _, pair in ipairs(levels) do
   local name, value = unpack(pair)
   if value ~= 0 then send_change(session, LEVELS[name], { uid = uid, value = value }) end
 end
+if redis.call("ZCARD", keys.members(room.id)) == 1 then record_anew(room) end
 return reply(found)

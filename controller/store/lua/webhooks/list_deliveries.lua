@@ -25,10 +25,15 @@ for _, status in ipairs(args.status and { args.status } or LISTED_STATUSES) do
 end
 table.sort(found, function(one, other) return one.position > other.position end)
 
+-- Whether a webhook is of the room that is asked for, or of a recording of it.
+local function is_of_room(lane)
+  return not args.room or lane == args.room or string.sub(lane, 1, #args.room + 1) == args.room .. "/"
+end
+
 local function describe(id)
   local record = read_record(id, FIELDS)
   local webhook = record.type and record or (record.status and outbox_fields(id))
-  if webhook and (not args.type or webhook.type == args.type) and (not args.room or webhook.lane == args.room) then
+  if webhook and (not args.type or webhook.type == args.type) and is_of_room(webhook.lane) then
     return describe_delivery(id, record, webhook)
   end
 end

@@ -12,6 +12,7 @@ import { memberCommand, Members } from "./members.js";
 import { Play } from "./play.js";
 import { Options, optionsIn } from "./rooms.js";
 import { tagsOf } from "./tags.js";
+import { RecordButton } from "./recordings.js";
 import { Volume } from "./volume.js";
 
 const MAX_MEMBERS = 1000;
@@ -88,6 +89,7 @@ export function Room({ me, parts: [app, id] }) {
         ${room && !room.begun && html`<${Badge} tone="warn" dot>waits for a moderator<//>`}
         ${room?.speaker_events && html`<${Badge}>tells who speaks<//>`}${room && tagsOf(room)}`}>
       ${may && room && !gone && html`<${Button} icon=${room.locked ? "unlock" : "lock"} busy=${Boolean(commands.pending.lock)} onClick=${lock}>${room.locked ? "Unlock" : "Lock"}<//>`}
+      ${may && room && !gone && html`<${RecordButton} app=${app} of=${{ room_id: id }} path=${`/conferences/${id}`} commands=${commands} disabled=${!found.data.members.length} />`}
       ${may && room && !gone && html`<${Button} onClick=${() => setChanging(true)}>Options<//>`}
       ${may && room && !gone && html`<${Button} icon="trash" tone="danger-text" onClick=${() => setAsk(removal)}>Delete<//>`}
     <//>

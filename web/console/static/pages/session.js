@@ -10,6 +10,7 @@ import { Story } from "./log.js";
 import { Joining, joiningIn, ROLES } from "./joining.js";
 import { marks, memberCommand } from "./members.js";
 import { Play } from "./play.js";
+import { RecordButton } from "./recordings.js";
 import { tagsIn, Tags } from "./tags.js";
 import { Volume } from "./volume.js";
 
@@ -89,6 +90,7 @@ function Actions({ session, app, commands }) {
       <${Button} icon=${session.hold ? "play" : "pause"} busy=${busy(hold)} disabled=${!inRoom} onClick=${() => (session.hold ? act("unhold") : setHolding(true))}>${session.hold ? "Take off hold" : "Put on hold"}<//>
       <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>`}
       ${(waits || inRoom) && html`<${Button} icon="send" busy=${busy("transfer")} onClick=${() => setTransferring(true)}>Transfer<//>`}
+      ${session.state !== "dialing" && html`<${RecordButton} app=${app} of=${match} path=${`/sessions/${session.uuid}`} commands=${commands} />`}
       <${Button} icon="hangUp" tone="danger-text" busy=${busy("hang_up")} onClick=${hangUp}>Hang up<//>
     </div>
     ${!isOutside && VOLUMES.map(([direction, label]) => html`<${Volume} key=${direction} label=${label} of=${session} stored=${session[`volume_${direction}`]} min=${-4} max=${4}

@@ -11,6 +11,7 @@ const MAX_SEEN = 30;
 const session = "/sessions/{uuid}";
 const member = `${session}/commands/conference`;
 const room = "/conferences/{room_id}";
+const recording = "/recordings/{recording_id}";
 
 // What can be tried: method, path, what it does, and a body to begin with.
 const CALLS = [
@@ -51,6 +52,14 @@ const CALLS = [
   ["POST", `${member}/unmute`, "Unmute"],
   ["POST", `${member}/deaf`, "Make deaf"],
   ["POST", `${member}/undeaf`, "Let hear again"],
+  ["POST", `${room}/commands/record`, "Record a room"],
+  ["POST", `${session}/commands/record`, "Record a call", { channels: 2 }],
+  ["POST", `${recording}/commands/pause`, "Pause a recording"],
+  ["POST", `${recording}/commands/resume`, "Go on with a recording"],
+  ["POST", `${recording}/commands/stop`, "End a recording"],
+  ["GET", "/recordings", "List recordings"],
+  ["GET", recording, "Show a recording"],
+  ["DELETE", recording, "Delete a recording"],
   ["GET", "/webhooks/endpoint", "Show the webhook endpoint"],
   ["POST", "/webhooks/endpoint/test", "Send a test webhook"],
   ["GET", "/webhooks/deliveries", "List deliveries"],
@@ -61,7 +70,7 @@ export function Try({ me }) {
   useTitle("Try the API");
   const [app, setApp] = useState(me.app_id || me.apps[0] || "");
   const [name, setName] = useState(CALLS[0].name);
-  const [chosen, setChosen] = useState({ room_id: "", uuid: "" });
+  const [chosen, setChosen] = useState({ room_id: "", uuid: "", recording_id: "" });
   const [text, setText] = useState(null);
   const [sent, setSent] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -69,8 +78,8 @@ export function Try({ me }) {
   const one = CALLS.find((other) => other.name === name);
   const things = useLoad(async (signal) => {
     const get = (path, query) => call("GET", `${API}${path}`, { app, query, signal });
-    const [rooms, sessions] = await Promise.all([get("/conferences", { limit: 200 }), get("/sessions", { limit: 200 })]);
-    return { rooms: rooms.conferences, sessions: sessions.sessions };
+    const [rooms, sessions, recordings] = await Promise.all([get("/conferences", { limit: 200 }), get("/sessions", { limit: 200 }), get("/recordings", { limit: 200 })]);
+    return { rooms: rooms.conferences, sessions: sessions.sessions, recordings: recordings.recordings };
   }, [app]);
   useStream(app ? streamOf(me, { app }) : null, (event) => {
     if (/^(conference|session|webhook)\./.test(event.type)) setSeen((before) => [event, ...before].slice(0, MAX_SEEN));
@@ -78,8 +87,9 @@ export function Try({ me }) {
 
   const rooms = things.data?.rooms || [];
   const sessions = things.data?.sessions || [];
-  const values = { room_id: chosen.room_id || rooms[0]?.room_id || "", uuid: chosen.uuid || sessions[0]?.uuid || "" };
-  const filled = (template) => template.replace(/\{(room_id|uuid)\}/g, (_, key) => values[key] || `{${key}}`);
+  const recordings = things.data?.recordings || [];
+  const values = { room_id: chosen.room_id || rooms[0]?.room_id || "", uuid: chosen.uuid || sessions[0]?.uuid || "", recording_id: chosen.recording_id || recordings[0]?.recording_id || "" };
+  const filled = (template) => template.replace(/\{(room_id|uuid|recording_id)\}/g, (_, key) => values[key] || `{${key}}`);
   const path = API + filled(one.path);
   const body = text ?? (one.body ? filled(json(one.body)) : "");
   const used = new Set(`${one.path} ${json(one.body ?? "")}`.match(/\{\w+\}/g));
@@ -115,6 +125,8 @@ export function Try({ me }) {
             onChange=${(value) => setChosen({ ...chosen, room_id: value })} options=${rooms.map((other) => [other.room_id, other.name])} />`}<//>`}
           ${used.has("{uuid}") && html`<${Field} label="Session" hint=${sessions.length ? null : "Nobody has called the app yet."}>${(id) => html`<${Select} id=${id} value=${values.uuid}
             onChange=${(value) => setChosen({ ...chosen, uuid: value })} options=${sessions.map((other) => [other.uuid, `${callerOf(other)} (${other.state})`])} />`}<//>`}
+          ${used.has("{recording_id}") && html`<${Field} label="Recording" hint=${recordings.length ? null : "The app has no recording yet."}>${(id) => html`<${Select} id=${id} value=${values.recording_id}
+            onChange=${(value) => setChosen({ ...chosen, recording_id: value })} options=${recordings.map((other) => [other.recording_id, `${other.recording_id.slice(0, 8)} (${other.state})`])} />`}<//>`}
           ${one.method !== "GET" && (one.body || text !== null) && html`<${Field} label="Body">${(id) => html`<textarea id=${id} class="mono" rows="5" spellcheck=${false} value=${body}
             onInput=${(event) => setText(event.target.value)}></textarea>`}<//>`}
           <div class="request-line mono"><${Badge} tone=${one.method === "GET" ? "" : one.method === "DELETE" ? "bad" : "accent"}>${one.method}<//><span class="url" title=${path}>${path}</span></div>

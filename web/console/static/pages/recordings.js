@@ -1,0 +1,122 @@
+import { API, blob, call } from "../api.js";
+import { duration, number } from "../format.js";
+import { html, useEffect, useState } from "../html.js";
+import { useCommands, usePages, useReloadSoon, useStream, useTitle } from "../hooks.js";
+import { isGap, isWebhook, streamOf } from "../live.js";
+import { link, replace } from "../router.js";
+import { Badge, Button, Card, Confirm, Dialog, Empty, Id, Loaded, More, PageHead, Problem, Segments, Skeleton, Table, Time } from "../ui.js";
+import { reasonText, TONES } from "../words.js";
+import { AppSelect } from "./rooms.js";
+
+const STATES = [["", "All"], ["recording", "Recording"], ["available", "Available"], ["uploading", "Uploading"], ["failed", "Failed"]];
+const GOES_ON = ["recording", "paused"];
+const FAILED = { file_lost: "the media node has no file of it.", upload_failed: "it could not be put to its URL.", write_failed: "the disk of the media node is full." };
+
+const megabytes = (bytes) => `${number(bytes / 1e6)} MB`;
+const hasFile = (one) => one.expires_at !== null || one.state === "uploading";
+const isOfRecording = (event, id) => event.data?.data?.recording_id === id;
+
+/** Begins to record a room or session. `of`: `{room_id}` or `{uuid}`. */
+export function RecordButton({ app, of, path, commands, disabled, small }) {
+  const kind = of.room_id ? "conference" : "session";
+  const record = () => commands.run({
+    key: "record", what: "Record", app, path: `${API}${path}/commands/record`, settled: "It is being recorded: see Recordings.",
+    confirmedBy: (event) => isWebhook(event, `${kind}.recording.started`, of),
+    failedBy: (event) => isWebhook(event, `${kind}.recording.failed`, of),
+  });
+  return html`<${Button} icon="record" small=${small} busy=${Boolean(commands.pending.record)} disabled=${disabled} onClick=${record}>Record<//>`;
+}
+
+export function Recordings({ me, route }) {
+  useTitle("Recordings");
+  const operator = me.kind === "operator";
+  const { app = operator ? me.apps[0] || "" : me.app_id, state = "", room = "", session = "" } = route.query;
+  const [ask, setAsk] = useState(null);
+  const [heard, setHeard] = useState(null);
+  const commands = useCommands();
+  const pages = usePages(async (cursor, signal) => {
+    if (!app) return { rows: [], cursor: "" };
+    const page = await call("GET", `${API}/recordings`, { app, query: { state, room_id: room, uuid: session, cursor, limit: 50 }, signal });
+    return { rows: page.recordings, cursor: page.cursor };
+  }, [app, state, room, session]);
+  const soon = useReloadSoon(pages.reload);
+  useStream(app ? streamOf(me, { app }) : null, (event) => {
+    commands.seen(event);
+    if (isGap(event) || event.type.includes(".recording.")) soon();
+  });
+  const change = (changed) => replace("recordings", { app, state, room, session, ...changed });
+  const control = (one, step, ended) => commands.run({
+    key: `${one.recording_id} ${step}`, what: step, app, path: `${API}/recordings/${one.recording_id}/commands/${step}`,
+    confirmedBy: (event) => event.type.endsWith(`.recording.${ended}`) && isOfRecording(event, one.recording_id),
+    failedBy: (event) => event.type.endsWith(".command.failed") && isOfRecording(event, one.recording_id),
+  });
+  const remove = (one) => setAsk({
+    title: "Delete the recording?", verb: "Delete", text: "Its file goes with it. This cannot be undone.",
+    act: async () => {
+      const path = `${API}/recordings/${one.recording_id}`;
+      if (await commands.run({ key: `${one.recording_id} delete`, what: "Delete", method: "DELETE", app, path, settled: "The recording is deleted." })) pages.reload();
+    },
+  });
+  const actions = (one) => {
+    const busy = (step) => Boolean(commands.pending[`${one.recording_id} ${step}`]);
+    const paused = one.state === "paused";
+    return html`<div class="buttons">
+      ${hasFile(one) && html`<${Button} small icon="play" onClick=${() => setHeard(one)}>Listen<//>`}
+      ${me.role === "operate" && GOES_ON.includes(one.state) && html`
+        <${Button} small icon=${paused ? "play" : "pause"} busy=${busy(paused ? "resume" : "pause")} onClick=${() => control(one, paused ? "resume" : "pause", paused ? "resumed" : "paused")}>${paused ? "Resume" : "Pause"}<//>
+        <${Button} small icon="stop" busy=${busy("stop")} onClick=${() => control(one, "stop", "stopped")}>Stop<//>`}
+      ${me.role === "operate" && html`<${Button} small icon="trash" tone="danger-text" label="Delete the recording" busy=${busy("delete")} onClick=${() => remove(one)} />`}
+    </div>`;
+  };
+  const columns = [
+    { title: "Of", cell: (one) => (one.room_id ? html`<${Id} value=${one.room_id} href=${link("rooms", app, one.room_id)} />` : html`<${Id} value=${one.uuid} href=${link("sessions", app, one.uuid)} />`) },
+    { title: "State", cell: (one) => html`<${Badge} tone=${TONES[one.state]} dot title=${one.state === "failed" ? FAILED[one.reason] || reasonText(one.reason) : null}>${one.state}<//>` },
+    { title: "Began", cell: (one) => html`<${Time} at=${one.started_at || one.created_at} />` },
+    { title: "Length", cell: (one) => (one.duration === null ? "" : duration(one.duration)) },
+    { title: "Size", hide: "narrow", cell: (one) => (one.size === null ? "" : megabytes(one.size)) },
+    { title: "Kept until", hide: "narrow", cell: (one) => (one.uploaded ? "at its URL" : one.upload_host ? html`goes to <span class="mono">${one.upload_host}</span>` : one.expires_at && html`<${Time} at=${one.expires_at} />`) },
+    { title: "Actions", cell: actions },
+  ];
+  return html`<${PageHead} title="Recordings" />
+    <div class="filters">
+      <${Segments} label="State" value=${state} options=${STATES} onChange=${(chosen) => change({ state: chosen })} />
+      ${operator && html`<${AppSelect} me=${me} value=${app} all="" onChange=${(chosen) => change({ app: chosen, room: "", session: "" })} />`}
+      ${(room || session) && html`<${Button} small icon="close" onClick=${() => change({ room: "", session: "" })}>All of the app<//>`}
+    </div>
+    <${Card} flush>
+      <${Loaded} of=${pages} rows=${6}>${() => html`
+        <${Table} label="Recordings" columns=${columns} rows=${pages.rows} keyOf=${(one) => one.recording_id}
+          empty=${html`<${Empty} icon="record" title="No recordings">${state || room || session ? "None is like that now." : "Record a room or a call from its page."}<//>`} />
+        <${More} pages=${pages} />`}
+      <//>
+    <//>
+    ${heard && html`<${Player} app=${app} recording=${heard} onClose=${() => setHeard(null)} />`}
+    <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />`;
+}
+
+/** The file comes whole before it plays: a player's own requests would lack the session's token. */
+function Player({ app, recording, onClose }) {
+  const [state, setState] = useState({ url: "", error: null });
+  const load = async (signal) => {
+    setState({ url: "", error: null });
+    try {
+      const url = URL.createObjectURL(await blob(`${API}/recordings/${recording.recording_id}/content`, { app, signal }));
+      if (signal?.aborted) URL.revokeObjectURL(url);
+      else setState({ url, error: null });
+    } catch (error) {
+      if (error.name !== "AbortError") setState({ url: "", error });
+    }
+  };
+  useEffect(() => {
+    const controller = new AbortController();
+    load(controller.signal);
+    return () => controller.abort();
+  }, [recording.recording_id]);
+  useEffect(() => () => state.url && URL.revokeObjectURL(state.url), [state.url]);
+  const footer = state.url && html`<a class="button" href=${state.url} download="${recording.recording_id}.wav">Download</a>`;
+  return html`<${Dialog} title="Recording" onClose=${onClose} footer=${footer}>
+    <p class="note"><${Id} value=${recording.recording_id} /> ${recording.duration !== null && duration(recording.duration)}${recording.size !== null && html`, ${megabytes(recording.size)}`}</p>
+    ${state.error ? html`<${Problem} error=${state.error} retry=${() => load()} />`
+      : state.url ? html`<audio controls autoplay src=${state.url} aria-label="The recording"></audio>` : html`<${Skeleton} rows=${1} />`}
+  <//>`;
+}
