@@ -246,6 +246,7 @@ def collect_digits(path: SessionPath, body: CollectBody) -> Returned:
     responses={202: SessionPlayAccepted},
     refuses=(
         *_COMMAND_REFUSALS,
+        "transferred",
         "still_dialing",
         "still_joining",
         "already_playing",

@@ -522,7 +522,7 @@ class SessionPlayStarted(SessionData):
 
 
 class SessionPlayFinished(SessionData):
-    """The last URL of a play to the session is done, or the session has joined a room, left one or ended before."""
+    """The last URL of a play to the session is done, or the session has joined or left a room, or ended before."""
 
     operation_id: OperationId
     status: PlayStatus

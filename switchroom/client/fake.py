@@ -968,6 +968,7 @@ class FakeSwitchroom:
         if session.state not in ("parked", "joined"):
             raise _Refused(states.get(session.state, session.state))
         self._cooldowns["dial", body.to] = self.now + SESSION_COOLDOWN
+        self._interrupt_play(session)
         was_in, session.state = session.state, "transferring"
         shown = body.caller_id or FIRST_CALLER_ID
         session.transfer = {"to": body.to, "shown_as": shown, "command_uid": body.command_uid}
@@ -1013,11 +1014,10 @@ class FakeSwitchroom:
         session, named = self._session(uuid), ("play_to_session", uuid, json.dumps(body.urls))
         if first := self._first_answer(body.command_uid, named):
             return first
-        if session.state == "dialing":
-            raise _Refused("still_dialing")
         self._check_now("session_play", uuid)
-        if session.state in ("joining", "leaving"):
-            raise _Refused("still_joining" if session.state == "joining" else "leaving")
+        states = {"dialing": "still_dialing", "joining": "still_joining"}
+        if session.state not in ("parked", "joined"):
+            raise _Refused(states.get(session.state, session.state))
         if session.play:
             raise _Refused("already_playing")
         if session.flags["hold"] or "hold" in session.pending:
@@ -1033,9 +1033,9 @@ class FakeSwitchroom:
         session, named = self._session(uuid), ("stop_session_play", uuid)
         if first := self._first_answer(body.command_uid, named):
             return first
+        self._check_now("session_stop", uuid)
         if session.state == "dialing":
             raise _Refused("still_dialing")
-        self._check_now("session_stop", uuid)
         self._cooldowns["session_stop", uuid] = self.now + 0.2
         operation, session.play = session.play[0] if session.play else "", None
         self._emit_session(session, "session.play.stopped", operation_id=operation, command_uid=body.command_uid)

@@ -12,7 +12,7 @@ from esl.commands import Transfer
 from tests.e2e.conftest import Dial
 from tests.e2e.gateway import FORBIDDEN, EmulatedGateway, Gateway
 from tests.e2e.nodes import Node
-from tests.e2e.system import CALLER_ID, Receiver, Switchroom
+from tests.e2e.system import CALLER_ID, Media, Receiver, Switchroom
 
 SESSIONS = "/api/v1/sessions"
 _numbers = itertools.count(20000)
@@ -172,6 +172,36 @@ def test_a_call_that_the_app_has_made(
     hooks.wait("session.ended", uuid=session)
     gateway.wait_over(second)
     assert hooks.types(uuid=session).count("session.answered") == 1
+
+
+@pytest.mark.parametrize("where", ["parked", "member"])
+@pytest.mark.parametrize("end", ["200", "486"])
+def test_a_call_that_is_played_to_is_transferred(
+    where: str,
+    end: str,
+    hooks: Receiver,
+    room_service: Switchroom,
+    media: Media,
+    dial: Dial,
+    new_room: NewRoom,
+    join: JoinRoom,
+    transfer: Callable[..., str],
+) -> None:
+    session, _ = dial()
+    if where == "member":
+        join(session, new_room())
+    play = f"{SESSIONS}/{session}/commands/play"
+    assert room_service.post(play, {"urls": [media.tone(60, "before")]}).status == 202
+    transfer(session, end)
+    assert hooks.wait("session.play.finished", uuid=session)["status"] == "interrupted"
+    if end == "200":
+        hooks.wait("session.transferred", uuid=session)
+        assert room_service.post(play, {"urls": [media.tone(1)]}).headers["x-error-code"] == "transferred"
+        return
+    assert hooks.wait("session.transfer_failed", uuid=session)["cause"] == "busy"
+    operation = room_service.post(play, {"urls": [media.tone(1, "after")]}).body["operation_id"]
+    assert hooks.wait("session.play.finished", operation_id=operation)["status"] == "completed"
+    assert state(room_service, session) == "parked"
 
 
 def test_what_an_app_may_not(room_service: Switchroom, gateway: AnyGateway, dial: Dial) -> None:

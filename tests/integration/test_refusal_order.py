@@ -28,6 +28,10 @@ OF_CALLS: dict[type[Command[Any]], Callable[[World], Ask]] = {
             "collect_digits", max_digits=4, terminators="#", timeout_ms=1, digit_timeout_ms=1, **more
         )
     ),
+    commands.PlayToSession: lambda world: (
+        lambda **more: world.ask("play_to_session", urls=['"http://cdn.example/a.wav"'], operation_id="op", **more)
+    ),
+    commands.StopSessionPlay: lambda world: lambda **more: world.ask("stop_session_play", **more),
     commands.HangUp: lambda world: lambda **more: world.ask("hang_up", cause="NORMAL_CLEARING", **more),
     commands.Join: lambda world: partial(world.ask, "join", room_id=world.create()),
 }

@@ -8,7 +8,7 @@ import pytest
 
 from controller.sessions.flags import FLAGS, HOLD
 from controller.store import keys
-from tests.integration.world import NODE, World
+from tests.integration.world import NODE, World, channel
 
 MUTED, *_ = FLAGS
 A, B, C = (f"https://cdn.example.com/{name}.wav" for name in "abc")
@@ -192,6 +192,20 @@ def test_a_call_that_joins(world: World, parked: Call, state: str) -> None:
     parked.done(0, reason="unplayable")
     world.tell("member_joined", session_id=parked.session, room_id=room, member_id=1, flags=["muted"])
     assert world.types() == ["conference.member.joined"]
+
+
+def test_a_call_that_is_transferred(world: World, call: Call) -> None:
+    world.play_to(call.session, A, B)
+    call.started()
+    world.webhooks()
+    assert world.ask_transfer(call.session)["status"] == "transferring"
+    assert call.finished()[0] == "interrupted"
+    # What plays is stopped before the caller hears that it rings.
+    assert [each["op"] for each in world.sent()] == ["session_stop", "transfer"]
+    assert world.play_to(call.session, A)["refused"] == "transferring"
+    world.tell("session_transferred", session_id=call.session, leg=channel(900))
+    assert world.play_to(call.session, A)["refused"] == "transferred"
+    assert world.ask("stop_session_play", session_id=call.session)["operation_id"] == ""
 
 
 def test_an_operator_moves_a_call_into_a_room(world: World, parked: Call) -> None:

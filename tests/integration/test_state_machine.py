@@ -522,6 +522,7 @@ class Machine:
         if session not in self.calls:
             return {"ok": False, "reason": "hangup"}
         self._out(session)
+        self.heard.pop(session, None)
         self.connected.pop(session, None)
         self.called[session] = command["leg"]
         return {"ok": True}

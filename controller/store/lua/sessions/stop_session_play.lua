@@ -4,9 +4,9 @@
 
 local session, instead = own_call()
 if instead then return instead end
-if session.state == SESSION.dialing then return refuse("still_dialing") end
 local refused = limited(session.id, session.node)
 if refused then return refused end
+if session.state == SESSION.dialing then return refuse("still_dialing") end
 
 local operation = played_to(session)
 local answer = accept_new(session, "stopped", { operation_id = operation and operation.id or "" })

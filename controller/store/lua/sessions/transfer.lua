@@ -1,7 +1,7 @@
 -- Has its node connect a call, in a room or not, to a number, which is called as the channel `channel` and counted as
 -- `new_session`. The node confirms it once the number has answered, or by parking the call.
 -- args: session_id command_uid? to caller_id? timeout permission channel new_session
--- needs: dial_commands dial_permission quotas session_commands session_steps
+-- needs: dial_commands dial_permission quotas session_commands session_plays session_steps
 
 -- Why a call cannot be transferred now, by its state.
 local REFUSED = {
@@ -23,6 +23,7 @@ if code then return refuse(code) end
 refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
 
+interrupt_play(session)
 count_dial(session.app, args.new_session)
 step_session(session, "transfer", { transfer_leg = args.channel, transfer_dial = args.new_session,
   transfer_to = args.to, transfer_from = args.caller_id })
