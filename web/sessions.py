@@ -265,9 +265,9 @@ def collect_digits(path: SessionPath, body: CollectBody) -> Returned:
 def play_to_session(path: SessionPath, body: SessionPlayBody) -> Returned:
     """Play audio files to one session, parked or a member of a room, which nobody else hears.
 
-    The files play in the order given. It ends when the session joins a room, leaves one or hangs up, and at no key that
-    the caller presses. Rate limit `session_play`: 200 ms for each session. Webhooks: `session.play.started`, later
-    `session.play.finished`."""
+    The files play in the order given. It ends when the session joins a room, leaves one, is transferred or hangs up,
+    and at no key that the caller presses. Rate limit `session_play`: 200 ms for each session. Webhooks:
+    `session.play.started`, later `session.play.finished`."""
     command = PlayToSession(app_id=app_id(), urls=tuple(body.urls), **_command(path, body))
     return _played(path, execute(command))
 

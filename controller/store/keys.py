@@ -106,16 +106,18 @@ PARTITION: dict[str, str] = {
     # play_flight and play_stopping (lib/session_plays.lua); collected (digits), max_digits, terminators,
     # digit_timeout_ms, collect_uid and so on, while digits are collected. Of a call that an app has made, until it is
     # answered, also dial_job, dial_uid, dial_actor and dial_trace, is_ringing, hang_up_cause and hang_up_tries, and
-    # what it is to join: dial_room, dial_flags (names), dial_levels, dial_role, dial_tags, dial_end_on_exit. From
-    # park, or from the command to dial, to hangup
+    # what it is to join: dial_room, dial_flags (names), dial_levels, dial_role, dial_tags, dial_end_on_exit. Of one
+    # that is transferred to a number, until that has ended or was not reached, also transfer_leg (the uuid of the
+    # call to it), transfer_dial (by what it counts in `dialled`), transfer_to and transfer_from, and until it has
+    # answered the same four as transfer_job and so on. From park, or from the command to dial, to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",
     # sorted set: session id by `order`, of an app; for good
     "sessions": "sessions:%s",
-    # set: those of `sessions` that the app has dialled; for good
+    # set: those of `sessions` that the app has dialled, and calls to numbers to which some are transferred; for good
     "dialled": "dialled:%s",
-    # sorted set with expiry: sessions of calls that an app has made by when (ms) they were accepted, for a day
+    # sorted set with expiry: the same by when (ms) they were accepted, for a day
     "dials": "dials:%s",
     # sets: rooms that have a conference on a node, and its sessions; for good; read by the audit
     "node_rooms": "node-rooms:%s",

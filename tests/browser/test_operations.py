@@ -193,6 +193,26 @@ def test_a_call_is_made(operator: Console, world: World) -> None:
     operator.forgive("status of 403", "status of 404")
 
 
+def test_a_call_is_transferred(operator: Console, world: World) -> None:
+    world.call("acW68", "527100004")
+    page = operator.open("sessions")
+    page.get_by_role("link", name="527100004").click()
+    heading(page, "527100004")
+    is_live(page)
+    page.get_by_role("button", name="Transfer").click()
+    page.get_by_label("Number to call").fill("+493012345201")
+    operator.check_access()
+    operator.screenshot("dialog-transfer")
+    page.get_by_role("dialog").get_by_role("button", name="Transfer").click()
+    expect(page.get_by_text("527100004 is connected to a number")).to_be_visible()
+    expect(page.get_by_text("527100004 is to be transferred to +493012345201")).to_be_visible()
+    expect(page.locator(".facts").get_by_text("transferred", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Transfer")).to_have_count(0)
+    world.hang_up("527100004")
+    expect(page.get_by_text("This session has ended")).to_be_visible()
+    operator.forgive("status of 404")
+
+
 def test_a_call_is_hung_up(operator: Console, world: World) -> None:
     world.call("acW68", "527100002")
     page = operator.open("sessions")

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,7 +38,8 @@ class Truth:
     """What a node is at a moment. `calls`, `members`: without legs, which are in `legs`, by their uuid. `members`: by room
     and channel, the flags that are on. `playing`: by room, the `(operation, paused, volume)` of each file queued.
 
-    Without `exact`, all that is known of the files is whether there are any.
+    Without `exact`, all that is known of the files is whether there are any. `transferred`: those of `calls` that are
+    connected to a number.
     """
 
     calls: set[str]
@@ -46,6 +47,7 @@ class Truth:
     playing: dict[str, list[tuple[str, bool, int]]]
     legs: dict[str, LegEnd]
     exact: bool = True
+    transferred: set[str] = field(default_factory=set)
 
 
 class Call(Protocol):
@@ -176,6 +178,7 @@ class EmulatedNode:
                 leg: LegEnd(_where(listed, leg), self.emulator.channels[leg].profile.direction == "outbound")
                 for leg in legs
             },
+            transferred={call.uuid for call in self.emulator.channels.values() if call.bridged},
         )
 
     def restart(self) -> None:
@@ -261,7 +264,8 @@ class RealNode:
             playing = {room: [("", False, 0)] for room, status in statuses.items() if status.startswith("+OK")}
             calls = {row["uuid"] for row in rows if row["direction"] == "inbound"} - legs.keys()
             ends = {leg: LegEnd(_where(listed, leg), dialled) for leg, dialled in legs.items()}
-            return Truth(calls, members, playing, ends, exact=False)
+            bridged = {row["uuid"] for row in rows if row["application"] == "bridge" and row["callstate"] == "ACTIVE"}
+            return Truth(calls, members, playing, ends, exact=False, transferred=bridged)
         finally:
             connection.close()
 

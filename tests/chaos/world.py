@@ -323,9 +323,11 @@ class View:
             for room, history in histories.items()
             if history.ended and (history.members or history.open_plays)
         ]
+        transferred = {IDS[prefix].of(channel) for prefix, node in truth.items() for channel in node.transferred}
         for session, shown_as in self.sessions.items():
+            outside = "transferred" if session in transferred else "parked"
             where = next((room for room, there in members.items() if session in there), "")
-            expected = ("joined", where, members[where][session][1]) if where else ("parked", "", frozenset())
+            expected = ("joined", where, members[where][session][1]) if where else (outside, "", frozenset())
             seen = (shown_as["state"], shown_as["room_id"], as_listed(flags_of(shown_as)))
             if seen != expected:
                 found.append(f"session {session}: {expected} on the node, {seen} in the API")

@@ -77,6 +77,7 @@ class Gateway:
         self.calls: list[str] = []
         self.callers: list[str] = []
         self.cancelled: list[str] = []
+        self.invites: dict[str, str] = {}
         self._authenticates = authenticates
         self._host = host
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -151,6 +152,7 @@ class Gateway:
             return self._answer(invite, sender, "407 Proxy Authentication Required", challenge)
         if header(invite, "Call-ID") in self._open:
             return None  # sent again
+        self.invites[number] = invite
         self.calls.append(number)
         self.callers.append(re.search(r"sip:([^@]+)@", header(invite, "From"))[1])  # type: ignore[index]
         end = number[-3:]

@@ -12,7 +12,7 @@ from esl.commands import Transfer
 from tests.e2e.conftest import Dial
 from tests.e2e.gateway import FORBIDDEN, EmulatedGateway, Gateway
 from tests.e2e.nodes import Node
-from tests.e2e.system import CALLER_ID, Media, Receiver, Switchroom
+from tests.e2e.system import CALLER_ID, DIDS, Media, Receiver, Switchroom
 
 SESSIONS = "/api/v1/sessions"
 _numbers = itertools.count(20000)
@@ -117,6 +117,20 @@ def test_a_number_that_does_not_take_it(
     assert hooks.types(uuid=session).count("session.started") == 1
 
 
+def test_what_is_played_to_the_caller_ends(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, transfer: Callable[..., str]
+) -> None:
+    session, _ = dial()
+    played = room_service.post(f"{SESSIONS}/{session}/commands/play", {"urls": [media.tone(20)]})
+    assert played.status == 202, played
+    transfer(session)
+    finished = hooks.wait("session.play.finished", uuid=session)
+    assert (finished["operation_id"], finished["status"]) == (played.body["operation_id"], "interrupted")
+    hooks.wait("session.transferred", uuid=session)
+    refused = room_service.post(f"{SESSIONS}/{session}/commands/play", {"urls": [media.tone(1)]})
+    assert (refused.status, refused.headers["x-error-code"]) == (409, "transferred")
+
+
 def test_a_number_that_nobody_answers(
     hooks: Receiver, room_service: Switchroom, gateway: AnyGateway, dial: Dial, transfer: Callable[..., str]
 ) -> None:
@@ -136,6 +150,23 @@ def test_a_redirect_is_not_followed(
     transfer(session, "302")
     assert hooks.wait("session.transfer_failed", uuid=session)["cause"] == "rejected"
     assert FORBIDDEN not in gateway.calls
+
+
+@pytest.mark.freeswitch
+def test_the_gateway_is_told_nothing_of_the_caller(
+    hooks: Receiver, node: Node, gateway: Gateway, transfer: Callable[..., str]
+) -> None:
+    caller = f"5299{next(_numbers)}"
+    told = {"X_Secret": "hidden-1", "Privacy": "id", "P_Asserted_Identity": f"<sip:{caller}@hidden-2.example>"}
+    more = {"Diversion": "<sip:hidden-3@example.com>", "User_to_User": "hidden-4", "Call_Info": "<sip:hidden-5>"}
+    call = node.call(DIDS["alpha"], caller, **told, **more)
+    session = str(hooks.wait("session.started", caller_id=caller)["uuid"])
+    to = transfer(session)
+    hooks.wait("session.transferred", uuid=session)
+    for text in ("hidden", "Secret", "Privacy: id", "Diversion", caller):
+        assert text not in gateway.invites[to]
+    call.hang_up()
+    gateway.wait_over(to)
 
 
 @pytest.mark.parametrize("who", ["caller", "app"])
@@ -221,18 +252,17 @@ def test_what_an_app_may_not(room_service: Switchroom, gateway: AnyGateway, dial
 
 
 def test_it_lasts_no_longer_than_the_app_may_call(
-    hooks: Receiver, gateway: AnyGateway, room_service: Switchroom
+    hooks: Receiver, gateway: AnyGateway, room_service: Switchroom, dial: Dial
 ) -> None:
     """The node ends it by itself."""
-    first, second = (number("200").replace("+4930", "+4940") for _ in range(2))
-    session = room_service.post(SESSIONS, {"to": first, "from": CALLER_ID}, app="beta").body["uuid"]
-    hooks.wait("session.answered", uuid=session)
-    asked = room_service.post(f"{SESSIONS}/{session}/commands/transfer", {"to": second}, app="beta")
+    session, call = dial("beta")
+    to = number("200").replace("+4930", "+4940")
+    asked = room_service.post(f"{SESSIONS}/{session}/commands/transfer", {"to": to}, app="beta")
     assert asked.status == 202, asked
     hooks.wait("session.transferred", uuid=session)
     assert hooks.wait("session.ended", uuid=session)["cause"] == "ALLOTTED_TIMEOUT"
-    gateway.wait_over(second)
-    gateway.wait_over(first)
+    gateway.wait_over(to)
+    call.wait_ended()
 
 
 def test_a_transfer_that_nobody_asked_for_ends_when_it_is_answered(

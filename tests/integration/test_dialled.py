@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 import pytest
 
-from controller.commands import Dial
+from controller.commands import Dial, Transfer
 from controller.errors import Refused
 from controller.registry import Dialing, Gateway, Registry, new_app
 from controller.store import keys
 from tests.integration.api_process import KEY, Api
 from tests.integration.fake_link import DrivenNode
-from tests.integration.world import NODE, World
+from tests.integration.world import NODE, World, channel
 from tests.open_store import OpenStore
 
 TO, FROM = "+4930123456", "+493098765432"
@@ -352,10 +352,19 @@ def test_a_gateway_that_is_gone_from_the_file_is_dialled_no_more(dialing: Api) -
     assert refused.value.code == "dialing_forbidden"
 
 
-def test_a_gateway_s_password_is_in_no_record(dialing: Api, store: OpenStore, node: DrivenNode) -> None:
+@pytest.mark.parametrize("transfers", [False, True])
+def test_a_gateway_s_password_is_in_no_record(
+    dialing: Api, store: OpenStore, node: DrivenNode, transfers: bool
+) -> None:
     """But for the gateway's own; the node gets it with the command."""
-    dialing.controller.execute(Dial(app_id="demo", to=TO, caller_id=FROM))
-    (sent,) = node.up().sent
+    rows = []
+    if transfers:
+        dialing.controller.execute(Transfer(app_id="demo", session_id=World(store).park(), to=TO))
+        there = {"uuid": channel(1), "direction": "inbound", "name": "sofia/public/1@192.0.2.7", "application": "park"}
+        rows = [there | dict.fromkeys(("initial_dest", "cid_num", "ip_addr", "initial_dialplan"), "")]
+    else:
+        dialing.controller.execute(Dial(app_id="demo", to=TO, caller_id=FROM))
+    (sent,) = node.up(*rows).sent
     assert SECRET in sent.render()
     assert SECRET not in repr(sent)
     for key in store.client.keys("*"):
