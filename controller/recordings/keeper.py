@@ -35,6 +35,7 @@ DELAYS = (5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0, 21600.0, 21600.0)
 # What an upload has besides its time, to say what came of it.
 LEASE_MARGIN_SECONDS = 30.0
 ASKED_AT_ONCE = 100
+FILE_LOST = "file_lost"  # why there was no attempt, and will be none
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +133,7 @@ class Keeper:
     def _upload(self, tag: str, recording_id: str, app: str, url: str, attempt: int) -> None:
         try:
             upload = self._attempt(recording_id, app, url)
-            delay = self._delays[attempt - 1] if attempt <= len(self._delays) else 0
+            is_last = attempt > len(self._delays) or upload.reason == FILE_LOST
             reply = self._step(
                 "recording_uploaded",
                 tag,
@@ -141,11 +142,10 @@ class Keeper:
                     "attempt": attempt,
                     "is_success": upload.is_success,
                     "http_status": upload.status,
-                    # None: there is no other attempt.
-                    "delay_ms": int(delay * 1000) if delay and upload.reason != "file_lost" else None,
+                    "delay_ms": None if is_last else int(self._delays[attempt - 1] * 1000),
                 },
             )
-            if not upload.is_success and not delay:
+            if is_last and not upload.is_success:
                 given_up_total.inc()
             if reply["is_gone"]:
                 self._folder.remove(recording_id)
@@ -162,7 +162,7 @@ class Keeper:
             file = self._folder.open(recording_id)
             if file is None:
                 log.error("a recording is not in the folder any more", recording=recording_id)
-                return Upload(reason="file_lost")
+                return Upload(reason=FILE_LOST)
             with file:
                 return self._uploader.upload(app, url, file, file.seek(0, 2))
         except OSError as error:

@@ -510,6 +510,25 @@ def test_a_file_goes_when_its_time_is_over_and_its_record_later(store: OpenStore
     assert store.client.zcard(keys.key(TAG, "recordings", APP)) == 0
 
 
+@pytest.mark.parametrize("state", ["available", "uploading"])
+def test_a_recording_whose_relay_never_comes_back_is_forgotten(
+    store: OpenStore, start: Callable[..., RunningRelay], bucket: Bucket, state: str
+) -> None:
+    gone, other = start("one"), start("two")
+    put_record(store, upload_url=bucket.url if state == "uploading" else "")
+    put(gone)
+    assert record_of(store)["state"] == state
+    finish(other)
+    assert record_of(store) != {}
+    store.client.zadd(keys.key(TAG, "recording_ends"), {RECORDING: 1})
+    finish(other)
+    assert record_of(store) == {}
+    assert used(store) == 0
+    assert store.client.zcard(keys.key(TAG, "kept", gone.folder.holder)) == 0
+    last = emitted(store)[-1]
+    assert last[0] == f"conference.recording.{'failed' if state == 'uploading' else 'available'}"
+
+
 def test_what_nobody_knows_goes_after_a_day(store: OpenStore, start: Callable[..., RunningRelay]) -> None:
     now = gevent.time.time()
     relay = start(clock=lambda: now)

@@ -10,11 +10,18 @@ local function release_file(recording)
   clear(keys.recording(recording.id), recording, "holder", "upload_url", "next_at", "expires_at")
 end
 
+-- A file is the relay's to look after until then, and for some time longer, as a relay may be away. If it never comes
+-- back, the recording is forgotten nevertheless.
+local function keep_until(recording, at)
+  redis.call("ZADD", keys.recording_ends(), at + 2 * RECORD_MS, recording.id)
+end
+
 -- The file can be fetched from now on, for its time. The webhook says so, or why it is not where it should be.
 local function keep_file(recording, event, fields)
   fields.expires_at = NOW + args.keep_ms
   step_recording(recording, event, fields)
   redis.call("ZADD", keys.kept(recording.holder), fields.expires_at, recording.id)
+  keep_until(recording, fields.expires_at)
 end
 
 local function emit_available(recording)

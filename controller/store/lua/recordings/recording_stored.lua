@@ -1,6 +1,6 @@
 -- A node has sent the file of a recording to a relay, which has it in its folder `holder`. Replies { kept }: whether it
 -- stays there. A node may send it twice, also to another relay, if it missed the first answer.
--- args: recording_id holder size length_ms
+-- args: recording_id holder size length_ms keep_ms
 -- needs: recording_files
 
 local function take(recording)
@@ -18,6 +18,7 @@ local function take(recording)
     about.attempts = 0
     step_recording(recording, "upload", about)
     redis.call("ZADD", keys.kept(recording.holder), NOW, recording.id)
+    keep_until(recording, NOW + args.keep_ms)
   else
     recording.holder = args.holder
     keep_file(recording, "stored", about)

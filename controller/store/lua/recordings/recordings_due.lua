@@ -49,7 +49,15 @@ end
 for _, id in ipairs(redis.call("ZRANGEBYSCORE", keys.recording_ends(), "-inf", NOW, "LIMIT", 0, MAX_LOOKED_AT)) do
   try(id, function()
     local recording = get_recording(id)
-    if recording then forget_recording(recording) end
+    if not recording then return end
+    if recording.state == RECORDING.uploading then
+      -- Its relay is gone for good.
+      act_for(recording)
+      step_recording(recording, "failed", { reason = "upload_failed" })
+      emit_recording(recording, "failed", { reason = recording.reason })
+    end
+    if recording.holder then release_file(recording) end
+    forget_recording(recording)
   end)
   redis.call("ZREM", keys.recording_ends(), id)
 end
