@@ -38,6 +38,9 @@ Counts = dict[str, Counter[str]]
 Entry = dict[str, Any]
 _FIELDS = ("process", "roles", "counts", "pending", "held")
 
+# What each partition has, of which Totals has the sum.
+_SUMMED = ("all_rooms", "members", "pending")
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -56,7 +59,7 @@ class Totals:
         for reply in store.run_many([("count", tag, {"nodes": nodes}) for tag in keys.TAGS]):
             rooms.update(reply["rooms"])
             sessions.update(reply["sessions"])
-            numbers.update({name: reply[name] for name in ("all_rooms", "members", "pending")})
+            numbers.update({name: reply[name] for name in _SUMMED})
         return cls(rooms, sessions, numbers["all_rooms"], numbers["members"], numbers["pending"])
 
 
