@@ -81,7 +81,8 @@ PARTITION: dict[str, str] = {
     "recording": "recording:%s",
     # sorted set: recording id by `order`, of an app; as the recordings
     "recordings": "recordings:%s",
-    # sorted set: recording id by when (ms) its record is forgotten; of those that have no file, nor will have one
+    # sorted set: recording id by when (ms) its record is forgotten; of those that have no file, nor will have one, and
+    # of those whose file a relay has, long after its time
     "recording_ends": "recording-ends",
     # sorted set: recording id by when (ms) its upload is to be tried next, or its time is over, of those whose files
     # are in a relay's folder; as the files
