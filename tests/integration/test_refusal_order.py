@@ -32,6 +32,7 @@ OF_CALLS: dict[type[Command[Any]], Callable[[World], Ask]] = {
         lambda **more: world.ask("play_to_session", urls=['"http://cdn.example/a.wav"'], operation_id="op", **more)
     ),
     commands.StopSessionPlay: lambda world: lambda **more: world.ask("stop_session_play", **more),
+    commands.RecordSession: lambda world: partial(world.ask, "record_session", command="record", channels=1),
     commands.HangUp: lambda world: lambda **more: world.ask("hang_up", cause="NORMAL_CLEARING", **more),
     commands.Join: lambda world: partial(world.ask, "join", room_id=world.create()),
 }
@@ -53,6 +54,7 @@ OF_ROOMS: dict[type[Command[Any]], Callable[[World], Ask]] = {
             "play", room_id=room_id, urls=['"http://cdn.example/a.wav"'], operation_id="op", **more
         )
     ),
+    commands.RecordRoom: lambda world: partial(world.ask, "record_room", command="record"),
     commands.TogglePause: lambda world: lambda **more: world.ask("pause", **more),
     commands.StopPlayback: lambda world: lambda **more: world.ask("stop", **more),
     commands.SetVolume: lambda world: lambda **more: world.ask("volume", volume=3, **more),
@@ -60,7 +62,7 @@ OF_ROOMS: dict[type[Command[Any]], Callable[[World], Ask]] = {
     commands.KickAll: lambda world: lambda room_id, **more: world.kick_all(room_id, operation_id="new", **more),
 }
 # Of which there is no room or session to be refused for, or which has a test of its own.
-OTHERS = {commands.SendTest, commands.Dial, commands.Transfer}
+OTHERS = {commands.SendTest, commands.Dial, commands.Transfer, commands.ControlRecording}
 
 
 def has_cooldown(kind: Any) -> bool:
@@ -149,8 +151,9 @@ def test_of_hold_music_without_a_relay(world: World) -> None:
 def test_of_a_command_to_a_room(world: World, kind: type[Command[Any]]) -> None:
     room = world.create()
     ask = OF_ROOMS[kind](world)
-    last = {commands.TogglePause: "nothing_playing", commands.Play: "no_relay"}.get(kind, "")
-    more: dict[str, Any] = {"relay_up": False} if kind is commands.Play else {}
+    no_relay = {commands.Play: {"relay_up": False}, commands.RecordRoom: {"relay_live": False}}
+    more: dict[str, Any] = no_relay.get(kind, {})
+    last = "no_relay" if more else "nothing_playing" if kind is commands.TogglePause else ""
     if kind in (commands.SetFlagOfAll, commands.KickAll):
         for number in range(3):
             world.joined(room, number + 1)
@@ -205,3 +208,20 @@ def test_of_a_call_that_is_to_be_transferred(world: World) -> None:
     cool(world)
     world.nodes["acW68"]["up"] = False
     assert code(ask(session, permission=full)) == "dial_limit_reached"
+
+
+def test_of_a_recording(world: World) -> None:
+    room = world.create()
+    world.joined(room)
+    recording = str(world.record(room)["recording_id"])
+    other = world.park(99)
+    world.ask("hang_up", session_id=other, cause="NORMAL_CLEARING", command_uid="taken")
+    warm(world, "recording_control", recording)
+    world.nodes["acW68"]["up"] = False
+    assert code(world.control(recording, "pause", app_id="another")) == "recording_not_found"
+    assert code(world.control(recording, "pause", command_uid="taken")) == "command_uid_taken"
+    assert code(world.control(recording, "pause")) == "rate_limited"
+    cool(world)
+    assert code(world.control(recording, "pause")) == "node_down"
+    world.nodes["acW68"]["up"] = True
+    assert code(world.control(recording, "pause")) == "recording_starting"

@@ -5,9 +5,9 @@
 local room, refused = own_room(args.room_id)
 refused = refused or first_answer() or limited(args.room_id, room.node)
 if refused then return refused end
+if not args.relay_live then return refuse("no_relay") end
 if room.recording then return refuse("already_recording", { recording_id = room.recording }) end
 if redis.call("ZCARD", keys.members(room.id)) == 0 then return refuse("room_empty") end
-if not args.relay_live then return refuse("no_relay") end
 refused = exceeded("recordings", 1) or exceeded("recording_bytes", 1) or exceeded("webhook_bytes", 0)
 if refused then return refused end
 

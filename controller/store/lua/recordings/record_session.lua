@@ -7,9 +7,9 @@ local session, instead = own_call()
 if instead then return instead end
 local refused = limited(session.id, session.node)
 if refused then return refused end
+if not args.relay_live then return refuse("no_relay") end
 if session.state == SESSION.dialing then return refuse("still_dialing") end
 if session.recording then return refuse("already_recording", { recording_id = session.recording }) end
-if not args.relay_live then return refuse("no_relay") end
 refused = exceeded("recordings", 1) or exceeded("recording_bytes", 1) or exceeded("webhook_bytes", 0)
 if refused then return refused end
 
