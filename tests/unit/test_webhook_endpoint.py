@@ -57,6 +57,12 @@ def test_wanted_types() -> None:
     endpoint = Endpoint(app(), was_set(types='["session.*", "conference.created"]'))
     wanted = {type_ for type_ in TYPES if endpoint.wants(type_)}
     assert wanted == {
+        "session.recording.started",
+        "session.recording.paused",
+        "session.recording.resumed",
+        "session.recording.stopped",
+        "session.recording.available",
+        "session.recording.failed",
         "session.dialing",
         "session.ringing",
         "session.answered",
