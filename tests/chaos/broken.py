@@ -165,7 +165,7 @@ BREAKS: dict[str, Break] = {
         ("link reset",),
         lua={
             "if same_room and not is_joining and session.member_id == tostring(args.member_id) then": "if false then",
-            'if (session[name] or "0") == tostring(value) and not confirms': "if false",
+            "if not (is_new or confirms) then": "if false then",
         },
         patch=_events_twice,
     ),
