@@ -187,6 +187,14 @@ def test_it_is_stopped_before_it_has_begun(world: World, room: str) -> None:
     assert told(world) == [("conference.recording.started", None), ("conference.recording.stopped", "asked")]
 
 
+def test_it_is_stopped_before_its_command_was_taken(world: World, room: str) -> None:
+    recording = world.record(room)["recording_id"]
+    assert world.control(recording, "stop")["status"] == "stopping"
+    # A comparison finds that the node does not record it.
+    ended(world, recording)
+    assert [command["op"] for command in world.sent()] == ["store"]
+
+
 def test_a_command_whose_result_is_lost(world: World, room: str) -> None:
     """What it may have recorded is kept."""
     recording = world.record(room)["recording_id"]

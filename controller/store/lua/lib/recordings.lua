@@ -231,6 +231,8 @@ local function recording_ended(recording, found)
   if recording.state ~= RECORDING.stopping and not GOES_ON[recording.state] then return end
   local before = act_for(recording_origin(recording))
   if recording.change then forget_change(recording) end
+  -- What a comparison finds to have ended may not have been sent yet. It must not begin now.
+  if recording.job then take_command_back(recording.node, recording.job) end
   free_subject(recording)
   local reason, uid = recording.reason or found.reason, recording.stop_uid
   local was_started = recording.started_at ~= nil
