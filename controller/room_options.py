@@ -13,6 +13,7 @@ from typing import Any
 from controller.limits import MAX_TAG_LENGTH, MAX_TAGS
 
 DAY_SECONDS = 86400
+BEEPS = ("tone",)
 
 
 class Kind(StrEnum):
@@ -21,6 +22,7 @@ class Kind(StrEnum):
     TEXTS = "texts"  # a list, which the store has as JSON
     ROLE = "role"  # one of `states.ROLES`, or None
     URL = "url"  # of a sound, or None
+    BEEP = "beep"  # one of BEEPS, or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,18 @@ OPTIONS = (
         kind=Kind.URL,
         description="Of the music that they hear meanwhile, 20 times over. `null`: they hear nothing.",
         example=None,
+    ),
+    Option(
+        name="beep_enter",
+        kind=Kind.BEEP,
+        description="What all members hear when one comes: a `tone`, or nothing (`null`).",
+        example="tone",
+    ),
+    Option(
+        name="beep_exit",
+        kind=Kind.BEEP,
+        description="The same when one goes.",
+        example="tone",
     ),
     Option(
         name="record",

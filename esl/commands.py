@@ -32,6 +32,9 @@ MEMBER_VERBS = frozenset({"mute", "unmute", "deaf", "undeaf", "unhold"})
 SILENCE = "silence_stream://-1"
 """What a member on hold is played when there is nothing else. It has no end."""
 
+BEEPS = {"enter": "tone_stream://%(250,0,700)", "exit": "tone_stream://%(250,0,480)"}
+"""What a room hears when a member comes or goes."""
+
 HOLD_TIMES = 20
 """How often it hears its music. A list of files may have 128 (mod_dptools.c)."""
 
@@ -575,6 +578,22 @@ class StopMember:
 
     def render(self) -> str:
         return _in_room(self.room, "stop", "all", _member(self.member_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Beep:
+    """Play one of BEEPS to a room, beside its queue of files, of which nothing changes (37).
+
+    Another one takes its place, if it still plays. Prints `+OK (play) Playing file tone_stream://%(250,0,700)`.
+    """
+
+    room: str
+    which: str
+
+    def render(self) -> str:
+        if self.which not in BEEPS:
+            raise ValueError(f"not a beep: {self.which!r}")
+        return _in_room(self.room, "play", BEEPS[self.which], "async")
 
 
 @dataclass(frozen=True, slots=True)

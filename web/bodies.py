@@ -34,7 +34,8 @@ def _largest(schema: dict[str, Any], definitions: dict[str, Any]) -> int:
         case "array":
             return int(schema["maxItems"]) * _largest(schema["items"], definitions)
         case "string":
-            length = max(map(len, schema["enum"])) if "enum" in schema else int(schema["maxLength"])
+            named = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
+            length = max(map(len, named)) if named else int(schema["maxLength"])
             return _CHARACTER * length + _LAYOUT
         case _:
             return _LAYOUT

@@ -41,7 +41,7 @@ from controller.limits import (
 from controller.live import KINDS_OF_APP, WEBHOOK
 from controller.operators import MAX_LINK_SECONDS, MIN_LINK_SECONDS, OPERATE, USUAL_LINK_SECONDS
 from controller.outbound.target import parse_url
-from controller.room_options import OPTIONS
+from controller.room_options import BEEPS, OPTIONS
 from controller.sessions.dialing import MAX_TIMEOUT, MIN_TIMEOUT, NUMBER, USUAL_TIMEOUT
 from controller.sessions.flags import FLAGS, Change
 from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL
@@ -550,6 +550,8 @@ class _RoomOptions(Body):
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]] = None
     wait_for_moderator: Annotated[bool, OPTION["wait_for_moderator"]] = False
     hold_music: Annotated[Url | None, OPTION["hold_music"]] = None
+    beep_enter: Annotated[Annotated[str, OneOf(*BEEPS)] | None, OPTION["beep_enter"]] = None
+    beep_exit: Annotated[Annotated[str, OneOf(*BEEPS)] | None, OPTION["beep_exit"]] = None
     record: Annotated[bool, OPTION["record"]] = False
     speaker_events: Annotated[bool, OPTION["speaker_events"]] = False
 
@@ -864,6 +866,8 @@ class RoomOptions(BaseModel):
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]]
     wait_for_moderator: Annotated[bool, OPTION["wait_for_moderator"]]
     hold_music: Annotated[str | None, OPTION["hold_music"]]
+    beep_enter: Annotated[Annotated[str, OneOf(*BEEPS)] | None, OPTION["beep_enter"]]
+    beep_exit: Annotated[Annotated[str, OneOf(*BEEPS)] | None, OPTION["beep_exit"]]
     record: Annotated[bool, OPTION["record"]]
     speaker_events: Annotated[bool, OPTION["speaker_events"]]
 

@@ -76,6 +76,8 @@ class RoomOptions(RoomId):
     end_on_exit: str | None
     wait_for_moderator: bool
     hold_music: str | None
+    beep_enter: str | None
+    beep_exit: str | None
     record: bool
     speaker_events: bool
 

@@ -53,6 +53,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
     "pause": lambda command, _: esl.PausePlay(command["room"]),
     "stop": lambda command, _: esl.StopPlay(command["room"]),
     "volume": lambda command, _: esl.FileVolume(command["room"], command["volume"]),
+    "beep": lambda command, _: esl.Beep(command["room"], command["which"]),
     "announce_leg": lambda command, profile: esl.AnnounceLeg(command["leg"], command["room"], profile),
     "dial_leg": lambda command, profile: esl.DialLeg(
         command["leg"], command["room"], profile, command["target"], command["node"]

@@ -22,8 +22,8 @@ MEDIA_KEY = "{registry}:media-key"  # string: what links of the audio relay are 
 # node is expected to confirm, `aside` the retry queue.
 PARTITION: dict[str, str] = {
     # hash: app, node, name, created_at (s), seq, members_seen, volume, status, operation, closing, its options by their
-    # names (room_options), started_at (s: when its first member joined), peak_members, begun (1 once a moderator
-    # has come, until it is empty), empty_since (ms: since when
+    # names (room_options), started_at (s: when its first member joined), peak_members, beeped_at (ms),
+    # begun (1 once a moderator has come, until it is empty), empty_since (ms: since when
     # nobody has been in it, if nobody is), recording (the id of the one that goes on), record_stopped
     # (1: the app has stopped what was recorded by itself), flight and stopping
     # (job ids of the play and of the stop in flight), pause_job, floor (the session that has it, if it was told) and

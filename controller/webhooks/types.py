@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.media.reasons import REASONS as OF_FILES
-from controller.room_options import OPTIONS
+from controller.room_options import BEEPS, OPTIONS
 from controller.sessions.dialing import FAILURES
 from controller.sessions.flags import CHANGES, Flag
 from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL
@@ -213,6 +213,8 @@ class ConferenceUpdated(RoomData):
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, _OPTION["end_on_exit"]]
     wait_for_moderator: Annotated[bool, _OPTION["wait_for_moderator"]]
     hold_music: Annotated[str | None, _OPTION["hold_music"]]
+    beep_enter: Annotated[Annotated[str, OneOf(*BEEPS)] | None, _OPTION["beep_enter"]]
+    beep_exit: Annotated[Annotated[str, OneOf(*BEEPS)] | None, _OPTION["beep_exit"]]
     record: Annotated[bool, _OPTION["record"]]
     speaker_events: Annotated[bool, _OPTION["speaker_events"]]
 

@@ -289,6 +289,7 @@ class Conference:
         self.created = node.clock.now()
         self.members: dict[int, Member] = {}
         self.queue: list[PlayedFile] = []
+        self.beside: PlayedFile | None = None  # what plays at once, whatever else does
         self.recordings: dict[str, Recording] = {}
         self.floor: Member | None = None
         self.locked = False
@@ -335,7 +336,8 @@ class Conference:
     def plan(self) -> None:
         """See to it that the next tick on which something happens is not missed."""
         upcoming = self.next_tick()
-        due = self.queue[0].due(upcoming) if self.queue else None
+        dues = [file.due(upcoming) for file in (*self.queue[:1], self.beside) if file]
+        due = min((each for each in dues if each is not None), default=None)
         if not self.members or self.floor is None:
             due = upcoming
         if due == self._waking_at and self._wake:
@@ -353,6 +355,8 @@ class Conference:
             self.take_floor(self.newest_first()[0])
         if self.queue:
             self._play(self.queue[0], tick)
+        if self.beside:
+            self._play_beside(self.beside, tick)
         if self.members:
             self.plan()
         else:
@@ -373,15 +377,24 @@ class Conference:
             head.hold(tick)
             self._close(self.queue.pop(0))
 
+    def _play_beside(self, file: PlayedFile, tick: int) -> None:
+        if file.first is None:
+            file.first = tick
+        if file.stopped or file.first + file.ticks - file.played <= tick:
+            self.beside = None
+            file.hold(tick)
+            self._close(file, beside=True)
+
     def _load(self, head: PlayedFile, tick: int) -> None:
         found = self.node.fetch_next(head.names)
         head.goes_on(max(tick, self.next_tick() - 1), found)
         self.plan()
 
-    def _close(self, file: PlayedFile) -> None:
+    def _close(self, file: PlayedFile, *, beside: bool = False) -> None:
         params = list(file.params.items())
-        self.emit("play-file-done", [*file.counted(), *params], [("File", file.file)])
-        if not self.queue:
+        last = [("File", file.file), *([("Async", "true")] * beside)]
+        self.emit("play-file-done", [*file.counted(), *params], last)
+        if not self.queue and not self.beside:
             self._sound(False)
 
     def _destroy(self, tick: int) -> None:
@@ -390,6 +403,10 @@ class Conference:
             file = self.queue.pop(0)
             file.hold(tick + 1)
             self._close(file)
+        if self.beside:
+            file, self.beside = self.beside, None
+            file.hold(tick)
+            self._close(file, beside=True)
         for path in list(self.recordings):
             self.close_recording(path)
         self._closed = True
@@ -503,6 +520,17 @@ class Conference:
         if not self._closed:
             self._sound(True)
             self.plan()
+
+    def play_beside(self, file: PlayedFile) -> None:
+        """Play a file at once, in the place of another one that plays so. Nothing changes for the queue (37)."""
+        before, self.beside = self.beside, file
+        if before:
+            before.hold(self.next_tick())
+            self._close(before, beside=True)
+        head = list(self.queue[0].params.items()) if self.queue else []
+        self.emit("play-file", head, [("File", file.file), ("Async", "true")])
+        self._sound(True)
+        self.plan()
 
     def refuse(self, file: str) -> None:
         """Say that a file cannot be played."""

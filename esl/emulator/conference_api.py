@@ -155,7 +155,9 @@ MEMBER_COMMANDS: dict[str, Callable[[Member, list[str]], str]] = {
 
 
 def _play(conference: Conference, given: list[str]) -> str:
-    """`play FILE [MEMBER]`. Playing beside the queue (`async`) is not emulated, and refused as misuse."""
+    """`play FILE [async|MEMBER]`."""
+    if len(given) == 2 and given[1].lower() == "async":
+        return _play_beside(conference, given[0])
     if len(given) == 2 and given[1].isdecimal():
         return _play_to(conference, *given)
     if len(given) != 1:
@@ -171,6 +173,14 @@ def _play(conference: Conference, given: list[str]) -> str:
         local = not params and "://" not in path and not path.startswith("/")
         conference.refuse(f"{conference.node.sounds}/{path}" if local else file)
     return f"-ERR (play) File: {file} not found.\n"
+
+
+def _play_beside(conference: Conference, file: str) -> str:
+    sound = conference.node.fetch(file)
+    if sound is None:
+        return f"-ERR (play) File: {file} not found.\n"
+    conference.play_beside(PlayedFile(file, sound))
+    return f"+OK (play) Playing file {file}\n"
 
 
 def _play_to(conference: Conference, file: str, member_id: str) -> str:
@@ -197,7 +207,8 @@ def _stop(conference: Conference, given: list[str]) -> str:
     which = given[0].lower() if given else "all"
     if which not in chosen:
         raise Misused
-    return f"+OK Stopped {conference.stop(conference.queue[chosen[which]])} files.\n"
+    beside = [conference.beside] if conference.beside and which != "current" else []
+    return f"+OK Stopped {conference.stop([*conference.queue[chosen[which]], *beside])} files.\n"
 
 
 def _pause_play(conference: Conference, _given: list[str]) -> str:

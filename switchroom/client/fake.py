@@ -199,6 +199,8 @@ class _Options(_Form):
     end_on_exit: _Role | None = None
     wait_for_moderator: bool = False
     hold_music: _Url | None = None
+    beep_enter: Annotated[str, Field(pattern="^tone$")] | None = None
+    beep_exit: Annotated[str, Field(pattern="^tone$")] | None = None
     record: bool = False
     speaker_events: bool = False
 

@@ -173,6 +173,21 @@ def test_who_waits_on_any_node_is_let_in_by_a_moderator_on_one(
         listener.wait_level(tone, above=AUDIBLE)
 
 
+def test_a_beep_is_heard_on_all_nodes_and_none_for_a_leg(
+    site: Site, room: tuple[str, list[str]], phone: PhoneIn
+) -> None:
+    source, second, third = room[1]
+    assert site.service.request("PATCH", f"{CONFERENCES}/{room[0]}", {"beep_exit": "tone"}).status == 200
+    (_, here), (_, there), (gone, _) = phone(source), phone(second), phone(third)
+    began = time.monotonic()
+    assert site.command(gone, "leave") == 202
+    for listener in (here, there):
+        listener.first_sound(480, began)
+    # The leg of the third node goes a while later.
+    until(lambda: third not in site.bridges(room[0]), 30)
+    assert max(level for (level,) in levels([here, there], 480)) < INAUDIBLE
+
+
 def test_members_of_a_node_without_its_leg_hear_each_other_and_then_all_again(
     site: Site, room: tuple[str, list[str]], phone: PhoneIn
 ) -> None:

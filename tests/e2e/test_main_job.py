@@ -571,7 +571,8 @@ def test_a_room_with_limits(hooks: Receiver, room_service: Switchroom, dial: Dia
     changed = room_service.request("PATCH", path, {"max_members": None, "locked": True})
     assert changed.body == {
         "room_id": room, "max_members": None, "locked": True, "end_when_empty": 600, "max_duration": None, "tags": [],
-        "end_on_exit": None, "wait_for_moderator": False, "hold_music": None, "record": False, "speaker_events": False,
+        "end_on_exit": None, "wait_for_moderator": False, "hold_music": None, "beep_enter": None, "beep_exit": None,
+        "record": False, "speaker_events": False,
     }  # fmt: skip
     assert hooks.wait("conference.updated", room_id=room)["locked"] is True
     answer = room_service.post(command, {"room_id": room})

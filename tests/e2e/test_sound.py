@@ -20,6 +20,7 @@ from tests.e2e.system import DIDS, Media, Receiver, Switchroom
 pytestmark = pytest.mark.freeswitch
 
 LOW, HIGH, PLAYED = 440.0, 620.0, 1000.0  # Hz: two callers and the media server
+BEEPS = (700.0, 480.0)
 SENT = -12.0  # dB: as loud as the callers send
 PLAYED_AT = -12.25  # dB: 8000 of 32768, as the media server does
 AUDIBLE, INAUDIBLE = -25.0, -55.0
@@ -160,6 +161,28 @@ def test_who_waits_for_a_moderator_hears_nobody_and_is_not_heard(
         for tone in tones:
             one.wait_level(tone, above=AUDIBLE)
         assert one.level(PLAYED) < INAUDIBLE
+
+
+def test_all_hear_a_beep_when_one_comes_and_goes_beside_what_plays(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, media: Media, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (first, listening), (second, _) = phone(), phone()
+    room = new_room()
+    path = f"/api/v1/conferences/{room}"
+    join(first, room)
+    room_service.request("PATCH", path, {"beep_enter": "tone", "beep_exit": "tone"})
+    operation = room_service.post(f"{path}/play", {"urls": [media.tone(6, "beside")]}).body["operation_id"]
+    listening.wait_level(PLAYED, above=AUDIBLE)
+    for act, tone in (("join", BEEPS[0]), ("leave", BEEPS[1])):
+        began = time.monotonic()
+        body = {"room_id": room} if act == "join" else None
+        assert room_service.post(command(second, act), body).status == 202
+        print(act, "is heard after", listening.first_sound(tone, began))
+        listening.wait_level(tone, below=INAUDIBLE)
+        assert listening.level(PLAYED) > AUDIBLE
+        gevent.sleep(0.6)  # until a beep would not be the same one any more
+    finished = hooks.wait("conference.play.finished", operation_id=operation)
+    assert finished["status"] == "completed"
 
 
 @pytest.mark.parametrize("by_app", [False, True])

@@ -140,7 +140,16 @@ def with_new_fields(value: Any) -> Any:
     new: dict[str, Any] = dict(NEW_OF_MEMBERS) if "muted" in value else {}
     if "playback_status" in value:
         new = dict.fromkeys(
-            ("max_members", "end_when_empty", "max_duration", "end_on_exit", "hold_music", "started_at")
+            (
+                "max_members",
+                "end_when_empty",
+                "max_duration",
+                "end_on_exit",
+                "hold_music",
+                "beep_enter",
+                "beep_exit",
+                "started_at",
+            )
         )
         new |= {"locked": False, "wait_for_moderator": False, "begun": True, "record": False, "speaker_events": False}
         new |= {"duration": 0, "peak_members": 0}

@@ -18,6 +18,8 @@ LIMITS = {
     "end_on_exit": None,
     "wait_for_moderator": False,
     "hold_music": None,
+    "beep_enter": None,
+    "beep_exit": None,
     "record": False,
     "speaker_events": False,
 }

@@ -14,6 +14,7 @@ from esl.commands import (
     MAX_URL_LENGTH,
     MEMBER_VERBS,
     AnnounceLeg,
+    Beep,
     CallBridge,
     ChannelExists,
     ControlCallRecording,
@@ -108,6 +109,8 @@ RENDERED = {
     Hold(ROOM, 7, ("http://h/a!b.wav", URL)): (
         f"conference {ROOM} hold 7 file_string://" + f"http://h/a%21b.wav!{URL}!" * HOLD_TIMES + "silence_stream://-1"
     ),
+    Beep(ROOM, "enter"): f"conference {ROOM} play tone_stream://%(250,0,700) async",
+    Beep(ROOM, "exit"): f"conference {ROOM} play tone_stream://%(250,0,480) async",
     PausePlay(ROOM): f"conference {ROOM} pause_play",
     PlayStatus(ROOM): f"conference {ROOM} play_status",
     StopPlay(ROOM): f"conference {ROOM} stop all",
@@ -655,7 +658,7 @@ def test_the_recorded_file_headers():
     parsed = [parse_file(event["File"]) for event in done]
     assert len(parsed) > 10
     for event, (params, url) in zip(done, parsed, strict=True):
-        assert url.startswith(("http://", "file_string://"))
+        assert url.startswith(("http://", "file_string://", "tone_stream://"))
         assert {name: event[name] for name in params} == params  # at its end, a file is the head of the queue
 
 

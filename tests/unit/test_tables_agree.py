@@ -118,6 +118,7 @@ def test_an_option_has_its_field_wherever_rooms_are_described(option: Option) ->
         Kind.TEXTS: list[str],
         Kind.ROLE: str | None,
         Kind.URL: str | None,
+        Kind.BEEP: str | None,
     }
     assert get_type_hints(RoomOptions)[option.name] == forms[option.kind]
     for model in (schemas.RoomOptions, types.ConferenceUpdated):

@@ -47,6 +47,8 @@ OPTIONS = {
     "end_on_exit": "moderator",
     "wait_for_moderator": False,
     "hold_music": None,
+    "beep_enter": None,
+    "beep_exit": None,
     "record": False,
     "speaker_events": False,
 }

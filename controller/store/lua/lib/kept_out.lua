@@ -5,7 +5,7 @@
 -- is put on hold at once. There it gets the flags that it asked for. Once the room has begun, those who wait are taken
 -- off hold, some at a time: each that is off brings on the next, and where none comes overdue.lua does. Who is taken
 -- off hold by another command waits no longer.
--- needs: sessions node_commands
+-- needs: sessions node_commands beeps
 
 local AT_ONCE = 25 -- members that are let in at a time
 local SETTLING = "settling" -- in place of an operation: it is told only if it fails
@@ -76,6 +76,7 @@ local function hold_changed(room, session)
   else
     redis.call("SREM", keys.waiting(room.id), session.id)
     clear(keys.session(session.id), session, "waiting")
+    beep(room, "beep_enter")
     let_more_in(room, 1)
   end
 end

@@ -1,5 +1,5 @@
 -- Who is in a room, and how the room ends: its members are kicked, and it stays, `closing`, until the last one is out.
--- needs: endings command_to_all recordings sessions session_plays session_steps room_options kept_out
+-- needs: endings command_to_all recordings sessions session_plays session_steps room_options kept_out beeps
 
 local function member_data(session)
   return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
@@ -102,7 +102,9 @@ local function depart(room, session, state, type, data, ends)
   member_done(room, member, operation)
   if was_waiting then let_more_in(room, 1) end
   local was_on_source = session.node == room.node
-  if redis.call("ZCARD", keys.members(room.id)) == 0 or was_on_source and is_source_empty(room) then interrupt(room) end
+  local is_empty = redis.call("ZCARD", keys.members(room.id)) == 0
+  if type == "conference.member.left" and not was_waiting and not is_empty then beep(room, "beep_exit") end
+  if is_empty or was_on_source and is_source_empty(room) then interrupt(room) end
   note_empty(room)
   if ends and not room.closing and not is_kept(room) then
     log("state", "room.ended", { app = room.app, room = room.id, reason = "end_on_exit" })

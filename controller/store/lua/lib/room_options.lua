@@ -15,7 +15,7 @@ local function option(room, name) return tonumber(room[name]) end
 local VALUE = { number = function(room, name) return option(room, name) or cjson.null end }
 function VALUE.switch(room, name) return room[name] == "1" end
 function VALUE.role(room, name) return room[name] or cjson.null end
-VALUE.url = VALUE.role
+VALUE.url, VALUE.beep = VALUE.role, VALUE.role
 function VALUE.texts(room, name) return as_list(cjson.decode(room[name] or NO_TEXTS)) end
 
 -- Adds a room's options to `fields`, by their names.

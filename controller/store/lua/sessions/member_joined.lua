@@ -1,6 +1,6 @@
 -- The node says that a session is in a room, by a command or its operator's hand. `flags`: those that are on.
 -- args: node session_id room_id member_id flags
--- needs: dials node_fence recordings room_options session_plays transfers kept_out
+-- needs: dials node_fence recordings room_options session_plays transfers kept_out beeps
 
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
@@ -43,6 +43,7 @@ local fields = { room = room.id, member_id = args.member_id, joined_at = math.fl
 set_state(session, state, session.kept_out and fields or turn_on(fields, args.flags))
 if role_of(session) == "moderator" then moderator_came(room, session) end
 if session.kept_out then wait_or_enter(room, session) end
+if not is_waiting(session) then beep(room, "beep_enter") end
 local data = member_data(session)
 data.command_uid = uid
 emit_member(room, "conference.member.joined", data, session)

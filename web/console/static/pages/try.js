@@ -18,7 +18,7 @@ const CALLS = [
   ["GET", "/conferences", "List rooms"],
   ["POST", "/conferences", "Create a room", { name: "my-room" }],
   ["GET", room, "Show a room"],
-  ["PATCH", room, "Change options of a room", { locked: false, tags: ["support"], end_on_exit: "moderator", wait_for_moderator: false, speaker_events: false }],
+  ["PATCH", room, "Change options of a room", { locked: false, tags: ["support"], end_on_exit: "moderator", wait_for_moderator: false, beep_enter: "tone", beep_exit: "tone", speaker_events: false }],
   ["GET", `${room}/members`, "List a room's members"],
   ["POST", `${room}/play`, "Play audio", { urls: ["https://cdn.example.com/hello.wav"] }],
   ["POST", `${room}/pause`, "Pause or resume"],
