@@ -49,8 +49,13 @@ NOT_RUN = {
     "docs/operations.md: python3 -m venv /opt/switchroom": "make package does it in a folder of its own (tests/package.py)",
     "docs/howto/upgrades.md: python3 -m venv /opt/switchroom-new": "as that of docs/operations.md",
     "docs/webhooks.md: from collections import defaultdict": "tests/unit/test_webhook_docs.py runs it",
+    'docs/api.md: curl "${auth[@]}" -X POST $api/conferences/$room/commands/record': (
+        "takes its time from step to step: tests/e2e/test_recordings.py waits"
+    ),
     "docs/howto/recordings.md: import boto3": "needs boto3 and a bucket",
-    "docs/howto/recordings.md: with client.get_recording_content(recording_id) as content,": "tests/e2e/test_client.py does",
+    "docs/howto/recordings.md: with client.get_recording_content(recording_id) as content, open(\"standup.wav\", \"wb\") as file:": (
+        "tests/e2e/test_client.py does"
+    ),
     "docs/howto/tls.md: upstream switchroom {": "needs nginx and a certificate",
 }
 # Languages that nothing runs, and why.

@@ -111,6 +111,7 @@ class Site:
             "room_id": f"{NODE}-room-00000000-0000-4000-8000-000000000001",
             "uuid": f"{NODE}-00000000-0000-4000-8000-000000000001",
             "webhook_id": "msg_p07-1795374235886-0",
+            "recording_id": "0f8fad5bd9cb469fa16570867728950e",
             "prefix": NODE,
             "app_id": OTHER,
         }
