@@ -53,7 +53,7 @@ NOT_RUN = {
         "takes its time from step to step: tests/e2e/test_recordings.py waits"
     ),
     "docs/howto/recordings.md: import boto3": "needs boto3 and a bucket",
-    "docs/howto/recordings.md: with client.get_recording_content(recording_id) as content, open(\"standup.wav\", \"wb\") as file:": (
+    'docs/howto/recordings.md: with client.get_recording_content(recording_id) as content, open("standup.wav", "wb") as file:': (
         "tests/e2e/test_client.py does"
     ),
     "docs/howto/tls.md: upstream switchroom {": "needs nginx and a certificate",
