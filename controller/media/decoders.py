@@ -148,6 +148,9 @@ class Decoders:
                     while job.outcome == "lost" and (data := ours.recv(MAX_MESSAGE_BYTES)):
                         job.note(data)
             except Unresponsive:
+                pass
+            if job.outcome == "lost":
+                # It does not respond, or has ended, or is about to: what is submitted to it now would be lost, too.
                 template.kill()
 
     def _submit(self, job: Job, messages: int) -> Template:

@@ -99,9 +99,16 @@ def source_of(child: int) -> str:
 
 
 def template(parent: int | None = None) -> int:
-    """The newest, should others not have ended yet."""
+    """The newest, should others not have ended yet; waits for it, should it not have begun yet."""
     parent = parent or os.getpid()
-    return [pid for pid in children_of(parent) if b"decode.py" in Path(f"/proc/{pid}/cmdline").read_bytes()][-1]
+    found: list[int] = []
+
+    def is_there() -> list[int]:
+        found[:] = [pid for pid in children_of(parent) if b"decode.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return found
+
+    wait_until(is_there)
+    return found[-1]
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = 30) -> None:
