@@ -105,12 +105,13 @@ class RecordingFiles:
         return read_part(file, length)
 
 
-def read_part(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """So many bytes of a file, from where it is; closes it."""
+def read_part(file: BinaryIO, size: int, head: bytes = b"") -> Iterator[bytes]:
+    """So many bytes of a file, from where it is, behind a `head`; closes it."""
     with file:
         while size and (data := file.read(min(CHUNK_BYTES, size))):
             size -= len(data)
-            yield data
+            yield head + data
+            head = b""
             # A reader that is fast would keep all else in this process waiting.
             gevent.sleep(0)
 

@@ -6,20 +6,18 @@ Nothing is answered without a signature but 404, and a signature is good for one
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import gevent
 import orjson
 
 from controller.media.links import Links
 from controller.media.reasons import AudioFailed
 from controller.media.relay import Relay
 from web import context
-from web.recording_files import RecordingFiles
+from web.recording_files import RecordingFiles, read_part
 
 MAX_QUESTION_BYTES = 16 * 1024
-CHUNK_BYTES = 64 * 1024
 # How long a question is held for the file, so that whoever asks need not ask again at once.
 WAIT_SECONDS = 1.0
 
@@ -94,17 +92,7 @@ class RelayApp:
         if environ["REQUEST_METHOD"] == "HEAD":
             file.close()
             return []
-        return _read(head, file, size)
-
-
-def _read(head: bytes, file: BinaryIO, size: int) -> Iterator[bytes]:
-    with file:
-        while data := file.read(min(CHUNK_BYTES, size)):
-            size -= len(data)
-            yield head + data
-            head = b""
-            # A node that reads fast would keep all else in this process waiting.
-            gevent.sleep(0)
+        return read_part(file, size, head)
 
 
 def _json(start: Start, fields: dict[str, Any]) -> list[bytes]:

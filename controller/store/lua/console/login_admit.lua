@@ -9,6 +9,7 @@ local BLOCK_TIMES = 3 -- so much more of it a block has
 local INTERVAL_US = 30000000 -- after a burst, one attempt in so long
 
 local buckets = { keys.login_rate("address:" .. args.address), keys.login_rate("name:" .. args.name) }
+local intervals = { INTERVAL_US, INTERVAL_US, INTERVAL_US / BLOCK_TIMES }
 if args.block then buckets[#buckets + 1] = keys.login_rate("block:" .. args.block) end
 if redis.call("EXISTS", keys.login_known(args.name, args.address)) == 1 then
   buckets = { keys.login_rate("both:" .. args.name .. ":" .. args.address) }
@@ -16,8 +17,7 @@ end
 
 local arrivals, wait = {}, 0
 for i, bucket in ipairs(buckets) do
-  local interval = i == 3 and INTERVAL_US / BLOCK_TIMES or INTERVAL_US
-  arrivals[i] = math.max(tonumber(redis.call("GET", bucket) or 0), NOW_US) + interval
+  arrivals[i] = math.max(tonumber(redis.call("GET", bucket) or 0), NOW_US) + intervals[i]
   wait = math.max(wait, arrivals[i] - NOW_US - BURST * INTERVAL_US)
 end
 if wait > 0 then return refusal("rate_limited", { retry_after_ms = math.ceil(wait / 1000) }) end

@@ -21,6 +21,16 @@ local function own_room(id)
   return room
 end
 
+-- Refuses, by the session's state, what only a call takes that is parked or a member.
+local function refuse_busy(session)
+  local state = session.state
+  if state == SESSION.dialing then return refuse("still_dialing") end
+  if state == SESSION.joining then return refuse("still_joining") end
+  if state == SESSION.leaving then return refuse("leaving") end
+  if state == SESSION.transferring then return refuse("transferring") end
+  if state == SESSION.transferred then return refuse("transferred") end
+end
+
 -- The app's own session, or nil and the refusal.
 local function own_session(id)
   local session = get_session(id)

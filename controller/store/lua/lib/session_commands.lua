@@ -15,11 +15,8 @@ local function own_member(room)
   local session, instead = own_call()
   if instead then return nil, instead end
   if not session.room or room and session.room ~= room.id then return nil, refuse("not_in_room") end
-  local refused = limited(session.id, session.node)
+  local refused = limited(session.id, session.node) or refuse_busy(session)
   if refused then return nil, refused end
-  if session.state == SESSION.joining then return nil, refuse("still_joining") end
-  if session.state == SESSION.leaving then return nil, refuse("leaving") end
-  if session.state == SESSION.transferring then return nil, refuse("transferring") end
   return session
 end
 

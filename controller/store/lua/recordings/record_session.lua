@@ -1,7 +1,7 @@
 -- Has the node record a call. `channels`: 2 for stereo, what the caller says to the left, what he hears to the right.
 -- `upload_url`: where the file is put in the end; absent, the app fetches it.
--- args: command session_id command_uid? channels upload_url? relay_live
--- needs: session_commands quotas recordings
+-- args: session_id channels upload_url? relay_live command_uid?
+-- needs: recording_commands recordings session_commands
 
 local session, instead = own_call()
 if instead then return instead end
@@ -10,14 +10,10 @@ if refused then return refused end
 if not args.relay_live then return refuse("no_relay") end
 if session.state == SESSION.dialing then return refuse("still_dialing") end
 if session.recording then return refuse("already_recording", { recording_id = session.recording }) end
-refused = exceeded("recordings", 1) or exceeded("recording_bytes", 1) or exceeded("webhook_bytes", 0)
+refused = refuse_more_recordings()
 if refused then return refused end
 
 local recording = begin_recording(session, keys.session(session.id), { session = session.id, did = session.did,
   caller_id = session.caller_id, channels = args.channels, upload_url = args.upload_url }, args.command_uid)
 start_cooldown(session.id)
-log("command", args.command, { app = session.app, session = session.id, recording = recording.id,
-  command_uid = args.command_uid })
-local answer = cjson.encode({ recording_id = recording.id, status = recording.state })
-keep_answer(answer)
-return answer
+return accept_recording(recording, recording.state)

@@ -26,11 +26,7 @@ if repeated then return accept(session, repeated) end
 refused = limited(session.id, session.node)
 if refused then return refused end
 if session.room and session.room ~= room.id then return refuse("in_other_room", { room_id = session.room }) end
-if session.room and session.state ~= SESSION.transferring then return refuse("leaving") end
-if session.state == SESSION.dialing then return refuse("still_dialing") end
-if session.state == SESSION.transferring then return refuse("transferring") end
-if session.state == SESSION.transferred then return refuse("transferred") end
-refused = refuse_closed(room)
+refused = refuse_busy(session) or refuse_closed(room)
 if refused then return refused end
 local needs_leg = session.node ~= room.node and not get_leg(room, session.node)
 refused = needs_leg and no_leg_from(session.node, room.node) or exceeded("webhook_bytes", 0)

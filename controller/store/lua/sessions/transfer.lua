@@ -3,23 +3,13 @@
 -- args: session_id command_uid? to caller_id? timeout permission channel new_session
 -- needs: dial_commands dial_permission quotas session_commands session_plays session_steps
 
--- Why a call cannot be transferred now, by its state.
-local REFUSED = {
-  [SESSION.dialing] = "still_dialing",
-  [SESSION.joining] = "still_joining",
-  [SESSION.leaving] = "leaving",
-  [SESSION.transferring] = "transferring",
-  [SESSION.transferred] = "transferred",
-}
-
 local refused = not_allowed()
 if refused then return refused end
 local session, instead = own_call()
 if instead then return instead end
 refused = cooling_down(dialled_number()) or beyond_limits() or node_down(session.node)
+  or refuse_busy(session)
 if refused then return refused end
-local code = REFUSED[session.state]
-if code then return refuse(code) end
 refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
 
