@@ -27,10 +27,10 @@ from controller.ids import SESSION_ID
 from controller.sessions.flags import CHANGES, FLAGS, Flag
 from controller.sessions.levels import LEVELS
 from controller.times import iso
-from controller.webhooks.types import RECORDING
 from web import schemas
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
+from web.recordings import RECORD_DETAILS, RECORD_REFUSALS
 from web.resource import Resource, Returned
 from web.schemas import (
     MAX_MEMBERS,
@@ -328,15 +328,11 @@ for _flag, _on in CHANGES:
     responses={202: schemas.RecordingStarted},
     refuses=(
         *_ROOM,
-        *("already_recording", "room_empty", "command_uid_taken", "quota_exceeded", "store_full", "node_down"),
-        *("no_relay", "url_refused"),
+        "room_empty",
+        *RECORD_REFUSALS,
     ),
     cooldown=RecordRoom.cooldown,
-    details={
-        "quota_exceeded": {"quota": "recordings", "limit": 10000, "used": 10000},
-        "already_recording": {"recording_id": RECORDING},
-        "url_refused": {"fields": [{"field": "upload_url", "problem": "is not a public address"}]},
-    },
+    details=RECORD_DETAILS,
 )
 def record_room(path: RoomPath, body: RecordRoomBody) -> Returned:
     """Record a room.

@@ -16,6 +16,7 @@ from controller.ids import RECORDING_ID
 from controller.recordings.places import NotReachable
 from controller.store.states import RecordingState
 from controller.times import iso, iso_ms
+from controller.webhooks.types import RECORDING
 from web import context, errors, schemas
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
@@ -48,6 +49,21 @@ _RANGE_HEADERS = {
     "Accept-Ranges": {"description": "`bytes`.", "schema": {"type": "string"}},
 }
 
+# Of whoever begins to record a room or a session.
+RECORD_REFUSALS = (
+    "already_recording",
+    "command_uid_taken",
+    "quota_exceeded",
+    "store_full",
+    "node_down",
+    "no_relay",
+    "url_refused",
+)
+RECORD_DETAILS: dict[str, dict[str, Any]] = {
+    "quota_exceeded": {"quota": "recordings", "limit": 10000, "used": 10000},
+    "already_recording": {"recording_id": RECORDING},
+    "url_refused": {"fields": [{"field": "upload_url", "problem": "is not a public address"}]},
+}
 _REFUSALS = ("recording_not_found", "recording_over", "command_uid_taken", "node_down")
 _CHANGE_REFUSALS = (*_REFUSALS, "recording_starting", "recording_pending", "quota_exceeded", "store_full")
 

@@ -30,10 +30,10 @@ from controller.ids import SESSION_ID
 from controller.sessions.flags import CHANGES, HOLD, JOINING, Flag
 from controller.sessions.levels import LEVELS
 from controller.times import iso
-from controller.webhooks.types import RECORDING
 from web import schemas
 from web.auth import API_PREFIX
 from web.context import app_id, cursors, execute
+from web.recordings import RECORD_DETAILS, RECORD_REFUSALS
 from web.resource import Resource, Returned
 from web.schemas import (
     MAX_SESSIONS,
@@ -293,15 +293,11 @@ def stop_session_play(path: SessionPath, body: CommandBody) -> Returned:
     responses={202: schemas.RecordingStarted},
     refuses=(
         *_SESSION_REFUSALS,
-        *("command_uid_taken", "still_dialing", "already_recording", "quota_exceeded", "store_full", "node_down"),
-        *("no_relay", "url_refused"),
+        "still_dialing",
+        *RECORD_REFUSALS,
     ),
     cooldown=RecordSession.cooldown,
-    details={
-        "quota_exceeded": {"quota": "recordings", "limit": 10000, "used": 10000},
-        "already_recording": {"recording_id": RECORDING},
-        "url_refused": {"fields": [{"field": "upload_url", "problem": "is not a public address"}]},
-    },
+    details=RECORD_DETAILS,
 )
 def record_session(path: SessionPath, body: RecordSessionBody) -> Returned:
     """Record a call.
