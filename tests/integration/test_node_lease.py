@@ -7,7 +7,7 @@ import pytest
 from controller.errors import Fenced
 from controller.nodes.lease import NodeLease
 from controller.store import keys
-from tests.integration.world import NODE
+from tests.integration.world import NODE, RECORDINGS
 from tests.open_store import OpenStore
 
 STATE = {"up": True, "load": 7, "calls": 4, "core_uuid": "c0ffee"}
@@ -42,7 +42,7 @@ def test_a_lease_that_lapsed_and_that_nobody_took_is_renewed(store: OpenStore) -
     store.client.delete(LEASE)
     lease.renew(**STATE)
     lease.check()
-    lease.run_everywhere("overdue", up={})
+    lease.run_everywhere("overdue", up={}, recordings=RECORDINGS)
 
 
 def test_an_earlier_holder_is_fenced(store: OpenStore) -> None:
@@ -50,7 +50,10 @@ def test_an_earlier_holder_is_fenced(store: OpenStore) -> None:
     earlier.raise_fence()
     store.client.delete(LEASE)
     take(store, "second").raise_fence()
-    for write in (lambda: earlier.renew(**STATE), lambda: earlier.run_everywhere("overdue", up={})):
+    for write in (
+        lambda: earlier.renew(**STATE),
+        lambda: earlier.run_everywhere("overdue", up={}, recordings=RECORDINGS),
+    ):
         with pytest.raises(Fenced):
             write()
     # It gives back what it has not.
@@ -65,14 +68,14 @@ def test_an_earlier_holder_is_fenced_also_when_the_later_one_has_left(store: Ope
     later.raise_fence()
     later.release(handover=False)
     with pytest.raises(Fenced):
-        earlier.run_everywhere("overdue", up={})
+        earlier.run_everywhere("overdue", up={}, recordings=RECORDINGS)
 
 
 def test_what_is_due_again_and_again_holds_a_worker_up_only_so_long(store: OpenStore) -> None:
     lease = take(store, "first")
     due = keys.key(keys.TAGS[0], "due", NODE)
     store.client.zadd(due, {f"ending:{number}": 1 for number in range(100)})
-    lease.run_everywhere("overdue", seconds=0, up={})
+    lease.run_everywhere("overdue", seconds=0, up={}, recordings=RECORDINGS)
     assert store.client.zcard(due) == 90
-    lease.run_everywhere("overdue", up={})
+    lease.run_everywhere("overdue", up={}, recordings=RECORDINGS)
     assert store.client.zcard(due) == 0

@@ -37,6 +37,7 @@ from controller.commands.rooms import with_playback
 from controller.commands.sessions import MayPlayToSession
 from controller.ids import SessionIds
 from controller.limits import COOLDOWNS, QUOTAS
+from controller.nodes.node_worker import RecordingLimits
 from controller.sessions.flags import FLAGS, Flag
 from controller.store import keys
 from controller.store.scripts import arguments
@@ -49,6 +50,8 @@ SESSION_KEY = b"a key of thirty-two bytes, or so"
 IDS = SessionIds(NODE, SESSION_KEY)
 NODES = (NODE, "bcX79", "cdY80")
 AN_HOUR_MS = 3_600_000
+# How long they may be, and how long their files may wait on their node.
+RECORDINGS = RecordingLimits().in_ms()
 NO_COOLDOWNS = dict.fromkeys(COOLDOWNS, 0)
 # By script; a flag's command has the flag's.
 GROUPS = {
@@ -217,7 +220,7 @@ class World:
     # As the worker
 
     def tell(self, script: str, **args: Any) -> dict[str, Any]:
-        return self._run(script, {"quotas": QUOTAS, "up": self._up(), **self.worker}, args)
+        return self._run(script, {"quotas": QUOTAS, "up": self._up(), "recordings": RECORDINGS, **self.worker}, args)
 
     def sent(self, node: str = NODE, in_parts: Callable[[], bool] = lambda: False) -> list[dict[str, Any]]:
         """Takes all waiting commands, as a worker does. `in_parts`: whether the file of a play has two parts."""

@@ -2,7 +2,7 @@
 -- how many sessions and rooms there are, how many are sessions, whether something is late, so that its event may be
 -- lost, whether more is overdue, and the rooms on the node of which it is told who speaks in them.
 -- `recordings`: how long a recording may be (max_ms), and how long its file may wait on its node (give_up_ms).
--- args: node recordings?
+-- args: node recordings
 -- needs: collections move node_fence records results
 -- lists: speaker_rooms
 
@@ -10,8 +10,6 @@ local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's mem
 local MAX_LOOKED_AT = 100 -- at a time, of what may be late
 
 if fenced() then return refusal("fenced") end
-
-local LIMITS = args.recordings or { max_ms = 14400000, give_up_ms = 259200000 }
 
 -- By the kind of what was expected.
 local OVERDUE = {}
@@ -143,7 +141,7 @@ function TEND.starting(recording)
 end
 
 function TEND.recording(recording)
-  local left = tonumber(recording.started_at) + LIMITS.max_ms - NOW
+  local left = tonumber(recording.started_at) + args.recordings.max_ms - NOW
   if left <= 0 then return stop_recording(recording, "max_length") end
   expect(recording.node, "recording", recording.id, math.min(left, LOOK_MS))
 end
@@ -156,7 +154,7 @@ function TEND.stopping(recording)
 end
 
 function TEND.storing(recording)
-  if NOW - tonumber(recording.ended_at) < LIMITS.give_up_ms then return send_store(recording) end
+  if NOW - tonumber(recording.ended_at) < args.recordings.give_up_ms then return send_store(recording) end
   fail_recording(recording, is_reached(recording.node) and "not_stored" or "node_lost")
 end
 
