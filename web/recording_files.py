@@ -19,11 +19,8 @@ from controller.errors import StoreUnavailable
 from controller.media.links import Links
 from controller.recordings.folder import CHUNK_BYTES, Folder, NotRecording
 from controller.recordings.keeper import Keeper, received_total
+from controller.recordings.upload import seconds_for
 from web import context
-
-# For a file: so long, and longer the larger it is. Each piece of it may take as long as the server lets a client wait.
-MIN_SECONDS = 60.0
-MIN_BYTES_PER_SECOND = 64 * 1024
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RANGE = re.compile("bytes=([0-9]{1,18})-([0-9]{1,18})")
@@ -75,7 +72,8 @@ class RecordingFiles:
         if not 0 < size <= self._max_bytes:
             return "too_large", 413 if size else 411
         try:
-            with gevent.Timeout(MIN_SECONDS + size / MIN_BYTES_PER_SECOND, TimeoutError()):
+            # Each piece of it may take as long as the server lets a client wait.
+            with gevent.Timeout(seconds_for(size), TimeoutError()):
                 received = self._folder.receive(recording_id, size, environ["wsgi.input"].read)
         except NotRecording:
             # To send it again would not help. What there is of it stays on the node.

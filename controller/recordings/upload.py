@@ -51,7 +51,7 @@ class Upload:
 
 
 def seconds_for(size: int) -> float:
-    """How long an upload of so many bytes may take."""
+    """How long it may take to send a recording of so many bytes, to an app or a relay."""
     return MIN_SECONDS + size / MIN_BYTES_PER_SECOND
 
 
