@@ -82,9 +82,9 @@ def test_a_step_that_a_table_lacks_changes_nothing(store: OpenStore) -> None:
     world = World(store)
     room, session = world.create(), world.park()
     key = keys.key(world.tag, "session", session)
-    store.client.hset(key, "state", "leaving")
+    store.client.hset(key, "state", "sideways")
     before = store.client.hgetall(key), store.client.keys()
-    with pytest.raises(ScriptFailed, match="SESSION: no step from leaving by join"):
+    with pytest.raises(ScriptFailed, match="SESSION: no step from sideways by join"):
         world.ask("join", session_id=session, room_id=room)
     assert (store.client.hgetall(key), store.client.keys()) == before
 
