@@ -354,10 +354,11 @@ class _Input(_WSGIInput):  # type: ignore[misc]
         while len(data) < length and not self._ended:
             self._left = self._left or self._next_size()
             wanted = min(self._left, length - len(data))
-            data += self.rfile.read(wanted)
-            self._left -= wanted
-            # Also when the connection ends here: a chunk ends with CRLF.
-            if not self._left and not self._ended and self.rfile.read(2) != b"\r\n":
+            piece = self.rfile.read(wanted)
+            data += piece
+            self._left -= len(piece)
+            # The connection has ended within the chunk, or the chunk does not end with CRLF.
+            if len(piece) < wanted or (not self._left and not self._ended and self.rfile.read(2) != b"\r\n"):
                 raise _Rejected(400)
         return bytes(data)
 

@@ -417,6 +417,19 @@ def test_chunks_that_others_may_read_otherwise(start: Start, chunks: str) -> Non
     assert_ends_with_400(start(), f"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
 
 
+@pytest.mark.parametrize("size", ["ffffffffffffffff", "40000000", "9", "2"])
+@pytest.mark.parametrize("sent", ["", "x", "xx\r"])
+def test_a_connection_that_ends_within_a_chunk(start: Start, size: str, sent: str) -> None:
+    """A read returns at once then, again and again: who waits for the rest serves nobody else any more."""
+    server = start()
+    client = Client(server)
+    client.send(f"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n{sent}")
+    client.socket.shutdown(socket.SHUT_WR)
+    assert_envelope(client.answer(), 400)
+    assert client.ended()
+    assert Client(server).ask("GET", "/healthz").answer()[0] == 200
+
+
 @pytest.mark.parametrize(
     "sent",
     [
