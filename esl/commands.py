@@ -384,7 +384,8 @@ class ControlRoomRecording:
 class RecordCall:
     """Record a call for `max_seconds`, in `stereo` what it says to the left and what it hears to the right.
 
-    It goes on in rooms and out of them. Prints `+OK Success` (42).
+    It goes on in rooms and out of them. Prints `+OK Success` (42). FreeSWITCH would keep the last 25 frames waiting, half a
+    second that is in no file when a parked call ends (switch_ivr_async.c, 1.11.1): one frame is enough.
     """
 
     channel: str
@@ -393,7 +394,7 @@ class RecordCall:
     stereo: bool = False
 
     def render(self) -> str:
-        variables = f"{{RECORD_STEREO={str(self.stereo).lower()}}}"
+        variables = f"{{RECORD_STEREO={str(self.stereo).lower()},RECORD_PRE_BUFFER_FRAMES=1}}"
         seconds = _seconds(self.max_seconds)
         return _line("uuid_record", _channel(self.channel), "start", _path(self.path), seconds, variables)
 

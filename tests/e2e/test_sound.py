@@ -572,3 +572,26 @@ def test_a_call_is_recorded_with_what_it_says_and_what_it_hears_apart(
     assert voice_level(right[middle], HIGH) == pytest.approx(SENT, abs=TOLERANCE)
     assert voice_level(left[middle], HIGH) < INAUDIBLE
     assert voice_level(right[middle], LOW) < INAUDIBLE
+
+
+def seconds_of(samples: list[int], frequency: float) -> float:
+    """How long a tone is in it, counted in frames of 20 ms."""
+    frame = RECORDING_RATE // 50
+    frames = (samples[at : at + frame] for at in range(0, len(samples) - frame + 1, frame))
+    return sum(level(each, frequency) > AUDIBLE for each in frames) / 50
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_last_words_of_a_parked_call_are_in_its_recording(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, channels: int
+) -> None:
+    session, caller = phone()
+    path = f"/api/v1/sessions/{session}/commands/record"
+    recording = room_service.post(path, {"channels": channels}).body["recording_id"]
+    hooks.wait("session.recording.started", recording_id=recording)
+    for tone in (LOW, HIGH, THIRD):
+        caller.say(tone)
+        caller.hear(1.0)
+    said, *_ = recorded(room_service, hooks, recording)[0]
+    for tone in (LOW, HIGH, THIRD):
+        assert seconds_of(said, tone) > 0.8, tone

@@ -151,8 +151,12 @@ RENDERED = {
     RecordRoom(ROOM, PATH): f"conference {ROOM} recording start {PATH}",
     ControlRoomRecording(ROOM, PATH, "pause"): f"conference {ROOM} recording pause {PATH}",
     ControlRoomRecording(ROOM, PATH, "stop"): f"conference {ROOM} recording stop {PATH}",
-    RecordCall(UUID, PATH, 3600): f"uuid_record {UUID} start {PATH} 3600 {{RECORD_STEREO=false}}",
-    RecordCall(UUID, PATH, 60, stereo=True): f"uuid_record {UUID} start {PATH} 60 {{RECORD_STEREO=true}}",
+    RecordCall(
+        UUID, PATH, 3600
+    ): f"uuid_record {UUID} start {PATH} 3600 {{RECORD_STEREO=false,RECORD_PRE_BUFFER_FRAMES=1}}",
+    RecordCall(
+        UUID, PATH, 60, stereo=True
+    ): f"uuid_record {UUID} start {PATH} 60 {{RECORD_STEREO=true,RECORD_PRE_BUFFER_FRAMES=1}}",
     ControlCallRecording(UUID, PATH, "resume"): f"uuid_record {UUID} resume {PATH}",
     ListTaps(UUID): f"uuid_buglist {UUID}",
     PutFile("http://10.0.0.9:8090/recordings/p07/a.wav?expires=1&signature=3f", PATH): (
