@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 import orjson
 from flask import Response, request
@@ -53,6 +53,8 @@ _PROBLEMS = {
 MAX_PROBLEMS = 20
 # To check more, one by one, would take long.
 _MAX_NAMES = 100
+# In all of a body, far above what any request needs. A body that is nothing but empty lists takes a second to parse.
+MAX_VALUES = 20_000
 _MAX_FIELD_NAME = 64
 
 
@@ -190,11 +192,32 @@ def _check(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]
         kind = "parameter" if issubclass(model, Query) else "field"
-        names = ", ".join(model.model_fields)
-        figures = {"kind": kind, "known": f"known are {names}" if names else "there are none"}
-        problems = [(_field(each["loc"]), _problem(each["type"], figures | each.get("ctx", {}))) for each in found]
+        problems = [
+            (
+                _field(each["loc"]),
+                _problem(each["type"], {"kind": kind, **_known(model, each["loc"]), **each.get("ctx", {})}),
+            )
+            for each in found
+        ]
     # Outside of the handler: the chained exception would hold the whole input.
     raise Invalid(problems)
+
+
+def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> dict[str, str]:
+    """What is known where a field is, for its problem."""
+    for part in place[:-1]:
+        if field := model.model_fields.get(str(part)):
+            model = next(_models(field.annotation), model)
+    names = ", ".join(field.alias or name for name, field in model.model_fields.items())
+    return {"known": f"known are {names}" if names else "there are none"}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Those in an annotation: of `list[A] | None` it is `A`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def _field(place: tuple[int | str, ...]) -> str:
@@ -236,6 +259,9 @@ def _body(model: type[BaseModel]) -> BaseModel:
 
 
 def _object(data: bytes) -> dict[str, Any]:
+    # Those within strings count as well: this is to be had before any of it is parsed.
+    if sum(map(data.count, (b"[", b"{", b","))) > MAX_VALUES:
+        raise Invalid([("body", f"must hold at most {MAX_VALUES:,} values")])
     try:
         value = orjson.loads(data.decode())
     except UnicodeDecodeError:
@@ -250,6 +276,6 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> None:
-    for name, count in Counter(name for name, _ in pairs).items():
-        if count > 1:
-            raise Invalid([(name, "must be given once")])
+    if len(dict(pairs)) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise Invalid([(_field((name,)), "must be given once")])

@@ -70,6 +70,7 @@ MAX_SESSIONS = 1000
 MAX_DELIVERIES = 200
 MAX_RECORDINGS = 200
 MAX_URLS = 128
+MAX_DEPTH = 16  # of the body of a command in a batch; a much deeper one could not be written again
 MAX_BEYOND_ASCII = 512
 MAX_TYPES = 32
 MAX_STREAM_ROOMS = 32
@@ -139,6 +140,17 @@ def _different(tags: list[str]) -> list[str]:
     if len(set(tags)) < len(tags):
         raise ValueError("must not hold a tag twice")
     return tags
+
+
+def _shallow(body: dict[str, Any] | None) -> dict[str, Any] | None:
+    if _deeper_than(MAX_DEPTH, body):
+        raise ValueError(f"must be nested at most {MAX_DEPTH} deep")
+    return body
+
+
+def _deeper_than(depth: int, value: Any) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return parts is not None and (not depth or any(_deeper_than(depth - 1, part) for part in parts))
 
 
 def _reachable(what: str) -> Callable[[str], str]:
@@ -714,7 +726,11 @@ class BatchRequest(Body):
         _Form(f"{API_PREFIX}/[A-Za-z0-9/_-]+", MAX_PATH, f"must be a path below {API_PREFIX}, without parameters"),
         _example(f"{API_PREFIX}/sessions/{SESSION}/commands/conference/mute"),
     ]
-    body: Annotated[dict[str, Any] | None, Field(description="The body that the command would have alone.")] = None
+    body: Annotated[
+        dict[str, Any] | None,
+        AfterValidator(_shallow),
+        Field(description="The body that the command would have alone."),
+    ] = None
 
 
 class BatchBody(Body):

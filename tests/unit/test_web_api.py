@@ -46,6 +46,7 @@ from tests.unit.web_fakes import (
 from web import context, errors
 from web.app import App, create_app
 from web.clients import FREE
+from web.resource import MAX_VALUES
 
 ROOMS = "/api/v1/conferences"
 SESSIONS = "/api/v1/sessions"
@@ -1593,10 +1594,31 @@ def test_a_client_s_own_names_come_back_short_and_few(client: FlaskClient) -> No
     assert len(fields[0]["field"]) == 64
 
 
+def test_known_fields_are_told_by_the_names_that_a_request_has(client: FlaskClient) -> None:
+    fields = assert_error(client.post(SESSIONS, headers=HEADERS, json={"to": "+493012345", "caller_id": "1"}), 400)[
+        "fields"
+    ]
+    (unknown,) = (each["problem"] for each in fields if each["field"] == "caller_id")
+    assert " from," in unknown
+    assert "caller_id" not in unknown
+
+
 def test_a_name_given_twice_is_told(client: FlaskClient) -> None:
+    name = b"x" * 10_000
     data = b'{"volume": 1, "volume": 2}'
     response = client.post(f"{ROOMS}/{ROOM}/volume", headers=HEADERS, data=data, content_type="application/json")
     assert assert_error(response, 400)["fields"] == [{"field": "volume", "problem": "must be given once"}]
+    batch = b'{"requests": [{"path": "%s", "body": {"%s": 1, "%s": 2}}]}' % (MEMBER_COMMAND.encode(), name, name)
+    response = client.post("/api/v1/batch", headers=HEADERS, data=batch, content_type="application/json")
+    (found,) = assert_error(response, 400)["fields"]
+    assert len(found["field"]) == 64
+
+
+@pytest.mark.parametrize("value", ["[[]]", "{}", "1", '"a"'])
+def test_a_body_of_very_many_values_is_not_parsed(value: str, client: FlaskClient) -> None:
+    data = '{"urls": [' + ",".join([value] * (MAX_VALUES + 1)) + "]}"
+    response = client.post(f"{ROOMS}/{ROOM}/play", headers=HEADERS, data=data, content_type="application/json")
+    assert assert_error(response, 400)["fields"] == [{"field": "body", "problem": "must hold at most 20,000 values"}]
 
 
 MEMBER_COMMAND = f"{SESSIONS}/{SESSION}/commands/conference/mute"

@@ -203,3 +203,27 @@ def test_a_name_that_is_given_twice_in_a_body() -> None:
 def test_a_batch_needs_a_key() -> None:
     assert client.post("/api/v1/batch", json={"requests": [{"path": MUTE}]}).status_code == 401
     assert not controller.asked
+
+
+def test_a_body_that_is_nested_deep_is_refused_before_anything_is_done() -> None:
+    body: dict[str, Any] = {"name": "weekly"}
+    for _ in range(300):
+        body = {"name": body}
+    requests = [{"path": ROOMS, "body": {"name": "daily"}}, {"path": ROOMS, "body": body}]
+    data = json.dumps({"requests": requests})
+    response = client.post("/api/v1/batch", data=data, content_type="application/json", headers=HEADERS)
+    assert response.status_code == 400
+    assert response.get_json()["detail"]["fields"] == [
+        {"field": "requests.1.body", "problem": "must be nested at most 16 deep"}
+    ]
+    assert controller.asked == []
+
+
+def test_a_field_that_is_not_known_is_told_with_those_that_are_known_there() -> None:
+    response = batch({"path": MUTE, "Idempotency-Key": "x"})
+    assert response.get_json()["detail"]["fields"] == [
+        {
+            "field": "requests.0.Idempotency-Key",
+            "problem": "is not a known field: known are method, path, body",
+        }
+    ]
