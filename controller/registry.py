@@ -83,6 +83,7 @@ class Node:
 
     `bridge`: where other nodes reach its bridge profile, "" for BRIDGE_PORT of the host of `esl`. `weight`: its share
     of new rooms beside that of other nodes. `capacity`: with so many calls it is full, 0 for never. `region`: a label.
+    `hold_music`: what members hear on hold without music of their own, as the node names it; "" for nothing.
     """
 
     prefix: str
@@ -94,6 +95,7 @@ class Node:
     weight: int = 1
     capacity: int = 0
     region: str = ""
+    hold_music: str = ""
     drained: bool = False
     source: str = "cli"
 

@@ -31,6 +31,7 @@ MEMBER_VERBS = frozenset({"mute", "unmute", "deaf", "undeaf", "unhold"})
 
 SILENCE = "silence_stream://-1"
 """What a member on hold is played when there is nothing else. It has no end."""
+LOCAL_STREAM = "local_stream://"
 
 BEEPS = {"enter": "tone_stream://%(250,0,700)", "exit": "tone_stream://%(250,0,480)"}
 """What a room hears when a member comes or goes."""
@@ -307,7 +308,8 @@ class MemberCommand:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Put a member on hold. It hears these files, one after the other and over and over, and then nothing.
+    """Put a member on hold. It hears these URLs, one after the other and over and over, and then nothing. Without URLs
+    it hears `music`, which the node has: a path, or `local_stream://` and a name.
 
     Prints `+OK hold 7` once the first is opened (33), if there is any: one that cannot be is left out silently. On hold
     alone it would go on hearing the room, so in the end it is played silence. Unholding stops all of it.
@@ -316,10 +318,11 @@ class Hold:
     room: str
     member_id: int | str
     urls: Sequence[str] = ()
+    music: str = ""
 
     def render(self) -> str:
-        files = [_with_kind(clean_url(url)) for url in self.urls] * HOLD_TIMES
-        heard = _as_list([*files, SILENCE]) if files else SILENCE
+        files = [_with_kind(clean_url(url)) for url in self.urls] or ([_music(self.music)] if self.music else [])
+        heard = _as_list([*files * HOLD_TIMES, SILENCE]) if files else SILENCE
         return _in_room(self.room, "hold", _member(self.member_id), heard)
 
 
@@ -384,8 +387,8 @@ class ControlRoomRecording:
 class RecordCall:
     """Record a call for `max_seconds`, in `stereo` what it says to the left and what it hears to the right.
 
-    It goes on in rooms and out of them. Prints `+OK Success` (42). FreeSWITCH would keep the last 25 frames waiting, half a
-    second that is in no file when a parked call ends (switch_ivr_async.c, 1.11.1): one frame is enough.
+    It goes on in rooms and out of them. Prints `+OK Success` (42). FreeSWITCH would keep the last 25 frames waiting,
+    half a second that is in no file when a parked call ends (switch_ivr_async.c, 1.11.1): one frame is enough.
     """
 
     channel: str
@@ -959,6 +962,11 @@ def _path(path: str) -> str:
     if not _PATH.fullmatch(path):
         raise ValueError(f"not a path that can be named: {path!r}")
     return path
+
+
+def _music(name: str) -> str:
+    stream = name.removeprefix(LOCAL_STREAM)
+    return _path(name) if stream == name else LOCAL_STREAM + _name("stream", stream)
 
 
 def _recording_verb(verb: str) -> str:

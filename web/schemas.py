@@ -653,7 +653,10 @@ class HoldBody(CommandBody):
     """May be left out."""
 
     url: Annotated[
-        Url | None, Field(description="Of the music that it hears, 20 times over; it hears nothing if left out.")
+        Url | None,
+        Field(
+            description="Of the music that it hears, 20 times over; that of the media node, or nothing, if left out."
+        ),
     ] = None
 
 

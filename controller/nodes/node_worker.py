@@ -318,7 +318,7 @@ class NodeWorker:
                 return self._handler.apply([JobDone(job=command["job"], ok=False, reason="relay_failed")])
             command["upload"] = upload
         try:
-            told = render(command, self.node.profile)
+            told = render(command, self.node)
             if isinstance(told, esl.PlayToChannel):
                 # Not by bgapi: it has to be so before the file plays.
                 connection.api(esl.IgnoreKeys(told.channel))

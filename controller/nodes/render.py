@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from controller.registry import Node
 from controller.sessions.flags import CHANGES
 from controller.sessions.levels import LEVELS
 from esl import commands as esl
@@ -20,13 +21,13 @@ def _play_to(command: dict[str, Any]) -> esl.Command:
 
 STEREO = 2  # channels
 
-# By the command's `op`, from the command and the conference profile. Fields: see the `send` calls in the Lua files;
+# By the command's `op`, from the command and the node. Fields: see the `send` calls in the Lua files;
 # take.lua adds `channel` to what is about a call, the worker the `target` of a leg that is dialled, its address, and of
 # a call that is dialled or transferred, its gateway, and the `number` as the gateway gets it; and to what is about a
 # recording the `path` of its file, `max_seconds`, and where it is to be put, `upload`.
-COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
-    "join": lambda command, profile: esl.Join(
-        command["channel"], command["room"], profile, tuple(command.get("flags", "mute").split())
+COMMANDS: dict[str, Callable[[dict[str, Any], Node], esl.Command]] = {
+    "join": lambda command, node: esl.Join(
+        command["channel"], command["room"], node.profile, tuple(command.get("flags", "mute").split())
     ),
     "dial": lambda command, _: esl.Dial(
         command["channel"],
@@ -54,9 +55,9 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
     "stop": lambda command, _: esl.StopPlay(command["room"]),
     "volume": lambda command, _: esl.FileVolume(command["room"], command["volume"]),
     "beep": lambda command, _: esl.Beep(command["room"], command["which"]),
-    "announce_leg": lambda command, profile: esl.AnnounceLeg(command["leg"], command["room"], profile),
-    "dial_leg": lambda command, profile: esl.DialLeg(
-        command["leg"], command["room"], profile, command["target"], command["node"]
+    "announce_leg": lambda command, node: esl.AnnounceLeg(command["leg"], command["room"], node.profile),
+    "dial_leg": lambda command, node: esl.DialLeg(
+        command["leg"], command["room"], node.profile, command["target"], command["node"]
     ),
     "withdraw_leg": lambda command, _: esl.WithdrawLeg(command["leg"]),
     "hang_up_leg": lambda command, _: esl.Hangup(command["leg"]),
@@ -83,7 +84,9 @@ COMMANDS: dict[str, Callable[[dict[str, Any], str], esl.Command]] = {
         )
         for flag, on in CHANGES
     },
-    "hold": lambda command, _: esl.Hold(command["room"], command["member_id"], command.get("url", "").split()),
+    "hold": lambda command, node: esl.Hold(
+        command["room"], command["member_id"], command.get("url", "").split(), node.hold_music
+    ),
     **{
         level.name: lambda command, _: esl.MemberLevel(
             command["room"], command["member_id"], command["op"], command["value"]
@@ -108,9 +111,9 @@ def _control_recording(command: dict[str, Any]) -> esl.Command:
     return esl.ControlRoomRecording(command["room"], command["path"], verb)
 
 
-def render(command: dict[str, Any], profile: str) -> esl.Command:
+def render(command: dict[str, Any], node: Node) -> esl.Command:
     """Raises ValueError for a command that is not known, or lacks a field."""
     try:
-        return COMMANDS[command["op"]](command, profile)
+        return COMMANDS[command["op"]](command, node)
     except (KeyError, TypeError) as error:
         raise ValueError(f"the command cannot be sent: {error} is unknown, missing or no text") from error

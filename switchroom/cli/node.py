@@ -55,6 +55,7 @@ def node() -> None:
     help="With so many calls it is full and gets no new rooms; 0: never.",
 )
 @click.option("--region", help="A label; a room prefers nodes of the region of its callers.")
+@click.option("--hold-music", help="What members hear on hold: a path on the node, or local_stream:// and a name.")
 @click.pass_obj
 def add(context: Context, /, *, prefix: str, **values: Any) -> None:
     """Add a node, or change one: PREFIX is its 5 letters and digits, HOST:PORT its Event Socket.

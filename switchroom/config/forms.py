@@ -15,7 +15,7 @@ from controller.limits import check_quotas
 from controller.sessions.dialing import NUMBER, PATTERN
 from controller.signing import SECRET_PREFIX, parse_secret
 from controller.store.store import each_host
-from esl.commands import SIP_PASSWORD, SIP_USER
+from esl.commands import SIP_PASSWORD, SIP_USER, Hold
 
 MAX_PORT = 65535
 
@@ -98,6 +98,14 @@ def _store_url(value: str) -> str:
     return value
 
 
+def _hold_music(value: str) -> str:
+    try:
+        Hold("room", 1, music=value).render()
+    except ValueError:
+        raise ValueError('must be the path of a file, or "local_stream://" and a name') from None
+    return value
+
+
 def _webhook_secret(value: str) -> str:
     try:
         if value.startswith(SECRET_PREFIX) and parse_secret(value):
@@ -124,6 +132,7 @@ Esl = Annotated[str, AfterValidator(_address(1, "127.0.0.1:8021"))]
 Sip = Annotated[str, AfterValidator(_address(1, "127.0.0.1:5060"))]
 Bridge = Annotated[str, AfterValidator(_bridge)]
 Region = Annotated[str, AfterValidator(_LABEL)]
+HoldMusic = Annotated[str, AfterValidator(_hold_music)]
 WebhookUrl = Annotated[str, AfterValidator(_url(("http", "https")))]
 Profile = Annotated[str, AfterValidator(_form(_NAME, "must be the name of a conference profile"))]
 Password = Annotated[SecretStr, AfterValidator(_secretly(_form(r"[^\x00-\x1f\x7f]+", "must not be empty")))]

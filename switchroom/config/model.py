@@ -29,6 +29,7 @@ from switchroom.config.forms import (
     Did,
     Esl,
     GatewayName,
+    HoldMusic,
     Listen,
     Network,
     Number,
@@ -117,6 +118,11 @@ class NodeConfig(Section):
     region: Region | None = Field(
         default=None, description="a label; a room prefers nodes of the region of its callers"
     )
+    hold_music: HoldMusic | None = Field(
+        default=None,
+        description="what members hear on hold, when the app names no music: the path of a file on the node, or a"
+        " stream of its mod_local_stream, as in `local_stream://moh`; absent, nothing",
+    )
 
     def to_node(self, source: str) -> Node:
         return Node(
@@ -129,6 +135,7 @@ class NodeConfig(Section):
             weight=self.weight,
             capacity=self.capacity,
             region=self.region or "",
+            hold_music=self.hold_music or "",
             source=source,
         )
 

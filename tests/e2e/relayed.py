@@ -32,9 +32,10 @@ _PARAMETERS = re.compile(r"operation_id=([^,}]+),url_index=(\d+)")
 class Relayed:
     """`wire`: between Switchroom and the node. `playback`: keys of that section of the configuration."""
 
-    def __init__(self, folder: Path, node: Node, **playback: bool | int) -> None:
+    def __init__(self, folder: Path, node: Node, hold_music: str = "", **playback: bool | int) -> None:
         self.node = node
         self.wire = Wire(node)
+        self.wire.hold_music = hold_music
         self.hooks = Receiver()
         self.files = FileServer()
         self._folder, self._playback = folder, playback

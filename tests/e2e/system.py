@@ -246,8 +246,9 @@ class Switchroom:
                 f'password = "{node.password}"',
                 f'sip = "{node.sip}"',
             ]
-            if bridge := getattr(node, "bridge", ""):
-                lines.append(f'bridge = "{bridge}"')
+            for key in ("bridge", "hold_music"):
+                if value := getattr(node, key, ""):
+                    lines.append(f'{key} = "{value}"')
         for app, key in KEYS.items():
             lines += ["[[apps]]", f'id = "{app}"', f'api_key = "{key}"', f'webhook_url = "{webhook_url}"']
             lines += [f'webhook_secret = "{SECRET}"', f'dids = ["{DIDS[app]}"]']

@@ -7,6 +7,7 @@ import time
 import wave
 from array import array
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -15,7 +16,8 @@ import pytest
 from controller.sessions.levels import DECIBELS
 from tests.e2e.nodes import Node
 from tests.e2e.phone import RATE, Phone, decoded, level, voice_level
-from tests.e2e.system import DIDS, Media, Receiver, Switchroom
+from tests.e2e.relayed import Relayed
+from tests.e2e.system import DIDS, Media, Receiver, Switchroom, tone_wav
 
 pytestmark = pytest.mark.freeswitch
 
@@ -93,6 +95,31 @@ def test_a_deaf_member_hears_nothing_and_is_heard(
     assert room_service.post(command(low, "undeaf")).status == 202
     hooks.wait("conference.member.undeafened", uuid=low)
     low_phone.wait_level(HIGH, above=AUDIBLE)
+
+
+def test_a_member_on_hold_hears_the_music_of_its_node(own_node: Node, tmp_path: Path) -> None:
+    music = tmp_path / "music.wav"
+    music.write_bytes(tone_wav(1, int(PLAYED)))
+    relayed = Relayed(tmp_path, own_node, hold_music=str(music))
+    try:
+        service, hooks = relayed.start(), relayed.hooks
+        service.wait_up()
+        caller = Phone(own_node.sip, DIDS["alpha"], "527199901", 0.0, SENT)
+        session = hooks.wait("session.started", caller_id="527199901")["uuid"]
+        room = service.post("/api/v1/conferences", {"name": "music"}).body["room_id"]
+        assert service.post(command(session, "join"), {"room_id": room}).status == 202
+        hooks.wait("conference.member.joined", uuid=session)
+        assert service.post(command(session, "hold")).status == 202
+        hooks.wait("conference.member.held", uuid=session)
+        caller.wait_level(PLAYED, above=AUDIBLE)
+        caller.hear(1.5)
+        caller.wait_level(PLAYED, above=AUDIBLE)  # again
+        assert service.post(command(session, "unhold")).status == 202
+        hooks.wait("conference.member.unheld", uuid=session)
+        caller.wait_level(PLAYED, below=INAUDIBLE)
+        caller.hang_up()
+    finally:
+        relayed.close()
 
 
 @pytest.mark.parametrize("music", [False, True])

@@ -17,6 +17,7 @@ class Wire:
 
     def __init__(self, node: Node) -> None:
         self.password, self.sip = node.password, node.sip
+        self.hold_music = ""  # that the configuration names
         host, _, port = node.esl.rpartition(":")
         self._node = (host, int(port))
         self._ends: set[socket.socket] = set()

@@ -79,6 +79,21 @@ def test_a_mistake_in_the_file_is_one_clear_line(switchroom, tmp_path: Path, how
         ([*NODE_ADD, "--weight", "101"], "weight: must be"),
         ([*NODE_ADD, "--weight", "half"], "is not a valid integer"),
         ([*NODE_ADD, "--capacity", "-1"], "capacity: must be"),
+        *(
+            (
+                [*NODE_ADD, "--hold-music", music],
+                'hold_music: must be the path of a file, or "local_stream://" and a name',
+            )
+            for music in (
+                "moh",
+                "http://h/a.wav",
+                "/a b.wav",
+                "/../a",
+                "local_stream://a,b",
+                "local_stream://",
+                "tone_stream://1",
+            )
+        ),
         ([*NODE_ADD, "--region", "EU west"], "region: must be 1 to 64 letters"),
         (["tail", "--since", "yesterday"], "neither a time"),
         (["webhooks", "list", "demo", "--since", "yesterday"], "neither a time"),

@@ -36,6 +36,7 @@ profile = "wideband"
 weight = 3
 capacity = 500
 region = "eu-west"
+hold_music = "local_stream://moh"
 
 [[nodes]]
 prefix = "Zz999"
@@ -98,6 +99,7 @@ def test_everything_can_be_set(file: Path) -> None:
         "file",
     )
     assert (first.bridge_address, first.weight, first.capacity, first.region) == ("10.0.0.5:5091", 3, 500, "eu-west")
+    assert (first.hold_music, second.hold_music) == ("local_stream://moh", "")
     assert (second.host, second.port, second.profile) == ("2001:db8::1", 8021, "default")
     assert (second.bridge_address, second.weight, second.capacity, second.region) == ("[2001:db8::1]:5090", 1, 0, "")
     (app,) = config.to_apps()
@@ -208,8 +210,8 @@ def test_all_mistakes_are_told_at_once_and_what_the_keys_are_for(file: Path) -> 
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ('"Zz999"', '"acW68"', 23, "node acW68 already exists"),
-        ('"747713002"', '"747713001"', 32, "number 747713001 already exists"),
+        ('"Zz999"', '"acW68"', 24, "node acW68 already exists"),
+        ('"747713002"', '"747713001"', 33, "number 747713001 already exists"),
     ],
 )
 def test_what_must_be_unique_is(file: Path, old: str, new: str, line: int, words: str) -> None:

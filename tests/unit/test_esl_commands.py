@@ -106,6 +106,12 @@ RENDERED = {
     MemberLevel(ROOM, 1, "volume_in", -4): f"conference {ROOM} volume_in 1 -4",
     MemberLevel(ROOM, "7", "volume_out", "2"): f"conference {ROOM} volume_out 7 2",
     Hold(ROOM, 7): f"conference {ROOM} hold 7 silence_stream://-1",
+    Hold(ROOM, 7, music="local_stream://moh"): (
+        f"conference {ROOM} hold 7 file_string://{'local_stream://moh!' * HOLD_TIMES}silence_stream://-1"
+    ),
+    Hold(
+        ROOM, 7, (URL,), "/srv/music.wav"
+    ): f"conference {ROOM} hold 7 file_string://{f'{URL}!' * HOLD_TIMES}silence_stream://-1",
     Hold(ROOM, 7, ("http://h/a!b.wav", URL)): (
         f"conference {ROOM} hold 7 file_string://" + f"http://h/a%21b.wav!{URL}!" * HOLD_TIMES + "silence_stream://-1"
     ),
@@ -294,6 +300,7 @@ def test_names_are_refused_rather_than_escaped(text):
         Join(UUID, text, "default"),
         Join(UUID, ROOM, text),
         Kick(text, 1),
+        Hold(ROOM, 7, music=f"local_stream://{text}"),
         Play(text, URL),
         JsonList(text),
         Hangup(text),
