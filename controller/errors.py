@@ -71,6 +71,12 @@ REASONS: dict[str, str] = {
     "idempotency_key_reused": "Idempotency-Key was used for another request within the last 24 hours. Use a new one.",
     "dtmf_pending": "Digits are on their way to the media node. Wait for session.dtmf.sent.",
     "volume_pending": "This volume of the member is being set already. Wait for conference.member.volume_changed.",
+    "coached_not_member": "session_id is no other member of the session's conference room. Wait until it has joined.",
+    "coached_on_other_node": "The member to coach is on another media node. Both calls have to be on the same one.",
+    "coach_pending": "The media node has not confirmed yet whom the member coaches. Wait for conference.member.coaching"
+    " or conference.member.uncoached.",
+    "already_coaching": "Member already coaches this one.",
+    "not_coaching": "Member coaches nobody.",
     "members_pending": "Another command to all members is being carried out. Wait for conference.command.finished.",
     "already_playing": "Something is played to the session. Use stop first, or wait for session.play.finished.",
     "on_hold": "The member is on hold, or is being put on hold. Use conference/unhold first.",

@@ -74,6 +74,7 @@ COOLDOWNS: dict[str, int] = {
     "conference_all": 2000,
     "conference_member": 2000,
     OF_LEVELS: 200,
+    "conference_coach": 200,
     "recording": 2000,
     "recording_control": 200,
     "webhook_test": 2000,

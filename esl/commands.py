@@ -45,6 +45,12 @@ LEVEL_VERBS = frozenset({"volume_in", "volume_out"})
 MAX_LEVEL = 4
 """They go from -4 to 4, and 0 leaves the sound as it is. FreeSWITCH clips to that silently (23)."""
 
+RELATIONS = frozenset({"nospeak", "clear"})
+"""What a member can be to another one: not heard by it, or nothing."""
+
+MAX_RELATED = 100
+"""Members whom it can be told so of at once. FreeSWITCH leaves out the rest silently (conference_api.c)."""
+
 JOIN_FLAGS = frozenset({"mute", "deaf"})
 """What a member can be from the moment when it joins."""
 
@@ -345,6 +351,44 @@ class MemberLevel:
         if not _INTEGER.fullmatch(level) or abs(int(level)) > MAX_LEVEL:
             raise ValueError(f"a level goes from -{MAX_LEVEL} to {MAX_LEVEL}, not {self.level!r}")
         return _in_room(self.room, self.verb, _member(self.member_id), str(int(level)))
+
+
+@dataclass(frozen=True, slots=True)
+class Relate:
+    """Have a member not heard by others, or heard by them again; `how` is one of RELATIONS. With `clear`, 0 is all.
+
+    Prints a line for each, `+OK 1->2 nospeak set`, `+OK relationship 1->2 cleared.` or
+    `-ERR relationship 1->2 not found.`, and no event is fired (40). It holds until it is cleared or the member leaves,
+    also for another one that leaves and comes back.
+    """
+
+    room: str
+    member_id: int | str
+    others: Sequence[int | str]
+    how: str
+
+    def render(self) -> str:
+        if self.how not in RELATIONS:
+            raise ValueError(f"not a relation between members: {self.how!r}")
+        if not 1 <= len(self.others) <= MAX_RELATED:
+            raise ValueError(f"1 to {MAX_RELATED} members can be related to at once, not {len(self.others)}")
+        is_all = self.how == "clear" and [str(other) for other in self.others] == ["0"]
+        others = "0" if is_all else ",".join(_member(other) for other in self.others)
+        return _in_room(self.room, "relate", _member(self.member_id), others, self.how)
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """Prints the relations of a member, a line each: `1 -> 3 NOSPEAK HEAR NOSENDVIDEO`.
+
+    Without any in the room `+OK No relationships`, and nothing if only others have some (40).
+    """
+
+    room: str
+    member_id: int | str
+
+    def render(self) -> str:
+        return _in_room(self.room, "relate", _member(self.member_id))
 
 
 @dataclass(frozen=True, slots=True)

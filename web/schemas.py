@@ -56,7 +56,7 @@ from controller.store.states import (
 )
 from controller.times import iso, parse_ms
 from controller.webhooks.endpoint import EndpointStatus, matches
-from controller.webhooks.types import AUDIO, DATA, OPERATION, RECORDING, ROOM, SESSION, TEST, TYPES, OneOf
+from controller.webhooks.types import AUDIO, COACHED, DATA, OPERATION, RECORDING, ROOM, SESSION, TEST, TYPES, OneOf
 from esl.commands import MAX_URL_LENGTH, clean_url
 from web.auth import API_PREFIX
 
@@ -660,6 +660,16 @@ class HoldBody(CommandBody):
     ] = None
 
 
+class CoachBody(CommandBody):
+    """Whom to coach."""
+
+    session_id: Annotated[
+        str,
+        Field(min_length=1, max_length=128, description="The session of another member of the room."),
+        _example(COACHED),
+    ]
+
+
 class JoinBody(_JoinOptions):
     """Which room to join, and as what."""
 
@@ -968,6 +978,11 @@ class Member(BaseModel):
     tags: Annotated[list[str], _example(["agent"])]
     end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]
     waiting: Annotated[bool, Field(description="Whether it waits for a moderator, who lets it in.")]
+    coaching: Annotated[
+        str | None,
+        Field(description="The session by which alone it is heard, if it coaches one; null if not."),
+        _example(None),
+    ]
     speaking: Annotated[bool, Field(description="Whether it speaks now; `false` unless its room has `speaker_events`.")]
     joined_at: Annotated[
         str | None,
@@ -1100,6 +1115,16 @@ class MemberVolumeStarted(BaseModel):
     room_id: RoomId
 
 
+class CoachStarted(BaseModel):
+    status: Literal["coaching"]
+    room_id: RoomId
+
+
+class UncoachStarted(BaseModel):
+    status: Literal["uncoached"]
+    room_id: RoomId
+
+
 class DialStarted(BaseModel):
     uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
     status: Literal["dialing"]
@@ -1131,6 +1156,7 @@ def membership_of(row: MemberRow) -> dict[str, object]:
         "tags": row.get("tags", []),
         "end_on_exit": row["end_on_exit"],
         "waiting": row["waiting"],
+        "coaching": row["coaching"],
         "speaking": row["speaking"],
         "joined_at": None if joined_at is None else iso(joined_at),
     }
@@ -1160,6 +1186,11 @@ class Session(BaseModel):
     tags: Annotated[list[str], Field(description="Empty while it is no member."), _example(["agent"])]
     end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]
     waiting: Annotated[bool, Field(description="Whether it waits for a moderator, who lets it in.")]
+    coaching: Annotated[
+        str | None,
+        Field(description="The session by which alone it is heard, if it coaches one; null if not."),
+        _example(None),
+    ]
     speaking: Annotated[bool, Field(description="Whether it speaks now; `false` unless its room has `speaker_events`.")]
     joined_at: Annotated[
         str | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from controller.commands import (
+    Coach,
     CollectDigits,
     Dial,
     GetSession,
@@ -24,6 +25,7 @@ from controller.commands import (
     SetLevel,
     StopSessionPlay,
     Transfer,
+    Uncoach,
 )
 from controller.errors import Refused
 from controller.ids import SESSION_ID
@@ -38,6 +40,8 @@ from web.resource import Resource, Returned
 from web.schemas import (
     MAX_SESSIONS,
     AlreadyJoined,
+    CoachBody,
+    CoachStarted,
     CollectBody,
     CollectStarted,
     CommandBody,
@@ -64,6 +68,7 @@ from web.schemas import (
     SessionPlayEnding,
     TransferBody,
     TransferStarted,
+    UncoachStarted,
     flag_changing,
     membership_of,
 )
@@ -390,6 +395,47 @@ def set_member_volume(path: SessionPath, body: MemberVolumeBody) -> Returned:
     session. Webhook: `conference.member.volume_changed` once the media node confirms."""
     command = SetLevel(app_id=app_id(), level=_LEVELS[body.direction], value=body.volume, **_command(path, body))
     return _membership(execute(command)), 202
+
+
+@sessions.serves(
+    "POST",
+    "/<uuid>/commands/conference/coach",
+    responses={202: CoachStarted},
+    refuses=(
+        *_MEMBERSHIP_REFUSALS,
+        "coached_not_member",
+        "coached_on_other_node",
+        "coach_pending",
+        "already_coaching",
+        "quota_exceeded",
+        "store_full",
+    ),
+    cooldown=Coach.cooldown,
+)
+def coach(path: SessionPath, body: CoachBody) -> Returned:
+    """Coach another member of the room: be heard by that one alone, and hear all.
+
+    It lasts until you uncoach, or coach another one: whoever else comes or goes, nobody else hears a word, and while
+    the one that is coached is not in the room, nobody at all. Both calls have to be on the same media node. Rate limit
+    `conference_coach`: 200 ms for each session, shared with uncoach. Webhook: `conference.member.coaching` once
+    the media node confirms: what the member says before may be heard by all."""
+    command = Coach(app_id=app_id(), coached=body.session_id, **_command(path, body))
+    return _membership(execute(command)), 202
+
+
+@sessions.serves(
+    "POST",
+    "/<uuid>/commands/conference/uncoach",
+    responses={202: UncoachStarted},
+    refuses=(*_MEMBERSHIP_REFUSALS, "coach_pending", "not_coaching", "quota_exceeded", "store_full"),
+    cooldown=Uncoach.cooldown,
+)
+def uncoach(path: SessionPath, body: CommandBody) -> Returned:
+    """Let a member that coaches another one be heard by all again.
+
+    Rate limit `conference_coach`: 200 ms for each session, shared with coach. Webhook: `conference.member.uncoached`
+    once the media node confirms."""
+    return _membership(execute(Uncoach(app_id=app_id(), **_command(path, body)))), 202
 
 
 def _serve_flag(flag: Flag, on: bool) -> None:

@@ -17,6 +17,7 @@ from controller.commands.rooms import (
 )
 from controller.commands.sessions import (
     ChangeMember,
+    Coach,
     CollectDigits,
     GetSession,
     HangUp,
@@ -34,6 +35,7 @@ from controller.commands.sessions import (
     SetFlag,
     SetLevel,
     StopSessionPlay,
+    Uncoach,
 )
 from controller.commands.webhooks import (
     Delivery,
@@ -50,6 +52,7 @@ from controller.commands.webhooks import (
 __all__ = [
     "ChangeMember",
     "ChangeRoom",
+    "Coach",
     "CollectDigits",
     "Command",
     "ControlRecording",
@@ -101,4 +104,5 @@ __all__ = [
     "StopSessionPlay",
     "TogglePause",
     "Transfer",
+    "Uncoach",
 ]

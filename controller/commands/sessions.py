@@ -265,6 +265,32 @@ class Hold(SetFlag):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Coach(SessionCommand[Membership]):
+    """Has a member heard by `coached` alone, another member of its room, whoever comes and goes. Answers `coaching`.
+    Refused as `Leave`, and `coached_not_member`, `coached_on_other_node`, `coach_pending`, `already_coaching`.
+    """
+
+    coached: str
+
+    script: ClassVar[str] = "coach"
+    logged_as: ClassVar[str] = "coach"
+    cooldown: ClassVar[str] = "conference_coach"
+
+    def arguments(self) -> Args:
+        # Not super(): the class is made anew for its slots.
+        return {**Command.arguments(self), "body": self.coached}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncoach(SessionCommand[Membership]):
+    """Has it heard by all again. Answers `uncoached`. Refused as `Leave`, and `coach_pending`, `not_coaching`."""
+
+    script: ClassVar[str] = "uncoach"
+    logged_as: ClassVar[str] = "uncoach"
+    cooldown: ClassVar[str] = Coach.cooldown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetLevel(SessionCommand[Membership]):
     """Sets a level of a member to `value`, MIN_LEVEL to MAX_LEVEL. Answers `volume_changed`. Refused as `Leave`, and
     `volume_pending`.
@@ -318,8 +344,8 @@ class Member(TypedDict):
     """A member of a room, with its flags and levels (`controller.sessions`) by their names. `node`: its prefix.
 
     `role`: one of `states.ROLES`. `tags`: absent if there are none. `joined_at`: epoch seconds; None for one that
-    joined before this was stored. `waiting`: whether it waits for a moderator. `speaking`: whether it speaks now, False
-    unless its room asks for that.
+    joined before this was stored. `waiting`: whether it waits for a moderator. `coaching`: the session by which
+    alone it is heard, if it coaches one. `speaking`: whether it speaks now, False unless its room asks for that.
     """
 
     session_id: str
@@ -335,6 +361,7 @@ class Member(TypedDict):
     tags: NotRequired[list[str]]
     end_on_exit: bool
     waiting: bool
+    coaching: str | None
     speaking: bool
     joined_at: int | None
 

@@ -30,6 +30,7 @@ from controller.nodes.compare import (
     compare_playback,
     compare_played,
     compare_recordings,
+    compare_relations,
     read_answered,
     read_calls,
     read_dialled,
@@ -37,6 +38,7 @@ from controller.nodes.compare import (
     read_members,
     read_playing,
     read_recordings,
+    read_relations,
     read_taps,
 )
 from controller.nodes.events import CallIntruded, LegEvent, RecordingEvent, SessionEvent
@@ -225,6 +227,7 @@ class Audit:
             read_answered(channels),
         )
         plan.events.extend(compare_played(sessions, lambda session: _plays_to(connection, session)))
+        plan.events.extend(compare_relations(sessions, rooms, lambda *coach: _related(connection, *coach)))
         compare_recordings(plan, recordings, recorded, restarted)
         for call in plan.intruders:
             self._handler.hang_up(call)
@@ -235,6 +238,10 @@ class Audit:
 
 def _playing(connection: Connection, room: Row) -> str | None:
     return read_playing(connection.api(esl.PlayStatus(room["id"])))
+
+
+def _related(connection: Connection, room_id: str, member_id: int) -> set[int]:
+    return read_relations(connection.api(esl.Relations(room_id, member_id)), member_id)
 
 
 def _plays_to(connection: Connection, session: Row) -> bool:

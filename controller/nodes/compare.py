@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from controller.nodes.events import (
     RecordingEnded,
     RecordingEvent,
     RecordingStarted,
+    RelationsLost,
     SessionAnswered,
     SessionEnded,
     SessionEvent,
@@ -217,6 +219,11 @@ def read_playing(text: str) -> str | None:
     return found[1] if found else None
 
 
+def read_relations(text: str, member_id: int) -> set[int]:
+    """`conference ROOM relate MEMBER` as the ids of those who do not hear that member. Shape: trace 40."""
+    return {int(other) for other in re.findall(rf"^{member_id} -> (\d+) NOSPEAK\b", text, re.MULTILINE)}
+
+
 # Comparing
 
 
@@ -363,6 +370,32 @@ def compare_played(
         for session in sessions
         if (played := session.get("played")) and not plays(session)
     ]
+
+
+def compare_relations(
+    sessions: Collection[dict[str, Any]],
+    rooms: Iterable[dict[str, Any]],
+    related: Callable[[str, int], set[int]],
+) -> list[RelationsLost]:
+    """`sessions`, `rooms`: rows of snapshot.lua. `related`: asks the node who in a room does not hear that member."""
+    coaches = [session for session in sessions if session.get("coaches") and session.get("member_id") is not None]
+    if not coaches:
+        return []
+    others: dict[str, dict[str, int]] = defaultdict(dict)
+    for session in sessions:
+        if session.get("room") and session.get("member_id") is not None:
+            others[session["room"]][session["id"]] = session["member_id"]
+    for leg in (leg for room in rooms for leg in room.get("legs", ())):
+        if leg.get("member_id") is not None:
+            others[leg["room"]][leg["id"]] = leg["member_id"]
+    lost = []
+    for coach in coaches:
+        there = dict(others[coach["room"]])
+        coached, own = there.pop(coach["coaches"], None), there.pop(coach["id"])
+        found = related(coach["room"], own)
+        if coached in found or not found.issuperset(there.values()):
+            lost.append(RelationsLost(session_id=coach["id"]))
+    return lost
 
 
 def _membership_events(session: dict[str, Any], member: MemberOnNode | None) -> Iterable[SessionEvent]:

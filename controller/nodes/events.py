@@ -151,6 +151,15 @@ class LevelChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RelationsLost:
+    """A coach is heard by others than the member that it coaches, or not by that one."""
+
+    script: ClassVar[str] = "relations_lost"
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LegJoined:
     """A leg of a room is a member of the room's conference on this node. `leg`: its id, which is its channel's uuid."""
 
@@ -323,6 +332,7 @@ SessionEvent = (
     | FlagChanged
     | DigitPressed
     | LevelChanged
+    | RelationsLost
     | SessionFileDone
     | SessionPlayLost
 )

@@ -84,6 +84,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], Node], esl.Command]] = {
         )
         for flag, on in CHANGES
     },
+    "relate": lambda command, _: esl.Relate(command["room"], command["member_id"], command["others"], command["how"]),
     "hold": lambda command, node: esl.Hold(
         command["room"], command["member_id"], command.get("url", "").split(), node.hold_music
     ),

@@ -48,12 +48,13 @@ from esl.link import Subscription
 # A caller may claim to be anything, of any length.
 MAX_TEXT_LENGTH = 256
 
-# How the result of a failed command begins, and the reason that it means. Texts: traces 10, 05, 29, 34 and 35.
+# How the result of a failed command begins, and the reason that it means. Texts: traces 10, 05, 29, 34, 35 and 40.
 FAILURES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-ERR Conference \S+ not found"), "no_members"),
     (re.compile(r"-ERR \(play\) File: .* not found", re.DOTALL), "unplayable"),
     (re.compile(r"-ERR Non-Existant ID"), "no_member"),
     (re.compile(r"-ERR Member: \S+ not found"), "no_member"),
+    (re.compile(r"-ERR relationship \S+ not found"), "no_member"),
     (re.compile(r"-ERR No such channel"), "hangup"),
     (re.compile(r"-ERR Cannot locate session"), "hangup"),
     (re.compile(r"-ERR invalid uuid"), "hangup"),

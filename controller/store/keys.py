@@ -42,6 +42,11 @@ PARTITION: dict[str, str] = {
     "enders": "enders:%s",
     # set: members that wait for a moderator, and have not been let in yet (lib/kept_out.lua); as the room
     "waiting": "waiting:%s",
+    # set: members that coach another one (lib/coaching.lua); as the room
+    "coaches": "coaches:%s",
+    # hash: session id, `leg:` and a node, or `all` -> the job that has the node relate a coach to it, empty if that is
+    # yet to be sent; of a coach, until the node has done so
+    "unrelated": "unrelated:%s",
     # set: nodes that have a leg to the room's source (lib/legs.lua); as the room
     "legs": "legs:%s",
     # hash: state, id (the uuid of its channel on both nodes), source (the room's when it was dialled), near and far
@@ -97,7 +102,10 @@ PARTITION: dict[str, str] = {
     "tagged": "tagged:%s:%s",
     # hash: app, node, channel (its uuid there), did, caller_id, state, room, member_id, started_at (s), seq; of a
     # member also role, tags (JSON), end_on_exit (1 if it joined so), joined_at (s), waiting (for a moderator: 1, or 2
-    # if it could not be put on hold once) and kept_out (1 while it is muted and deaf for that on its node); uid, job,
+    # if it could not be put on hold once), kept_out (1 while it is muted and deaf for that on its node, or for a
+    # coach), coaches (the session by which alone it is to be heard), coaching (the same as far as the node has
+    # confirmed it), coach_change (coach, uncoach or undo: what the node has yet to confirm), coach_again (1: it was
+    # sent twice), and the command's coach_uid, coach_actor and coach_trace; uid, job,
     # actor and trace (of a join or leave that is pending; of a join also levels, those that are set then, as JSON, if
     # there are any; of one that kicks also kicked, and kick_reason and kick_operation if it has them), each flag by
     # its name (1 or 0), and for each command to change one that the node has yet to confirm, the same four as

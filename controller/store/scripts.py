@@ -33,8 +33,9 @@ RUNS_WHEN_FULL = {
     " stop_session_play",
     "follows a node": "digit_pressed file_done flag_changed job_done jobs_lost leg_joined leg_left level_changed"
     " member_joined member_left note_node overdue playback_lost recording_changed recording_ended recording_started"
-    " recording_stored recording_uploaded recordings_due recordings_known rest_began session_answered session_ended"
-    " session_file_done session_play_lost session_ringing session_transferred snapshot speak take transfer_over",
+    " recording_stored recording_uploaded recordings_due recordings_known relations_lost rest_began session_answered"
+    " session_ended session_file_done session_play_lost session_ringing session_transferred snapshot speak take"
+    " transfer_over",
     "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease relays release workers",
     "counts requests": "admit login_admit",
@@ -48,8 +49,8 @@ RUNS_WHEN_FULL = {
 REFUSED_WHEN_FULL = {
     "begins something": "claim_key collect_digits create_room dial join may_play may_play_to_session play"
     " play_to_session record_room record_session session_parked transfer",
-    "changes something": "change_member change_room pause rotate_secret send_dtmf set_flag"
-    " set_flag_of_all set_level speakers_changed volume",
+    "changes something": "change_member change_room coach pause rotate_secret send_dtmf set_flag"
+    " set_flag_of_all set_level speakers_changed uncoach volume",
     "sends once more": "redeliver redeliver_range test_endpoint",
 }
 

@@ -23,11 +23,13 @@ from controller.store.states import ROLES, SessionState, UrlState
 RECORDING = "0f8fad5bd9cb469fa16570867728950e"
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
 SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1a09"
+COACHED = "acW68-5e9b1f60-3c42-4a7d-9d18-2f6c8e0b7a54"
 OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 AUDIO = "https://cdn.example.com/announcement.wav"
 TEST = "webhook.test"
 FLAG_COMMANDS = tuple(flag.change(on).command for flag, on in CHANGES)
 LEVEL_COMMANDS = tuple(level.name for level in LEVELS)
+COACH_COMMANDS = ("coach", "uncoach")
 RECORDING_COMMANDS = ("pause_recording", "resume_recording")
 
 
@@ -54,6 +56,13 @@ Hold = Annotated[
 ]
 Waiting = Annotated[
     bool, Field(description="Whether the member waits for a moderator: it will be let in then.", examples=[False])
+]
+Coaching = Annotated[
+    str | None,
+    Field(
+        description="The session by which alone the member is heard, if it coaches one, in the room or not.",
+        examples=[None],
+    ),
 ]
 VolumeIn = Annotated[
     int,
@@ -172,6 +181,7 @@ class MemberData(RoomData):
     deaf: Deaf
     hold: Hold
     waiting: Waiting
+    coaching: Coaching
     volume_in: VolumeIn
     volume_out: VolumeOut
     role: Role
@@ -284,6 +294,19 @@ class ConferenceMemberVolumeChanged(MemberData):
     member_id: MemberId
 
 
+class ConferenceMemberCoaching(MemberData):
+    """The media node confirmed that the member is heard by one other alone."""
+
+    member_id: MemberId
+    coaching: Annotated[str, Field(description="The session by which it is heard.", examples=[COACHED])]
+
+
+class ConferenceMemberUncoached(MemberData):
+    """The media node confirmed that the member is heard by all again."""
+
+    member_id: MemberId
+
+
 class ConferenceMemberJoinFailed(MemberData):
     """The join came to nothing."""
 
@@ -309,7 +332,10 @@ class ConferenceCommandFailed(RoomData):
 
     command: Annotated[
         str,
-        OneOf("play", "pause", "leave", "kick", *FLAG_COMMANDS, *LEVEL_COMMANDS, *RECORDING_COMMANDS),
+        OneOf(
+            *("play", "pause", "leave", "kick", *COACH_COMMANDS),
+            *(*FLAG_COMMANDS, *LEVEL_COMMANDS, *RECORDING_COMMANDS),
+        ),
         Field(description="The command."),
     ]
     reason: Annotated[
@@ -329,6 +355,7 @@ class ConferenceCommandFailed(RoomData):
     deaf: Annotated[Deaf, Field(default=None)]
     hold: Annotated[Hold, Field(default=None)]
     waiting: Annotated[Waiting, Field(default=None)]
+    coaching: Annotated[Coaching, Field(default=None)]
     volume_in: Annotated[VolumeIn, Field(default=None)]
     volume_out: Annotated[VolumeOut, Field(default=None)]
     role: Annotated[Role, Field(default=None)]
@@ -682,6 +709,8 @@ DATA: dict[str, type[Data]] = {
     **{flag.change(on).webhook: _flag_changed(flag, on) for flag, on in CHANGES},
     "conference.member.updated": ConferenceMemberUpdated,
     "conference.member.volume_changed": ConferenceMemberVolumeChanged,
+    "conference.member.coaching": ConferenceMemberCoaching,
+    "conference.member.uncoached": ConferenceMemberUncoached,
     "conference.member.join_failed": ConferenceMemberJoinFailed,
     "conference.speaker.changed": ConferenceSpeakerChanged,
     "conference.command.failed": ConferenceCommandFailed,

@@ -93,6 +93,8 @@ class Member:
         self.volume_out = 0
         self.energy_level = atoi(channel.variables.get("conference_join_energy_level", str(ENERGY_LEVEL)))
         self.energy = 0
+        # Members by whom it is not heard, by their ids, the newest in front. One that has left is still among them.
+        self.unheard_by: list[int] = []
         # What it alone hears, and the tick at which the first of these began.
         self.heard_files: list[HeardFile] = []
         self._heard_since = 0

@@ -17,6 +17,8 @@ from esl.emulator.node import Node
 from esl.emulator.recording import Recording
 from esl.emulator.wire import atoi, split, split_params
 
+MAX_RELATED = 100  # ids that `relate` takes of each list
+
 USAGE: dict[str, str] = {}
 for _command, _syntax in SYNTAX:
     USAGE.setdefault(_command, f"{_command} {_syntax}")
@@ -149,6 +151,48 @@ MEMBER_COMMANDS: dict[str, Callable[[Member, list[str]], str]] = {
     "kick": _dismiss("kick", "kicked"),
     "hup": _dismiss("hup", "hup"),
 }
+
+
+def _relate(conference: Conference, given: list[str]) -> str:
+    """`relate MEMBER[,MEMBER] [OTHER[,OTHER] nospeak|clear]`. Without others it lists (40)."""
+    members = [atoi(text) for text in given[0].split(",")[:MAX_RELATED]] if given else []
+    if len(given) < 2:
+        if not any(member.unheard_by for member in conference.members.values()):
+            return "+OK No relationships\n"
+        return "".join(_related(conference, member_id) for member_id in members)
+    if len(given) < 3 or given[2] not in ("nospeak", "clear"):
+        raise Misused
+    act = _unhear if given[2] == "nospeak" else _clear
+    others = [atoi(text) for text in given[1].split(",")[:MAX_RELATED]]
+    return "".join(act(conference, member_id, other) for member_id in members for other in others)
+
+
+def _related(conference: Conference, member_id: int) -> str:
+    return "".join(
+        f"{member.id} -> {other} NOSPEAK HEAR NOSENDVIDEO \n"
+        for member in conference.newest_first()
+        if member_id in (0, member.id)
+        for other in member.unheard_by
+    )
+
+
+def _unhear(conference: Conference, member_id: int, other: int) -> str:
+    member = conference.members.get(member_id)
+    if member is None or other not in conference.members:
+        return f"-ERR relationship {member_id}->{other} not found.\n"
+    if other not in member.unheard_by:
+        member.unheard_by.insert(0, other)
+    member.flags.talking = False
+    member.listen()
+    return f"+OK {member_id}->{other} nospeak set\n"
+
+
+def _clear(conference: Conference, member_id: int, other: int) -> str:
+    member = conference.members.get(member_id)
+    if member is None:
+        return f"-ERR relationship {member_id}->{other} not found.\n"
+    member.unheard_by = [each for each in member.unheard_by if other not in (0, each)]
+    return f"+OK relationship {member_id}->{other} cleared.\n"
 
 
 # What is played
@@ -450,6 +494,7 @@ ROOM_COMMANDS: dict[str, Callable[[Conference, list[str]], str]] = {
     "pause": _pause_record("pause"),
     "resume": _pause_record("resume"),
     "recording": _recording,
+    "relate": _relate,
     "lock": _lock("lock"),
     "unlock": _lock("unlock"),
     "list": _list,

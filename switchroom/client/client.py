@@ -724,6 +724,20 @@ class Client:
         given = {"direction": direction, "volume": volume}
         return self._command(uuid, "volume", command_uid, idempotency_key, **given)
 
+    def coach(
+        self, uuid: str, session_id: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.Membership:
+        """Have a member heard by another one alone, until it uncoaches or leaves. Webhook:
+        `conference.member.coaching`.
+        """
+        return self._command(uuid, "coach", command_uid, idempotency_key, session_id=session_id)
+
+    def uncoach(
+        self, uuid: str, *, command_uid: str | None = None, idempotency_key: str | None = None
+    ) -> models.Membership:
+        """Have it heard by all again. Webhook: `conference.member.uncoached`."""
+        return self._command(uuid, "uncoach", command_uid, idempotency_key)
+
     # Batches
 
     def batch(self, requests: Sequence[Fields], *, idempotency_key: str | None = None) -> models.BatchResults:

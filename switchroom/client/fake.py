@@ -49,6 +49,7 @@ COOLDOWNS = {
     "conference_control": 0.2,
     "conference_all": 2.0,
     "conference_volume": 0.2,
+    "conference_coach": 0.2,
     "conference_member": 2.0,
     "recording": 2.0,
     "recording_control": 0.2,
@@ -88,6 +89,21 @@ ERRORS: dict[str, tuple[int, str]] = {
         409,
         "This volume of the member is being set already. Wait for conference.member.volume_changed.",
     ),
+    "coached_not_member": (
+        409,
+        "session_id is no other member of the session's conference room. Wait until it has joined.",
+    ),
+    "coached_on_other_node": (
+        409,
+        "The member to coach is on another media node. Both calls have to be on the same one.",
+    ),
+    "coach_pending": (
+        409,
+        "The media node has not confirmed yet whom the member coaches. Wait for conference.member.coaching or"
+        " conference.member.uncoached.",
+    ),
+    "already_coaching": (409, "Member already coaches this one."),
+    "not_coaching": (409, "Member coaches nobody."),
     "members_pending": (
         409,
         "Another command to all members is being carried out. Wait for conference.command.finished.",
@@ -278,6 +294,10 @@ class _MemberVolume(_Command):
     volume: _Level
 
 
+class _Coach(_Command):
+    session_id: Annotated[str, Field(min_length=1, max_length=128)]
+
+
 class _Join(_JoinOptions):
     room_id: _RoomId
 
@@ -390,6 +410,7 @@ class _StoredSession:
     tags: list[str] = field(default_factory=list)
     end_on_exit: bool = False
     waiting: bool = False
+    coaching: str | None = None
     speaking: bool = False
     joined_at: float | None = None
     # Whether it is to be hung up, and the command_uid of that.
@@ -1237,6 +1258,52 @@ class FakeSwitchroom:
         self._change_level(session, command, body.volume, body.command_uid)
         return self._accept(body.command_uid, named, 202, "volume_changed", session.room_id)
 
+    def _coach(self, uuid: str, body: _Coach) -> _Returned:
+        named = ("coach", uuid, body.session_id)
+        session, first = self._member(uuid, body, named, "conference_coach")
+        if first:
+            return first
+        coached = self._sessions.get(body.session_id)
+        is_there = coached and coached.room_id == session.room_id and coached.state == "joined"
+        if not coached or not is_there or coached is session:
+            raise _Refused("coached_not_member")
+        if coached.node != session.node:
+            raise _Refused("coached_on_other_node")
+        if session.pending.keys() & {"coach", "uncoach"}:
+            raise _Refused("coach_pending")
+        if session.coaching == coached.uuid:
+            raise _Refused("already_coaching")
+        self._change_coaching(session, "coach", coached.uuid, body.command_uid)
+        return self._accept(body.command_uid, named, 202, "coaching", session.room_id)
+
+    def _uncoach(self, uuid: str, body: _Command) -> _Returned:
+        named = ("uncoach", uuid)
+        session, first = self._member(uuid, body, named, "conference_coach")
+        if first:
+            return first
+        if session.pending.keys() & {"coach", "uncoach"}:
+            raise _Refused("coach_pending")
+        if session.coaching is None:
+            raise _Refused("not_coaching")
+        self._change_coaching(session, "uncoach", None, body.command_uid)
+        return self._accept(body.command_uid, named, 202, "uncoached", session.room_id)
+
+    def _change_coaching(self, session: _StoredSession, command: str, coached: str | None, uid: str | None) -> None:
+        self._cooldowns["conference_coach", session.uuid] = self.now + COOLDOWNS["conference_coach"]
+        session.pending[command] = uid
+
+        def changed() -> None:
+            if command in session.pending:
+                uid = session.pending.pop(command)
+                session.coaching = coached
+                done = "coaching" if coached else "uncoached"
+                self._emit_member(session, f"conference.member.{done}", command_uid=uid)
+
+        def failed(reason: str) -> None:
+            self._emit_failed(session, command, session.pending.pop(command, None), reason)
+
+        self._wait(changed, failed)
+
     def _change_level(self, session: _StoredSession, command: str, value: int, uid: str | None) -> None:
         session.pending[command] = uid
 
@@ -1395,7 +1462,7 @@ class FakeSwitchroom:
         is_kept_by = room and type_ == "conference.member.left" and _keeps(session, room)
         session.flags, session.role, session.tags = dict.fromkeys(FLAGS, False), "participant", []
         session.levels, session.joined_at, session.end_on_exit, session.speaking = LEVELS.copy(), None, False, False
-        session.waiting = False
+        session.waiting, session.coaching = False, None
         if room and not self._members(room.id):
             self._interrupt(room)
             self._end_recordings("room_emptied", room_id=room.id)
@@ -1697,7 +1764,7 @@ class FakeSwitchroom:
     def _emit_member(self, session: _StoredSession, type_: str, **data: Any) -> None:
         about = {"uuid": session.uuid, "did": session.did, "caller_id": session.caller_id}
         state = {**session.flags, **session.levels, "role": session.role, "tags": session.tags}
-        state |= {"end_on_exit": session.end_on_exit, "waiting": session.waiting}
+        state |= {"end_on_exit": session.end_on_exit, "waiting": session.waiting, "coaching": session.coaching}
         self._emit_room(session.room_id, type_, **about, **state, member_id=session.member_id, **data)
 
     def _emit_room(self, room_id: str, type_: str, **data: Any) -> None:
@@ -1708,13 +1775,14 @@ class FakeSwitchroom:
         self._emit(session.uuid, type_, {**about, **data})
 
     def _emit(self, about: str, type_: str, data: dict[str, Any]) -> None:
-        """`data`: what is None is left out, but for options of a room."""
+        """`data`: what is None is left out, but for options of a room, and whom a member coaches."""
         sequence = self._sequences[about] = self._sequences.get(about, 0) + 1
         if not any(_matches(pattern, type_) for pattern in self._endpoint["types"]):
             return
         number = next(self._numbers)
         identifier = f"msg_p00-{int(self.now * 1000)}-{number}"
-        present = {name: value for name, value in data.items() if value is not None or name in _Options.model_fields}
+        kept = (*_Options.model_fields, "coaching")
+        present = {name: value for name, value in data.items() if value is not None or name in kept}
         raw = self._body(type_, {"app_id": self.app_id, "sequence": sequence, **present})
         found = _Delivered(number, webhooks.parse(identifier, json.loads(raw)), raw, "pending")
         self._deliveries[identifier] = found
@@ -1812,6 +1880,7 @@ def _shown_as_member(session: _StoredSession) -> dict[str, Any]:
         "tags": session.tags,
         "end_on_exit": session.end_on_exit,
         "waiting": session.waiting,
+        "coaching": session.coaching,
         "speaking": session.speaking,
         "joined_at": None if session.joined_at is None else _iso(int(session.joined_at)),
     }
@@ -1947,6 +2016,8 @@ ROUTES: list[tuple[str, str, Callable[..., _Returned], dict[str, type[BaseModel]
     ("POST", f"{_COMMANDS}/leave", FakeSwitchroom._leave, {"body": _Command}),
     ("POST", f"{_COMMANDS}/kick", FakeSwitchroom._kick, {"body": _Kick}),
     ("POST", f"{_COMMANDS}/volume", FakeSwitchroom._set_member_volume, {"body": _MemberVolume}),
+    ("POST", f"{_COMMANDS}/coach", FakeSwitchroom._coach, {"body": _Coach}),
+    ("POST", f"{_COMMANDS}/uncoach", FakeSwitchroom._uncoach, {"body": _Command}),
     ("PATCH", f"{_ROOM}/members/([^/]+)", FakeSwitchroom._change_member, {"body": _MemberChanges}),
     ("POST", f"{_COMMANDS}/hold", FakeSwitchroom._hold, {"body": _Hold}),
     ("POST", f"{_COMMANDS}/({'|'.join(CHANGES)})", FakeSwitchroom._flag, {"body": _Command}),

@@ -109,7 +109,9 @@ class Room(RoomOptions):
 
 
 class Member(Model):
-    """A session that is in a room. `node`: the prefix of the media node that has its call."""
+    """A session that is in a room. `node`: the prefix of the media node that has its call. `coaching`: the session by
+    which alone it is heard, if it coaches one.
+    """
 
     uuid: str
     node: str
@@ -124,6 +126,7 @@ class Member(Model):
     tags: list[str]
     end_on_exit: bool
     waiting: bool
+    coaching: str | None
     speaking: bool
     joined_at: datetime | None
 
@@ -181,6 +184,7 @@ class Session(Model):
     tags: list[str]
     end_on_exit: bool
     waiting: bool
+    coaching: str | None
     speaking: bool
     joined_at: datetime | None
     started_at: datetime
@@ -312,6 +316,8 @@ class Membership(Model):
             "held",
             "unheld",
             "volume_changed",
+            "coaching",
+            "uncoached",
         ]
         | str
     )

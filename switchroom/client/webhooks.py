@@ -68,6 +68,7 @@ class MemberData(RoomData):
     deaf: bool
     hold: bool
     waiting: bool
+    coaching: str | None
     volume_in: int
     volume_out: int
     role: Literal["participant", "moderator"] | str
@@ -169,6 +170,19 @@ class ConferenceMemberVolumeChanged(MemberData):
     member_id: int
 
 
+class ConferenceMemberCoaching(MemberData):
+    """It is heard by one other member alone."""
+
+    member_id: int
+    coaching: str
+
+
+class ConferenceMemberUncoached(MemberData):
+    """It is heard by all again."""
+
+    member_id: int
+
+
 class ConferenceMemberJoinFailed(MemberData):
     reason: (
         Literal[
@@ -196,6 +210,8 @@ class ConferenceCommandFailed(RoomData):
             "pause",
             "leave",
             "kick",
+            "coach",
+            "uncoach",
             "mute",
             "unmute",
             "deaf",
@@ -238,6 +254,7 @@ class ConferenceCommandFailed(RoomData):
     deaf: bool | None = None
     hold: bool | None = None
     waiting: bool | None = None
+    coaching: str | None = None
     volume_in: int | None = None
     volume_out: int | None = None
     role: Literal["participant", "moderator"] | str | None = None
@@ -577,6 +594,8 @@ DATA: dict[str, type[Data]] = {
     "conference.member.unheld": ConferenceMemberUnheld,
     "conference.member.updated": ConferenceMemberUpdated,
     "conference.member.volume_changed": ConferenceMemberVolumeChanged,
+    "conference.member.coaching": ConferenceMemberCoaching,
+    "conference.member.uncoached": ConferenceMemberUncoached,
     "conference.member.join_failed": ConferenceMemberJoinFailed,
     "conference.speaker.changed": ConferenceSpeakerChanged,
     "conference.command.failed": ConferenceCommandFailed,

@@ -109,6 +109,23 @@ def test_a_session_from_call_to_room_and_out(operator: Console, world: World) ->
     operator.forgive("status of 404", "status of 429")
 
 
+def test_a_member_coaches_another_one(operator: Console, world: World) -> None:
+    sessions = [world.call("acW68", f"52710000{number}") for number in (1, 2, 3)]
+    world.room("board-call")
+    for session in sessions[:2]:
+        page = operator.open(f"sessions/alpha/{session}")
+        is_live(page)
+        page.get_by_role("button", name="Join", exact=True).click()
+        expect(page.get_by_text("muted, hears", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Coach a member").click()
+    page.get_by_label("Member", exact=True).select_option(sessions[0])
+    operator.check_access()
+    page.get_by_role("dialog").get_by_role("button", name="Coach", exact=True).click()
+    expect(page.get_by_text("coaches", exact=True)).to_be_visible()
+    page.get_by_role("button", name="End coaching").click()
+    expect(page.get_by_text("coaches", exact=True)).to_be_hidden()
+
+
 def fill_joining(page: Page) -> None:
     page.get_by_text("As what it joins").click()
     page.get_by_label("Is heard").select_option("heard")

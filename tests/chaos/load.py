@@ -71,12 +71,14 @@ class Place:
 # The commands to a member of which one at a time is under way.
 RIVALS = {flag.change(on).command: (flag.on.command, flag.off.command) for flag, on in CHANGES}
 
+RIVALS["uncoach"] = ("coach", "uncoach")
+
 # The commands to all members of a room that are tried.
 TO_ALL = ("mute_all", "unmute_all", "kick_all")
 
 # How often each kind of action comes, among all.
 WEIGHTS = {
-    "call": 16, "dial": 8, "transfer": 4, "hang_up": 5, "end_call": 2, "press": 6, "speak": 12, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3,
+    "call": 16, "dial": 8, "transfer": 4, "hang_up": 5, "end_call": 2, "press": 6, "speak": 12, "create": 10, "delete": 3, "join": 26, "leave": 7, "kick": 3, "mute": 8, "unmute": 14, "deaf": 8, "undeaf": 8, "hold": 4, "unhold": 8, "loudness": 6, "retag": 3, "coach": 8, "uncoach": 4,
     "dtmf": 3, "collect": 4, "play_to": 8, "stop_play_to": 2, "play": 14, "pause": 5, "stop": 4, "volume": 4, "mute_all": 2, "unmute_all": 3, "kick_all": 1, "record": 3, "record_session": 3, "pause_recording": 3, "resume_recording": 3, "stop_recording": 3, "delete_recording": 1, "read": 4, "trespass": 3,
 }  # fmt: skip
 
@@ -321,6 +323,16 @@ class Load:
         self._ask(action, number, lambda client: client.change_member(room, session, tags=[uid], command_uid=uid))
         return True
 
+    def _coach(self, action: Action, number: int) -> bool:
+        """One of the others on its node."""
+        session = self._session(action)
+        place = self._calls[action.tenant, action.prefix, (action.call + 1 + number % (CALLS - 1)) % CALLS]
+        coached = self._world.ledger.sessions_by_caller.get(place.key)
+        if not session or not coached or self._world.ledger.waiting(session, ("coach", "uncoach")):
+            return False
+        self._ask(action, number, lambda client: client.coach(session, coached, command_uid=f"coach-{number}"))
+        return True
+
     def _loudness(self, action: Action, number: int) -> bool:
         """How loud a member is to the others, or they to it."""
         session, value = self._session(action), int(action.value * 9) - 4
@@ -439,6 +451,7 @@ DO: dict[str, Callable[[Load, Action, int], bool]] = {
     "stop_play_to": Load._stop_play_to,
     "loudness": Load._loudness,
     "retag": Load._retag,
+    "coach": Load._coach,
     "create": Load._create,
     "delete": Load._delete,
     "record": Load._record,

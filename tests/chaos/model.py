@@ -38,6 +38,8 @@ OUTCOMES = {
     "kick": {"conference.member.left", "conference.command.failed"},
     **{flag.change(on).command: {flag.change(on).webhook, "conference.command.failed"} for flag, on in CHANGES},
     **{level.name: OF_VOLUME for level in LEVELS},
+    "coach": {"conference.member.coaching", "conference.command.failed"},
+    "uncoach": {"conference.member.uncoached", "conference.command.failed"},
 }
 
 # The `command_uid` of what a command to all members leads to.
@@ -50,6 +52,8 @@ AFTER_DESTROYED = {
     "conference.member.join_failed",
     *(flag.change(on).webhook for flag, on in CHANGES),
     WEBHOOK,
+    "conference.member.coaching",
+    "conference.member.uncoached",
     "conference.member.updated",
     "conference.command.failed",
     "conference.command.finished",
@@ -441,6 +445,8 @@ APPLY: dict[str, Callable[[Ledger, History, Data], str | None]] = {
     **{flag.change(on).webhook: _flag_changed for flag, on in CHANGES},
     WEBHOOK: _flag_changed,
     "conference.member.updated": _updated,
+    "conference.member.coaching": _updated,
+    "conference.member.uncoached": _updated,
     "conference.play.started": _play_started,
     "conference.play.finished": _play_finished,
     "conference.play.stopped": _play_stopped,

@@ -7,11 +7,12 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from controller.nodes.compare import read_relations
 from controller.sessions.flags import FLAGS
 from controller.sessions.levels import LEVELS
 from esl import commands as esl
@@ -38,6 +39,8 @@ class Truth:
     """What a node is at a moment. `calls`, `members`: without legs, which are in `legs`, by their uuid. `members`: by room
     and channel, the flags that are on. `playing`: by room, the `(operation, paused, volume)` of each file queued.
 
+    `unheard`: by room and channel, legs among them, by whom that one is not heard.
+
     Without `exact`, all that is known of the files is whether there are any. `transferred`: those of `calls` that are
     connected to a number.
     """
@@ -48,6 +51,7 @@ class Truth:
     legs: dict[str, LegEnd]
     exact: bool = True
     transferred: set[str] = field(default_factory=set)
+    unheard: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
 
 
 class Call(Protocol):
@@ -165,7 +169,8 @@ class EmulatedNode:
 
     def truth(self) -> Truth:
         rooms, legs = self.emulator.conferences, set(self.legs)
-        listed = _members(_listed(self.emulator.execute("conference", "json_list")))
+        found = _listed(self.emulator.execute("conference", "json_list"))
+        listed = _members(found)
         return Truth(
             # A call to a number to which another is transferred is no session.
             {call.uuid for call in self.emulator.channels.values() if not isinstance(call, TransferCall)} - legs,
@@ -179,6 +184,7 @@ class EmulatedNode:
                 for leg in legs
             },
             transferred={call.uuid for call in self.emulator.channels.values() if call.bridged},
+            unheard=_unheard(found, lambda asked: self.emulator.execute(*asked.render().split(" ", 1))),
         )
 
     def restart(self) -> None:
@@ -265,7 +271,8 @@ class RealNode:
             calls = {row["uuid"] for row in rows if row["direction"] == "inbound"} - legs.keys()
             ends = {leg: LegEnd(_where(listed, leg), dialled) for leg, dialled in legs.items()}
             bridged = {row["uuid"] for row in rows if row["application"] == "bridge" and row["callstate"] == "ACTIVE"}
-            return Truth(calls, members, playing, ends, exact=False, transferred=bridged)
+            unheard = _unheard(rooms, connection.api)
+            return Truth(calls, members, playing, ends, exact=False, transferred=bridged, unheard=unheard)
         finally:
             connection.close()
 
@@ -323,6 +330,19 @@ def _members(rooms: list[Any]) -> Members:
         }
         for room in rooms
     }
+
+
+def _unheard(rooms: list[Any], ask: Callable[[esl.Command], str]) -> dict[str, dict[str, frozenset[str]]]:
+    found = {}
+    for room in rooms:
+        name = room["conference_name"]
+        inside = {int(member["id"]): member["uuid"] for member in room.get("members", []) if "uuid" in member}
+        related = {number: read_relations(ask(esl.Relations(name, number)), number) for number in inside}
+        found[name] = {
+            inside[number]: frozenset(inside[one] for one in others if one in inside)
+            for number, others in related.items()
+        }
+    return found
 
 
 def _listed(value: Any) -> list[Any]:

@@ -318,6 +318,7 @@ class View:
             found += self._nodes(room, there, truth)
             if room in histories:
                 found += self._playback(room, histories[room], truth[self.source(room)])
+        found += [problem for prefix, node in truth.items() for problem in self._coaching(prefix, node)]
         found += [
             f"{room} is destroyed and has by webhooks {history.members} {history.open_plays}"
             for room, history in histories.items()
@@ -332,6 +333,16 @@ class View:
             if seen != expected:
                 found.append(f"session {session}: {expected} on the node, {seen} in the API")
         return found
+
+    def _coaching(self, prefix: str, node: Truth) -> Iterable[str]:
+        """Who is heard by one other alone, and who by all."""
+        for room in self.rooms:
+            for channel, unheard in node.unheard.get(room, {}).items():
+                coached = self.sessions.get(IDS[prefix].of(channel), {}).get("coaching")
+                hears = {channel, *(one for one in node.calls if IDS[prefix].of(one) == coached)}
+                expected = node.unheard[room].keys() - hears if coached else set()
+                if unheard != expected:
+                    yield f"{IDS[prefix].of(channel)} coaches {coached} in {room}: not heard by {len(unheard)} on {prefix}"
 
     def _nodes(self, room: str, there: dict[str, tuple[str, frozenset[str]]], truth: dict[str, Truth]) -> Iterable[str]:
         source, counts = self.source(room), Counter(prefix for prefix, _ in there.values())

@@ -107,6 +107,18 @@ def test_two_speakers_of_two_nodes_hear_each_other_and_not_themselves(
     assert at_high[1] < INAUDIBLE
 
 
+def test_a_coach_is_not_heard_on_other_nodes(site: Site, room: tuple[str, list[str]], phone: PhoneIn) -> None:
+    source, second, _ = room[1]
+    (coach, _), (agent, agent_phone), (_, far_phone) = phone(second, LOW), phone(second), phone(source)
+    assert site.command(coach, "coach", session_id=agent) == 202
+    site.hooks.wait("conference.member.coaching", uuid=coach)
+    unmute(site, coach)
+    agent_phone.wait_level(LOW, above=AUDIBLE)
+    assert far_phone.level(LOW, 1.0) < INAUDIBLE
+    assert site.command(coach, "uncoach") == 202
+    far_phone.wait_level(LOW, above=AUDIBLE)
+
+
 def test_what_is_played_is_heard_on_all_nodes_at_one_level(
     site: Site, room: tuple[str, list[str]], phone: PhoneIn, media: Media
 ) -> None:

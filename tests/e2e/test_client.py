@@ -282,6 +282,22 @@ def test_flags(service: Service, room: str) -> None:
     assert heard.value.code == "already_undeafened"
 
 
+def test_coach(service: Service, room: str) -> None:
+    coach, coached = joined(service, room), joined(service, room)
+    assert service.client.coach(coach, coached, command_uid=f"c-{coach}").status == "coaching"
+    told = service.wait("conference.member.coaching", uuid=coach)
+    assert (told.coaching, told.command_uid) == (coached, f"c-{coach}")
+    assert {member.uuid: member.coaching for member in service.client.list_members(room)} == {
+        coach: coached,
+        coached: None,
+    }
+    with pytest.raises((Conflict, TooManyRequests)):
+        service.client.coach(coach, coached)
+    assert service.client.uncoach(coach).status == "uncoached"
+    assert service.wait("conference.member.uncoached", uuid=coach).coaching is None
+    assert service.client.get_session(coach).coaching is None
+
+
 def test_hold_and_volume(service: Service, room: str) -> None:
     session = joined(service, room)
     assert service.client.hold(session, url=service.sound(), command_uid=f"h-{session}").status == "held"

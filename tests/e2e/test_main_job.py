@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Callable
 
 import pytest
 
+from esl.commands import JsonList, Relations
 from tests.e2e.conftest import Dial
 from tests.e2e.nodes import PREFIX, EmulatedCall, Node
 from tests.e2e.site import until
@@ -623,6 +625,67 @@ def test_who_joins_waits_for_a_moderator(
     assert hooks.wait("conference.member.muted", uuid=first)["hold"] is False
     types = hooks.types(room_id=room)
     assert (types.count("conference.member.unmuted"), types.count("conference.command.failed")) == (0, 0)
+
+
+def test_a_coach_is_heard_by_one_member_alone(
+    node: Node, hooks: Receiver, room_service: Switchroom, dial: Dial, new_room: NewRoom, join: JoinRoom
+) -> None:
+    room = new_room()
+    (coach, _), (agent, _), (customer, _) = dial(), dial(), dial()
+    ids = {session: join(session, room)["member_id"] for session in (coach, agent, customer)}
+
+    def unheard_by() -> set[object]:
+        """By whom the coach is not heard, as the node has it."""
+        said = str(node.command(Relations(room, str(ids[coach]))))
+        return {session for session, member_id in ids.items() if f"{ids[coach]} -> {member_id} NOSPEAK" in said}
+
+    answer = room_service.post(command(coach, "coach"), {"session_id": agent, "command_uid": "c-1"})
+    assert (answer.status, answer.body) == (202, {"status": "coaching", "room_id": room})
+    told = hooks.wait("conference.member.coaching", uuid=coach)
+    assert (told["coaching"], told["command_uid"]) == (agent, "c-1")
+    assert unheard_by() == {customer}
+    assert room_service.get(f"/api/v1/sessions/{coach}").body["coaching"] == agent
+    listed = room_service.get(f"{CONFERENCES}/{room}/members").body["members"]
+    assert {row["uuid"]: row["coaching"] for row in listed} == {coach: agent, agent: None, customer: None}
+    again = room_service.post(command(coach, "coach"), {"session_id": agent})
+    assert (again.status, again.headers["x-error-code"]) == (409, "already_coaching")
+
+    # Who joins does not hear it either, and is as it asked to be.
+    newcomer, _ = dial()
+    body = {"room_id": room, "muted": False}
+    assert room_service.post(command(newcomer, "join"), body).status == 202
+    joined = hooks.wait("conference.member.joined", uuid=newcomer)
+    ids[newcomer] = joined["member_id"]
+    assert (joined["muted"], joined["deaf"]) == (False, False)
+
+    def hears() -> bool:
+        (conference,) = json.loads(node.command(JsonList(room)), strict=False)
+        flags = {int(member["id"]): member["flags"] for member in conference["members"]}[joined["member_id"]]
+        return bool(flags["can_hear"] and flags["can_speak"])
+
+    until(hears)
+    assert unheard_by() == {customer, newcomer}
+
+    # The one that is coached leaves, and comes back.
+    room_service.post(command(agent, "leave"))
+    hooks.wait("conference.member.left", uuid=agent)
+    until(lambda: room_service.post(command(agent, "join"), {"room_id": room}).status == 202)
+    until(lambda: hooks.types(uuid=agent).count("conference.member.joined") == 2)
+    assert unheard_by() == {customer, newcomer}
+
+    # Whom it coaches changes once what the joins have changed is done.
+    until(lambda: room_service.post(command(coach, "coach"), {"session_id": customer}).status == 202)
+    hooks.wait("conference.member.coaching", uuid=coach, coaching=customer)
+    assert unheard_by() == {agent, newcomer}
+
+    def uncoached() -> bool:
+        return room_service.post(command(coach, "uncoach"), {"command_uid": "c-2"}).status == 202
+
+    until(uncoached)
+    told = hooks.wait("conference.member.uncoached", uuid=coach)
+    assert (told["coaching"], told["command_uid"]) == (None, "c-2")
+    assert unheard_by() == set()
+    assert "conference.command.failed" not in hooks.types(room_id=room)
 
 
 def test_who_has_the_floor(hooks: Receiver, room_service: Switchroom, dial: Dial, unique: str) -> None:

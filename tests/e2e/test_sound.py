@@ -190,6 +190,46 @@ def test_who_waits_for_a_moderator_hears_nobody_and_is_not_heard(
         assert one.level(PLAYED) < INAUDIBLE
 
 
+def test_a_coach_is_heard_by_one_member_alone_also_when_others_join(
+    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (coach, coach_phone), (agent, agent_phone), (customer, customer_phone) = phone(LOW), phone(), phone()
+    room = new_room()
+    for session in (coach, agent, customer):
+        join(session, room)
+    assert room_service.post(command(coach, "coach"), {"session_id": agent}).status == 202
+    hooks.wait("conference.member.coaching", uuid=coach)
+    since = len(customer_phone.packets)
+    for session in (coach, customer):
+        assert room_service.post(command(session, "unmute")).status == 202
+    agent_phone.wait_level(LOW, above=AUDIBLE)
+    assert agent_phone.voice_level(LOW) == pytest.approx(SENT, abs=TOLERANCE)
+    newcomer, newcomer_phone = phone()
+    before = len(newcomer_phone.packets)
+    room_service.post(command(newcomer, "join"), {"room_id": room, "muted": False})
+    hooks.wait("conference.member.joined", uuid=newcomer)
+    gevent.sleep(1.0)
+    # From the first moment on, in each tenth of a second.
+    for one, start in ((customer_phone, since), (newcomer_phone, before)):
+        heard = decoded(b"".join(payload for _, payload in one.packets[start:]))
+        parts = [heard[at : at + RATE // 10] for at in range(0, len(heard) - RATE // 10, RATE // 10)]
+        assert max(level(part, LOW) for part in parts) < INAUDIBLE
+    # They hear the others, and the coach hears all.
+    customer_phone.say(HIGH)
+    for one in (coach_phone, agent_phone, newcomer_phone):
+        one.wait_level(HIGH, above=AUDIBLE)
+    assert newcomer_phone.level(LOW, 1.0) < INAUDIBLE
+    # Nobody hears it when the one that it coaches has left.
+    assert room_service.post(command(agent, "leave")).status == 202
+    hooks.wait("conference.member.left", uuid=agent)
+    for one in (customer_phone, newcomer_phone):
+        assert one.level(LOW, 1.0) < INAUDIBLE
+    assert room_service.post(command(coach, "uncoach")).status == 202
+    hooks.wait("conference.member.uncoached", uuid=coach)
+    for one in (customer_phone, newcomer_phone):
+        one.wait_level(LOW, above=AUDIBLE)
+
+
 def test_all_hear_a_beep_when_one_comes_and_goes_beside_what_plays(
     hooks: Receiver, room_service: Switchroom, phone: PhoneIn, media: Media, new_room: NewRoom, join: JoinRoom
 ) -> None:

@@ -18,6 +18,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "join": {"room_id": "ROOM"},
     "sessions": {"to": "+4940123456", "from": "+493098765432", "room_id": "ROOM"},
     "{room_id}": {"locked": True},
+    "coach": {"session_id": "SESSION"},
     "dtmf": {"digits": "1"},
     "transfer": {"to": "+4940123456"},
 }
@@ -62,7 +63,8 @@ def test_every_endpoint_with_another_tenant_s_ids(
             for mine in ({}, {"session": theirs}, {"room": own_room}):
                 ids = {"ROOM": mine.get("room", room), "SESSION": mine.get("session", session)}
                 takes = (body_of(path) if method in ("post", "put", "patch") else None) or {}
-                body = json.loads(json.dumps(takes).replace("ROOM", ids["ROOM"]))
+                # Whose session is to be coached is theirs always.
+                body = json.loads(json.dumps(takes).replace("ROOM", ids["ROOM"]).replace("SESSION", session))
                 filled = re.sub(r"\{room_id\}", ids["ROOM"], path)
                 filled = re.sub(r"\{(session_id|uuid)\}", ids["SESSION"], filled)
                 filled = re.sub(r"\{webhook_id\}", webhook, filled)

@@ -128,6 +128,7 @@ NEW_OF_MEMBERS = {
     "tags": [],
     "end_on_exit": False,
     "waiting": False,
+    "coaching": None,
 }
 
 

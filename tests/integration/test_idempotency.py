@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, Any]] = {
     "leave": ("/sessions/SESSION/commands/conference/leave", None),
     "hold": ("/sessions/SESSION/commands/conference/hold", {"command_uid": "h-1"}),
     "set_member_volume": ("/sessions/SESSION/commands/conference/volume", {"direction": "in", "volume": 3}),
+    "coach": ("/sessions/SESSION/commands/conference/coach", {"session_id": "MEMBER"}),
     "kick": ("/sessions/SESSION/commands/conference/kick", {"reason": "Off topic"}),
     "unmute": ("/sessions/SESSION/commands/conference/unmute", {"command_uid": "u-1"}),
     "deaf": ("/sessions/SESSION/commands/conference/deaf", None),
@@ -63,7 +64,7 @@ def fill(store: OpenStore, api: Api) -> Callable[[tuple[str, Any]], tuple[str, A
     world = World(store)
     api.send_webhooks_to("http://127.0.0.1:9/")
     room = world.create()
-    session, parked = world.joined(room, 1), world.park(2)
+    session, parked, member = world.joined(room, 1), world.park(2), world.joined(room, 3)
     world.play(room, URL)
     recording = str(world.record_session(parked)["recording_id"])
     world.sent()
@@ -71,7 +72,7 @@ def fill(store: OpenStore, api: Api) -> Callable[[tuple[str, Any]], tuple[str, A
 
     def fill(command: tuple[str, Any]) -> tuple[str, Any]:
         text = json.dumps(command).replace("ROOM", room).replace("SESSION", session).replace("PARKED", parked)
-        text = text.replace("RECORDING", recording)
+        text = text.replace("RECORDING", recording).replace("MEMBER", member)
         return cast(tuple[str, Any], tuple(json.loads(text)))
 
     return fill

@@ -44,6 +44,8 @@ OF_MEMBERS: dict[type[Command[Any]], Callable[[World, str], Ask]] = {
         lambda session_id, **more: world.set_flag(session_id, HOLD, True, url="http://cdn.example/music.wav", **more)
     ),
     commands.SetLevel: lambda world, _: lambda session_id, **more: world.set_level(session_id, "volume_in", 1, **more),
+    commands.Coach: lambda world, _: lambda session_id, **more: world.coach(session_id, MISSING_SESSION, **more),
+    commands.Uncoach: lambda world, _: lambda **more: world.ask("uncoach", **more),
     commands.ChangeMember: lambda world, room: (
         lambda **more: world.ask("change_member", **{"room_id": room, "flags": [], "levels": [], **more})
     ),

@@ -63,7 +63,8 @@ def test_join_is_confirmed_by_the_node_only(world: World) -> None:
     assert data == {
         "app_id": "demo", "room_id": room, "uuid": session, "did": "747713001", "caller_id": "caller1",
         "member_id": 7, "muted": True, "deaf": False, "hold": False, "volume_in": 0, "volume_out": 0,
-        "role": "participant", "tags": [], "end_on_exit": False, "waiting": False, "command_uid": "u1", "sequence": 2,
+        "role": "participant", "tags": [], "end_on_exit": False, "waiting": False, "coaching": None,
+        "command_uid": "u1", "sequence": 2,
     }  # fmt: skip
     assert world.room(room)["members"] == 1
     # The node may say it twice, and resync says it again.

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.commands.sessions import as_text
+from controller.nodes.compare import compare_relations
 from controller.sessions import flags as rows
 from controller.sessions.flags import FLAGS, JOINING, Flag
 from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL, WEBHOOK
@@ -29,7 +30,8 @@ URLS = [f"http://media.example/{name}.wav" for name in "abc"]
 ENDS = ("conference.play.finished", "conference.play.stopped")
 # By the node's command, and the webhooks.
 CHANGES = {flag.change(on).command: (flag, on) for flag, on in rows.CHANGES}
-CHANGED = (*(flag.change(on).webhook for flag, on in CHANGES.values()), WEBHOOK, "conference.member.updated")
+CHANGED = (*(flag.change(on).webhook for flag, on in CHANGES.values()), WEBHOOK, "conference.member.updated",
+           "conference.member.coaching", "conference.member.uncoached")  # fmt: skip
 OF_LEVELS = tuple(level.name for level in LEVELS)
 # The webhooks whose command_uid is not that of a change of a member.
 OTHERS = ("session.", "conference.member.join")
@@ -37,8 +39,10 @@ OTHERS = ("session.", "conference.member.join")
 WEBHOOKS = {command: flag.change(on).webhook for command, (flag, on) in CHANGES.items()} | dict.fromkeys(
     OF_LEVELS, WEBHOOK
 )
+COACHING = {"coach": "conference.member.coaching", "uncoach": "conference.member.uncoached"}
+WEBHOOKS |= COACHING
 # What else a member is.
-DESCRIBED = ("role", "tags", "end_on_exit", "waiting")
+DESCRIBED = ("role", "tags", "end_on_exit", "waiting", "coaching")
 
 
 # The steps of a recording, and the states in which they leave it.
@@ -63,6 +67,8 @@ class Machine:
         # Of the sessions in there: which flags are on, and at what the levels are.
         self.flags: dict[str, dict[str, bool]] = {}
         self.levels: dict[str, dict[str, int]] = {}
+        # By whom each is not heard, by their member ids.
+        self.unheard_by: dict[str, set[int]] = defaultdict(set)
         self.calls: dict[str, int] = {}
         self.waiting = self.world.sent_at_once
         self.history: list[tuple[str, dict[str, Any]]] = []
@@ -210,6 +216,16 @@ class Machine:
         if "refused" not in self.world.set_level(session, level, value, command_uid=uid):
             self.accepted[session][uid] = level
 
+    def coach(self) -> None:
+        session, uid = self._session(), f"uid{next(self.numbers)}"
+        if "refused" not in self.world.coach(session, self._session(), command_uid=uid):
+            self.accepted[session][uid] = "coach"
+
+    def uncoach(self) -> None:
+        session, uid = self._session(), f"uid{next(self.numbers)}"
+        if "refused" not in self.world.ask("uncoach", session_id=session, command_uid=uid):
+            self.accepted[session][uid] = "uncoach"
+
     def change_member(self) -> None:
         """Its role and tags; more than one change has the same command_uid more than once."""
         given = {"role": self.random.choice(ROLES), "tags": as_text(["one", "two"][: self.random.randint(0, 2)])}
@@ -312,6 +328,7 @@ class Machine:
         session = self._session()
         if self._gone(session):
             room, _ = self.there.pop(session, ("", 0))
+            self.unheard_by.pop(session, None)
             self.heard.pop(session, None)
             self._emptied(room)
             self.recorded = {each: what for each, what in self.recorded.items() if what != session}
@@ -330,7 +347,7 @@ class Machine:
         """The node gets to a command. It keeps the order of a member's changes, and not always that of others."""
         if self.waiting:
             command = self.random.choice(self.waiting)
-            changes = (*CHANGES, *OF_LEVELS)
+            changes = (*CHANGES, *OF_LEVELS, "relate")
             if command["op"] in changes:
                 session = command["session"]
                 command = next(one for one in self.waiting if one["op"] in changes and one["session"] == session)
@@ -425,6 +442,7 @@ class Machine:
             if answer.get("interrupted"):
                 queue.clear()
         self._compare_plays()
+        self._compare_coaches()
         self._compare_recordings()
         while self.world.tell("jobs_lost", resynced=True)["more"]:
             pass
@@ -447,6 +465,14 @@ class Machine:
             if played and (played["operation"], played["index"]) not in self.heard.get(row["id"], ()):
                 lost = {"operation_id": played["operation"], "index": played["index"], "resynced": True}
                 self.world.tell("session_play_lost", session_id=row["id"], **lost)
+
+    def _compare_coaches(self) -> None:
+        for lost in compare_relations(self._rows(), [], self._related):
+            self.world.tell("relations_lost", session_id=lost.session_id)
+
+    def _related(self, room: str, member_id: int) -> set[int]:
+        found = [session for session, there in self.there.items() if there == (room, member_id)]
+        return set(self.unheard_by[found[0]]) if found else set()
 
     def _known(self, session: str) -> tuple[Flag, ...]:
         """The flags of which the store says what they are on the node."""
@@ -575,6 +601,17 @@ class Machine:
         self._say_changed(session, flag)
         return {"ok": True}
 
+    def _relate(self, command: dict[str, Any]) -> dict[str, Any]:
+        session, others = command["session"], set(command["others"])
+        if self.there.get(session) != (command["room"], command["member_id"]):
+            return {"ok": False, "reason": "no_member"}
+        if command["how"] == "nospeak":
+            inside = {member_id for room, member_id in self.there.values() if room == command["room"]}
+            self.unheard_by[session] |= others & inside
+        else:
+            self.unheard_by[session] -= self.unheard_by[session] if others == {0} else others
+        return {"ok": True}
+
     def _set_level(self, command: dict[str, Any]) -> dict[str, Any]:
         session, level = command["session"], command["op"]
         if self.there.get(session) != (command["room"], command["member_id"]):
@@ -666,6 +703,7 @@ class Machine:
         if session in self.there:
             room, member_id = self.there.pop(session)
             self.heard.pop(session, None)
+            self.unheard_by.pop(session, None)
             self.world.left(session, room, member_id)
             self._emptied(room)
             if not any(other == room for other, _ in self.there.values()):
@@ -811,16 +849,18 @@ class Machine:
             assert kind != "session.ended" or data["uuid"] not in {*self.dtmf, *self.collecting}
 
     def changes_have_ended_in_order(self) -> None:
-        """Once each at most, and those that the node confirmed in the order in which they were accepted."""
-        confirmed: dict[str, list[str]] = defaultdict(list)
+        """Once each at most, and those that the node confirmed in the order in which they were accepted; those to coach
+        by themselves, since many commands to the node may be what confirms one.
+        """
+        confirmed: dict[tuple[str, bool], list[str]] = defaultdict(list)
         for session, uid, kind, data in self.ended_changes():
             command = self.accepted[session][uid]
             if kind == "conference.command.failed":
                 assert data["command"] == command
             else:
                 assert kind == WEBHOOKS[command]
-                confirmed[session].append(uid)
-        for session, uids in confirmed.items():
+                confirmed[session, command in COACHING].append(uid)
+        for (session, _), uids in confirmed.items():
             assert uids == [uid for uid in self.accepted[session] if uid in uids]
 
     def ended_changes(self) -> list[tuple[str, str, str, dict[str, Any]]]:
@@ -833,6 +873,14 @@ class Machine:
             and not kind.startswith(OTHERS)
             and "recording_id" not in data
         ]
+
+    def is_heard_by_whom_it_should_be(self, session: str, coached: str | None) -> None:
+        room = self.there.get(session, ("", 0))[0]
+        others = {
+            number for one, (where, number) in self.there.items() if where == room and one not in (session, coached)
+        }
+        inside = {number for where, number in self.there.values() if where == room}
+        assert self.unheard_by[session] & inside == (others if coached else set())
 
     def commands_to_all_have_ended(self) -> None:
         """Once each, behind the outcome of each member."""
@@ -902,6 +950,7 @@ class Machine:
                 while session in self.heard:
                     self._heard(session)
             self.world.overdue(kind="let_in")
+            self.world.overdue(kind="relate")
         self.tenants_were_told_what_is()
         assert not self.hang_ups
         assert not self.dtmf
@@ -921,6 +970,9 @@ class Machine:
             assert stored["state"] == ("joined" if room else outside)
             known = {flag.name: self.flags[session][flag.name] for flag in self._known(session)} if room else {}
             assert not room or (known | self.levels[session]).items() <= stored.items()
+            is_kept_out = self.store.client.hexists(keys.key(self.world.tag, "session", session), "kept_out")
+            assert not is_kept_out or stored["waiting"]
+            self.is_heard_by_whom_it_should_be(session, stored["coaching"])
             # Who has come in is on hold by another command only.
             assert not stored["waiting"] or not self.world.room(room)["begun"]
         ended = [data["operation_id"] for kind, data in self.history if kind in ENDS and data["operation_id"]]
@@ -941,11 +993,12 @@ class Machine:
         gone = {data["room_id"] for kind, data in self.history if kind == "conference.destroyed"}
         assert not [key for room in gone for key in self.store.client.keys(f"*{room}*")]
         assert not self.store.client.hgetall(keys.key(self.world.tag, "sent", NODE))
+        assert not self.store.client.keys("*}:unrelated:*")
 
 
 # How often each step is taken, beside the others.
 STEPS = {
-    "dial": 3, "ring": 1, "answer": 3, "transfer": 2, "number_answers": 2, "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "set_level": 2, "change_member": 2, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
+    "dial": 3, "ring": 1, "answer": 3, "transfer": 2, "number_answers": 2, "change": 2, "create": 1, "delete": 1, "join": 6, "leave": 2, "kick": 1, "end_call": 1, "send_dtmf": 2, "set_flag": 4, "set_level": 2, "coach": 3, "uncoach": 1, "change_member": 2, "flag_of_all": 2, "kick_all": 1, "play": 4, "pause": 1, "stop": 1,
     "volume": 1,
     "play_to": 5, "stop_session_play": 1, "session_file_done": 4,
     "call": 3, "press": 4, "collect": 2, "hang_up": 1, "hang_up_unseen": 1, "work": 12, "take": 3, "carry_out": 4, "refuse": 1, "lose": 1,

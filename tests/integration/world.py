@@ -10,6 +10,7 @@ import orjson
 
 from controller.commands import (
     ChangeMember,
+    Coach,
     CollectDigits,
     ControlRecording,
     Dial,
@@ -31,6 +32,7 @@ from controller.commands import (
     StopSessionPlay,
     TogglePause,
     Transfer,
+    Uncoach,
 )
 from controller.commands.playback import MayPlay
 from controller.commands.rooms import with_playback
@@ -72,6 +74,8 @@ GROUPS = {
         KickAll,
         SetLevel,
         ChangeMember,
+        Coach,
+        Uncoach,
         HangUp,
         SendDtmf,
         CollectDigits,
@@ -166,6 +170,9 @@ class World:
 
     def set_level(self, session: str, level: str, value: int, **more: Any) -> dict[str, Any]:
         return self.ask("set_level", command=level, session_id=session, level=level, value=value, **more)
+
+    def coach(self, session: str, coached: str, **more: Any) -> dict[str, Any]:
+        return self.ask("coach", session_id=session, coached=coached, **more)
 
     def flag_of_all(self, room: str, flag: Flag, on: bool, **more: Any) -> dict[str, Any]:
         args = {"room_id": room, "flag": flag.name, "on": on, "exclude": [], "exclude_moderators": False}

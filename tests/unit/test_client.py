@@ -312,6 +312,8 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "hold_all": lambda client: client.hold_all(ROOM),
     "unhold_all": lambda client: client.unhold_all(ROOM, exclude=[SESSION]),
     "set_member_volume": lambda client: client.set_member_volume(SESSION, "in", -2, command_uid="v"),
+    "coach": lambda client: client.coach(SESSION, SESSION, command_uid="c"),
+    "uncoach": lambda client: client.uncoach(SESSION),
     "kick": lambda client: client.kick(SESSION, reason="Off topic"),
     "mute": lambda client: client.mute(SESSION, command_uid="m"),
     "unmute": lambda client: client.unmute(SESSION),
@@ -819,6 +821,26 @@ def test_members_wait_for_a_moderator_in_the_fake() -> None:
     for session in (first, second):
         client.leave(session)
     assert not client.get_room(room).begun
+
+
+def test_a_member_coaches_another_one_in_the_fake() -> None:
+    service = fake.FakeSwitchroom()
+    client, coach, coached = service.client(), service.call(), service.call()
+    room = client.create_room("standup").room_id
+    client.join(coach, room)
+    with pytest.raises(Conflict) as raised:
+        client.coach(coach, coached)
+    assert raised.value.code == "coached_not_member"
+    client.join(coached, room)
+    assert client.coach(coach, coached, command_uid="c").status == "coaching"
+    assert [member.coaching for member in client.list_members(room)] == [coached, None]
+    service.advance(1)
+    assert client.uncoach(coach).status == "uncoached"
+    told = [hook.data for hook in service.webhooks if hook.data.model_dump().get("uuid") == coach][-2:]
+    assert isinstance(told[0], webhooks.ConferenceMemberCoaching)
+    assert (told[0].coaching, told[0].command_uid) == (coached, "c")
+    assert isinstance(told[1], webhooks.ConferenceMemberUncoached)
+    assert client.get_session(coach).coaching is None
 
 
 def test_the_fake_serves_every_operation() -> None:

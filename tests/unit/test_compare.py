@@ -18,6 +18,7 @@ from controller.nodes.compare import (
     compare,
     compare_playback,
     compare_recordings,
+    compare_relations,
     read_answered,
     read_calls,
     read_dialled,
@@ -25,6 +26,7 @@ from controller.nodes.compare import (
     read_members,
     read_playing,
     read_recordings,
+    read_relations,
     read_taps,
 )
 from controller.nodes.events import (
@@ -37,6 +39,7 @@ from controller.nodes.events import (
     RecordingChanged,
     RecordingEnded,
     RecordingStarted,
+    RelationsLost,
     SessionAnswered,
     SessionEnded,
     SessionParked,
@@ -489,3 +492,41 @@ def test_what_the_node_says_of_recordings() -> None:
     assert playing[1].path.endswith(f"/{RECORDING}.wav")
     taps = "<media-bugs>\n <media-bug>\n  <target>/r/" + RECORDING + ".wav</target>\n </media-bug>\n</media-bugs>\n"
     assert read_taps(taps) == {RECORDING: Recorded(f"/r/{RECORDING}.wav")}
+
+
+# Who is heard by one member alone
+
+
+def test_relations_are_read() -> None:
+    """Shape: trace 40."""
+    said = "7 -> 3 NOSPEAK HEAR NOSENDVIDEO \n7 -> 12 NOSPEAK HEAR NOSENDVIDEO \n7 -> 5 SPEAK NOHEAR NOSENDVIDEO \n"
+    assert read_relations(said, 7) == {3, 12}
+    assert read_relations("17 -> 3 NOSPEAK HEAR NOSENDVIDEO \n", 7) == set()
+    assert read_relations("+OK No relationships\n", 7) == set()
+    assert read_relations("-ERR no reply\n", 7) == set()
+
+
+@pytest.mark.parametrize(
+    ("related", "differs"),
+    [({3, 9}, False), ({3, 9, 99}, False), ({3}, True), (set(), True), ({2, 3, 9}, True)],
+)
+def test_a_coach_is_compared_with_the_node(related: set[int], differs: bool) -> None:
+    member = {"room": ROOM, "state": "joined"}
+    sessions = [
+        {"id": "coach", "member_id": 1, "coaches": "coached", **member},
+        {"id": "coached", "member_id": 2, **member},
+        {"id": "other", "member_id": 3, **member},
+        {"id": "elsewhere", "room": OTHER, "member_id": 4},
+        {"id": "joining", "room": ROOM, "state": "joining"},
+    ]
+    legs = [{"id": "leg", "room": ROOM, "member_id": 9}, {"id": "coming", "room": ROOM, "member_id": None}]
+    asked = []
+
+    def ask(room: str, member_id: int) -> set[int]:
+        asked.append((room, member_id))
+        return related
+
+    found = compare_relations(sessions, [{"id": ROOM, "legs": legs}, {"id": OTHER}], ask)
+    assert found == ([RelationsLost(session_id="coach")] if differs else [])
+    assert asked == [(ROOM, 1)]
+    assert compare_relations(sessions[1:], [], ask) == []

@@ -142,6 +142,7 @@ MEMBER = {
     "tags": ["agent"],
     "end_on_exit": False,
     "waiting": False,
+    "coaching": None,
     "speaking": True,
     "joined_at": ISO,
 }
@@ -495,6 +496,24 @@ ENDPOINTS = [
             {"reason": "line\nbreak"},
             {"reason": 7},
         ],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{SESSIONS}/{{session}}/commands/conference/coach",
+        body={"session_id": "acW68-1", "command_uid": "c-1"},
+        status=202,
+        answer={"status": "coaching", "room_id": ROOM},
+        command=commands.Coach(session_id=SESSION, app_id=APP, coached="acW68-1", command_uid="c-1"),
+        bad_bodies=[{}, {"session_id": ""}, {"session_id": 7}, {"session_id": None}, {"session_id": "x" * 129}],
+    ),
+    Endpoint(
+        method="POST",
+        path=f"{SESSIONS}/{{session}}/commands/conference/uncoach",
+        body=None,
+        status=202,
+        answer={"status": "uncoached", "room_id": ROOM},
+        command=commands.Uncoach(**BY_SESSION),
+        bad_bodies=[{"session_id": "acW68-1"}],
     ),
     Endpoint(
         method="POST",

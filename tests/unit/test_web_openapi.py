@@ -188,6 +188,8 @@ def test_bodies_are_required_when_a_field_is() -> None:
         "leave": False,
         "kick": False,
         "set_member_volume": True,
+        "coach": True,
+        "uncoach": False,
         "change_member": False,
         "hold": False,
         "unhold": False,

@@ -21,6 +21,7 @@ LEFT = {
     "deaf": False,
     "hold": False,
     "waiting": False,
+    "coaching": None,
     "volume_in": 0,
     "volume_out": 0,
     "role": "participant",

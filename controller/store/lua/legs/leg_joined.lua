@@ -1,6 +1,6 @@
 -- A node says that a leg is a member of a conference: its own leg, or as the source that of another node.
 -- args: node leg room_id member_id
--- needs: leg_changes node_fence
+-- needs: coaching leg_changes node_fence
 
 if fenced() then return refusal("fenced") end
 local room = get_room(args.room_id)
@@ -13,5 +13,6 @@ end
 if leg[side] == tostring(args.member_id) then return cjson.encode({ known = true }) end
 log("event", "add-member", { app = room.app, room = room.id, node = args.node, leg = leg.node })
 change_leg(room, leg, { [side] = args.member_id })
+relate_to(room, args.node, leg_item(leg.node))
 if leg.state == LEG.dialing and leg.near ~= "" and leg.far ~= "" then leg_is_up(room, leg) end
 return reply({ joined = true })

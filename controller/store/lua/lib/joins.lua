@@ -12,7 +12,8 @@ end
 -- leg, which is dialled at once if the source is known to be up.
 local function begin_join(session, room, fields, flags, is_source_up)
   interrupt_play(session)
-  if waits(room) and fields.role ~= "moderator" then fields.kept_out = 1 end
+  local has_coach = redis.call("EXISTS", keys.coaches(room.id)) == 1
+  if has_coach or waits(room) and fields.role ~= "moderator" then fields.kept_out = 1 end
   step_session(session, "join", turn_on(fields, flags))
   enter_room(room, session)
   local leg = session.node ~= room.node and get_leg(room, session.node)

@@ -1,11 +1,11 @@
 -- Who waits for a moderator: in a room with `wait_for_moderator` the others neither hear nor are heard until one has
--- come.
+-- come. And who joins a room in which somebody is coached: it hears no word of the coach (lib/coaching.lua).
 --
 -- How it works: who is to wait joins muted and deaf, whatever it asked for (`kept_out`), so that it hears no word, and
 -- is put on hold at once. There it gets the flags that it asked for. Once the room has begun, those who wait are taken
 -- off hold, some at a time: each that is off brings on the next, and where none comes overdue.lua does. Who is taken
--- off hold by another command waits no longer.
--- needs: sessions node_commands beeps
+-- off hold by another command waits no longer. Where somebody is coached, it gets its flags once no coach can be heard.
+-- needs: sessions node_commands beeps coaching
 
 local AT_ONCE = 25 -- members that are let in at a time
 local SETTLING = "settling" -- in place of an operation: it is told only if it fails
@@ -14,14 +14,19 @@ local LETTING_IN = "letting-in" -- the same: it is told only if it succeeds, and
 -- Whether those who join a room wait for a moderator.
 local function waits(room) return room.wait_for_moderator == "1" and not room.begun end
 
--- Gives a member the flags that it asked for, unless they have been changed since.
+-- Gives a member the flags that it asked for, unless they have been changed since, or it may hear a coach still.
 local function settle(session)
-  if not session.kept_out then return end
+  if not session.kept_out or is_unrelated(session) then return end
   clear(keys.session(session.id), session, "kept_out")
   for _, flag in ipairs({ FLAGS.muted, FLAGS.deaf }) do
     local is_on = has_flag(session, flag) or session[flag.on.pending_job]
     if not is_on then send_change(session, flag.off, { operation = SETTLING }) end
   end
+end
+
+-- A member no longer hears a coach. One that is to be put on hold gets its flags there.
+local function no_coach_heard(session)
+  if not session.waiting or has_flag(session, FLAGS.hold) then settle(session) end
 end
 
 -- Has a member taken off hold, even one that is not on hold yet: so each is told in the same way. A hold that was sent

@@ -1,10 +1,10 @@
 -- Who is in a room, and how the room ends: its members are kicked, and it stays, `closing`, until the last one is out.
--- needs: endings command_to_all recordings sessions session_plays session_steps room_options kept_out beeps
+-- needs: endings command_to_all recordings sessions session_plays session_steps room_options kept_out coaching beeps
 
 local function member_data(session)
   return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
     member_id = tonumber(session.member_id), role = role_of(session), end_on_exit = ends_on_exit(session),
-    waiting = is_waiting(session) })
+    waiting = is_waiting(session), coaching = coaching_of(session) })
 end
 
 -- Emits a webhook about a member. `data`: that of member_data, and more.
@@ -66,6 +66,56 @@ local function changes_failed(room, session, reason, last_job)
   for _, change_to in ipairs(pending) do change_failed(room, session, change_to, reason) end
 end
 
+-- Forgets the command to coach, or not to, that is pending. From here on the script acts on behalf of whoever gave it.
+-- Returns its command_uid, and the origin before.
+local function forget_coach_change(session)
+  local uid, before = session.coach_uid, act_for({ actor = session.coach_actor, trace = session.coach_trace })
+  clear(keys.session(session.id), session, "coach_change", "coach_again", "coach_uid", "coach_actor", "coach_trace")
+  return uid, before
+end
+
+-- Ends such a command: the node did not carry it out, or no longer can. Returns which it was.
+local function coach_change_failed(room, session, reason)
+  local command = session.coach_change
+  if not command or command == UNDO then return nil end
+  local uid, before = forget_coach_change(session)
+  emit_command_failed(room, session, command, uid, reason)
+  act_for(before)
+  return command
+end
+
+-- Forgets to whom the node has yet to relate a coach: it is none any more, or is related anew. Returns who they are.
+local function forget_unrelated(session)
+  local items = redis.call("HKEYS", keys.unrelated(session.id))
+  redis.call("DEL", keys.unrelated(session.id))
+  confirmed(session.node, "relate", session.id)
+  return items
+end
+
+-- These are as a coach is to be related to them, or it is no coach any more.
+local function let_hear(room, items)
+  for _, item in ipairs(items) do
+    local member = get_session(item)
+    if member and member.room == room.id then no_coach_heard(member) end
+  end
+end
+
+-- A session coaches nobody any more.
+local function end_coaching(room, session)
+  redis.call("SREM", keys.coaches(room.id), session.id)
+  clear(keys.session(session.id), session, "coaches", "coaching")
+  let_hear(room, forget_unrelated(session))
+end
+
+-- A session is out of its room: it coaches nobody there, and no coach waits until it is related to it.
+local function leave_coaching(room, session)
+  if session.coaches then end_coaching(room, session) end
+  each_coach(room, session.node, function(coach)
+    local is_awaited = redis.call("HDEL", keys.unrelated(coach.id), session.id) == 1
+    if is_awaited then expect(coach.node, "relate", coach.id, 0) end
+  end)
+end
+
 -- Forgets the command by which a session was to join or leave, or was transferred out.
 local function forget_leaving(session)
   clear(keys.session(session.id), session, "kicked", "kick_reason", "kick_operation", "uid", "job", "actor", "trace")
@@ -76,7 +126,8 @@ local function forget_membership(session)
   local key = keys.session(session.id)
   for name in pairs(FLAGS) do clear(key, session, name) end
   for name in pairs(LEVELS) do clear(key, session, name) end
-  clear(key, session, "room", "member_id", "levels", "role", "tags", "end_on_exit", "joined_at", "kept_out", "waiting")
+  clear(key, session, "room", "member_id", "levels", "role", "tags", "end_on_exit", "joined_at", "kept_out", "waiting",
+    "coaches", "coaching", "coach_change", "coach_again", "coach_uid", "coach_actor", "coach_trace")
   forget_leaving(session)
 end
 
@@ -94,6 +145,7 @@ local function depart(room, session, state, type, data, ends)
   confirmed(session.node, "join", session.id)
   confirmed(session.node, "leave", session.id)
   redis.call("SREM", keys.waiting(room.id), session.id)
+  leave_coaching(room, session)
   local member, operation = { id = session.id, tags = session.tags }, session.kick_operation
   local was_waiting = session.waiting
   forget_membership(session)
@@ -120,6 +172,7 @@ end
 local function member_left(room, session, reason, cause, is_back)
   local state = step("SESSION", session.state, "left")
   changes_failed(room, session, "no_member")
+  coach_change_failed(room, session, "no_member")
   local data = member_data(session)
   data.command_uid = session.state == SESSION.leaving and session.uid or nil
   data.reason, data.cause = reason, reason == "hangup" and cause or nil

@@ -5,7 +5,8 @@
 -- node_unreachable (it never got the command), no_answer (it is not known whether it did anything), not_confirmed (it
 -- took the command, and no event confirmed it), relay_lost (it did not get a file that a relay had prepared), or why a
 -- relay could not prepare a file (controller/media/reasons.py).
--- needs: call_commands hang_ups leg_changes members playback recordings session_ends session_plays transfers
+-- needs: call_commands coach_changes hang_ups leg_changes members playback recordings session_ends session_plays
+-- needs: transfers
 
 -- By the command's op.
 local RESULTS = {}
@@ -78,6 +79,12 @@ for op, change_to in pairs(CHANGES) do
     if result.reason == "no_answer" then return changes_failed(room, session, result.reason, job) end
     change_failed(room, session, change_to, result.reason)
   end
+end
+
+function RESULTS.relate(command, job, result)
+  local session, room = get_session(command.session), get_room(command.room)
+  local is_coach = room and session and session.room == room.id and session.coaches
+  if is_coach then related(room, session, command, job, result) end
 end
 
 local MAX_TRIES = 3 -- at a play whose file the node does not get from its relay

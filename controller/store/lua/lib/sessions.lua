@@ -56,6 +56,9 @@ local function ends_on_exit(session) return session.end_on_exit == "1" end
 -- Whether a member waits for a moderator (lib/kept_out.lua).
 local function is_waiting(session) return session.waiting ~= nil end
 
+-- Whom a member coaches (lib/coaching.lua).
+local function coaching_of(session) return session.coaching or cjson.null end
+
 -- Whether a member speaks, if the room asks for that.
 local function is_speaking(session)
   return session.room ~= nil and redis.call("SISMEMBER", keys.speakers(session.room, session.node), session.id) == 1
@@ -67,7 +70,7 @@ local function describe_member(session)
     { session_id = session.id, node = text_in(session, "node"), did = text_in(session, "did"),
       caller_id = text_in(session, "caller_id"),
       role = role_of(session), tags = as_list(cjson.decode(tags_of(session))), end_on_exit = ends_on_exit(session),
-      speaking = is_speaking(session), waiting = is_waiting(session),
+      speaking = is_speaking(session), waiting = is_waiting(session), coaching = coaching_of(session),
       joined_at = session.joined_at and number_in(session, "joined_at", 11) or cjson.null })
 end
 

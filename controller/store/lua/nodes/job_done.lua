@@ -4,7 +4,7 @@
 -- needs: node_fence results
 
 -- Commands that are confirmed by their result. The others are by an event.
-local BY_RESULT = { play = true, pause = true, stop = true, volume = true, dtmf = true,
+local BY_RESULT = { play = true, pause = true, stop = true, volume = true, dtmf = true, relate = true,
   session_play = true, session_stop = true }
 
 if fenced() then return refusal("fenced") end

@@ -127,6 +127,12 @@ function OVERDUE.let_in(id)
   if room then let_more_in(room, AT_ONCE) end
 end
 
+function OVERDUE.relate(id)
+  local session = get_session(id)
+  local room = session and session.coaches and session.room and get_room(session.room)
+  if room then relate_again(room, session) end
+end
+
 function OVERDUE.all(id)
   local room = get_room(id)
   if room then bring_on(room) end
@@ -186,9 +192,9 @@ for _, item in ipairs(items) do
 end
 
 -- Whether the node should have confirmed it. Not so a room's end, a leg that waits to be dialled, or to go, the
--- digits that a caller is to press, what is done to all members, a recording that goes on, and its file: each of them
--- has an item of its own.
-local OF_NO_NODE = { expiry = true, all = true, digits = true, let_in = true, removal = true }
+-- digits that a caller is to press, what is done to all members, the relations of a coach, a recording that goes on,
+-- and its file: each of them has an item of its own.
+local OF_NO_NODE = { expiry = true, all = true, digits = true, let_in = true, relate = true, removal = true }
 
 local function is_to_confirm(item)
   local kind, id = parse(item)

@@ -2,7 +2,8 @@
 -- rooms or recordings (`what`). `cursor`: "0" at first, and again in the last reply. `head` of a room: the file that it
 -- plays now or next; `legs`: those of the room on this node. Of a session, `is_waiting`: the node is yet to be told to
 -- make it; `transfer`: the uuid of the call to the number to which it is transferred, if the node has been told;
--- `played`: the file that the node should be playing to it. The ids of those that cannot be read are in `broken`.
+-- `played`: the file that the node should be playing to it; `coaches`: by whom alone it is to be heard. The ids of
+-- those that cannot be read are in `broken`.
 -- args: node what cursor
 -- needs: dial_commands legs node_fence playback recordings records session_plays sessions
 -- lists: rows
@@ -31,12 +32,18 @@ local function describe_played(session)
   return operation and { operation = operation.id, index = operation.next - 1 } or nil
 end
 
+-- Whom a session coaches, once the node has been told all that this takes.
+local function describe_coached(session)
+  if not session.coaches or session.coach_change then return nil end
+  return redis.call("EXISTS", keys.unrelated(session.id)) == 0 and session.coaches or nil
+end
+
 function READ.sessions(id)
   local session = get_session(id)
   return session and with_flags(session, { id = id, channel = name_in(session, "channel"),
     app = text_in(session, "app"), room = session.room, state = text_in(session, "state"),
     is_waiting = is_dial_waiting(session) or nil, kept_out = session.kept_out ~= nil or nil,
-    played = describe_played(session),
+    played = describe_played(session), coaches = describe_coached(session),
     transfer = is_transfer_sent(session) and name_in(session, "transfer_leg") or nil,
     member_id = session.member_id and number_in(session, "member_id", 10) })
 end

@@ -1,6 +1,6 @@
 -- The node says that a session is in a room, by a command or its operator's hand. `flags`: those that are on.
 -- args: node session_id room_id member_id flags
--- needs: dials node_fence recordings room_options session_plays transfers kept_out beeps
+-- needs: dials node_fence recordings room_options session_plays transfers kept_out coaching beeps
 
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
@@ -41,6 +41,7 @@ clear(keys.session(session.id), session, "uid", "job", "actor", "trace", "levels
 local fields = { room = room.id, member_id = args.member_id, joined_at = math.floor(NOW / 1000) }
 -- One that is kept out has the flags that it asked for: those of the node are on for that.
 set_state(session, state, session.kept_out and fields or turn_on(fields, args.flags))
+relate_to(room, session.node, session.id)
 if role_of(session) == "moderator" then moderator_came(room, session) end
 if session.kept_out then wait_or_enter(room, session) end
 if not is_waiting(session) then beep(room, "beep_enter") end

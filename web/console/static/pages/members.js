@@ -18,12 +18,15 @@ const VERBS = {
   undeaf: ["Let hear", "conference.member.undeafened"],
   hold: ["Put on hold", "conference.member.held"],
   unhold: ["Take off hold", "conference.member.unheld"],
+  coach: ["Coach", "conference.member.coaching"],
+  uncoach: ["End coaching", "conference.member.uncoached"],
   leave: ["Take out", "conference.member.left"],
 };
 
 /** What else a member is, as badges: its role if it is not the usual one, whether the room ends when it leaves, and its tags. */
 export const marks = (member) => [
   ...(member.role === "moderator" ? [html`<${Badge} tone="accent">moderator<//>`] : []),
+  ...(member.coaching ? [html`<${Badge} tone="accent">coaches<//>`] : []),
   ...(member.end_on_exit ? [html`<${Badge}>keeps the room<//>`] : []),
   ...tagsOf(member),
 ];

@@ -41,6 +41,7 @@ export function Session({ me, parts: [app, uuid] }) {
             ["Since", html`<${Time} at=${session.started_at} />`],
             session.room_id && ["Room", html`<${Id} value=${session.room_id} href=${link("rooms", app, session.room_id)} />`],
             session.room_id && ["In the room", [session.muted ? "muted" : "not muted", session.deaf ? "deaf" : "hears", ...(session.hold ? ["on hold"] : []), ...(session.waiting ? ["waits for a moderator"] : [])].join(", ")],
+            session.coaching && ["Heard by", html`<${Id} value=${session.coaching} href=${link("sessions", app, session.coaching)} /> alone`],
             session.joined_at && ["Joined", html`<${Time} at=${session.joined_at} />`],
             session.room_id && marks(session).length > 0 && ["As", marks(session)],
           ]} />
@@ -59,6 +60,7 @@ function Actions({ session, app, commands }) {
   const [ask, setAsk] = useState(null);
   const [holding, setHolding] = useState(false);
   const [transferring, setTransferring] = useState(false);
+  const [coaching, setCoaching] = useState(false);
   const act = (verb) => commands.run(memberCommand(app, session, verb));
   const match = { uuid: session.uuid };
   const hangUp = () => setAsk({
@@ -88,6 +90,8 @@ function Actions({ session, app, commands }) {
       ${!isOutside && html`<${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
       <${Button} icon=${session.deaf ? "ear" : "earOff"} busy=${busy(deaf)} disabled=${!inRoom} onClick=${() => act(deaf)}>${session.deaf ? "Let hear" : "Make deaf"}<//>
       <${Button} icon=${session.hold ? "play" : "pause"} busy=${busy(hold)} disabled=${!inRoom} onClick=${() => (session.hold ? act("unhold") : setHolding(true))}>${session.hold ? "Take off hold" : "Put on hold"}<//>
+      <${Button} icon="ear" busy=${busy("coach")} disabled=${!inRoom} onClick=${() => setCoaching(true)}>Coach a member<//>
+      ${session.coaching && html`<${Button} icon="sessions" busy=${busy("uncoach")} disabled=${!inRoom} onClick=${() => act("uncoach")}>End coaching<//>`}
       <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>`}
       ${(waits || inRoom) && html`<${Button} icon="send" busy=${busy("transfer")} onClick=${() => setTransferring(true)}>Transfer<//>`}
       ${session.state !== "dialing" && html`<${RecordButton} app=${app} of=${match} path=${`/sessions/${session.uuid}`} commands=${commands} />`}
@@ -97,6 +101,7 @@ function Actions({ session, app, commands }) {
       busy=${busy(`volume_${direction}`)} disabled=${!inRoom} onChange=${setVolume(direction)} />`)}
     ${inRoom && html`<${As} key=${[session.role, ...session.tags].join()} session=${session} app=${app} commands=${commands} />`}
     ${holding && html`<${Hold} session=${session} app=${app} commands=${commands} onClose=${() => setHolding(false)} />`}
+    ${coaching && html`<${Coach} session=${session} app=${app} commands=${commands} onClose=${() => setCoaching(false)} />`}
     ${transferring && html`<${Transfer} session=${session} app=${app} commands=${commands} onClose=${() => setTransferring(false)} />`}
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />
   <//>`;
@@ -114,6 +119,26 @@ function Hold({ session, app, commands, onClose }) {
     <form id="hold" onSubmit=${submit}><${Field} label="Music" hint="Its URL. Without one the caller hears nothing.">
       ${(id) => html`<input id=${id} name="url" type="url" autofocus autocomplete="off" spellcheck=${false} placeholder="https://cdn.example.com/music.mp3" aria-describedby="${id}-hint" />`}
     <//></form>
+  <//>`;
+}
+
+/** Whom a member is heard by alone: others of its room on its node. */
+function Coach({ session, app, commands, onClose }) {
+  const found = useLoad((signal) => call("GET", `${API}/conferences/${session.room_id}/members`, { app, query: { limit: 1000 }, signal }), [app, session.room_id]);
+  const [chosen, setChosen] = useState("");
+  return html`<${Dialog} title="Coach a member" onClose=${onClose} footer=${html`<${Button} onClick=${onClose}>Cancel<//><${Button} tone="primary" type="submit" form="coach">Coach<//>`}>
+    <${Loaded} of=${found} rows=${2}>${({ members }) => {
+      const others = members.filter((one) => one.uuid !== session.uuid && one.node === session.node);
+      if (!others.length) return html`<${Empty} title="There is nobody to coach">Only another member on the same node can be coached.<//>`;
+      const submit = (event) => {
+        event.preventDefault();
+        commands.run(memberCommand(app, session, "coach", { session_id: chosen || others[0].uuid }));
+        onClose();
+      };
+      return html`<form id="coach" onSubmit=${submit}><${Field} label="Member" hint="It alone hears the caller, until you end that.">
+        ${(id) => html`<${Select} id=${id} value=${chosen || others[0].uuid} onChange=${setChosen} options=${others.map((one) => [one.uuid, callerOf(one)])} />`}
+      <//></form>`;
+    }}<//>
   <//>`;
 }
 

@@ -48,6 +48,8 @@ const CALLS = [
   ["POST", `${member}/hold`, "Put on hold", { url: "https://cdn.example.com/music.mp3" }],
   ["POST", `${member}/unhold`, "Take off hold"],
   ["POST", `${member}/volume`, "Set the member's volume", { direction: "in", volume: 0 }],
+  ["POST", `${member}/coach`, "Coach another member", { session_id: "{uuid}" }],
+  ["POST", `${member}/uncoach`, "End coaching"],
   ["POST", `${member}/mute`, "Mute"],
   ["POST", `${member}/unmute`, "Unmute"],
   ["POST", `${member}/deaf`, "Make deaf"],
