@@ -8,6 +8,8 @@ from typing import BinaryIO, NamedTuple
 
 # What may stand before the sound: its format, and texts that a node adds.
 MAX_HEAD_BYTES = 65536
+# That may stand behind the sound. Whoever sends a file could have endless ones walked.
+MAX_CHUNKS_BEHIND = 64
 _MAX_SIZE = 0xFFFFFFFF
 _CHUNK = struct.Struct("<4sI")
 
@@ -60,7 +62,9 @@ def _ends_well(file: BinaryIO, head: _Head, size: int) -> bool:
     if at == size:
         return True
     at += head.claimed % 2
-    while at + 8 <= size:
+    for _ in range(MAX_CHUNKS_BEHIND):
+        if at + 8 > size:
+            break
         file.seek(at)
         name, length = _CHUNK.unpack(file.read(8))
         if not all(0x20 <= letter < 0x7F for letter in name):

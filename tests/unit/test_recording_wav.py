@@ -8,7 +8,7 @@ import wave
 
 import pytest
 
-from controller.recordings.wav import mend
+from controller.recordings.wav import MAX_CHUNKS_BEHIND, mend
 
 RATE = 8000
 SOUND = b"\x00\x10\x00\xf0" * (RATE // 2)  # a second of 16-bit samples
@@ -75,6 +75,14 @@ def test_what_follows_the_sound_stays() -> None:
     data = recorded() + b"LIST\x04\x00\x00\x00INFO"
     data[4:8] = struct.pack("<I", len(data) - 8)
     assert mended(bytes(data)) == (1000, bytes(data))
+
+
+@pytest.mark.parametrize(("more", "is_sound"), [(0, False), (1, True)])
+def test_chunks_without_end_are_sound(more: int, is_sound: bool) -> None:
+    chunks = b"    \0\0\0\0" * (MAX_CHUNKS_BEHIND + more)
+    data = recorded() + chunks
+    data[4:8] = struct.pack("<I", len(data) - 8)
+    assert mended(bytes(data))[0] == 1000 + is_sound * len(chunks) * 1000 // (2 * RATE)
 
 
 def test_a_file_without_sound_plays_for_no_time() -> None:
