@@ -11,6 +11,7 @@ one once it was on the disk.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -64,11 +65,11 @@ class Folder:
 
         Raises NotRecording, OSError (of `read`, too), and then nothing is kept.
         """
-        if shutil.disk_usage(self._path).free - size < self._min_free:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         part = self._path / f"{recording_id}.{secrets.token_hex(8)}.part"
         try:
             with open(part, "xb+", opener=_private) as file:
+                if not self._threads.spawn(self._reserve, file, size).get():
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 left = size
                 while left:
                     data = read(min(CHUNK_BYTES, left))
@@ -124,6 +125,22 @@ class Folder:
                     else:
                         os.unlink(file)
         return found
+
+    def _reserve(self, file: BinaryIO, size: int) -> bool:
+        """Has the disk give a file its room. Returns whether enough stays free. One file at a time in all processes:
+        each would see room that another is about to take.
+        """
+        # Should nobody wait for this any more, `file` is closed meanwhile.
+        fd = os.dup(file.fileno())
+        try:
+            with open(self._path / "holder") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if shutil.disk_usage(self._path).free - size < self._min_free:
+                    return False
+                os.posix_fallocate(fd, 0, size)
+                return True
+        finally:
+            os.close(fd)
 
     def _file(self, recording_id: str) -> Path:
         return self._path / f"{recording_id}.wav"

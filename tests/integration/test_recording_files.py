@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
 import wave
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -296,6 +299,41 @@ def test_a_full_disk_says_so_before_anything_is_sent(store: OpenStore, start: Ca
     assert relay.paths == []
 
 
+def test_files_that_come_at_once_leave_room_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 1 << 20
+    # Two processes share a folder on a disk that has room for five, and for the one that stays free.
+    sharing = [Folder(tmp_path / "recordings", min_free=size) for _ in range(2)]
+
+    def usage(path: Path) -> Any:
+        taken = sum(file.stat().st_blocks * 512 for file in path.glob("*.part"))
+        return SimpleNamespace(free=6 * size + size // 2 - taken)
+
+    monkeypatch.setattr(folders.shutil, "disk_usage", usage)
+    may_come, arriving = Flag(), Counts[str]()
+
+    def read(_size: int) -> bytes:
+        arriving["taken"] += 1
+        may_come.wait()
+        return b""
+
+    def receive(number: int) -> None:
+        try:
+            sharing[number % 2].receive(f"{number:032x}", size, read)
+        except ConnectionError:
+            arriving["broke off"] += 1
+        except OSError as error:
+            arriving[errno.errorcode[error.errno]] += 1
+
+    sent = [gevent.spawn(receive, number) for number in range(8)]
+    while arriving.total() < len(sent):
+        gevent.sleep(0.01)
+    assert arriving == {"taken": 5, "ENOSPC": 3}
+    may_come.set()
+    gevent.joinall(sent, raise_error=True)
+    assert arriving["broke off"] == 5
+    assert list((tmp_path / "recordings").glob("*.part")) == []
+
+
 def test_a_disk_that_fills_meanwhile_leaves_nothing(
     store: OpenStore, relay: RunningRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +346,7 @@ def test_a_disk_that_fills_meanwhile_leaves_nothing(
         return real("/dev/full", "wb+")
 
     monkeypatch.setattr(folders, "open", full, raising=False)
+    monkeypatch.setattr(folders.os, "posix_fallocate", lambda *_: None)
     put_record(store)
     assert put(relay) == 507
     assert relay.paths == []
