@@ -4,8 +4,8 @@
     ID.wav         a recording
     ID.RANDOM.part what is not finished yet
 
-Any number of processes may share a folder, and each may be killed at any point: what is a recording was renamed to be
-one once it was on the disk.
+Any number of processes may share a folder, and each may be killed at any point: what is a recording got its name once
+it was on the disk.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Folder:
 
     def receive(self, recording_id: str, size: int, read: Callable[[int], bytes]) -> Received:
         """Keeps a file of so many bytes, which `read` returns piece by piece. Once this returns, it is on the disk.
+        One that is here already stays as it is: it may have been told of, and read.
 
         Raises NotRecording, OSError (of `read`, too), and then nothing is kept.
         """
@@ -84,7 +85,10 @@ class Folder:
                     raise NotRecording
                 file.flush()
                 self._threads.spawn(os.fsync, file.fileno()).get()
-            part.rename(self._file(recording_id))
+            try:
+                os.link(part, self._file(recording_id))
+            except FileExistsError:
+                size, length_ms = self._measure(recording_id)
             self._threads.spawn(_sync, self._path).get()
         finally:
             part.unlink(missing_ok=True)
@@ -141,6 +145,12 @@ class Folder:
                 return True
         finally:
             os.close(fd)
+
+    def _measure(self, recording_id: str) -> tuple[int, int]:
+        """How large a recording is that is here, and for how many ms it plays."""
+        with open(self._file(recording_id), "rb+") as file:
+            # Its head was mended, so it stays so.
+            return file.seek(0, os.SEEK_END), mend(file) or 0
 
     def _file(self, recording_id: str) -> Path:
         return self._path / f"{recording_id}.wav"

@@ -174,6 +174,10 @@ def ask(relay: RunningRelay, method: str, link: str, body: bytes = b"", **header
         return response.status_code, bytes(response.read())
 
 
+def away(*_: Any) -> Any:
+    raise StoreUnavailable("away")
+
+
 def make_due(store: OpenStore, relay: RunningRelay) -> None:
     """As if it were as late as anything is due."""
     key = keys.key(TAG, "kept", relay.folder.holder)
@@ -229,6 +233,22 @@ def test_a_file_may_come_twice_and_to_two_relays(store: OpenStore, start: Callab
     assert used(store) == len(FILE)
     assert [path.name for path in first.paths] == [f"{RECORDING}.wav"]
     assert second.paths == []
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_file_that_is_there_is_not_replaced(
+    store: OpenStore, relay: RunningRelay, monkeypatch: pytest.MonkeyPatch, is_told: bool
+) -> None:
+    """The link by which it came may be used again while it is good."""
+    put_record(store)
+    if not is_told:
+        monkeypatch.setattr(store, "run_each", away)
+    assert put(relay) == (200 if is_told else 503)
+    monkeypatch.undo()
+    assert put(relay, tone(2.0)) == 200
+    assert [path.read_bytes() for path in relay.paths] == [FILE]
+    record = record_of(store)
+    assert (record["state"], record["size"], record["length_ms"]) == ("available", str(len(FILE)), "1000")
 
 
 @pytest.mark.parametrize("fields", [None, {"state": "failed"}, {"deleted": 1}, {"state": "expired"}])
@@ -377,10 +397,6 @@ def test_a_file_that_the_store_was_not_told_of_comes_again(
     store: OpenStore, relay: RunningRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_record(store)
-
-    def away(*_: Any) -> Any:
-        raise StoreUnavailable("away")
-
     monkeypatch.setattr(store, "run_each", away)
     assert put(relay) == 503
     monkeypatch.undo()
