@@ -92,7 +92,8 @@ class Uploader:
                     _send(sock, data)
                     gevent.sleep(0)
             try:
-                return _status(sock)
+                with gevent.Timeout(STALL_SECONDS, TimeoutError()):
+                    return _status(sock)
             except OSError as error:
                 raise _NotSent(error) from None
 

@@ -8,7 +8,7 @@ import socket
 import wave
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from flask.testing import FlaskClient
 from gevent.event import Event as Flag
 from gevent.pywsgi import WSGIServer
+from gevent.server import StreamServer
 from geventhttpclient import HTTPClient
 from structlog.testing import capture_logs
 
@@ -27,6 +28,7 @@ from controller.media.links import MIN_SECONDS, Links
 from controller.media.relays import RelayPresence, Relays
 from controller.outbound.network import Network
 from controller.recordings import folder as folders
+from controller.recordings import upload as uploads
 from controller.recordings.folder import Folder
 from controller.recordings.keeper import Keeper
 from controller.recordings.places import RecordingPlaces
@@ -499,6 +501,32 @@ def test_an_upload_that_leads_nowhere_has_no_status(
     assert data["reason"] == "upload_failed"
     assert "http_status" not in data
     assert url not in str(logs)
+
+
+def test_a_response_that_drips_is_not_waited_for(
+    store: OpenStore, relay: RunningRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "STALL_SECONDS", 0.5)
+    asked = []
+
+    def drip(sock: socket.socket, _address: tuple[str, int]) -> None:
+        asked.append(sock)
+        # After which it would have been an upload.
+        with suppress(OSError):
+            for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 30 + b"\r\n\r\n":
+                sock.sendall(bytes([byte]))
+                gevent.sleep(0.05)
+
+    server = StreamServer(("127.0.0.1", 0), drip)
+    server.start()
+    try:
+        put_record(store, upload_url=f"http://127.0.0.1:{server.server_port}/")
+        put(relay)
+        finish(relay)
+    finally:
+        server.stop()
+    assert asked
+    assert record_of(store)["state"] == "uploading"
 
 
 def test_an_upload_goes_on_at_another_process(
