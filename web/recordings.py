@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -34,6 +35,8 @@ from web.schemas import (
 )
 
 MEDIA_TYPE = "audio/wav"
+# Werkzeug refuses more than there are, and takes none of them for no range.
+_LAST_BYTES = re.compile(r"bytes=\s*-([0-9]{1,18})\s*", re.ASCII | re.IGNORECASE)
 # In these there will be a file.
 _BEFORE_FILE = (
     RecordingState.STARTING,
@@ -211,7 +214,11 @@ def _wanted(header: RangeHeaders, size: int, tag: str) -> tuple[int, int, int] |
     """The status for the part that is asked for, its first byte, and the one behind its last; None if there is no such
     part. What is no range of bytes, or more than one, counts as none asked for, as HTTP has it.
     """
-    asked = parse_range_header(header.range) if header.if_range in ("", tag) else None
+    may_be_part = header.if_range in ("", tag)
+    if may_be_part and (last := _LAST_BYTES.fullmatch(header.range)):
+        count = min(int(last[1]), size)
+        return (HTTPStatus.PARTIAL_CONTENT, size - count, size) if count else None
+    asked = parse_range_header(header.range) if may_be_part else None
     if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
         return HTTPStatus.OK, 0, size
     part = asked.range_for_length(size)
