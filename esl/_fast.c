@@ -163,14 +163,15 @@ take(PyObject *type, PyObject *arguments)
         return NULL;
     int failed = 0;
     while (start < buffer.len && !failed) {
-        const char *frame = (const char *)buffer.buf + start;
-        size = event_at(frame, buffer.len - start, &head_size);
+        Py_ssize_t at = start < 0 ? 0 : start; /* as Python's re has it */
+        const char *frame = (const char *)buffer.buf + at;
+        size = event_at(frame, buffer.len - at, &head_size);
         if (size == 0)
             break;
         PyObject *event = make((PyTypeObject *)type, frame + head_size, size - head_size);
         failed = event == NULL || PyList_Append(found, event) < 0;
         Py_XDECREF(event);
-        start += size;
+        start = at + size;
     }
     PyBuffer_Release(&buffer);
     return failed ? NULL : PyLong_FromSsize_t(start);

@@ -57,7 +57,7 @@ def test_broken_frames_are_taken_the_same(frames, random, broken):
     data = b"".join(frames)
     if broken:
         data = mutate(data, random)
-    for start in (0, random.randrange(len(data) + 1), len(data), len(data) + 1):
+    for start in (-len(data) - 1, -1, 0, random.randrange(len(data) + 1), len(data), len(data) + 1):
         assert taken(IN_C, bytearray(data), start) == taken(IN_PYTHON, data, start)
 
 
