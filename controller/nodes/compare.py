@@ -47,6 +47,9 @@ SESSION_APPLICATIONS = frozenset({"park", "conference"})
 EARLIER_APPLICATIONS = frozenset({"", "answer"})
 # Those that it runs when it is transferred to a number.
 TRANSFER_APPLICATIONS = frozenset({"set", "bridge"})
+# In a list of a node. Each member and each call has some 40, and no node has so many.
+MAX_VALUES = 1 << 20
+_STRING = re.compile(r'"(?:[^"\\]++|\\.?)*+"?', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ def read_members(text: str) -> dict[str, MemberOnNode]:
             is_talking=member["flags"].get("talking", False),
             levels=tuple(int(member.get(level.name, 0)) for level in LEVELS),
         )
-        for conference in _list(json.loads(text, strict=False))
+        for conference in _list(_parsed(text))
         if ROOM_ID.fullmatch(room_id := conference["conference_name"])
         for member in conference.get("members", [])
         if "uuid" in member
@@ -141,7 +144,7 @@ def read_calls(text: str) -> dict[str, Call]:
             # The controller puts calls into an inline dialplan only later.
             replaces=row["initial_dialplan"] == "inline",
         )
-        for row in _list(json.loads(text, strict=False).get("rows", []))
+        for row in _list(_parsed(text).get("rows", []))
         if row["direction"] == "inbound" and not row["name"].startswith(LEG_NAME)
     }
 
@@ -160,7 +163,7 @@ def read_dialled(text: str) -> dict[str, str]:
     """
     return {
         row["uuid"]: _application(row)
-        for row in _list(json.loads(text, strict=False).get("rows", []))
+        for row in _list(_parsed(text).get("rows", []))
         if row["direction"] == "outbound" and row.get("accountcode") in (DIALLED, TRANSFERRED)
     }
 
@@ -170,14 +173,12 @@ def read_answered(text: str) -> set[str]:
 
     It lags behind, too.
     """
-    return {
-        row["uuid"] for row in _list(json.loads(text, strict=False).get("rows", [])) if row.get("callstate") == "ACTIVE"
-    }
+    return {row["uuid"] for row in _list(_parsed(text).get("rows", [])) if row.get("callstate") == "ACTIVE"}
 
 
 def read_legs(text: str) -> set[str]:
     """`show channels as json` as the ids of the legs between nodes. Raises ValueError."""
-    rows = _list(json.loads(text, strict=False).get("rows", []))
+    rows = _list(_parsed(text).get("rows", []))
     return {row["uuid"] for row in rows if row["name"].startswith(LEG_NAME)}
 
 
@@ -197,7 +198,7 @@ def read_recordings(text: str) -> dict[str, Recorded]:
     """`conference json_list` as the recordings in it, by their ids. Shape: trace 41. Raises ValueError."""
     return {
         recording_id: Recorded(path, conference["conference_name"], member.get("status") == _PAUSED)
-        for conference in _list(json.loads(text, strict=False))
+        for conference in _list(_parsed(text))
         for member in conference.get("members", [])
         if member.get("type") == "recording_node"
         and (recording_id := recording_of(path := member.get("record_path", "")))
@@ -448,6 +449,19 @@ def _leg_events(leg: dict[str, Any], member: MemberOnNode | None) -> Iterable[Le
 
 def _intruded(ids: SessionIds, channel: str, call: Call, reason: str) -> CallIntruded:
     return CallIntruded(session_id=ids.of(channel), reason=reason, address=call.address, channel=channel)
+
+
+def _parsed(text: str) -> Any:
+    """A list of a node. Raises ValueError, also for one that would keep all else in this process waiting."""
+    # What callers are called does not count.
+    if _values(text) > MAX_VALUES and _values(_STRING.sub("", text)) > MAX_VALUES:
+        raise ValueError("a list without end")
+    return json.loads(text, strict=False)
+
+
+def _values(text: str) -> int:
+    """How many values there are in JSON without strings, or less."""
+    return sum(map(text.count, "[{,"))
 
 
 def _list(value: Any) -> list[Any]:

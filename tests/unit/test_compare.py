@@ -10,6 +10,7 @@ import pytest
 
 from controller.ids import SessionIds
 from controller.nodes.compare import (
+    MAX_VALUES,
     Call,
     MemberOnNode,
     Plan,
@@ -102,6 +103,23 @@ def test_reading_an_empty_node() -> None:
     printed = replies("10_errors.jsonl")
     assert read_members(printed["api conference json_list"]) == {}
     assert read_calls(printed["api show channels as json"]) == {}
+
+
+@pytest.mark.parametrize("piece", ["[[]],", "{},", "0,", '"a",', '{"a":0},', '"\\"",'])
+def test_a_list_without_end_is_not_read(piece: str) -> None:
+    for read in (read_members, read_calls):
+        with pytest.raises(ValueError, match="without end"):
+            read(f"[{piece * MAX_VALUES}0]")
+
+
+@pytest.mark.parametrize("name", ["[" * (MAX_VALUES + 1), '\\"[,{' * MAX_VALUES])
+def test_what_a_caller_is_called_ends_no_list(name: str) -> None:
+    row = '"uuid":"u1","direction":"inbound","name":"sofia/a","initial_dest":"1","cid_num":"2","ip_addr":"3"'
+    row += ',"application":"park","application_data":"","initial_dialplan":"XML"'
+    assert set(read_calls(f'{{"rows":[{{{row},"cid_name":"{name}"}}]}}')) == {"u1"}
+    # Not even one that does not end.
+    with pytest.raises(ValueError, match="Unterminated"):
+        read_calls(f'{{"rows":[{{{row},"cid_name":"{name}')
 
 
 def session(state: str, room: str | None = None, member_id: int | None = None, muted: bool = True) -> dict[str, Any]:
