@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.sessions.flags import FLAGS, HOLD
+from controller.sessions.flags import FLAGS, HOLD, Flag
 from controller.store import keys
 from tests.integration.world import NODE, World
 
@@ -192,6 +192,59 @@ def test_flags_can_be_changed_meanwhile(world: World, room: str, when: str) -> N
     moderator(world, room)
     assert obey(world, room) == ["unhold"]
     assert state(world, session) == is_so("muted")
+
+
+def alone(world: World, _room: str, session: str, flag: Flag, on: bool, uid: str) -> None:
+    assert world.set_flag(session, flag, on, command_uid=uid)["status"] == flag.change(on).done
+
+
+def by_patch(world: World, room: str, session: str, flag: Flag, on: bool, uid: str) -> None:
+    asked = {"levels": [], "flags": [[flag.name, on]], "command_uid": uid}
+    assert world.ask("change_member", room_id=room, session_id=session, **asked)["changing"] == [flag.name]
+
+
+def of_all(world: World, room: str, _session: str, flag: Flag, on: bool, uid: str) -> None:
+    assert world.flag_of_all(room, flag, on, operation_id=uid)["operation_id"] == uid
+
+
+Asks = Callable[[World, str, str, Flag, bool, str], None]
+
+
+@pytest.mark.parametrize("ask", [alone, by_patch, of_all])
+@pytest.mark.parametrize("flag", [MUTED, DEAF])
+@pytest.mark.parametrize("is_on", [False, True])
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_nobody_is_heard_or_hears_before_the_hold(
+    world: World, room: str, ask: Asks, flag: Flag, is_on: bool, is_refused: bool
+) -> None:
+    """Whatever is asked for: the node is told once it is on hold, or it is let in if it was not put on hold."""
+    session = join(world, room, flags=[flag.name])
+    (hold,) = world.sent()
+    if is_refused:
+        for _ in range(2):
+            world.answer(hold["job"], ok=False, reason="refused", text="no")
+            hold = (world.sent() or [hold])[0]
+    world.webhooks()
+    for step, on in enumerate((False, True, False)[: 3 - is_on]):
+        uid = f"step {step}"
+        ask(world, room, session, flag, on, uid)
+        assert world.sent() == []
+        told = world.webhooks()
+        assert (told[0][0], told[0][1][flag.name]) == (flag.change(on).webhook, on)
+        assert (told[0][1]["command_uid"], told[0][1]["waiting"]) == (uid, True)
+        if ask is of_all:
+            (_, (kind, finished)) = told
+            assert (kind, finished["changed"], finished["failed"]) == ("conference.command.finished", 1, 0)
+    assert state(world, session)[flag.name] is is_on
+    if is_refused:
+        moderator(world, room)
+    else:
+        world.answer(hold["job"])
+        world.tell("flag_changed", session_id=session, room_id=room, member_id=1, flag="hold", on=True)
+    left = [each.off.command for each in (MUTED, DEAF) if each is not flag or not is_on]
+    assert obey(world, room) == ["unhold"] * is_refused + left
+    on_hold = [] if is_refused else ["hold", "waiting"]
+    assert state(world, session) == is_so(*on_hold, *[flag.name] * is_on)
 
 
 def test_what_the_node_says_otherwise_meanwhile_is_told_and_so_is_its_end(world: World, room: str) -> None:

@@ -8,16 +8,17 @@ local PART = 25 -- members that are looked at in a step
 local MAX_NAMED = 100 -- members that are named among those that failed
 local STALLED_MS = 3 * CONFIRM_MS -- after which no outcome is waited for any longer
 
--- Has one member do what `all` asks of all; false if there is nothing to do. By the command.
+-- Has one member do what `all` asks of all. Returns whether its outcome is to come. By the command.
 local ONE = {}
 
 for _, flag in pairs(FLAGS) do
   for _, on in ipairs({ true, false }) do
     local change_to = change_of(flag, on)
-    ONE[change_to.command] = function(session, all)
+    ONE[change_to.command] = function(session, all, room)
       if why_not(session, flag, on) then return false end
-      send_change(session, change_to, { uid = all.operation, operation = all.operation })
-      return true
+      local is_awaited = change_flag(room, session, flag, on, { uid = all.operation, operation = all.operation })
+      if not is_awaited then change(keys.command_to_all(room.id), all, { changed = all.changed + 1 }) end
+      return is_awaited
     end
   end
 end
@@ -46,7 +47,7 @@ local function go_on(room, all)
     local session = not excluded[found[i]] and get_session(found[i])
     local is_spared = session and all.exclude_moderators == "1" and role_of(session) == "moderator"
     local is_in = session and not is_spared and session.state == SESSION.joined
-    if is_in and ONE[all.command](session, all) then waiting = waiting + 1 end
+    if is_in and ONE[all.command](session, all, room) then waiting = waiting + 1 end
   end
   change(key, all, { after = all.after, waiting = waiting })
   if #found < 2 * PART and waiting == 0 then

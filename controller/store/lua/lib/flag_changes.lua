@@ -1,5 +1,5 @@
 -- Commands to turn a flag of a member on or off.
--- needs: sessions
+-- needs: member_webhooks node_commands sessions
 
 local REFUSED_PLAYING = "already_playing"
 
@@ -19,4 +19,19 @@ local function why_not(session, flag, on)
   local is_played_to = session.play_operation or session.play_flight or session.play_stopping
   if change_to.command == CHANGES.hold.command and is_played_to then return REFUSED_PLAYING end
   return has_flag(session, flag) == on and change_to.refused_already or nil
+end
+
+-- Changes a flag of a member, as send_change does. Returns whether the node is to confirm it. Not so of one that is
+-- kept out (lib/kept_out.lua): it is muted and deaf on its node, and later gets the flags that its record has by then.
+local function change_flag(room, session, flag, on, more)
+  local changed_to = change_of(flag, on)
+  if not (session.kept_out and flag.joins) then
+    send_change(session, changed_to, more)
+    return true
+  end
+  change(keys.session(session.id), session, { [flag.name] = on and 1 or 0 })
+  local data = member_data(session)
+  data.command_uid = more.uid
+  emit_member(room, changed_to.webhook, data, session)
+  return false
 end

@@ -1,5 +1,5 @@
 -- Who is in a room, and how the room ends: its members are kicked, and it stays, `closing`, until the last one is out.
--- needs: endings command_to_all recordings sessions session_plays session_steps room_options kept_out coaching beeps
+-- needs: endings command_to_all member_webhooks recordings sessions session_plays session_steps room_options kept_out coaching beeps
 
 local function member_data(session)
   return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
@@ -7,10 +7,7 @@ local function member_data(session)
     waiting = is_waiting(session), coaching = coaching_of(session) })
 end
 
--- Emits a webhook about a member. `data`: that of member_data, and more.
-local function emit_member(room, type, data, session)
-  emit_room(room, type, data, '"tags":' .. tags_of(session))
-end
+-- needs: beeps
 
 -- On whose behalf a member is to be changed.
 local function pending_origin(session, change_to)

@@ -1,7 +1,7 @@
 -- Which `sessions` speak in a room on a node, the first to begin in front; for `ttl` (ms) unless it is said again.
 -- Tells who has the floor, if the room asks for that: whoever has it keeps it until it is silent and another speaks.
 -- args: node room_id sessions ttl quotas
--- needs: node_fence members
+-- needs: node_fence member_webhooks
 
 local LEAST_MS = 500 -- between two webhooks of a room
 

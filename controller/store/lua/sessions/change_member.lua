@@ -2,7 +2,7 @@
 -- the node confirms each by an event of its own, and what is so already is left out. `role`, `tags` (as JSON) hold at
 -- once.
 -- args: room_id flags levels role? tags? command_uid?
--- needs: session_commands quotas members kept_out
+-- needs: flag_changes kept_out legs member_webhooks quotas session_commands
 -- lists: changing
 
 local room, refused = own_room(args.room_id)
@@ -11,9 +11,9 @@ local session, instead = own_member(room)
 if instead then return instead end
 
 local wanted, names = {}, {}
-local function want(name, change_to, value)
+local function want(name, value)
   names[#names + 1] = name
-  wanted[#wanted + 1] = { change_to = change_to, value = value }
+  wanted[#wanted + 1] = { name = name, value = value }
 end
 
 for _, pair in ipairs(args.flags) do
@@ -21,12 +21,12 @@ for _, pair in ipairs(args.flags) do
   local flag = FLAGS[name]
   local change_to, code = change_of(flag, on), why_not(session, flag, on)
   if code and code ~= change_to.refused_already then return refuse(code) end
-  if not code then want(name, change_to) end
+  if not code then want(name, on) end
 end
 for _, pair in ipairs(args.levels) do
   local name, value = unpack(pair)
   if session[LEVELS[name].pending_job] then return refuse("volume_pending") end
-  if (session[name] or "0") ~= tostring(value) then want(name, LEVELS[name], value) end
+  if (session[name] or "0") ~= tostring(value) then want(name, value) end
 end
 refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
@@ -35,7 +35,12 @@ local fields = { role = args.role ~= role_of(session) and args.role or nil,
   tags = args.tags ~= tags_of(session) and args.tags or nil }
 local answer = accept_new(session, "changing", { changing = as_list(names) })
 for _, each in ipairs(wanted) do
-  send_change(session, each.change_to, { uid = args.command_uid, value = each.value })
+  local flag = FLAGS[each.name]
+  if flag then
+    change_flag(room, session, flag, each.value, { uid = args.command_uid })
+  else
+    send_change(session, LEVELS[each.name], { uid = args.command_uid, value = each.value })
+  end
 end
 if next(fields) then
   change(keys.session(session.id), session, fields)

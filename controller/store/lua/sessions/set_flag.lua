@@ -1,7 +1,7 @@
 -- Has the node turn a flag of a member on or off, unless it is so already or the same command is pending. `url`: of the
 -- music for a member on hold.
 -- args: flag on url? relay_up command_uid?
--- needs: flag_changes node_commands quotas session_commands
+-- needs: flag_changes quotas session_commands
 
 local session, instead = own_member()
 if instead then return instead end
@@ -12,6 +12,6 @@ if code then return refuse(code) end
 local refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
 
-local change_to = change_of(flag, args.on)
-send_change(session, change_to, { uid = args.command_uid, url = args.url })
-return accept_new(session, change_to.done)
+local answer = accept_new(session, change_of(flag, args.on).done)
+change_flag(get_room(session.room), session, flag, args.on, { uid = args.command_uid, url = args.url })
+return answer
