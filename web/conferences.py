@@ -108,6 +108,7 @@ def room_entry(row: RoomEntry) -> dict[str, Any]:
         "members": row["members"],
         "created_at": iso(row["created_at"]),
         "tags": row.get("tags", []),
+        "recording": row["recording"],
     }
 
 
@@ -124,6 +125,7 @@ def get_room(path: RoomPath) -> Returned:
         "members": room["members"],
         "peak_members": room["peak_members"],
         "begun": room["begun"],
+        "recording": room["recording"],
         **options_of(room),
         "nodes": room["nodes"],
         "playback_status": room["playback_status"],

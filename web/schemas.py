@@ -909,12 +909,22 @@ class RoomDeleted(BaseModel):
     room_id: RoomId
 
 
+class RunningRecording(BaseModel):
+    recording_id: RecordingId
+    state: Annotated[str, OneOf("starting", "recording", "paused", "stopping"), _example("recording")]
+
+
 class RoomEntry(BaseModel):
     room_id: RoomId
     name: Annotated[str, _example("team-standup")]
     members: Annotated[int, Field(ge=0), _example(3)]
     created_at: Annotated[str, Field(description="ISO 8601, UTC."), _example("2026-05-06T12:34:56Z")]
     tags: Annotated[list[str], OPTION["tags"]]
+    recording: Annotated[
+        RunningRecording | None,
+        Field(description="That which goes on of the room; null while there is none."),
+        _example(None),
+    ]
 
 
 class RoomList(BaseModel):
@@ -954,6 +964,11 @@ class Room(RoomOptions):
         bool,
         Field(description="`false` while those who join wait: it has `wait_for_moderator`, and no moderator has come."),
     ]
+    recording: Annotated[
+        RunningRecording | None,
+        Field(description="That which goes on of the room; null while there is none."),
+        _example(None),
+    ]
     nodes: Annotated[list[RoomNode], Field(description="The media nodes on which the room is, its source first.")]
     playback_status: Annotated[str, OneOf(*PLAYBACK_STATUSES)]
     playback_volume: Annotated[int, Field(ge=MIN_VOLUME, le=MAX_VOLUME)]
@@ -977,6 +992,11 @@ class Member(BaseModel):
     role: Role
     tags: Annotated[list[str], _example(["agent"])]
     end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]
+    recording: Annotated[
+        RunningRecording | None,
+        Field(description="That which goes on of its call; null while there is none."),
+        _example(None),
+    ]
     waiting: Annotated[bool, Field(description="Whether it waits for a moderator, who lets it in.")]
     coaching: Annotated[
         str | None,
@@ -1155,6 +1175,7 @@ def membership_of(row: MemberRow) -> dict[str, object]:
         "role": row["role"],
         "tags": row.get("tags", []),
         "end_on_exit": row["end_on_exit"],
+        "recording": row["recording"],
         "waiting": row["waiting"],
         "coaching": row["coaching"],
         "speaking": row["speaking"],
@@ -1185,6 +1206,11 @@ class Session(BaseModel):
     role: Role
     tags: Annotated[list[str], Field(description="Empty while it is no member."), _example(["agent"])]
     end_on_exit: Annotated[bool, Field(description="Whether its join said `end_on_exit`.")]
+    recording: Annotated[
+        RunningRecording | None,
+        Field(description="That which goes on of its call; null while there is none."),
+        _example(None),
+    ]
     waiting: Annotated[bool, Field(description="Whether it waits for a moderator, who lets it in.")]
     coaching: Annotated[
         str | None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NotRequired, TypedDict, cast
 
 from controller.commands.base import Args, Command, Listing, Parts, RoomCommand
-from controller.commands.sessions import Member, as_text
+from controller.commands.sessions import Member, RunningRecording, as_text
 from controller.ids import new_operation_id, new_room_id
 from controller.room_options import OPTIONS, Kind
 from controller.sessions.flags import Flag
@@ -180,6 +180,7 @@ class Room(RoomOptions):
     members: int
     peak_members: int
     begun: bool
+    recording: RunningRecording | None
     nodes: list[RoomNode]
     playback_status: str
     playback_volume: int
@@ -219,6 +220,7 @@ class RoomEntry(TypedDict):
     members: int
     created_at: int
     tags: NotRequired[list[str]]
+    recording: RunningRecording | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -340,11 +340,19 @@ class ChangeMember(SessionCommand[MemberChanging]):
         return {**Command.arguments(self), "tags": tags, "body": as_text(asked)}
 
 
+class RunningRecording(TypedDict):
+    """The recording of a room or session that has not ended yet. `state`: one of `states.RECORDING_STATES`."""
+
+    recording_id: str
+    state: str
+
+
 class Member(TypedDict):
     """A member of a room, with its flags and levels (`controller.sessions`) by their names. `node`: its prefix.
 
     `role`: one of `states.ROLES`. `tags`: absent if there are none. `joined_at`: epoch seconds; None for one that
-    joined before this was stored. `waiting`: whether it waits for a moderator. `coaching`: the session by which
+    joined before this was stored. `recording`: of its call, None while there is none. `waiting`: whether it waits for a
+    moderator. `coaching`: the session by which
     alone it is heard, if it coaches one. `speaking`: whether it speaks now, False unless its room asks for that.
     """
 
@@ -360,6 +368,7 @@ class Member(TypedDict):
     role: str
     tags: NotRequired[list[str]]
     end_on_exit: bool
+    recording: RunningRecording | None
     waiting: bool
     coaching: str | None
     speaking: bool

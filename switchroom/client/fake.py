@@ -776,6 +776,7 @@ class FakeSwitchroom:
                     "members": len(self._members(room.id)),
                     "created_at": _iso(int(room.created_at)),
                     "tags": room.options["tags"],
+                    "recording": self._running(room_id=room.id),
                 },
             )
             for room in rooms
@@ -795,6 +796,7 @@ class FakeSwitchroom:
             "members": members,
             "peak_members": room.peak_members,
             "begun": not _waits(room),
+            "recording": self._running(room_id=room.id),
             **room.options,
             "nodes": [{"prefix": self.prefix, "members": members, "bridge": "source"}],
             "playback_status": ("paused" if room.paused else "playing") if room.plays else "stopped",
@@ -818,9 +820,35 @@ class FakeSwitchroom:
 
     def _list_members(self, room_id: str, query: _Page) -> _Returned:
         self._room(room_id)
-        rows = [(member.member_id or 0, _shown_as_member(member)) for member in self._members(room_id)]
+        rows = [(member.member_id or 0, self._shown_as_member(member)) for member in self._members(room_id)]
         status, body = _page("members", rows, query)
         return status, {"room_id": room_id, **body}
+
+    def _shown_as_member(self, session: _StoredSession) -> dict[str, Any]:
+        return {
+            "uuid": session.uuid,
+            "node": session.node,
+            "did": session.did,
+            "caller_id": session.caller_id,
+            **session.flags,
+            **session.levels,
+            "role": session.role,
+            "tags": session.tags,
+            "end_on_exit": session.end_on_exit,
+            "recording": self._running(uuid=session.uuid),
+            "waiting": session.waiting,
+            "speaking": session.speaking,
+            "joined_at": None if session.joined_at is None else _iso(int(session.joined_at)),
+        }
+
+    def _shown(self, session: _StoredSession) -> dict[str, Any]:
+        return {
+            **self._shown_as_member(session),
+            "state": session.state,
+            "room_id": session.room_id,
+            "member_id": session.member_id,
+            "started_at": _iso(int(session.started_at)),
+        }
 
     def _delete_room(self, room_id: str) -> _Returned:
         self._end_room(self._room(room_id), "deleted")
@@ -899,7 +927,7 @@ class FakeSwitchroom:
 
     def _list_sessions(self, query: _SessionPage) -> _Returned:
         rows = [
-            (session.order, _shown(session))
+            (session.order, self._shown(session))
             for session in self._sessions.values()
             if query.state in (None, session.state)
             and query.room_id in (None, session.room_id)
@@ -908,7 +936,7 @@ class FakeSwitchroom:
         return _page("sessions", rows, query)
 
     def _get_session(self, uuid: str) -> _Returned:
-        return 200, _shown(self._session(uuid))
+        return 200, self._shown(self._session(uuid))
 
     def _hang_up(self, uuid: str, body: _HangUp) -> _Returned:
         session, named = self._session(uuid), ("hang_up", uuid, body.cause)
@@ -1509,6 +1537,10 @@ class FakeSwitchroom:
             if (each.goes_on or each.state == "stopping") and about.items() <= each.about.items():
                 return each
         return None
+
+    def _running(self, **about: str) -> dict[str, str] | None:
+        found = self._recorded(**about)
+        return {"recording_id": found.id, "state": found.state} if found else None
 
     def _begin_recording(
         self, about: dict[str, str], named: tuple[str, ...], body: _Record, channels: int = 1

@@ -54,6 +54,13 @@ class RoomChanged(RoomOptions):
     room_id: str
 
 
+class RunningRecording(Model):
+    """The recording that goes on of a room or session."""
+
+    recording_id: str
+    state: Literal["starting", "recording", "paused", "stopping"] | str
+
+
 class RoomEntry(Model):
     """A room in a list."""
 
@@ -62,6 +69,7 @@ class RoomEntry(Model):
     members: int
     created_at: datetime
     tags: list[str]
+    recording: RunningRecording | None
 
 
 class RoomList(Page):
@@ -100,6 +108,7 @@ class Room(RoomOptions):
     members: int
     peak_members: int
     begun: bool
+    recording: RunningRecording | None
     nodes: list[RoomNode]
     playback_status: Literal["stopped", "playing", "paused"] | str
     playback_volume: int
@@ -125,6 +134,7 @@ class Member(Model):
     role: Literal["participant", "moderator"] | str
     tags: list[str]
     end_on_exit: bool
+    recording: RunningRecording | None
     waiting: bool
     coaching: str | None
     speaking: bool
@@ -183,6 +193,7 @@ class Session(Model):
     role: Literal["participant", "moderator"] | str
     tags: list[str]
     end_on_exit: bool
+    recording: RunningRecording | None
     waiting: bool
     coaching: str | None
     speaking: bool

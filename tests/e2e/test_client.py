@@ -613,6 +613,9 @@ def test_a_recording_of_a_room(service: Service, room: str) -> None:
     with pytest.raises(Conflict) as already:
         service.client.record_room(room)
     assert already.value.code == "already_recording"
+    named = service.client.get_room(room).recording
+    assert named
+    assert (named.recording_id, named.state) == (recording, "recording")
     with pytest.raises(Conflict) as early:
         service.client.get_recording_content(recording)
     assert early.value.code == "recording_not_available"
@@ -631,6 +634,7 @@ def test_a_recording_of_a_room(service: Service, room: str) -> None:
     assert types(service, recording_id=recording) == [
         f"conference.recording.{step}" for step in ("started", "paused", "resumed", "stopped", "available")
     ]
+    assert service.client.get_room(room).recording is None
     with pytest.raises(Conflict) as over:
         service.client.stop_recording(recording)
     assert over.value.code == "recording_over"
@@ -658,6 +662,9 @@ def test_a_recording_of_a_session_that_hangs_up(service: Service) -> None:
     recording = service.client.record_session(session, channels=2).recording_id
     started = service.wait("session.recording.started", recording_id=recording)
     assert (started.uuid, started.channels) == (session, 2)
+    named = service.client.get_session(session).recording
+    assert named
+    assert (named.recording_id, named.state) == (recording, "recording")
     service.hang_up(session)
     assert service.wait("session.recording.stopped", recording_id=recording).reason == "hangup"
     service.wait("session.recording.available", recording_id=recording)

@@ -163,11 +163,17 @@ def with_nodes(value: Any) -> Any:
     """The same of what the API has shown: members and rooms say where they are, members since when they are."""
     value = with_new_fields(value)
     if "playback_status" in value:
-        return {**value, "nodes": [{"prefix": PREFIX, "members": value["members"], "bridge": "source"}]}
+        return {
+            **value,
+            "recording": None,
+            "nodes": [{"prefix": PREFIX, "members": value["members"], "bridge": "source"}],
+        }
+    for room in value.get("conferences", ()):
+        room["recording"] = None
     listed = value.get("sessions") or value.get("members") or [value]
     for member in listed:
         if "muted" in member:
-            member |= {"node": PREFIX, "joined_at": None, "speaking": False}
+            member |= {"node": PREFIX, "joined_at": None, "recording": None, "speaking": False}
     return value
 
 

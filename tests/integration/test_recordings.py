@@ -99,6 +99,38 @@ def test_a_room_from_the_command_to_its_file(world: World, room: str) -> None:
     assert not world.store.client.exists(keys.key(world.tag, "node_recordings", NODE))
 
 
+def named(world: World, room: str) -> list[Any]:
+    """The recording that each answer about a room names."""
+    (row,) = (row for row in world.ask("list_rooms", limit=10, after=0)["rows"] if row["room_id"] == room)
+    return [world.room(room)["recording"], row["recording"]]
+
+
+def test_a_room_names_the_recording_that_goes_on(world: World, room: str) -> None:
+    assert named(world, room) == [None, None]
+    recording = begun(world, room)
+    for step, done, state in (("pause", "paused", "paused"), ("resume", "resumed", "recording")):
+        world.control(recording, step)
+        world.tell("recording_changed", recording_id=recording, done=done)
+        assert named(world, room) == [{"recording_id": recording, "state": state}] * 2
+    world.control(recording, "stop")
+    assert named(world, room) == [{"recording_id": recording, "state": "stopping"}] * 2
+    ended(world, recording)
+    assert named(world, room) == [None, None]
+
+
+def test_a_call_names_the_recording_that_goes_on(world: World, room: str) -> None:
+    recording = str(world.record_session(MEMBER)["recording_id"])
+    shown = {"recording_id": recording, "state": "starting"}
+    lists = [world.ask("list_members", room_id=room, limit=10, after=0), world.ask("list_sessions", limit=10, after=0)]
+    assert [world.session(MEMBER)["recording"], *(row["recording"] for one in lists for row in one["rows"])] == [
+        shown
+    ] * 3
+    assert world.room(room)["recording"] is None
+    # Nobody can ask for it any more, also while the node has yet to end it.
+    world.ask("delete_recording", recording_id=recording)
+    assert world.session(MEMBER)["recording"] is None
+
+
 def test_a_call_with_two_channels(world: World) -> None:
     session = world.park()
     world.webhooks()

@@ -47,6 +47,7 @@ DESCRIBED = ("role", "tags", "end_on_exit", "waiting", "coaching")
 
 # The steps of a recording, and the states in which they leave it.
 RECORDED = r"(started( paused resumed)*( paused)?)?( stopped)?( ?(available|failed))?"
+RUNNING = ("starting", "recording", "paused", "stopping")
 STATES = {"started": "recording", "resumed": "recording", "paused": "paused"}
 
 
@@ -782,6 +783,7 @@ class Machine:
             for session, flags in told.items():
                 assert flags.items() <= self.world.session(session).items()
         self.recordings_take_their_steps()
+        self.what_is_recorded_is_named()
         self.changes_have_ended_in_order()
         self.rooms_are_listed_by_their_tags()
         self.rooms_end_with_who_keeps_them()
@@ -817,6 +819,20 @@ class Machine:
             stored = self.world.recording(recording)["state"]
             assert (stored in ("available", "failed")) == (steps[-1] in ("available", "failed"))
             assert stored not in ("recording", "paused") or stored == STATES[steps[-1]]
+
+    def what_is_recorded_is_named(self) -> None:
+        shown = {}
+        for row in self.world.ask("list_rooms", limit=1000, after=0)["rows"]:
+            shown[row["room_id"]] = row["recording"]
+        for row in self.world.ask("list_sessions", limit=1000, after=0)["rows"]:
+            shown[row["session_id"]] = row["recording"]
+        going_on = dict.fromkeys(shown)
+        for recording in self.recordings:
+            stored = self.world.recording(recording)
+            of = stored.get("session") or stored.get("room")
+            if of in shown and stored["state"] in RUNNING:
+                going_on[of] = {"recording_id": recording, "state": stored["state"]}
+        assert shown == going_on
 
     def rooms_are_listed_by_their_tags(self) -> None:
         rows = self.world.ask("list_rooms", limit=1000, after=0)["rows"]

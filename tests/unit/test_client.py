@@ -617,7 +617,14 @@ def test_nobody_there() -> None:
 
 def pages(*cursors: str) -> Iterator[Response]:
     for number, cursor in enumerate(cursors):
-        row = {"room_id": f"r{number}", "name": "n", "members": 0, "created_at": "2026-05-06T12:34:56Z", "tags": []}
+        row = {
+            "room_id": f"r{number}",
+            "name": "n",
+            "members": 0,
+            "created_at": "2026-05-06T12:34:56Z",
+            "tags": [],
+            "recording": None,
+        }
         rows = [] if cursor == "empty" else [row]
         yield Response(200, {}, json.dumps({"conferences": rows, "cursor": cursor}).encode())
 

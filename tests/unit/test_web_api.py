@@ -141,6 +141,7 @@ MEMBER = {
     "role": "participant",
     "tags": ["agent"],
     "end_on_exit": False,
+    "recording": {"recording_id": RECORDING, "state": "paused"},
     "waiting": False,
     "coaching": None,
     "speaking": True,
@@ -250,7 +251,14 @@ ENDPOINTS = [
         status=200,
         answer={
             "conferences": [
-                {"room_id": ROOM, "name": "weekly-standup", "members": 1, "created_at": ISO, "tags": ["support"]}
+                {
+                    "room_id": ROOM,
+                    "name": "weekly-standup",
+                    "members": 1,
+                    "created_at": ISO,
+                    "tags": ["support"],
+                    "recording": None,
+                }
             ],
         },
         command=commands.ListRooms(**BY_APP, limit=50),
@@ -268,6 +276,7 @@ ENDPOINTS = [
             "duration": 60,
             "members": 1,
             "peak_members": 2,
+            "recording": None,
             "begun": True,
             **OPTIONS,
             "nodes": [{"prefix": "acW68", "members": 1, "bridge": "source"}],

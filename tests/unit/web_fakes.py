@@ -194,6 +194,7 @@ MEMBER = (
     "role",
     "tags",
     "end_on_exit",
+    "recording",
     "waiting",
     "coaching",
     "speaking",
@@ -219,6 +220,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "role": "participant",
         "tags": ["agent"],
         "end_on_exit": False,
+        "recording": {"recording_id": RECORDING, "state": "paused"},
         "waiting": False,
         "coaching": None,
         "speaking": True,
@@ -226,7 +228,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "started_at": CREATED_AT,
     }
     member = {name: session[name] for name in MEMBER}
-    room = {"room_id": room_id, "name": "weekly-standup", "created_at": CREATED_AT, "members": 1}
+    room = {"room_id": room_id, "name": "weekly-standup", "created_at": CREATED_AT, "members": 1, "recording": None}
     nodes = [{"prefix": "acW68", "members": 1, "bridge": "source"}]
     after = getattr(command, "after", 0)
     endpoint = {

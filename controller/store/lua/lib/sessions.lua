@@ -1,5 +1,5 @@
 -- Sessions, and the flags of those that are members.
--- needs: records
+-- needs: records recorded
 
 -- Fields in which older versions stored the one pending command of a flag, and what its due item was called.
 -- Version 0.1 had `want`, of mute and unmute.
@@ -70,6 +70,7 @@ local function describe_member(session)
     { session_id = session.id, node = text_in(session, "node"), did = text_in(session, "did"),
       caller_id = text_in(session, "caller_id"),
       role = role_of(session), tags = as_list(cjson.decode(tags_of(session))), end_on_exit = ends_on_exit(session),
+      recording = describe_recorded(session.recording),
       speaking = is_speaking(session), waiting = is_waiting(session), coaching = coaching_of(session),
       joined_at = session.joined_at and number_in(session, "joined_at", 11) or cjson.null })
 end

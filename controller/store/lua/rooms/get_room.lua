@@ -1,6 +1,6 @@
 -- A room of the app. The URLs of its operations are read afterwards, by a command each, since there may be many.
 -- args: room_id
--- needs: access legs room_options kept_out
+-- needs: access legs recorded room_options kept_out
 -- lists: operations tags
 
 local room, refused = own_room(args.room_id)
@@ -15,6 +15,7 @@ return cjson.encode(with_summary(room, with_options(room, {
   playback_status = room.status,
   playback_volume = tonumber(room.volume),
   operations = as_list(operations),
+  recording = describe_recorded(room.recording),
   started_at = tonumber(room.started_at) or cjson.null,
   begun = not waits(room),
 })))

@@ -10,21 +10,43 @@ import { AppSelect } from "./rooms.js";
 
 const STATES = [["", "All"], ["recording", "Recording"], ["available", "Available"], ["uploading", "Uploading"], ["failed", "Failed"]];
 const GOES_ON = ["recording", "paused"];
+const RUNNING = { starting: "about to be recorded", recording: "recorded", paused: "recording paused", stopping: "recording ends" };
 const FAILED = { file_lost: "the media node has no file of it.", upload_failed: "it could not be put to its URL.", write_failed: "the disk of the media node is full." };
 
 const megabytes = (bytes) => `${number(bytes / 1e6)} MB`;
 const hasFile = (one) => one.expires_at !== null || one.state === "uploading";
 const isOfRecording = (event, id) => event.data?.data?.recording_id === id;
 
-/** Begins to record a room or session. `of`: `{room_id}` or `{uuid}`. */
-export function RecordButton({ app, of, path, commands, disabled, small }) {
+// Of what can be done to a recording that goes on: how it is called, its icon, and the webhook that confirms it.
+const STEPS = { pause: ["Pause", "pause", "paused"], resume: ["Resume", "play", "resumed"], stop: ["Stop", "stop", "stopped"] };
+
+/** Pauses, resumes and ends a recording that goes on. */
+function Controls({ app, recording: { recording_id: id, state }, commands, what = "", small }) {
+  const button = (step) => {
+    const [name, icon, done] = STEPS[step];
+    const run = () => commands.run({
+      key: `${id} ${step}`, what: step, app, path: `${API}/recordings/${id}/commands/${step}`,
+      confirmedBy: (event) => event.type.endsWith(`.recording.${done}`) && isOfRecording(event, id),
+      failedBy: (event) => event.type.endsWith(".command.failed") && isOfRecording(event, id),
+    });
+    return html`<${Button} small=${small} icon=${icon} busy=${Boolean(commands.pending[`${id} ${step}`])} disabled=${!GOES_ON.includes(state)} onClick=${run}>${name}${what}<//>`;
+  };
+  return html`${button(state === "paused" ? "resume" : "pause")}${button("stop")}`;
+}
+
+/** That a room or session is recorded, as a badge; null if it is not. */
+export const recordedBadge = (recording) => recording && html`<${Badge} tone=${TONES[recording.state]} dot>${RUNNING[recording.state] || recording.state}<//>`;
+
+/** Begins to record a room or session, or is about the `recording` that goes on of it. `of`: `{room_id}` or `{uuid}`. */
+export function RecordButtons({ app, of, path, recording, commands, disabled }) {
   const kind = of.room_id ? "conference" : "session";
   const record = () => commands.run({
-    key: "record", what: "Record", app, path: `${API}${path}/commands/record`, settled: "It is being recorded: see Recordings.",
+    key: "record", what: "Record", app, path: `${API}${path}/commands/record`, settled: "It is being recorded.",
     confirmedBy: (event) => isWebhook(event, `${kind}.recording.started`, of),
     failedBy: (event) => isWebhook(event, `${kind}.recording.failed`, of),
   });
-  return html`<${Button} icon="record" small=${small} busy=${Boolean(commands.pending.record)} disabled=${disabled} onClick=${record}>Record<//>`;
+  if (recording) return html`<${Controls} app=${app} recording=${recording} commands=${commands} what=" recording" />`;
+  return html`<${Button} icon="record" busy=${Boolean(commands.pending.record)} disabled=${disabled} onClick=${record}>Record<//>`;
 }
 
 export function Recordings({ me, route }) {
@@ -45,11 +67,6 @@ export function Recordings({ me, route }) {
     if (isGap(event) || event.type.includes(".recording.")) soon();
   });
   const change = (changed) => replace("recordings", { app, state, room, session, ...changed });
-  const control = (one, step, ended) => commands.run({
-    key: `${one.recording_id} ${step}`, what: step, app, path: `${API}/recordings/${one.recording_id}/commands/${step}`,
-    confirmedBy: (event) => event.type.endsWith(`.recording.${ended}`) && isOfRecording(event, one.recording_id),
-    failedBy: (event) => event.type.endsWith(".command.failed") && isOfRecording(event, one.recording_id),
-  });
   const remove = (one) => setAsk({
     title: "Delete the recording?", verb: "Delete", text: "Its file goes with it. This cannot be undone.",
     act: async () => {
@@ -59,12 +76,9 @@ export function Recordings({ me, route }) {
   });
   const actions = (one) => {
     const busy = (step) => Boolean(commands.pending[`${one.recording_id} ${step}`]);
-    const paused = one.state === "paused";
     return html`<div class="buttons">
       ${hasFile(one) && html`<${Button} small icon="play" onClick=${() => setHeard(one)}>Listen<//>`}
-      ${me.role === "operate" && GOES_ON.includes(one.state) && html`
-        <${Button} small icon=${paused ? "play" : "pause"} busy=${busy(paused ? "resume" : "pause")} onClick=${() => control(one, paused ? "resume" : "pause", paused ? "resumed" : "paused")}>${paused ? "Resume" : "Pause"}<//>
-        <${Button} small icon="stop" busy=${busy("stop")} onClick=${() => control(one, "stop", "stopped")}>Stop<//>`}
+      ${me.role === "operate" && GOES_ON.includes(one.state) && html`<${Controls} app=${app} recording=${one} commands=${commands} small />`}
       ${me.role === "operate" && html`<${Button} small icon="trash" tone="danger-text" label="Delete the recording" busy=${busy("delete")} onClick=${() => remove(one)} />`}
     </div>`;
   };

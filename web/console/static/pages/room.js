@@ -12,7 +12,7 @@ import { memberCommand, Members } from "./members.js";
 import { Play } from "./play.js";
 import { Options, optionsIn } from "./rooms.js";
 import { tagsOf } from "./tags.js";
-import { RecordButton } from "./recordings.js";
+import { recordedBadge, RecordButtons } from "./recordings.js";
 import { Volume } from "./volume.js";
 
 const MAX_MEMBERS = 1000;
@@ -87,9 +87,10 @@ export function Room({ me, parts: [app, id] }) {
         <${Id} value=${id} /><span>App ${app}</span>${room && html`<span>Created <${Time} at=${room.created_at} /></span>`}
         ${room?.locked && html`<${Badge} tone=${TONES.locked} dot>locked<//>`}${room?.end_on_exit && html`<${Badge}>ends with its last ${room.end_on_exit}<//>`}
         ${room && !room.begun && html`<${Badge} tone="warn" dot>waits for a moderator<//>`}
+        ${room && recordedBadge(room.recording)}
         ${room?.speaker_events && html`<${Badge}>tells who speaks<//>`}${room && tagsOf(room)}`}>
       ${may && room && !gone && html`<${Button} icon=${room.locked ? "unlock" : "lock"} busy=${Boolean(commands.pending.lock)} onClick=${lock}>${room.locked ? "Unlock" : "Lock"}<//>`}
-      ${may && room && !gone && html`<${RecordButton} app=${app} of=${{ room_id: id }} path=${`/conferences/${id}`} commands=${commands} disabled=${!found.data.members.length} />`}
+      ${may && room && !gone && html`<${RecordButtons} app=${app} of=${{ room_id: id }} path=${`/conferences/${id}`} recording=${room.recording} commands=${commands} disabled=${!found.data.members.length} />`}
       ${may && room && !gone && html`<${Button} onClick=${() => setChanging(true)}>Options<//>`}
       ${may && room && !gone && html`<${Button} icon="trash" tone="danger-text" onClick=${() => setAsk(removal)}>Delete<//>`}
     <//>

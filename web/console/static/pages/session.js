@@ -10,7 +10,7 @@ import { Story } from "./log.js";
 import { Joining, joiningIn, ROLES } from "./joining.js";
 import { marks, memberCommand } from "./members.js";
 import { Play } from "./play.js";
-import { RecordButton } from "./recordings.js";
+import { recordedBadge, RecordButtons } from "./recordings.js";
 import { tagsIn, Tags } from "./tags.js";
 import { Volume } from "./volume.js";
 
@@ -42,6 +42,7 @@ export function Session({ me, parts: [app, uuid] }) {
             session.room_id && ["Room", html`<${Id} value=${session.room_id} href=${link("rooms", app, session.room_id)} />`],
             session.room_id && ["In the room", [session.muted ? "muted" : "not muted", session.deaf ? "deaf" : "hears", ...(session.hold ? ["on hold"] : []), ...(session.waiting ? ["waits for a moderator"] : [])].join(", ")],
             session.coaching && ["Heard by", html`<${Id} value=${session.coaching} href=${link("sessions", app, session.coaching)} /> alone`],
+            session.recording && ["Recording", recordedBadge(session.recording)],
             session.joined_at && ["Joined", html`<${Time} at=${session.joined_at} />`],
             session.room_id && marks(session).length > 0 && ["As", marks(session)],
           ]} />
@@ -94,7 +95,7 @@ function Actions({ session, app, commands }) {
       ${session.coaching && html`<${Button} icon="sessions" busy=${busy("uncoach")} disabled=${!inRoom} onClick=${() => act("uncoach")}>End coaching<//>`}
       <${Button} icon="leave" tone="danger-text" busy=${busy("leave")} disabled=${!inRoom} onClick=${leave}>Take out of the room<//>`}
       ${(waits || inRoom) && html`<${Button} icon="send" busy=${busy("transfer")} onClick=${() => setTransferring(true)}>Transfer<//>`}
-      ${session.state !== "dialing" && html`<${RecordButton} app=${app} of=${match} path=${`/sessions/${session.uuid}`} commands=${commands} />`}
+      ${session.state !== "dialing" && html`<${RecordButtons} app=${app} of=${match} path=${`/sessions/${session.uuid}`} recording=${session.recording} commands=${commands} />`}
       <${Button} icon="hangUp" tone="danger-text" busy=${busy("hang_up")} onClick=${hangUp}>Hang up<//>
     </div>
     ${!isOutside && VOLUMES.map(([direction, label]) => html`<${Volume} key=${direction} label=${label} of=${session} stored=${session[`volume_${direction}`]} min=${-4} max=${4}
