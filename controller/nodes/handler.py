@@ -19,6 +19,7 @@ from controller.nodes.events import (
     JobDone,
     LegJoined,
     MemberJoined,
+    RecordingEnded,
     RecordingEvent,
     RoomEvent,
     SessionEnded,
@@ -37,6 +38,8 @@ from esl import commands as esl
 
 # Rooms and sessions of which a worker remembers the app.
 MAX_REMEMBERED = 200_000
+# What may begin something that the app's quotas bound, or is told only while they have room.
+_TAKE_QUOTAS = (SessionParked, SpeakersChanged, DigitPressed, MemberJoined, LegJoined, RecordingEnded)
 # Why a parked call is hung up when the store refuses it as a session: nobody could use it.
 REJECTIONS = {"store_full": "the store is full", "quota_exceeded": "a quota of its app is used up"}
 
@@ -137,7 +140,7 @@ class EventHandler:
         elif isinstance(event, DigitPressed):
             owner = self._registry.app(app)
             args["url_base"] = fingerprint(owner.webhook_url if owner else "")
-        if isinstance(event, SessionParked | SpeakersChanged | DigitPressed):
+        if isinstance(event, _TAKE_QUOTAS):
             args["quotas"] = self._registry.quotas_of(app)
         return event.script, keys.partition_of(app), args
 

@@ -25,7 +25,7 @@ PARTITION: dict[str, str] = {
     # names (room_options), started_at (s: when its first member joined), peak_members, beeped_at (ms),
     # begun (1 once a moderator has come, until it is empty), empty_since (ms: since when
     # nobody has been in it, if nobody is), recording (the id of the one that goes on), record_stopped
-    # (1: the app has stopped what was recorded by itself), flight and stopping
+    # (1: what is recorded by itself was stopped by the app, or refused for its quotas), flight and stopping
     # (job ids of the play and of the stop in flight), pause_job, floor (the session that has it, if it was told) and
     # floor_at (ms); from create to the last webhook of delete
     "room": "room:%s",

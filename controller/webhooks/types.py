@@ -144,6 +144,7 @@ REASONS = {
     "max_length": "It was as long as a recording may be.",
     "file_lost": "The media node has no such file: nothing was recorded.",
     "not_stored": "No relay could take the file in time.",
+    "quota_exceeded": "The room has the option `record`, and a quota is used up. It was not begun, and is not kept.",
     "upload_failed": "It could not be put to your `upload_url` within a day.",
     "interrupted": "The file was not played to its end: the room was deleted or emptied, its media node was lost, or"
     " the session that alone was to hear it joined a room, left one, or ended.",
@@ -619,7 +620,7 @@ STOP_REASONS = (
 )
 RECORDING_REASONS = (
     *("no_members", "hangup", "refused", "no_answer", "not_confirmed", "node_unreachable", "write_failed"),
-    *("file_lost", "node_lost", "not_stored", "upload_failed"),
+    *("file_lost", "node_lost", "not_stored", "upload_failed", "quota_exceeded"),
 )
 
 # By what the webhook's type ends with: when it is sent, and its fields besides those of all.

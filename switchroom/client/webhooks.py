@@ -486,6 +486,7 @@ RecordingFailure = (
         "file_lost",
         "node_lost",
         "not_stored",
+        "quota_exceeded",
         "upload_failed",
     ]
     | str

@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from controller.limits import QUOTAS
+from controller.registry import Registry, new_app
 from controller.store import keys
+from esl.commands import RecordRoom
+from tests.integration.fake_link import DrivenNode, event, settle
 from tests.integration.world import AN_HOUR_MS, IDS, NODE, NODES, World, channel
+from tests.open_store import OpenStore
 
 MEMBER = IDS.of(channel(1))
 UPLOAD = "https://storage.example.com/standup.wav?signature=3f9a"
@@ -360,6 +364,64 @@ def test_a_room_that_records_by_itself(world: World) -> None:
     world.sent()
     world.joined(room, number=3)
     assert one_of(world, "record")["recording"] != first
+
+
+@pytest.mark.parametrize(("quota", "used"), [("recordings", 1), ("recording_bytes", 1044)])
+def test_a_room_that_records_by_itself_says_so_when_a_quota_is_used_up(store: OpenStore, quota: str, used: int) -> None:
+    world = World(store, quotas={**QUOTAS, quota: used})
+    other = world.create("other")
+    world.joined(other, number=9)
+    kept = begun(world, other)
+    ended(world, kept, length_ms=62, size=1044)
+    world.tell("recording_stored", recording_id=kept, holder="relay", size=1044, length_ms=62, keep_ms=AN_HOUR_MS)
+    world.sent()
+    world.webhooks()
+    room = world.create()
+    world.ask("change_room", room_id=room, options={"record": True})
+    session = world.joined(room)
+    world.joined(room, number=2)
+    ((kind, data),) = [each for each in world.webhooks() if "recording" in each[0]]
+    assert (kind, data["room_id"], data["reason"]) == ("conference.recording.failed", room, "quota_exceeded")
+    assert not [each for each in world.sent() if each["op"] == "record"]
+    # The room goes on, and is tried again once it has been empty.
+    assert (world.room(room)["members"], world.room(room)["recording"]) == (2, None)
+    assert world.ask("get_recording", recording_id=data["recording_id"])["refused"] == "recording_not_found"
+    assert not world.recording(data["recording_id"])
+    world.ask("delete_recording", recording_id=kept)
+    world.left(session, room)
+    world.left(IDS.of(channel(2)), room, member_id=2)
+    world.joined(room, number=3)
+    assert one_of(world, "record")["room"] == room
+    assert told(world) == []
+
+
+def test_a_node_is_not_told_to_record_when_a_quota_is_used_up(store: OpenStore, world: World, node: DrivenNode) -> None:
+    Registry(store).put_app(new_app("demo", "a-key-of-the-app", own_quotas={"recordings": 0}))
+    wire = node.up()
+    room, session = world.create(), world.park()
+    world.ask("change_room", room_id=room, options={"record": True})
+    world.ask("join", session_id=session, room_id=room)
+    world.webhooks()
+    about = {"Conference_Name": room, "Member_ID": "1"}
+    node.happened(event("CUSTOM", channel(1), Action="add-member", Speak="false", **about))
+    assert [(kind, data.get("reason")) for kind, data in world.webhooks()] == [
+        ("conference.member.joined", None),
+        ("conference.recording.failed", "quota_exceeded"),
+    ]
+    settle(store)
+    assert not [command for command in wire.sent if isinstance(command, RecordRoom)]
+
+
+def test_a_room_is_told_to_record_when_a_quota_is_used_up(store: OpenStore) -> None:
+    world = World(store, quotas={**QUOTAS, "recordings": 0})
+    room = world.create()
+    world.joined(room)
+    world.webhooks()
+    world.ask("change_room", room_id=room, options={"record": True})
+    assert told(world) == [("conference.recording.failed", "quota_exceeded")]
+    # Not at each change.
+    world.ask("change_room", room_id=room, options={"locked": True})
+    assert told(world) == []
 
 
 def test_a_room_is_told_to_record_while_somebody_is_in_it(world: World, room: str) -> None:

@@ -227,7 +227,9 @@ class World:
     # As the worker
 
     def tell(self, script: str, **args: Any) -> dict[str, Any]:
-        return self._run(script, {"quotas": QUOTAS, "up": self._up(), "recordings": RECORDINGS, **self.worker}, args)
+        return self._run(
+            script, {"quotas": self.limits["quotas"], "up": self._up(), "recordings": RECORDINGS, **self.worker}, args
+        )
 
     def sent(self, node: str = NODE, in_parts: Callable[[], bool] = lambda: False) -> list[dict[str, Any]]:
         """Takes all waiting commands, as a worker does. `in_parts`: whether the file of a play has two parts."""

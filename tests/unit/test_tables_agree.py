@@ -142,9 +142,7 @@ def test_every_reason_that_is_given_is_documented_and_every_one_documented_is_gi
     of_results = {*AUDIO_REASONS, *(reason for _, reason in translate.FAILURES)} | literals(
         r'\bJobDone\(.*\breason="(\w+)"', PYTHON
     )
-    # Why a call was not taken stands in the event log only.
-    of_scripts = reasons_of_scripts() - {"quota_exceeded"}
-    assert of_results | of_scripts == set(types.REASONS)
+    assert of_results | reasons_of_scripts() == set(types.REASONS)
 
 
 def reasons_of_scripts() -> set[str]:

@@ -35,6 +35,7 @@ const REASONS = {
   write_failed: "the disk of the media node is full.",
   file_lost: "the media node has no file of it.",
   not_stored: "no audio relay took its file in time.",
+  quota_exceeded: "the app has no room for another recording.",
   upload_failed: "it could not be put to its URL within a day.",
   max_length: "it was as long as a recording may be.",
   asked: "it was stopped.",

@@ -1,10 +1,14 @@
 -- What the commands about recordings share.
 -- args: command command_uid?
--- needs: command_uids quotas
+-- needs: command_uids quotas recordings
 
 -- Refuses a new recording for which the app's quotas have no room.
 local function refuse_more_recordings()
-  return exceeded("recordings", 1) or exceeded("recording_bytes", 1) or exceeded("webhook_bytes", 0)
+  for _, quota in ipairs(RECORDING_QUOTAS) do
+    local refused = exceeded(quota, 1)
+    if refused then return refused end
+  end
+  return exceeded("webhook_bytes", 0)
 end
 
 -- Answers a command that is accepted.

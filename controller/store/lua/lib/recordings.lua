@@ -6,6 +6,7 @@
 -- it then is the relay's (recording_stored.lua). Last, the file on the node is removed.
 --
 -- Its webhooks have an order of their own: they may come long after its room or session is gone.
+-- args: quotas?
 -- needs: node_commands outbox
 
 local RECORD_MS = 86400000 -- for which a recording is shown that has no file any more
@@ -110,11 +111,26 @@ local function send_store(recording)
   change(keys.recording(recording.id), recording, { store_job = send_recording(recording, "store") })
 end
 
+-- The quotas of which a new recording takes some.
+local RECORDING_QUOTAS = { "recordings", "recording_bytes" }
+
+-- Whether an app's quotas have room for another recording, as far as the script knows them.
+local function may_begin(app)
+  for _, quota in ipairs(args.quotas and RECORDING_QUOTAS or {}) do
+    if used(app, quota) + 1 > args.quotas[quota] then return false end
+  end
+  return true
+end
+
+local function new_recording_id(subject, order)
+  return string.sub(redis.sha1hex(table.concat({ tag, order, NOW_US, subject.id }, " ")), 1, 32)
+end
+
 -- Begins to record a room or session, the `subject` with its key. `fields`: of the recording. Returns it.
 local function begin_recording(subject, key, fields, uid)
   local order = redis.call("INCR", keys.order())
   local recording = { app = subject.app, node = subject.node, state = RECORDING.starting,
-    id = string.sub(redis.sha1hex(table.concat({ tag, order, NOW_US, subject.id }, " ")), 1, 32) }
+    id = new_recording_id(subject, order) }
   change(keys.recording(recording.id), recording, { app = subject.app, node = subject.node, state = recording.state,
     created_at = math.floor(NOW / 1000), channels = 1, seq = 0, uid = uid, actor = origin.actor, trace = origin.trace })
   change(keys.recording(recording.id), recording, fields)
@@ -135,13 +151,27 @@ local function begin_room_recording(room, fields, uid)
   return begin_recording(room, keys.room(room.id), fields, uid)
 end
 
--- Begins a recording of a room that is recorded by itself, unless nobody is in it or the app has stopped that.
-local function record_room(room)
-  local wants_one = room.record == "1" and not (room.recording or room.record_stopped or room.closing)
-  if wants_one and redis.call("ZCARD", keys.members(room.id)) > 0 then begin_room_recording(room) end
+-- Says that a room which is recorded by itself is not, since the app's quotas have no room. It is not kept: that would
+-- use up more of them. It is as if the app had stopped it, so it is said once, and the room goes on.
+local function refuse_room_recording(room)
+  change(keys.room(room.id), room, { record_stopped = 1 })
+  local recording = { app = room.app, room = room.id, id = new_recording_id(room, redis.call("INCR", keys.order())) }
+  log("state", "recording." .. RECORDING.failed, { app = room.app, room = room.id, recording = recording.id,
+    reason = "quota_exceeded" })
+  emit_recording(recording, "failed", { reason = "quota_exceeded" })
+  redis.call("DEL", keys.recording(recording.id))
 end
 
--- Of a room that is recorded by itself: as if the app had never stopped that.
+-- Begins a recording of a room that is recorded by itself, unless nobody is in it or that was stopped. Where a room
+-- moves since its node is lost, what was begun goes on: there the quotas are not known.
+local function record_room(room)
+  local wants_one = room.record == "1" and not (room.recording or room.record_stopped or room.closing)
+  if not wants_one or redis.call("ZCARD", keys.members(room.id)) == 0 then return end
+  if not may_begin(room.app) then return refuse_room_recording(room) end
+  begin_room_recording(room)
+end
+
+-- Of a room that is recorded by itself: as if that had never been stopped.
 local function record_anew(room)
   if room.record_stopped then clear(keys.room(room.id), room, "record_stopped") end
   record_room(room)
