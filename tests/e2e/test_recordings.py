@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.conftest import Dial
 from tests.e2e.nodes import REAL, BootedNode, Node
 from tests.e2e.relayed import UP_SECONDS, Relayed
-from tests.e2e.site import until
+from tests.e2e.site import Site, until
 from tests.e2e.system import Bucket, Receiver, Switchroom
 
 CHUNK_BYTES = 65536
@@ -135,16 +135,76 @@ def test_what_a_node_recorded_until_it_was_killed_is_fetched_when_it_is_back(apa
     apart.api.wait_up(timeout=UP_SECONDS)
     room = apart.room()
     recording = record(apart.api, apart.hooks, room)
-    if isinstance(apart.node, BootedNode):
-        # It writes 64 KiB at a time.
-        file = apart.node.freeswitch.folder / "recordings" / f"{recording}.wav"
-        until(lambda: file.stat().st_size > CHUNK_BYTES)
+    wait_for_sound(apart.node, recording)
     apart.node.die()
     apart.node.revive()
     stopped = apart.hooks.wait("conference.recording.stopped", 60, recording_id=recording)
     assert stopped["reason"] == "node_lost"
     available = apart.hooks.wait("conference.recording.available", 60, recording_id=recording)
     assert_sound(fetch(apart.api, recording), available["duration"])
+
+
+@pytest.mark.skipif(REAL not in ("", "boot"), reason="needs several nodes of its own")
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_a_room_that_moves_keeps_what_was_recorded_before(site: Site, by_itself: bool) -> None:
+    """`by_itself`: the room has the option `record`, so its new node records it, too."""
+    room, (source, other, _) = site.room()
+    path = f"{CONFERENCES}/{room}"
+    if by_itself:
+        assert site.service.request("PATCH", path, {"record": True}).status == 200
+    for prefix in (source, other):
+        site.join(site.call(prefix), room)
+    if not by_itself:
+        record(site.service, site.hooks, room)
+    first = str(site.hooks.wait("conference.recording.started", room_id=room)["recording_id"])
+    assert site.service.get(path).body["recording"] == {"recording_id": first, "state": "recording"}
+    wait_for_sound(site.nodes[source], first)
+    site.nodes[source].die()
+    try:
+        assert site.hooks.wait("conference.recording.stopped", 60, recording_id=first)["reason"] == "node_lost"
+        until(lambda: site.bridges(room)[other] == "source", 60)
+        # Its file is still on a node that is away.
+        assert site.service.get(f"{RECORDINGS}/{first}").body["state"] == "storing"
+        second = goes_on(site, room) if by_itself else None
+    finally:
+        site.nodes[source].revive()
+    available = site.hooks.wait("conference.recording.available", 60, recording_id=first)
+    assert_sound(fetch(site.service, first), available["duration"])
+    assert told(site.hooks, first) == ["started", "stopped", "available"]
+    if second:
+        wait_for_sound(site.nodes[other], second)
+        stop(site.service, second)
+        assert site.hooks.wait("conference.recording.stopped", recording_id=second)["reason"] == "asked"
+        available = site.hooks.wait("conference.recording.available", recording_id=second)
+        assert_sound(fetch(site.service, second), available["duration"])
+        assert told(site.hooks, second) == ["started", "stopped", "available"]
+    assert site.service.get(path).body["recording"] is None
+    recordings = site.service.get(f"{RECORDINGS}?room_id={room}").body["recordings"]
+    assert [each["recording_id"] for each in recordings] == [each for each in (first, second) if each]
+    site.service.request("DELETE", path)
+
+
+def goes_on(site: Site, room: str) -> str:
+    """The recording of a room, once its node has begun it."""
+
+    def shown() -> dict[str, str]:
+        return site.service.get(f"{CONFERENCES}/{room}").body["recording"] or {}
+
+    until(lambda: shown().get("state") == "recording", 60)
+    return shown()["recording_id"]
+
+
+def told(hooks: Receiver, recording: str) -> list[str]:
+    """What the webhooks about it say, in the order of their numbers."""
+    found = sorted(hooks.of(recording_id=recording), key=lambda hook: hook["data"]["sequence"])
+    return [hook["type"].rpartition(".")[2] for hook in found]
+
+
+def wait_for_sound(node: Node, recording: str) -> None:
+    """Until the node's file has some that outlives the node. A real one writes 64 KiB at a time."""
+    if isinstance(node, BootedNode):
+        file = node.freeswitch.folder / "recordings" / f"{recording}.wav"
+        until(lambda: file.exists() and file.stat().st_size > CHUNK_BYTES)
 
 
 @contextmanager
