@@ -113,10 +113,15 @@ def identify(environ: dict[str, Any]) -> Principal:
 
 def _authenticate_page(environ: dict[str, Any]) -> None:
     principal = enter(environ)
-    console = context.console()
     app_id = environ.get("HTTP_X_APP_ID", "")
     if not app_id:
         raise Invalid([(APP_HEADER, "is required: the app in whose name to act")])
+    act_for(environ, principal, app_id)
+
+
+def act_for(environ: dict[str, Any], principal: Principal, app_id: str) -> None:
+    """Has a request of the console's pages be one of the app's. Raises Forbidden, Refused."""
+    console = context.console()
     if not principal.may_see(app_id):
         raise Forbidden("This portal is for one application, and not for that one.")
     if console is None or not console.overview.has_app(app_id):

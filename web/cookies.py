@@ -3,6 +3,9 @@
 A browser sends the cookie along with requests that other sites cause, too. So it counts only together with the header
 X-CSRF-Token, which no other site can send or know: it is derived from the cookie's token, and told to the console's own
 pages only. `SameSite=Strict` and the check of where the request comes from are a second and a third lock.
+
+A player of sound sends no header. For it a page asks for a link: its `key` stands in place of the token, for one path,
+and for that session only.
 """
 
 from __future__ import annotations
@@ -18,18 +21,41 @@ from controller.operators import TOKEN, Principal
 from web import context
 
 CSRF_HEADER = "X-CSRF-Token"
+KEY = "key"  # the parameter of a link
 
 _NAME = "switchroom_console"
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 def principal() -> Principal | None:
-    """Whose session the request belongs to: only with the session's CSRF token to any. Raises StoreUnavailable."""
+    """Whose session the request belongs to: only with the session's CSRF token, or a link's key, to any. Raises
+    StoreUnavailable.
+    """
     given = token()
-    csrf = request.headers.get(CSRF_HEADER, "")
-    if not given or not csrf.isascii() or not hmac.compare_digest(csrf_of(given), csrf) or not is_same_origin():
+    if not given or not (_has_csrf(given) or _has_key(given)) or not is_same_origin():
         return None
     return owner(given)
+
+
+def link_to(path: str) -> str:
+    """A link to the path that is good together with the cookie of the current request's session, to read."""
+    return f"{path}?{KEY}={_key_of(token(), path)}"
+
+
+def _has_csrf(token: str) -> bool:
+    return _is_equal(csrf_of(token), request.headers.get(CSRF_HEADER, ""))
+
+
+def _has_key(token: str) -> bool:
+    return not changes_something() and _is_equal(_key_of(token, request.path), request.args.get(KEY, ""))
+
+
+def _is_equal(expected: str, given: str) -> bool:
+    return given.isascii() and hmac.compare_digest(expected, given)
+
+
+def _key_of(token: str, path: str) -> str:
+    return hmac.digest(token.encode(), b"link " + path.encode(), "sha256").hex()
 
 
 def owner(token: str) -> Principal | None:

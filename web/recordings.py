@@ -115,12 +115,23 @@ def get_recording_content(path: RecordingPath, header: RangeHeaders) -> Response
 
     One range of bytes may be asked for, so that a fetch that broke off goes on, and a player can begin anywhere.
     HEAD tells how large it is."""
+    return send_content(path, header)
+
+
+def find_file(path: RecordingPath) -> tuple[RecordingEntry, str]:
+    """A recording that has a file, and the folder that holds it. Raises Refused."""
     found = _find(path)
     holder = found.get("holder")
     if found["state"] in _BEFORE_FILE:
         raise Refused("recording_not_available")
     if holder is None:
         raise Refused("recording_gone")
+    return found, holder
+
+
+def send_content(path: RecordingPath, header: RangeHeaders) -> Response:
+    """The file, or the part of it that is wanted. Raises Refused."""
+    found, holder = find_file(path)
     size, tag = found["size"], f'"{path.recording_id}"'
     headers = {
         "ETag": tag,

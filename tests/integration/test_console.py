@@ -579,6 +579,50 @@ def test_a_portal_gets_at_no_other_app_on_any_path(site: Site) -> None:
     assert asked > 50
 
 
+def recorded(site: Site, app: str) -> str:
+    """A recording of the app's whose file is at a relay. -> the path of what the console has of it."""
+    world = World(site.store, app)
+    room = world.create("recorded")
+    world.joined(room)
+    recording = world.record(room)["recording_id"]
+    world.tell("recording_started", recording_id=recording)
+    world.tell("recording_ended", recording_id=recording, length_ms=100, size=1644)
+    world.tell("recording_stored", recording_id=recording, holder="here", size=1644, length_ms=100, keep_ms=60_000)
+    return f"/console/api/recordings/{app}/{recording}"
+
+
+def played(page: Page, url: str, **headers: str) -> int:
+    """The status that a player gets, which sends no header of the page's."""
+    return int(page.client.head(url, headers=headers).status_code)
+
+
+def test_a_link_to_a_recording_is_good_for_its_session_and_its_file_only(site: Site) -> None:
+    page, portal = site.operator(), site.portal()
+    own, foreign = recorded(site, APP), recorded(site, OTHER)
+    url = page.get(f"{own}/link").json["url"]
+    assert url.startswith(f"{own}/content?key=")
+    assert page.csrf not in url
+    assert played(page, url) == 200
+    assert page.client.get(f"{url[:-1]}").status_code == 401
+    for csrf in ("", "key"):
+        assert played(page, f"{own}/content?key={csrf}") == 401
+    key = url.partition("?")[2]
+    assert played(page, f"{foreign}/content?{key}") == 401
+    assert played(page, f"{own}/link?{key}") == 401
+    assert played(page, url, **{"Sec-Fetch-Site": "cross-site"}) == 401
+    assert page.client.get(f"/console/api/overview?{key}").status_code == 401
+    for other in (portal, site.page()):
+        assert played(other, url) == 401
+    # A portal has links of its own, to what is its app's.
+    assert played(portal, portal.get(f"{own}/link").json["url"]) == 200
+    for what in ("link", "content"):
+        assert portal.get(f"{foreign}/{what}").status_code == 403
+        assert page.get(f"/console/api/recordings/nobody/{own[-32:]}/{what}").status_code == 404
+        assert page.get(f"{own[:-32]}{foreign[-32:]}/{what}").status_code == 404
+    page.post("/console/api/logout")
+    assert played(page, url) == 401
+
+
 def test_a_portal_sees_only_its_own_rooms(site: Site) -> None:
     own, foreign = World(site.store, APP).create("own"), World(site.store, OTHER)
     foreign.create("spare")

@@ -19,7 +19,7 @@ from controller.nodes.history import DRIFT
 from controller.operators import CONSOLE, Principal
 from controller.overview import LogFilter
 from controller.times import iso_ms
-from web import auth, context, cookies, errors
+from web import auth, context, cookies, errors, recordings
 from web.clients import block_of
 from web.conferences import room_entry
 from web.console import forms
@@ -28,6 +28,7 @@ from web.events import stream
 from web.portal_links import make_link
 from web.problems import Forbidden, NotLoggedIn
 from web.resource import Returned, read_arguments
+from web.schemas import RangeHeaders
 from web.sessions import session_entry
 
 View = TypeVar("View", bound=Callable[..., Returned | Response])
@@ -36,7 +37,7 @@ Who = Literal["anyone", "both", "operators", "own account"]
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-    " media-src blob:;"
+    " media-src 'self';"
     " connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -261,6 +262,24 @@ def list_sessions(query: forms.SessionsPage) -> Returned:
 
 def _limit(wanted: int) -> int:
     return min(wanted, forms.MAX_PAGE)
+
+
+# Recordings
+
+
+@_serves("GET", "/recordings/<app_id>/<recording_id>/link", "both")
+def link_to_recording(path: forms.RecordingOfAppPath) -> Returned:
+    """A link for a player, which asks for the file in parts, and can send no header. Refused as the file would be."""
+    auth.act_for(request.environ, g.principal, path.app_id)
+    recordings.find_file(path)
+    return {"url": cookies.link_to(f"{CONSOLE}/api/recordings/{path.app_id}/{path.recording_id}/content")}, 200
+
+
+@_serves("GET", "/recordings/<app_id>/<recording_id>/content", "both")
+def send_recording(path: forms.RecordingOfAppPath, query: forms.LinkQuery, header: RangeHeaders) -> Response:  # noqa: ARG001
+    """The file of a recording, as the API has it."""
+    auth.act_for(request.environ, g.principal, path.app_id)
+    return recordings.send_content(path, header)
 
 
 # What happens

@@ -14,7 +14,18 @@ from controller.overview import LogPlace, Place, parse_log_id
 from controller.passwords import MAX_LENGTH, MIN_LENGTH
 from controller.store.states import SESSION_STATES
 from controller.webhooks.types import OneOf
-from web.schemas import LAST_EVENT_ID, Body, Limit, PortalLinkBody, Query, RoomId, RoomName, Tag, split_list
+from web.schemas import (
+    LAST_EVENT_ID,
+    Body,
+    Limit,
+    PortalLinkBody,
+    Query,
+    RecordingPath,
+    RoomId,
+    RoomName,
+    Tag,
+    split_list,
+)
 
 MAX_PAGE = 200
 MAX_TEXT = 128
@@ -124,6 +135,14 @@ class EventsHeader(BaseModel):
 
 class NodePath(BaseModel):
     prefix: Annotated[str, Field(pattern=f"^{NODE_PREFIX.pattern}$")]
+
+
+class RecordingOfAppPath(RecordingPath):
+    app_id: Text
+
+
+class LinkQuery(Query):
+    key: Text = ""
 
 
 class RoomOfAppPath(BaseModel):

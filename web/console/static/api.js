@@ -98,19 +98,6 @@ export async function call(method, path, { app, body, query, signal } = {}) {
   throw failure(found);
 }
 
-/** A file, whole. Throws ApiError. */
-export async function blob(path, { app, signal }) {
-  let response;
-  try {
-    response = await fetch(path, { headers: headers(app), signal, credentials: "same-origin", cache: "no-store" });
-    if (response.ok) return await response.blob();
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "The server cannot be reached.");
-  }
-  throw failure({ status: response.status, code: response.headers.get("X-Error-Code"), body: parsed(await response.text()) });
-}
-
 /** A command. A cooldown that is soon over is waited for: people press the next button sooner than it ends. */
 export async function command(method, path, options) {
   for (;;) {

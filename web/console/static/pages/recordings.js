@@ -1,10 +1,10 @@
-import { API, blob, call } from "../api.js";
+import { API, ApiError, call, CONSOLE } from "../api.js";
 import { duration, number } from "../format.js";
-import { html, useEffect, useState } from "../html.js";
-import { useCommands, usePages, useReloadSoon, useStream, useTitle } from "../hooks.js";
+import { html, useState } from "../html.js";
+import { useCommands, useLoad, usePages, useReloadSoon, useStream, useTitle } from "../hooks.js";
 import { isGap, isWebhook, streamOf } from "../live.js";
 import { link, replace } from "../router.js";
-import { Badge, Button, Card, Confirm, Dialog, Empty, Id, Loaded, More, PageHead, Problem, Segments, Skeleton, Table, Time } from "../ui.js";
+import { Badge, Button, Card, Confirm, Dialog, Empty, Id, Loaded, More, PageHead, Problem, Segments, Table, Time } from "../ui.js";
 import { reasonText, TONES } from "../words.js";
 import { AppSelect } from "./rooms.js";
 
@@ -108,29 +108,18 @@ export function Recordings({ me, route }) {
     <${Confirm} ask=${ask} onClose=${() => setAsk(null)} />`;
 }
 
-/** The file comes whole before it plays: a player's own requests would lack the session's token. */
+/** The browser asks for the file in parts, as it plays. Its requests have no header with the session's token: they go by a link that stands in for it. */
 function Player({ app, recording, onClose }) {
-  const [state, setState] = useState({ url: "", error: null });
-  const load = async (signal) => {
-    setState({ url: "", error: null });
-    try {
-      const url = URL.createObjectURL(await blob(`${API}/recordings/${recording.recording_id}/content`, { app, signal }));
-      if (signal?.aborted) URL.revokeObjectURL(url);
-      else setState({ url, error: null });
-    } catch (error) {
-      if (error.name !== "AbortError") setState({ url: "", error });
-    }
+  const [broken, setBroken] = useState(null);
+  const found = useLoad((signal) => call("GET", `${CONSOLE}/recordings/${app}/${recording.recording_id}/link`, { signal }), [app, recording.recording_id]);
+  const again = () => {
+    setBroken(null);
+    found.reload();
   };
-  useEffect(() => {
-    const controller = new AbortController();
-    load(controller.signal);
-    return () => controller.abort();
-  }, [recording.recording_id]);
-  useEffect(() => () => state.url && URL.revokeObjectURL(state.url), [state.url]);
-  const footer = state.url && html`<a class="button" href=${state.url} download="${recording.recording_id}.wav">Download</a>`;
+  const footer = found.data && html`<a class="button" href=${found.data.url} download="${recording.recording_id}.wav">Download</a>`;
   return html`<${Dialog} title="Recording" onClose=${onClose} footer=${footer}>
     <p class="note"><${Id} value=${recording.recording_id} /> ${recording.duration !== null && duration(recording.duration)}${recording.size !== null && html`, ${megabytes(recording.size)}`}</p>
-    ${state.error ? html`<${Problem} error=${state.error} retry=${() => load()} />`
-      : state.url ? html`<audio controls autoplay src=${state.url} aria-label="The recording"></audio>` : html`<${Skeleton} rows=${1} />`}
+    ${broken ? html`<${Problem} error=${broken} retry=${again} />` : html`<${Loaded} of=${found} rows=${1}>${({ url }) => html`
+      <audio controls autoplay src=${url} aria-label="The recording" onError=${() => setBroken(new ApiError(0, "The recording cannot be played now."))}></audio>`}<//>`}
   <//>`;
 }
