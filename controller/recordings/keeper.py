@@ -1,14 +1,18 @@
 """Does what is due of the recordings in a relay's folder: sends them to their apps, and removes what is over.
 
-The store says what is due. Whoever asks has an upload for as long as it may take at the most; then it is due again, so
-a process that was killed loses nothing. Several processes may share a folder.
+The store says what is due, partition by partition, and when there is more. What comes to the folder is looked at when
+it does, and what others have changed, such as a recording that was deleted, in its turn: one partition each time. So it
+costs little while nothing is recorded. Whoever asks has an upload for as long as it may take at the most; then it is
+due again, so a process that was killed loses nothing. Several processes may share a folder.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gevent
@@ -24,7 +28,7 @@ from controller.store import keys
 from controller.store.scripts import arguments
 from controller.store.store import Reply, Store
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 2.0  # so each partition has its turn twice a minute
 TIDY_SECONDS = 600.0
 # After which a file that the store does not know is removed. It may just have come, while the store was away.
 UNKNOWN_SECONDS = 86400.0
@@ -74,11 +78,14 @@ class Keeper:
         self._uploads = Pool(MAX_UPLOADS)
         self._of_apps: Counts[str] = Counts()
         self._wakes = Flag()
+        # When (monotonic seconds) there is more of a partition, as far as is known.
+        self._due = dict.fromkeys(keys.TAGS, 0.0)
+        self._turns = itertools.cycle(keys.TAGS)
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def start(self) -> None:
         self._greenlets = [
-            gevent.spawn(self._repeat, self.look, LOOK_SECONDS),
+            gevent.spawn(self._repeat, self.look_around, LOOK_SECONDS),
             gevent.spawn(self._repeat, self.tidy, TIDY_SECONDS),
         ]
 
@@ -93,28 +100,50 @@ class Keeper:
         reply = self._step("recording_stored", tag, {"recording_id": recording_id, **about})
         if not reply["kept"]:
             self._folder.remove(recording_id)
-        self._wakes.set()
+        self._look_soon(tag)
         return bool(reply["kept"])
 
-    def look(self) -> None:
+    def look_around(self) -> None:
+        """Begins what is due of the partitions that have anything, and of the one whose turn it is. Raises
+        StoreUnavailable.
+        """
+        now, turn = self._clock(), next(self._turns)
+        self.look([tag for tag, at in self._due.items() if at <= now or tag == turn])
+
+    def look(self, tags: Iterable[str] = keys.TAGS) -> None:
         """Begins what is due. Raises StoreUnavailable."""
-        for tag in keys.TAGS:
-            due = self._step(
-                "recordings_due",
-                tag,
-                {
-                    "limit": self._uploads.free_count(),
-                    "per_app": MAX_UPLOADS_OF_APP,
-                    "under_way": dict(self._of_apps),
-                    "lease_ms": int((MIN_SECONDS + LEASE_MARGIN_SECONDS) * 1000),
-                    "bytes_per_second": MIN_BYTES_PER_SECOND,
-                },
-            )
-            for recording_id in due["gone"]:
-                self._folder.remove(recording_id)
-            for task in due["uploads"]:
-                self._of_apps[task["app"]] += 1
-                self._uploads.spawn(self._upload, tag, **task)
+        for tag in tags:
+            # Before it is asked: what comes meanwhile is looked at next time.
+            before, self._due[tag] = self._due[tag], math.inf
+            try:
+                self._look_at(tag)
+            except (StoreUnavailable, ScriptFailed, OSError):
+                self._due[tag] = min(before, self._due[tag])
+                raise
+
+    def _look_at(self, tag: str) -> None:
+        due = self._step(
+            "recordings_due",
+            tag,
+            {
+                "limit": self._uploads.free_count(),
+                "per_app": MAX_UPLOADS_OF_APP,
+                "under_way": dict(self._of_apps),
+                "lease_ms": int((MIN_SECONDS + LEASE_MARGIN_SECONDS) * 1000),
+                "bytes_per_second": MIN_BYTES_PER_SECOND,
+            },
+        )
+        for recording_id in due["gone"]:
+            self._folder.remove(recording_id)
+        for task in due["uploads"]:
+            self._of_apps[task["app"]] += 1
+            self._uploads.spawn(self._upload, tag, **task)
+        if "next_ms" in due:
+            self._due[tag] = min(self._due[tag], self._clock() + due["next_ms"] / 1000)
+
+    def _look_soon(self, tag: str) -> None:
+        self._due[tag] = 0.0
+        self._wakes.set()
 
     def tidy(self) -> None:
         """Removes what nobody knows. Raises StoreUnavailable, OSError."""
@@ -149,7 +178,7 @@ class Keeper:
                 given_up_total.inc()
             if reply["is_gone"]:
                 self._folder.remove(recording_id)
-            self._wakes.set()
+            self._look_soon(tag)
         except StoreUnavailable as error:
             log.warning("what came of an upload is not stored", recording=recording_id, reason=str(error))
         finally:
@@ -179,7 +208,7 @@ class Keeper:
                 work()
             except (StoreUnavailable, ScriptFailed, OSError) as error:
                 log.warning("recordings were not looked after", reason=str(error))
-            if work == self.look:
+            if work == self.look_around:
                 self._wakes.wait(seconds)
                 self._wakes.clear()
             else:

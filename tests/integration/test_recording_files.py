@@ -50,6 +50,7 @@ TAG = keys.partition_of(APP)
 ROOM = "acW68-room-550e8400-e29b-41d4-a716-446655440000"
 SESSION = "acW68-7f3d2c1b-0a9e-4d8c-b7f6-5e4d3c2b1a09"
 RECORDING = "0f8fad5bd9cb469fa16570867728950e"
+OTHER_RECORDING = "1f8fad5bd9cb469fa16570867728950e"
 MAX_BYTES = 1 << 24
 A_DAY = 86400.0
 
@@ -610,6 +611,64 @@ def test_a_recording_whose_relay_never_comes_back_is_forgotten(
     assert store.client.zcard(keys.key(TAG, "kept", gone.folder.holder)) == 0
     last = emitted(store)[-1]
     assert last[0] == f"conference.recording.{'failed' if state == 'uploading' else 'available'}"
+
+
+def asked(relay: RunningRelay, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The partitions of which it is asked what is due, from now on."""
+    found: list[str] = []
+    look_at = relay.keeper._look_at
+
+    def noted(tag: str) -> None:
+        found.append(tag)
+        look_at(tag)
+
+    monkeypatch.setattr(relay.keeper, "_look_at", noted)
+    return found
+
+
+def test_a_relay_asks_little_while_nothing_is_recorded(
+    store: OpenStore, relay: RunningRelay, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = asked(relay, monkeypatch)
+    relay.keeper.look_around()
+    assert set(tags) == set(keys.TAGS)
+    tags.clear()
+    # Each has its turn.
+    for _ in keys.TAGS:
+        relay.keeper.look_around()
+    assert sorted(tags) == sorted(keys.TAGS)
+    # What has come is due at once, and what fails as soon as that is known.
+    bucket.statuses = [500, 200]
+    put_record(store, upload_url=bucket.url)
+    assert put(relay) == 200
+    for _ in range(2):
+        tags.clear()
+        relay.keeper.look_around()
+        assert TAG in tags
+        relay.keeper._uploads.join()
+        make_due(store, relay)
+    assert record_of(store)["uploaded"] == "1"
+    # One that waits is known to.
+    put_record(store, OTHER_RECORDING)
+    assert put(relay, recording_id=OTHER_RECORDING) == 200
+    relay.keeper.look_around()
+    in_seconds = relay.keeper._due[TAG] - gevent.time.monotonic()
+    assert A_DAY - 100 < in_seconds <= A_DAY
+
+
+def test_what_was_not_looked_at_for_a_fault_is_looked_at_again(
+    relay: RunningRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay.keeper.look()
+    relay.keeper._look_soon(TAG)
+
+    def away(*_: Any) -> Any:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(relay.keeper, "_step", away)
+    with pytest.raises(StoreUnavailable):
+        relay.keeper.look([TAG])
+    assert relay.keeper._due[TAG] == 0
 
 
 def test_what_nobody_knows_goes_after_a_day(store: OpenStore, start: Callable[..., RunningRelay]) -> None:

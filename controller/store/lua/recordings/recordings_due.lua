@@ -1,7 +1,7 @@
--- What is due of the files in the folder `holder`. Replies { uploads, gone }: each upload { recording_id, app, url,
--- attempt } is the caller's for `lease_ms`, and for the time that its bytes take at `bytes_per_second`. `gone`: the
--- recordings whose files are to be removed. At most `limit` uploads, and of no app more than `per_app` with those that
--- are `under_way` (by app).
+-- What is due of the files in the folder `holder`. Replies { uploads, gone, next_ms }: each upload { recording_id, app,
+-- url, attempt } is the caller's for `lease_ms`, and for the time that its bytes take at `bytes_per_second`. `gone`:
+-- the recordings whose files are to be removed. `next_ms`: until there is more, absent if nothing waits. At most
+-- `limit` uploads, and of no app more than `per_app` with those that are `under_way` (by app).
 -- args: holder limit per_app under_way lease_ms bytes_per_second
 -- needs: recording_files records
 -- lists: uploads gone
@@ -46,7 +46,8 @@ for _, id in ipairs(found) do
   end
 end
 
-for _, id in ipairs(redis.call("ZRANGEBYSCORE", keys.recording_ends(), "-inf", NOW, "LIMIT", 0, MAX_LOOKED_AT)) do
+local ended = redis.call("ZRANGEBYSCORE", keys.recording_ends(), "-inf", NOW, "LIMIT", 0, MAX_LOOKED_AT)
+for _, id in ipairs(ended) do
   try(id, function()
     local recording = get_recording(id)
     if not recording then return end
@@ -62,4 +63,7 @@ for _, id in ipairs(redis.call("ZRANGEBYSCORE", keys.recording_ends(), "-inf", N
   redis.call("ZREM", keys.recording_ends(), id)
 end
 
-return cjson.encode({ uploads = as_list(uploads), gone = as_list(gone), broken = as_list(broken) })
+local next_at = redis.call("ZRANGE", keys.kept(args.holder), 0, 0, "WITHSCORES")[2]
+if #ended == MAX_LOOKED_AT then next_at = NOW end
+local next_ms = next_at and math.max(0, tonumber(next_at) - NOW) or nil
+return cjson.encode({ next_ms = next_ms, uploads = as_list(uploads), gone = as_list(gone), broken = as_list(broken) })
