@@ -837,6 +837,7 @@ class FakeSwitchroom:
             "end_on_exit": session.end_on_exit,
             "recording": self._running(uuid=session.uuid),
             "waiting": session.waiting,
+            "coaching": session.coaching,
             "speaking": session.speaking,
             "joined_at": None if session.joined_at is None else _iso(int(session.joined_at)),
         }
@@ -1898,34 +1899,6 @@ def _page(name: str, rows: Iterable[tuple[int, dict[str, Any]]], query: _Page) -
 def _waits(room: _StoredRoom) -> bool:
     """Whether those who join wait for a moderator."""
     return bool(room.options["wait_for_moderator"]) and not room.begun
-
-
-def _shown_as_member(session: _StoredSession) -> dict[str, Any]:
-    return {
-        "uuid": session.uuid,
-        "node": session.node,
-        "did": session.did,
-        "caller_id": session.caller_id,
-        **session.flags,
-        **session.levels,
-        "role": session.role,
-        "tags": session.tags,
-        "end_on_exit": session.end_on_exit,
-        "waiting": session.waiting,
-        "coaching": session.coaching,
-        "speaking": session.speaking,
-        "joined_at": None if session.joined_at is None else _iso(int(session.joined_at)),
-    }
-
-
-def _shown(session: _StoredSession) -> dict[str, Any]:
-    return {
-        **_shown_as_member(session),
-        "state": session.state,
-        "room_id": session.room_id,
-        "member_id": session.member_id,
-        "started_at": _iso(int(session.started_at)),
-    }
 
 
 def _delivery(found: _Delivered) -> dict[str, Any]:

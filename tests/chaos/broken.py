@@ -195,6 +195,11 @@ BREAKS: dict[str, Break] = {
         ("origin endless", "origin slow"),
         patch=_broken_files,
     ),
+    "plays to calls forgotten": Break(
+        "what a node no longer plays to a call, and has said while the link was lost, goes on for ever",
+        LINKS,
+        lua={"    played = describe_played(session),\n": ""},
+    ),
     "legs never dialled again": Break(
         "a leg that breaks stays so",
         ("leg cut", "nodes apart", "source killed briefly"),

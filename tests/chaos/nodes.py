@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,11 +37,12 @@ PLAYED = re.compile(r"\{operation_id=([^,]+),url_index=(\d+)")
 @dataclass
 class Truth:
     """What a node is at a moment. `calls`, `members`: without legs, which are in `legs`, by their uuid. `members`: by room
-    and channel, the flags that are on. `playing`: by room, the `(operation, paused, volume)` of each file queued.
+    and channel, the flags that are on. `playing`: by room, the `(operation, paused, volume)` of each file queued. `heard`: by
+    channel, the operations of which a call alone hears a file; those that hear none are left out.
 
     `unheard`: by room and channel, legs among them, by whom that one is not heard.
 
-    Without `exact`, all that is known of the files is whether there are any. `transferred`: those of `calls` that are
+    Without `exact`, all that is known of a room's files is whether there are any, and of a call's nothing. `transferred`: those of `calls` that are
     connected to a number.
     """
 
@@ -52,6 +53,7 @@ class Truth:
     exact: bool = True
     transferred: set[str] = field(default_factory=set)
     unheard: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
+    heard: dict[str, set[str]] = field(default_factory=dict)
 
 
 class Call(Protocol):
@@ -185,7 +187,19 @@ class EmulatedNode:
             },
             transferred={call.uuid for call in self.emulator.channels.values() if call.bridged},
             unheard=_unheard(found, lambda asked: self.emulator.execute(*asked.render().split(" ", 1))),
+            heard=self._heard(),
         )
+
+    def _heard(self) -> dict[str, set[str]]:
+        files = [(call.uuid, call.playing.data) for call in self.emulator.channels.values() if call.playing]
+        for room in self.emulator.conferences.values():
+            files += [(member.uuid, each.file) for member in room.members.values() for each in member.heard_files]
+        heard: dict[str, set[str]] = defaultdict(set)
+        for channel, file in files:
+            # What those hear who are on hold is no operation's.
+            if found := PLAYED.match(file):
+                heard[channel].add(found[1])
+        return heard
 
     def restart(self) -> None:
         self.emulator.restart()

@@ -332,6 +332,7 @@ class View:
             seen = (shown_as["state"], shown_as["room_id"], as_listed(flags_of(shown_as)))
             if seen != expected:
                 found.append(f"session {session}: {expected} on the node, {seen} in the API")
+        found += self._heard(truth, histories)
         return found
 
     def _coaching(self, prefix: str, node: Truth) -> Iterable[str]:
@@ -343,6 +344,17 @@ class View:
                 expected = node.unheard[room].keys() - hears if coached else set()
                 if unheard != expected:
                     yield f"{IDS[prefix].of(channel)} coaches {coached} in {room}: not heard by {len(unheard)} on {prefix}"
+
+    def _heard(self, truth: dict[str, Truth], histories: dict[str, History]) -> Iterable[str]:
+        """What is played to one session alone."""
+        exact = {prefix: node.heard for prefix, node in truth.items() if node.exact}
+        heard = {IDS[prefix].of(channel): found for prefix, calls in exact.items() for channel, found in calls.items()}
+        for session in self.sessions:
+            expected = heard.get(session, set())
+            if session in histories and session.partition("-")[0] in exact:
+                open_plays = histories[session].open_plays
+                if expected != open_plays:
+                    yield f"session {session}: {expected} is played to it on the node, open by webhooks {open_plays}"
 
     def _nodes(self, room: str, there: dict[str, tuple[str, frozenset[str]]], truth: dict[str, Truth]) -> Iterable[str]:
         source, counts = self.source(room), Counter(prefix for prefix, _ in there.values())
