@@ -22,7 +22,7 @@ class Kind(StrEnum):
     TEXTS = "texts"  # a list, which the store has as JSON
     ROLE = "role"  # one of `states.ROLES`, or None
     URL = "url"  # of a sound, or None
-    BEEP = "beep"  # one of BEEPS, or None
+    BEEP = "beep"  # one of BEEPS, the URL of a sound, or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ OPTIONS = (
     Option(
         name="beep_enter",
         kind=Kind.BEEP,
-        description="What all members hear when one comes: a `tone`, or nothing (`null`).",
+        description="What all members hear when one comes: a `tone`, the sound at a URL, or nothing (`null`).",
         example="tone",
     ),
     Option(

@@ -630,18 +630,22 @@ class StopMember:
 
 @dataclass(frozen=True, slots=True)
 class Beep:
-    """Play one of BEEPS to a room, beside its queue of files, of which nothing changes (37).
+    """Play one of BEEPS, or in its place files as one, to a room, beside its queue of files, of which nothing changes
+    (37, 45).
 
-    Another one takes its place, if it still plays. Prints `+OK (play) Playing file tone_stream://%(250,0,700)`.
+    Another one takes its place, if it still plays. Prints `+OK (play) Playing file tone_stream://%(250,0,700)` once the
+    first file is fetched, or -ERR.
     """
 
     room: str
     which: str
+    urls: Sequence[str] = ()
 
     def render(self) -> str:
         if self.which not in BEEPS:
             raise ValueError(f"not a beep: {self.which!r}")
-        return _in_room(self.room, "play", BEEPS[self.which], "async")
+        sound = _file(self.urls, {}) if self.urls else BEEPS[self.which]
+        return _in_room(self.room, "play", sound, "async")
 
 
 @dataclass(frozen=True, slots=True)

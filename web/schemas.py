@@ -121,6 +121,10 @@ def _playable(url: str) -> str:
     return url
 
 
+def _audible(beep: str) -> str:
+    return beep if beep in BEEPS else _playable(beep)
+
+
 def _affordable(urls: Any) -> Any:
     """Checked before the names are encoded, which takes a millisecond or two each."""
     given = (url for url in urls if isinstance(url, str)) if isinstance(urls, list) else ()
@@ -253,6 +257,7 @@ Url = Annotated[
     AfterValidator(_playable),
     _example(AUDIO),
 ]
+Beep = Annotated[str, Field(min_length=1, max_length=MAX_URL_LENGTH), AfterValidator(_audible)]
 EndpointUrl = Annotated[
     str,
     Field(
@@ -562,8 +567,8 @@ class _RoomOptions(Body):
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]] = None
     wait_for_moderator: Annotated[bool, OPTION["wait_for_moderator"]] = False
     hold_music: Annotated[Url | None, OPTION["hold_music"]] = None
-    beep_enter: Annotated[Annotated[str, OneOf(*BEEPS)] | None, OPTION["beep_enter"]] = None
-    beep_exit: Annotated[Annotated[str, OneOf(*BEEPS)] | None, OPTION["beep_exit"]] = None
+    beep_enter: Annotated[Beep | None, OPTION["beep_enter"]] = None
+    beep_exit: Annotated[Beep | None, OPTION["beep_exit"]] = None
     record: Annotated[bool, OPTION["record"]] = False
     speaker_events: Annotated[bool, OPTION["speaker_events"]] = False
 
@@ -895,8 +900,8 @@ class RoomOptions(BaseModel):
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, OPTION["end_on_exit"]]
     wait_for_moderator: Annotated[bool, OPTION["wait_for_moderator"]]
     hold_music: Annotated[str | None, OPTION["hold_music"]]
-    beep_enter: Annotated[Annotated[str, OneOf(*BEEPS)] | None, OPTION["beep_enter"]]
-    beep_exit: Annotated[Annotated[str, OneOf(*BEEPS)] | None, OPTION["beep_exit"]]
+    beep_enter: Annotated[str | None, OPTION["beep_enter"]]
+    beep_exit: Annotated[str | None, OPTION["beep_exit"]]
     record: Annotated[bool, OPTION["record"]]
     speaker_events: Annotated[bool, OPTION["speaker_events"]]
 

@@ -9,12 +9,12 @@ from typing import ClassVar, NotRequired, TypedDict, cast
 from controller.commands.base import Args, Command, Listing, Parts, RoomCommand
 from controller.commands.sessions import Member, RunningRecording, as_text
 from controller.ids import new_operation_id, new_room_id
-from controller.room_options import OPTIONS, Kind
+from controller.room_options import BEEPS, OPTIONS, Kind
 from controller.sessions.flags import Flag
 from controller.store.store import Store
 
-# The options that are URLs of sounds.
-_SOUNDS = tuple(option.name for option in OPTIONS if option.kind is Kind.URL)
+# The options that are URLs of sounds, or may be.
+_SOUNDS = tuple(option.name for option in OPTIONS if option.kind in (Kind.URL, Kind.BEEP))
 
 Options = Mapping[str, int | bool | str | list[str] | None]
 
@@ -27,7 +27,7 @@ def _as_sent(options: Options) -> Args:
 def _check_sounds(parts: Parts, app_id: str, options: Options, may_play: Callable[[], object]) -> None:
     """Raises Refused: `url_refused`."""
     for name in _SOUNDS:
-        if url := options.get(name):
+        if (url := options.get(name)) and url not in BEEPS:
             parts.playback.check(app_id, [cast(str, url)], may_play, name)
 
 

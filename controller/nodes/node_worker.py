@@ -308,8 +308,8 @@ class NodeWorker:
         if command["op"] in ("dial", "transfer") and (gateway := self._registry.gateway(command["gateway"])):
             command |= {"target": gateway.target, "number": gateway.number(command["to"])}
         rest = [command["rest_url"]] if command.get("rest_url") else []
-        if command["op"] == "session_play":
-            rest = command["url"].split()[1:]
+        if command["op"] in ("session_play", "beep"):
+            rest = command.get("url", "").split()[1:]
         if recording := command.get("recording"):
             command |= {"path": self._path_of(recording), "max_seconds": self._limits.max_seconds}
         if command["op"] == "store":

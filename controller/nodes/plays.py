@@ -10,6 +10,8 @@ does not get that, the rest is a play of its own, which the store puts into the 
 What a session alone hears, the music of a member on hold among it, is prepared as a play is, and all of it before it is
 sent.
 
+So is a beep that is a file, but it is given up soon, and one that is too long is none.
+
 A node that does not get a prepared file has lost its relay, or never reached it. Then the store puts the play into the
 stream once more (lib/results.lua), and it is prepared by another relay, if there is one.
 """
@@ -33,6 +35,9 @@ from controller.nodes.events import JobDone, SessionFileDone
 
 # For a file, with the wait for its turn at the relay. The store gives a play PLAY_MS (lib/node_commands.lua).
 PREPARE_SECONDS = 40.0
+# For that of a beep (FILE_MS of lib/beeps.lua): it tells of what has just happened.
+BEEP_SECONDS = 2.0
+MAX_BEEP_SECONDS = 10.0  # of sound
 STORE_RETRY_SECONDS = 0.5
 STOP_SECONDS = 1.0
 
@@ -118,14 +123,17 @@ class Plays:
             self._preparing.discard((tag, entry))
 
     def _part(self, asked: Command, start: int) -> Prepared:
-        return self._relays.prepare(asked["app"], asked["url"], self._rate(), PREPARE_SECONDS, start)
+        seconds = BEEP_SECONDS if asked["op"] == "beep" else PREPARE_SECONDS
+        return self._relays.prepare(asked["app"], asked["url"], self._rate(), seconds, start)
 
     def _outcome(self, asked: Command) -> Outcome:
         me = gevent.getcurrent()
         self._asking.add(me)
         try:
             prepared = self._part(asked, asked.get("start", 0))
-            # What one session hears is sent at once, and not part by part.
+            if asked["op"] == "beep" and prepared.details.get("seconds", 0) > MAX_BEEP_SECONDS:
+                return AudioFailed("too_long")
+            # What one session hears, and a beep, is sent at once, and not part by part.
             while prepared.rest and asked["op"] != "play":
                 rest = self._part(asked, prepared.rest)
                 prepared = replace(rest, url=f"{prepared.url} {rest.url}")

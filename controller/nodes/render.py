@@ -54,7 +54,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], Node], esl.Command]] = {
     "pause": lambda command, _: esl.PausePlay(command["room"]),
     "stop": lambda command, _: esl.StopPlay(command["room"]),
     "volume": lambda command, _: esl.FileVolume(command["room"], command["volume"]),
-    "beep": lambda command, _: esl.Beep(command["room"], command["which"]),
+    "beep": lambda command, _: esl.Beep(command["room"], command["which"], command.get("url", "").split()),
     "announce_leg": lambda command, node: esl.AnnounceLeg(command["leg"], command["room"], node.profile),
     "dial_leg": lambda command, node: esl.DialLeg(
         command["leg"], command["room"], node.profile, command["target"], command["node"]

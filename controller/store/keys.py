@@ -23,6 +23,7 @@ MEDIA_KEY = "{registry}:media-key"  # string: what links of the audio relay are 
 PARTITION: dict[str, str] = {
     # hash: app, node, name, created_at (s), seq, members_seen, volume, status, operation, closing, its options by their
     # names (room_options), started_at (s: when its first member joined), peak_members, beeped_at (ms),
+    # beep_enter_failed and beep_exit_failed (why its file was not heard, if that was told),
     # begun (1 once a moderator has come, until it is empty), empty_since (ms: since when
     # nobody has been in it, if nobody is), recording (the id of the one that goes on), record_stopped
     # (1: what is recorded by itself was stopped by the app, or refused for its quotas), flight and stopping

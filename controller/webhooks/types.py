@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from controller.limits import MAX_VOLUME, MIN_VOLUME
 from controller.media.reasons import REASONS as OF_FILES
-from controller.room_options import BEEPS, OPTIONS
+from controller.room_options import OPTIONS, Kind
 from controller.sessions.dialing import FAILURES
 from controller.sessions.flags import CHANGES, Flag
 from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL
@@ -31,6 +31,7 @@ FLAG_COMMANDS = tuple(flag.change(on).command for flag, on in CHANGES)
 LEVEL_COMMANDS = tuple(level.name for level in LEVELS)
 COACH_COMMANDS = ("coach", "uncoach")
 RECORDING_COMMANDS = ("pause_recording", "resume_recording")
+BEEPS = tuple(option.name for option in OPTIONS if option.kind is Kind.BEEP)
 
 
 class OneOf:
@@ -224,8 +225,8 @@ class ConferenceUpdated(RoomData):
     end_on_exit: Annotated[Annotated[str, OneOf(*ROLES)] | None, _OPTION["end_on_exit"]]
     wait_for_moderator: Annotated[bool, _OPTION["wait_for_moderator"]]
     hold_music: Annotated[str | None, _OPTION["hold_music"]]
-    beep_enter: Annotated[Annotated[str, OneOf(*BEEPS)] | None, _OPTION["beep_enter"]]
-    beep_exit: Annotated[Annotated[str, OneOf(*BEEPS)] | None, _OPTION["beep_exit"]]
+    beep_enter: Annotated[str | None, _OPTION["beep_enter"]]
+    beep_exit: Annotated[str | None, _OPTION["beep_exit"]]
     record: Annotated[bool, _OPTION["record"]]
     speaker_events: Annotated[bool, _OPTION["speaker_events"]]
 
@@ -335,15 +336,15 @@ class ConferenceCommandFailed(RoomData):
         str,
         OneOf(
             *("play", "pause", "leave", "kick", *COACH_COMMANDS),
-            *(*FLAG_COMMANDS, *LEVEL_COMMANDS, *RECORDING_COMMANDS),
+            *(*FLAG_COMMANDS, *LEVEL_COMMANDS, *RECORDING_COMMANDS, *BEEPS),
         ),
-        Field(description="The command."),
+        Field(description="The command; or the option that has a beep whose file is not heard."),
     ]
     reason: Annotated[
         str,
         OneOf(
             *("not_confirmed", "refused", "no_answer", "node_unreachable", "no_member", "no_members", "not_playing"),
-            *("no_recording", *OF_FILES),
+            *("no_recording", "unplayable", *OF_FILES),
         ),
         Field(description="Why."),
     ]

@@ -17,7 +17,7 @@ import gevent
 
 from esl.emulator.channel import Channel
 from esl.emulator.clock import AnyClock, Timer
-from esl.emulator.media import Sound
+from esl.emulator.media import Sound, generated
 from esl.emulator.recording import Recording
 from esl.emulator.wire import Headers, atoi, split_params
 
@@ -28,7 +28,7 @@ SPEECH_ENERGY = 6400  # what a sounding call measures
 VOICE_DELAY = 0.040  # seconds from a first sound to `start-talking`: what the node needs to be sure
 VOICE_HANGOVER = 0.800  # seconds of silence to `stop-talking`
 # The node counts every sample of a played file twice: a file of 1 s ends with `seconds: 2` (trace 05). Not those of a
-# list of files (24).
+# list of files (24), nor of one that plays beside the queue, unless the node makes it (37, 45).
 COUNTED_TWICE = 2
 VOLUMES = range(-4, 5)
 
@@ -526,6 +526,7 @@ class Conference:
     def play_beside(self, file: PlayedFile) -> None:
         """Play a file at once, in the place of another one that plays so. Nothing changes for the queue (37)."""
         before, self.beside = self.beside, file
+        file.counts = COUNTED_TWICE if generated(file.url) else 1
         if before:
             before.hold(self.next_tick())
             self._close(before, beside=True)
@@ -534,7 +535,7 @@ class Conference:
         self._sound(True)
         self.plan()
 
-    def refuse(self, file: str) -> None:
+    def refuse(self, file: str, *, beside: bool = False) -> None:
         """Say that a file cannot be played."""
         self.fire(
             "play-file",
@@ -542,7 +543,7 @@ class Conference:
                 *self.headers(),
                 ("Action", "play-file"),
                 ("File", file),
-                ("Async", "false"),
+                ("Async", _bool(beside)),
                 ("Error", "File could not be played"),
             ],
             source="play-file error",

@@ -12,7 +12,7 @@ from esl.emulator import sip
 from esl.emulator.conference import RATE, TICK, VOLUMES, Conference, Member, PlayedFile
 from esl.emulator.conference_help import HELP, SYNTAX
 from esl.emulator.legs import DIALLED, OutboundCall
-from esl.emulator.media import list_of
+from esl.emulator.media import Sound, list_of
 from esl.emulator.node import Node
 from esl.emulator.recording import Recording
 from esl.emulator.wire import atoi, split, split_params
@@ -220,11 +220,13 @@ def _play(conference: Conference, given: list[str]) -> str:
 
 
 def _play_beside(conference: Conference, file: str) -> str:
-    sound = conference.node.fetch(file)
-    if sound is None:
-        return f"-ERR (play) File: {file} not found.\n"
-    conference.play_beside(PlayedFile(file, sound))
-    return f"+OK (play) Playing file {file}\n"
+    with conference.in_use():
+        seconds = conference.node.length_of(file)
+        if seconds is None:
+            conference.refuse(file, beside=True)
+            return f"-ERR (play) File: {file} not found.\n"
+        conference.play_beside(PlayedFile(file, Sound(seconds)))
+        return f"+OK (play) Playing file {file}\n"
 
 
 def _play_to(conference: Conference, file: str, member_id: str) -> str:

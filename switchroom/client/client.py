@@ -229,8 +229,8 @@ class Client:
         end_on_exit: Literal["participant", "moderator"] | None = None,
         wait_for_moderator: bool = False,
         hold_music: str | None = None,
-        beep_enter: Literal["tone"] | None = None,
-        beep_exit: Literal["tone"] | None = None,
+        beep_enter: str | None = None,
+        beep_exit: str | None = None,
         record: bool = False,
         speaker_events: bool = False,
         idempotency_key: str | None = None,
@@ -240,8 +240,8 @@ class Client:
         At most `max_members` sessions can be in it. It is deleted once it was empty for `end_when_empty` seconds,
         `max_duration` seconds after its first member joined, and when the last member with the role `end_on_exit` has
         left. By one of its `tags` it can be listed. With `wait_for_moderator` the others wait on hold until the first
-        moderator is there, and hear the music of `hold_music`. With `beep_enter` and `beep_exit` all hear that a member
-        comes or goes. With `speaker_events` it is told who speaks.
+        moderator is there, and hear the music of `hold_music`. With `beep_enter` and `beep_exit`, `tone` or the URL
+        of a sound, all hear that a member comes or goes. With `speaker_events` it is told who speaks.
         """
         limits = {
             "max_members": max_members,
@@ -276,8 +276,8 @@ class Client:
         end_on_exit: Literal["participant", "moderator"] | Same | None = SAME,
         wait_for_moderator: bool | Same = SAME,
         hold_music: str | Same | None = SAME,
-        beep_enter: Literal["tone"] | Same | None = SAME,
-        beep_exit: Literal["tone"] | Same | None = SAME,
+        beep_enter: str | Same | None = SAME,
+        beep_exit: str | Same | None = SAME,
         record: bool | Same = SAME,
         speaker_events: bool | Same = SAME,
     ) -> models.RoomChanged:

@@ -196,6 +196,7 @@ _UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _RoomId = Annotated[str, Field(pattern=f"^[A-Za-z0-9]{{5}}-room-{_UUID4}$")]
 _Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$")]
 _Url = Annotated[str, Field(pattern="^(?i:https?)://[^/?#@]+([/?#].*)?$", max_length=2048)]
+_Beep = Annotated[str, Field(pattern="^(tone|(?i:https?)://[^/?#@]+([/?#].*)?)$", max_length=2048)]
 _Role = Annotated[str, Field(pattern="^(participant|moderator)$")]
 _Tags = Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=16)]
 _PhoneNumber = Annotated[str, Field(pattern=r"^\+?[0-9]{2,15}$")]
@@ -215,8 +216,8 @@ class _Options(_Form):
     end_on_exit: _Role | None = None
     wait_for_moderator: bool = False
     hold_music: _Url | None = None
-    beep_enter: Annotated[str, Field(pattern="^tone$")] | None = None
-    beep_exit: Annotated[str, Field(pattern="^tone$")] | None = None
+    beep_enter: _Beep | None = None
+    beep_exit: _Beep | None = None
     record: bool = False
     speaker_events: bool = False
 

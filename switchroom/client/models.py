@@ -44,8 +44,8 @@ class RoomOptions(Model):
     end_on_exit: Literal["participant", "moderator"] | str | None
     wait_for_moderator: bool
     hold_music: str | None
-    beep_enter: Literal["tone"] | str | None
-    beep_exit: Literal["tone"] | str | None
+    beep_enter: str | None
+    beep_exit: str | None
     record: bool
     speaker_events: bool
 

@@ -101,8 +101,8 @@ class ConferenceUpdated(RoomData):
     end_on_exit: Literal["participant", "moderator"] | str | None
     wait_for_moderator: bool
     hold_music: str | None
-    beep_enter: Literal["tone"] | str | None
-    beep_exit: Literal["tone"] | str | None
+    beep_enter: str | None
+    beep_exit: str | None
     record: bool
     speaker_events: bool
 
@@ -222,6 +222,8 @@ class ConferenceCommandFailed(RoomData):
             "volume_out",
             "pause_recording",
             "resume_recording",
+            "beep_enter",
+            "beep_exit",
         ]
         | str
     )
@@ -235,6 +237,7 @@ class ConferenceCommandFailed(RoomData):
             "no_members",
             "not_playing",
             "no_recording",
+            "unplayable",
             "not_found",
             "not_audio",
             "too_large",

@@ -185,11 +185,13 @@ def test_who_waits_on_any_node_is_let_in_by_a_moderator_on_one(
         listener.wait_level(tone, above=AUDIBLE)
 
 
+@pytest.mark.parametrize("kind", ["tone", "file"])
 def test_a_beep_is_heard_on_all_nodes_and_none_for_a_leg(
-    site: Site, room: tuple[str, list[str]], phone: PhoneIn
+    site: Site, room: tuple[str, list[str]], phone: PhoneIn, media: Media, kind: str
 ) -> None:
     source, second, third = room[1]
-    assert site.service.request("PATCH", f"{CONFERENCES}/{room[0]}", {"beep_exit": "tone"}).status == 200
+    body = {"beep_exit": "tone" if kind == "tone" else media.tone(0.5, "gong", hertz=480)}
+    assert site.service.request("PATCH", f"{CONFERENCES}/{room[0]}", body).status == 200
     (_, here), (_, there), (gone, _) = phone(source), phone(second), phone(third)
     began = time.monotonic()
     assert site.command(gone, "leave") == 202

@@ -688,6 +688,24 @@ def test_a_coach_is_heard_by_one_member_alone(
     assert "conference.command.failed" not in hooks.types(room_id=room)
 
 
+def test_a_beep_whose_file_cannot_be_had_keeps_nobody_out(
+    hooks: Receiver, room_service: Switchroom, media: Media, dial: Dial, join: JoinRoom, unique: str
+) -> None:
+    missing, there = media.url(f"{unique}.wav"), media.tone(0.5, "gong")
+    room = room_service.post(CONFERENCES, {"name": unique, "beep_enter": missing}).body["room_id"]
+    path = f"{CONFERENCES}/{room}"
+    (first, _), (second, _), (third, _) = dial(), dial(), dial()
+    join(first, room)
+    assert hooks.wait("conference.command.failed", room_id=room, command="beep_enter")["reason"] == "not_found"
+    assert room_service.request("PATCH", path, {"beep_enter": there}).body["beep_enter"] == there
+    join(second, room)
+    # Beside what plays, nobody is told of it.
+    operation = room_service.post(f"{path}/play", {"urls": [media.tone(1, "beside")]}).body["operation_id"]
+    join(third, room)
+    assert hooks.wait("conference.play.finished", operation_id=operation)["status"] == "completed"
+    assert hooks.types(room_id=room).count("conference.command.failed") == 1
+
+
 def test_who_has_the_floor(hooks: Receiver, room_service: Switchroom, dial: Dial, unique: str) -> None:
     room = room_service.post(CONFERENCES, {"name": unique, "speaker_events": True}).body["room_id"]
     (quiet, _), (loud, call) = dial(), dial()

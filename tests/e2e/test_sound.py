@@ -230,14 +230,28 @@ def test_a_coach_is_heard_by_one_member_alone_also_when_others_join(
         one.wait_level(LOW, above=AUDIBLE)
 
 
+@pytest.mark.parametrize("kind", ["tone", "file", "not_found", "too_long"])
 def test_all_hear_a_beep_when_one_comes_and_goes_beside_what_plays(
-    hooks: Receiver, room_service: Switchroom, phone: PhoneIn, media: Media, new_room: NewRoom, join: JoinRoom
+    hooks: Receiver,
+    room_service: Switchroom,
+    phone: PhoneIn,
+    media: Media,
+    new_room: NewRoom,
+    join: JoinRoom,
+    kind: str,
 ) -> None:
+    sounds = {
+        "tone": lambda pitch: "tone",
+        "file": lambda pitch: media.tone(0.5, "gong", hertz=pitch),
+        "not_found": lambda pitch: media.url(f"gong-{pitch}.wav"),
+        "too_long": lambda pitch: media.tone(11, "gong", hertz=pitch),
+    }
+    enter, leave = (sounds[kind](int(pitch)) for pitch in BEEPS)
     (first, listening), (second, _) = phone(), phone()
     room = new_room()
     path = f"/api/v1/conferences/{room}"
     join(first, room)
-    room_service.request("PATCH", path, {"beep_enter": "tone", "beep_exit": "tone"})
+    room_service.request("PATCH", path, {"beep_enter": enter, "beep_exit": leave})
     operation = room_service.post(f"{path}/play", {"urls": [media.tone(6, "beside")]}).body["operation_id"]
     listening.wait_level(PLAYED, above=AUDIBLE)
     for act, tone in (("join", BEEPS[0]), ("leave", BEEPS[1])):
@@ -247,9 +261,29 @@ def test_all_hear_a_beep_when_one_comes_and_goes_beside_what_plays(
         print(act, "is heard after", listening.first_sound(tone, began))
         listening.wait_level(tone, below=INAUDIBLE)
         assert listening.level(PLAYED) > AUDIBLE
+        if kind in ("not_found", "too_long"):
+            option = "beep_enter" if act == "join" else "beep_exit"
+            hooks.wait("conference.command.failed", room_id=room, command=option, reason=kind)
         gevent.sleep(0.6)  # until a beep would not be the same one any more
     finished = hooks.wait("conference.play.finished", operation_id=operation)
     assert finished["status"] == "completed"
+
+
+def test_a_beep_of_two_parts_is_heard_without_a_gap(
+    room_service: Switchroom, phone: PhoneIn, media: Media, new_room: NewRoom, join: JoinRoom
+) -> None:
+    (first, listening), (second, _) = phone(), phone()
+    room = new_room()
+    join(first, room)
+    body = {"beep_enter": media.tone(5, "gong", hertz=700)}
+    assert room_service.request("PATCH", f"/api/v1/conferences/{room}", body).status == 200
+    began = time.monotonic()
+    join(second, room)
+    listening.first_sound(700, began)
+    heard = listening.hear(4.5)
+    parts = [heard[at : at + RATE // 5] for at in range(0, len(heard), RATE // 5)]
+    assert min(level(part, 700) for part in parts) > AUDIBLE
+    listening.wait_level(700, below=INAUDIBLE)
 
 
 @pytest.mark.parametrize("by_app", [False, True])

@@ -31,6 +31,12 @@ def join(world: World, room: str, number: int, **more: Any) -> str:
     return session
 
 
+def again(world: World, room: str) -> None:
+    """Another comes, a while after the last."""
+    later(world, room)
+    join(world, room, world.room(room)["members"] + 1)
+
+
 def beeps(world: World, room: str) -> list[str]:
     sent = world.sent()
     for command in sent:
@@ -75,6 +81,83 @@ def test_none_for_what_a_comparison_finds(world: World, room: str) -> None:
     world.tell("member_joined", **about, flags=[])
     world.tell("member_left", **about, cause="")
     assert beeps(world, room) == []
+
+
+FILE = "https://cdn.example.com/gong.wav"
+
+
+@pytest.fixture
+def gong(world: World) -> str:
+    room = world.create()
+    world.ask("change_room", room_id=room, options={"beep_enter": FILE, "beep_exit": "tone"})
+    join(world, room, 1)
+    world.webhooks()
+    return room
+
+
+def the_beep(world: World) -> dict[str, Any]:
+    (command,) = world.sent()
+    assert command["op"] == "beep"
+    return command
+
+
+def told(world: World) -> list[tuple[str, str]]:
+    failed = [data for kind, data in world.webhooks() if kind == "conference.command.failed"]
+    return [(data["command"], data["reason"]) for data in failed]
+
+
+def test_while_a_file_is_fetched_there_is_no_other_beep(world: World, gong: str) -> None:
+    command = the_beep(world)
+    assert (command["which"], command["url"]) == ("enter", FILE)
+    world.left(join(world, gong, 2), gong, 2)
+    assert world.sent() == []
+    world.answer(command["job"])
+    later(world, gong)
+    world.left(join(world, gong, 3), gong, 3)
+    (command,) = (each for each in world.sent() if each["op"] == "beep")
+    world.answer(command["job"])
+    assert told(world) == []
+
+
+def test_a_file_that_cannot_be_had_is_a_tone_and_told_once(world: World, gong: str) -> None:
+    for reason, expected in (
+        ("not_found", [("beep_enter", "not_found")]),
+        ("not_found", []),
+        ("relay_lost", [("beep_enter", "unplayable")]),
+    ):
+        world.answer(the_beep(world)["job"], ok=False, reason=reason)
+        assert told(world) == expected
+        tone = the_beep(world)
+        assert (tone["which"], tone.get("url")) == ("enter", None)
+        world.answer(tone["job"])
+        again(world, gong)
+    # Heard, and then not.
+    world.answer(the_beep(world)["job"])
+    again(world, gong)
+    world.answer(the_beep(world)["job"], ok=False, reason="unplayable")
+    assert told(world) == [("beep_enter", "unplayable")]
+
+
+def test_another_file_is_told_of_anew(world: World, gong: str) -> None:
+    world.answer(the_beep(world)["job"], ok=False, reason="timeout")
+    the_beep(world)
+    world.webhooks()
+    world.ask("change_room", room_id=gong, options={"beep_enter": f"{FILE}?2"})
+    again(world, gong)
+    # By now it is another one, or none: nobody expects what was asked for before.
+    command = the_beep(world)
+    world.ask("change_room", room_id=gong, options={"beep_enter": FILE})
+    world.answer(command["job"], ok=False, reason="timeout")
+    assert (world.sent(), told(world)) == ([], [])
+    again(world, gong)
+    world.answer(the_beep(world)["job"], ok=False, reason="timeout")
+    assert told(world) == [("beep_enter", "timeout")]
+
+
+@pytest.mark.parametrize("reason", ["no_members", "no_answer", "node_unreachable"])
+def test_a_node_that_plays_no_beep_is_no_news(world: World, gong: str, reason: str) -> None:
+    world.answer(the_beep(world)["job"], ok=False, reason=reason)
+    assert (world.sent(), told(world)) == ([], [])
 
 
 def test_one_who_waits_for_a_moderator_is_told_when_it_is_let_in(world: World, room: str) -> None:

@@ -43,6 +43,7 @@ class Relays:
         self.avoided: list[str] = []
         self.rest = 0
         self.rest_url = ""
+        self.details: dict[str, Any] = DETAILS
         self._outcomes: dict[str, AsyncResult[Any]] = {}
 
     def prepare(self, app_id: str, url: str, rate: int, seconds: float, start: int = 0) -> Prepared:
@@ -50,7 +51,7 @@ class Relays:
         outcome = self._outcomes.setdefault(url, AsyncResult()).get(timeout=seconds)
         if isinstance(outcome, AudioFailed):
             raise outcome
-        return Prepared(RELAY, link(url), DETAILS, *((0, "") if start else (self.rest, self.rest_url)))
+        return Prepared(RELAY, link(url), self.details, *((0, "") if start else (self.rest, self.rest_url)))
 
     def avoid(self, relay: str) -> None:
         self.avoided.append(relay)
@@ -328,6 +329,46 @@ def test_a_member_whose_music_cannot_be_had_is_not_put_on_hold(world: World, nod
     assert sent(wire, esl.Hold) == []
     ((kind, data),) = world.webhooks()
     assert (kind, data["command"], data["reason"]) == ("conference.command.failed", "hold", "not_audio")
+
+
+@pytest.fixture
+def beeping(world: World, node: DrivenNode) -> tuple[str, Wire]:
+    """A room with the beep A, and one who has just joined."""
+    room = world.create("talk")
+    world.ask("change_room", room_id=room, options={"beep_enter": A})
+    world.joined(room)
+    wire = node.up(call(1), members=[conference(room, 1)])
+    world.webhooks()
+    take(world, node)
+    return room, wire
+
+
+def test_a_beep_is_sent_once_all_of_its_file_is_ready(relays: Relays, beeping: tuple[str, Wire]) -> None:
+    room, wire = beeping
+    assert sent(wire, esl.Beep) == []
+    relays.rest, relays.details = 16000, {"seconds": 10.0}
+    relays.is_ready(A)
+    assert relays.asked == [("demo", A, 8000, 0), ("demo", A, 8000, 16000)]
+    assert wire.sent[-2:] == [esl.Beep(room, "enter", [link(A), link(A)]), esl.Prefetch(link(A))]
+
+
+@pytest.mark.parametrize("reason", ["too_long", "not_found", "unplayable"])
+def test_a_beep_that_cannot_be_heard_is_a_tone(
+    world: World, node: DrivenNode, relays: Relays, beeping: tuple[str, Wire], reason: str
+) -> None:
+    room, wire = beeping
+    if reason == "not_found":
+        relays.has_failed(A, "not_found", 404)
+    else:
+        relays.details = {"seconds": 10.1} if reason == "too_long" else {}
+        relays.is_ready(A)
+    if reason == "unplayable":
+        node.happened(result(job(world), f"-ERR (play) File: {link(A)} not found.\n"))
+        assert relays.avoided
+    ((kind, data),) = world.webhooks()
+    assert (kind, data["command"], data["reason"]) == ("conference.command.failed", "beep_enter", reason)
+    take(world, node)
+    assert sent(wire, esl.Beep)[-1] == esl.Beep(room, "enter", [])
 
 
 def test_what_a_relay_has_done_is_in_the_event_log_without_the_link(

@@ -130,7 +130,8 @@ class Machine:
              {"end_on_exit": "moderator"}, {"end_on_exit": "participant"}, {"end_on_exit": None},
              {"speaker_events": True}, {"speaker_events": False}, {"record": True}, {"record": False},
              {"wait_for_moderator": True}, {"wait_for_moderator": True, "hold_music": URLS[0]},
-             {"wait_for_moderator": False}, {"hold_music": None}]
+             {"wait_for_moderator": False}, {"hold_music": None},
+             {"beep_enter": URLS[0], "beep_exit": "tone"}, {"beep_enter": None, "beep_exit": URLS[0]}]
         )  # fmt: skip
         self.world.ask("change_room", room_id=self._room(), options=options)
 

@@ -119,6 +119,10 @@ RENDERED = {
     ),
     Beep(ROOM, "enter"): f"conference {ROOM} play tone_stream://%(250,0,700) async",
     Beep(ROOM, "exit"): f"conference {ROOM} play tone_stream://%(250,0,480) async",
+    Beep(ROOM, "exit", ("http://h/a.wav",)): f"conference {ROOM} play http://h/a.wav async",
+    Beep(ROOM, "exit", ("http://h/a.wav", "http://h/b")): (
+        f"conference {ROOM} play file_string://!http://h/a.wav!http://h/b async"
+    ),
     PausePlay(ROOM): f"conference {ROOM} pause_play",
     PlayStatus(ROOM): f"conference {ROOM} play_status",
     StopPlay(ROOM): f"conference {ROOM} stop all",

@@ -8,6 +8,7 @@
 local CONFIRM_MS = 10000 -- within which a command must be taken, have its result, or be confirmed by an event
 local LATE_MS = 2000 -- after which that is late, and an event may have been lost
 local PLAY_MS = 45000 -- within which a play must be taken, and then have its result: its file is fetched first
+local BEEP_FILE_MS = 15000 -- the same of a beep, which soon would be too late
 local DTMF_MS = 45000 -- within which digits must have their result: a node may wait for the pauses among them
 local STORE_MS = 1800000 -- within which a node must have put a recording to a relay
 local DIAL_MS = 150000 -- within which a call must have its result: it may ring for long
@@ -26,7 +27,10 @@ local function confirmed(node, kind, id)
 end
 
 -- Within how long a command must be taken: one with a file has to wait for it.
-local function take_within(command) return command.url and PLAY_MS or CONFIRM_MS end
+local function take_within(command)
+  if not command.url then return CONFIRM_MS end
+  return command.op == "beep" and BEEP_FILE_MS or PLAY_MS
+end
 
 -- Within how long it must have its result then.
 local function patience(command)

@@ -302,11 +302,11 @@ function RESULTS.remove_file(command, _, result)
   confirmed(command.node, "removal", command.recording .. " " .. command.app)
 end
 
+function RESULTS.beep(command, _, result) beep_done(command, result) end
+
 -- Sent when a room is deleted. If it fails, overdue.lua takes the members out, and playback and recording end then.
 local function ignore() end
 RESULTS.kick_all = ignore
--- Over by now.
-RESULTS.beep = ignore
 -- Sent when a leg ends. One that is left is found by the comparison.
 RESULTS.hang_up_leg, RESULTS.withdraw_leg = ignore, ignore
 -- Sent when a number has not answered in time. If there is no call to it, the comparison finds that.

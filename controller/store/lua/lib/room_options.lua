@@ -58,6 +58,10 @@ function ALSO.wait_for_moderator(room) let_more_in(room, AT_ONCE) end
 
 ALSO.record = record_anew
 
+-- Why the file before was not heard is of no account any more.
+function ALSO.beep_enter(room) clear(keys.room(room.id), room, "beep_enter_failed") end
+function ALSO.beep_exit(room) clear(keys.room(room.id), room, "beep_exit_failed") end
+
 -- Sets the options that are given; `null` is for no limit, and texts are JSON. Returns whether any is another than
 -- before.
 local function set_options(room, given)

@@ -7,7 +7,7 @@ import { Button, Card, Choice, Dialog, Empty, Field, Id, Loaded, More, PageHead,
 import { tagsIn, tagsOf, Tags } from "./tags.js";
 
 const ENDS_WITH = [["", "nobody"], ["moderator", "moderators"], ["participant", "participants"]];
-const BEEPS = [["", "no"], ["tone", "yes, a tone"]];
+const BEEPS = [["beep_enter", "Beep when a member comes"], ["beep_exit", "Beep when a member goes"]];
 const MOST_SECONDS = 2592000;
 const NUMBERS = [
   ["max_members", "Members at most", 100000], ["end_when_empty", "Ends when empty for so many seconds", MOST_SECONDS],
@@ -77,8 +77,8 @@ export function Options({ of = {} }) {
     <${Field} label="Music meanwhile" hint="Its URL. Without one they hear nothing.">
       ${(id) => html`<input id=${id} name="hold_music" type="url" defaultValue=${of.hold_music || ""} autocomplete="off" spellcheck=${false} placeholder="https://cdn.example.com/music.mp3" aria-describedby="${id}-hint" />`}
     <//>
-    <${Choice} label="Beeps when a member comes" name="beep_enter" options=${BEEPS} of=${of.beep_enter || ""} />
-    <${Choice} label="Beeps when a member goes" name="beep_exit" options=${BEEPS} of=${of.beep_exit || ""} />
+    ${BEEPS.map(([name, label]) => html`<${Field} key=${name} label=${label} hint="The word tone, or the URL of a sound of up to 10 seconds. Without one there is none.">
+      ${(id) => html`<input id=${id} name=${name} defaultValue=${of[name] || ""} autocomplete="off" spellcheck=${false} placeholder="tone" aria-describedby="${id}-hint" />`}<//>`)}
     <${Choice} label="Tells who speaks" name="speaker_events" options=${TELLS} of=${of.speaker_events ? "speakers" : ""} />
     ${NUMBERS.map(([name, label, max]) => html`<${Field} key=${name} label=${label} hint="May be left out.">
       ${(id) => html`<input id=${id} name=${name} type="number" min="1" max=${max} defaultValue=${of[name] ?? ""} aria-describedby="${id}-hint" />`}<//>`)}`;
@@ -87,7 +87,7 @@ export function Options({ of = {} }) {
 export const optionsIn = (form) => ({
   tags: tagsIn(form), end_on_exit: form.elements.end_on_exit.value || null,
   wait_for_moderator: form.elements.wait_for_moderator.value !== "", hold_music: form.elements.hold_music.value || null,
-  beep_enter: form.elements.beep_enter.value || null, beep_exit: form.elements.beep_exit.value || null,
+  ...Object.fromEntries(BEEPS.map(([name]) => [name, form.elements[name].value.trim() || null])),
   speaker_events: form.elements.speaker_events.value !== "",
   ...Object.fromEntries(NUMBERS.map(([name]) => [name, Number(form.elements[name].value) || null])),
 });
