@@ -92,6 +92,8 @@ def test_options(room: Open, world: World, operator: Console) -> None:
     page.get_by_label("Ends when the last of these leaves").select_option("moderator")
     page.get_by_label("Waits for a moderator").select_option("waits")
     page.get_by_label("Music meanwhile").fill("https://cdn.example.com/music.mp3")
+    page.get_by_label("Beep when a member comes").fill("tone")
+    page.get_by_label("Beep when a member goes").fill("https://cdn.example.com/gone.wav")
     page.get_by_label("Tells who speaks").select_option("speakers")
     page.get_by_label("Members at most").fill("7")
     page.get_by_label("Ends when empty for so many seconds").fill("600")
@@ -110,9 +112,14 @@ def test_options(room: Open, world: World, operator: Console) -> None:
     assert changed["tags"] == ["staff", "Berlin, Mitte"]
     assert (changed["speaker_events"], changed["wait_for_moderator"]) == (True, True)
     assert changed["hold_music"] == "https://cdn.example.com/music.mp3"
+    assert (changed["beep_enter"], changed["beep_exit"]) == ("tone", "https://cdn.example.com/gone.wav")
     assert (changed["max_members"], changed["end_when_empty"], changed["max_duration"]) == (7, 600, None)
     page.get_by_role("button", name="Options", exact=True).click()
     page.get_by_label("Members at most").fill("")
+    page.get_by_label("Beep when a member goes").fill("gong")
+    page.get_by_role("button", name="Change", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("Invalid request: beep_exit")
+    page.get_by_label("Beep when a member goes").fill("")
     page.get_by_role("button", name="Change", exact=True).click()
     expect(page.get_by_text("2 members", exact=True)).to_be_visible()
     operator.forgive("status of 400")

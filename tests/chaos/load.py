@@ -285,7 +285,7 @@ class Load:
         place.key = place.key or f"{'room' if number % 2 else VOICES}-{action.tenant}-{number}"
         tags, voices = [f"tag {number % 3}"][: number % 2], place.key.startswith(VOICES)
         waits = number % 3 == 0
-        options = {"tags": tags, "speaker_events": voices, "wait_for_moderator": waits}
+        options = {"tags": tags, "speaker_events": voices, "wait_for_moderator": waits, **self._beeps(action)}
         self._ask(action, number, lambda client: client.create_room(place.key, **options))
         return True
 
@@ -396,6 +396,12 @@ class Load:
         file = next(self._numbers) if number % 2 else 0
         urls = [self._world.origin.url(wait, play, file, kind) for wait, play, kind in sounds]
         return urls + [NOWHERE] * (number % 10 == 0)
+
+    def _beeps(self, action: Action) -> dict[str, str | None]:
+        """None, a tone, a sound that may come late, or one that cannot be fetched."""
+        kinds = (None, "tone", self._sounds(action)[0], NOWHERE)
+        number = int(action.value * 1000)
+        return {"beep_enter": kinds[number % len(kinds)], "beep_exit": kinds[number // 7 % len(kinds)]}
 
     def _read(self, action: Action, number: int) -> bool:
         room = self._room(action)

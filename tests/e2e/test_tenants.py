@@ -17,7 +17,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "volume": {"volume": 1},
     "join": {"room_id": "ROOM"},
     "sessions": {"to": "+4940123456", "from": "+493098765432", "room_id": "ROOM"},
-    "{room_id}": {"locked": True},
+    "{room_id}": {"locked": True, "beep_enter": "http://media.example/a.wav", "beep_exit": "tone"},
     "coach": {"session_id": "SESSION"},
     "dtmf": {"digits": "1"},
     "transfer": {"to": "+4940123456"},

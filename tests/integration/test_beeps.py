@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
+from controller.commands import ChangeRoom, CreateRoom
+from controller.controller import Controller
+from controller.errors import Refused
+from controller.registry import Registry
+from controller.rooms.placement import Placement
 from controller.store import keys
 from tests.integration.world import World
+from tests.open_store import OpenStore
 
 
 @pytest.fixture
@@ -158,6 +164,21 @@ def test_another_file_is_told_of_anew(world: World, gong: str) -> None:
 def test_a_node_that_plays_no_beep_is_no_news(world: World, gong: str, reason: str) -> None:
     world.answer(the_beep(world)["job"], ok=False, reason=reason)
     assert (world.sent(), told(world)) == ([], [])
+
+
+@pytest.mark.parametrize("option", ["beep_enter", "beep_exit"])
+def test_a_file_in_a_private_network_is_refused(store: OpenStore, world: World, option: str) -> None:
+    registry = Registry(store)
+    controller = Controller(store, registry, Placement(store, registry))
+    room, options = world.create(), {option: "http://10.0.0.1/gong.wav"}
+    for command in (
+        CreateRoom(app_id="demo", name="other", options=options),
+        ChangeRoom(app_id="demo", room_id=room, options=options),
+    ):
+        with pytest.raises(Refused) as refused:
+            controller.execute(command)
+        assert refused.value.code == "url_refused"
+        assert refused.value.detail["fields"][0]["field"] == option
 
 
 def test_one_who_waits_for_a_moderator_is_told_when_it_is_let_in(world: World, room: str) -> None:
