@@ -133,6 +133,7 @@ def get_room(path: RoomPath) -> Returned:
         "playback_urls": room["playback_urls"],
         "playback_operation_id": room["playback_operation_id"],
         "playback_queue": room["playback_queue"],
+        "playing": room["playing"],
     }, 200
 
 

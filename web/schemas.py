@@ -942,6 +942,16 @@ class Waiting(BaseModel):
     urls: list[str]
 
 
+class Playing(BaseModel):
+    operation_id: Annotated[str, _example(OPERATION)]
+    urls: Annotated[list[str], _example([AUDIO])]
+    index: Annotated[
+        int,
+        Field(ge=0, description="Of the URL in `urls` that plays now, or comes next: it may be on its way still."),
+        _example(0),
+    ]
+
+
 class RoomNode(BaseModel):
     prefix: Annotated[str, Field(description="The media node's."), _example("acW68")]
     members: Annotated[int, Field(ge=0), _example(5)]
@@ -982,6 +992,7 @@ class Room(RoomOptions):
     playback_queue: Annotated[
         list[Waiting], Field(description="What waits behind it, the next one first."), _example([])
     ]
+    playing: Annotated[Playing | None, Field(description="What plays, and where it is; null when nothing does.")]
 
 
 class Member(BaseModel):
@@ -1229,6 +1240,12 @@ class Session(BaseModel):
         _example("2026-05-06T12:40:00Z"),
     ]
     started_at: Annotated[str, Field(description="ISO 8601, UTC."), _example("2026-05-06T12:34:56Z")]
+
+
+class SessionDetails(Session):
+    playing: Annotated[
+        Playing | None, Field(description="What is played to this call alone; null when nothing is. Not in lists.")
+    ]
 
 
 class SessionList(BaseModel):

@@ -142,10 +142,11 @@ def dial(body: DialBody) -> Returned:
     return {"uuid": answer["session_id"], "status": answer["status"]}, 202
 
 
-@sessions.serves("GET", "/<uuid>", responses={200: schemas.Session}, refuses=_SESSION_REFUSALS)
+@sessions.serves("GET", "/<uuid>", responses={200: schemas.SessionDetails}, refuses=_SESSION_REFUSALS)
 def get_session(path: SessionPath) -> Returned:
-    """Show a session."""
-    return session_entry(execute(GetSession(app_id=app_id(), session_id=_known_form(path)))), 200
+    """Show a session, and what is played to it alone."""
+    session = execute(GetSession(app_id=app_id(), session_id=_known_form(path)))
+    return {**session_entry(session), "playing": session["playing"]}, 200
 
 
 @sessions.serves(

@@ -126,6 +126,20 @@ def url_texts(urls: Sequence[str]) -> list[str]:
     return [orjson.dumps(url).decode() for url in urls]
 
 
+class Playing(TypedDict):
+    """`index`: of the URL that plays, or comes next: it may be on its way still."""
+
+    operation_id: str
+    urls: list[str]
+    index: int
+
+
+def playing(operation_id: str, urls: list[str], left: int | None) -> Playing | None:
+    """An operation that plays, of which so many URLs are left; None if it is over, and so has none any more."""
+    index = max(0, len(urls) - (len(urls) if left is None else left))
+    return Playing(operation_id=operation_id, urls=urls, index=index) if urls else None
+
+
 class Page(TypedDict, Generic[Row]):
     """A part of a listing. `cursor`: the position to go on from, 0 at the end."""
 

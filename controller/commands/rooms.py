@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, NotRequired, TypedDict, cast
 
-from controller.commands.base import Args, Command, Listing, Parts, RoomCommand
+from controller.commands.base import Args, Command, Listing, Parts, Playing, RoomCommand, playing
 from controller.commands.sessions import Member, RunningRecording, as_text
 from controller.ids import new_operation_id, new_room_id
 from controller.room_options import BEEPS, OPTIONS, Kind
@@ -187,6 +187,7 @@ class Room(RoomOptions):
     playback_urls: list[str]
     playback_operation_id: str
     playback_queue: list[WaitingPlayback]
+    playing: Playing | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,11 +204,14 @@ def with_playback(store: Store, app_id: str, reply: Args) -> Room:
     found = zip(ids, store.urls_of(app_id, ids), strict=True)
     # An operation that has ended since is left out.
     operations = [WaitingPlayback(operation_id=operation, urls=urls) for operation, urls in found if urls]
+    left = reply.pop("playing_left")
     current = operations[0] if operations else WaitingPlayback(operation_id="", urls=[])
     playback = {
         "playback_urls": current["urls"],
         "playback_operation_id": current["operation_id"],
         "playback_queue": operations[1:],
+        # Behind one that has ended since, the next begins.
+        "playing": playing(**current, left=left if ids[:1] == [current["operation_id"]] else None),
     }
     return cast(Room, {**reply, **playback})
 

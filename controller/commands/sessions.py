@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, NotRequired, TypedDict
+from typing import Any, ClassVar, NotRequired, TypedDict, cast
 
 import orjson
 
-from controller.commands.base import Args, Command, Listing, Nothing, Parts, SessionCommand, url_texts
+from controller.commands.base import Args, Command, Listing, Nothing, Parts, Playing, SessionCommand, playing, url_texts
 from controller.ids import new_operation_id
 from controller.sessions.flags import HOLD, JOINING, Flag
 from controller.sessions.levels import COOLDOWN, Level
 from controller.store.states import ROLES
+from controller.store.store import Store
 
 
 def as_text(value: Any) -> str:
@@ -388,13 +389,29 @@ class Session(Member):
     started_at: int
 
 
+class SessionDetails(Session):
+    """`playing`: what it alone hears."""
+
+    playing: Playing | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GetSession(Command[Session]):
+class GetSession(Command[SessionDetails]):
     """Refused: `session_not_found`, `session_forbidden`."""
 
     session_id: str
 
     script: ClassVar[str] = "get_session"
+
+    def answer(self, parts: Parts, args: Args, reply: Args) -> SessionDetails:
+        return with_playing(parts.store, self.app_id, reply)
+
+
+def with_playing(store: Store, app_id: str, reply: Args) -> SessionDetails:
+    """The reply of get_session.lua with the URLs of the operation that it names."""
+    operation, left = reply.pop("playing_id"), reply.pop("playing_left")
+    urls = store.urls_of(app_id, [operation])[0] if operation else []
+    return cast(SessionDetails, {**reply, "playing": playing(operation, urls, left)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -461,8 +461,8 @@ class Client:
         narrowed = {"state": state, "room_id": room_id, "did": did}
         return self._list(models.SessionList, "/sessions", "sessions", limit, cursor, narrowed)
 
-    def get_session(self, uuid: str) -> models.Session:
-        return self._ask(models.Session, "GET", _path("sessions", uuid))
+    def get_session(self, uuid: str) -> models.SessionDetails:
+        return self._ask(models.SessionDetails, "GET", _path("sessions", uuid))
 
     def dial(
         self,

@@ -805,6 +805,7 @@ class FakeSwitchroom:
             "playback_urls": urls,
             "playback_operation_id": operation,
             "playback_queue": [{"operation_id": waiting, "urls": its_urls} for waiting, its_urls in room.plays[1:]],
+            "playing": _playing(operation, urls) if operation else None,
         }
 
     def _change_room(self, room_id: str, body: _Options) -> _Returned:
@@ -938,7 +939,8 @@ class FakeSwitchroom:
         return _page("sessions", rows, query)
 
     def _get_session(self, uuid: str) -> _Returned:
-        return 200, self._shown(self._session(uuid))
+        session = self._shown(self._session(uuid)
+        return 200, {**_shown(session), "playing": _playing(*session.play[:2]) if session.play else None}
 
     def _hang_up(self, uuid: str, body: _HangUp) -> _Returned:
         session, named = self._session(uuid), ("hang_up", uuid, body.cause)
@@ -1939,6 +1941,10 @@ def _matches(pattern: str, type_: str) -> bool:
 
 def _ok(status: int) -> bool:
     return 200 <= status < 300
+
+
+def _playing(operation: str, urls: list[str]) -> dict[str, Any]:
+    return {"operation_id": operation, "urls": urls, "index": 0}
 
 
 def _iso(seconds: float) -> str:

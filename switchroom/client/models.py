@@ -95,6 +95,14 @@ class Waiting(Model):
     urls: list[str]
 
 
+class Playing(Model):
+    """What plays. `index`: of the URL that plays now, or comes next."""
+
+    operation_id: str
+    urls: list[str]
+    index: int
+
+
 class Room(RoomOptions):
     """`started_at`: when the first member joined, None before that; `duration`: seconds since then. `peak_members`: the
     most that there were at once. `begun`: False while those who join wait for a moderator.
@@ -115,6 +123,7 @@ class Room(RoomOptions):
     playback_urls: list[str]
     playback_operation_id: str
     playback_queue: list[Waiting]
+    playing: Playing | None
 
 
 class Member(Model):
@@ -199,6 +208,12 @@ class Session(Model):
     speaking: bool
     joined_at: datetime | None
     started_at: datetime
+
+
+class SessionDetails(Session):
+    """`playing`: what it alone hears."""
+
+    playing: Playing | None
 
 
 class SessionList(Page):

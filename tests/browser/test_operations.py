@@ -180,12 +180,14 @@ def test_a_file_is_played_to_one_caller(operator: Console, world: World) -> None
     page.get_by_role("link", name="527100004").click()
     heading(page, "527100004")
     is_live(page)
-    page.get_by_label("Play audio").fill("https://cdn.example.com/hello.wav")
+    page.get_by_label("Play audio").fill(world.tone)
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.get_by_text("Files are to be played to 527100004")).to_be_visible()
+    expect(page.locator(".playing")).to_have_text(world.tone)
     expect(page.get_by_label("Play audio")).to_have_value("")
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_text("What is played to 527100004 is stopped")).to_be_visible()
+    expect(page.locator(".playing")).to_have_count(0)
 
 
 def test_a_call_is_made(operator: Console, world: World) -> None:

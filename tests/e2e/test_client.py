@@ -14,6 +14,7 @@ import pytest
 
 from switchroom.client import APIError, Client, Conflict, InvalidRequest, NotFound, TooManyRequests, Unauthenticated
 from switchroom.client.fake import FakeSwitchroom
+from switchroom.client.models import Playing
 from switchroom.client.webhooks import (
     ConferenceMemberJoined,
     ConferencePlayFinished,
@@ -465,6 +466,7 @@ def test_playback(service: Service, room: str) -> None:
     shown = service.client.get_room(room)
     assert (shown.playback_operation_id, shown.playback_urls) == (started.operation_id, [first])
     assert shown.playback_status == "playing"
+    assert shown.playing == Playing(operation_id=started.operation_id, urls=[first], index=0)
     assert [(one.operation_id, one.urls) for one in shown.playback_queue] == [(waiting.operation_id, [second])]
     service.play_out(room)
     volume = service.client.set_volume(room, -3)

@@ -39,6 +39,8 @@ def test_files_are_played_one_after_the_other(
     )
     started = hooks.wait("session.play.started", uuid=session)
     assert (started["urls"], started["operation_id"], started["command_uid"]) == (urls, operation, f"p-{session}")
+    shown = room_service.get(f"/api/v1/sessions/{session}").body["playing"]
+    assert (shown["operation_id"], shown["urls"], shown["index"] < len(urls)) == (operation, urls, True)
     refused = room_service.post(command(session, "play"), {"urls": urls})
     assert (refused.status, refused.headers["x-error-code"]) in ((409, "already_playing"), (429, "rate_limited"))
     finished = hooks.wait("session.play.finished", operation_id=operation)
@@ -49,6 +51,7 @@ def test_files_are_played_one_after_the_other(
         {"url": urls[2], "status": "failed", "reason": "not_found", "http_status": 404},
         {"url": urls[3], "status": "played"},
     ]
+    assert room_service.get(f"/api/v1/sessions/{session}").body["playing"] is None
     assert hooks.problems == []
 
 

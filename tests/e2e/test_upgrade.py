@@ -160,16 +160,21 @@ def with_new_fields(value: Any) -> Any:
 
 
 def with_nodes(value: Any) -> Any:
-    """The same of what the API has shown: members and rooms say where they are, members since when they are."""
+    """The same of what the API has shown: members and rooms say where they are, members since when they are, and
+    rooms and sessions what plays."""
     value = with_new_fields(value)
     if "playback_status" in value:
-        return {
-            **value,
+        playing = {
+            **"operation_id": value["playback_operation_id"],
             "recording": None,
-            "nodes": [{"prefix": PREFIX, "members": value["members"], "bridge": "source"}],
+            "urls": value["playback_urls"], "index": 0}
+        nodes = [{"prefix": PREFIX, "members": value["members"], "bridge": "source"}],
         }
-    for room in value.get("conferences", ()):
-        room["recording"] = None
+    for room
+        return {**value, "nodes": nodes, "playing": playing if playing["operation_id"] else None}
+    if "state" in value.get("conferences", ()):
+        room["recording and "muted" in value:
+        value["playing"] = None
     listed = value.get("sessions") or value.get("members") or [value]
     for member in listed:
         if "muted" in member:

@@ -285,6 +285,36 @@ def test_a_play_that_the_node_does_not_answer(world: World, room: str) -> None:
     ]
 
 
+def playing(world: World, room: str) -> tuple[list[str], int]:
+    shown = world.room(room)["playing"]
+    return shown["urls"], shown["index"]
+
+
+def test_a_room_shows_which_of_its_urls_plays(world: World, room: str) -> None:
+    assert world.room(room)["playing"] is None
+    world.play(room, A, B, A)
+    assert playing(world, room) == ([A, B, A], 0)
+    world.answer(take(world, "play")[0]["job"])
+    # The second fails while the first plays, and the third is ready then.
+    world.answer(take(world, "play")[0]["job"], ok=False, reason="not_found")
+    assert playing(world, room) == ([A, B, A], 0)
+    world.answer(take(world, "play")[0]["job"])
+    assert playing(world, room) == ([A, B, A], 0)
+    done(world, room, 0)
+    assert playing(world, room) == ([A, B, A], 2)
+
+
+def test_the_rest_of_a_url_is_shown_as_that_url(world: World, room: str) -> None:
+    cut(world, room, A, B)
+    done(world, room, 0)
+    assert playing(world, room) == ([A, B], 0)
+    (rest,) = take(world, "play")
+    world.answer(rest["job"])
+    assert playing(world, room) == ([A, B], 0)
+    done(world, room, 1)
+    assert playing(world, room) == ([A, B], 1)
+
+
 def test_a_second_operation_queues_behind_the_first(world: World, room: str) -> None:
     world.play(room, A, operation="op1")
     world.play(room, B, operation="op2")
@@ -295,10 +325,13 @@ def test_a_second_operation_queues_behind_the_first(world: World, room: str) -> 
     state = world.room(room)
     assert (state["playback_operation_id"], state["playback_urls"]) == ("op1", [A])
     assert state["playback_queue"] == [{"operation_id": "op2", "urls": [B]}]
+    assert state["playing"] == {"operation_id": "op1", "urls": [A], "index": 0}
     done(world, room, 0, "op1")
     state = world.room(room)
     assert (state["playback_operation_id"], state["playback_queue"]) == ("op2", [])
+    assert state["playing"] == {"operation_id": "op2", "urls": [B], "index": 0}
     done(world, room, 0, "op2")
+    assert world.room(room)["playing"] is None
     finished = [data["operation_id"] for kind, data in world.webhooks() if kind == "conference.play.finished"]
     assert finished == ["op1", "op2"]
 

@@ -91,6 +91,18 @@ def test_files_play_one_after_the_other(world: World, call: Call) -> None:
     assert world.webhooks() == []
 
 
+def test_a_session_shows_which_file_it_hears(world: World, call: Call) -> None:
+    assert world.session(call.session)["playing"] is None
+    world.play_to(call.session, A, B)
+    for index in (0, 1):
+        shown = {"operation_id": "op1", "urls": [A, B], "index": index}
+        assert world.session(call.session)["playing"] == shown
+        call.started()
+        assert world.session(call.session)["playing"] == shown
+        call.done(index)
+    assert world.session(call.session)["playing"] is None
+
+
 def test_a_file_is_done_before_the_result_of_its_command(world: World, call: Call) -> None:
     world.play_to(call.session, A, B)
     world.webhooks()

@@ -36,7 +36,7 @@ from controller.commands import (
 )
 from controller.commands.playback import MayPlay
 from controller.commands.rooms import with_playback
-from controller.commands.sessions import MayPlayToSession
+from controller.commands.sessions import MayPlayToSession, with_playing
 from controller.ids import SessionIds
 from controller.limits import COOLDOWNS, QUOTAS
 from controller.nodes.node_worker import RecordingLimits
@@ -222,7 +222,8 @@ class World:
         return answer if "refused" in answer else with_playback(self.store, self.app_id, answer)
 
     def session(self, session: str) -> dict[str, Any]:
-        return self.ask("get_session", session_id=session)
+        answer = self.ask("get_session", session_id=session)
+        return answer if "refused" in answer else {**with_playing(self.store, self.app_id, answer)}
 
     # As the worker
 

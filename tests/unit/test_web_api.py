@@ -35,6 +35,7 @@ from tests.unit.web_fakes import (
     OPERATION,
     OPTIONS,
     OTHER_HEADERS,
+    PLAYING,
     RECORDED,
     RECORDING,
     ROOM,
@@ -289,6 +290,7 @@ ENDPOINTS = [
             "playback_urls": [],
             "playback_operation_id": "",
             "playback_queue": [],
+            "playing": None,
         },
         command=commands.GetRoom(**IN_ROOM),
     ),
@@ -461,7 +463,7 @@ ENDPOINTS = [
         method="GET",
         path=f"{SESSIONS}/{{session}}",
         status=200,
-        answer=SESSION_ANSWER,
+        answer={**SESSION_ANSWER, "playing": PLAYING},
         command=commands.GetSession(**BY_SESSION),
     ),
     Endpoint(
@@ -1478,6 +1480,7 @@ def test_a_session_in_no_room(client: FlaskClient, controller: FakeController) -
         "member_id": None,
         "joined_at": None,
         "started_at": CREATED_AT,
+        "playing": None,
     }
     controller.answers[commands.GetSession] = parked
     body = client.get(f"{SESSIONS}/{SESSION}", headers=HEADERS).get_json()

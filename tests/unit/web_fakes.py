@@ -35,6 +35,7 @@ RECORDING = "0f8fad5bd9cb469fa16570867728950e"
 FOREIGN_RECORDING = "0f8fad5bd9cb469fa165708677289500"
 EVENT = "p07-1795374235886-3"
 OPERATION = "a1b2c3d4-e5f6-4890-abcd-ef1234567890"
+PLAYING = {"operation_id": OPERATION, "urls": ["https://cdn.example.com/hello.wav"], "index": 0}
 
 RECORDED = b"RIFF" + bytes(100)
 CREATED_AT = 1778070896  # 2026-05-06T12:34:56Z
@@ -305,10 +306,11 @@ def usual_answer(command: Command) -> dict[str, Any]:
             "playback_urls": [],
             "playback_operation_id": "",
             "playback_queue": [],
+            "playing": None,
         },
         commands.ListRooms: {"rows": [{**room, "tags": ["support"]}], "cursor": after + 1},
         commands.ListMembers: {"rows": [member], "cursor": after + 1},
-        commands.GetSession: session,
+        commands.GetSession: {**session, "playing": PLAYING},
         commands.ListSessions: {"rows": [session], "cursor": after + 1},
         commands.RecordRoom: {"recording_id": RECORDING, "status": "starting"},
         commands.RecordSession: {"recording_id": RECORDING, "status": "starting"},

@@ -1,5 +1,10 @@
 import { html } from "../html.js";
+import { Icon } from "../icons.js";
 import { Button, Field } from "../ui.js";
+
+export const Url = ({ url }) => html`<span class="url mono" title=${url}>${url}</span>`;
+
+export const Playing = ({ urls }) => html`<ol class="playing">${urls.map((url) => html`<li><${Icon} name="music" /><${Url} url=${url} /></li>`)}</ol>`;
 
 /** A form for files to play, in a room or to one session. `children`: more buttons. */
 export function Play({ busy, onPlay, children }) {

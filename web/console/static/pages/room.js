@@ -5,11 +5,10 @@ import { useCommands, useFeed, useLoad, useReloadSoon, useStream, useTitle } fro
 import { failedCommand, isWebhook, streamOf } from "../live.js";
 import { go, link } from "../router.js";
 import { Badge, Button, Card, Confirm, Dialog, Empty, Id, Loaded, PageHead, Problem, Time } from "../ui.js";
-import { Icon } from "../icons.js";
 import { reasonText, TONES } from "../words.js";
 import { Story } from "./log.js";
 import { memberCommand, Members } from "./members.js";
-import { Play } from "./play.js";
+import { Play, Playing, Url } from "./play.js";
 import { Options, optionsIn } from "./rooms.js";
 import { tagsOf } from "./tags.js";
 import { recordedBadge, RecordButtons } from "./recordings.js";
@@ -170,7 +169,7 @@ function Playback({ app, id, room, may, commands, failures }) {
   const busy = (verb) => Boolean(commands.pending[verb]);
   return html`<${Card} title="Playback" icon="music" class="spaced" note=${html`<${Badge} tone=${TONES[status]} dot>${status}<//>`}>
     ${playing
-      ? html`<ol class="playing">${room.playback_urls.map((url) => html`<li><${Icon} name="music" /><${Url} url=${url} /></li>`)}</ol>`
+      ? html`<${Playing} urls=${room.playback_urls} />`
       : html`<p class="note">Nothing plays.</p>`}
     ${failures.length > 0 && html`<ul class="failures" role="alert">${failures.map((one) => html`<li><${Url} url=${one.url} />
       <span>${plainReason(one)}</span></li>`)}</ul>`}
@@ -188,6 +187,3 @@ function Playback({ app, id, room, may, commands, failures }) {
 }
 
 const plainReason = ({ reason, http_status: status }) => `Not played${status ? ` (HTTP ${status})` : ""}: ${reasonText(reason)}`;
-
-const Url = ({ url }) => html`<span class="url mono" title=${url}>${url}</span>`;
-

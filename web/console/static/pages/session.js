@@ -9,7 +9,7 @@ import { TONES } from "../words.js";
 import { Story } from "./log.js";
 import { Joining, joiningIn, ROLES } from "./joining.js";
 import { marks, memberCommand } from "./members.js";
-import { Play } from "./play.js";
+import { Play, Playing } from "./play.js";
 import { recordedBadge, RecordButtons } from "./recordings.js";
 import { tagsIn, Tags } from "./tags.js";
 import { Volume } from "./volume.js";
@@ -178,7 +178,8 @@ function PlayTo({ session, app, commands }) {
     confirmedBy: (seen) => isWebhook(seen, webhook, match),
   });
   const busy = (verb) => Boolean(commands.pending[`${session.uuid} ${verb}`]);
-  return html`<${Play} busy=${busy("play")} onPlay=${(urls) => ask("play", "Play", "session.play.started", { urls })}>
+  return html`${session.playing && html`<${Playing} urls=${session.playing.urls} />`}
+  <${Play} busy=${busy("play")} onPlay=${(urls) => ask("play", "Play", "session.play.started", { urls })}>
     <${Button} icon="stop" busy=${busy("stop")} onClick=${() => ask("stop", "Stop", "session.play.stopped")}>Stop<//>
   <//>`;
 }
