@@ -456,7 +456,9 @@ def test_an_upload_is_tried_again(store: OpenStore, relay: RunningRelay, bucket:
     make_due(store, relay)
     finish(relay)
     assert bucket.bodies == [FILE, FILE]
-    assert record_of(store)["state"] == "available"
+    record = record_of(store)
+    assert record["state"] == "available"
+    assert "http_status" not in record
 
 
 @pytest.mark.parametrize("status", [403, 302, 500])

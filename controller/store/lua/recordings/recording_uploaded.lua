@@ -10,6 +10,7 @@ local function settle(recording)
   act_for(recording)
   if args.is_success then
     step_recording(recording, "uploaded", { uploaded = 1 })
+    clear(keys.recording(recording.id), recording, "http_status")
     emit_available(recording)
     release_file(recording)
     forget_recording_later(recording)
