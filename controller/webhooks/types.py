@@ -459,10 +459,13 @@ class SessionDialing(SessionData):
     """You make a call. `did` is the number that is called, and `caller_id` yours."""
 
     sequence: First
+    command_uid: CommandUid
 
 
 class SessionRinging(SessionData):
     """The call that you make rings. Not every gateway tells, so it may not come."""
+
+    command_uid: CommandUid
 
 
 class SessionAnswered(SessionData):

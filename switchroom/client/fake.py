@@ -997,7 +997,7 @@ class FakeSwitchroom:
         )
         session.dial_uid = body.command_uid
         self._sessions[session.uuid] = session
-        self._emit_session(session, "session.dialing")
+        self._emit_session(session, "session.dialing", command_uid=session.dial_uid)
 
         def answered() -> None:
             if session.uuid not in self._sessions or session.hanging_up:
@@ -1005,7 +1005,7 @@ class FakeSwitchroom:
             if cause := self.unanswered.get(body.to):
                 self._fail(session, cause)
                 return
-            self._emit_session(session, "session.ringing")
+            self._emit_session(session, "session.ringing", command_uid=session.dial_uid)
             session.state, session.started_at = "parked", self.now
             self._emit_session(session, "session.answered", command_uid=session.dial_uid)
             if body.room_id:
@@ -1122,9 +1122,10 @@ class FakeSwitchroom:
             room = self._room(str(body.room_id))
             self._check_open(room)
         except _Refused as refused:
-            self._emit_session(session, "session.command.failed", command="join", reason=refused.code)
+            told = {"command_uid": session.dial_uid, "reason": refused.code}
+            self._emit_session(session, "session.command.failed", command="join", **told)
         else:
-            self._begin_join(session, room, body, None)
+            self._begin_join(session, room, body, session.dial_uid)
 
     def _fail(self, session: _StoredSession, cause: str, hangup_cause: str | None = None) -> None:
         """Whoever was called has not answered."""
@@ -1483,7 +1484,8 @@ class FakeSwitchroom:
             return
         for command, uid in session.pending.items():
             self._emit_failed(session, command, uid, "no_member")
-        uid = None if session.state == "joined" else session.command_uid
+        ended_by = session.hang_up_uid if reason == "hangup" else None
+        uid = ended_by if session.state == "joined" else session.command_uid
         type_ = "conference.member.join_failed" if session.state == "joining" else "conference.member.left"
         self._interrupt_play(session)
         self._emit_member(session, type_, reason=reason, cause=cause, command_uid=uid, **why)

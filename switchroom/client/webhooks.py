@@ -325,9 +325,13 @@ class SessionStarted(SessionData):
 class SessionDialing(SessionData):
     """A call that you make: `did` is called, and sees `caller_id`."""
 
+    command_uid: str | None = None
+
 
 class SessionRinging(SessionData):
     """It rings. Not every gateway tells."""
+
+    command_uid: str | None = None
 
 
 class SessionAnswered(SessionData):

@@ -42,6 +42,15 @@ OUTCOMES = {
     "uncoach": {"conference.member.uncoached", "conference.command.failed"},
 }
 
+# What else bears it, before or after.
+BESIDES = {
+    "dial": {
+        *("session.dialing", "session.ringing", "conference.member.joined", "conference.member.join_failed"),
+        *("session.command.failed",),
+    },
+    "hang_up": {"conference.member.left"},
+}
+
 # The `command_uid` of what a command to all members leads to.
 OPERATION_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -178,6 +187,8 @@ class Ledger:
         if OPERATION_ID.fullmatch(uid):
             if uid not in self.finished:
                 self.to_all[uid].append(hook.type != "conference.command.failed")
+            return
+        if hook.type in BESIDES.get(uid.partition("-")[0], ()):
             return
         # A join may ask for volumes, which are set then.
         more = len(LEVELS) if "conference.member.joined" in self.outcomes[uid] else 0

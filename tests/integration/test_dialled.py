@@ -33,7 +33,10 @@ def ringing(world: World, number: int = 1, **more: Any) -> tuple[str, dict[str, 
 def test_a_call_that_is_answered(world: World) -> None:
     session = world.dial(command_uid="d-1")
     assert world.webhooks() == [
-        ("session.dialing", {"app_id": "demo", "uuid": session, "did": TO, "caller_id": FROM, "sequence": 1})
+        (
+            "session.dialing",
+            {"app_id": "demo", "uuid": session, "did": TO, "caller_id": FROM, "sequence": 1, "command_uid": "d-1"},
+        )
     ]
     assert world.session(session)["state"] == "dialing"
     (sent,) = world.sent()
@@ -45,7 +48,8 @@ def test_a_call_that_is_answered(world: World) -> None:
     world.answer(sent["job"])
     assert world.tell("session_answered", session_id=session) == {"known": True}
     (rings, answers) = world.webhooks()
-    assert (rings[0], answers[0], answers[1]["command_uid"]) == ("session.ringing", "session.answered", "d-1")
+    assert (rings[0], answers[0]) == ("session.ringing", "session.answered")
+    assert (rings[1]["command_uid"], answers[1]["command_uid"]) == ("d-1", "d-1")
     assert world.session(session)["state"] == "parked"
     assert not world.store.client.exists(keys.key(world.tag, "due", NODE))
     world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
@@ -180,13 +184,14 @@ def test_one_that_is_answered_at_that_moment_is_hung_up_all_the_same(world: Worl
 
 def test_it_joins_its_room_when_it_is_answered(world: World) -> None:
     room = world.create()
-    session, _ = ringing(world, room_id=room, flags=["deaf"], role="moderator", tags='["called"]')
+    session, _ = ringing(world, room_id=room, flags=["deaf"], role="moderator", tags='["called"]', command_uid="d-1")
     world.tell("session_answered", session_id=session)
     (sent,) = world.sent()
     assert (sent["op"], sent["room"], sent["flags"]) == ("join", room, "deaf")
     world.tell("member_joined", session_id=session, room_id=room, member_id=1, flags=["deaf"])
     (answered, joined) = world.webhooks()
     assert (answered[0], joined[0]) == ("session.answered", "conference.member.joined")
+    assert joined[1]["command_uid"] == "d-1"
     assert (joined[1]["deaf"], joined[1]["muted"], joined[1]["role"], joined[1]["tags"]) == (
         True,
         False,
@@ -205,7 +210,7 @@ def test_one_whose_answer_was_missed_and_that_is_in_a_room(world: World) -> None
 @pytest.mark.parametrize("reason", ["room_locked", "room_full", "room_not_found"])
 def test_a_room_that_may_not_be_joined_any_more(world: World, reason: str) -> None:
     room = world.create()
-    session, _ = ringing(world, room_id=room)
+    session, _ = ringing(world, room_id=room, command_uid="d-1")
     if reason == "room_not_found":
         world.ask("delete_room", room_id=room)
     elif reason == "room_locked":
@@ -217,7 +222,7 @@ def test_a_room_that_may_not_be_joined_any_more(world: World, reason: str) -> No
     world.tell("session_answered", session_id=session)
     (answered, failed) = world.webhooks()
     assert (answered[0], failed[0]) == ("session.answered", "session.command.failed")
-    assert (failed[1]["command"], failed[1]["reason"]) == ("join", reason)
+    assert (failed[1]["command"], failed[1]["reason"], failed[1]["command_uid"]) == ("join", reason, "d-1")
     assert world.session(session)["state"] == "parked"
 
 

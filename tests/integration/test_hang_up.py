@@ -36,6 +36,21 @@ def test_a_parked_call(world: World) -> None:
     assert hang_up(world, session)["refused"] == "session_not_found"
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_member_is_out_by_the_hang_up(world: World, is_told: bool) -> None:
+    room = world.create()
+    session = world.joined(room)
+    world.webhooks()
+    hang_up(world, session, command_uid="bye")
+    if is_told:
+        world.left(session, room, cause="USER_BUSY")
+    end(world, session)
+    assert [(kind, data["command_uid"]) for kind, data in world.webhooks()] == [
+        ("conference.member.left", "bye"),
+        ("session.ended", "bye"),
+    ]
+
+
 @pytest.mark.parametrize("state", ["joining", "joined", "leaving"])
 def test_a_call_in_a_room_or_on_its_way(world: World, state: str) -> None:
     room = world.create()

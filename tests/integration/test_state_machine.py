@@ -34,7 +34,7 @@ CHANGED = (*(flag.change(on).webhook for flag, on in CHANGES.values()), WEBHOOK,
            "conference.member.coaching", "conference.member.uncoached")  # fmt: skip
 OF_LEVELS = tuple(level.name for level in LEVELS)
 # The webhooks whose command_uid is not that of a change of a member.
-OTHERS = ("session.", "conference.member.join")
+OTHERS = ("session.", "conference.member.join", "conference.member.left")
 
 WEBHOOKS = {command: flag.change(on).webhook for command, (flag, on) in CHANGES.items()} | dict.fromkeys(
     OF_LEVELS, WEBHOOK

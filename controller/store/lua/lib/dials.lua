@@ -43,7 +43,8 @@ local function join_answered(session, id, fields, flags)
   local is_there = room and not room.closing and room.app == session.app
   local refused = not is_there and "room_not_found" or not_open(room)
   if not refused then return begin_join(session, room, fields, flags, false) end
-  emit_session(session, "session.command.failed", { command = "join", reason = NOT_JOINED[refused].reason })
+  emit_session(session, "session.command.failed", { command = "join", command_uid = fields.uid,
+    reason = NOT_JOINED[refused].reason })
 end
 
 -- Whoever was called has answered, and the call is parked.
@@ -59,7 +60,7 @@ local function dial_answered(session)
     -- It was answered at that moment.
     hang_up_again(session)
   elseif room then
-    fields.actor, fields.trace = origin.actor, origin.trace
+    fields.uid, fields.actor, fields.trace = uid, origin.actor, origin.trace
     join_answered(session, room, fields, flags)
   end
   act_for(before)

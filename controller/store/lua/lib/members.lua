@@ -164,7 +164,8 @@ local function member_left(room, session, reason, cause, is_back)
   changes_failed(room, session, "no_member")
   coach_change_failed(room, session, "no_member")
   local data = member_data(session)
-  data.command_uid = session.state == SESSION.leaving and session.uid or nil
+  data.command_uid = session.state == SESSION.leaving and session.uid
+    or reason == "hangup" and session.hang_up_uid or nil
   data.reason, data.cause = reason, reason == "hangup" and cause or nil
   if reason == "kicked" then
     data.kicked_by, data.kick_reason = session.kicked and "app" or "node", session.kick_reason

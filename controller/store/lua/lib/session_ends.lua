@@ -21,12 +21,12 @@ end
 
 local function emit_ended(session, cause, is_node_lost)
   local found, uid = {}, nil
+  local reason = is_node_lost and "node_lost" or "hangup"
+  take_out(session, reason, cause)
   if session.hang_up_job then
     found = confirmation("hang_up", session.hang_up_job)
     uid = forget_call_command(session, "hang_up")
   end
-  local reason = is_node_lost and "node_lost" or "hangup"
-  take_out(session, reason, cause)
   if session.state == SESSION.transferring then
     transfer_failed(session, "", is_node_lost and "node_lost" or "cancelled")
   elseif session.transfer_leg then

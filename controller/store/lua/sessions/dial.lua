@@ -38,5 +38,5 @@ local answer = cjson.encode({ status = "dialing", session_id = session.id })
 keep_answer(answer)
 log("command", args.command, { app = args.app_id, room = args.room_id, session = session.id, to = args.to,
   caller_id = args.caller_id, command_uid = args.command_uid, answer = "dialing" })
-emit_session(session, "session.dialing", {})
+emit_session(session, "session.dialing", { command_uid = args.command_uid })
 return answer

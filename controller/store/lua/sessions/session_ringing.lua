@@ -9,5 +9,5 @@ if session.state ~= SESSION.dialing or session.is_ringing then return cjson.enco
 act_for({ actor = session.dial_actor, trace = session.dial_trace })
 log("event", "ringing", { app = session.app, session = session.id })
 change(keys.session(session.id), session, { is_ringing = 1 })
-emit_session(session, "session.ringing", {})
+emit_session(session, "session.ringing", { command_uid = session.dial_uid })
 return cjson.encode({ ringing = true })
