@@ -59,7 +59,7 @@ REASONS: dict[str, str] = {
     "room_full": "Conference room is full: it has max_members sessions. Raise max_members, or wait until one has left.",
     "leaving": "Session is leaving the conference. Wait for conference.member.left.",
     "transferring": "Session is being transferred. Wait for session.transferred or session.transfer_failed.",
-    "transferred": "Session was transferred to a number. It can only be hung up.",
+    "transferred": "Session was transferred. It joins no room, is played nothing, and is not transferred again.",
     "still_dialing": "The call has not been answered. Wait for session.answered.",
     "dialing_forbidden": "The application may not make calls. The operator's configuration has to allow it.",
     "destination_forbidden": "The application may not call this number.",

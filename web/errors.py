@@ -134,7 +134,7 @@ _EXAMPLE_DETAILS: dict[str, dict[str, Any]] = {
     "in_other_room": {"room_id": ROOM},
     "room_full": {"limit": 50, "used": 50},
     "quota_exceeded": {"quota": "webhook_bytes", "limit": 67108864, "used": 67109120},
-    "dial_limit_reached": {"quota": "calls_per_day", "limit": 100, "used": 100},
+    "dial_limit_reached": {"quota": "calls_per_day", "limit": 100, "used": 100, "retry_after_ms": 1_234_567},
     "rate_limited": {"retry_after_ms": 12},
     "idempotency_key_in_use": {"retry_after_ms": 9_876},
     "url_refused": {"fields": [{"field": "url", "problem": "is not a public address"}]},
@@ -142,6 +142,8 @@ _EXAMPLE_DETAILS: dict[str, dict[str, Any]] = {
 _CODE = {CODE_HEADER: "Why, in a word: `rate_limited` for a cooldown, else the name of one of the examples."}
 _HEADERS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": "The scheme: an API key in a header."},
+    403: {"Retry-After": "Whole seconds, if `detail` has `retry_after_ms`."},
+    409: {"Retry-After": "Whole seconds, if `detail` has `retry_after_ms`."},
     429: {"Retry-After": "Whole seconds, rounded up; `detail.retry_after_ms` is exact."},
     503: {"Retry-After": "Whole seconds."},
 }
@@ -220,12 +222,17 @@ def refused(error: Refused) -> Response:
     if status == 429:
         return _too_soon(error.code, REASONS[error.code], error.detail)
     headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}
+    if "retry_after_ms" in error.detail:
+        headers = _retry_after(error.detail)
     return respond(status, body(REASONS[error.code], error.detail), headers, error.code)
 
 
+def _retry_after(detail: Mapping[str, Any]) -> dict[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(detail.get("retry_after_ms", 0) / 1000)))}
+
+
 def _too_soon(code: str, reason: str, detail: dict[str, Any]) -> Response:
-    seconds = max(1, math.ceil(detail.get("retry_after_ms", 0) / 1000))
-    return respond(429, body(reason, detail), {"Retry-After": str(seconds)}, code)
+    return respond(429, body(reason, detail), _retry_after(detail), code)
 
 
 def _invalid(error: Invalid) -> Response:

@@ -70,7 +70,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "name_taken": (409, "Conference name already taken for this application"),
     "in_other_room": (409, "Session is already in a different conference room. Use conference/leave first."),
     "transferring": (409, "Session is being transferred. Wait for session.transferred or session.transfer_failed."),
-    "transferred": (409, "Session was transferred to a number. It can only be hung up."),
+    "transferred": (409, "Session was transferred. It joins no room, is played nothing, and is not transferred again."),
     "still_dialing": (409, "The call has not been answered. Wait for session.answered."),
     "still_joining": (409, "Session is still joining the conference. Wait for conference.member.joined."),
     "room_locked": (409, "Conference room is locked. Unlock it first."),

@@ -15,7 +15,8 @@ local function beyond_limits()
   for _, name in ipairs({ "calls_at_once", "calls_per_minute", "calls_per_day" }) do
     local most = args.permission[name]
     if used_now[name] >= most then
-      return refuse("dial_limit_reached", { quota = name, limit = most, used = used_now[name] })
+      return refuse("dial_limit_reached", { quota = name, limit = most, used = used_now[name],
+        retry_after_ms = until_fewer(args.app_id, name, used_now[name], most) })
     end
   end
 end

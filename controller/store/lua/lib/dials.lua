@@ -22,6 +22,17 @@ local function dials_of(app)
     calls_per_minute = redis.call("ZCOUNT", key, NOW - MINUTE_MS + 1, "+inf") }
 end
 
+local LAST_MS = { calls_per_minute = MINUTE_MS, calls_per_day = DAY_MS } -- for which a call counts
+
+-- How long until an app has made one call less than `most` of that limit, if that is known. `used`: how many it has made.
+local function until_fewer(app, limit, used_now, most)
+  local ms = LAST_MS[limit]
+  if not ms or most < 1 then return nil end
+  local call = redis.call("ZRANGEBYSCORE", keys.dials(app), NOW - ms + 1, "+inf", "WITHSCORES",
+    "LIMIT", used_now - most, 1)
+  return call[2] and call[2] + ms - NOW
+end
+
 -- From here on the script acts on behalf of whoever dialled. Returns the command_uid, and the origin before.
 local function forget_dial(session)
   local uid, before = forget_call_command(session, "dial")
