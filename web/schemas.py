@@ -393,7 +393,8 @@ class SessionPage(Page):
     limit: Annotated[Limit, _limit_text(MAX_SESSIONS)] = 50
     state: Annotated[State, Field(default=None, description="Only sessions in this state.")]
     room_id: Annotated[
-        RoomId, Field(default=None, description="Only sessions in this room, or on their way in or out.")
+        RoomId,
+        Field(default=None, description="Only sessions in this room, on their way in or out, or dialled for it."),
     ]
     did: Annotated[Did, Field(default=None, description="Only sessions that called this number.")]
 
@@ -1209,8 +1210,18 @@ class Session(BaseModel):
     node: Annotated[str, Field(description="The prefix of the media node that has the call."), _example("acW68")]
     did: Annotated[str, Field(description="The number called."), _example("747713001")]
     caller_id: Annotated[str, _example("527121102")]
+    direction: Annotated[
+        Literal["inbound", "outbound"], Field(description="Whether it has called, or you have."), _example("inbound")
+    ]
     state: State
-    room_id: Annotated[str, Field(description="Empty while the session is in no room."), _example(ROOM)]
+    room_id: Annotated[
+        str,
+        Field(
+            description="Empty while the session is in no room. While it is dialled: the room that it will join, if any"
+            ", and what it is as a member is what it will be."
+        ),
+        _example(ROOM),
+    ]
     member_id: Annotated[
         int | None, Field(description="The member's number on its node while it is in a room."), _example(7)
     ]

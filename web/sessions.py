@@ -529,6 +529,7 @@ def session_entry(row: Session) -> dict[str, Any]:
         "node": row["node"],
         "did": row["did"],
         "caller_id": row["caller_id"],
+        "direction": row["direction"],
         "state": row["state"],
         "room_id": row["room_id"],
         "member_id": row["member_id"],

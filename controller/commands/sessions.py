@@ -379,11 +379,13 @@ class Member(TypedDict):
 class Session(Member):
     """A call leg, and what it is as a member.
 
-    `state`: one of `states.SESSION_STATES`. `room_id`: empty outside rooms, and `member_id` None. `started_at`: epoch
+    `state`: one of `states.SESSION_STATES`. `direction`: `inbound` or `outbound`. `room_id`: empty outside rooms, and
+    `member_id` None; of one that is dialled, what it will be in the room that it is dialled for. `started_at`: epoch
     seconds.
     """
 
     state: str
+    direction: str
     room_id: str
     member_id: int | None
     started_at: int

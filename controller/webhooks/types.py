@@ -48,6 +48,9 @@ RoomId = Annotated[str, Field(description="The room.", examples=[ROOM])]
 SessionId = Annotated[str, Field(description="The session.", examples=[SESSION])]
 Did = Annotated[str, Field(description="The number that was called.", examples=["747713001"])]
 CallerId = Annotated[str, Field(description="The number of the caller.", examples=["527121102"])]
+Direction = Annotated[
+    Literal["inbound", "outbound"], Field(description="Whether it has called, or you have.", examples=["inbound"])
+]
 MemberId = Annotated[int, Field(description="The member's number on its media node.", examples=[7])]
 Muted = Annotated[bool, Field(description="Whether the member is muted.", examples=[True])]
 Deaf = Annotated[bool, Field(description="Whether the member is deaf: it hears nothing.", examples=[False])]
@@ -449,7 +452,7 @@ class SessionStarted(SessionData):
     """A call has arrived."""
 
     sequence: First
-
+    direction: Direction
     state: Annotated[
         str, OneOf(SessionState.PARKED), Field(description="What it does: it waits to be joined to a room.")
     ]
@@ -459,6 +462,7 @@ class SessionDialing(SessionData):
     """You make a call. `did` is the number that is called, and `caller_id` yours."""
 
     sequence: First
+    direction: Direction
     command_uid: CommandUid
 
 
@@ -515,6 +519,7 @@ class SessionTransferFailed(TransferData):
 class SessionEnded(SessionData):
     """The call has hung up, or was hung up by you."""
 
+    direction: Direction
     cause: Cause
     command_uid: CommandUid
     duration: Annotated[int, Field(ge=0, description="How long the call was, in seconds.", examples=[42])]

@@ -400,6 +400,9 @@ class _StoredSession:
     caller_id: str
     started_at: float
     state: str = "parked"
+    direction: str = "inbound"
+    # What it is dialled for.
+    dialled: _Dial | None = None
     room_id: str = ""
     # While it is a member; later members have greater ones.
     member_id: int | None = None
@@ -580,7 +583,7 @@ class FakeSwitchroom:
         number = next(self._numbers)
         session = _StoredSession(number, f"{self.prefix}-{uuid.uuid4()}", self.prefix, did, caller_id, self.now)
         self._sessions[session.uuid] = session
-        self._emit_session(session, "session.started", state="parked")
+        self._emit_session(session, "session.started", direction=session.direction, state="parked")
         return session.uuid
 
     def hang_up(self, uuid: str, cause: str = "NORMAL_CLEARING") -> None:
@@ -598,7 +601,8 @@ class FakeSwitchroom:
         self._end_recordings("hangup", uuid=uuid)
         del self._sessions[uuid]
         duration = int(self.now - session.started_at)
-        self._emit_session(session, "session.ended", cause=cause, duration=duration, command_uid=session.hang_up_uid)
+        told = {"direction": session.direction, "cause": cause, "duration": duration}
+        self._emit_session(session, "session.ended", **told, command_uid=session.hang_up_uid)
         return None
 
     def speak(self, uuid: str, speaking: bool = True) -> None:
@@ -845,10 +849,14 @@ class FakeSwitchroom:
         }
 
     def _shown(self, session: _StoredSession) -> dict[str, Any]:
+        ahead = session.dialled.model_dump() if session.state == "dialing" and session.dialled else {}
+        options = [name for name in _JoinOptions.model_fields if name != "command_uid" and ahead.get("room_id")]
         return {
             **self._shown_as_member(session),
+            **{name: ahead[name] for name in options},
+            "direction": session.direction,
             "state": session.state,
-            "room_id": session.room_id,
+            "room_id": ahead.get("room_id") or session.room_id,
             "member_id": session.member_id,
             "started_at": _iso(int(session.started_at)),
         }
@@ -933,14 +941,14 @@ class FakeSwitchroom:
             (session.order, self._shown(session))
             for session in self._sessions.values()
             if query.state in (None, session.state)
-            and query.room_id in (None, session.room_id)
+            and query.room_id in (None, self._shown(session)["room_id"])
             and query.did in (None, session.did)
         ]
         return _page("sessions", rows, query)
 
     def _get_session(self, uuid: str) -> _Returned:
-        session = self._shown(self._session(uuid)
-        return 200, {**_shown(session), "playing": _playing(*session.play[:2]) if session.play else None}
+        session = self._session(uuid)
+        return 200, {**self._shown(session), "playing": _playing(*session.play[:2]) if session.play else None}
 
     def _hang_up(self, uuid: str, body: _HangUp) -> _Returned:
         session, named = self._session(uuid), ("hang_up", uuid, body.cause)
@@ -993,11 +1001,18 @@ class FakeSwitchroom:
         self._cooldowns["dial", body.to] = self.now + SESSION_COOLDOWN
         number = next(self._numbers)
         session = _StoredSession(
-            number, f"{self.prefix}-{uuid.uuid4()}", self.prefix, body.to, body.caller_id, self.now, "dialing"
+            number,
+            f"{self.prefix}-{uuid.uuid4()}",
+            self.prefix,
+            body.to,
+            body.caller_id,
+            self.now,
+            "dialing",
+            "outbound",
         )
-        session.dial_uid = body.command_uid
+        session.dial_uid, session.dialled = body.command_uid, body
         self._sessions[session.uuid] = session
-        self._emit_session(session, "session.dialing", command_uid=session.dial_uid)
+        self._emit_session(session, "session.dialing", direction=session.direction, command_uid=session.dial_uid)
 
         def answered() -> None:
             if session.uuid not in self._sessions or session.hanging_up:

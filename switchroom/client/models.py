@@ -185,12 +185,15 @@ class BatchResults(Model):
 
 
 class Session(Model):
-    """A call. `room_id`: empty while it is in no room. `member_id`: its number on its node while it is in one."""
+    """A call. `room_id`: empty while it is in no room; while it is dialled the one that it will join, and all else of
+    a member is as what. `member_id`: its number on its node while it is in one.
+    """
 
     uuid: str
     node: str
     did: str
     caller_id: str
+    direction: Literal["inbound", "outbound"] | str
     state: Literal["dialing", "parked", "joining", "joined", "leaving", "transferring", "transferred"] | str
     room_id: str
     member_id: int | None

@@ -319,12 +319,14 @@ class ConferencePlayVolumeChanged(RoomData):
 
 
 class SessionStarted(SessionData):
+    direction: Literal["inbound", "outbound"] | str
     state: Literal["parked"] | str
 
 
 class SessionDialing(SessionData):
     """A call that you make: `did` is called, and sees `caller_id`."""
 
+    direction: Literal["inbound", "outbound"] | str
     command_uid: str | None = None
 
 
@@ -396,6 +398,7 @@ class SessionTransferFailed(SessionData):
 class SessionEnded(SessionData):
     """`duration`: of the call, in seconds."""
 
+    direction: Literal["inbound", "outbound"] | str
     cause: str
     duration: int
     command_uid: str | None = None

@@ -326,7 +326,7 @@ MICROS = near(TIME_TOLERANCE * 1e6)
 
 # Traces of legs, and of a call between two loopback channels that moves again and again (23, 33). Both ends take their turns,
 # of 20 ms each: the same moment is up to so many seconds off.
-LEGS = "19_* 20_* 21_* 22_* 23_* 27_* 28_* 33_* 34_* 35_* 37_* 38_* 39_* 40_45_*"
+LEGS = "19_* 20_* 21_* 22_* 23_* 27_* 28_* 33_* 34_* 35_* 37_* 38_* 39_* 40_* 45_*"
 LEG_TOLERANCE = 0.1
 ACROSS_NODES = f"11_* {LEGS}"
 

@@ -161,19 +161,16 @@ def with_new_fields(value: Any) -> Any:
 
 def with_nodes(value: Any) -> Any:
     """The same of what the API has shown: members and rooms say where they are, members since when they are, and
-    rooms and sessions what plays."""
+    rooms and sessions what plays, and what records them."""
     value = with_new_fields(value)
     if "playback_status" in value:
-        playing = {
-            **"operation_id": value["playback_operation_id"],
-            "recording": None,
-            "urls": value["playback_urls"], "index": 0}
-        nodes = [{"prefix": PREFIX, "members": value["members"], "bridge": "source"}],
-        }
-    for room
-        return {**value, "nodes": nodes, "playing": playing if playing["operation_id"] else None}
-    if "state" in value.get("conferences", ()):
-        room["recording and "muted" in value:
+        playing = {"operation_id": value["playback_operation_id"], "urls": value["playback_urls"], "index": 0}
+        nodes = [{"prefix": PREFIX, "members": value["members"], "bridge": "source"}]
+        playing = playing if playing["operation_id"] else None
+        return {**value, "nodes": nodes, "playing": playing, "recording": None}
+    for room in value.get("conferences", ()):
+        room["recording"] = None
+    if "state" in value and "muted" in value:
         value["playing"] = None
     listed = value.get("sessions") or value.get("members") or [value]
     for member in listed:

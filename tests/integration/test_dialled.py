@@ -35,7 +35,10 @@ def test_a_call_that_is_answered(world: World) -> None:
     assert world.webhooks() == [
         (
             "session.dialing",
-            {"app_id": "demo", "uuid": session, "did": TO, "caller_id": FROM, "sequence": 1, "command_uid": "d-1"},
+            {
+                **{"app_id": "demo", "uuid": session, "did": TO, "caller_id": FROM, "sequence": 1},
+                **{"direction": "outbound", "command_uid": "d-1"},
+            },
         )
     ]
     assert world.session(session)["state"] == "dialing"
@@ -198,6 +201,23 @@ def test_it_joins_its_room_when_it_is_answered(world: World) -> None:
         "moderator",
         ["called"],
     )
+
+
+def test_where_it_will_go_is_shown_before(world: World) -> None:
+    room, as_what = world.create(), {"role": "moderator", "end_on_exit": True}
+    session, _ = ringing(world, room_id=room, flags=["deaf"], tags='["called"]', levels='[["volume_in",2]]', **as_what)
+    world.dial(2)
+    (shown,) = world.ask("list_sessions", limit=10, after=0, room=room)["rows"]
+    assert shown == world.session(session)
+    assert (shown["state"], shown["direction"], shown["room_id"], shown["member_id"]) == (
+        *("dialing", "outbound", room),
+        None,
+    )
+    assert (shown["deaf"], shown["muted"], shown["volume_in"], shown["tags"]) == (True, False, 2, ["called"])
+    assert shown.items() >= as_what.items()
+    # What an older version has stored of them.
+    world.store.client.hdel(keys.key(world.tag, "session", session), "direction")
+    assert world.session(session)["direction"] == "outbound"
 
 
 def test_one_whose_answer_was_missed_and_that_is_in_a_room(world: World) -> None:

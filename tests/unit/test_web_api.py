@@ -148,7 +148,10 @@ MEMBER = {
     "speaking": True,
     "joined_at": ISO,
 }
-SESSION_ANSWER = {**MEMBER, "state": "joined", "room_id": ROOM, "member_id": 7, "started_at": ISO}
+SESSION_ANSWER = {
+    **MEMBER,
+    **{"direction": "inbound", "state": "joined", "room_id": ROOM, "member_id": 7, "started_at": ISO},
+}
 HOOKS = "https://app.example.com/hooks"
 ISO_MS = "2026-05-06T12:34:56.789Z"
 ENDPOINT_ANSWER = {"status": "failing", "since": ISO_MS, "reason": "it answered 500", "old_secret_until": None}

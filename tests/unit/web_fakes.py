@@ -210,6 +210,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "node": "acW68",
         "did": "747713001",
         "caller_id": "527121102",
+        "direction": "inbound",
         "state": "joined",
         "room_id": ROOM,
         "member_id": 7,

@@ -75,9 +75,25 @@ local function describe_member(session)
       joined_at = session.joined_at and number_in(session, "joined_at", 11) or cjson.null })
 end
 
+-- Whether somebody has called, or the app has. The record of a session that an older version began does not say.
+local function direction_of(session)
+  return session.direction or session.state == SESSION.dialing and "outbound" or "inbound"
+end
+
+-- Makes of a call that rings what it will be in the room that it is dialled for, if it is.
+local function look_ahead(session)
+  if not session.dial_room then return end
+  session.room, session.role, session.tags = session.dial_room, session.dial_role, session.dial_tags
+  session.end_on_exit = session.dial_end_on_exit
+  for name in string.gmatch(session.dial_flags or "", "%S+") do session[name] = "1" end
+  for _, pair in ipairs(cjson.decode(session.dial_levels or "[]")) do session[pair[1]] = pair[2] end
+end
+
 -- A session as the API shows it.
 local function describe_session(session)
+  look_ahead(session)
   local described = describe_member(session)
+  described.direction = direction_of(session)
   described.state, described.room_id = text_in(session, "state"), session.room or ""
   described.member_id = session.member_id and number_in(session, "member_id", 10) or cjson.null
   described.started_at = number_in(session, "started_at", 11)

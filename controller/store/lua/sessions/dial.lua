@@ -22,7 +22,7 @@ refused = node_down(args.node) or room and refuse_closed(room)
 if refused then return refused end
 
 local session = { id = args.new_session, app = args.app_id, node = args.node, did = args.to,
-  caller_id = args.caller_id, state = SESSION.dialing }
+  caller_id = args.caller_id, state = SESSION.dialing, direction = "outbound" }
 begin_session(session, args.channel)
 count_dial(session.app, session.id)
 local job = send_dial(session, { to = session.did, caller_id = session.caller_id, gateway = args.permission.gateway,
@@ -38,5 +38,5 @@ local answer = cjson.encode({ status = "dialing", session_id = session.id })
 keep_answer(answer)
 log("command", args.command, { app = args.app_id, room = args.room_id, session = session.id, to = args.to,
   caller_id = args.caller_id, command_uid = args.command_uid, answer = "dialing" })
-emit_session(session, "session.dialing", { command_uid = args.command_uid })
+emit_session(session, "session.dialing", { direction = session.direction, command_uid = args.command_uid })
 return answer

@@ -11,8 +11,8 @@ if exceeded("sessions", 1) or exceeded("webhook_bytes", 0) then
   return refusal("quota_exceeded")
 end
 local session = { id = args.session_id, app = args.app_id, node = args.node, did = args.did, caller_id = args.caller_id,
-  state = SESSION.parked }
+  state = SESSION.parked, direction = "inbound" }
 begin_session(session, args.channel)
 log("event", "parked", { app = session.app, session = session.id })
-emit_session(session, "session.started", { state = session.state })
+emit_session(session, "session.started", { state = session.state, direction = session.direction })
 return cjson.encode({ started = true })

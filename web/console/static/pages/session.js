@@ -35,6 +35,7 @@ export function Session({ me, parts: [app, uuid] }) {
         <${Card} title="Call" icon="sessions">
           <${Facts} facts=${[
             ["State", html`<${Badge} tone=${TONES[session.state]} dot>${session.state}<//>`],
+            ["Direction", session.direction],
             ["Caller", html`<span class="caller">${callerOf(session)}</span>`],
             ["Called", html`<span class="mono">${session.did}</span>`],
             ["Node", me.kind === "operator" ? html`<a href=${link("nodes", session.node)}>${session.node}</a>` : session.node],
@@ -85,7 +86,7 @@ function Actions({ session, app, commands }) {
   const hold = session.hold ? "unhold" : "hold";
   const deaf = session.deaf ? "undeaf" : "deaf";
   const waits = session.state === "parked";
-  const isOutside = !session.room_id;
+  const isOutside = !session.room_id || session.state === "dialing";
   return html`${waits && html`<${Join} session=${session} app=${app} commands=${commands} />`}<${Card} title="Actions" class="spaced">
     <div class="buttons">
       ${!isOutside && html`<${Button} icon=${session.muted ? "mic" : "micOff"} busy=${busy(mute)} disabled=${!inRoom} onClick=${() => act(mute)}>${session.muted ? "Unmute" : "Mute"}<//>
