@@ -62,7 +62,7 @@ REASONS: dict[str, str] = {
     "transferred": "Session was transferred. It joins no room, is played nothing, and is not transferred again.",
     "still_dialing": "The call has not been answered. Wait for session.answered.",
     "dialing_forbidden": "The application may not make calls. The operator's configuration has to allow it.",
-    "destination_forbidden": "The application may not call this number.",
+    "destination_forbidden": "The application may not call this number or SIP URI.",
     "caller_id_forbidden": "The application may not call as this number.",
     "dial_limit_reached": "The application may not make more calls now. detail.quota says which limit it has reached.",
     "command_uid_taken": "command_uid was used for another command within the last minute. Use a new one.",

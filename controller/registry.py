@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import orjson
 
 from controller.limits import QUOTAS, RATE
+from controller.sessions.dialing import parse_uri
 from controller.signing import new_secret
 from controller.store import keys
 from controller.store.store import Store
@@ -39,8 +40,8 @@ def split_address(address: str) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialing:
-    """What an app may dial, and as whom: by which gateway, patterns of numbers (`controller.sessions.dialing`), the
-    numbers that it may show, how many calls, and for how many seconds each.
+    """What an app may dial, and as whom: by which gateway, patterns of numbers and URIs
+    (`controller.sessions.dialing`), the numbers that it may show, how many calls, and for how many seconds each.
     """
 
     gateway: str
@@ -129,15 +130,18 @@ class Gateway:
     transport: str = "udp"
     profile: str = "public"
 
-    def number(self, to: str) -> str:
-        """As it gets it: a prefix takes the place of the +."""
-        return self.prefix + to.removeprefix("+") if self.prefix else to
+    def way_to(self, to: str) -> dict[str, Any]:
+        """Whom `esl.commands.Dial` calls, `user`, and as `target` what else it takes of this gateway.
 
-    @property
-    def target(self) -> dict[str, str]:
-        """What `esl.commands.Dial` takes of it."""
+        A number goes to it, with its prefix in place of the +. A URI goes to its own host, in the same way, but without
+        the credentials: they are for nobody else.
+        """
+        if uri := parse_uri(to):
+            user, host = uri
+            return {"user": user, "target": {"host": host, "profile": self.profile, "transport": self.transport}}
         names = ("host", "profile", "transport", "username", "password")
-        return {name: getattr(self, name) for name in names}
+        user = self.prefix + to.removeprefix("+") if self.prefix else to
+        return {"user": user, "target": {name: getattr(self, name) for name in names}}
 
 
 Entry = App | Node | Gateway

@@ -152,10 +152,11 @@ class SendDtmf:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Call a number, as the channel of that uuid, and park it once it is answered. Prints `+OK CHANNEL` then (27), or
+    """Call `to`, as the channel of that uuid, and park it once it is answered. Prints `+OK CHANNEL` then (27), or
     `-ERR CAUSE` (28). A redirect is not followed, and a call that is not answered in `timeout` seconds is given up.
 
-    `host` is where the gateway is, `host` or `host:port`, and `profile` the SIP profile to call from. The node ends the
+    `to`: a number, or the user of a SIP URI. `host` is where the gateway is, or that of the URI, `host` or `host:port`,
+    and `profile` the SIP profile to call from. The node ends the
     call by itself after `max_seconds`, whatever becomes of whoever told it to dial.
     """
 
@@ -886,7 +887,7 @@ _SECONDS = re.compile(r"[1-9][0-9]{0,5}")
 _TRANSPORTS = frozenset({"udp", "tcp", "tls"})
 SIP_USER = re.compile(r"[A-Za-z0-9.+_-]{1,64}")
 SIP_PASSWORD = re.compile(r"[A-Za-z0-9!#%*+./=?@_~-]{1,128}")
-"""What a gateway's credentials may hold: nothing that FreeSWITCH would read within `{...}`."""
+"""What a gateway's credentials may hold, and who is called: nothing that FreeSWITCH would read in a dial string."""
 
 _MEMBER = re.compile(r"[1-9][0-9]{0,9}")
 _INTEGER = re.compile(r"-?[0-9]{1,4}")
@@ -1003,7 +1004,7 @@ def _called(call: Dial | Transfer, channel: str, account: str, more: Mapping[str
         raise ValueError(f"not a transport: {call.transport!r}")
     host = _target(call.host) if ":" in call.host else _target(f"{call.host}:5060").removesuffix(":5060")
     transport = "" if call.transport == "udp" else f";transport={call.transport}"
-    return f"{{{given}}}sofia/{_name('profile', call.profile)}/{_number(call.to)}@{host}{transport}"
+    return f"{{{given}}}sofia/{_name('profile', call.profile)}/{_user(call.to)}@{host}{transport}"
 
 
 def _path(path: str) -> str:
@@ -1027,6 +1028,12 @@ def _number(number: str) -> str:
     if not _NUMBER.fullmatch(number):
         raise ValueError(f"not a number to call: {number!r}")
     return number
+
+
+def _user(user: str) -> str:
+    if not SIP_USER.fullmatch(user):
+        raise ValueError(f"not a user to call: {user!r}")
+    return user
 
 
 def _seconds(seconds: int) -> str:

@@ -42,7 +42,15 @@ from controller.live import KINDS_OF_APP, WEBHOOK
 from controller.operators import MAX_LINK_SECONDS, MIN_LINK_SECONDS, OPERATE, USUAL_LINK_SECONDS
 from controller.outbound.target import parse_url
 from controller.room_options import BEEPS, OPTIONS
-from controller.sessions.dialing import MAX_TIMEOUT, MIN_TIMEOUT, NUMBER, USUAL_TIMEOUT
+from controller.sessions.dialing import (
+    DESTINATION,
+    MAX_DESTINATION,
+    MAX_TIMEOUT,
+    MIN_TIMEOUT,
+    NUMBER,
+    URI,
+    USUAL_TIMEOUT,
+)
 from controller.sessions.flags import FLAGS, Change
 from controller.sessions.levels import LEVELS, MAX_LEVEL, MIN_LEVEL
 from controller.store.states import (
@@ -212,15 +220,26 @@ RoomName = Annotated[
 Did = Annotated[
     str,
     _Form(
-        r"\+?[A-Za-z0-9*#._-]{1,66}",
-        67,
-        "must be a number as it was dialled, such as 747713001, with a + written as %2B",
+        rf"(?:\+?[A-Za-z0-9*#._-]{{1,66}}|{URI.pattern})",
+        MAX_DESTINATION,
+        "must be a number or SIP URI as it was dialled, such as 747713001, with a + written as %2B",
     ),
-    Field(description="The number that was called."),
+    Field(description="The number or SIP URI that was called."),
     _example("747713001"),
 ]
 Number = Annotated[
     str, _Form(NUMBER.pattern, 16, "must be 2 to 15 digits, with a + before them if any, such as +4930123456")
+]
+Destination = Annotated[
+    str,
+    _Form(
+        DESTINATION.pattern,
+        MAX_DESTINATION,
+        "must be 2 to 15 digits, with a + before them if any, such as +4930123456, or a SIP URI of a user and a host in"
+        " lower case, such as sip:anna@pbx.example.com",
+    ),
+    Field(description="The number or SIP URI to call."),
+    _example("+493012345678"),
 ]
 CommandUid = Annotated[
     str,
@@ -396,7 +415,7 @@ class SessionPage(Page):
         RoomId,
         Field(default=None, description="Only sessions in this room, on their way in or out, or dialled for it."),
     ]
-    did: Annotated[Did, Field(default=None, description="Only sessions that called this number.")]
+    did: Annotated[Did, Field(default=None, description="Only sessions that called this number, or this SIP URI.")]
 
 
 class RecordingPage(Page):
@@ -685,7 +704,7 @@ class JoinBody(_JoinOptions):
 class DialBody(_JoinOptions):
     """Whom to call, and which room to join once the call is answered, and as what."""
 
-    to: Annotated[Number, Field(description="The number to call."), _example("+493012345678")]
+    to: Destination
     caller_id: Annotated[
         Number,
         Field(alias="from", description="The number that is shown: one of those that the operator allows."),
@@ -702,7 +721,7 @@ class DialBody(_JoinOptions):
 class TransferBody(CommandBody):
     """Whom to connect the call to."""
 
-    to: Annotated[Number, Field(description="The number to call."), _example("+493012345678")]
+    to: Destination
     caller_id: Annotated[
         Number | None,
         Field(
@@ -999,7 +1018,7 @@ class Room(RoomOptions):
 class Member(BaseModel):
     uuid: Annotated[str, Field(description="The session's id."), _example(SESSION)]
     node: Annotated[str, Field(description="The prefix of the media node that has the call."), _example("acW68")]
-    did: Annotated[str, Field(description="The number called."), _example("747713001")]
+    did: Annotated[str, Field(description="The number or SIP URI called."), _example("747713001")]
     caller_id: Annotated[str, _example("527121102")]
     muted: bool
     deaf: bool
@@ -1208,7 +1227,7 @@ def options_of(row: Mapping[str, object]) -> dict[str, object]:
 class Session(BaseModel):
     uuid: Annotated[str, Field(pattern=f"^{SESSION_ID.pattern}$", description="The session's id."), _example(SESSION)]
     node: Annotated[str, Field(description="The prefix of the media node that has the call."), _example("acW68")]
-    did: Annotated[str, Field(description="The number called."), _example("747713001")]
+    did: Annotated[str, Field(description="The number or SIP URI called."), _example("747713001")]
     caller_id: Annotated[str, _example("527121102")]
     direction: Annotated[
         Literal["inbound", "outbound"], Field(description="Whether it has called, or you have."), _example("inbound")

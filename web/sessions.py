@@ -124,10 +124,10 @@ def list_sessions(query: SessionPage) -> Returned:
     cooldown=Dial.cooldown,
 )
 def dial(body: DialBody) -> Returned:
-    """Call a number, as far as the operator lets you.
+    """Call a number or SIP URI, as far as the operator lets you.
 
     With `room_id` the session joins that room once it is answered; `muted` and so on are as those of a join. Rate
-    limit `dial`: 2 s for each number. Webhooks: `session.dialing` at once, `session.ringing`, then `session.answered`
+    limit `dial`: 2 s for each `to`. Webhooks: `session.dialing` at once, `session.ringing`, then `session.answered`
     or `session.failed`."""
     command = Dial(
         app_id=app_id(),

@@ -306,7 +306,7 @@ class NodeWorker:
         if command["op"] == "dial_leg" and (source := self._registry.node(command["source"])):
             command["target"] = source.bridge_address
         if command["op"] in ("dial", "transfer") and (gateway := self._registry.gateway(command["gateway"])):
-            command |= {"target": gateway.target, "number": gateway.number(command["to"])}
+            command |= gateway.way_to(command["to"])
         rest = [command["rest_url"]] if command.get("rest_url") else []
         if command["op"] in ("session_play", "beep"):
             rest = command.get("url", "").split()[1:]

@@ -23,7 +23,7 @@ STEREO = 2  # channels
 
 # By the command's `op`, from the command and the node. Fields: see the `send` calls in the Lua files;
 # take.lua adds `channel` to what is about a call, the worker the `target` of a leg that is dialled, its address, and of
-# a call that is dialled or transferred, its gateway, and the `number` as the gateway gets it; and to what is about a
+# a call that is dialled or transferred, its way, and the `user` that is called there; and to what is about a
 # recording the `path` of its file, `max_seconds`, and where it is to be put, `upload`.
 COMMANDS: dict[str, Callable[[dict[str, Any], Node], esl.Command]] = {
     "join": lambda command, node: esl.Join(
@@ -31,7 +31,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], Node], esl.Command]] = {
     ),
     "dial": lambda command, _: esl.Dial(
         command["channel"],
-        command["number"],
+        command["user"],
         command["caller_id"],
         command["timeout"],
         command["max_seconds"],
@@ -40,7 +40,7 @@ COMMANDS: dict[str, Callable[[dict[str, Any], Node], esl.Command]] = {
     "transfer": lambda command, _: esl.Transfer(
         command["channel"],
         command["leg"],
-        command["number"],
+        command["user"],
         command["caller_id"],
         command["timeout"],
         command["max_seconds"],

@@ -1,7 +1,9 @@
-"""Calls that apps make, or transfer: the forms of numbers and patterns, and the words for why a call came to nothing.
+"""Calls that apps make, or transfer: the forms of numbers, SIP URIs and patterns, and the words for why a call came to
+nothing.
 
 Whoever has an app's key must not be able to run up a bill (toll fraud). So nothing is allowed by default, a number is
-digits and is compared as it was given, and a pattern is the beginning of numbers, in which nothing can go wrong.
+digits and is compared as it was given, and a pattern is the beginning of numbers, in which nothing can go wrong. A URI
+is compared as it was given, too: it has one spelling, and a pattern names its host and port letter by letter.
 """
 
 from __future__ import annotations
@@ -10,8 +12,18 @@ import re
 
 # A number as it is dialled: E.164 with its +, or as the gateway knows it.
 NUMBER = re.compile(r"\+?[0-9]{2,15}")
-# Either a number, or with a * the beginning of numbers that go on.
-PATTERN = re.compile(r"\+?[0-9]{1,15}\*?")
+_USER = r"[A-Za-z0-9.+_-]"
+_LABEL = r"(?:[a-z0-9-]{0,61}[a-z0-9])?"
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_PORT = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+# A name with a dot, whose end is no number, or an IPv4 address; with a port or without.
+_AT_HOST = rf"@(?:(?:[a-z0-9]{_LABEL}\.)+[a-z]{_LABEL}|{_OCTET}(?:\.{_OCTET}){{3}})(?::{_PORT})?"
+# Nothing in it means anything in a dial string, and there are no parameters, headers, passwords or escapes.
+URI = re.compile(rf"sip:{_USER}{{1,64}}{_AT_HOST}")
+DESTINATION = re.compile(f"(?:{NUMBER.pattern}|{URI.pattern})")
+MAX_DESTINATION = 200
+# Either a number, or with a * the beginning of numbers that go on; or a URI, or with a * that of users at a host.
+PATTERN = re.compile(rf"(?:\+?[0-9]{{1,15}}\*?|sip:(?:{_USER}{{1,64}}\*?|\*){_AT_HOST})")
 
 # Seconds for which a call may ring.
 MIN_TIMEOUT, USUAL_TIMEOUT, MAX_TIMEOUT = 5, 60, 120
@@ -46,8 +58,8 @@ FAILURES = {
     "busy": "It is busy.",
     "no_answer": "It rang for `timeout` seconds, or nobody is there to be called.",
     "rejected": "It was rejected: by whoever was called, or by the gateway, which may also have wanted to redirect it.",
-    "invalid_number": "There is no such number.",
-    "unreachable": "The gateway did not answer, or could not get through.",
+    "invalid_number": "There is no such number, or nobody of that name.",
+    "unreachable": "The gateway, or the host of a URI, did not answer, or could not get through.",
     "cancelled": "You hung up before it was answered, or, of a transfer, the caller did.",
     "node_unreachable": "The media node could not be told in time. Nothing was dialled.",
     "node_lost": "The media node has restarted, and its calls are gone.",
@@ -55,7 +67,15 @@ FAILURES = {
 }
 
 
-def matches(pattern: str, number: str) -> bool:
-    """`pattern`: of the form of PATTERN. A * stands for one more digit at least."""
-    start = pattern.removesuffix("*")
-    return number == start if start == pattern else number.startswith(start) and len(number) > len(start)
+def matches(pattern: str, to: str) -> bool:
+    """`pattern`: of the form of PATTERN, `to` of DESTINATION. A * stands for one more character at least."""
+    start, star, end = pattern.partition("*")
+    if not star:
+        return to == pattern
+    return to.startswith(start) and to.endswith(end) and len(to) > len(start) + len(end)
+
+
+def parse_uri(to: str) -> tuple[str, str] | None:
+    """The user and the host of a URI, with its port if it has one; nothing for a number."""
+    user, at, host = to.removeprefix("sip:").partition("@")
+    return (user, host) if at else None

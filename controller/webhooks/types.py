@@ -500,7 +500,9 @@ class SessionFailed(SessionData):
 class TransferData(SessionData):
     """The fields of the webhooks about a transfer."""
 
-    to: Annotated[str, Field(description="The number that it was transferred to.", examples=["+493012345678"])]
+    to: Annotated[
+        str, Field(description="The number or SIP URI that it was transferred to.", examples=["+493012345678"])
+    ]
     shown_as: Annotated[str, Field(description="The number that was shown there.", examples=["+493098765432"])]
     command_uid: CommandUid
 

@@ -481,7 +481,8 @@ class Client:
         command_uid: str | None = None,
         idempotency_key: str | None = None,
     ) -> models.Dialing:
-        """Call a number, which sees `caller_id` (`from` in the API), and have it join a room once it is answered.
+        """Call a number or SIP URI, which sees `caller_id` (`from` in the API), and have it join a room once it is
+        answered.
 
         Webhooks: `session.dialing`, `session.ringing`, then `session.answered` or `session.failed`.
         """
@@ -519,8 +520,8 @@ class Client:
         command_uid: str | None = None,
         idempotency_key: str | None = None,
     ) -> models.Transferring:
-        """Connect a call to a number, which sees `caller_id` (`from` in the API; by default the first that the app may
-        show). Webhooks: `session.transferred`, or `session.transfer_failed`.
+        """Connect a call to a number or SIP URI, which sees `caller_id` (`from` in the API; by default the first that
+        the app may show). Webhooks: `session.transferred`, or `session.transfer_failed`.
         """
         given = {"to": to, "from": caller_id, "timeout": timeout, "command_uid": command_uid}
         body = {name: value for name, value in given.items() if value is not None}

@@ -200,6 +200,10 @@ _Beep = Annotated[str, Field(pattern="^(tone|(?i:https?)://[^/?#@]+([/?#].*)?)$"
 _Role = Annotated[str, Field(pattern="^(participant|moderator)$")]
 _Tags = Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=16)]
 _PhoneNumber = Annotated[str, Field(pattern=r"^\+?[0-9]{2,15}$")]
+# Whether a URI is of the very form that the service takes is for the service.
+_Destination = Annotated[
+    str, Field(pattern=r"^(\+?[0-9]{2,15}|sip:[A-Za-z0-9.+_-]{1,64}@[a-z0-9.-]+(:[1-9][0-9]*)?)$", max_length=200)
+]
 _Number = Annotated[str, Field(pattern="^[1-9][0-9]*$")]
 
 
@@ -304,14 +308,14 @@ class _Join(_JoinOptions):
 
 
 class _Dial(_JoinOptions):
-    to: _PhoneNumber
+    to: _Destination
     caller_id: Annotated[_PhoneNumber, Field(alias="from")]
     room_id: _RoomId | None = None
     timeout: Annotated[int, Field(ge=5, le=120)] = 60
 
 
 class _Transfer(_Command):
-    to: _PhoneNumber
+    to: _Destination
     caller_id: Annotated[_PhoneNumber | None, Field(alias="from")] = None
     timeout: Annotated[int, Field(ge=5, le=120)] = 60
 

@@ -167,7 +167,9 @@ Destination = Annotated[
     str,
     AfterValidator(
         _form(
-            PATTERN.pattern, 'must be 1 to 15 digits, with a + before them if any, and * at the end, such as "+4930*"'
+            PATTERN.pattern,
+            'must be 1 to 15 digits, with a + before them if any, and * at the end, such as "+4930*", or a SIP URI'
+            ' whose user may end in *, such as "sip:*@pbx.example.com"',
         )
     ),
 ]

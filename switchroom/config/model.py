@@ -175,7 +175,9 @@ class GatewayConfig(Section):
 class DialConfig(Section):
     gateway: GatewayName = Field(description="the name of the gateway by which its calls go")
     destinations: tuple[Destination, ...] = Field(
-        default=(), strict=False, description="what it may call: numbers, and beginnings of numbers with * at the end"
+        default=(),
+        strict=False,
+        description="what it may call: numbers, SIP URIs, and beginnings of numbers, or of the users of a host, with *",
     )
     caller_ids: tuple[Number, ...] = Field(
         default=(),

@@ -30,8 +30,8 @@ def number(end: str) -> str:
 def dial_out(room_service: Switchroom) -> DialOut:
     """-> the number and the session."""
 
-    def dial_out(end: str = "200", **more: Any) -> tuple[str, str]:
-        to = number(end)
+    def dial_out(end: str = "200", to: str = "", **more: Any) -> tuple[str, str]:
+        to = to or number(end)
         answer = room_service.post(SESSIONS, {"to": to, "from": CALLER_ID, **more})
         assert answer.status == 202, answer
         assert answer.body["status"] == "dialing"
@@ -87,6 +87,44 @@ def test_a_call_that_nobody_answers(hooks: Receiver, gateway: AnyGateway, dial_o
     assert (failed["cause"], failed["hangup_cause"]) == ("no_answer", "NO_ANSWER")
     assert of_session(hooks, session) == ["session.dialing", "session.ringing", "session.failed"]
     gateway.wait_over(to)
+
+
+@pytest.mark.parametrize("user", ["anna.b_c-", "+49881", "fs_path.transport.", "Z"])
+def test_a_sip_uri_that_answers(
+    user: str, hooks: Receiver, room_service: Switchroom, gateway: AnyGateway, dial_out: DialOut
+) -> None:
+    name = f"{user}{next(_numbers)}200"
+    to, session = dial_out(to=f"sip:{name}@{gateway.address}")
+    answered = hooks.wait("session.answered", uuid=session)
+    assert (answered["did"], answered["caller_id"]) == (to, CALLER_ID)
+    assert (gateway.calls.count(name), gateway.callers[gateway.calls.index(name)]) == (1, CALLER_ID)
+    listed = room_service.get(f"{SESSIONS}?did={to.replace('+', '%2B')}").body["sessions"]
+    assert [row["uuid"] for row in listed] == [session]
+    gateway.hang_up(name)
+    assert hooks.wait("session.ended", uuid=session)["cause"] == "NORMAL_CLEARING"
+
+
+def test_a_sip_uri_that_is_busy(hooks: Receiver, gateway: AnyGateway, dial_out: DialOut) -> None:
+    _, session = dial_out(to=f"sip:anna{next(_numbers)}486@{gateway.address}")
+    assert hooks.wait("session.failed", uuid=session)["cause"] == "busy"
+
+
+def test_a_sip_uri_at_another_host(room_service: Switchroom, gateway: AnyGateway) -> None:
+    before = list(gateway.calls)
+    host, _, port = gateway.address.rpartition(":")
+    allowed = f"sip:anna200@{gateway.address}"
+    for to, app in (
+        (f"sip:anna200@{host}", "alpha"),
+        (f"sip:anna200@{host}:{int(port) - 1}", "alpha"),
+        (f"sip:anna200@{host}0:{port}", "alpha"),
+        (f"sip:anna200@pbx.example.com:{port}", "alpha"),
+        (allowed, "beta"),
+    ):
+        refused = room_service.post(SESSIONS, {"to": to, "from": CALLER_ID}, app=app)
+        assert (refused.status, refused.headers["x-error-code"]) == (403, "destination_forbidden"), to
+    refused = room_service.post(SESSIONS, {"to": allowed, "from": allowed})
+    assert refused.status == 400
+    assert gateway.calls == before
 
 
 def test_a_redirect_is_not_followed(hooks: Receiver, gateway: AnyGateway, dial_out: DialOut) -> None:
@@ -186,6 +224,13 @@ def test_what_another_app_may_dial(room_service: Switchroom) -> None:
 HOSTILE = [
     "+4930123@evil.example", "+4930123;transport=tcp", "+4930 123", "+4930123\n", "+4930'", "+49{x=1}30", "+4930123,x=y",
     "+49301234567890123", "+", "", "4", "+4930*", "+٤٩٣٠١٢٣", "tel:+4930123", "sofia/public/112@evil.example", "+4930%0d%0a",
+    "SIP:a@a.example", "sips:a@a.example", "sip:a.example", "sip:@a.example", "sip:a@", "sip:a@A.example", "sip:a:pw@a.example",
+    "sip:a@a.example;transport=tcp", "sip:a@a.example?X=1", "sip:a@b@a.example", "sip:a@a.example,sofia/public/112@b.example",
+    "sip:a|b@a.example", "sip:a:_:b@a.example", "sip:[x=1]a@a.example", "sip:{x=1}a@a.example", "sip:a%40b@a.example", "sip:a^b@a.example",
+    "sip:a b@a.example", "sip:a'@a.example", "sip:a${x}@a.example", "sip:a&b@a.example", "sip:a/b@a.example", "sip:*@a.example",
+    "sip:\u00e4@a.example", "sip:a@\u00e4.example", "sip:a@[::1]", "sip:a@::1", "sip:a@a.example:0", "sip:a@a.example:65536", "sip:a@a.example:05060",
+    "sip:a@a.example.", "sip:a@localhost", "sip:a@127.1", "sip:a@0x7f.0.0.1", "sip:a@127.0.0.01", "sip:a@a.example\n", "sip:a@-a.example", "sip:a@a_b.example",
+    f"sip:{'a' * 65}@a.example", f"sip:a@{'a.' * 100}example",
 ]  # fmt: skip
 
 

@@ -31,13 +31,40 @@ def number(end: str) -> str:
 def transfer(room_service: Switchroom) -> Callable[..., str]:
     """-> the number."""
 
-    def transfer(session: str, end: str = "200", **more: object) -> str:
-        to = number(end)
+    def transfer(session: str, end: str = "200", to: str = "", **more: object) -> str:
+        to = to or number(end)
         answer = room_service.post(f"{SESSIONS}/{session}/commands/transfer", {"to": to, **more})
         assert (answer.status, answer.body) == (202, {"uuid": session, "status": "transferring"})
         return to
 
     return transfer
+
+
+@pytest.mark.parametrize("end", ["200", "486"])
+def test_a_member_is_transferred_to_a_sip_uri(
+    end: str,
+    hooks: Receiver,
+    room_service: Switchroom,
+    gateway: AnyGateway,
+    dial: Dial,
+    new_room: NewRoom,
+    join: JoinRoom,
+    transfer: Callable[..., str],
+) -> None:
+    session, call = dial()
+    join(session, new_room())
+    name = f"anna.b_c-{next(_numbers)}{end}"
+    to = transfer(session, to=f"sip:{name}@{gateway.address}")
+    if end == "200":
+        told = hooks.wait("session.transferred", uuid=session)
+        assert (told["to"], gateway.callers[gateway.calls.index(name)]) == (to, CALLER_ID)
+        call.hang_up()
+        hooks.wait("session.ended", uuid=session)
+    else:
+        failed = hooks.wait("session.transfer_failed", uuid=session)
+        assert (failed["to"], failed["cause"]) == (to, "busy")
+        assert state(room_service, session) == "parked"
+    gateway.wait_over(name)
 
 
 def state(service: Switchroom, session: str) -> str:
@@ -245,7 +272,15 @@ def test_what_an_app_may_not(room_service: Switchroom, gateway: AnyGateway, dial
     ):
         refused = room_service.post(path, body)
         assert (refused.status, refused.headers["x-error-code"]) == (403, code)
-    for hostile in ("+4930123@evil.example", "+4930^park:", "+4930123\n", "+4930'", "sip:a@b"):
+    for hostile in (
+        "+4930123@evil.example",
+        "+4930^park:",
+        "+4930123\n",
+        "+4930'",
+        "sip:a@b",
+        "sip:a^b@a.example",
+        "sip:a@a.example^park:",
+    ):
         assert room_service.post(path, {"to": hostile}).status == 400
     assert gateway.calls == before
     assert state(room_service, session) == "parked"

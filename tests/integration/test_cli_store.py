@@ -62,7 +62,7 @@ def test_quotas_go_back_to_their_defaults(switchroom: Switchroom, config: Config
 
 DIAL = {
     "gateway": "carrier",
-    "destinations": ["+4930*", "112"],
+    "destinations": ["+4930*", "sip:2*@pbx.example:5062"],
     "caller_ids": ["+493098765432"],
     "calls_at_once": 3,
     "calls_per_minute": 10,
@@ -77,7 +77,14 @@ def test_what_an_app_may_dial(switchroom: Switchroom, config: Config) -> None:
     assert said(switchroom("app", "show", "demo", "--json")) == {
         "id": "demo", "dids": ["747713001"], "webhook_url": "", "source": "cli", "quotas": QUOTAS, "dial": None,
     }  # fmt: skip
-    numbers = ["--dial-destination", "+4930*", "--dial-destination", "112", "--dial-caller-id", "+493098765432"]
+    numbers = [
+        "--dial-destination",
+        "+4930*",
+        "--dial-destination",
+        "sip:2*@pbx.example:5062",
+        "--dial-caller-id",
+        "+493098765432",
+    ]
     limits = ["--dial-calls-at-once", "3", "--dial-max-seconds", "600"]
     assert said(switchroom("app", "set", "demo", "--dial-gateway", "carrier", *numbers, *limits, "--json")) == QUOTAS
     shown = said(switchroom("app", "show", "demo", "--json"))
@@ -101,6 +108,8 @@ def test_what_an_app_may_dial(switchroom: Switchroom, config: Config) -> None:
         (["--dial-calls-at-once", "3"], "gateway"),
         (["--dial-gateway", "other"], "no gateway other"),
         (["--dial-gateway", "carrier", "--dial-destination", "*"], "destinations"),
+        (["--dial-gateway", "carrier", "--dial-destination", "sip:*@*"], "destinations"),
+        (["--dial-gateway", "carrier", "--dial-destination", "sip:anna@PBX.example"], "destinations"),
         (["--dial-gateway", "carrier", "--dial-caller-id", "anna"], "caller_ids"),
         (["--dial-gateway", "carrier", "--dial-max-seconds", "0"], "max_seconds"),
         (["--dial-gateway", "carrier", "--no-dial"], "--no-dial"),

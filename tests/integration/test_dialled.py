@@ -370,6 +370,23 @@ def test_the_permission_is_that_of_the_app_s_entry(dialing: Api, store: OpenStor
     assert again.dial == Dialing(gateway="carrier", destinations=("+4930*",), caller_ids=(FROM,))
 
 
+@pytest.mark.parametrize("transport", ["udp", "tls"])
+def test_a_uri_s_host_gets_no_credentials(transport: str) -> None:
+    gateway = Gateway(
+        name="carrier", host="carrier.example", prefix="00", username="us", password=SECRET, transport=transport
+    )
+    number = gateway.way_to("+4930123456")
+    assert (number["user"], number["target"]["host"], number["target"]["password"]) == (
+        "004930123456",
+        "carrier.example",
+        SECRET,
+    )
+    assert gateway.way_to("sip:+4930@pbx.example:5062") == {
+        "user": "+4930",
+        "target": {"host": "pbx.example:5062", "profile": "public", "transport": transport},
+    }
+
+
 def test_a_gateway_that_is_gone_from_the_file_is_dialled_no_more(dialing: Api) -> None:
     app, node = dialing.registry.app("demo"), dialing.registry.node(NODE)
     assert app

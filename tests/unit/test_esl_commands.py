@@ -142,6 +142,11 @@ RENDERED = {
         "execute_on_answer=sched_hangup:+1,sip_auth_username=us-1,sip_auth_password=a#!=b/?@_~-}"
         "sofia/public/112@sip.example;transport=tls &park()"
     ),
+    Dial(UUID, "anna.b_c-+1", "30", 5, 1, "pbx.example:5062", "public"): (
+        f"originate {{origination_uuid={UUID},origination_caller_id_number=30,origination_caller_id_name=30,"
+        "originate_timeout=5,ignore_early_media=true,outbound_redirect_fatal=true,accountcode=switchroom,"
+        "execute_on_answer=sched_hangup:+1}sofia/public/anna.b_c-+1@pbx.example:5062 &park()"
+    ),
     Transfer(UUID, LEG, "+4930123456", "30", 60, 9, "sip.example", "public", "tls", "us-1", "a#!=b/?@_~-"): (
         f"uuid_transfer {UUID} 'm:^:set:switchroom_transfer={LEG}^set:continue_on_fail=true"
         "^set:hangup_after_bridge=true^set:ignore_display_updates=true^set:transfer_ringback=%(1000,4000,425)"
@@ -324,7 +329,6 @@ def test_names_are_refused_rather_than_escaped(text):
         AnnounceLeg(UUID, ROOM, text),
         WithdrawLeg(text),
         Dial(text, "112", "30", 5, 1, "h", "public"),
-        Dial(UUID, text, "30", 5, 1, "h", "public"),
         Dial(UUID, "112", text, 5, 1, "h", "public"),
         Dial(UUID, "112", "30", 5, 1, text, "public"),
         Dial(UUID, "112", "30", 5, 1, f"h:{text}", "public"),
@@ -332,7 +336,6 @@ def test_names_are_refused_rather_than_escaped(text):
         Dial(UUID, "112", "30", 5, 1, "h", "public", text),
         Transfer(text, LEG, "112", "30", 5, 1, "h", "public"),
         Transfer(UUID, text, "112", "30", 5, 1, "h", "public"),
-        Transfer(UUID, LEG, text, "30", 5, 1, "h", "public"),
         Transfer(UUID, LEG, "112", text, 5, 1, "h", "public"),
         Transfer(UUID, LEG, "112", "30", 5, 1, text, "public"),
         Transfer(UUID, LEG, "112", "30", 5, 1, "h", text),
@@ -347,6 +350,30 @@ def test_names_are_refused_rather_than_escaped(text):
         CallBridge(f"{text}:5090"),
     ):
         with pytest.raises(ValueError, match=r"^not a "):
+            command.render()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(text for text in HOSTILE if text not in ("a+b", "-both")),
+        "a|b",
+        "a^b",
+        "[a=1]b",
+        "a:_:b",
+        "a%40b",
+        "a/b",
+        "a;b",
+        "a&b",
+        "a" * 65,
+    ],
+)
+def test_whom_to_call_is_refused_rather_than_escaped(text):
+    for command in (
+        Dial(UUID, text, "30", 5, 1, "h", "public"),
+        Transfer(UUID, LEG, text, "30", 5, 1, "h", "public"),
+    ):
+        with pytest.raises(ValueError, match=r"^not a user to call"):
             command.render()
 
 

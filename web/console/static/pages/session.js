@@ -161,8 +161,8 @@ function Transfer({ session, app, commands, onClose }) {
   const footer = html`<${Button} onClick=${onClose}>Cancel<//><${Button} tone="primary" type="submit" form="transfer">Transfer<//>`;
   return html`<${Dialog} title="Transfer the call" onClose=${onClose} footer=${footer}>
     <form id="transfer" onSubmit=${submit}>
-      <${Field} label="Number to call" hint="As the app’s entry has it, such as +493012345678. The call leaves its room.">
-        ${(id) => html`<input id=${id} name="to" type="tel" required maxlength="16" pattern="\\+?[0-9]{2,15}" autofocus autocomplete="off" aria-describedby="${id}-hint" />`}
+      <${Field} label="Number or SIP URI to call" hint="As the app’s entry has it, such as +493012345678 or sip:anna@pbx.example.com. The call leaves its room.">
+        ${(id) => html`<input id=${id} name="to" type="text" inputmode="email" spellcheck=${false} required maxlength="200" pattern="\\+?[0-9]{2,15}|sip:[A-Za-z0-9.+_\\-]+@[a-z0-9.:\\-]+" autofocus autocomplete="off" aria-describedby="${id}-hint" />`}
       <//>
       <${Field} label="Number that is shown" hint="One of those that the app’s entry allows; without one, the first of them.">
         ${(id) => html`<input id=${id} name="from" type="tel" maxlength="16" pattern="\\+?[0-9]{2,15}" autocomplete="off" aria-describedby="${id}-hint" />`}

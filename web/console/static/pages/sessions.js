@@ -81,8 +81,8 @@ function NewCall({ me, app: given, onClose }) {
   return html`<${Dialog} title="New call" onClose=${onClose} footer=${footer}>
     <form id="new-call" onSubmit=${submit}>
       ${me.kind === "operator" && html`<${Field} label="App">${(id) => html`<${AppSelect} id=${id} me=${me} value=${app} onChange=${choose} all="" />`}<//>`}
-      <${Field} label="Number to call" hint="As the app’s entry has it, such as +493012345678." error=${state.error}>
-        ${(id) => html`<input id=${id} name="to" type="tel" required maxlength="16" pattern="\\+?[0-9]{2,15}" autofocus autocomplete="off" aria-describedby="${id}-hint" />`}
+      <${Field} label="Number or SIP URI to call" hint="As the app’s entry has it, such as +493012345678 or sip:anna@pbx.example.com." error=${state.error}>
+        ${(id) => html`<input id=${id} name="to" type="text" inputmode="email" spellcheck=${false} required maxlength="200" pattern="\\+?[0-9]{2,15}|sip:[A-Za-z0-9.+_\\-]+@[a-z0-9.:\\-]+" autofocus autocomplete="off" aria-describedby="${id}-hint" />`}
       <//>
       <${Field} label="Number that is shown" hint="One of those that the app’s entry allows.">
         ${(id) => html`<input id=${id} name="from" type="tel" required maxlength="16" pattern="\\+?[0-9]{2,15}" autocomplete="off" aria-describedby="${id}-hint" />`}
