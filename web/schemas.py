@@ -1244,6 +1244,11 @@ class Session(BaseModel):
     member_id: Annotated[
         int | None, Field(description="The member's number on its node while it is in a room."), _example(7)
     ]
+    transferred_to: Annotated[
+        str | None,
+        Field(description="The number or SIP URI, while it is `transferring` or `transferred`; else null."),
+        _example(None),
+    ]
     muted: bool
     deaf: bool
     hold: bool

@@ -533,6 +533,7 @@ def session_entry(row: Session) -> dict[str, Any]:
         "state": row["state"],
         "room_id": row["room_id"],
         "member_id": row["member_id"],
+        "transferred_to": row["transferred_to"],
         **membership_of(row),
         "started_at": iso(row["started_at"]),
     }

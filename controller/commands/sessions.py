@@ -380,14 +380,15 @@ class Session(Member):
     """A call leg, and what it is as a member.
 
     `state`: one of `states.SESSION_STATES`. `direction`: `inbound` or `outbound`. `room_id`: empty outside rooms, and
-    `member_id` None; of one that is dialled, what it will be in the room that it is dialled for. `started_at`: epoch
-    seconds.
+    `member_id` None; of one that is dialled, what it will be in the room that it is dialled for. `transferred_to`:
+    None unless it is being or was transferred. `started_at`: epoch seconds.
     """
 
     state: str
     direction: str
     room_id: str
     member_id: int | None
+    transferred_to: str | None
     started_at: int
 
 

@@ -187,6 +187,7 @@ class BatchResults(Model):
 class Session(Model):
     """A call. `room_id`: empty while it is in no room; while it is dialled the one that it will join, and all else of
     a member is as what. `member_id`: its number on its node while it is in one.
+    `transferred_to`: the number or SIP URI, while it is transferring or transferred.
     """
 
     uuid: str
@@ -197,6 +198,7 @@ class Session(Model):
     state: Literal["dialing", "parked", "joining", "joined", "leaving", "transferring", "transferred"] | str
     room_id: str
     member_id: int | None
+    transferred_to: str | None
     muted: bool
     deaf: bool
     hold: bool

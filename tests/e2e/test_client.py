@@ -560,7 +560,8 @@ def test_a_call_that_is_transferred(service: Service, room: str) -> None:
     assert service.wait("conference.member.left", uuid=session).reason == "transferring"
     told = service.wait("session.transferred", uuid=session)
     assert (told.to, told.shown_as, told.command_uid) == (number, CALLER_ID, f"t-{number}")
-    assert service.client.get_session(session).state == "transferred"
+    shown = service.client.get_session(session)
+    assert (shown.state, shown.transferred_to) == ("transferred", number)
     for again in (lambda: service.client.join(session, room), lambda: service.client.transfer(session, "+4930123200")):
         with pytest.raises(Conflict) as late:
             again()

@@ -92,6 +92,8 @@ def test_a_member_is_transferred_to_a_number_that_answers(
     assert (told["to"], told["shown_as"], told["command_uid"]) == (to, CALLER_ID, uid)
     assert gateway.callers[gateway.calls.index(to)] == CALLER_ID
     assert state(room_service, session) == "transferred"
+    (listed,) = room_service.get(f"{SESSIONS}?state=transferred").body["sessions"]
+    assert (listed["uuid"], listed["transferred_to"]) == (session, to)
     refused = room_service.post(f"{SESSIONS}/{session}/commands/conference/join", {"room_id": room})
     assert (refused.status, refused.headers["x-error-code"]) == (409, "transferred")
     if who == "called":

@@ -41,11 +41,13 @@ def test_a_parked_call(world: World) -> None:
     sent = ringing(world, session, command_uid="t-1")
     assert (sent["gateway"], sent["timeout"], sent["max_seconds"], sent["caller_id"]) == ("carrier", 60, 3600, FROM)
     assert (world.session(session)["state"], in_use(world), world.webhooks()) == ("transferring", 1, [])
+    assert world.session(session)["transferred_to"] == TO
     assert transferred(world, session)["command"] == "transfer"
     assert transferred(world, session) == {"known": True}
     ((kind, data),) = world.webhooks()
     assert (kind, data["to"], data["shown_as"], data["command_uid"]) == ("session.transferred", TO, FROM, "t-1")
     assert (world.session(session)["state"], in_use(world)) == ("transferred", 1)
+    assert world.session(session)["transferred_to"] == TO
     assert not world.store.client.exists(keys.key(world.tag, "due", NODE))
     world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
     assert world.types() == ["session.ended"]
@@ -72,6 +74,7 @@ def test_a_member_leaves_its_room(world: World) -> None:
         *("USER_BUSY", "t-1"),
     )
     assert (world.session(session)["state"], in_use(world)) == ("parked", 0)
+    assert world.session(session)["transferred_to"] is None
     assert world.ask("join", session_id=session, room_id=room)["status"] == "joining"
     # Once more, when it leaves that room later.
     assert over(world, session) == {"known": True}

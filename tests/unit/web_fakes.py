@@ -227,6 +227,7 @@ def usual_answer(command: Command) -> dict[str, Any]:
         "coaching": None,
         "speaking": True,
         "joined_at": CREATED_AT,
+        "transferred_to": None,
         "started_at": CREATED_AT,
     }
     member = {name: session[name] for name in MEMBER}

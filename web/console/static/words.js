@@ -154,7 +154,7 @@ const SENTENCES = {
   "state session.leaving": "{who} is leaving",
   "state session.parked": "{who} waits outside",
   "state session.transferring": "{who} is transferred",
-  "state session.transferred": "{who} is connected to whom it was transferred",
+  "state session.transferred": "{who} is connected to whoever was called",
   "state session.ended": "{who} has gone",
   "state playback.playing": "Playing",
   "state playback.paused": "Paused",

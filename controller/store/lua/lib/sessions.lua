@@ -96,6 +96,7 @@ local function describe_session(session)
   described.direction = direction_of(session)
   described.state, described.room_id = text_in(session, "state"), session.room or ""
   described.member_id = session.member_id and number_in(session, "member_id", 10) or cjson.null
+  described.transferred_to = session.transfer_to or cjson.null
   described.started_at = number_in(session, "started_at", 11)
   return described
 end

@@ -38,6 +38,7 @@ export function Session({ me, parts: [app, uuid] }) {
             ["Direction", session.direction],
             ["Caller", html`<span class="caller">${callerOf(session)}</span>`],
             ["Called", html`<span class="mono">${session.did}</span>`],
+            session.transferred_to && [session.state === "transferred" ? "Transferred to" : "Being transferred to", html`<span class="mono">${session.transferred_to}</span>`],
             ["Node", me.kind === "operator" ? html`<a href=${link("nodes", session.node)}>${session.node}</a>` : session.node],
             ["Since", html`<${Time} at=${session.started_at} />`],
             session.room_id && ["Room", html`<${Id} value=${session.room_id} href=${link("rooms", app, session.room_id)} />`],
