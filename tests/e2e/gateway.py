@@ -28,6 +28,7 @@ REFUSALS = {
 REDIRECTS = "302"  # to FORBIDDEN
 RINGS = "180"  # without end
 FORBIDDEN = "+88299999"
+DEAD = "127.0.0.1:9"  # where nobody is
 USER, PASSWORD = "switchroom", "gateway-only-!#%*+./=?@_~-"
 
 

@@ -24,6 +24,7 @@ from standardwebhooks.webhooks import Webhook
 
 from switchroom.embedded import EmbeddedStore
 from tests import webhook_data
+from tests.e2e.gateway import DEAD
 from tests.e2e.nodes import PREFIX
 
 KEYS = {"alpha": "alpha-key-0123456789", "beta": "beta-key-0123456789"}
@@ -220,7 +221,7 @@ class Switchroom:
         gateway: str = "",
         **playback: bool | int,
     ) -> None:
-        """`gateway`: where they may dial, host:port; alpha also URIs at that host. `playback`: keys of the configuration's section of that name."""
+        """`gateway`: where they may dial, host:port; alpha also URIs there, and where nobody is. `playback`: keys of the configuration's section of that name."""
         self.folder = folder
         self.config = folder / "switchroom.toml"
         lines = ["[server]", 'listen = "127.0.0.1:0"', "[store]", f'data_dir = "{folder}/data"']
@@ -253,7 +254,7 @@ class Switchroom:
             lines += ["[[apps]]", f'id = "{app}"', f'api_key = "{key}"', f'webhook_url = "{webhook_url}"']
             lines += [f'webhook_secret = "{SECRET}"', f'dids = ["{DIDS[app]}"]']
             if gateway:
-                allowed = [*DESTINATIONS[app], *([f"sip:*@{gateway}"] if app == "alpha" else [])]
+                allowed = [*DESTINATIONS[app], *([f"sip:*@{gateway}", f"sip:*@{DEAD}"] if app == "alpha" else [])]
                 lines += ["[apps.dial]", 'gateway = "carrier"', f"destinations = {json.dumps(allowed)}"]
                 lines += [f'caller_ids = ["{CALLER_ID}"]', "calls_at_once = 50", "calls_per_minute = 1000"]
                 lines += ["calls_per_day = 10000", f"max_seconds = {MAX_SECONDS[app]}"]

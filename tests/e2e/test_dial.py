@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from esl.commands import Dial
-from tests.e2e.gateway import FORBIDDEN, EmulatedGateway, Gateway
+from tests.e2e.gateway import DEAD, FORBIDDEN, EmulatedGateway, Gateway
 from tests.e2e.nodes import Node
 from tests.e2e.system import CALLER_ID, Answer, Receiver, Switchroom
 
@@ -107,6 +107,13 @@ def test_a_sip_uri_that_answers(
 def test_a_sip_uri_that_is_busy(hooks: Receiver, gateway: AnyGateway, dial_out: DialOut) -> None:
     _, session = dial_out(to=f"sip:anna{next(_numbers)}486@{gateway.address}")
     assert hooks.wait("session.failed", uuid=session)["cause"] == "busy"
+
+
+def test_nobody_is_there(hooks: Receiver, dial_out: DialOut) -> None:
+    _, session = dial_out(to=f"sip:anna{next(_numbers)}@{DEAD}")
+    failed = hooks.wait("session.failed", uuid=session)
+    assert (failed["cause"], failed["hangup_cause"]) == ("unreachable", "NORMAL_TEMPORARY_FAILURE")
+    assert of_session(hooks, session) == ["session.dialing", "session.failed"]
 
 
 def test_a_sip_uri_at_another_host(room_service: Switchroom, gateway: AnyGateway) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from esl.commands import Transfer
 from tests.e2e.conftest import Dial
-from tests.e2e.gateway import FORBIDDEN, EmulatedGateway, Gateway
+from tests.e2e.gateway import DEAD, FORBIDDEN, EmulatedGateway, Gateway
 from tests.e2e.nodes import Node
 from tests.e2e.system import CALLER_ID, DIDS, Media, Receiver, Switchroom
 
@@ -65,6 +65,30 @@ def test_a_member_is_transferred_to_a_sip_uri(
         assert (failed["to"], failed["cause"]) == (to, "busy")
         assert state(room_service, session) == "parked"
     gateway.wait_over(name)
+
+
+@pytest.mark.parametrize("is_member", [False, True])
+def test_nobody_is_there(
+    is_member: bool,
+    hooks: Receiver,
+    room_service: Switchroom,
+    dial: Dial,
+    new_room: NewRoom,
+    join: JoinRoom,
+    transfer: Callable[..., str],
+) -> None:
+    session, call = dial()
+    room = new_room()
+    if is_member:
+        join(session, room)
+    transfer(session, to=f"sip:anna{next(_numbers)}@{DEAD}")
+    failed = hooks.wait("session.transfer_failed", uuid=session)
+    assert (failed["cause"], failed["hangup_cause"]) == ("unreachable", "NORMAL_TEMPORARY_FAILURE")
+    shown = room_service.get(f"{SESSIONS}/{session}").body
+    assert (shown["state"], shown["transferred_to"]) == ("parked", None)
+    join(session, room)
+    call.hang_up()
+    hooks.wait("session.ended", uuid=session)
 
 
 def state(service: Switchroom, session: str) -> str:
