@@ -6,10 +6,12 @@ told, and is no fault.
 
 from __future__ import annotations
 
+import ctypes
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import gevent
 from gevent import socket
 
 from controller.registry import App, Gateway, split_address
@@ -18,6 +20,9 @@ from switchroom.doctor.finding import Finding, Verdict
 SECONDS = 2.0  # for which a gateway is waited for
 _AGAIN = 0.5  # s, after which a request by UDP is sent again (RFC 3261, T1)
 _PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
+# The name of the SRV records of a host (RFC 3263, 4.2), and what DNS calls them (RFC 2782).
+_SERVICES = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
+_INTERNET, _SRV = 1, 33
 
 
 def examine_permissions(apps: Sequence[App], gateways: Mapping[str, Gateway]) -> Iterator[Finding]:
@@ -44,10 +49,10 @@ def _judge(gateway: Gateway) -> Verdict:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, socket.AF_INET, kind)[0]
     except OSError:
-        return (
-            f"{host} has no address",
-            "correct its host, or the DNS of this machine; if it has SRV records only, name one of its servers",
-        )
+        # A node asks for these of a host without a port.
+        if host == gateway.host and _has_records(f"{_SERVICES[gateway.transport]}.{host}"):
+            return f"{host} has SRV records; whether its servers answer is not looked at", ""
+        return f"{host} has no address", "correct its host, or the DNS of this machine"
     try:
         with socket.socket(family, kind) as sock:
             sock.settimeout(SECONDS)
@@ -59,6 +64,24 @@ def _judge(gateway: Gateway) -> Verdict:
         said = ""
     answers = "answers" if said.startswith("SIP/2.0 ") else "does not answer this machine"
     return f"{target} {answers}", ""
+
+
+def _has_records(name: str) -> bool:
+    """Whether there are SRV records of that name, by the resolver of the C library, as far as it has one."""
+    answer = ctypes.create_string_buffer(4096)
+    for library in (None, "libresolv.so.2"):
+        try:
+            query = ctypes.CDLL(library).res_query
+        except (OSError, AttributeError):
+            continue
+        given = (query, name.encode(), _INTERNET, _SRV, answer, len(answer))
+        # It waits for the answer: not in the thread that waits for all else.
+        return int(gevent.get_hub().threadpool.apply(_call, given)) > 0
+    return False
+
+
+def _call(query: Callable[..., int], *given: object) -> int:
+    return query(*given)
 
 
 def _ask(sock: socket.socket, gateway: Gateway, target: str) -> str:

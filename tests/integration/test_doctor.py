@@ -186,6 +186,25 @@ def test_a_gateway_that_is_nowhere(running: dict[str, Any], monkeypatch: pytest.
     assert found["node acW68", "gateways"].detail == "no SIP profile external, only public, bridge"
 
 
+@pytest.mark.parametrize(
+    ("transport", "port", "asked"),
+    [("udp", "", "_sip._udp."), ("tcp", "", "_sip._tcp."), ("tls", "", "_sips._tcp."), ("udp", ":5060", None)],
+)
+def test_a_gateway_that_has_srv_records_only(
+    running: dict[str, Any], monkeypatch: pytest.MonkeyPatch, transport: str, port: str, asked: str | None
+) -> None:
+    """With a port in its host, they are not asked for: neither does the node."""
+    names: list[str] = []
+    monkeypatch.setattr("switchroom.doctor.gateway._has_records", lambda name: not names.append(name))
+    host = "no-such-name.invalid"
+    gateways = [{"name": "carrier", "host": f"{host}{port}", "transport": transport}]
+    findings = list(examine(Config.model_validate(running | {"gateways": gateways}), None))
+    (found,) = (finding for finding in findings if finding.subject == "gateway carrier")
+    assert names == ([f"{asked}{host}"] if asked else [])
+    assert found.ok == bool(asked)
+    assert found.detail.startswith(f"{host} has SRV records" if asked else f"{host} has no address")
+
+
 def test_an_app_whose_gateway_is_gone(running: dict[str, Any]) -> None:
     config = Config.model_validate(running)
     with open_store(config) as (store, _):
