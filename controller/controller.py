@@ -177,7 +177,7 @@ class Controller:
         admission.budget = found
 
     def _carry_out(self, command: Command[Answer], admission: Admission | None = None) -> Answer:
-        if admission and not command.is_counted_in_step:
+        if admission and not command.is_counted_in_step(self._parts):
             self.admit(admission)
             admission = None
         if command.once and not command.has_one_step:

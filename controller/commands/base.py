@@ -70,10 +70,13 @@ class Command(Generic[Answer]):
         """As `cooldown`, where that depends on the command's fields."""
         return self.cooldown
 
-    @property
-    def is_counted_in_step(self) -> bool:
-        """Whether the request for it is counted in its own step: nothing else is done for it before."""
-        return self.has_one_step and not self.once and type(self).prepare is Command.prepare
+    def is_counted_in_step(self, parts: Parts) -> bool:
+        """Whether the request for it is counted in its own step: nothing is looked up for it before."""
+        return self.has_one_step and not self.once and not self.looks_up(parts)
+
+    def looks_up(self, parts: Parts) -> bool:
+        """Whether `prepare` asks the store, or anybody else."""
+        return type(self).prepare is not Command.prepare
 
     def arguments(self) -> Args:
         """Its own fields, as the script gets them."""
@@ -158,9 +161,8 @@ class Listing(Command[Page[Row]]):
     limit: int
     after: int = 0
 
-    @property
-    def is_counted_in_step(self) -> bool:
-        return False
+    def looks_up(self, parts: Parts) -> bool:
+        return True
 
 
 class Execute(Protocol):

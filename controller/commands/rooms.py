@@ -51,6 +51,9 @@ class CreateRoom(Command[RoomId]):
         # Not super(): the class is made anew for its slots.
         return {**Command.arguments(self), "options": _as_sent(self.options)}
 
+    def looks_up(self, parts: Parts) -> bool:
+        return any(map(self.options.get, _SOUNDS)) or parts.placement.asks_store
+
     def prepare(self, parts: Parts) -> Args:
         _check_sounds(parts, self.app_id, self.options, lambda: None)
         node = parts.placement.choose(self.app_id)

@@ -16,7 +16,7 @@ from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.store import Load, Store
 
-# For how long a result of `is_up` is used.
+# For how long is used what the store said of which nodes are up, and of their loads.
 FRESH_SECONDS = 0.1
 
 
@@ -28,6 +28,8 @@ class Placement:
         self._registry = registry
         self._clock = clock
         self._up: dict[str, tuple[float, bool]] = {}
+        self._loads: dict[str, Load] = {}
+        self._counted_at = float("-inf")
         # Rooms given to a node since its worker last counted.
         self._given: Counter[tuple[str, int]] = Counter()
 
@@ -46,14 +48,31 @@ class Placement:
         is_open = any(node.prefix == prefix and not node.drained for node in self._registry.nodes())
         return {"up": self.is_up(prefix), "open": is_open}
 
+    @property
+    def asks_store(self) -> bool:
+        """Whether `choose` has to."""
+        return self._is_choice or not self._is_counted
+
+    @property
+    def _is_choice(self) -> bool:
+        """Where calls wait makes no difference to one node."""
+        return len(self._registry.nodes()) > 1
+
+    @property
+    def _is_counted(self) -> bool:
+        return self._clock() - self._counted_at <= FRESH_SECONDS
+
     def choose(self, app_id: str) -> str | None:
         """The node for a new room of the app, None without one."""
         nodes = self._registry.nodes()
-        counted = self._store.loads([node.prefix for node in nodes])
+        if not self._is_counted:
+            self._loads, self._counted_at = self._store.loads([node.prefix for node in nodes]), self._clock()
         loads = {
-            prefix: count._replace(load=count.load + self._given[prefix, count.at]) for prefix, count in counted.items()
+            prefix: count._replace(load=count.load + self._given[prefix, count.at])
+            for prefix, count in self._loads.items()
         }
-        waiting = self._store.run("waiting", keys.partition_of(app_id), {"app_id": app_id})["waiting"]
+        step = ("waiting", keys.partition_of(app_id), {"app_id": app_id})
+        waiting = self._store.run(*step)["waiting"] if self._is_choice else {}
         chosen = choose_node(nodes, loads, waiting)
         if chosen is None:
             return None

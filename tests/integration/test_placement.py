@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -32,7 +33,8 @@ def registry(store: OpenStore) -> Registry:
 
 @pytest.fixture
 def placement(store: OpenStore, registry: Registry) -> Placement:
-    return Placement(store, registry)
+    """With a clock by which nothing that it has read is fresh."""
+    return Placement(store, registry, clock=itertools.count().__next__)
 
 
 def test_a_room_goes_where_the_app_s_calls_wait(placement: Placement, world: World, store: OpenStore) -> None:
