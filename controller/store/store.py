@@ -14,6 +14,7 @@ import gevent
 import orjson
 import redis
 import structlog
+from gevent.queue import LifoQueue
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisClusterException, RedisError, ResponseError
@@ -100,7 +101,7 @@ class Store:
                 )
             except AWAY as error:
                 raise StoreUnavailable(f"the store is not available: {error}") from error
-        pool = redis.BlockingConnectionPool.from_url(url, timeout=timeout, **options)
+        pool = redis.BlockingConnectionPool.from_url(url, timeout=timeout, queue_class=LifoQueue, **options)
         return cls(redis.Redis(connection_pool=pool), timeout)
 
     def close(self) -> None:
@@ -416,18 +417,21 @@ class Store:
             self._client.script_load(script.text)
 
     def _call(self, steps: Sequence[Step]) -> list[Any]:
-        calls = [(self._shas[name], tag, _encode(args)) for name, tag, args in steps]
-        if len(calls) == 1:
-            sha, tag, text = calls[0]
-            try:
-                return [self._client.evalsha(sha, 1, tag, text)]
-            except ResponseError as error:
-                return [error]
-        with self._client.pipeline(transaction=False) as pipe:
-            for sha, tag, text in calls:
-                # Not `evalsha`: the cluster client forbids the method in pipelines, though each call has one slot.
-                pipe.execute_command("EVALSHA", sha, 1, tag, text)
-            return list(pipe.execute(raise_on_error=False))
+        calls = [("EVALSHA", self._shas[name], 1, tag, _encode(args)) for name, tag, args in steps]
+        if self.clustered:
+            with self._client.pipeline(transaction=False) as pipe:
+                for call in calls:
+                    # Not `evalsha`: the cluster client forbids the method in pipelines, though each call has one slot.
+                    pipe.execute_command(*call)
+                return list(pipe.execute(raise_on_error=False))
+        # Not by the client: what it does around a command takes as long as the command. What fails disconnects.
+        pool = self._client.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands(calls))
+            return [_response(connection) for _ in calls]
+        finally:
+            pool.release(connection)
 
 
 def emit_endings(store: Store, tag: str, reply: Reply) -> None:
@@ -440,6 +444,14 @@ def emit_endings(store: Store, tag: str, reply: Reply) -> None:
         except ScriptFailed as error:
             # The node's worker tries the rest later.
             log.error("end of playback not emitted", room=room, reason=str(error))
+
+
+def _response(connection: Any) -> Any:
+    """The next reply, which may be an error."""
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _node(url: str) -> ClusterNode:
