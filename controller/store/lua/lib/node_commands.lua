@@ -74,6 +74,14 @@ local function note_sent(command)
     operation = command.operation, recording = command.recording, job = command.job })
 end
 
+-- Acts from here on for whoever sent the command, and tells the event log what came of it.
+local function log_answer(command, job, result)
+  act_for(command)
+  log("answer", command.op, { app = command.app, room = command.room, session = command.session,
+    operation = command.operation, job = job, ok = result.ok, reason = result.reason, text = result.text,
+    http_status = result.http_status, recording = command.recording })
+end
+
 local at_once = {} -- the commands of this step that count as sent
 
 -- Whether a command, the last in the node's stream, may be sent at once: the sender still holds the node, nothing waits

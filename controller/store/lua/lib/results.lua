@@ -313,10 +313,7 @@ RESULTS.hang_up_leg, RESULTS.withdraw_leg = ignore, ignore
 RESULTS.end_transfer = ignore
 
 local function apply_result(command, job, result)
-  act_for(command)
-  log("answer", command.op, { app = command.app, room = command.room, session = command.session,
-    operation = command.operation, job = job, ok = result.ok, reason = result.reason, text = result.text,
-    http_status = result.http_status, recording = command.recording })
+  log_answer(command, job, result)
   local apply = RESULTS[command.op]
   if apply then apply(command, job, result) end
 end

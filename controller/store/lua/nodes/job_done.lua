@@ -1,20 +1,14 @@
 -- The result of a command that was sent. `reason`: why it failed; `text`: what the node said; `http_status`: of the
 -- response of a file's server; `paused`: what a pause toggled to.
 -- args: node job ok reason? text? http_status? paused?
--- needs: node_fence results
+-- needs: answers results
 
 -- Commands that are confirmed by their result. The others are by an event.
 local BY_RESULT = { play = true, pause = true, stop = true, volume = true, dtmf = true, relate = true,
   session_play = true, session_stop = true }
 
-if fenced() then return refusal("fenced") end
-local raw = redis.call("HGET", keys.sent(args.node), args.job)
-if not raw then return cjson.encode({ unknown = true }) end
-redis.call("HDEL", keys.sent(args.node), args.job)
-confirmed(args.node, "job", args.job)
-local command = cjson.decode(raw)
-local found = args.ok and BY_RESULT[command.op] and confirmation(command.op, args.job) or {}
-apply_result(command, args.job,
+local found = args.ok and BY_RESULT[sent_command.op] and confirmation(sent_command.op, args.job) or {}
+apply_result(sent_command, args.job,
   { ok = args.ok, reason = args.reason, text = args.text, http_status = args.http_status,
     paused = args.paused })
 return reply(found)

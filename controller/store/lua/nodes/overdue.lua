@@ -3,13 +3,11 @@
 -- lost, whether more is overdue, and the rooms on the node of which it is told who speaks in them.
 -- `recordings`: how long a recording may be (max_ms), and how long its file may wait on its node (give_up_ms).
 -- args: node recordings
--- needs: collections move node_fence records results
+-- needs: collections due move records results
 -- lists: speaker_rooms
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
 local MAX_LOOKED_AT = 100 -- at a time, of what may be late
-
-if fenced() then return refusal("fenced") end
 
 -- By the kind of what was expected.
 local OVERDUE = {}
@@ -207,15 +205,11 @@ local function is_to_confirm(item)
 end
 
 local function is_late()
-  local latest = NOW + CONFIRM_MS - LATE_MS
-  for _, item in ipairs(redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", latest, "LIMIT", 0, MAX_LOOKED_AT)) do
+  for _, item in ipairs(redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", LATEST, "LIMIT", 0, MAX_LOOKED_AT)) do
     if is_to_confirm(item) then return true end
   end
   return false
 end
 
-local calls = redis.call("SCARD", keys.node_sessions(args.node))
-local speaker_rooms = redis.call("SINTER", keys.speaker_rooms(), keys.node_rooms(args.node))
-return reply({ broken = as_list(broken), speaker_rooms = as_list(speaker_rooms),
-  more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0,
-  late = is_late(), calls = calls, load = calls + redis.call("SCARD", keys.node_rooms(args.node)) })
+return reply(with_load({ broken = as_list(broken), late = is_late(),
+  more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0 }))
