@@ -862,6 +862,7 @@ class FakeSwitchroom:
             "state": session.state,
             "room_id": ahead.get("room_id") or session.room_id,
             "member_id": session.member_id,
+            "transferred_to": (session.transfer or {}).get("to"),
             "started_at": _iso(int(session.started_at)),
         }
 
@@ -1923,34 +1924,6 @@ def _page(name: str, rows: Iterable[tuple[int, dict[str, Any]]], query: _Page) -
 def _waits(room: _StoredRoom) -> bool:
     """Whether those who join wait for a moderator."""
     return bool(room.options["wait_for_moderator"]) and not room.begun
-
-
-def _shown_as_member(session: _StoredSession) -> dict[str, Any]:
-    return {
-        "uuid": session.uuid,
-        "node": session.node,
-        "did": session.did,
-        "caller_id": session.caller_id,
-        **session.flags,
-        **session.levels,
-        "role": session.role,
-        "tags": session.tags,
-        "end_on_exit": session.end_on_exit,
-        "waiting": session.waiting,
-        "speaking": session.speaking,
-        "joined_at": None if session.joined_at is None else _iso(int(session.joined_at)),
-    }
-
-
-def _shown(session: _StoredSession) -> dict[str, Any]:
-    return {
-        **_shown_as_member(session),
-        "state": session.state,
-        "room_id": session.room_id,
-        "member_id": session.member_id,
-        "transferred_to": (session.transfer or {}).get("to"),
-        "started_at": _iso(int(session.started_at)),
-    }
 
 
 def _delivery(found: _Delivered) -> dict[str, Any]:

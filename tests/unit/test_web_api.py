@@ -150,12 +150,12 @@ MEMBER = {
 }
 SESSION_ANSWER = {
     **MEMBER,
-    **{"direction": "inbound", "state": "joined",
+    "direction": "inbound",
+    "state": "joined",
     "room_id": ROOM,
     "member_id": 7,
     "transferred_to": None,
     "started_at": ISO,
-},
 }
 HOOKS = "https://app.example.com/hooks"
 ISO_MS = "2026-05-06T12:34:56.789Z"
