@@ -22,7 +22,7 @@ from luaparser import astnodes as lua
 
 from controller.store import keys, states
 from controller.store.prelude import CONSTANTS
-from controller.store.scripts import LUA, ONCE, Source, libraries, libraries_of, sources
+from controller.store.scripts import EACH, LUA, ONCE, Source, libraries, libraries_of, sources
 
 # Of Lua and the store's: what the scripts may use.
 GLOBALS = {
@@ -313,7 +313,8 @@ def check() -> Iterator[str]:
     files = [*read.values(), *map(read_with_libraries, sources().values())]
     for file in files:
         file.mark_used()
-    read[ONCE].exports["once"].used = True  # around the scripts of commands
+    for name in (ONCE, EACH):
+        read[name].exports[name].used = True  # around scripts
     for file in files:
         path = file.source.path.relative_to(LUA.parents[2])
         yield from (f"{path}:{line}: {text}" for line, text in file.all_problems())

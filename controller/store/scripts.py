@@ -9,7 +9,7 @@ out, and each library but the core is a block of its own, which takes what it us
 `shared`: Lua has room for 200 locals at a time.
 
 The script of a command, one that takes a `command`, is the body of a function, which the library `once` carries out
-once for each idempotency key.
+once for each idempotency key. So is one of TOGETHER, which `each` carries out as often as it has arguments.
 """
 
 from __future__ import annotations
@@ -54,15 +54,26 @@ REFUSED_WHEN_FULL = {
     "sends once more": "redeliver redeliver_range test_endpoint",
 }
 
+# Of which as many steps as MAX_TOGETHER may run in one call: each is short, and they often come in numbers.
+TOGETHER = frozenset(
+    {
+        *("flag_changed", "job_done", "level_changed", "speakers_changed"),
+        *("member_joined", "member_left", "session_ended", "session_parked"),
+        *("file_done", "session_file_done"),
+    }
+)
+MAX_TOGETHER = 10
+
 LUA = Path(__file__).parent / "lua"
 CORE = "core"  # the library that every script needs, before all others
 ONCE = "once"  # the library that carries out the commands
+EACH = "each"  # the library that carries out the scripts of TOGETHER
 
 # What an error message calls lines that are in no file.
 PRELUDE = "prelude"
 
-# Around the script of a command.
-_FUNCTION = ("local function carry_out()\n", "end\nreturn once(carry_out)\n")
+# Around a script that one of these libraries carries out.
+_FUNCTION = ("local function carry_out()\n", "end\nreturn {}(carry_out)\n")
 
 # What a script begins with: it makes the server refuse keys of another hash slot than the partition's, and the whole
 # script when memory is full, unless that is allowed. A script that is in neither table has none, and cannot be loaded.
@@ -187,9 +198,10 @@ def arguments(name: str) -> frozenset[str]:
 def _script(source: Source) -> Script:
     own = [(_name(source), source.text)]
     needs = source.needs
-    if is_of_command(source):
-        (begin, end), needs = _FUNCTION, (*needs, ONCE)
-        own = [(PRELUDE, begin), *own, (PRELUDE, end)]
+    carried_out_by = EACH if source.name in TOGETHER else ONCE if is_of_command(source) else ""
+    if carried_out_by:
+        (begin, end), needs = _FUNCTION, (*needs, carried_out_by)
+        own = [(PRELUDE, begin), *own, (PRELUDE, end.format(carried_out_by))]
     files = [*libraries_of(replace(source, needs=needs)), source]
     core, *others = _used([*((_name(file), file.text) for file in files[:-1]), *own])
     count = len(files) - 2

@@ -417,12 +417,29 @@ class Store:
             self._client.script_load(script.text)
 
     def _call(self, steps: Sequence[Step]) -> list[Any]:
-        calls = [("EVALSHA", self._shas[name], 1, tag, _encode(args)) for name, tag, args in steps]
-        if self.clustered:
+        calls = _together(steps)
+        texts = [_encode(args) for _, _, args in steps]
+        found = self._evaluate([("EVALSHA", self._shas[steps[at[0]][0]], 1, tagsteps[at[0]][1], [texts[i] for i in at]) for at in calls])
+        replies: list[Any] = [None] * len(steps)
+        for at, reply in zip(calls, found, strict=True):
+            # An error is that of all: the script is not there, or memory is full.
+            alone = len(at) == 1 or isinstance(reply, Exception)
+            of_each = [reply] * len(at) if alone else reply
+            for i, one in zip(at, of_each, strict=True):
+                replies[i] = one
+        return replies
+
+    def _evaluate(self, calls: Sequence[tuple[str, str, list[bytes]]]) -> list[Any]:
+        """The replies of scripts, in one round trip. A call: SHA, the partition's tag, the arguments of each step."""
+        if self.clusteredlen(calls) == 1:
+            sha, tag, texts = calls[0]
+            try:
+                return [self._client.evalsha(sha, 1, tag, *texts)]
+            except ResponseError as error:
             with self._client.pipeline(transaction=False) as pipe:
-                for call in calls:
+                for callsha, tag, texts in calls:
                     # Not `evalsha`: the cluster client forbids the method in pipelines, though each call has one slot.
-                    pipe.execute_command(*call)
+                    pipe.execute_command(*call"EVALSHA", sha, 1, tag, *texts)
                 return list(pipe.execute(raise_on_error=False))
         # Not by the client: what it does around a command takes as long as the command. What fails disconnects.
         pool = self._client.connection_pool
@@ -432,6 +449,20 @@ class Store:
             return [_response(connection) for _ in calls]
         finally:
             pool.release(connection)
+
+
+def _together(steps: Sequence[Step]) -> list[list[int]]:
+    """Which steps run in one call each: neighbours in a partition's order of the same script, if it is of TOGETHER."""
+    calls: list[list[int]] = []
+    last: dict[str, tuple[str, list[int]]] = {}
+    for i, (name, tag, _) in enumerate(steps):
+        before, call = last.get(tag, ("", []))
+        if name == before and name in scripts.TOGETHER and len(call) < scripts.MAX_TOGETHER:
+            call.append(i)
+        else:
+            calls.append([i])
+            last[tag] = name, calls[-1]
+    return calls
 
 
 def emit_endings(store: Store, tag: str, reply: Reply) -> None:

@@ -9,8 +9,8 @@ import pytest
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.registry import Node, Registry
 from controller.store import keys
-from controller.store.scripts import libraries, sources
-from controller.store.store import Store, each_host
+from controller.store.scripts import MAX_TOGETHER, libraries, sources
+from controller.store.store import Step, Store, each_host
 from tests.integration.world import NODE, World
 from tests.open_store import OpenStore
 
@@ -106,6 +106,28 @@ def test_a_step_that_fails_among_others_fails_alone(store: OpenStore) -> None:
     assert isinstance(failed, ScriptFailed)
     with pytest.raises(ScriptFailed, match="registry: "):
         store.run_many([endpoint, broken, endpoint])
+
+
+def test_steps_that_run_together_are_as_if_they_ran_alone(store: OpenStore) -> None:
+    world, other = World(store), World(store, "other")
+    room = world.create("r")
+    member = world.joined(room)
+    world.webhooks()
+    store.client.set(keys.key(world.tag, "session", "broken"), "no record")
+
+    def flag(name: str, session: str, of: World = world) -> Step:
+        args = {"session_id": session, "room_id": room, "member_id": 1, "flag": name, "on": True}
+        return "flag_changed", of.tag, {"node": NODE, "token": 1, **args}
+
+    count = MAX_TOGETHER * 2 + 1
+    steps = [flag("hold", member), flag("nothing", member), flag("deaf", "broken"), flag("hold", "x", other)]
+    steps += [flag("hold", member), ("fence", world.tag, {"node": NODE, "token": 1}), *[flag("deaf", member)] * count]
+    first, failed, broken, unknown, again, fence, deaf, *known = store.run_each(steps)
+    assert (first, unknown, again, fence, deaf) == ({}, {"unknown": True}, {"known": True}, {}, {})
+    assert known == [{"known": True}] * (count - 1)
+    assert "lua/lib/flag_changes.lua:" in str(failed)
+    assert "WRONGTYPE" in str(broken)
+    assert world.types() == ["conference.member.held", "conference.member.deafened"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,11 @@ def test_a_script_takes_its_own_arguments_and_those_of_its_libraries() -> None:
     assert scripts.arguments("play") == play.arguments
 
 
+def test_scripts_of_which_several_run_in_one_call() -> None:
+    for name, script in scripts.load().items():
+        assert script.text.endswith("return each(carry_out)\n") == (name in scripts.TOGETHER), name
+
+
 def test_a_script_has_of_the_prelude_what_it_uses() -> None:
     text = scripts.load()["admit"].text
     assert "function keys.rate(first) return" in text

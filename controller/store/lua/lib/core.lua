@@ -53,6 +53,23 @@ end
 -- On whose behalf the script acts: the `actor` and `trace` of the command from which follows what it does.
 local origin = { actor = args.actor, trace = args.trace }
 
+local of_step = {} -- tables that are empty when a step begins
+
+-- Has a table, which is empty now, be so for each of the steps that run together (lib/each.lua).
+local function empty_each_step(found)
+  of_step[#of_step + 1] = found
+  return found
+end
+
+-- Begins another step: `text` are its arguments.
+local function begin_step(text)
+  args = cjson.decode(text)
+  origin = { actor = args.actor, trace = args.trace }
+  for _, found in ipairs(of_step) do
+    for name in pairs(found) do found[name] = nil end
+  end
+end
+
 -- From here on the script acts on behalf of whoever `record` names: a command, or a session or operation that waits for
 -- what follows from one. Returns the origin before, to go back to.
 local function act_for(record)

@@ -6,7 +6,7 @@
 local MAX_EMITTED = 128 -- in a step: each file counts one, and so does each 1,024 bytes of URLs
 -- Kinds of what its source's `due` may hold of a room.
 local DUE_OF_ROOM = { "all", "close", "ending", "expiry", "let_in" }
-local unfinished = {} -- rooms with more to emit
+local unfinished = empty_each_step({}) -- rooms with more to emit
 
 -- The reply of a script, with the rooms that have more to emit.
 local function reply(fields)

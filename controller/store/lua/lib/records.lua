@@ -1,7 +1,7 @@
 -- How a script that works on many records gets past one that is broken: that lacks a field, say, or is no JSON.
 
 -- The records that could not be worked on, each { id, why }. They are in the script's reply, and the store logs them.
-local broken = {}
+local broken = empty_each_step({})
 
 -- Calls `action` with what follows it. Returns whether it succeeded, and what it returned.
 local function try(id, action, ...)
