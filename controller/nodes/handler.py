@@ -122,7 +122,7 @@ class EventHandler:
         args = {**{item.name: getattr(event, item.name) for item in fields(event)}, **extra}
         if isinstance(event, JobDone):
             return event.script, tag_of_job(event.job), args
-        app = self._app_of(event)
+        app = self._app_of(event, is_new="resynced" in extra and isinstance(event, SessionParked))
         if app is None:
             if isinstance(event, SessionParked):
                 self._reject(event, "UNALLOCATED_NUMBER", "nobody owns the number")
@@ -144,8 +144,10 @@ class EventHandler:
             args["quotas"] = self._registry.quotas_of(app)
         return event.script, keys.partition_of(app), args
 
-    def _app_of(self, event: SessionEvent | RoomEvent | RecordingEvent) -> str | None:
-        """The app it is about: remembered, or from the store, or for a new call the owner of the number."""
+    def _app_of(self, event: SessionEvent | RoomEvent | RecordingEvent, *, is_new: bool) -> str | None:
+        """The app it is about: remembered, or from the store, or for a new call the owner of the number. `is_new`: a
+        comparison has found that the store does not have it.
+        """
         kind: Kind
         if isinstance(event, RoomEvent):
             kind, identifier = "room", event.room_id
@@ -153,7 +155,7 @@ class EventHandler:
             kind, identifier = "recording", event.recording_id
         else:
             kind, identifier = "session", event.session_id
-        app = self._apps.get(identifier) or self._store.app_of(kind, identifier)
+        app = self._apps.get(identifier) or (None if is_new else self._store.app_of(kind, identifier))
         if app is None and isinstance(event, SessionParked):
             owner = self._registry.app_of_did(event.did)
             app = owner.id if owner else None
