@@ -7,7 +7,8 @@ that the comparison has found already changes nothing.
 
 An event may also be missed without a lost link. So the audit compares from time to time, beside the handling of
 events. What differs then may have happened just now, with its event still on the way. That is why the audit looks
-twice: only what differs in the same way at two comparisons in a row was missed, and is put right.
+twice: only what differs in the same way at two comparisons in a row was missed, and is put right. It believes the
+node's list of channels, which lags; `resync` asks the node for each parked call instead.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class Audit:
         connection = self._connection
         if connection is None:
             return self._intervals.usual
-        plan, rooms = self._compare(connection)
+        plan, rooms = self._compare(connection, trusts_list=True)
         playback: dict[PlaybackDrift, Step] = {}
         for room in rooms:
             if room["operation"] or room["occupied"]:
@@ -191,7 +192,9 @@ class Audit:
                 self._log.exception("audit not finished")
                 pause = self._intervals.usual
 
-    def _compare(self, connection: Connection, restarted: bool = False) -> tuple[Plan, list[Row]]:
+    def _compare(
+        self, connection: Connection, restarted: bool = False, *, trusts_list: bool = False
+    ) -> tuple[Plan, list[Row]]:
         """What differs, and the node's rooms in the store. Hangs up calls that can be no session, and
         legs that are over.
         """
@@ -225,6 +228,7 @@ class Audit:
             legs,
             read_dialled(channels),
             read_answered(channels),
+            trusts_list,
         )
         plan.events.extend(compare_played(sessions, lambda session: _plays_to(connection, session)))
         plan.events.extend(compare_relations(sessions, rooms, lambda *coach: _related(connection, *coach)))

@@ -240,13 +240,15 @@ def compare(
     legs: Set[str] = frozenset(),
     dialled: Mapping[str, str] | None = None,
     answered: Set[str] = frozenset(),
+    trusts_list: bool = False,
 ) -> Plan:
     """`sessions`, `rooms`: rows of snapshot.lua, read after the rest: a leg has its record before it is dialled.
     `members`, `calls`, `dialled`, `answered`: what the node says, by channel. `legs`: those that it has.
 
     `exists` asks the node whether a channel is still there. `restarted`: the node is another process than the one that
     the store knows, so calls that are gone were lost with the old one. `broken`: ids of sessions and rooms whose
-    records cannot be read; on the node they are left as they are.
+    records cannot be read; on the node they are left as they are. `trusts_list`: what the node lists is there, and is not
+    asked for one by one. The list lags, so a call that is gone may be found only by a later comparison.
     """
     plan, dialled = Plan(), dialled or {}
     there = members.keys() | calls.keys() | dialled.keys()
@@ -258,7 +260,8 @@ def compare(
         if session.get("is_waiting"):
             continue  # The node has not been told to call.
         member = members.get(channel)
-        if not member and not exists(channel):
+        is_listed = trusts_list and (channel in calls or channel in dialled)
+        if not (member or is_listed or exists(channel)):
             plan.events.append(SessionEnded(session_id=session["id"], cause=UNKNOWN_CAUSE, node_lost=restarted))
             continue
         if session.get("state") == SessionState.DIALING and (member or dialled.get(channel) in SESSION_APPLICATIONS):

@@ -184,6 +184,19 @@ def test_a_call_that_went_with_its_node() -> None:
     assert plan.events == [SessionEnded(session_id=SID, cause="UNKNOWN", node_lost=True)]
 
 
+def test_the_audit_asks_for_no_call_that_is_listed() -> None:
+    asked: list[str] = []
+
+    def exists(channel: str) -> bool:
+        asked.append(channel)
+        return False
+
+    assert compare(IDS, [session("parked")], [], {}, CALL, exists, trusts_list=True).events == []
+    assert asked == []
+    assert compare(IDS, [session("parked")], [], {}, {}, exists, trusts_list=True).events != []
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(("listed", "exists", "ended"), [(False, True, False), (True, False, True)])
 def test_the_channel_list_lags_behind(listed: bool, exists: bool, ended: bool) -> None:
     plan = compare(IDS, [session("parked")], [], {}, CALL if listed else {}, lambda _: exists)
