@@ -247,7 +247,7 @@ def compare(
 
     `exists` asks the node whether a channel is still there. `restarted`: the node is another process than the one that
     the store knows, so calls that are gone were lost with the old one. `broken`: ids of sessions and rooms whose
-    records cannot be read; on the node they are left as they are. `trusts_list`: what the node lists is there, and is not
+    records cannot be read; on the node they are left as they are. `trusts_list`: what the node lists is there, and not
     asked for one by one. The list lags, so a call that is gone may be found only by a later comparison.
     """
     plan, dialled = Plan(), dialled or {}

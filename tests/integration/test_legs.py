@@ -127,6 +127,53 @@ def test_joins_fail_with_a_leg_that_does_not_come_up(world: World, room: str, fa
     assert ops(world.sent()) == ["withdraw_leg"]
 
 
+def waiting(world: World, room: str, count: int) -> list[str]:
+    """Sessions whose joins wait for a leg."""
+    sessions = [world.park(number, OTHER) for number in range(1, count + 1)]
+    for session in sessions:
+        world.ask("join", session_id=session, room_id=room)
+    world.webhooks()
+    return sessions
+
+
+def test_many_that_wait_for_a_leg_join_in_parts(world: World, room: str) -> None:
+    sessions = waiting(world, room, 60)
+    leg_up(world, room)
+    joined = [command["session"] for command in world.sent(OTHER)]
+    assert joined == sessions[:25]
+    assert world.tell("overdue", node=OTHER)["more"]
+    while world.tell("overdue", node=OTHER)["more"]:
+        pass
+    assert [*joined, *(command["session"] for command in world.sent(OTHER))] == sessions
+
+
+def test_many_joins_fail_in_parts_with_their_leg(world: World, room: str) -> None:
+    sessions = waiting(world, room, 25)
+    world.answer_on(NODE, world.sent()[0], ok=False, reason="refused", text="-ERR no")
+    assert world.types() == ["conference.member.join_failed"] * 10
+    # What comes meanwhile ends with them.
+    sessions.append(world.park(26, OTHER))
+    world.ask("join", session_id=sessions[-1], room_id=room)
+    while world.tell("overdue", node=OTHER)["more"]:
+        pass
+    failed = [data for kind, data in world.webhooks() if kind == "conference.member.join_failed"]
+    assert [data["uuid"] for data in failed] == sessions[10:]
+    assert {data["reason"] for data in failed} == {"bridge_failed"}
+    assert bridges(world, room) == {NODE: "source"}
+
+
+def test_many_that_wait_for_a_leg_fail_in_parts_with_their_room(world: World, room: str) -> None:
+    sessions = waiting(world, room, 25)
+    world.ask("delete_room", room_id=room)
+    assert world.types().count("conference.member.join_failed") == 10
+    while world.tell("overdue", node=OTHER)["more"]:
+        pass
+    told = [data["reason"] for kind, data in world.webhooks() if kind == "conference.member.join_failed"]
+    assert told == ["room_destroyed"] * 15
+    assert {world.session(session)["state"] for session in sessions} == {"parked"}
+    assert world.room(room) == {"refused": "room_not_found"}
+
+
 def test_a_new_leg_needs_nodes_that_take_rooms(world: World, room: str) -> None:
     session = world.park(1, OTHER)
     world.nodes[NODE] = {"up": True, "open": False}
@@ -368,6 +415,28 @@ class TestMove:
         assert bridges(world, spanning)[NODE] == "dialing"
         assert world.play(spanning, "http://a.example/2.wav", operation="op2")["status"] == "in_progress"
         assert "play" in ops(world.sent(THIRD))
+
+    def test_with_many_legs_in_parts(self, world: World, spanning: str) -> None:
+        others = [f"n{number:04}" for number in range(15)]
+        world.nodes.update({node: {"up": True, "open": True} for node in others})
+        for number, node in enumerate(others, 10):
+            session = world.park(number, node)
+            world.ask("join", session_id=session, room_id=spanning)
+            leg = leg_up(world, spanning, node)
+            world.sent(node)
+        member(world, spanning, 3)
+        # The last one is away meanwhile, and its leg is known as it was.
+        *rest, late = others
+        self.lose(world, spanning, OTHER, *rest)
+        world.age_legs(spanning)
+        world.overdue(OTHER, down=(NODE, late))
+        told = list(bridges(world, spanning).values())
+        assert (told.count("source"), told.count("dialing"), told.count("down")) == (1, 10, 6)
+        for node in others:
+            world.tell("overdue", node=node)
+        assert {bridges(world, spanning)[node] for node in others} == {"dialing"}
+        assert [command["leg"] for command in world.sent(late) if command["op"] == "hang_up_leg"] == [leg]
+        assert bridges(world, spanning)[OTHER] == "source"
 
     def test_not_while_the_source_is_up_or_has_just_gone(self, world: World, spanning: str) -> None:
         self.lose(world, spanning, OTHER)

@@ -15,7 +15,10 @@ local function reply(fields)
 end
 
 local function forget_room(room)
-  for _, leg in ipairs(legs_of(room)) do end_leg(room, leg) end
+  for _, leg in ipairs(legs_of(room)) do
+    end_leg(room, leg)
+    redis.call("DEL", keys.awaiting_leg(room.id, leg.node))
+  end
   redis.call("DEL", keys.speakers(room.id, room.node))
   for _, kind in ipairs(DUE_OF_ROOM) do confirmed(room.node, kind, room.id) end
   redis.call("SREM", keys.node_rooms(room.node), room.id)

@@ -34,6 +34,9 @@ local function legs_of(room)
   return legs
 end
 
+-- Whether a leg still goes to a source from which the room has moved: its node's worker is about to dial another.
+local function is_left_behind(room, leg) return leg.state ~= LEG.down and leg.source ~= room.node end
+
 local function change_leg(room, leg, fields)
   change(keys.leg(room.id, leg.node), leg, fields)
 end
@@ -96,8 +99,7 @@ local function end_leg(room, leg)
   confirmed(leg.node, "leg", room.id)
   redis.call("SREM", keys.legs(room.id), leg.node)
   redis.call("SREM", keys.node_rooms(leg.node), room.id)
-  redis.call("DEL", keys.leg(room.id, leg.node), keys.awaiting_leg(room.id, leg.node),
-    keys.present_on(room.id, leg.node), keys.speakers(room.id, leg.node))
+  redis.call("DEL", keys.leg(room.id, leg.node), keys.present_on(room.id, leg.node), keys.speakers(room.id, leg.node))
   log("state", "leg.ended", { app = room.app, room = room.id, node = leg.node, source = room.node })
 end
 
@@ -126,12 +128,12 @@ local function exit_room(room, session)
   if leg and not is_needed(room, leg) then expect(leg.node, "leg", room.id, UNUSED_MS) end
 end
 
--- How many members a room has on each of its nodes, whose `legs` these are.
-local function count_by_node(room, legs)
+-- How many members a room has on each of its nodes; `nodes` are those with a leg.
+local function count_by_node(room, nodes)
   local counts, on_source = {}, redis.call("ZCARD", keys.members(room.id))
-  for _, leg in ipairs(legs) do
-    counts[leg.node] = redis.call("ZINTERCARD", 2, keys.members(room.id), keys.present_on(room.id, leg.node))
-    on_source = on_source - counts[leg.node]
+  for _, node in ipairs(nodes) do
+    counts[node] = redis.call("ZINTERCARD", 2, keys.members(room.id), keys.present_on(room.id, node))
+    on_source = on_source - counts[node]
   end
   counts[room.node] = on_source
   return counts
@@ -139,20 +141,22 @@ end
 
 -- Whether nobody is left in the conference on the source: no leg, and no session of its own.
 local function is_source_empty(room)
-  for _, node in ipairs(redis.call("SMEMBERS", keys.legs(room.id))) do
+  local nodes = redis.call("SMEMBERS", keys.legs(room.id))
+  for _, node in ipairs(nodes) do
     if redis.call("HGET", keys.leg(room.id, node), "far") ~= "" then return false end
   end
-  return count_by_node(room, legs_of(room))[room.node] == 0
+  return count_by_node(room, nodes)[room.node] == 0
 end
 
 -- The nodes of a room as the API shows them, the source first.
 local function describe_nodes(room)
   local legs, nodes = legs_of(room), {}
-  local counts = count_by_node(room, legs)
+  local counts = count_by_node(room, redis.call("SMEMBERS", keys.legs(room.id)))
   table.sort(legs, function(one, other) return one.node < other.node end)
   nodes[1] = { prefix = room.node, members = counts[room.node], bridge = "source" }
   for _, leg in ipairs(legs) do
-    nodes[#nodes + 1] = { prefix = leg.node, members = counts[leg.node], bridge = leg.state }
+    nodes[#nodes + 1] = { prefix = leg.node, members = counts[leg.node],
+      bridge = is_left_behind(room, leg) and LEG.down or leg.state }
   end
   return nodes
 end

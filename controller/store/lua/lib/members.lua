@@ -1,5 +1,14 @@
 -- Who is in a room, and how the room ends: its members are kicked, and it stays, `closing`, until the last one is out.
--- needs: endings command_to_all member_webhooks recordings sessions session_plays session_steps room_options kept_out
+-- needs: endings command_to_all member_webhooks recordings sessions session_plays session_steps room_options kept_out beeps
+
+local MAX_JOINED, MAX_FAILED = 25, 10 -- joins that waited for a leg, which go on or end in a step
+
+local function member_data(session)
+  return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
+    member_id = tonumber(session.member_id), role = role_of(session), end_on_exit = ends_on_exit(session),
+    waiting = is_waiting(session) })
+end
+
 -- needs: beeps coaching
 
 -- On whose behalf a member is to be changed.
@@ -183,19 +192,29 @@ local function join_failed(room, session, reason, cause)
   depart(room, session, state, "conference.member.join_failed", data)
 end
 
--- Calls `action` with each session whose join waits for a leg. None does any more then.
-local function each_awaiting(room, leg, action)
-  local ids = redis.call("LRANGE", keys.awaiting_leg(room.id, leg.node), 0, -1)
-  redis.call("DEL", keys.awaiting_leg(room.id, leg.node))
+-- Calls `action` with so many of the sessions whose join waits for a leg. They wait no longer; if there are more, the
+-- node's worker goes on at once (overdue.lua). Returns how many there were.
+local function each_awaiting(room, node, count, action)
+  local ids = redis.call("LPOP", keys.awaiting_leg(room.id, node), count) or {}
   for _, id in ipairs(ids) do
     local session = get_session(id)
-    if session and session.room == room.id and session.state == SESSION.joining then action(session) end
+    local is_waiting_here = session and session.room == room.id and session.state == SESSION.joining and not session.job
+    if is_waiting_here then action(session) end
   end
+  if #ids == count and redis.call("EXISTS", keys.awaiting_leg(room.id, node)) == 1 then
+    expect(node, "leg", room.id, 0)
+  end
+  return #ids
 end
 
--- Ends the joins that wait for a leg.
-local function fail_awaiting(room, leg, reason, cause)
-  each_awaiting(room, leg, function(session) join_failed(room, session, reason, cause) end)
+-- Ends so many of the joins that wait for a leg. Returns how many.
+local function fail_awaiting(room, leg, count, reason, cause)
+  return each_awaiting(room, leg.node, count, function(session) join_failed(room, session, reason, cause) end)
+end
+
+-- Lets those join who waited for the leg of a node, or for it to be the source.
+local function join_awaiting(room, node)
+  if not room.closing then each_awaiting(room, node, MAX_JOINED, send_join) end
 end
 
 -- Why: `deleted`, or what its options say, `empty`, `max_duration` or `end_on_exit`.
@@ -213,9 +232,10 @@ function end_room(room, why)
     local recording = current_recording(room)
     if recording then stop_recording(recording, "room_destroyed") end
     send(room.node, "kick_all", { app = room.app, room = room.id })
+    local left = MAX_FAILED
     for _, leg in ipairs(legs_of(room)) do
       send(leg.node, "kick_all", { app = room.app, room = room.id })
-      fail_awaiting(room, leg, "room_destroyed")
+      if left > 0 then left = left - fail_awaiting(room, leg, left, "room_destroyed") else ensure_tended(room, leg) end
     end
   end
   local all = get(keys.command_to_all(room.id))

@@ -4,6 +4,7 @@
 -- args: up
 -- needs: leg_changes recordings
 
+local REDIALLED = 10 -- legs that are dialled to the new source in the step of the move
 local MOVE_MS = 10000 -- after which a room leaves a source that is down
 local RECHECK_MS = 1000 -- before a leg is looked at again while one of its nodes is not reached
 
@@ -11,36 +12,50 @@ local function is_up(node) return args.up[node] ~= nil end
 
 local function is_reached(node) return is_up(node) and args.up[node].reached end
 
--- The leg of the node that is best as the source: of those that are up, one that takes new rooms if there is any, and
--- of these the one with most sessions.
-local function best_leg(room)
+-- The node that is best as the source, of those with a leg: of those that are up, one that takes new rooms if there is
+-- any, and of these the one with most sessions.
+local function best_node(room, nodes)
   local found = {}
-  for _, leg in ipairs(legs_of(room)) do
-    if is_up(leg.node) then
-      found[#found + 1] = { leg = leg, is_open = args.up[leg.node].open,
-        count = redis.call("SCARD", keys.present_on(room.id, leg.node)) }
+  for _, node in ipairs(nodes) do
+    if is_up(node) then
+      found[#found + 1] = { node = node, is_open = args.up[node].open,
+        count = redis.call("SCARD", keys.present_on(room.id, node)) }
     end
   end
   table.sort(found, function(one, other)
     if one.is_open ~= other.is_open then return one.is_open end
     if one.count ~= other.count then return one.count > other.count end
-    return one.leg.node < other.leg.node
+    return one.node < other.node
   end)
-  return found[1] and found[1].leg
+  return found[1] and found[1].node
 end
 
 -- Whether a node that is up has its leg to the source: then the source is there, and only the controller has lost it.
-local function is_source_there(room)
-  for _, leg in ipairs(legs_of(room)) do
-    if leg.state == LEG.connected and is_up(leg.node) then return true end
+local function is_source_there(room, nodes)
+  for _, node in ipairs(nodes) do
+    local state, source = unpack(redis.call("HMGET", keys.leg(room.id, node), "state", "source"))
+    if state == LEG.connected and source == room.node and is_up(node) then return true end
   end
   return false
 end
 
--- Makes another node the room's source, and gives each of the rest a leg to it. What the old source played is over.
+-- Has a leg go to the source that the room has now.
+local function redial_leg(room, leg)
+  if leg.state ~= LEG.down then
+    hang_up_leg(room, leg)
+    step_leg(room, leg, "left", { near = "", far = "", since = NOW })
+  end
+  if leg.fails then clear(keys.leg(room.id, leg.node), leg, "fails") end
+  dial_leg(room, leg)
+end
+
+-- Makes another node the room's source, and gives each of the rest a leg to it: some now, and the others when their
+-- nodes' workers look for what is overdue. What the old source played is over.
 local function move_room(room)
-  local old, leg = room.node, not is_source_there(room) and best_leg(room)
-  if not leg then return false end
+  local nodes = redis.call("SMEMBERS", keys.legs(room.id))
+  local old, best = room.node, not is_source_there(room, nodes) and best_node(room, nodes)
+  if not best then return false end
+  local leg = get_leg(room, best)
   end_operations(room, "interrupted")
   clear(keys.room(room.id), room, "flight", "stopping", "pause_job")
   -- What there is of it is on the old source.
@@ -51,13 +66,13 @@ local function move_room(room)
   end
   -- Sessions of the source are only in the list of all.
   local others = {}
-  for _, each in ipairs(legs_of(room)) do others[#others + 1] = keys.present_on(room.id, each.node) end
+  for _, node in ipairs(nodes) do others[#others + 1] = keys.present_on(room.id, node) end
   redis.call("SDIFFSTORE", keys.present_on(room.id, old), keys.present(room.id), unpack(others))
   local secret = leg.id
-  each_awaiting(room, leg, send_join)
   end_leg(room, leg)
   redis.call("SADD", keys.node_rooms(leg.node), room.id)
   change(keys.room(room.id), room, { node = leg.node })
+  join_awaiting(room, leg.node)
   log("state", "room.moved", { app = room.app, room = room.id, node = room.node, source = old })
   record_room(room)
   for _, kind in ipairs(DUE_OF_ROOM) do
@@ -65,12 +80,8 @@ local function move_room(room)
     confirmed(old, kind, room.id)
     if due then redis.call("ZADD", keys.due(room.node), due, kind .. ":" .. room.id) end
   end
-  for _, each in ipairs(legs_of(room)) do
-    if each.state ~= LEG.down then
-      hang_up_leg(room, each)
-      step_leg(room, each, "left", { near = "", far = "", since = NOW })
-    end
-    dial_leg(room, each)
+  for i, node in ipairs(redis.call("SMEMBERS", keys.legs(room.id))) do
+    if i <= REDIALLED then redial_leg(room, get_leg(room, node)) else expect(node, "leg", room.id, 0) end
   end
   if redis.call("EXISTS", keys.present_on(room.id, old)) == 0 then
     redis.call("SREM", keys.node_rooms(old), room.id)
@@ -83,7 +94,11 @@ end
 
 -- What is to be done about a leg that waits, did not come up in time, or that nobody needs.
 local function tend_leg(room, leg)
+  if room.closing and fail_awaiting(room, leg, MAX_FAILED, "room_destroyed") > 0 then return end
+  if leg.fails then return tend_lost_leg(room, leg) end
   if not is_needed(room, leg) then return end_leg(room, leg) end
+  if is_left_behind(room, leg) then return redial_leg(room, leg) end
+  if leg.state == LEG.connected then return join_awaiting(room, leg.node) end
   local is_source_reached = is_reached(room.node)
   if leg.state == LEG.dialing then
     return leg_lost(room, leg, "fail", is_source_reached and "no_answer" or "node_unreachable")

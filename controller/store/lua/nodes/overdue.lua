@@ -99,7 +99,9 @@ end
 
 function OVERDUE.leg(id)
   local room = get_room(id)
-  local leg = room and get_leg(room, args.node)
+  if not room then return end
+  if room.node == args.node then return join_awaiting(room, args.node) end
+  local leg = get_leg(room, args.node)
   if leg then tend_leg(room, leg) end
 end
 

@@ -53,7 +53,7 @@ local function describe_legs(room)
   local legs = {}
   for _, leg in ipairs(legs_of(room)) do
     local side = args.node == room.node and leg.far or args.node == leg.node and leg.near
-    if side and leg.state ~= LEG.down then
+    if side and leg.state ~= LEG.down and not is_left_behind(room, leg) then
       legs[#legs + 1] = { id = name_in(leg, "id"), room = room.id, member_id = tonumber(side) }
     end
   end
