@@ -438,8 +438,10 @@ class Store:
             except ResponseError as error:
             with self._client.pipeline(transaction=False) as pipe:
                 for callsha, tag, texts in calls:
-                    # Not `evalsha`: the cluster client forbids the method in pipelines, though each call has one slot.
-                    pipe.execute_command(*call"EVALSHA", sha, 1, tag, *texts)
+                    # Not `evalsha`: the cluster client forbids the method in pipelines, though each call has one slot. And
+                # it would ask the store for the keys of each.
+                where = {"target_nodes": self._client.get_node_from_key(tag)} if self.clustered else {}
+                    pipe.execute_command(*call"EVALSHA", sha, 1, tag, *texts, **where)
                 return list(pipe.execute(raise_on_error=False))
         # Not by the client: what it does around a command takes as long as the command. What fails disconnects.
         pool = self._client.connection_pool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 
 import pytest
 
@@ -128,6 +129,18 @@ def test_steps_that_run_together_are_as_if_they_ran_alone(store: OpenStore) -> N
     assert "lua/lib/flag_changes.lua:" in str(failed)
     assert "WRONGTYPE" in str(broken)
     assert world.types() == ["conference.member.held", "conference.member.deafened"]
+
+
+def test_a_cluster_is_not_asked_where_steps_go(server_url: str, store: OpenStore) -> None:
+    def asked() -> int:
+        found = store.client.info("commandstats").get("cmdstat_command|getkeys", {"calls": 0})
+        return int(found["calls"])
+
+    with closing(Store.connect(server_url, cluster=True)) as cluster:
+        before = asked()
+        replies = cluster.run_each([("fence", tag, {"node": NODE, "token": 1}) for tag in keys.TAGS])
+    assert replies == [{}] * len(keys.TAGS)
+    assert asked() == before
 
 
 @pytest.mark.parametrize(
