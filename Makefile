@@ -140,6 +140,9 @@ bench-streams: setup ## CPU and memory of 1,000 event streams on one API process
 bench-scripts: setup ## How long each step holds the store, at its worst
 	@$(BIN)/python -m tests.benchmarks.bench_scripts $(ARGS)
 
+bench-scale: setup ## What each event, webhook, request and comparison costs as all becomes more, on a cluster of stores
+	@$(BIN)/python -m tests.benchmarks.bench_scale $(ARGS)
+
 fuzz: setup ## Millions of broken inputs for the Event Socket parser
 	@$(BIN)/python -m tests.fuzz.fuzz_esl $(ARGS)
 

@@ -29,6 +29,7 @@ ALL = (
     "bench_scripts",
     "bench_streams",
     "bench_speakers",
+    "bench_scale",
 )
 # Where figures go; set by `run`.
 FILE = "SWITCHROOM_BENCH_FILE"

