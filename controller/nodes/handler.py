@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -40,6 +41,8 @@ from esl import commands as esl
 MAX_REMEMBERED = 200_000
 # What may begin something that the app's quotas bound, or is told only while they have room.
 _TAKE_QUOTAS = (SessionParked, SpeakersChanged, DigitPressed, MemberJoined, LegJoined, RecordingEnded)
+# Events that are applied in one round trip: what else the process does, such as renewing leases, comes in between.
+MAX_APPLIED = 200
 # Why a parked call is hung up when the store refuses it as a session: nobody could use it.
 REJECTIONS = {"store_full": "the store is full", "quota_exceeded": "a quota of its app is used up"}
 
@@ -62,12 +65,16 @@ class EventHandler:
         self._intruders: set[str] = set()
 
     def apply(self, events: Iterable[StateEvent], *, resynced: bool = False) -> None:
-        """Change the store's state in the order of the events, in one round trip once their apps are known. A repeat
-        changes nothing more.
+        """Change the store's state in the order of the events, many in one round trip once their apps are known. A
+        repeat changes nothing more.
 
         `resynced` marks webhooks about what a comparison found. Raises Fenced, StoreUnavailable.
         """
-        extra = {"resynced": True} if resynced else {}
+        waiting, extra = iter(events), {"resynced": True} if resynced else {}
+        while part := list(islice(waiting, MAX_APPLIED)):
+            self._apply(part, extra)
+
+    def _apply(self, events: Sequence[StateEvent], extra: dict[str, Any]) -> None:
         applied = [(event, step) for event in events if (step := self._step(event, extra))]
         if not applied:
             return
