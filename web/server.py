@@ -666,7 +666,9 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
                 left -= len(data)
 
     def log_request(self) -> None:
-        status = self.code if self.status else None
+        # pywsgi makes the status of a response negative whose client is gone before it is sent.
+        is_broken_off = bool(self.status) and self.code < 0
+        status = abs(self.code) if self.status else None
         seconds = self.time_finish - self.time_start
         metrics.count(self.command, self.environ.get(context.ROUTE, metrics.UNKNOWN), status, seconds)
         # No headers and no query string: these carry keys and cursors.
@@ -676,6 +678,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             method=self.command,
             path=path,
             status=status,
+            broken_off=is_broken_off,
             ms=round(1000 * seconds, 1),
             bytes=self.response_length,
             client=self.environ.get("REMOTE_ADDR", self.client_address[0]),

@@ -188,9 +188,9 @@ def hang_up(path: SessionPath, body: HangUpBody) -> Returned:
     cooldown=Transfer.cooldown,
 )
 def transfer(path: SessionPath, body: TransferBody) -> Returned:
-    """Connect the call to a number, as far as the operator lets you call it. It leaves its room, if it is in one.
+    """Connect the call to a number or SIP URI, as far as the operator lets you. It leaves its room, if it is in one.
 
-    What it may call, as what and how often is as for a call that you make. Rate limit `dial`: 2 s for each number.
+    What it may call, as what and how often is as for a call that you make. Rate limit `dial`: 2 s for each `to`.
     Webhooks: for a member of a room `conference.member.left`, then `session.transferred` once the number answers, and
     `session.ended` when either side hangs up; or `session.transfer_failed`, and the call is parked."""
     command = Transfer(

@@ -106,13 +106,12 @@ class NodeLease:
                 replies.append(reply)
         return replies
 
-    def run_everywhere(
-        self, script: str, *, tags: Sequence[str] = keys.TAGS, seconds: float = math.inf, **args: Any
-    ) -> list[Reply]:
-        """As `run_each`: a step in every partition, or those of `tags`, and again where it says that there is `more`,
-        unless it has taken so many `seconds` by then. Returns all.
+    def run_everywhere(self, script: str, *, seconds: float = math.inf, **args: Any) -> list[Reply]:
+        """As `run_each`: a step in every partition, and again where it says that there is `more`, unless it has taken
+        so many `seconds` by then. Returns all.
         """
         replies: list[Reply] = []
+        tags: Sequence[str] = keys.TAGS
         give_up_at = time.monotonic() + seconds
         while tags and (not replies or time.monotonic() < give_up_at):
             found = self.run_each((script, tag, args) for tag in tags)

@@ -205,11 +205,10 @@ class NodeWorker:
 
     def _sweep(self, up: Mapping[str, NodeUp]) -> None:
         """Handle what should have had a result or a confirming event by now, and count sessions and rooms."""
-        counts = self._lease.run_everywhere("look")
-        due = [tag for tag, reply in zip(keys.TAGS, counts, strict=True) if reply.get("due", True)]
         replies = self._lease.run_everywhere(
-            "overdue", tags=due, seconds=MAX_SWEEP_SECONDS, up=up, recordings=self._limits.in_ms()
+            "overdue", seconds=MAX_SWEEP_SECONDS, up=up, recordings=self._limits.in_ms()
         )
+        counts = replies[: len(keys.TAGS)]  # one of each partition; others were asked again
         self._load = sum(reply.get("load", 0) for reply in counts)
         self._calls = sum(reply.get("calls", 0) for reply in counts)
         self._speaker_rooms = {room for reply in counts for room in reply.get("speaker_rooms", ())}

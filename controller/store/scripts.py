@@ -31,7 +31,7 @@ from controller.store.prelude import prelude
 RUNS_WHEN_FULL = {
     "ends something": "control_recording delete_recording delete_room emit_endings hang_up kick_all leave stop"
     " stop_session_play",
-    "follows a node": "digit_pressed file_done flag_changed job_done jobs_lost leg_joined leg_left level_changed look"
+    "follows a node": "digit_pressed file_done flag_changed job_done jobs_lost leg_joined leg_left level_changed"
     " member_joined member_left note_node overdue playback_lost recording_changed recording_ended recording_started"
     " recording_stored recording_uploaded recordings_due recordings_known relations_lost rest_began session_answered"
     " session_ended session_file_done session_play_lost session_ringing session_transferred snapshot speak take"
@@ -57,7 +57,7 @@ REFUSED_WHEN_FULL = {
 # Of which as many steps as MAX_TOGETHER may run in one call: each is short, and they often come in numbers.
 TOGETHER = frozenset(
     {
-        *("flag_changed", "job_done", "level_changed", "speakers_changed"),
+        *("flag_changed", "level_changed", "speakers_changed"),
         *("member_joined", "member_left", "session_ended", "session_parked"),
         *("file_done", "session_file_done"),
     }

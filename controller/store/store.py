@@ -419,7 +419,9 @@ class Store:
     def _call(self, steps: Sequence[Step]) -> list[Any]:
         calls = _together(steps)
         texts = [_encode(args) for _, _, args in steps]
-        found = self._evaluate([("EVALSHA", self._shas[steps[at[0]][0]], 1, tagsteps[at[0]][1], [texts[i] for i in at]) for at in calls])
+        found = self._evaluate(
+            [("EVALSHA", self._shas[steps[at[0]][0]], 1, steps[at[0]][1], *(texts[i] for i in at)) for at in calls]
+        )
         replies: list[Any] = [None] * len(steps)
         for at, reply in zip(calls, found, strict=True):
             # An error is that of all: the script is not there, or memory is full.
@@ -429,19 +431,14 @@ class Store:
                 replies[i] = one
         return replies
 
-    def _evaluate(self, calls: Sequence[tuple[str, str, list[bytes]]]) -> list[Any]:
-        """The replies of scripts, in one round trip. A call: SHA, the partition's tag, the arguments of each step."""
-        if self.clusteredlen(calls) == 1:
-            sha, tag, texts = calls[0]
-            try:
-                return [self._client.evalsha(sha, 1, tag, *texts)]
-            except ResponseError as error:
+    def _evaluate(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The replies of EVALSHA calls, in one round trip."""
+        if self.clustered:
             with self._client.pipeline(transaction=False) as pipe:
-                for callsha, tag, texts in calls:
-                    # Not `evalsha`: the cluster client forbids the method in pipelines, though each call has one slot. And
-                # it would ask the store for the keys of each.
-                where = {"target_nodes": self._client.get_node_from_key(tag)} if self.clustered else {}
-                    pipe.execute_command(*call"EVALSHA", sha, 1, tag, *texts, **where)
+                for call in calls:
+                    # Not `evalsha`: the cluster client forbids the method in pipelines, though each call has one slot.
+                    # Without a node it would ask the store for the keys of each.
+                    pipe.execute_command(*call, target_nodes=self._client.get_node_from_key(call[3]))
                 return list(pipe.execute(raise_on_error=False))
         # Not by the client: what it does around a command takes as long as the command. What fails disconnects.
         pool = self._client.connection_pool

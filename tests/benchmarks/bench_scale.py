@@ -1,6 +1,6 @@
 """What an event, a webhook, a request and a comparison cost, as sessions, rooms and nodes become more.
 
-    python -m tests.benchmarks.bench_scale [--large] [--stores 3] [--workers 2]
+    python -m tests.benchmarks.bench_scale [--large] [--stores 3] [--workers 1]
 
 A cluster of stores, each a process; nodes and the endpoint in another; workers and dispatchers in this one, each with an
 owner of its own. The nodes are stand-ins that speak the Event Socket, have members of rooms or parked calls, and send a
@@ -442,7 +442,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", action="store_true", help="also 100,000 sessions on 100 nodes")
     parser.add_argument("--stores", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2, help="and as many dispatchers")
+    parser.add_argument("--workers", type=int, default=1, help="and as many dispatchers, all in this process")
     parser.add_argument("--only", type=int, help="the case with this number, from 0")
     parser.add_argument("--others", nargs=3, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()

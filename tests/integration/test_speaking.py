@@ -324,11 +324,11 @@ def test_nothing_is_told_of_a_room_that_does_not_ask_or_is_deleted(world: World,
     later(world, told)
     assert world.tell("speakers_changed", room_id=told, sessions=[session], ttl=1000) == {"unknown": True}
     world.ask("change_room", room_id=told, options={"speaker_events": True})
-    assert world.tell("look")["speaker_rooms"] == [told]
+    assert world.tell("overdue")["speaker_rooms"] == [told]
     say(world, told, session)
     assert floor(world) == [session, session]
     world.ask("delete_room", room_id=told)
-    assert world.tell("look")["speaker_rooms"] == []
+    assert world.tell("overdue")["speaker_rooms"] == []
     assert world.tell("speakers_changed", room_id=told, sessions=[session], ttl=1000) == {"unknown": True}
     world.left(session, told)
     for command in world.sent():

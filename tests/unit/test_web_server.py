@@ -764,6 +764,7 @@ def test_a_request_is_a_line_of_fields_in_the_log(start: Start, logged: Callable
             "method": "GET",
             "path": "/api/v1/conferences",
             "status": 400,
+            "broken_off": False,
             "app": "demo",
             "actor": None,
             "request_id": "r-1",
@@ -773,6 +774,27 @@ def test_a_request_is_a_line_of_fields_in_the_log(start: Start, logged: Callable
     assert (third["method"], third["path"], third["status"]) == (None, None, 400)
     assert third["request_id"] == rejected[1]["X-Request-ID"]
     assert 0 <= third["ms"] < 10_000
+
+
+def test_an_answer_that_its_client_breaks_off_has_its_status_in_the_log(
+    start: Start, logged: Callable[[StringIO], StringIO]
+) -> None:
+    stream = logged(StringIO())
+    app = Flask("endless")
+
+    @app.get("/")
+    def endless() -> Response:
+        return Response((bytes(65536) for _ in range(1 << 20)), 206, {"Content-Length": str(1 << 36)})
+
+    client = Client(start(app))
+    client.ask("GET", "/")
+    client.socket.recv(1024)
+    client.file.close()
+    client.socket.close()
+    while not stream.getvalue():
+        gevent.sleep(0.01)
+    line = json.loads(stream.getvalue())
+    assert (line["status"], line["broken_off"]) == (206, True)
     assert KEY not in stream.getvalue()
     assert "secret" not in stream.getvalue()
 

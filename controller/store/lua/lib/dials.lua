@@ -24,7 +24,8 @@ end
 
 local LAST_MS = { calls_per_minute = MINUTE_MS, calls_per_day = DAY_MS } -- for which a call counts
 
--- How long until an app has made one call less than `most` of that limit, if that is known. `used`: how many it has made.
+-- How long until an app has made one call less than `most` of that limit, if that is known. `used_now`: how many it has
+-- made.
 local function until_fewer(app, limit, used_now, most)
   local ms = LAST_MS[limit]
   if not ms or most < 1 then return nil end

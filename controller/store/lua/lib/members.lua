@@ -1,15 +1,8 @@
 -- Who is in a room, and how the room ends: its members are kicked, and it stays, `closing`, until the last one is out.
--- needs: endings command_to_all member_webhooks recordings sessions session_plays session_steps room_options kept_out beeps
+-- needs: endings command_to_all member_webhooks recordings sessions session_plays session_steps room_options kept_out
+-- needs: beeps coaching
 
 local MAX_JOINED, MAX_FAILED = 25, 10 -- joins that waited for a leg, which go on or end in a step
-
-local function member_data(session)
-  return with_flags(session, { uuid = session.id, did = session.did, caller_id = session.caller_id,
-    member_id = tonumber(session.member_id), role = role_of(session), end_on_exit = ends_on_exit(session),
-    waiting = is_waiting(session) })
-end
-
--- needs: beeps coaching
 
 -- On whose behalf a member is to be changed.
 local function pending_origin(session, change_to)

@@ -41,7 +41,8 @@ local function emit_ended(session, cause, is_node_lost)
   session.state = step("SESSION", session.state, "ended")
   local now = math.floor(NOW / 1000)
   emit_session(session, "session.ended",
-    { direction = direction_of(session), cause = cause, duration = now - (tonumber(session.started_at) or now), command_uid = uid })
+    { direction = direction_of(session), cause = cause, duration = now - (tonumber(session.started_at) or now),
+      command_uid = uid })
   return found
 end
 

@@ -1,8 +1,10 @@
--- Handles what should have had a result or a confirmation by now. Replies { late, more }: whether something is late, so
--- that its event may be lost, and whether more is overdue.
+-- Handles what should have had a result or a confirmation by now. Replies { load, calls, late, more, speaker_rooms }:
+-- how many sessions and rooms there are, how many are sessions, whether something is late, so that its event may be
+-- lost, whether more is overdue, and the rooms on the node of which it is told who speaks in them.
 -- `recordings`: how long a recording may be (max_ms), and how long its file may wait on its node (give_up_ms).
 -- args: node recordings
 -- needs: collections due move records results
+-- lists: speaker_rooms
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
 local MAX_LOOKED_AT = 100 -- at a time, of what may be late
@@ -212,5 +214,4 @@ local function is_late()
 end
 
 return reply(with_load({ broken = as_list(broken), late = is_late(),
-  more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0,
-  late = is_late() }))
+  more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0 }))
