@@ -5,7 +5,8 @@ arguments it reads (`-- args: room_id name?`, with a question mark after one tha
 needs (`-- needs: playback members`), and which fields of its reply are lists (`-- lists: rows`). The store gets a
 script as one text: a first line, the prelude, the libraries that it needs, each after those that it needs itself, and
 the file. So a script takes the arguments of its libraries, too. Functions of libraries that it does not use are left
-out, and each library but the core is a block of its own, which takes what it uses of those before it from the table
+out. A library may end the script (lib/due.lua): libraries that come later, as they need more others, are not built up
+then. Each library but the core is a block of its own, which takes what it uses of those before it from the table
 `shared`: Lua has room for 200 locals at a time.
 
 The script of a command, one that takes a `command`, is the body of a function, which the library `once` carries out
