@@ -56,14 +56,18 @@ CAUSES = {
 # Every word that there is, and what it means.
 FAILURES = {
     "busy": "It is busy.",
-    "no_answer": "It rang for `timeout` seconds, or nobody is there to be called.",
+    "no_answer": "It was not answered within `timeout` seconds, whether it rang or the gateway said nothing; or nobody"
+    " is there.",
     "rejected": "It was rejected: by whoever was called, or by the gateway, which may also have wanted to redirect it.",
     "invalid_number": "There is no such number, or nobody of that name.",
     "unreachable": "The gateway, or the host of a URI, did not answer, or could not get through.",
-    "cancelled": "You hung up before it was answered, or, of a transfer, the caller did.",
+    "cancelled": "You hung up before it was answered, or, of a transfer, the caller did. `hangup_cause` is that of the"
+    " hang-up; it is absent if the media node had not been told to dial.",
     "node_unreachable": "The media node could not be told in time. Nothing was dialled.",
     "node_lost": "The media node has restarted, and its calls are gone.",
-    OTHER_CAUSE: "Another cause, or one that is not known: `hangup_cause` has FreeSWITCH's name of it.",
+    OTHER_CAUSE: "Another cause: `hangup_cause` has FreeSWITCH's name of it. `UNKNOWN`: a comparison has found that"
+    " there is no such call; it may never have been dialled, such as when a worker was killed as it was about to tell"
+    " the node.",
 }
 
 

@@ -377,6 +377,15 @@ class FailedMember(BaseModel):
     ]
 
 
+class SkippedMember(BaseModel):
+    uuid: SessionId
+    reason: Annotated[
+        str,
+        OneOf("already_playing", *dict.fromkeys(flag.change(on).refused_pending for flag, on in CHANGES)),
+        Field(description="What the command to it alone would have been refused with."),
+    ]
+
+
 class ConferenceCommandFinished(RoomData):
     """A command to all members is done. Each member that it changed, or failed for, has had a webhook before."""
 
@@ -386,6 +395,11 @@ class ConferenceCommandFinished(RoomData):
     failed: Annotated[int, Field(ge=0, description="For how many it failed.", examples=[1])]
     failed_members: Annotated[
         list[FailedMember], Field(description="The first 100 of these, each with `uuid` and `reason`.")
+    ]
+    skipped: Annotated[int, Field(ge=0, description="How many were left out, and are not so already.", examples=[0])]
+    skipped_members: Annotated[
+        list[SkippedMember],
+        Field(description="The first 100 of these, each with `uuid` and, as `reason`, why a command to it is refused."),
     ]
 
 

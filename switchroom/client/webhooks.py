@@ -272,14 +272,23 @@ class FailedMember(Model):
     reason: Literal["not_confirmed", "refused", "no_answer", "node_unreachable", "no_member"] | str
 
 
+class SkippedMember(Model):
+    """`reason`: the code with which a command to it alone is refused."""
+
+    uuid: str
+    reason: str
+
+
 class ConferenceCommandFinished(RoomData):
-    """`failed_members`: the first 100 of those that are counted in `failed`."""
+    """`failed_members`, `skipped_members`: the first 100 of those that are counted in `failed` and `skipped`."""
 
     operation_id: str
     command: Literal["mute", "unmute", "deaf", "undeaf", "hold", "unhold", "kick"] | str
     changed: int
     failed: int
     failed_members: list[FailedMember]
+    skipped: int
+    skipped_members: list[SkippedMember]
 
 
 class ConferencePlayStarted(RoomData):

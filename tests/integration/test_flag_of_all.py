@@ -10,7 +10,7 @@ from controller.sessions.flags import FLAGS
 from controller.store import keys
 from tests.integration.world import NODE, World
 
-MUTED, *_ = FLAGS
+MUTED, _, HOLD = FLAGS
 PARTS = 60  # members that take some steps
 
 
@@ -71,7 +71,21 @@ def test_who_is_so_already_gets_no_command(world: World) -> None:
     world.webhooks()
     world.flag_of_all(room, MUTED, True)
     assert world.sent() == []
-    assert [(data["changed"], data["failed"]) for data in finished(world)] == [(0, 0)]
+    assert [(data["changed"], data["failed"], data["skipped"]) for data in finished(world)] == [(0, 0, 0)]
+
+
+def test_who_cannot_be_asked_is_named(world: World) -> None:
+    room = world.create()
+    _, listener = (world.joined(room, number) for number in (1, 2))
+    world.play_to(listener, "https://cdn.example.com/a.wav")
+    world.sent()
+    world.webhooks()
+    world.flag_of_all(room, HOLD, True)
+    (sent,) = world.sent()
+    world.answer(sent["job"], ok=False, reason="refused")
+    (summary,) = finished(world)
+    assert (summary["changed"], summary["failed"], summary["skipped"]) == (0, 1, 1)
+    assert summary["skipped_members"] == [{"uuid": listener, "reason": "already_playing"}]
 
 
 def test_who_does_not_follow_is_named(world: World) -> None:

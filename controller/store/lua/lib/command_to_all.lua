@@ -5,17 +5,19 @@
 -- needs: flag_changes outbox session_steps sessions
 
 local PART = 25 -- members that are looked at in a step
-local MAX_NAMED = 100 -- members that are named among those that failed
+local MAX_NAMED = 100 -- members that are named among those that failed, or were left out
 local STALLED_MS = 3 * CONFIRM_MS -- after which no outcome is waited for any longer
 
--- Has one member do what `all` asks of all. Returns whether its outcome is to come. By the command.
+-- Has one member do what `all` asks of all. Returns whether its outcome is to comedo, and why it is left out if it is not so
+-- already. By the command.
 local ONE = {}
 
 for _, flag in pairs(FLAGS) do
   for _, on in ipairs({ true, false }) do
     local change_to = change_of(flag, on)
     ONE[change_to.command] = function(session, all, room)
-      if why_not(session, flag, on) then return false end
+      local code = why_not(session, flag, on)
+      if code then return false, code ~= change_to.refused_already and code or nil end
       local is_awaited = change_flag(room, session, flag, on, { uid = all.operation, operation = all.operation })
       if not is_awaited then change(keys.command_to_all(room.id), all, { changed = all.changed + 1 }) end
       return is_awaited
@@ -30,9 +32,19 @@ end
 
 local function finish_all(room, all)
   emit_room(room, "conference.command.finished", { operation_id = all.operation, command = all.command,
-    changed = tonumber(all.changed), failed = tonumber(all.failed) }, '"failed_members":' .. all.named)
+    changed = tonumber(all.changed), failed = tonumber(all.failed), skipped = tonumber(all.skipped) or 0 },
+    '"failed_members":' .. all.named .. ',"skipped_members":' .. (all.named_skipped or "[]"))
   redis.call("DEL", keys.command_to_all(room.id))
   confirmed(room.node, "all", room.id)
+end
+
+-- Counts a member, and names it with the reason if it is one of the first. `named`: the field of those that are.
+local function count_member(all, key, session, count, named, reason)
+  change(key, all, { [count] = (tonumber(all[count]) or 0) + 1 })
+  if tonumber(all[count]) > MAX_NAMED then return end
+  local members = cjson.decode(all[named] or "[]")
+  members[#members + 1] = { uuid = session.id, reason = reason }
+  change(key, all, { [named] = cjson.encode(members) })
 end
 
 -- Goes on with the command to all members of a room, if there is one.
@@ -47,7 +59,11 @@ local function go_on(room, all)
     local session = not excluded[found[i]] and get_session(found[i])
     local is_spared = session and all.exclude_moderators == "1" and role_of(session) == "moderator"
     local is_in = session and not is_spared and session.state == SESSION.joined
-    if is_in and ONE[all.command](session, all, room) then waiting = waiting + 1 end
+    if is_in then
+      local is_sent, code = ONE[all.command](session, all, room)
+      if is_sent then waiting = waiting + 1 end
+      if code then count_member(all, key, session, "skipped", "named_skipped", code) end
+    end
   end
   change(key, all, { after = all.after, waiting = waiting })
   if #found < 2 * PART and waiting == 0 then
@@ -70,13 +86,12 @@ end
 local function member_done(room, session, operation, reason)
   local all = operation and get(keys.command_to_all(room.id))
   if not all or all.operation ~= operation then return end
-  local count = reason and "failed" or "changed"
-  change(keys.command_to_all(room.id), all,
-    { [count] = all[count] + 1, waiting = math.max(all.waiting - 1, 0) })
-  if reason and tonumber(all.failed) <= MAX_NAMED then
-    local named = cjson.decode(all.named)
-    named[#named + 1] = { uuid = session.id, reason = reason }
-    change(keys.command_to_all(room.id), all, { named = cjson.encode(named) })
+  local key = keys.command_to_all(room.id)
+  change(key, all, { waiting = math.max(all.waiting - 1, 0) })
+  if reason then
+    count_member(all, key, session, "failed", "named", reason)
+  else
+    change(key, all, { changed = all.changed + 1 })
   end
   if tonumber(all.waiting) <= PART then go_on(room, all) end
 end
