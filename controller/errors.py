@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller.limits import Budget
-from controller.sessions.flags import CHANGES
+from controller.sessions.flags import CHANGES, Flag
 
 
 class Refused(Exception):
@@ -42,6 +42,13 @@ class StoreUnavailable(Exception):
 
 class Fenced(Exception):
     """Another process holds the node or partition by now, or may."""
+
+
+def _already(flag: Flag, on: bool) -> str:
+    """What a member is that is so already, `already unmuted` in the words of the public reference."""
+    if on:
+        return f"already {flag.is_what}"
+    return "already unmuted" if flag.name == "muted" else f"not {flag.is_what}"
 
 
 REASONS: dict[str, str] = {
@@ -112,7 +119,7 @@ REASONS: dict[str, str] = {
     "no_relay": "No audio relay is available. Try again in a few seconds.",
     "no_node": "No media node is available. Try again in a few seconds.",
     "store_full": "The store is full. Requests that end or read something still work; try this one again later.",
-    **{flag.change(on).refused_already: f"Member is already {flag.change(on).done}" for flag, on in CHANGES},
+    **{flag.change(on).refused_already: f"Member is {_already(flag, on)}" for flag, on in CHANGES},
     **{
         flag.change(on).refused_pending: f"Member is already being {flag.change(on).done}."
         " A webhook follows when the media node confirms it."

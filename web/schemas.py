@@ -19,6 +19,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     create_model,
+    model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
 
@@ -716,6 +717,14 @@ class DialBody(_JoinOptions):
         Field(ge=MIN_TIMEOUT, le=MAX_TIMEOUT, description="For how many seconds it may ring."),
         _example(USUAL_TIMEOUT),
     ] = USUAL_TIMEOUT
+
+    @model_validator(mode="after")
+    def _joins_as_something(self) -> DialBody:
+        """What it is to join as without a room would be nowhere."""
+        names = [name for name in _JoinOptions.model_fields if name in self.model_fields_set and name != "command_uid"]
+        if names and self.room_id is None:
+            raise ValueError(f"has {names[0]}, which needs a room_id")
+        return self
 
 
 class TransferBody(CommandBody):

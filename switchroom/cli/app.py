@@ -180,7 +180,8 @@ def set_app(
             dialing = None if no_dial else _dialing(registry, entry.dial, given) if given else entry.dial
             entry = replace(changeable(entry, f"app {app_id}"), own_quotas=own, dial=dialing)
             registry.put_app(entry)
-    print_fields(entry.quotas, as_json)
+    in_effect = {RATE: context.config().limits.requests_per_second, **entry.quotas}
+    print_fields({name: in_effect[name] for name in (*QUOTAS, RATE)}, as_json)
 
 
 @app.command()

@@ -32,7 +32,7 @@ from itertools import count
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from standardwebhooks.webhooks import Webhook as StandardWebhook
 
 from switchroom.client import webhooks
@@ -178,8 +178,9 @@ RECORDED = (
 )
 HANGUP_CAUSES = {"normal": "NORMAL_CLEARING", "busy": "USER_BUSY", "rejected": "CALL_REJECTED"}
 PAUSES = {"w": 0.5, "W": 1.0}
+_ALREADY = {"deafened": "already deaf", "undeafened": "not deaf", "held": "already on hold", "unheld": "not on hold"}
 for _command, _change in CHANGES.items():
-    ERRORS[f"already_{_change.done}"] = 409, f"Member is already {_change.done}"
+    ERRORS[f"already_{_change.done}"] = 409, f"Member is {_ALREADY.get(_change.done, f'already {_change.done}')}"
     _text = f"Member is already being {_change.done}. A webhook follows when the media node confirms it."
     ERRORS[f"{_command}_pending"] = 409, _text
 
@@ -312,6 +313,12 @@ class _Dial(_JoinOptions):
     caller_id: Annotated[_PhoneNumber, Field(alias="from")]
     room_id: _RoomId | None = None
     timeout: Annotated[int, Field(ge=5, le=120)] = 60
+
+    @model_validator(mode="after")
+    def _joins_as_something(self) -> _Dial:
+        if self.room_id is None and self.model_fields_set & (_JoinOptions.model_fields.keys() - {"command_uid"}):
+            raise ValueError("needs a room_id")
+        return self
 
 
 class _Transfer(_Command):
@@ -449,6 +456,7 @@ class _All:
     waiting: set[str] = field(default_factory=set)
     changed: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -1282,7 +1290,6 @@ class FakeSwitchroom:
                 raise _Refused(reason)
         if any(name in session.pending for name in LEVELS if name in given):
             raise _Refused("volume_pending")
-        self._cooldowns["conference_member", uuid] = self.now + COOLDOWNS["conference_member"]
         changing = [name for name in FLAGS if name in flags and not refused[name]]
         changing += [name for name in LEVELS if name in given and given[name] != session.levels[name]]
         for name in changing:
@@ -1291,7 +1298,10 @@ class FakeSwitchroom:
             else:
                 self._change_level(session, name, given[name], body.command_uid)
         role, tags = given.get("role", session.role), given.get("tags", session.tags)
-        if (role, tags) != (session.role, session.tags):
+        is_other = (role, tags) != (session.role, session.tags)
+        if changing or is_other:
+            self._cooldowns["conference_member", uuid] = self.now + COOLDOWNS["conference_member"]
+        if is_other:
             session.role, session.tags = role, tags
             self._emit_member(session, "conference.member.updated", command_uid=body.command_uid)
             if role == "moderator":
@@ -1400,7 +1410,9 @@ class FakeSwitchroom:
 
     def _flag_of_all(self, room_id: str, command: str, body: _AllBody) -> _Returned:
         def change(session: _StoredSession, operation: str) -> bool:
-            if _why_not(session, command):
+            if reason := _why_not(session, command):
+                if reason != f"already_{CHANGES[command].done}":
+                    self._all[room_id].skipped.append({"uuid": session.uuid, "reason": reason})
                 return False
             self._change_flag(session, command, operation)
             return True
@@ -1442,8 +1454,9 @@ class FakeSwitchroom:
             return
         del self._all[room_id]
         data: dict[str, Any] = {"operation_id": every.operation, "command": every.command, "changed": every.changed}
-        data["failed_members"] = every.failed[:MAX_NAMED]
-        self._emit_room(room_id, "conference.command.finished", **data, failed=len(every.failed))
+        data |= {"failed": len(every.failed), "failed_members": every.failed[:MAX_NAMED]}
+        data |= {"skipped": len(every.skipped), "skipped_members": every.skipped[:MAX_NAMED]}
+        self._emit_room(room_id, "conference.command.finished", **data)
 
     def _session(self, uuid: str) -> _StoredSession:
         if uuid not in self._sessions:

@@ -276,7 +276,18 @@ class SkippedMember(Model):
     """`reason`: the code with which a command to it alone is refused."""
 
     uuid: str
-    reason: str
+    reason: (
+        Literal[
+            "already_playing",
+            "mute_pending",
+            "unmute_pending",
+            "deaf_pending",
+            "undeaf_pending",
+            "hold_pending",
+            "unhold_pending",
+        ]
+        | str
+    )
 
 
 class ConferenceCommandFinished(RoomData):

@@ -20,6 +20,9 @@ from tests.integration.conftest import Switchroom
 from tests.integration.world import World
 from tests.open_store import opened
 
+# What `app set` shows of an app that has nothing of its own.
+SHOWN = {**QUOTAS, "requests_per_second": 100}
+
 
 def stored(config: Config, look: Callable[[Registry], Any]) -> Any:
     with opened(config) as store:
@@ -33,29 +36,35 @@ def said(result: Result) -> Any:
 
 def test_quotas_of_an_app(switchroom: Switchroom, config: Config) -> None:
     switchroom("app", "add", "demo")
-    assert said(switchroom("app", "set", "demo", "--json")) == QUOTAS
+    assert said(switchroom("app", "set", "demo", "--json")) == SHOWN
     shown = said(switchroom("app", "set", "demo", "--quota", "rooms=5", "--quota", "url_bytes=0", "--json"))
-    assert shown == {**QUOTAS, "rooms": 5, "url_bytes": 0}
+    assert shown == {**SHOWN, "rooms": 5, "url_bytes": 0}
     assert said(switchroom("app", "set", "demo", "--quota", "sessions=7", "--json"))["rooms"] == 5
-    assert stored(config, lambda registry: registry.app("demo")).quotas == {**shown, "sessions": 7}
+    assert stored(config, lambda registry: registry.app("demo")).quotas == {
+        **QUOTAS,
+        "rooms": 5,
+        "url_bytes": 0,
+        "sessions": 7,
+    }
 
 
 def test_an_app_gets_a_rate_of_its_own(switchroom: Switchroom, config: Config) -> None:
     switchroom("app", "add", "demo")
     shown = said(switchroom("app", "set", "demo", "--requests-per-second", "500", "--json"))
-    assert shown == {**QUOTAS, "requests_per_second": 500}
+    assert shown == {**SHOWN, "requests_per_second": 500}
     assert stored(config, lambda registry: registry.rate_of("demo")) == 500
     assert switchroom("app", "set", "demo", "--requests-per-second", "0").exit_code == 2
     assert switchroom("app", "set", "demo", "--requests-per-second", "many").exit_code == 2
     shown = said(switchroom("app", "set", "demo", "--requests-per-second", "default", "--json"))
-    assert (shown, stored(config, lambda registry: registry.rate_of("demo"))) == (QUOTAS, None)
+    assert shown == SHOWN
+    assert stored(config, lambda registry: registry.rate_of("demo")) is None
 
 
 def test_quotas_go_back_to_their_defaults(switchroom: Switchroom, config: Config) -> None:
     switchroom("app", "add", "demo")
     switchroom("app", "set", "demo", "--quota", "rooms=5", "--quota", "sessions=7")
     shown = said(switchroom("app", "set", "demo", "--quota", "rooms=default", "--json"))
-    assert shown == {**QUOTAS, "sessions": 7}
+    assert shown == {**SHOWN, "sessions": 7}
     assert stored(config, lambda registry: registry.app("demo")).own_quotas == {"sessions": 7}
     assert switchroom("app", "set", "demo", "--quota", "chairs=default").exit_code == 2
 
@@ -86,7 +95,7 @@ def test_what_an_app_may_dial(switchroom: Switchroom, config: Config) -> None:
         "+493098765432",
     ]
     limits = ["--dial-calls-at-once", "3", "--dial-max-seconds", "600"]
-    assert said(switchroom("app", "set", "demo", "--dial-gateway", "carrier", *numbers, *limits, "--json")) == QUOTAS
+    assert said(switchroom("app", "set", "demo", "--dial-gateway", "carrier", *numbers, *limits, "--json")) == SHOWN
     shown = said(switchroom("app", "show", "demo", "--json"))
     assert shown["dial"] == DIAL
     assert "dial calls_at_once" in switchroom("app", "show", "demo").stdout

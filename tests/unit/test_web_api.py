@@ -460,6 +460,8 @@ ENDPOINTS = [
                     {"timeout": "60"},
                     {"room_id": ""},
                     {"muted": 1},
+                    {"muted": False},  # in no room
+                    {"tags": ["agent"]},
                     {"tags": ["a", "a"]},
                     {"gateway": "carrier"},
                     {"command_uid": ""},

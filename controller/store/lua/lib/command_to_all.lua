@@ -8,8 +8,8 @@ local PART = 25 -- members that are looked at in a step
 local MAX_NAMED = 100 -- members that are named among those that failed, or were left out
 local STALLED_MS = 3 * CONFIRM_MS -- after which no outcome is waited for any longer
 
--- Has one member do what `all` asks of all. Returns whether its outcome is to comedo, and why it is left out if it is not so
--- already. By the command.
+-- Has one member do what `all` asks of all. Returns whether its outcome is to come, and why it is left out if it is not
+-- so already. By the command.
 local ONE = {}
 
 for _, flag in pairs(FLAGS) do

@@ -33,7 +33,9 @@ if refused then return refused end
 
 local fields = { role = args.role ~= role_of(session) and args.role or nil,
   tags = args.tags ~= tags_of(session) and args.tags or nil }
-local answer = accept_new(session, "changing", { changing = as_list(names) })
+-- Where nothing changes, no other change has to wait.
+local is_new = #names > 0 or next(fields) ~= nil
+local answer = (is_new and accept_new or accept)(session, "changing", { changing = as_list(names) })
 for _, each in ipairs(wanted) do
   local flag = FLAGS[each.name]
   if flag then
