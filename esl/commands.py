@@ -243,7 +243,10 @@ class IgnoreKeys:
 
 @dataclass(frozen=True, slots=True)
 class StopChannel:
-    """Stop what is played to a call, and what was to be. Prints `+OK`, also if there is nothing (34)."""
+    """Stop what is played to a call, and what was to be. Prints `+OK`, also if there is nothing (34).
+
+    So it does if the call is about to begin a file, which then plays all the same (46).
+    """
 
     channel: str
 

@@ -24,8 +24,9 @@ from esl.emulator.wire import Headers, atoi, split, time_headers
 SESSION_LAG = 0.0205
 # The same for one who is kicked: in the traces it takes a SIP call 31 to 42 ms to leave (03, 09).
 LEAVE_LAG = 0.0405
-# Seconds until a call that was told to plays a file: it lets five frames pass first.
+# Seconds until a call that was told to plays a file: it lets five frames pass first. Once it does, a stop is lost (46).
 PLAY_LAG = 0.12
+PICK_LAG = 0.01
 FRAME = 0.02  # seconds
 SAMPLES = 8000  # a second
 READ_AHEAD = 2.048  # seconds that are read of a file at a time
@@ -174,6 +175,7 @@ class Channel:
         self.member: Membership | None = None
         self.playing: Played | None = None
         self._to_play: deque[str] = deque()
+        self._picked = ""  # the one that is about to begin
         self.member_id = 0
         self.apps: deque[tuple[str, str]] = deque()
         self.app = self.app_data = ""
@@ -242,17 +244,22 @@ class Channel:
         """Play a file, behind those that play or wait."""
         self._to_play.append(file)
         if not self.playing:
-            self.later(PLAY_LAG, self._play_next)
+            self.later(PICK_LAG, self._pick)
 
     def stop_playing(self) -> None:
-        """A frame later, what plays stops. What waits is forgotten."""
+        """A frame later, what plays stops. What waits is forgotten, but for what is about to begin."""
         self._to_play.clear()
         if self.playing:
             self.later(SESSION_LAG, partial(self._played, self.playing, "FILE PLAYED"))
 
-    def _play_next(self) -> None:
-        if self._to_play and not self.playing:
-            file = Played(self._to_play.popleft())
+    def _pick(self) -> None:
+        if self._to_play and not self.playing and not self._picked:
+            self._picked = self._to_play.popleft()
+            self.later(PLAY_LAG - PICK_LAG, self._begin)
+
+    def _begin(self) -> None:
+        if self._picked:
+            file, self._picked = Played(self._picked), ""
             self.playing = file
             self.set(("current_loop", "1"), ("total_loops", "1"))
             self._run("playback", file.data)
@@ -293,7 +300,7 @@ class Channel:
         )
         self.variables.pop("current_loop", None)
         self.variables.pop("total_loops", None)
-        self.later(PLAY_LAG, self._play_next)
+        self.later(PICK_LAG, self._pick)
 
     def _break_off(self, response: str) -> None:
         """Something else is to be done with this call."""
@@ -540,6 +547,10 @@ class Channel:
         self.later(SESSION_LAG, self._arrive)
 
     def _arrive(self) -> None:
+        if self._picked:
+            # It lets the frames pass first.
+            self.later(FRAME, self._arrive)
+            return
         self.read_codec = self.codec
         self._break_off("PLAYBACK ERROR")
         self.leave()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gevent
 import pytest
 
 from tests.e2e.system import Media, Receiver, Switchroom
@@ -65,6 +66,20 @@ def test_it_is_stopped(hooks: Receiver, room_service: Switchroom, media: Media, 
     assert again.status == 202
     assert hooks.wait("session.play.finished", uuid=session)["operation_id"] == again.body["operation_id"]
     assert plays(hooks, session) == [PLAYS[0], PLAYS[2], PLAYS[0], PLAYS[1]]
+
+
+def test_it_is_stopped_soon_after_it_was_sent(
+    hooks: Receiver, room_service: Switchroom, media: Media, session: str
+) -> None:
+    """A node may ignore a stop while it is about to begin the file (46). The next one would wait behind that."""
+    # The first is fetched; from then on it is sent at once.
+    for seconds in (1.0, 0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.2):
+        room_service.post(command(session, "play"), {"urls": [media.tone(60, "soon")]})
+        gevent.sleep(seconds)
+        assert room_service.post(command(session, "stop")).status == 202
+        after = room_service.post(command(session, "play"), {"urls": [media.tone(0.5, "soon after")]})
+        finished = hooks.wait("session.play.finished", operation_id=after.body["operation_id"])
+        assert finished["status"] == "completed"
 
 
 def test_a_call_that_joins_or_ends_is_played_to_no_more(

@@ -175,8 +175,65 @@ def test_one_that_is_stopped_before_it_is_heard(world: World, call: Call) -> Non
     assert world.sent() == []
     world.answer(play["job"])
     world.answer(call.sent("session_stop")["job"])
+    call.done(0)
     world.play_to(call.session, B)
     assert call.started()["url"] == B
+
+
+def stopped_in_vain(world: World, call: Call) -> None:
+    """The node says that it has stopped the file, and plays on. The next one waits."""
+    world.play_to(call.session, A)
+    call.started()
+    world.ask("stop_session_play", session_id=call.session)
+    world.play_to(call.session, B, operation="op2")
+    world.answer(call.sent("session_stop")["job"])
+    assert world.sent() == []
+
+
+def test_a_stop_that_does_not_stop_is_sent_again(world: World, parked: Call) -> None:
+    stopped_in_vain(world, parked)
+    assert not world.tell("overdue", node=NODE)["late"]
+    world.overdue(kind="session_stop")
+    stop = parked.sent("session_stop")
+    # A stop that is on its way would break off the next one.
+    parked.done(0)
+    assert world.sent() == []
+    world.answer(stop["job"])
+    assert parked.started()["url"] == B
+    world.overdue(kind="session_stop")
+    assert world.sent() == []
+
+
+def test_the_end_of_what_is_stopped_comes_behind_the_result(world: World, parked: Call) -> None:
+    stopped_in_vain(world, parked)
+    parked.done(0)
+    assert parked.started()["url"] == B
+    world.overdue(kind="session_stop")
+    assert world.sent() == []
+
+
+def test_what_is_stopped_may_never_have_begun(world: World, parked: Call) -> None:
+    """Then nothing tells of its end, and the stop is sent thrice."""
+    stopped_in_vain(world, parked)
+    for _ in range(2):
+        world.overdue(kind="session_stop")
+        world.answer(parked.sent("session_stop")["job"])
+    assert parked.started()["url"] == B
+    world.overdue(kind="session_stop")
+    assert world.sent() == []
+
+
+def test_a_call_that_joins_meanwhile_is_not_told_again(world: World, parked: Call) -> None:
+    stopped_in_vain(world, parked)
+    room = world.create()
+    world.ask("join", session_id=parked.session, room_id=room)
+    world.sent()
+    world.overdue(kind="session_stop")
+    assert world.sent() == []
+    world.tell("member_joined", session_id=parked.session, room_id=room, member_id=1, flags=[])
+    world.play_to(parked.session, A, operation="op3")
+    (play,) = world.sent()
+    assert (play["op"], play["member_id"]) == ("session_play", 1)
 
 
 def test_a_stop_with_nothing_to_stop(world: World, call: Call) -> None:

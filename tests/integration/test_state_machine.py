@@ -642,6 +642,8 @@ class Machine:
         return {"ok": True}
 
     def _session_stop(self, command: dict[str, Any]) -> dict[str, Any]:
+        if "member_id" not in command and self.random.random() < 0.3:
+            return {"ok": True}  # it was about to begin
         while command["session"] in self.heard:
             self._heard(command["session"])
         return {"ok": True}
@@ -968,6 +970,7 @@ class Machine:
                     self._heard(session)
             self.world.overdue(kind="let_in")
             self.world.overdue(kind="relate")
+            self.world.overdue(kind="session_stop")
         self.tenants_were_told_what_is()
         assert not self.hang_ups
         assert not self.dtmf

@@ -132,6 +132,7 @@ function RESULTS.session_play(command, job, result)
   local session = get_session(command.session)
   if not session or session.play_flight ~= job then return end
   clear(keys.session(session.id), session, "play_flight")
+  if not result.ok and result.reason ~= "no_answer" then file_is_over(session) end
   local operation = session.play_operation == command.operation and played_to(session)
   if not operation then
     -- Stopped or interrupted meanwhile: it must not be heard now.
@@ -166,6 +167,7 @@ function RESULTS.session_stop(command, job, result)
   local tries = command.tries or 1
   local is_lost = result.reason == "no_answer" or result.reason == "node_unreachable"
   if is_lost and tries < MAX_TRIES then return send_session_stop(session, command, tries + 1) end
+  if result.ok or is_lost then await_end(session, tries) else file_is_over(session) end
   local operation = played_to(session)
   if operation then play_next(session, operation) end
 end

@@ -6,9 +6,18 @@
 -- The session has its id, `play_operation`, and the job ids of the play and of the stop in flight, `play_flight` and
 -- `play_stopping`: while there is one, nothing is sent.
 --
+-- A parked call's node ignores a stop while it is about to begin the file (46), and says all the same that it has done
+-- it. So the session has `play_file`, OPERATION:INDEX of what the node was told to play to it and is not done with. A
+-- stop of that is over once the node is done with it. Meanwhile `play_stopping` is WAITS, and the stop is sent again
+-- (overdue.lua). `play_stops`: how often it was sent.
+--
 -- A node is told to play in one way to a parked call, and in another to a member. So what is played ends when the call
 -- joins or leaves, and a command that no worker has taken is taken back then: one that is sent fits.
 -- needs: playback
+
+local WAITS = "waits"
+local STOP_AGAIN_MS = 300 -- after the result of a stop; a file begins sooner
+local MAX_STOPS = 3 -- of one file: of one that waited, and so never begins, no end is told
 
 -- What is played to a session, if anything is.
 local function played_to(session) return session.play_operation and read_operation(session.play_operation) end
@@ -20,7 +29,8 @@ local function send_file(session, operation, i, tries)
   change(keys.operation(operation.id), operation, { tries = tries })
   local job = send(session.node, "session_play", { app = session.app, session = session.id, room = session.room,
     member_id = tonumber(session.member_id), operation = operation.id, index = i, url = url })
-  change(keys.session(session.id), session, { play_flight = job })
+  change(keys.session(session.id), session,
+    { play_flight = job, play_file = not session.member_id and operation.id .. ":" .. i or nil })
   act_for(before)
 end
 
@@ -38,6 +48,22 @@ local function send_session_stop(session, member, tries)
   local job = send(session.node, "session_stop", { app = session.app, session = session.id, room = member.room,
     member_id = tonumber(member.member_id), tries = tries })
   change(keys.session(session.id), session, { play_stopping = job })
+end
+
+-- The node says that it has stopped what it plays, as it was told for the `tries`th time. If it is not done with the
+-- file, it is told once more soon.
+local function await_end(session, tries)
+  if not session.play_file or tries >= MAX_STOPS then return end
+  change(keys.session(session.id), session, { play_stopping = WAITS, play_stops = tries })
+  expect(session.node, "session_stop", session.id, STOP_AGAIN_MS)
+end
+
+-- The node plays no file to a parked call, or not the one that it was told to.
+local function file_is_over(session)
+  clear(keys.session(session.id), session, "play_file", "play_stops")
+  if session.play_stopping ~= WAITS then return end
+  clear(keys.session(session.id), session, "play_stopping")
+  confirmed(session.node, "session_stop", session.id)
 end
 
 local function forget_played(session, operation)
@@ -72,11 +98,13 @@ local function silence(session)
   if not session.play_flight then return send_session_stop(session, session) end
   if take_command_back(session.node, session.play_flight) then
     clear(keys.session(session.id), session, "play_flight")
+    file_is_over(session)
   end
 end
 
 -- Ends what is played to a session, which nobody hears any more. `is_over`: the node has ended it by itself.
 local function interrupt_play(session, is_over)
+  if is_over then file_is_over(session) end
   local operation = played_to(session)
   if not operation then return end
   if session.play_flight or not (is_over or session.play_stopping) then silence(session) end

@@ -66,6 +66,15 @@ function OVERDUE.transfer(id)
   send(session.node, "end_transfer", { app = session.app, session = id, leg = session.transfer_leg })
 end
 
+-- The node is not done with what it was told to stop. A call that moves is played to no more.
+function OVERDUE.session_stop(id)
+  local session = get_session(id)
+  if not session or session.play_stopping ~= WAITS then return end
+  local is_parked = session.state == SESSION.parked or session.state == SESSION.joining and not session.job
+  if is_parked then return send_session_stop(session, {}, session.play_stops + 1) end
+  file_is_over(session)
+end
+
 function OVERDUE.digits(id)
   local session = get_session(id)
   if session and session.collected then end_collection(session, "timeout") end
@@ -193,8 +202,9 @@ end
 
 -- Whether the node should have confirmed it. Not so a room's end, a leg that waits to be dialled, or to go, the
 -- digits that a caller is to press, what is done to all members, the relations of a coach, a recording that goes on,
--- and its file: each of them has an item of its own.
-local OF_NO_NODE = { expiry = true, all = true, digits = true, let_in = true, relate = true, removal = true }
+-- and its file: each of them has an item of its own. Nor so of a stop, which is sent again soon.
+local OF_NO_NODE =
+  { expiry = true, all = true, digits = true, let_in = true, relate = true, removal = true, session_stop = true }
 
 local function is_to_confirm(item)
   local kind, id = parse(item)

@@ -1,5 +1,5 @@
--- The node is done with a file that it played to a session. For a file of an operation that is over, this changes
--- nothing. `reason`: why it was not played, if it was not.
+-- The node is done with a file that it played to a session. For a file of an operation that is over, this only ends the
+-- stop of it. `reason`: why it was not played, if it was not.
 -- args: session_id operation_id index reason?
 -- needs: node_fence session_plays sessions
 
@@ -8,6 +8,11 @@ local MAX_TRIES = 3 -- at a file that the node does not get from its relay
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
 if not session then return cjson.encode({ unknown = true }) end
+if session.play_file == args.operation_id .. ":" .. args.index then
+  file_is_over(session)
+  local next_one = session.play_operation ~= args.operation_id and played_to(session)
+  if next_one then play_next(session, next_one) end
+end
 local operation = session.play_operation == args.operation_id and played_to(session)
 if not operation or args.index + 1 ~= tonumber(operation.next) or OVER[url_state(operation, args.index)] then
   return cjson.encode({ known = true })
