@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -17,7 +18,15 @@ import structlog
 from gevent.queue import LifoQueue
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    NoScriptError,
+    OutOfMemoryError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.retry import Retry
 
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
@@ -432,22 +441,50 @@ class Store:
         return replies
 
     def _evaluate(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The replies of EVALSHA calls, in one round trip."""
-        if self.clustered:
-            with self._client.pipeline(transaction=False) as pipe:
-                for call in calls:
-                    # Not `evalsha`: the cluster client forbids the method in pipelines, though each call has one slot.
-                    # Without a node it would ask the store for the keys of each.
-                    pipe.execute_command(*call, target_nodes=self._client.get_node_from_key(call[3]))
-                return list(pipe.execute(raise_on_error=False))
-        # Not by the client: what it does around a command takes as long as the command. What fails disconnects.
-        pool = self._client.connection_pool
-        connection = pool.get_connection()
+        """The replies of EVALSHA calls, in one round trip; of a cluster, in one with all of its servers at once.
+
+        Not by the client: what it does around a command takes as long as the command, and the pipeline of a cluster
+        sends once more what may have been carried out, when a connection breaks.
+        """
+        replies: list[Any] = [None] * len(calls)
+        used: list[tuple[Any, Any, list[int]]] = []
         try:
-            connection.send_packed_command(connection.pack_commands(calls))
-            return [_response(connection) for _ in calls]
+            for pool, at in self._pools(calls):
+                connection = pool.get_connection()
+                used.append((pool, connection, at))
+                connection.send_packed_command(connection.pack_commands([calls[i] for i in at]))
+            for _, connection, at in used:
+                for i in at:
+                    replies[i] = _response(connection)
+        except BaseException as error:
+            # A reply that is still to come would be taken for that of another step.
+            for _, connection, _ in used:
+                connection.disconnect()
+            if self.clustered and isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+                self._client.nodes_manager.initialize()  # another server may have taken over
+            raise
         finally:
-            pool.release(connection)
+            for pool, connection, _ in used:
+                pool.release(connection)
+        return [self._redirected(call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    def _pools(self, calls: Sequence[tuple[Any, ...]]) -> Iterable[tuple[Any, list[int]]]:
+        """The connections to each server, and which of the calls are for it."""
+        if not self.clustered:
+            return [(self._client.connection_pool, list(range(len(calls))))]
+        found: dict[Any, list[int]] = defaultdict(list)
+        for i, (_, _, _, tag, *_) in enumerate(calls):
+            found[self._client.get_node_from_key(tag)].append(i)
+        return [(self._client.get_redis_connection(node).connection_pool, at) for node, at in found.items()]
+
+    def _redirected(self, call: tuple[Any, ...], reply: Any) -> Any:
+        """The reply, or that of the server to which a partition has moved: the first has done nothing."""
+        if not isinstance(reply, (AskError, TryAgainError)):
+            return reply
+        try:
+            return self._client.execute_command(*call, target_nodes=self._client.get_node_from_key(call[3]))
+        except ResponseError as error:
+            return error
 
 
 def _together(steps: Sequence[Step]) -> list[list[int]]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import socket
 from contextlib import closing
+from typing import Any
 
 import pytest
+import redis
+from redis.connection import AbstractConnection
+from redis.exceptions import MovedError
 
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.registry import Node, Registry
@@ -88,6 +92,54 @@ def test_a_step_that_a_table_lacks_changes_nothing(store: OpenStore) -> None:
     with pytest.raises(ScriptFailed, match="SESSION: no step from sideways by join"):
         world.ask("join", session_id=session, room_id=room)
     assert (store.client.hgetall(key), store.client.keys()) == before
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_step_whose_reply_is_lost_is_not_taken_again(
+    server_url: str, store: OpenStore, monkeypatch: pytest.MonkeyPatch, cluster: bool, count: int
+) -> None:
+    def carried_out() -> int:
+        return int(store.client.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+    steps = [("fence", keys.TAGS[0], {"node": NODE, "token": 1})] * count
+    read = AbstractConnection.read_response
+
+    def broken(self: AbstractConnection, *args: Any, **options: Any) -> Any:
+        if (found := read(self, *args, **options)) != b"{}":
+            return found
+        self.disconnect()
+        raise redis.ConnectionError("closed behind the step")
+
+    with closing(Store.connect(server_url, cluster=cluster)) as asked:
+        assert asked.run_many(steps) == [{}] * count
+        before = carried_out()
+        with monkeypatch.context() as patched:
+            patched.setattr(AbstractConnection, "read_response", broken)
+            with pytest.raises(StoreUnavailable, match="closed behind the step"):
+                asked.run_many(steps)
+        assert carried_out() - before == count
+        assert asked.run_many(steps) == [{}] * count
+
+
+def test_a_step_goes_where_its_partition_has_moved(server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = AbstractConnection.read_response
+    host, _, port = server_url.removeprefix("redis://").rpartition(":")
+    moved = iter([MovedError(f"1 {host}:{port}")])
+
+    def redirects(self: AbstractConnection, *args: Any, **options: Any) -> Any:
+        found = read(self, *args, **options)
+        error = next(moved, None) if found == b"{}" else None
+        if error:
+            raise error
+        return found
+
+    with closing(Store.connect(server_url, cluster=True)) as store:
+        steps = [("fence", tag, {"node": NODE, "token": 1}) for tag in keys.TAGS[:3]]
+        store.run_many(steps)
+        monkeypatch.setattr(AbstractConnection, "read_response", redirects)
+        assert store.run_many(steps) == [{}] * 3
+        assert next(moved, None) is None
 
 
 def test_a_step_that_is_fenced_among_others_says_so(store: OpenStore) -> None:
