@@ -87,7 +87,7 @@ OPTIONS = (
     Option(
         name="hold_music",
         kind=Kind.URL,
-        description="Of the music that they hear meanwhile, 20 times over. `null`: they hear nothing.",
+        description="Of the music that they hear meanwhile, 20 times over. `null`: that of the media node, or nothing.",
         example=None,
     ),
     Option(

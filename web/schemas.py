@@ -668,7 +668,7 @@ class MemberChanges(CommandBody):
 
     muted: Annotated[bool, Field(description="Whether it is not heard.")] = False
     deaf: Annotated[bool, Field(description="Whether it hears nothing.")] = False
-    hold: Annotated[bool, Field(description="Whether it is on hold, without music.")] = False
+    hold: Annotated[bool, Field(description="Whether it is on hold, without music of yours.")] = False
     volume_in: VolumeIn = 0
     volume_out: VolumeOut = 0
     role: Annotated[Role, Field(max_length=64)] = ROLES[0]
@@ -1246,7 +1246,7 @@ class Session(BaseModel):
         str,
         Field(
             description="Empty while the session is in no room. While it is dialled: the room that it will join, if any"
-            ", and what it is as a member is what it will be."
+            ", and the fields of a member say what it will be."
         ),
         _example(ROOM),
     ]

@@ -353,8 +353,8 @@ class Member(TypedDict):
 
     `role`: one of `states.ROLES`. `tags`: absent if there are none. `joined_at`: epoch seconds; None for one that
     joined before this was stored. `recording`: of its call, None while there is none. `waiting`: whether it waits for a
-    moderator. `coaching`: the session by which
-    alone it is heard, if it coaches one. `speaking`: whether it speaks now, False unless its room asks for that.
+    moderator. `coaching`: the session by which alone it is heard, if it coaches one. `speaking`: whether it speaks now,
+    False unless its room asks for that.
     """
 
     session_id: str

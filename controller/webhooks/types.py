@@ -396,7 +396,9 @@ class ConferenceCommandFinished(RoomData):
     failed_members: Annotated[
         list[FailedMember], Field(description="The first 100 of these, each with `uuid` and `reason`.")
     ]
-    skipped: Annotated[int, Field(ge=0, description="How many were left out, and are not so already.", examples=[0])]
+    skipped: Annotated[
+        int, Field(ge=0, description="How many could not be asked, though they are not so yet.", examples=[0])
+    ]
     skipped_members: Annotated[
         list[SkippedMember],
         Field(description="The first 100 of these, each with `uuid` and, as `reason`, why a command to it is refused."),

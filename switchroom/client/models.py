@@ -9,11 +9,26 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# What older versions have not told of a member, a call and a command to all: in a webhook that one of them has stored,
+# or in an answer while processes are replaced.
+_OLDER: dict[str, Any] = {
+    **{"deaf": False, "hold": False, "volume_in": 0, "volume_out": 0, "role": "participant", "tags": []},
+    **{"end_on_exit": False, "waiting": False, "coaching": None, "recording": None, "playing": None},
+    **{"direction": "inbound", "transferred_to": None, "skipped": 0, "skipped_members": []},
+}
 
 
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_what_is_new(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in _OLDER.items() if name in cls.model_fields} | data
 
 
 class Page(Model):
@@ -185,9 +200,9 @@ class BatchResults(Model):
 
 
 class Session(Model):
-    """A call. `room_id`: empty while it is in no room; while it is dialled the one that it will join, and all else of
-    a member is as what. `member_id`: its number on its node while it is in one.
-    `transferred_to`: the number or SIP URI, while it is transferring or transferred.
+    """A call. `room_id`: empty while it is in no room. While it is dialled: the room that it will join, and the other
+    fields of a member say as what. `member_id`: its number on its node while it is in one. `transferred_to`: the number
+    or SIP URI, while it is transferring or transferred.
     """
 
     uuid: str

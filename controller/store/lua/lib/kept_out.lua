@@ -93,7 +93,7 @@ local function hold_failed(room, session, change_to)
   if waits(room) then
     if is_hold and session.waiting == "1" then
       change(keys.session(session.id), session, { waiting = 2 })
-      send_change(session, change_to, {}) -- without music, which may be why
+      send_change(session, change_to, {}) -- without the app's music, which may be why
     end
   elseif is_hold then
     let_in(session)

@@ -77,7 +77,8 @@ end
 
 -- Whether somebody has called, or the app has. The record of a session that an older version began does not say.
 local function direction_of(session)
-  return session.direction or session.state == SESSION.dialing and "outbound" or "inbound"
+  if session.direction then return session.direction end
+  return redis.call("SISMEMBER", keys.dialled(session.app), session.id) == 1 and "outbound" or "inbound"
 end
 
 -- Makes of a call that rings what it will be in the room that it is dialled for, if it is.

@@ -202,7 +202,7 @@ end
 
 -- Whether the node should have confirmed it. Not so a room's end, a leg that waits to be dialled, or to go, the
 -- digits that a caller is to press, what is done to all members, the relations of a coach, a recording that goes on,
--- and its file: each of them has an item of its own. Nor so of a stop, which is sent again soon.
+-- and its file: each of them has an item of its own. Nor is it so of a stop, which is sent again soon.
 local OF_NO_NODE =
   { expiry = true, all = true, digits = true, let_in = true, relate = true, removal = true, session_stop = true }
 

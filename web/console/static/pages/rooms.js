@@ -74,7 +74,7 @@ export function Options({ of = {} }) {
   return html`<${Tags} of=${of.tags} />
     <${Choice} label="Ends when the last of these leaves" name="end_on_exit" options=${ENDS_WITH} of=${of.end_on_exit || ""} />
     <${Choice} label="Waits for a moderator" name="wait_for_moderator" options=${WAITS} of=${of.wait_for_moderator ? "waits" : ""} />
-    <${Field} label="Music meanwhile" hint="Its URL. Without one they hear nothing.">
+    <${Field} label="Music meanwhile" hint="Its URL. Without one: that of the media node, or nothing.">
       ${(id) => html`<input id=${id} name="hold_music" type="url" defaultValue=${of.hold_music || ""} autocomplete="off" spellcheck=${false} placeholder="https://cdn.example.com/music.mp3" aria-describedby="${id}-hint" />`}
     <//>
     ${BEEPS.map(([name, label]) => html`<${Field} key=${name} label=${label} hint="The word tone, or the URL of a sound of up to 10 seconds. Without one there is none.">

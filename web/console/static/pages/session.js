@@ -119,7 +119,7 @@ function Hold({ session, app, commands, onClose }) {
   };
   const footer = html`<${Button} onClick=${onClose}>Cancel<//><${Button} tone="primary" type="submit" form="hold">Put on hold<//>`;
   return html`<${Dialog} title="Put the caller on hold" onClose=${onClose} footer=${footer}>
-    <form id="hold" onSubmit=${submit}><${Field} label="Music" hint="Its URL. Without one the caller hears nothing.">
+    <form id="hold" onSubmit=${submit}><${Field} label="Music" hint="Its URL. Without one: that of the media node, or nothing.">
       ${(id) => html`<input id=${id} name="url" type="url" autofocus autocomplete="off" spellcheck=${false} placeholder="https://cdn.example.com/music.mp3" aria-describedby="${id}-hint" />`}
     <//></form>
   <//>`;
