@@ -84,6 +84,7 @@ REASONS: dict[str, str] = {
     " or conference.member.uncoached.",
     "already_coaching": "Member already coaches this one.",
     "not_coaching": "Member coaches nobody.",
+    "too_many_coaches": "Ten members of the room coach already. Have one of them uncoach first.",
     "members_pending": "Another command to all members is being carried out. Wait for conference.command.finished.",
     "already_playing": "Something is played to the session. Use stop first, or wait for session.play.finished.",
     "on_hold": "The member is on hold, or is being put on hold. Use conference/unhold first.",

@@ -61,6 +61,7 @@ STATUS: dict[str, int] = {
     "coach_pending": 409,
     "already_coaching": 409,
     "not_coaching": 409,
+    "too_many_coaches": 409,
     "members_pending": 409,
     "already_recording": 409,
     "room_empty": 409,

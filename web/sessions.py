@@ -408,6 +408,7 @@ def set_member_volume(path: SessionPath, body: MemberVolumeBody) -> Returned:
         "coached_on_other_node",
         "coach_pending",
         "already_coaching",
+        "too_many_coaches",
         "quota_exceeded",
         "store_full",
     ),

@@ -268,7 +268,8 @@ class Hold(SetFlag):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coach(SessionCommand[Membership]):
     """Has a member heard by `coached` alone, another member of its room, whoever comes and goes. Answers `coaching`.
-    Refused as `Leave`, and `coached_not_member`, `coached_on_other_node`, `coach_pending`, `already_coaching`.
+    Refused as `Leave`, and `coached_not_member`, `coached_on_other_node`, `coach_pending`, `already_coaching`,
+    `too_many_coaches`.
     """
 
     coached: str

@@ -56,6 +56,7 @@ COOLDOWNS = {
     "webhook_test": 2.0,
 }
 MAX_NAMED = 100  # members for whom a command to all has failed
+MAX_COACHES = 10  # in a room
 SESSION_COOLDOWN = 2.0
 
 # By code: the status, and what the service says.
@@ -103,6 +104,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         " conference.member.uncoached.",
     ),
     "already_coaching": (409, "Member already coaches this one."),
+    "too_many_coaches": (409, "Ten members of the room coach already. Have one of them uncoach first."),
     "not_coaching": (409, "Member coaches nobody."),
     "members_pending": (
         409,
@@ -1336,6 +1338,9 @@ class FakeSwitchroom:
             raise _Refused("coach_pending")
         if session.coaching == coached.uuid:
             raise _Refused("already_coaching")
+        coaches = [member for member in self._members(session.room_id) if member.coaching]
+        if session.coaching is None and len(coaches) >= MAX_COACHES:
+            raise _Refused("too_many_coaches")
         self._change_coaching(session, "coach", coached.uuid, body.command_uid)
         return self._accept(body.command_uid, named, 202, "coaching", session.room_id)
 

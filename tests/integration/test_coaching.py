@@ -184,6 +184,21 @@ def test_what_else_is_refused(world: World, room: Related) -> None:
     assert world.ask("uncoach", **uncoach)["refused"] == "not_coaching"
 
 
+def test_so_many_may_coach_in_a_room(world: World, room: Related) -> None:
+    room.begin()
+    others = [room.come(number) for number in range(10, 20)]
+    room.obey()
+    for session in others[:-1]:
+        assert world.coach(session, room.coached)["status"] == "coaching"
+        room.obey()
+    assert world.coach(others[-1], room.coached)["refused"] == "too_many_coaches"
+    assert world.coach(others[0], room.other)["status"] == "coaching"
+    room.obey()
+    world.ask("uncoach", session_id=others[0])
+    room.obey()
+    assert world.coach(others[-1], room.coached)["status"] == "coaching"
+
+
 def test_a_command_uid_stands_for_whom(world: World, room: Related) -> None:
     room.begin(command_uid="c", body=room.coached)
     again = world.coach(room.coach, room.coached, command_uid="c", body=room.coached)

@@ -2,6 +2,9 @@
 -- args: app_id session_id coached command_uid?
 -- needs: coaching quotas session_commands
 
+-- In a room: whoever joins it is related to each of them.
+local MAX_COACHES = 10
+
 local session, instead = own_member()
 if instead then return instead end
 local coached = get_session(args.coached)
@@ -11,6 +14,9 @@ if not is_member then return refuse("coached_not_member") end
 if coached.node ~= session.node then return refuse("coached_on_other_node") end
 if session.coach_change or redis.call("EXISTS", keys.unrelated(session.id)) == 1 then return refuse("coach_pending") end
 if session.coaches == coached.id then return refuse("already_coaching") end
+if not session.coaches and redis.call("SCARD", keys.coaches(session.room)) >= MAX_COACHES then
+  return refuse("too_many_coaches")
+end
 local refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
 
