@@ -95,6 +95,14 @@ def is_clean(world: World, room: Related) -> bool:
     return not world.store.client.exists(*left)
 
 
+def lose_results(world: World, count: int) -> None:
+    """As when the link is lost with so many relations on their way."""
+    sent = world.sent()
+    assert [command["op"] for command in sent] == ["relate"] * count
+    for command in sent:
+        world.answer(command["job"], ok=False, reason="no_answer")
+
+
 def test_one_member_alone_hears_a_coach(world: World, room: Related) -> None:
     assert world.coach(room.coach, room.coached, command_uid="c", trace="t1")["status"] == "coaching"
     assert room.show(room.coach) is None
@@ -383,13 +391,38 @@ def test_an_end_that_fails_leaves_it_as_it_was(world: World, room: Related) -> N
 
 
 def test_a_result_that_was_lost_is_asked_for_once_more(world: World, room: Related) -> None:
+    """With the link all of a command's are lost: of who is not to hear the coach, and of who is."""
     world.coach(room.coach, room.coached, command_uid="c")
-    for command in world.sent():
-        world.answer(command["job"], ok=False, reason="no_answer")
-    # One of them has failed for good, as both were told once more and one of these was lost as well.
+    lose_results(world, 2)
+    assert (world.sent(), world.types()) == ([], [])
     world.overdue(kind="relate")
-    assert room.obey()[0] == "relate"
-    assert world.types()[-1] in ("conference.member.coaching", FAILED)
+    assert room.obey() == ["relate", "relate"]
+    assert world.types() == ["conference.member.coaching"]
+    assert room.unheard_by == {1: {3}}
+
+
+def test_a_result_that_is_lost_twice_is_not_asked_for_any_more(world: World, room: Related) -> None:
+    world.coach(room.coach, room.coached, command_uid="c")
+    lose_results(world, 2)
+    world.overdue(kind="relate")
+    lose_results(world, 2)
+    ((kind, failed),) = world.webhooks()
+    assert (kind, failed["command"], failed["command_uid"], failed["reason"]) == (FAILED, "coach", "c", "no_answer")
+
+
+def test_that_a_newcomers_result_was_lost_does_not_count_for_the_next_command(world: World, room: Related) -> None:
+    room.begin()
+    room.come(4)
+    lose_results(world, 1)
+    world.overdue(kind="relate")
+    room.obey()
+    world.webhooks()
+    world.ask("uncoach", session_id=room.coach)
+    lose_results(world, 1)
+    assert world.types() == []
+    world.overdue(kind="relate")
+    room.obey()
+    assert world.types() == ["conference.member.uncoached"]
 
 
 def test_a_newcomer_is_related_in_the_end(world: World, room: Related) -> None:

@@ -61,9 +61,8 @@ local function related(room, coach, command, job, result)
     return coach_settled(room, coach)
   end
   -- The node may have done it. To do it twice does no harm.
-  local is_tried_again = result.reason == "no_answer" and not coach.coach_again
+  local is_tried_again = result.reason == "no_answer" and not command.again
   if not coach.coach_change or coach.coach_change == UNDO or is_tried_again then
-    if is_tried_again then change(keys.session(coach.id), coach, { coach_again = 1 }) end
     return expect(coach.node, "relate", coach.id, RETRY_MS)
   end
   fail_coach_change(room, coach, result.reason)
@@ -75,6 +74,6 @@ local function relate_again(room, coach)
   for i = 1, #flat, 2 do
     if flat[i + 1] == "" then items[#items + 1] = flat[i] end
   end
-  relate(room, coach, items)
+  relate(room, coach, items, 1)
   coach_settled(room, coach)
 end

@@ -32,18 +32,19 @@ local function is_coming(room, item)
   return in_room == room.id and state == SESSION.joining
 end
 
-local function send_relation(room, coach, how, items, ids)
+local function send_relation(room, coach, how, items, ids, again)
   for first = 1, #items, MAX_RELATED do
     local last = math.min(first + MAX_RELATED - 1, #items)
     local part = { unpack(items, first, last) }
     local job = send(coach.node, "relate", { app = room.app, room = room.id, session = coach.id, how = how,
-      member_id = tonumber(coach.member_id), others = { unpack(ids, first, last) }, items = part })
+      member_id = tonumber(coach.member_id), others = { unpack(ids, first, last) }, items = part, again = again })
     for _, item in ipairs(part) do redis.call("HSET", keys.unrelated(coach.id), item, job) end
   end
 end
 
--- Has the node relate a coach to these as it is to be. One that is on its way is related when it is there.
-local function relate(room, coach, items)
+-- Has the node relate a coach to these as it is to be. One that is on its way is related when it is there. `again`: 1
+-- if it may have been told so before.
+local function relate(room, coach, items, again)
   local of = { [NOSPEAK] = { items = {}, ids = {} }, [CLEAR] = { items = {}, ids = {} } }
   for _, item in ipairs(items) do
     local id = member_id_on(room, coach.node, item)
@@ -57,7 +58,7 @@ local function relate(room, coach, items)
       redis.call("HDEL", keys.unrelated(coach.id), item)
     end
   end
-  for _, how in ipairs({ NOSPEAK, CLEAR }) do send_relation(room, coach, how, of[how].items, of[how].ids) end
+  for _, how in ipairs({ NOSPEAK, CLEAR }) do send_relation(room, coach, how, of[how].items, of[how].ids, again) end
 end
 
 -- Whoever is in the room on the coach's node, or about to be, but for those who are kept out: they are related later.

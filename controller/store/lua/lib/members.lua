@@ -62,7 +62,7 @@ end
 -- Returns its command_uid, and the origin before.
 local function forget_coach_change(session)
   local uid, before = session.coach_uid, act_for({ actor = session.coach_actor, trace = session.coach_trace })
-  clear(keys.session(session.id), session, "coach_change", "coach_again", "coach_uid", "coach_actor", "coach_trace")
+  clear(keys.session(session.id), session, "coach_change", "coach_uid", "coach_actor", "coach_trace")
   return uid, before
 end
 
@@ -119,7 +119,7 @@ local function forget_membership(session)
   for name in pairs(FLAGS) do clear(key, session, name) end
   for name in pairs(LEVELS) do clear(key, session, name) end
   clear(key, session, "room", "member_id", "levels", "role", "tags", "end_on_exit", "joined_at", "kept_out", "waiting",
-    "coaches", "coaching", "coach_change", "coach_again", "coach_uid", "coach_actor", "coach_trace")
+    "coaches", "coaching", "coach_change", "coach_uid", "coach_actor", "coach_trace")
   forget_leaving(session)
 end
 
