@@ -417,16 +417,12 @@ class TestMove:
         assert "play" in ops(world.sent(THIRD))
 
     def test_with_many_legs_in_parts(self, world: World, spanning: str) -> None:
-        others = [f"n{number:04}" for number in range(15)]
-        world.nodes.update({node: {"up": True, "open": True} for node in others})
-        for number, node in enumerate(others, 10):
-            session = world.park(number, node)
-            world.ask("join", session_id=session, room_id=spanning)
-            leg = leg_up(world, spanning, node)
-            world.sent(node)
+        others = self.spread(world, spanning)
         member(world, spanning, 3)
         # The last one is away meanwhile, and its leg is known as it was.
         *rest, late = others
+        (row,) = world.tell("snapshot", node=late, what="rooms", cursor="0")["rows"]
+        leg = row["legs"][0]["id"]
         self.lose(world, spanning, OTHER, *rest)
         world.age_legs(spanning)
         world.overdue(OTHER, down=(NODE, late))
@@ -437,6 +433,26 @@ class TestMove:
         assert {bridges(world, spanning)[node] for node in others} == {"dialing"}
         assert [command["leg"] for command in world.sent(late) if command["op"] == "hang_up_leg"] == [leg]
         assert bridges(world, spanning)[OTHER] == "source"
+
+    def test_no_coach_is_related_to_who_has_the_number_of_a_leg_that_is_left_behind(
+        self, world: World, spanning: str
+    ) -> None:
+        coach, coached = (member(world, spanning, number) for number in (3, 4))
+        self.leave_legs_behind(world, spanning)
+        world.sent(OTHER)
+        assert world.coach(coach, coached)["status"] == "coaching"
+        told = [(command["how"], command["others"]) for command in world.sent(OTHER)]
+        assert told == [("nospeak", [2]), ("clear", [4])]
+
+    def test_legs_that_are_left_behind_do_not_keep_the_new_source(self, world: World, spanning: str) -> None:
+        session = member(world, spanning, 3)
+        self.leave_legs_behind(world, spanning)
+        (other,) = (row["session_id"] for row in self.members(world, spanning, OTHER) if row["session_id"] != session)
+        world.play(spanning, "http://a.example/1.wav", operation="op1")
+        world.webhooks()
+        for number, each in ((2, other), (3, session)):
+            world.tell("member_left", node=OTHER, session_id=each, room_id=spanning, member_id=number, cause="")
+        assert world.types() == [*["conference.member.left"] * 2, "conference.play.finished"]
 
     def test_not_while_the_source_is_up_or_has_just_gone(self, world: World, spanning: str) -> None:
         self.lose(world, spanning, OTHER)
@@ -566,6 +582,31 @@ class TestMove:
         # Of a node that is down itself nobody knows.
         world.overdue(THIRD, down=(NODE, OTHER), kind="leg")
         assert bridges(world, spanning)[THIRD] == "source"
+
+    @staticmethod
+    def spread(world: World, room: str) -> list[str]:
+        """Has the room span more nodes than get a leg in the step of a move. Returns them."""
+        others = [f"n{number:04}" for number in range(15)]
+        world.nodes.update({node: {"up": True, "open": True} for node in others})
+        for number, node in enumerate(others, 10):
+            world.ask("join", session_id=world.park(number, node), room_id=room)
+            leg_up(world, room, node)
+            world.sent(node)
+        return others
+
+    def leave_legs_behind(self, world: World, room: str) -> None:
+        """Moves the room while the other nodes are away, so that some of their legs are known as they were."""
+        others = self.spread(world, room)
+        self.lose(world, room, OTHER)
+        world.age_legs(room)
+        world.overdue(OTHER, down=(NODE, *others))
+        told = list(bridges(world, room).values())
+        assert (bridges(world, room)[OTHER], told.count("dialing")) == ("source", 10)
+
+    @staticmethod
+    def members(world: World, room: str, node: str) -> list[dict[str, Any]]:
+        rows = world.ask("list_members", room_id=room, after=0, limit=100)["rows"]
+        return [row for row in rows if row["node"] == node]
 
     @staticmethod
     def lose(world: World, room: str, *nodes: str) -> None:

@@ -20,7 +20,9 @@ local function member_id_on(room, node, item)
   local leg_node = string.match(item, "^leg:(.+)$")
   if leg_node then
     local leg = get_leg(room, leg_node)
-    return leg and tonumber(node == room.node and leg.far or node == leg.node and leg.near or "")
+    -- One that is left behind has its id on the old source still: here another member may have it.
+    local is_far = leg and node == room.node and not is_left_behind(room, leg)
+    return leg and tonumber(is_far and leg.far or node == leg.node and leg.near or "")
   end
   local in_room, on, id = unpack(redis.call("HMGET", keys.session(item), "room", "node", "member_id"))
   return in_room == room.id and on == node and tonumber(id) or nil

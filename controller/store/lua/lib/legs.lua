@@ -143,7 +143,8 @@ end
 local function is_source_empty(room)
   local nodes = redis.call("SMEMBERS", keys.legs(room.id))
   for _, node in ipairs(nodes) do
-    if redis.call("HGET", keys.leg(room.id, node), "far") ~= "" then return false end
+    local far, state, source = unpack(redis.call("HMGET", keys.leg(room.id, node), "far", "state", "source"))
+    if far ~= "" and not is_left_behind(room, { state = state, source = source }) then return false end
   end
   return count_by_node(room, nodes)[room.node] == 0
 end
