@@ -127,9 +127,9 @@ def test_joins_fail_with_a_leg_that_does_not_come_up(world: World, room: str, fa
     assert ops(world.sent()) == ["withdraw_leg"]
 
 
-def waiting(world: World, room: str, count: int) -> list[str]:
+def waiting(world: World, room: str, count: int, first: int = 1) -> list[str]:
     """Sessions whose joins wait for a leg."""
-    sessions = [world.park(number, OTHER) for number in range(1, count + 1)]
+    sessions = [world.park(number, OTHER) for number in range(first, first + count)]
     for session in sessions:
         world.ask("join", session_id=session, room_id=room)
     world.webhooks()
@@ -512,6 +512,26 @@ class TestMove:
         assert bridges(world, spanning)[OTHER] == "source"
         assert [command.get("session") for command in world.sent(OTHER) if command["op"] == "join"] == [session]
 
+    def test_joins_that_wait_for_a_new_source_fail_in_parts_with_their_room(self, world: World, spanning: str) -> None:
+        sessions = self.wait_for_move(world, spanning, 50)
+        joins = [command for command in world.sent(OTHER) if command["op"] == "join"]
+        assert [command["session"] for command in joins] == sessions[:25]
+        world.ask("delete_room", room_id=spanning)
+        assert world.types().count("conference.member.join_failed") == 10
+        while world.tell("overdue", node=OTHER)["more"]:
+            pass
+        told = [(data["uuid"], data["reason"]) for _, data in world.webhooks()]
+        assert told == [(session, "room_destroyed") for session in sessions[35:]]
+        assert {world.session(session)["state"] for session in sessions[25:]} == {"parked"}
+
+    def test_nothing_is_left_of_joins_that_waited_for_a_new_source(self, world: World, spanning: str) -> None:
+        self.wait_for_move(world, spanning, 30)
+        for row in world.ask("list_sessions", after=0, limit=100)["rows"]:
+            node = row["session_id"].split("-")[0]
+            world.tell("session_ended", node=node, session_id=row["session_id"], cause="NORMAL_CLEARING")
+        world.ask("delete_room", room_id=spanning)
+        assert world.leftovers(spanning) == []
+
     def test_its_end_moves_with_it(self, world: World, spanning: str) -> None:
         world.ask("change_room", room_id=spanning, options={"max_duration": 3600})
         at = world.due(NODE, f"expiry:{spanning}")
@@ -582,6 +602,17 @@ class TestMove:
         # Of a node that is down itself nobody knows.
         world.overdue(THIRD, down=(NODE, OTHER), kind="leg")
         assert bridges(world, spanning)[THIRD] == "source"
+
+    def wait_for_move(self, world: World, room: str, count: int) -> list[str]:
+        """Sessions whose joins wait for the room to move to their node. It has just moved, and the first go on."""
+        self.lose(world, room, OTHER)
+        sessions = waiting(world, room, count, 10)
+        world.age_legs(room)
+        world.nodes[NODE]["up"] = False
+        world.store.client.zadd(keys.key(world.tag, "due", OTHER), {f"leg:{room}": 0})
+        assert world.tell("overdue", node=OTHER)["more"]
+        assert bridges(world, room)[OTHER] == "source"
+        return sessions
 
     @staticmethod
     def spread(world: World, room: str) -> list[str]:

@@ -19,7 +19,7 @@ local function forget_room(room)
     end_leg(room, leg)
     redis.call("DEL", keys.awaiting_leg(room.id, leg.node))
   end
-  redis.call("DEL", keys.speakers(room.id, room.node))
+  redis.call("DEL", keys.speakers(room.id, room.node), keys.awaiting_leg(room.id, room.node))
   for _, kind in ipairs(DUE_OF_ROOM) do confirmed(room.node, kind, room.id) end
   redis.call("SREM", keys.node_rooms(room.node), room.id)
   redis.call("DEL", keys.room(room.id), keys.members(room.id), keys.present(room.id), keys.operations(room.id),

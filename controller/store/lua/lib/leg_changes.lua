@@ -5,7 +5,7 @@
 -- then there is `fails`, the hangup cause if there is one. Then it is dialled again later, if anybody needs it.
 local function tend_lost_leg(room, leg)
   if leg.fails then
-    fail_awaiting(room, leg, MAX_FAILED, "bridge_failed", leg.fails ~= "" and leg.fails or nil)
+    fail_awaiting(room, leg.node, MAX_FAILED, "bridge_failed", leg.fails ~= "" and leg.fails or nil)
     if redis.call("EXISTS", keys.awaiting_leg(room.id, leg.node)) == 1 then return end
     clear(keys.leg(room.id, leg.node), leg, "fails")
   end

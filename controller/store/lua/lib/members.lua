@@ -200,9 +200,9 @@ local function each_awaiting(room, node, count, action)
   return #ids
 end
 
--- Ends so many of the joins that wait for a leg. Returns how many.
-local function fail_awaiting(room, leg, count, reason, cause)
-  return each_awaiting(room, leg.node, count, function(session) join_failed(room, session, reason, cause) end)
+-- Ends so many of the joins that wait for the leg of a node, or for it to be the source. Returns how many.
+local function fail_awaiting(room, node, count, reason, cause)
+  return each_awaiting(room, node, count, function(session) join_failed(room, session, reason, cause) end)
 end
 
 -- Lets those join who waited for the leg of a node, or for it to be the source.
@@ -225,10 +225,14 @@ function end_room(room, why)
     local recording = current_recording(room)
     if recording then stop_recording(recording, "room_destroyed") end
     send(room.node, "kick_all", { app = room.app, room = room.id })
-    local left = MAX_FAILED
+    local left = MAX_FAILED - fail_awaiting(room, room.node, MAX_FAILED, "room_destroyed")
     for _, leg in ipairs(legs_of(room)) do
       send(leg.node, "kick_all", { app = room.app, room = room.id })
-      if left > 0 then left = left - fail_awaiting(room, leg, left, "room_destroyed") else ensure_tended(room, leg) end
+      if left > 0 then
+        left = left - fail_awaiting(room, leg.node, left, "room_destroyed")
+      else
+        ensure_tended(room, leg)
+      end
     end
   end
   local all = get(keys.command_to_all(room.id))

@@ -94,7 +94,7 @@ end
 
 -- What is to be done about a leg that waits, did not come up in time, or that nobody needs.
 local function tend_leg(room, leg)
-  if room.closing and fail_awaiting(room, leg, MAX_FAILED, "room_destroyed") > 0 then return end
+  if room.closing and fail_awaiting(room, leg.node, MAX_FAILED, "room_destroyed") > 0 then return end
   if leg.fails then return tend_lost_leg(room, leg) end
   if not is_needed(room, leg) then return end_leg(room, leg) end
   if is_left_behind(room, leg) then return redial_leg(room, leg) end

@@ -109,9 +109,14 @@ end
 function OVERDUE.leg(id)
   local room = get_room(id)
   if not room then return end
-  if room.node == args.node then return join_awaiting(room, args.node) end
-  local leg = get_leg(room, args.node)
-  if leg then tend_leg(room, leg) end
+  if room.node ~= args.node then
+    local leg = get_leg(room, args.node)
+    if leg then tend_leg(room, leg) end
+  elseif room.closing then
+    fail_awaiting(room, args.node, MAX_FAILED, "room_destroyed")
+  else
+    join_awaiting(room, args.node)
+  end
 end
 
 function OVERDUE.ending(id)
