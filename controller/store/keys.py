@@ -107,33 +107,20 @@ PARTITION: dict[str, str] = {
     # or 2 if it could not be put on hold once), kept_out (1 while it is muted and deaf for that on its node, or for a
     # coach), coaches (the session by which alone it is to be heard), coaching (the same as far as the node has
     # confirmed it), coach_change (coach, uncoach or undo: what the node has yet to confirm), and the command's
-    # coach_uid, coach_actor and coach_trace; uid, job, actor and trace (of a join or
-    # leave that is pending; of a join
-    # also levels, those that are set then, as JSON, if there are any; of one that
-    # kicks also kicked, and kick_reason
-    # and kick_operation if it has them), each flag by its name (1 or 0), and for
-    # each command to change one that the
-    # node has yet to confirm, the same four as pending_<command>_job and so on; the
-    # same four as hang_up_job and
-    # dtmf_job and so on, of a hang-up and of digits sent that the node has yet to confirm;
-    # digit_number (of the
-    # node's event of the last digit that counted) and digits_until (ms; how far ahead of its pace
-    # it presses);
-    # play_operation (the id of what is played to it alone), play_flight, play_file, play_stopping and
-    # play_stops (lib/session_plays.lua);
-    # collected (digits), max_digits, terminators, digit_timeout_ms, collect_uid and
-    # so on, while digits are
-    # collected. Of a call that an app has made, until it is answered, also dial_job, dial_uid,
-    # dial_actor and
-    # dial_trace, is_ringing, hang_up_cause and hang_up_tries, and what it is to join: dial_room,
-    # dial_flags (names),
-    # dial_levels, dial_role, dial_tags, dial_end_on_exit. Of one that is transferred to a number,
-    # until that has
-    # ended or was not reached, also transfer_leg (the uuid of the call to it), transfer_dial (by what it
-    # counts in
-    # `dialled`), transfer_to and transfer_from, and until it has answered the same four as transfer_job and
-    # so on.
-    # From park, or from the command to dial, to hangup
+    # coach_uid, coach_actor and coach_trace; uid, job, actor and trace (of a join or leave that is pending; of a join
+    # also levels, those that are set then, as JSON, if there are any; of one that kicks also kicked, and kick_reason
+    # and kick_operation if it has them), each flag by its name (1 or 0), and for each command to change one that the
+    # node has yet to confirm, the same four as pending_<command>_job and so on; the same four as hang_up_job and
+    # dtmf_job and so on, of a hang-up and of digits sent that the node has yet to confirm; digit_number (of the node's
+    # event of the last digit that counted) and digits_until (ms; how far ahead of its pace it presses); play_operation
+    # (the id of what is played to it alone), play_flight, play_file, play_stopping and play_stops
+    # (lib/session_plays.lua); collected (digits), max_digits, terminators, digit_timeout_ms, collect_uid and so on,
+    # while digits are collected. Of a call that an app has made, until it is answered, also dial_job, dial_uid,
+    # dial_actor and dial_trace, is_ringing, hang_up_cause and hang_up_tries, and what it is to join: dial_room,
+    # dial_flags (names), dial_levels, dial_role, dial_tags, dial_end_on_exit. Of one that is transferred to a number,
+    # until that has ended or was not reached, also transfer_leg (the uuid of the call to it), transfer_dial (by what it
+    # counts in `dialled`), transfer_to and transfer_from, and until it has answered the same four as transfer_job and
+    # so on. From park, or from the command to dial, to hangup
     "session": "session:%s",
     # string with expiry of 10 min: a session that has ended, so that a late event does not start it again
     "ended": "ended:%s",

@@ -120,8 +120,8 @@ class NodeConfig(Section):
     )
     hold_music: HoldMusic | None = Field(
         default=None,
-        description="what members hear on hold, when the app names no music: the path of a file on the node, or a"
-        " stream of its mod_local_stream, as in `local_stream://moh`; absent, nothing",
+        description="what members hear on hold, when the app names no music: the path of a file on the node, heard"
+        " 20 times over, or a stream of its mod_local_stream without end, as in `local_stream://moh`; absent, nothing",
     )
 
     def to_node(self, source: str) -> Node:

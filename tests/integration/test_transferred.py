@@ -141,6 +141,7 @@ def test_the_call_ends_before_the_number_answers(world: World, node_lost: bool, 
     left = ["conference.member.left"] if in_room else []
     assert [kind for kind, _ in told] == [*left, "session.transfer_failed", "session.ended"]
     assert (told[-2][1]["cause"], told[-2][1]["command_uid"]) == (word, "t-1")
+    assert told[-2][1].get("hangup_cause") == (None if node_lost else "NORMAL_CLEARING")
     assert in_use(world) == 0
     assert transferred(world, session) == {"stray": True}
 
@@ -153,6 +154,7 @@ def test_a_hang_up_takes_back_what_the_node_has_not_been_told(world: World) -> N
     assert [sent["op"] for sent in world.sent()] == ["hang_up"]
     ((kind, data),) = world.webhooks()
     assert (kind, data["cause"], data["command_uid"]) == ("session.transfer_failed", "cancelled", "t-1")
+    assert "hangup_cause" not in data
     world.tell("session_ended", session_id=session, cause="NORMAL_CLEARING")
     ((kind, data),) = world.webhooks()
     assert (kind, data["command_uid"]) == ("session.ended", "bye")

@@ -28,7 +28,7 @@ local function emit_ended(session, cause, is_node_lost)
     uid = forget_call_command(session, "hang_up")
   end
   if session.state == SESSION.transferring then
-    transfer_failed(session, "", is_node_lost and "node_lost" or "cancelled")
+    transfer_failed(session, is_node_lost and "" or cause, is_node_lost and "node_lost" or "cancelled")
   elseif session.transfer_leg then
     forget_transfer(session)
   end
