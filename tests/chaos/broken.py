@@ -198,12 +198,12 @@ BREAKS: dict[str, Break] = {
     "plays to calls forgotten": Break(
         "what a node no longer plays to a call, and has said while the link was lost, goes on for ever",
         LINKS,
-        lua={"    played = describe_played(session),\n": ""},
+        lua={"    played = describe_played(session), ": "    "},
     ),
     "legs never dialled again": Break(
         "a leg that breaks stays so",
         ("leg cut", "nodes apart", "source killed briefly"),
-        lua={'    expect(leg.node, "leg", room.id, wait)': ""},
+        lua={'  expect(leg.node, "leg", room.id, wait)': ""},
     ),
     "wrong tenant": Break(
         "now and then a webhook goes to another tenant",

@@ -176,6 +176,8 @@ def with_nodes(value: Any) -> Any:
     for member in listed:
         if "muted" in member:
             member |= {"node": PREFIX, "joined_at": None, "recording": None, "speaking": False}
+        if "muted" in member and "state" in member:
+            member |= {"direction": "inbound", "transferred_to": None}
     return value
 
 
@@ -256,6 +258,8 @@ def test_all_that_was_under_way_comes_to_its_end(stage: Stage) -> None:
         data = with_new_fields(payload["data"]) if old else payload["data"]
         if old and payload["type"] == "conference.destroyed":
             data = {"reason": "deleted", "duration": 0, "peak_members": 0, **data}
+        if old and payload["type"] in ("session.started", "session.ended"):
+            data = {"direction": "inbound", **data}
         webhook_data.check(payload["type"], data)
     written = {line["webhook"] for line in stage.event_log() if line["kind"] == "webhook"}
     ids = [*stage.recording["delivered"], *(webhook_id for webhook_id, _ in endpoint.taken)]
