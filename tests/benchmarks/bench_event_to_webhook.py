@@ -40,6 +40,7 @@ from controller.store import keys
 from controller.webhooks.dispatcher import Dispatcher
 from switchroom import logs
 from tests.benchmarks.figures import note
+from tests.benchmarks.stand_ins import FRAME, commands, posts
 from tests.open_store import OpenStore
 
 TRACE = Path(__file__).parents[1] / "contract" / "traces" / "03_join_unmute_mute_leave_rejoin.jsonl"
@@ -49,8 +50,6 @@ SESSION_KEY = b"the same in both processes"
 ROOMS, MEMBERS = 50, 200
 WARM_UP_SECONDS = 2.0
 PATIENCE = 60.0
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-FRAME = "Content-Length: {}\nContent-Type: text/event-plain\n\n{}"
 
 
 def room(number: int) -> str:
@@ -155,37 +154,14 @@ def be_the_others(rate: int, seconds: float) -> None:
     links: list[socket.socket] = []
 
     def node(sock: socket.socket, address: object) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.sendall(b"Content-Type: auth/request\n\n")
-        stream = sock.makefile("rb")
-        for line in stream:
-            command = line.decode().strip()
-            if command.startswith("api "):
-                text = scene.answer(command.removeprefix("api ")).encode()
-                sock.sendall(b"Content-Type: api/response\nContent-Length: %d\n\n%b" % (len(text), text))
-            elif command.startswith("Job-UUID: "):  # of a ping, whose reply is sent
-                result = f"Event-Name: BACKGROUND_JOB\n{command}\n\n"
-                sock.sendall(FRAME.format(len(result), result).encode())
-            elif command and not re.match(r"[A-Za-z-]+: ", command):
-                sock.sendall(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
-                if command.startswith("event plain"):
-                    links[:] = [sock]
-                    subscribed.set()
+        for command in commands(sock, scene.answer):
+            if command.startswith("event plain"):
+                links[:] = [sock]
+                subscribed.set()
 
     def endpoint(sock: socket.socket, address: object) -> None:
-        buffer = b""
-        with suppress(OSError):
-            while data := sock.recv(65536):
-                buffer += data
-                end = buffer.find(b"\r\n\r\n") + 4
-                if end < 4:
-                    continue
-                start = buffer.lower().index(b"content-length:") + 15
-                if len(buffer) >= end + int(buffer[start:].split(b"\r\n", 1)[0]):
-                    scene.arrived(buffer)
-                    buffer = b""
-                    sock.sendall(ANSWER)
-        sock.close()
+        for webhook in posts(sock):
+            scene.arrived(webhook)
 
     servers = [StreamServer(("127.0.0.1", 0), handle) for handle in (node, endpoint)]
     for server in servers:

@@ -24,7 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,8 +45,9 @@ from controller.registry import Node, Registry, new_app
 from controller.store import keys
 from controller.webhooks.dispatcher import Dispatcher
 from switchroom import logs
-from tests.benchmarks.bench_event_to_webhook import ANSWER, DID, FRAME, recorded
+from tests.benchmarks.bench_event_to_webhook import DID, recorded
 from tests.benchmarks.figures import note
+from tests.benchmarks.stand_ins import FRAME, commands, posts
 from tests.open_store import OpenStore
 
 APPS = [f"app{number}" for number in range(16)]  # so that most stores have some
@@ -110,22 +111,9 @@ class StandIn:
         self._muted = [True] * case.calls
 
     def serve(self, sock: socket.socket, address: object) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.sendall(b"Content-Type: auth/request\n\n")
-        with suppress(OSError):
-            for line in sock.makefile("rb"):
-                command = line.decode().strip()
-                if command.startswith("api "):
-                    self.questions += 1
-                    text = self._answer(command.removeprefix("api ")).encode()
-                    sock.sendall(b"Content-Type: api/response\nContent-Length: %d\n\n%b" % (len(text), text))
-                elif command.startswith("Job-UUID: "):
-                    result = f"Event-Name: BACKGROUND_JOB\n{command}\n\n"
-                    sock.sendall(FRAME.format(len(result), result).encode())
-                elif command and not re.match(r"[A-Za-z-]+: ", command):
-                    sock.sendall(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
-                    if command.startswith("event plain"):
-                        self.links[:] = [sock]
+        for command in commands(sock, self._answer):
+            if command.startswith("event plain"):
+                self.links[:] = [sock]
 
     def event(self, call: int) -> bytes:
         muted = self._muted[call] = not self._muted[call]
@@ -140,6 +128,7 @@ class StandIn:
         return FRAME.format(len(text.encode()), text).encode()
 
     def _answer(self, command: str) -> str:
+        self.questions += 1
         if command == "global_getvar core_uuid":
             return f"73e62467-18e9-4e5d-839a-{self.number:012d}"
         if command == "conference json_list":
@@ -179,20 +168,9 @@ def be_the_others(case: Case) -> None:
 
     def endpoint(sock: socket.socket, address: object) -> None:
         nonlocal arrived
-        buffer = b""
-        with suppress(OSError):
-            while data := sock.recv(65536):
-                buffer += data
-                end = buffer.find(b"\r\n\r\n") + 4
-                if end < 4:
-                    continue
-                start = buffer.lower().index(b"content-length:") + 15
-                if len(buffer) >= end + int(buffer[start:].split(b"\r\n", 1)[0]):
-                    arrived += 1
-                    buffer = b""
-                    news.set()
-                    sock.sendall(ANSWER)
-        sock.close()
+        for _ in posts(sock):
+            arrived += 1
+            news.set()
 
     servers = [StreamServer(("127.0.0.1", 0), handle) for handle in (endpoint, *(node.serve for node in nodes))]
     for server in servers:

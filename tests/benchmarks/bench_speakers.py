@@ -18,7 +18,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import gevent
@@ -33,8 +32,9 @@ from controller.registry import Node, Registry, new_app
 from controller.store import keys
 from switchroom import logs
 from tests.benchmarks import bench_event_to_webhook as base
-from tests.benchmarks.bench_event_to_webhook import APP, DID, FRAME, MEMBERS, NODE, SESSION_KEY, channel, room
+from tests.benchmarks.bench_event_to_webhook import APP, DID, MEMBERS, NODE, SESSION_KEY, channel, room
 from tests.benchmarks.figures import note
+from tests.benchmarks.stand_ins import FRAME, commands
 from tests.open_store import OpenStore
 
 TRACE = Path(__file__).parents[1] / "contract" / "traces" / "16_talking_and_deaf.jsonl"
@@ -56,26 +56,12 @@ def be_the_node(every: float, seconds: float) -> None:
     links: list[socket.socket] = []
 
     def node(sock: socket.socket, address: object) -> None:
-        sock.sendall(b"Content-Type: auth/request\n\n")
-        with suppress(OSError):
-            serve(sock)
-
-    def serve(sock: socket.socket) -> None:
-        for line in sock.makefile("rb"):
-            command = line.decode().strip()
-            if command.startswith("api "):
-                text = scene.answer(command.removeprefix("api ")).encode()
-                sock.sendall(b"Content-Type: api/response\nContent-Length: %d\n\n%b" % (len(text), text))
-            elif command.startswith("Job-UUID: "):
-                result = f"Event-Name: BACKGROUND_JOB\n{command}\n\n"
-                sock.sendall(FRAME.format(len(result), result).encode())
-            elif command and not re.match(r"[A-Za-z-]+: ", command):
-                sock.sendall(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
-                if command.startswith("event plain"):
-                    links[:] = [sock]
-                    subscribed.set()
-                if command == "filter Action start-talking":
-                    asked.set()
+        for command in commands(sock, scene.answer):
+            if command.startswith("event plain"):
+                links[:] = [sock]
+                subscribed.set()
+            if command == "filter Action start-talking":
+                asked.set()
 
     server = StreamServer(("127.0.0.1", 0), node)
     server.start()
