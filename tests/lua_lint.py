@@ -22,11 +22,11 @@ from luaparser import astnodes as lua
 
 from controller.store import keys, states
 from controller.store.prelude import CONSTANTS
-from controller.store.scripts import EACH, LUA, ONCE, Source, libraries, libraries_of, sources
+from controller.store.scripts import CORE, LUA, ONCE, Source, libraries, libraries_of, sources
 
 # Of Lua and the store's: what the scripts may use.
 GLOBALS = {
-    "ARGV", "KEYS", "cjson", "error", "ipairs", "math", "next", "pairs", "pcall", "redis", "setmetatable", "string", "table",
+    "cjson", "error", "getmetatable", "ipairs", "math", "next", "pairs", "pcall", "redis", "setmetatable", "string", "table",
     "tonumber", "tostring", "type", "unpack",
 }  # fmt: skip
 PRELUDE = {"tag", "keys", "STEPS", *CONSTANTS}
@@ -146,6 +146,13 @@ class File:
     def _find(self, name: str) -> Local | None:
         return next((scope[name] for scope in reversed(self._scopes) if name in scope), None)
 
+    def _is_lasting(self, name: str) -> bool:
+        """Whether it is a local of a library's file, of which others have got the value, and this is in a function."""
+        *inner, outermost = reversed(self._scopes)
+        return (
+            self.source.is_library and name in outermost and not any(name in scope for scope in inner) and bool(inner)
+        )
+
     def _use(self, node: lua.Name) -> None:
         local = self._find(node.id)
         if local:
@@ -181,7 +188,10 @@ class File:
             if not isinstance(target, lua.Name):
                 self._visit(target)
             elif not self._find(target.id):
-                self._problem(self._line, f"{target.id} is assigned, and is no local of this file")
+                if (self.source.name, target.id) != (CORE, "tag"):
+                    self._problem(self._line, f"{target.id} is assigned, and is no local of this file")
+            elif self.source.name != CORE and self._is_lasting(target.id):
+                self._problem(self._line, f"{target.id} is assigned in a step, and is there for all of them")
 
     def _visit_function(self, node: lua.Function | lua.AnonymousFunction) -> None:
         self._visit(getattr(node, "name", None))
@@ -313,8 +323,8 @@ def check() -> Iterator[str]:
     files = [*read.values(), *map(read_with_libraries, sources().values())]
     for file in files:
         file.mark_used()
-    for name in (ONCE, EACH):
-        read[name].exports[name].used = True  # around scripts
+    for around, name in ((ONCE, ONCE), (CORE, "begin")):
+        read[around].exports[name].used = True  # around scripts
     for file in files:
         path = file.source.path.relative_to(LUA.parents[2])
         yield from (f"{path}:{line}: {text}" for line, text in file.all_problems())

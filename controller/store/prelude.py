@@ -1,6 +1,6 @@
-"""What Lua shares with Python, as the text that each script begins with.
+"""What Lua shares with Python, as the text before the Lua files.
 
-`keys.room(id)` is a key of `keys`, under the tag in KEYS[1]. `STEPS.SESSION` is a table of `states`, and
+`keys.room(id)` is a key of `keys`, under the tag of the step's partition. `STEPS.SESSION` is a table of `states`, and
 `SESSION.joining` the name of one of its states. `FLAGS.muted` is a row of `flags`, `LEVELS.volume_in` one of `levels`;
 `CHANGES.mute` is a change of a flag, `CHANGES.volume_in` that of a level.
 `ROOM_OPTIONS.locked` is the kind of that option (`room_options.Kind`).
@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from controller.room_options import OPTIONS
@@ -22,16 +21,11 @@ from controller.store import keys, states
 PENDING = ("job", "uid", "operation", "value", "actor", "trace")
 
 
-def prelude(code: str) -> str:
-    """The part that `code` uses, since all of it runs with every call. Raises KeyError for an unknown key."""
-    lines = ["local tag = KEYS[1]", "local keys = {}"]
-    lines += [_key_function(name) for name in dict.fromkeys(re.findall(r"\bkeys\.(\w+)", code))]
-    steps = {
-        name: table for name, table in states.TABLES.items() if f'step("{name}"' in code or f"STEPS.{name}" in code
-    }
-    lines.append(f"local STEPS = {_lua(steps)}")
-    names = set(re.findall(r"(?<![.\w])[A-Z_]+\b", code))
-    lines += [f"local {name} = {text}" for name, text in CONSTANTS.items() if name in names]
+def prelude() -> str:
+    """`tag` is that of the step's partition."""
+    lines = ["local tag", "local keys = {}", *map(_key_function, keys.SUFFIXES)]
+    lines += [f"local STEPS = {_lua(states.TABLES)}"]
+    lines += [f"local {name} = {text}" for name, text in CONSTANTS.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -81,7 +75,7 @@ def _lua(value: Any) -> str:
 def _strict(names: dict[str, str]) -> str:
     """A table that raises an error for an unknown name."""
     unknown = 'function(_, name) error("there is no state " .. tostring(name), 2) end'
-    return f"setmetatable({_lua(names)}, {{ __index = {unknown} }})"
+    return f"setmetatable({_lua(names)}, {{ __index = {unknown}, __newindex = {unknown} }})"
 
 
 # The other tables, by their names in Lua.

@@ -2,31 +2,38 @@
 
 A file in `lua/lib` is a library, every other one a script. The comments at a file's head say what it does, which
 arguments it reads (`-- args: room_id name?`, with a question mark after one that may be absent), which libraries it
-needs (`-- needs: playback members`), and which fields of its reply are lists (`-- lists: rows`). The store gets a
-script as one text: a first line, the prelude, the libraries that it needs, each after those that it needs itself, and
-the file. So a script takes the arguments of its libraries, too. Functions of libraries that it does not use are left
-out. A library may end the script (lib/due.lua): libraries that come later, as they need more others, are not built up
-then. Each library but the core is a block of its own, which takes what it uses of those before it from the table
-`shared`: Lua has room for 200 locals at a time.
+needs (`-- needs: playback members`), and which fields of its reply are lists (`-- lists: rows`). A script takes the
+arguments of its libraries, too.
 
-The script of a command, one that takes a `command`, is the body of a function, which the library `once` carries out
-once for each idempotency key. So is one of TOGETHER, which `each` carries out as often as it has arguments.
+The store gets all of them as one library of functions (FUNCTION LOAD), each script as a function of it, and keeps it
+with its data. So what is defined is made once, and not at each call: all of a library's file, and of a script's what
+comes before its first statement that defines nothing. Definitions are functions, and constants, whose names are in
+capitals. The rest of a script is the body of its function. What a step changes must be made in it, or emptied by
+`empty_each_step` (lib/core.lua); constants are frozen. Each file is a block of its own, which takes what it uses of
+those before it from the table `shared`: Lua has room for 200 locals at a time.
+
+Functions are named after the text of them all, so that processes of two versions can use one store. A store that takes
+no library, since its memory is full or since it does not know of functions, runs the same text as a script at each
+call (`Library.script`).
+
+The script of a command, one that takes a `command`, is carried out by the library `once`, once for each idempotency
+key.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
-from controller.store.prelude import prelude
+from controller.store.prelude import CONSTANTS, prelude
 
 # The scripts that run when the store's memory is full, and why: what was accepted goes on, ends, and frees memory.
 RUNS_WHEN_FULL = {
@@ -55,41 +62,43 @@ REFUSED_WHEN_FULL = {
     "sends once more": "redeliver redeliver_range test_endpoint",
 }
 
-# Of which as many steps as MAX_TOGETHER may run in one call: each is short, and they often come in numbers.
-TOGETHER = frozenset(
-    {
-        *("flag_changed", "level_changed", "speakers_changed"),
-        *("member_joined", "member_left", "session_ended", "session_parked"),
-        *("file_done", "session_file_done"),
-    }
-)
-MAX_TOGETHER = 10
-
 LUA = Path(__file__).parent / "lua"
 CORE = "core"  # the library that every script needs, before all others
 ONCE = "once"  # the library that carries out the commands
-EACH = "each"  # the library that carries out the scripts of TOGETHER
 
 # What an error message calls lines that are in no file.
 PRELUDE = "prelude"
 
-# Around a script that one of these libraries carries out.
-_FUNCTION = ("local function carry_out()\n", "end\nreturn {}(carry_out)\n")
-
-# What a script begins with: it makes the server refuse keys of another hash slot than the partition's, and the whole
-# script when memory is full, unless that is allowed. A script that is in neither table has none, and cannot be loaded.
-_FIRST_LINES = {
-    name: line
-    for line, table in (("#!lua flags=allow-oom\n", RUNS_WHEN_FULL), ("#!lua\n", REFUSED_WHEN_FULL))
+# Around the text: `make` returns the scripts' functions by their names. As a library they are made at the first call,
+# since there is nothing of Lua's own while it is loaded; as a script, whose second argument names the function, at
+# every call. The first line makes the server refuse keys of another hash slot than the partition's.
+_LIBRARY = "#!lua name={name}\nlocal function make()\n{code}end\nlocal functions\n{registered}"
+_SCRIPT = "#!lua{flags}\nlocal function make()\n{code}end\nreturn make()[ARGV[2]](KEYS[1], ARGV[1])\n"
+_REGISTERED = """\
+redis.register_function({{ function_name = "{name}_{version}", flags = {{ {flags} }}, callback = function(tags, texts)
+  functions = functions or make()
+  return functions.{name}(tags[1], texts[1])
+end }})
+"""
+_CODE_BEGINS = 3  # the line of the text
+# Of a script that runs when memory is full.
+_RUNS_WHEN_FULL = "allow-oom"
+_FLAGS = {
+    name: flags
+    for flags, table in ((f'"{_RUNS_WHEN_FULL}"', RUNS_WHEN_FULL), ("", REFUSED_WHEN_FULL))
     for names in table.values()
     for name in names.split()
 }
+# The first words of a statement that defines a function or a constant, or of a line that belongs to one.
+_DEFINITION = re.compile(
+    r"local function |function [A-Z]|local [A-Z][A-Z_, ]* =|[A-Z][A-Z_]*\.\w+ = |for \w+, \w+ in pairs\([A-Z]+\)"
+    r"|--|[ })]|end|$"
+)
+_CONSTANT = re.compile(r"^local ([A-Z][A-Z_]+)(?: = (?:\{|$))", re.MULTILINE)
 _HEAD = re.compile(r"^-- (args|needs|lists): (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--.*")
-_SHARED = "local shared = {}\n"
 _DEFINED = re.compile(r"^local (?:function (\w+)|(\w+(?:, \w+)*))", re.MULTILINE)
-_LOCAL_FUNCTION = re.compile(r"^local function (\w+)\((?:.*\bend|.*(?:\n(?!end$).*)*\nend)$", re.MULTILINE)
-_LINE_IN_STORE = re.compile(r"\buser_script:(\d+)")
+_LINE_IN_STORE = re.compile(r"\buser_(?:script|function):(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +122,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script as the store gets it. `required`: its `arguments` that must be given. `lists`: the fields of its reply
-    that are lists. `parts`: the line at which each file begins, in order.
+    """What is known of a script. `required`: its `arguments` that must be given. `lists`: the fields of its reply that
+    are lists. `when_full`: whether it runs when the store's memory is full.
     """
 
     name: str
-    text: str
     arguments: frozenset[str]
     required: frozenset[str]
     lists: frozenset[str]
-    parts: tuple[tuple[int, str], ...]
+    when_full: bool
 
     def check(self, given: Mapping[str, object]) -> None:
         """Raises TypeError for arguments that it does not take, or lacks. None counts as absent."""
@@ -141,13 +149,39 @@ class Script:
             found = orjson.loads(text.decode(errors="replace"))
         return found if "refused" in found else {**{name: [] for name in self.lists}, **found}
 
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """All scripts as one text, without what is around it. `parts`: at which line a part begins, its file, and at which
+    line of that.
+    """
+
+    code: str
+    parts: tuple[tuple[int, str, int], ...]
+
+    @property
+    def version(self) -> str:
+        return hashlib.sha1(self.code.encode()).hexdigest()[:10]  # noqa: S324
+
+    def text(self, name: str) -> str:
+        """The library for the store."""
+        registered = "".join(
+            _REGISTERED.format(name=script, version=self.version, flags=flags) for script, flags in _FLAGS.items()
+        )
+        return _LIBRARY.format(name=name, code=self.code, registered=registered)
+
+    def script(self, *, when_full: bool) -> str:
+        """The same as a script, whose second argument names the function to run."""
+        flags = f" flags={_RUNS_WHEN_FULL}" if when_full else ""
+        return _SCRIPT.format(flags=flags, code=self.code)
+
     def locate(self, message: str) -> str:
         """An error message of the store, with file and line in place of the line in the text."""
         return _LINE_IN_STORE.sub(lambda found: self._place(int(found[1])), message)
 
     def _place(self, line: int) -> str:
-        begin, name = max((part for part in self.parts if part[0] <= line), default=(1, PRELUDE))
-        return f"{name}:{line - begin + 1}"
+        begin, file, of_file = max((part for part in self.parts if part[0] <= line), default=(1, PRELUDE, 1))
+        return f"{file}:{line - begin + of_file}"
 
 
 @cache
@@ -197,88 +231,81 @@ def arguments(name: str) -> frozenset[str]:
 
 
 def _script(source: Source) -> Script:
-    own = [(_name(source), source.text)]
-    needs = source.needs
-    carried_out_by = EACH if source.name in TOGETHER else ONCE if is_of_command(source) else ""
-    if carried_out_by:
-        (begin, end), needs = _FUNCTION, (*needs, carried_out_by)
-        own = [(PRELUDE, begin), *own, (PRELUDE, end.format(carried_out_by))]
-    files = [*libraries_of(replace(source, needs=needs)), source]
-    core, *others = _used([*((_name(file), file.text) for file in files[:-1]), *own])
-    count = len(files) - 2
-    texts = [core, (PRELUDE, _SHARED), *_blocks(others[:count], others[count:])]
-    code = "".join(text for _, text in texts)
-    head = _FIRST_LINES[source.name] + prelude(_COMMENT.sub("", code))
-    parts, line = [], head.count("\n") + 1
-    for name, text in texts:
-        parts.append((line, name))
-        line += text.count("\n")
+    files = [*libraries_of(source), source]
+    if is_of_command(source):
+        files += [*libraries_of(libraries()[ONCE]), libraries()[ONCE]]
     return Script(
         name=source.name,
-        text=head + code,
         arguments=frozenset(argument for file in files for argument in file.arguments),
         required=frozenset(argument for file in files for argument, must in file.arguments.items() if must),
         lists=frozenset(name for file in files for name in file.lists),
-        parts=tuple(parts),
+        when_full=bool(_FLAGS[source.name]),
     )
 
 
-def _used(texts: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Without the functions that nothing calls; their lines are left empty, so that the others keep their numbers."""
-    parsed = [_functions(text) for _, text in texts]
-    calls: dict[str, set[str]] = {}
-    for function in chain.from_iterable(functions for functions, _ in parsed):
-        calls.setdefault(function.name, set()).update(function.words)
-    used: set[str] = set()
-    waiting = calls.keys() & set().union(*(words for _, words in parsed))
-    while waiting:
-        used |= waiting
-        waiting = (calls.keys() & set().union(*(calls[name] for name in waiting))) - used
-    left = []
-    for (name, text), (functions, _) in zip(texts, parsed, strict=True):
-        for function in functions:
-            if function.name not in used:
-                text = text.replace(function.text, "\n" * function.text.count("\n"), 1)  # noqa: PLW2901
-        left.append((name, text))
-    return left
-
-
-class _Function(NamedTuple):
-    name: str
-    text: str
-    words: frozenset[str]
-
-
 @cache
-def _functions(text: str) -> tuple[list[_Function], frozenset[str]]:
-    """The local functions of a file, and the words that it has besides them."""
-    functions = [_Function(found[1], found[0], _words(found[0])) for found in _LOCAL_FUNCTION.finditer(text)]
-    return functions, _words(_LOCAL_FUNCTION.sub("", text))
+def library() -> Library:
+    """All scripts as the store gets them."""
+    needed = libraries_of(Source(LUA / PRELUDE, "", {}, tuple(libraries()), ()))
+    texts = [(PRELUDE, 1, prelude()), *_blocks(needed, sources().values())]
+    parts, line = [], _CODE_BEGINS
+    for file, of_file, text in texts:
+        parts.append((line, file, of_file))
+        line += text.count("\n")
+    return Library("".join(text for _, _, text in texts), tuple(parts))
+
+
+def _blocks(libraries: Sequence[Source], scripts: Iterable[Source]) -> Iterator[tuple[str, int, str]]:
+    """The files in their order, with what is around them: each a file, a line of it, and a text from there on."""
+    core, *others = libraries
+    yield _name(core), 1, core.text
+    constants = " ".join(f"freeze({name})" for name in ("STEPS", *CONSTANTS))
+    yield PRELUDE, 1, f"local shared, functions = {{}}, {{}}\n{constants}\n"
+    for source in others:
+        shared = ", ".join(f"{name} = {name}" for name in sorted(_defined(source)))
+        yield PRELUDE, 1, f"do {_taken(source)}\n"
+        yield _name(source), 1, source.text
+        yield PRELUDE, 1, f"shared.{source.name} = {{ {shared} }} {_frozen(source.text)} end\n"
+    for source in scripts:
+        definitions, body = split(source.text)
+        carried_out = f"shared.{ONCE}.{ONCE}(carry_out)" if is_of_command(source) else "carry_out()"
+        function = f"function functions.{source.name}(tag, text) begin(tag, text) return {carried_out} end"
+        yield PRELUDE, 1, f"do {_taken(source)}\n"
+        yield _name(source), 1, definitions
+        yield _name(source), definitions.count("\n") + 1, f"local function carry_out() {body}"
+        yield PRELUDE, 1, f"end {_frozen(definitions)}\n{function}\nend\n"
+    yield PRELUDE, 1, "return functions\n"
+
+
+def split(text: str) -> tuple[str, str]:
+    """What a script defines, and the rest of it."""
+    lines = text.splitlines(keepends=True)
+    count = next((i for i, line in enumerate(lines) if not _DEFINITION.match(line)), len(lines))
+    return "".join(lines[:count]), "".join(lines[count:])
 
 
 def _words(code: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", _COMMENT.sub("", code)))
 
 
-def _blocks(libraries: Sequence[tuple[str, str]], own: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Libraries as blocks, each with what it uses of those before it, and then the script's own text with the same."""
-    texts = [*(text for _, text in libraries), "".join(text for _, text in own)]
-    words = [_words(text) for text in texts]
-    known: set[str] = set()
-    for at, (name, text) in enumerate(libraries):
-        defined = {word for found in _DEFINED.findall(text) for word in (found[0] or found[1]).split(", ")}
-        handed_on = sorted(defined & set().union(*words[at + 1 :]))
-        yield PRELUDE, "do " + _taken(known & words[at])
-        yield name, text
-        yield PRELUDE, "".join(f"shared.{word} = {word} " for word in handed_on) + "end\n"
-        known.update(handed_on)
-    yield PRELUDE, _taken(known & words[-1])
-    yield from own
+def _defined(source: Source) -> Set[str]:
+    return {word for found in _DEFINED.findall(source.text) for word in (found[0] or found[1]).split(", ")}
 
 
-def _taken(names: Set[str]) -> str:
-    taken = sorted(names)
-    return f"local {', '.join(taken)} = {', '.join(f'shared.{name}' for name in taken)}\n" if taken else "\n"
+def _taken(source: Source) -> str:
+    """The statement by which a file gets what it uses of its libraries."""
+    words = _words(source.text)
+    taken = {
+        name: f"shared.{library.name}.{name}"
+        for library in libraries_of(source)
+        if library.name != CORE
+        for name in sorted(_defined(library) & words)
+    }
+    return f"local {', '.join(taken)} = {', '.join(taken.values())}" if taken else ""
+
+
+def _frozen(text: str) -> str:
+    return " ".join(f"freeze({name})" for name in _CONSTANT.findall(text))
 
 
 def _name(source: Source) -> str:

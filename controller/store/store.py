@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections import defaultdict
@@ -62,6 +63,12 @@ class WebhookCounts(NamedTuple):
     listed: dict[str, int]
 
 
+LIBRARY = "switchroom"  # what the names of the libraries of functions begin with
+KEPT_LIBRARIES = 3  # of the newest: processes of the version before may go on for a while
+LIBRARY_RETRY_SECONDS = 10.0  # before a store that took no library is tried again
+
+_FAILED = re.compile(r"\buser_(?:script|function)\b").search
+
 # The errors of a store that is not available. The cluster's own are not RedisErrors.
 AWAY = (RedisError, RedisClusterException, OSError)
 
@@ -87,7 +94,11 @@ class Store:
         self.timeout = timeout
         self.clustered = isinstance(client, RedisCluster)
         self._scripts = scripts.load()
-        self._shas = {name: hashlib.sha1(each.text.encode()).hexdigest() for name, each in self._scripts.items()}  # noqa: S324
+        self._library = scripts.library()
+        self._version = self._library.version
+        # What stands in for the library while the store takes none, by whether it runs when memory is full.
+        self._stand_ins: dict[bool, str] = {}
+        self._library_due = 0.0
 
     @classmethod
     def connect(cls, url: str, *, cluster: bool = False, timeout: float = 1.0, connections: int = 64) -> Store:
@@ -147,10 +158,10 @@ class Store:
             started = time.perf_counter()
             replies = self._call(steps)
             store_seconds.observe(time.perf_counter() - started)
-            missing = [isinstance(reply, NoScriptError) for reply in replies]
+            missing = [_is_missing(reply) for reply in replies]
             if any(missing):
-                # A restarted server has no scripts. If only some steps were done, the order of all is lost.
-                self._load_scripts()
+                # A new server has no library. If only some steps were done, the order of all is lost.
+                self._load_library()
                 if not all(missing):
                     raise StoreUnavailable("the store was restarted meanwhile")
                 replies = self._call(steps)
@@ -412,36 +423,60 @@ class Store:
         script = self._scripts[name]
         if isinstance(reply, OutOfMemoryError):
             return {"refused": "store_full"}
-        if isinstance(reply, ResponseError) and "user_script" in str(reply):
-            return ScriptFailed(f"{name}: {script.locate(str(reply))}")
+        if isinstance(reply, ResponseError) and _FAILED(str(reply)):
+            return ScriptFailed(f"{name}: {self._library.locate(str(reply))}")
         if isinstance(reply, Exception):
             raise reply
         found = script.reply(reply)
         for record, problem in found.get("broken", ()):
-            log.error("record broken", script=name, partition=tag, record=record, reason=script.locate(problem))
+            log.error("record broken", script=name, partition=tag, record=record, reason=self._library.locate(problem))
         return found
 
-    def _load_scripts(self) -> None:
-        for script in self._scripts.values():
-            self._client.script_load(script.text)
+    def _load_library(self) -> None:
+        """Has all servers know the scripts. If one takes no library now, its memory being full, it gets stand-ins."""
+        self._stand_ins.clear()
+        name = f"{LIBRARY}_{int(time.time())}_{self._version}"
+        try:
+            for server in self._servers():
+                self._put_library(name, server)
+        except (OutOfMemoryError, ResponseError) as error:
+            log.warning("store takes no library", reason=str(error))
+            self._library_due = time.monotonic() + LIBRARY_RETRY_SECONDS
+            for when_full in (True, False):
+                text = self._library.script(when_full=when_full)
+                self._client.script_load(text)
+                self._stand_ins[when_full] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324
+
+    def _put_library(self, name: str, server: Mapping[str, Any]) -> None:
+        """Puts the library on a server that lacks it, and removes those of versions that are long gone."""
+        try:
+            self._client.execute_command("FUNCTION LOAD", self._library.text(name), **server)
+        except ResponseError as error:
+            if "already exists" not in str(error):
+                raise
+            return
+        found = self._client.execute_command("FUNCTION LIST", "LIBRARYNAME", f"{LIBRARY}_*", **server)
+        others = {each[each.index(b"library_name") + 1].decode() for each in found} - {name}
+        for old in sorted(others)[: 1 - KEPT_LIBRARIES]:
+            self._client.execute_command("FUNCTION DELETE", old, **server)
+
+    def _servers(self) -> list[dict[str, Any]]:
+        """What names each of the servers to the client."""
+        return [{"target_nodes": each} for each in self._client.get_primaries()] if self.clustered else [{}]
 
     def _call(self, steps: Sequence[Step]) -> list[Any]:
-        calls = _together(steps)
-        texts = [_encode(args) for _, _, args in steps]
-        found = self._evaluate(
-            [("EVALSHA", self._shas[steps[at[0]][0]], 1, steps[at[0]][1], *(texts[i] for i in at)) for at in calls]
-        )
-        replies: list[Any] = [None] * len(steps)
-        for at, reply in zip(calls, found, strict=True):
-            # An error is that of all: the script is not there, or memory is full.
-            alone = len(at) == 1 or isinstance(reply, Exception)
-            of_each = [reply] * len(at) if alone else reply
-            for i, one in zip(at, of_each, strict=True):
-                replies[i] = one
-        return replies
+        if self._stand_ins and time.monotonic() >= self._library_due:
+            self._stand_ins.clear()
+        return self._evaluate([self._calling(*step) for step in steps])
+
+    def _calling(self, script: str, tag: str, args: dict[str, Any]) -> tuple[Any, ...]:
+        """The command that runs a script's function."""
+        if self._stand_ins:
+            return ("EVALSHA", self._stand_ins[self._scripts[script].when_full], 1, tag, _encode(args), script)
+        return ("FCALL", f"{script}_{self._version}", 1, tag, _encode(args))
 
     def _evaluate(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The replies of EVALSHA calls, in one round trip; of a cluster, in one with all of its servers at once.
+        """The replies of such calls, in one round trip; of a cluster, in one with all of its servers at once.
 
         Not by the client: what it does around a command takes as long as the command, and the pipeline of a cluster
         sends once more what may have been carried out, when a connection breaks.
@@ -487,20 +522,6 @@ class Store:
             return error
 
 
-def _together(steps: Sequence[Step]) -> list[list[int]]:
-    """Which steps run in one call each: neighbours in a partition's order of the same script, if it is of TOGETHER."""
-    calls: list[list[int]] = []
-    last: dict[str, tuple[str, list[int]]] = {}
-    for i, (name, tag, _) in enumerate(steps):
-        before, call = last.get(tag, ("", []))
-        if name == before and name in scripts.TOGETHER and len(call) < scripts.MAX_TOGETHER:
-            call.append(i)
-        else:
-            calls.append([i])
-            last[tag] = name, calls[-1]
-    return calls
-
-
 def emit_endings(store: Store, tag: str, reply: Reply) -> None:
     """Emit the rest of the rooms' endings, if a step's reply names rooms with more (lib/endings.lua)."""
     rooms = reply.pop("ending", [])
@@ -511,6 +532,11 @@ def emit_endings(store: Store, tag: str, reply: Reply) -> None:
         except ScriptFailed as error:
             # The node's worker tries the rest later.
             log.error("end of playback not emitted", room=room, reason=str(error))
+
+
+def _is_missing(reply: object) -> bool:
+    """Whether the server does not know the function, or the script in its place."""
+    return isinstance(reply, NoScriptError) or (isinstance(reply, ResponseError) and str(reply) == "Function not found")
 
 
 def _response(connection: Any) -> Any:

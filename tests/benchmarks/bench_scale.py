@@ -383,7 +383,7 @@ def bench(case: Case, stores: int, workers: int) -> dict[str, float]:
 
 def slow_scripts(store: OpenStore, primary: Any) -> list[int]:
     found = store.client.slowlog_get(1000, target_nodes=primary)
-    return [each["duration"] for each in found if each["command"].startswith(b"EVALSHA")]
+    return [each["duration"] for each in found if each["command"].startswith(b"FCALL")]
 
 
 def picked(case: Case, number: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from controller.store.scripts import Script
+    from controller.store.scripts import Library
 
 LINKS = ("link reset", "node unreachable", "link refused")
 
@@ -213,21 +213,17 @@ BREAKS: dict[str, Break] = {
 }  # fmt: skip
 
 
-def altered(broken: Break) -> dict[str, Script]:
-    """The scripts with their texts as it has them. Raises LookupError when there is no such text any more."""
+def altered(broken: Break) -> Library:
+    """The scripts as it has them. Raises LookupError when there is no such text any more."""
     from controller.store import scripts
 
-    known = scripts.load()
-    for old in broken.lua:
-        if not any(old in script.text for script in known.values()):
+    known = scripts.library()
+    code = known.code
+    for old, new in broken.lua.items():
+        if old not in code:
             raise LookupError(f"no script holds {old!r}")
-    return {name: replace(script, text=_replaced(script.text, broken.lua)) for name, script in known.items()}
-
-
-def _replaced(text: str, lua: dict[str, str]) -> str:
-    for old, new in lua.items():
-        text = text.replace(old, new)
-    return text
+        code = code.replace(old, new)
+    return replace(known, code=code)
 
 
 def install(name: str) -> None:
@@ -236,7 +232,7 @@ def install(name: str) -> None:
 
     broken = BREAKS[name]
     found = altered(broken)
-    scripts.load = lambda: found
+    scripts.library = lambda: found
     broken.patch()
 
 

@@ -10,5 +10,4 @@ from tests.chaos.broken import BREAKS, altered
 
 @pytest.mark.parametrize("name", [name for name, broken in BREAKS.items() if broken.lua])
 def test_a_break_still_finds_its_texts(name: str) -> None:
-    known, broken = scripts.load(), altered(BREAKS[name])
-    assert any(broken[script].text != known[script].text for script in known)
+    assert altered(BREAKS[name]).code != scripts.library().code

@@ -103,7 +103,7 @@ def test_every_authenticated_request_counts(request_: dict[str, Any], client: Fl
     if request_["method"] != "HEAD":
         assert list(json.loads(refused.data)["detail"]) == ["retry_after_ms"]
     # It is refused ahead of everything else: that takes one step, in which nothing is looked up.
-    assert calls(store) - before == {"cmdstat_evalsha": 1, "cmdstat_time": 1, "cmdstat_get": 1}
+    assert calls(store) - before == {"cmdstat_fcall": 1, "cmdstat_time": 1, "cmdstat_get": 1}
 
 
 def test_a_request_counts_by_the_size_of_its_body(store: OpenStore, registry: Registry) -> None:

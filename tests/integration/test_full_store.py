@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,17 +92,27 @@ def test_every_script_is_decided_once() -> None:
     assert sorted(decided) == sorted(scripts.sources())
 
 
+@pytest.fixture(params=["as functions", "as scripts"])
+def way(request: pytest.FixtureRequest, world: World) -> Callable[[], None]:
+    """Has a server, when its memory is full, run what it runs in one of the two ways."""
+    return partial(world.store.client.execute_command, "PING" if request.param == "as functions" else "FUNCTION FLUSH")
+
+
 @pytest.mark.parametrize("script", names(scripts.REFUSED_WHEN_FULL))
-def test_what_only_adds_is_refused_and_does_nothing(world: World, memory: Memory, script: str) -> None:
+def test_what_only_adds_is_refused_and_does_nothing(
+    world: World, memory: Memory, way: Callable[[], None], script: str
+) -> None:
     memory.use_up()
+    way()
     assert world.ask(script, **anything(world, script)) == FULL
     memory.give()
     assert world.store.client.keys() == []
 
 
 @pytest.mark.parametrize("script", names(scripts.RUNS_WHEN_FULL))
-def test_everything_else_runs(world: World, memory: Memory, script: str) -> None:
+def test_everything_else_runs(world: World, memory: Memory, way: Callable[[], None], script: str) -> None:
     memory.use_up()
+    way()
     # With such arguments it may fail, but not for memory.
     with suppress(ScriptFailed, Fenced):
         assert world.ask(script, **anything(world, script)) != FULL
@@ -115,12 +126,23 @@ def test_a_step_among_others_is_refused_alone(world: World, memory: Memory) -> N
     assert world.store.run_many(steps) == [{}, FULL, {}]
 
 
-def test_a_server_that_was_restarted_full_learns_the_scripts_again(world: World, memory: Memory) -> None:
+def test_a_server_that_is_full_and_lost_its_functions_gets_them_when_it_has_memory_again(
+    world: World, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = world.store.client.execute_command
     memory.use_up()
-    world.store.client.script_flush()
+    ask("FUNCTION FLUSH")
     assert world.ask("get_endpoint") == {}
     world.store.client.script_flush()
+    assert world.ask("get_endpoint") == {}
     assert world.ask("play", **anything(world, "play")) == FULL
+    assert ask("FUNCTION LIST") == []
+    memory.give()
+    assert world.ask("get_endpoint") == {}
+    assert ask("FUNCTION LIST") == []  # It is not tried at every step.
+    monkeypatch.setattr(world.store, "_library_due", 0.0)
+    assert world.ask("get_endpoint") == {}
+    assert len(ask("FUNCTION LIST")) == 1
 
 
 def test_filled_with_plays_it_takes_them_again_when_some_have_ended(world: World, memory: Memory) -> None:

@@ -79,7 +79,7 @@ def api(store: OpenStore, world: World, node: DrivenNode) -> Api:
 
 
 def steps(store: OpenStore) -> int:
-    return int(store.client.info("commandstats")["cmdstat_evalsha"]["calls"])
+    return int(store.client.info("commandstats")["cmdstat_fcall"]["calls"])
 
 
 def test_a_request_takes_one_step_until_it_is_sent(api: Api, store: OpenStore) -> None:

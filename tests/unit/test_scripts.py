@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+from collections import defaultdict
+from dataclasses import replace
 from graphlib import CycleError
 
 import pytest
@@ -46,32 +47,34 @@ def test_a_script_takes_its_own_arguments_and_those_of_its_libraries() -> None:
     assert scripts.arguments("play") == play.arguments
 
 
-def test_scripts_of_which_several_run_in_one_call() -> None:
-    for name, script in scripts.load().items():
-        assert script.text.endswith("return each(carry_out)\n") == (name in scripts.TOGETHER), name
+def test_what_a_script_defines_is_made_once() -> None:
+    text = "-- Says.\n\nlocal MOST = 3 -- of them\nlocal function f(x)\n  return x\nend\n\n-- Why.\nlocal y = f(1)\nreturn y\n"
+    definitions, body = scripts.split(text)
+    assert (definitions + body, body) == (text, "local y = f(1)\nreturn y\n")
 
 
-def test_a_script_has_of_the_prelude_what_it_uses() -> None:
-    text = scripts.load()["admit"].text
-    assert "function keys.rate(first) return" in text
-    assert "function keys.outbox" not in text
-    assert "SESSION" not in text
+def test_the_text_of_all_scripts_names_its_version() -> None:
+    library = scripts.library()
+    other = replace(library, code=library.code + "-- \n")
+    assert library.version != other.version
+    assert f'function_name = "take_{library.version}", flags = {{ "allow-oom" }}' in library.text("x")
+    assert f'function_name = "play_{library.version}", flags = {{  }}' in library.text("x")
 
 
-def test_a_script_has_of_its_libraries_what_it_uses() -> None:
-    for script in scripts.load().values():
-        code = re.sub(r"--.*", "", script.text)
-        for name in re.findall(r"^local function (\w+)", code, re.MULTILINE):
-            assert len(re.findall(rf"\b{name}\b", code)) > 1, (script.name, name)
-    (get_session, get_room) = (scripts.load()[name].text for name in ("get_session", "get_room"))
-    assert "function describe_session(" in get_session
-    assert "function describe_session(" not in get_room
-
-
-def test_each_line_is_that_of_a_file() -> None:
-    for script in scripts.load().values():
-        for number, line in enumerate(script.text.splitlines(), start=1):
-            place = script.locate(f"at user_script:{number}: x")
-            file, at = place.removeprefix("at ").removesuffix(": x").split(":")
-            if file != "prelude":
-                assert line in ("", (LUA.parent / file).read_text().splitlines()[int(at) - 1])
+@pytest.mark.parametrize("kind", ["function", "script"])
+def test_each_line_is_that_of_a_file(kind: str) -> None:
+    library = scripts.library()
+    text = library.text("x") if kind == "function" else library.script(when_full=True)
+    files = defaultdict(set)
+    for number, line in enumerate(text.splitlines(), start=1):
+        place = library.locate(f"at user_{kind}:{number}: x")
+        file, at = place.removeprefix("at ").removesuffix(": x").split(":")
+        if file != "prelude":
+            files[file].add(int(at))
+            assert (
+                line.removeprefix("local function carry_out() ")
+                == (LUA.parent / file).read_text().splitlines()[int(at) - 1]
+            )
+    for source in (*scripts.sources().values(), *scripts.libraries().values()):
+        count = source.text.count("\n")
+        assert files[str(source.path.relative_to(LUA.parent))] == set(range(1, count + 1)), source.name

@@ -2,13 +2,13 @@
 -- table (apps, nodes, gateways). Replies { removed }: how many entries.
 -- args: put gone
 
-local TABLES = { apps = keys.apps(), nodes = keys.nodes(), gateways = keys.gateways() }
+local tables = { apps = keys.apps(), nodes = keys.nodes(), gateways = keys.gateways() }
 local removed = 0
 for kind, entries in pairs(args.put) do
-  for name, entry in pairs(entries) do redis.call("HSET", TABLES[kind], name, entry) end
+  for name, entry in pairs(entries) do redis.call("HSET", tables[kind], name, entry) end
 end
 for kind, names in pairs(args.gone) do
-  for _, name in ipairs(names) do removed = removed + redis.call("HDEL", TABLES[kind], name) end
+  for _, name in ipairs(names) do removed = removed + redis.call("HDEL", tables[kind], name) end
 end
 redis.call("INCR", keys.version())
 return cjson.encode({ removed = removed })

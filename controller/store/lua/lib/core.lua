@@ -2,10 +2,9 @@
 -- who sent the command that the script carries out, and the W3C traceparent of its request, as far as known.
 -- args: actor? trace?
 
-local args = cjson.decode(ARGV[1])
-local clock = redis.call("TIME")
-local NOW_US = clock[1] * 1000000 + clock[2]
-local NOW = math.floor(NOW_US / 1000) -- ms
+-- Of the step: its arguments, on whose behalf it acts (the `actor` and `trace` of the command from which follows what
+-- it does), and what time it is, in us and in ms.
+local args, origin, NOW_US, NOW
 local MAX_LOG_ENTRIES = 20000 -- kept for each partition, approximately
 local WEBHOOK_BYTES = 500 -- that an undelivered webhook takes besides its data, approximately
 
@@ -50,21 +49,31 @@ local function get_room(id)
   return room
 end
 
--- On whose behalf the script acts: the `actor` and `trace` of the command from which follows what it does.
-local origin = { actor = args.actor, trace = args.trace }
-
 local of_step = {} -- tables that are empty when a step begins
 
--- Has a table, which is empty now, be so for each of the steps that run together (lib/each.lua).
+-- Has a table, which is empty now, be so when each step begins: what is made when the library is loaded is there for
+-- good.
 local function empty_each_step(found)
   of_step[#of_step + 1] = found
   return found
 end
 
--- Begins another step: `text` are its arguments.
-local function begin_step(text)
-  args = cjson.decode(text)
+-- Has a constant raise an error where it would be added to: all steps of all apps have the same.
+local function freeze(constant)
+  if type(constant) ~= "table" then return end
+  for _, value in pairs(constant) do freeze(value) end
+  if not getmetatable(constant) then
+    setmetatable(constant, { __newindex = function(_, name) error(tostring(name) .. " is set in a constant", 2) end })
+  end
+end
+
+-- Begins a step, in the partition of `its_tag`: `text` are its arguments.
+local function begin(its_tag, text)
+  tag, args = its_tag, cjson.decode(text)
   origin = { actor = args.actor, trace = args.trace }
+  local clock = redis.call("TIME")
+  NOW_US = clock[1] * 1000000 + clock[2]
+  NOW = math.floor(NOW_US / 1000)
   for _, found in ipairs(of_step) do
     for name in pairs(found) do found[name] = nil end
   end

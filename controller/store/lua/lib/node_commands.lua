@@ -82,7 +82,7 @@ local function log_answer(command, job, result)
     http_status = result.http_status, recording = command.recording })
 end
 
-local at_once = {} -- the commands of this step that count as sent
+local at_once = empty_each_step({}) -- the commands of this step that count as sent
 
 -- Whether a command, the last in the node's stream, may be sent at once: the sender still holds the node, nothing waits
 -- before it, and it has no file to wait for.

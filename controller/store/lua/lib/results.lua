@@ -73,8 +73,9 @@ end
 
 for op, change_to in pairs(CHANGES) do
   RESULTS[op] = function(command, job, result)
+    if result.ok then return end
     local room, session = waiting(command, change_to.pending_job, job)
-    if not room or result.ok then return end
+    if not room then return end
     -- When this result is lost, so is what the node said of the commands before it.
     if result.reason == "no_answer" then return changes_failed(room, session, result.reason, job) end
     change_failed(room, session, change_to, result.reason)

@@ -3,7 +3,7 @@
 -- lost, whether more is overdue, and the rooms on the node of which it is told who speaks in them.
 -- `recordings`: how long a recording may be (max_ms), and how long its file may wait on its node (give_up_ms).
 -- args: node recordings
--- needs: collections due move records results
+-- needs: collections move node_fence records results
 -- lists: speaker_rooms
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
@@ -199,11 +199,8 @@ local function handle(item)
   handle_kind(id)
 end
 
-local items = redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", NOW, "LIMIT", 0, MAX_PART)
-for _, item in ipairs(items) do
-  redis.call("ZREM", keys.due(args.node), item)
-  try(item, handle, item)
-end
+-- What is due until then may be late.
+local function latest() return NOW + CONFIRM_MS - LATE_MS end
 
 -- Whether the node should have confirmed it. Not so a room's end, a leg that waits to be dialled, or to go, the
 -- digits that a caller is to press, what is done to all members, the relations of a coach, a recording that goes on,
@@ -222,11 +219,29 @@ local function is_to_confirm(item)
 end
 
 local function is_late()
-  for _, item in ipairs(redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", LATEST, "LIMIT", 0, MAX_LOOKED_AT)) do
+  local items = redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", latest(), "LIMIT", 0, MAX_LOOKED_AT)
+  for _, item in ipairs(items) do
     if is_to_confirm(item) then return true end
   end
   return false
 end
 
+-- Adds to `fields` how much there is on the node.
+local function with_load(fields)
+  fields.calls = redis.call("SCARD", keys.node_sessions(args.node))
+  fields.load = fields.calls + redis.call("SCARD", keys.node_rooms(args.node))
+  fields.speaker_rooms = as_list(redis.call("SINTER", keys.speaker_rooms(), keys.node_rooms(args.node)))
+  return fields
+end
+
+if fenced() then return refusal("fenced") end
+if redis.call("ZCOUNT", keys.due(args.node), "-inf", latest()) == 0 then
+  return cjson.encode(with_load({ more = false, late = false }))
+end
+local items = redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", NOW, "LIMIT", 0, MAX_PART)
+for _, item in ipairs(items) do
+  redis.call("ZREM", keys.due(args.node), item)
+  try(item, handle, item)
+end
 return reply(with_load({ broken = as_list(broken), late = is_late(),
   more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0 }))

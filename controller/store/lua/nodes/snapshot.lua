@@ -10,8 +10,6 @@
 
 local PART = 100
 
-if fenced() then return refusal("fenced") end
-
 local function describe_head(room)
   if room.operation == "" then return nil end
   local operation, i, state = head(room)
@@ -24,6 +22,7 @@ local function name_in(record, field)
   return #name <= 128 and string.match(name, "^[%w_][%w_.-]*$") or error(field .. " is no name", 2)
 end
 
+local INDEX = { rooms = keys.node_rooms, sessions = keys.node_sessions, recordings = keys.node_recordings }
 local READ = {}
 
 -- What the node should be playing to a session now.
@@ -82,8 +81,8 @@ function READ.recordings(id)
     room = recording.room, channel = session and name_in(session, "channel") or nil }
 end
 
+if fenced() then return refusal("fenced") end
 local rows = {}
-local INDEX = { rooms = keys.node_rooms, sessions = keys.node_sessions, recordings = keys.node_recordings }
 local cursor, ids = unpack(redis.call("SSCAN", INDEX[args.what](args.node), args.cursor, "COUNT", PART))
 for _, id in ipairs(ids) do
   local succeeded, row = try(id, READ[args.what], id)

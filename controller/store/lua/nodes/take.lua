@@ -6,8 +6,6 @@
 -- needs: node_fence node_commands records
 -- lists: commands
 
-if fenced() then return refusal("fenced") end
-
 local function take(entry, raw)
   local command, job = cjson.decode(raw), job_id(entry)
   local is_of_session = OF_SESSION[text_in(command, "op")]
@@ -41,6 +39,7 @@ local function take(entry, raw)
   return command
 end
 
+if fenced() then return refusal("fenced") end
 local taken = {}
 for _, entry in ipairs(args.entries) do
   local found = redis.call("XRANGE", keys.commands(args.node), entry, entry)[1]

@@ -3,14 +3,8 @@
 -- args: node recording_id length_ms? size? hung_up? node_lost?
 -- needs: legs node_fence recordings
 
-if fenced() then return refusal("fenced") end
-local recording = get_recording(args.recording_id)
-if not recording or recording.node ~= args.node then return cjson.encode({ unknown = true }) end
-log("event", "stop-recording", { app = recording.app, room = recording.room, session = recording.session,
-  recording = recording.id })
-
 -- Why it has ended, if nobody has stopped it.
-local function why_ended()
+local function why_ended(recording)
   if args.node_lost then return "node_lost" end
   if args.hung_up then return "hangup" end
   local room = recording.room and get_room(recording.room)
@@ -19,5 +13,11 @@ local function why_ended()
   return "write_failed"
 end
 
-recording_ended(recording, { length_ms = args.length_ms, size = args.size, reason = why_ended() })
+if fenced() then return refusal("fenced") end
+local recording = get_recording(args.recording_id)
+if not recording or recording.node ~= args.node then return cjson.encode({ unknown = true }) end
+log("event", "stop-recording", { app = recording.app, room = recording.room, session = recording.session,
+  recording = recording.id })
+
+recording_ended(recording, { length_ms = args.length_ms, size = args.size, reason = why_ended(recording) })
 return cjson.encode({ ended = true })

@@ -3,9 +3,6 @@
 -- needs: access legs recorded room_options kept_out playback
 -- lists: operations tags
 
-local room, refused = own_room(args.room_id)
-if refused then return refused end
-
 -- How many files an operation has from the one on that plays, or comes next. What was prepared ahead may be over first.
 local function left_of(id)
   local operation = get(keys.operation(id))
@@ -15,6 +12,8 @@ local function left_of(id)
   return tonumber(operation.total) - i
 end
 
+local room, refused = own_room(args.room_id)
+if refused then return refused end
 local operations = redis.call("LRANGE", keys.operations(room.id), 0, -1)
 return cjson.encode(with_summary(room, with_options(room, {
   room_id = room.id,

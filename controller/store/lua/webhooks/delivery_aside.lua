@@ -11,8 +11,6 @@ local MAX_BYTES = 512 * 1024 -- loaded at a time, approximately
 local MAX_ASIDE = 1000 -- webhooks of an app; from there on no more are moved
 local REDELIVER_MS = 50 -- between two such parts
 
-if fenced() then return refusal("fenced") end
-
 -- Moves a part of the failed webhooks of an app in a range.
 local function redeliver(app, range)
   if redis.call("ZCARD", keys.aside(app)) >= MAX_ASIDE then return end
@@ -27,12 +25,6 @@ local function redeliver(app, range)
     redis.call("HSET", keys.redeliveries(), app, "(" .. found[#found] .. " " .. to)
   end
   refresh_aside(app)
-end
-
-local ranges = redis.call("HGETALL", keys.redeliveries())
-for i = 1, #ranges, 2 do
-  local app = ranges[i]
-  if not try(app, redeliver, app, ranges[i + 1]) then redis.call("HDEL", keys.redeliveries(), app) end
 end
 
 local FIELDS = { "type", "lane", "at", "data", "attempts", "earlier", "trace" }
@@ -51,6 +43,13 @@ local function drop(app, id)
   unlist(app, id, DELIVERY.aside)
   use(app, "webhook_bytes", -redis.call("HSTRLEN", record, "data") - WEBHOOK_BYTES)
   redis.call("EXPIRE", record, KEPT[DELIVERY.failed].seconds)
+end
+
+if fenced() then return refusal("fenced") end
+local ranges = redis.call("HGETALL", keys.redeliveries())
+for i = 1, #ranges, 2 do
+  local app = ranges[i]
+  if not try(app, redeliver, app, ranges[i + 1]) then redis.call("HDEL", keys.redeliveries(), app) end
 end
 
 local due, left, bytes = {}, args.total, MAX_BYTES

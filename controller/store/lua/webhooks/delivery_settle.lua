@@ -15,8 +15,6 @@ local MAX_ATTEMPTS = 20 -- kept in a record
 local FAILING_MS = 5 * 86400000 -- after which an endpoint without a single success is disabled
 local FAILING = "it has failed for 5 days"
 
-if fenced() then return refusal("fenced") end
-
 local function forget(result, old)
   redis.call("DEL", keys.delivery(result.id))
   redis.call("HDEL", keys.held(), result.id)
@@ -92,6 +90,8 @@ local function judge(app, found)
     log("state", "webhook.endpoint.disabled", { app = app, reason = why })
   end
 end
+
+if fenced() then return refusal("fenced") end
 
 -- The apps whose retry queue may be due at another time now, and how their endpoints did.
 local queues, endpoints = {}, {}

@@ -9,6 +9,19 @@ local MAX_SCANNED = 1000
 
 local FIELDS = { "type", "lane", "at", "status", "attempts", "next" } -- of a record, all but what is large
 
+-- Whether a webhook is of the room that is asked for, or of a recording of it.
+local function is_of_room(lane)
+  return not args.room or lane == args.room or string.sub(lane, 1, #args.room + 1) == args.room .. "/"
+end
+
+local function describe(id)
+  local record = read_record(id, FIELDS)
+  local webhook = record.type and record or (record.status and outbox_fields(id))
+  if webhook and (not args.type or webhook.type == args.type) and is_of_room(webhook.lane) then
+    return describe_delivery(id, record, webhook)
+  end
+end
+
 local narrowed = args.type or args.room
 local lowest = args.since and string.format("%.0f", args.since * 1024) or "-inf"
 local highest = args.till and string.format("(%.0f", args.till * 1024) or "+inf"
@@ -24,19 +37,6 @@ for _, status in ipairs(args.status and { args.status } or LISTED_STATUSES) do
   for i = 1, #part, 2 do found[#found + 1] = { id = part[i], position = tonumber(part[i + 1]) } end
 end
 table.sort(found, function(one, other) return one.position > other.position end)
-
--- Whether a webhook is of the room that is asked for, or of a recording of it.
-local function is_of_room(lane)
-  return not args.room or lane == args.room or string.sub(lane, 1, #args.room + 1) == args.room .. "/"
-end
-
-local function describe(id)
-  local record = read_record(id, FIELDS)
-  local webhook = record.type and record or (record.status and outbox_fields(id))
-  if webhook and (not args.type or webhook.type == args.type) and is_of_room(webhook.lane) then
-    return describe_delivery(id, record, webhook)
-  end
-end
 
 local rows, cursor = {}, 0
 for i = 1, math.min(#found, scan) do
