@@ -310,7 +310,6 @@ def test_a_file_is_fetched_anew_and_a_fault_is_told(esl: Connection, media: Medi
 def test_what_is_no_sound_fails_and_does_no_harm(room: FreeSwitch, esl: Connection, media: Media) -> None:
     more = {"rate": 8000, "hertz": 440}
     for url in (
-        media.tone(0.2, "channels2", channels=2, **more),
         media.mp3,
         media.tone(0.2, "channels255", channels=255, **more),
         media.url("missing.wav"),
@@ -318,7 +317,9 @@ def test_what_is_no_sound_fails_and_does_no_harm(room: FreeSwitch, esl: Connecti
         "https://127.0.0.1:1/closed.wav",
     ):
         assert esl.api(f"conference {ROOM} play {url}").startswith("-ERR")
-    assert esl.api(f"conference {ROOM} play {media.tone(0.2)}").startswith("+OK")
+    # It takes two channels, as recordings may have them, and mixes them.
+    for url in (media.tone(0.2), media.tone(0.2, "channels2", channels=2, **more)):
+        assert esl.api(f"conference {ROOM} play {url}").startswith("+OK")
 
 
 def test_a_certificate_is_verified_where_nodes_fetch_by_themselves(boot: Boot, tmp_path: Path) -> None:
