@@ -238,9 +238,20 @@ class Store:
         """Entries behind each stream's position. Waits for the first for `wait` seconds, which must be less than the
         timeout. All streams must be of one group of `followed_together`.
         """
+        milliseconds = max(1, int(wait * 1000))
         with self._guard():
-            found = self._client.xread(dict(positions), count=count, block=max(1, int(wait * 1000)))
-        return {stream.decode(): _entries(entries) for stream, entries in found}
+            if self.clustered:
+                found = self._client.xread(dict(positions), count=count, block=milliseconds)
+                return {stream.decode(): _entries(entries) for stream, entries in found}
+            # Not by the client, as this is asked for each event (`_evaluate`).
+            asked = ("XREAD", "COUNT", count, "BLOCK", milliseconds, "STREAMS", *positions, *positions.values())
+            (reply,) = self._evaluate([asked])
+            if isinstance(reply, Exception):
+                raise reply
+        return {
+            stream.decode(): [(position.decode(), _fields(pairs)) for position, pairs in entries]
+            for stream, entries in reply or ()
+        }
 
     # Rooms and sessions
 
@@ -554,6 +565,10 @@ def _node(url: str) -> ClusterNode:
 
 def _encode(args: dict[str, Any]) -> bytes:
     return orjson.dumps({name: value for name, value in args.items() if value is not None})
+
+
+def _fields(pairs: Sequence[bytes]) -> Fields:
+    return dict(zip(pairs[::2], pairs[1::2], strict=True))
 
 
 def _entries(found: Sequence[tuple[bytes, Fields]]) -> list[Entry]:
