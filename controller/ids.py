@@ -18,6 +18,7 @@ import hmac
 import re
 import uuid
 from collections.abc import Iterable
+from functools import lru_cache
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -29,6 +30,9 @@ RECORDING_ID = re.compile("[0-9a-f]{32}")
 JOB_ID = re.compile("p[0-9]{2}-[0-9]+-[0-9]+")
 EVENT_ID = re.compile("p[0-9]{2}-[0-9]{1,15}-[0-9]{1,15}")
 WEBHOOK_ID = re.compile("msg_p[0-9]{2}-[0-9]{1,15}-[0-9]{1,15}")
+
+# Session ids that are kept, so that not each event derives its own: of more calls than most nodes have.
+MAX_DERIVED = 4096
 
 
 def new_room_id(prefix: str) -> str:
@@ -108,6 +112,7 @@ class SessionIds:
         self._prefix = prefix
         self._key = key
         self._stored: dict[str, str] = {}
+        self._derived = lru_cache(MAX_DERIVED)(self._derive)
 
     def of(self, channel: str) -> str:
         """The session id of a channel."""
@@ -120,6 +125,6 @@ class SessionIds:
         """
         self._stored = {channel: session for channel, session in sessions if session != self._derived(channel)}
 
-    def _derived(self, channel: str) -> str:
+    def _derive(self, channel: str) -> str:
         digest = hmac.digest(self._key, f"{self._prefix}-{channel}".encode(), "sha256")
         return f"{self._prefix}-{uuid.UUID(bytes=digest[:16], version=4)}"

@@ -136,14 +136,15 @@ def _read_head(sock: Any, request: bytes, parser: _Parser) -> None:
 
 def _read_body(sock: Any, parser: _Parser) -> bool:
     """Returns whether the connection can be used again. An error in the body has no other effect."""
-    try:
-        with gevent.Timeout(BODY_SECONDS, TimeoutError()):
-            while not parser.message_complete and parser.body_bytes <= MAX_BODY_BYTES:
-                parser.feed(data := sock.recv(4096))
-                if not data:
-                    break
-    except (OSError, HTTPParseError):
-        return False
+    if not parser.message_complete:
+        try:
+            with gevent.Timeout(BODY_SECONDS, TimeoutError()):
+                while not parser.message_complete and parser.body_bytes <= MAX_BODY_BYTES:
+                    parser.feed(data := sock.recv(4096))
+                    if not data:
+                        break
+        except (OSError, HTTPParseError):
+            return False
     return bool(parser.message_complete and not parser.should_close())
 
 

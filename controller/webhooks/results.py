@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -24,6 +25,8 @@ from controller.webhooks.retry import STORE_RETRY_SECONDS, Attempt, Outcome
 BATCH = 100  # stored in one step
 
 log = structlog.get_logger(__name__)
+
+_attempts = cache(metrics.ATTEMPTS.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Results:
     def add(self, webhook: Webhook, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
         """`seconds`: how long the attempt took."""
         self._add(Result(webhook, outcome, self._row(webhook, attempt, outcome, seconds)))
-        metrics.ATTEMPTS.labels(outcome.state).inc()
+        _attempts(outcome.state).inc()
         if attempt.was_made:
             metrics.LATENCY.observe(seconds)
         if outcome.state == DeliveryState.DELIVERED:
