@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 
 import gevent
 import structlog
-from gevent.pool import Group
 
 from controller.errors import StoreUnavailable
 from controller.store.states import DeliveryState
+from controller.webhooks.attempts import Attempts
 from controller.webhooks.endpoint import Endpoints
 from controller.webhooks.limiter import Limited, Limiter
 from controller.webhooks.message import Webhook
@@ -39,7 +39,7 @@ class Destination(Limited):
         sender: Sender,
         limiter: Limiter,
         results: Results,
-        attempts: Group,
+        attempts: Attempts,
         may_send: Callable[[], bool],
         schedule: Schedule,
         window: Window,

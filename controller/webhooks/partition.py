@@ -19,6 +19,7 @@ from controller.registry import Registry
 from controller.store.lease import Lease
 from controller.store.states import DeliveryState
 from controller.store.store import Store
+from controller.webhooks.attempts import Attempts
 from controller.webhooks.destination import Destination
 from controller.webhooks.endpoint import Endpoints
 from controller.webhooks.limiter import Limiter
@@ -84,7 +85,7 @@ class Partition:
         )
         self._refilling: set[str] = set()
         self._loops = Group()
-        self._attempts = Group()
+        self._attempts = Attempts()
 
     def start(self) -> None:
         for loop in (self._follow_outbox, self._follow_retry_queue, self._results.run):
@@ -118,6 +119,7 @@ class Partition:
         """Attempts in flight end by themselves, and what they come to is not stored."""
         self._is_closed = True
         self._loops.kill(block=False)
+        self._attempts.close()
         for destination in self.destinations.values():
             destination.close()
 
