@@ -190,7 +190,7 @@ class System:
         from web.server import Bounds, Server  # noqa: PLC0415
 
         config = self._config
-        placement = Placement(store, self.registry)
+        placement = Placement(store, self.registry, is_up_here=worker.is_up if worker else None)
         controller = Controller(
             store,
             self.registry,

@@ -249,18 +249,18 @@ class NodeWorker:
             self._send_all(connection, commands)
         return bool(commands)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it has the node's link and its lease, so that no other process knows better."""
+        return self._connection is not None and not self._stopping and self._lease.is_valid
+
     @contextmanager
     def turn(self) -> Iterator[Turn | None]:
         """The turn to send commands, for a step of the API in this process: None if it is not free now, or there is no
         link. Only in turn do commands get to the node in the order of the steps that count them as sent.
         """
         connection = self._connection
-        if (
-            connection is None
-            or self._stopping
-            or not self._lease.is_valid
-            or not self._sending.acquire(blocking=False)
-        ):
+        if connection is None or not self.is_up or not self._sending.acquire(blocking=False):
             yield None
             return
         try:

@@ -109,6 +109,11 @@ class Worker:
         held = self._held.get(prefix)
         return held.turn() if held else nullcontext()
 
+    def is_up(self, prefix: str) -> bool:
+        """Whether a node is up that this worker holds. Of all others it knows nothing."""
+        held = self._held.get(prefix)
+        return held is not None and held.is_up
+
     # Leases
 
     def _hold(self) -> None:

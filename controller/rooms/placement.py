@@ -21,19 +21,31 @@ FRESH_SECONDS = 0.1
 
 
 class Placement:
-    """Reads what the nodes' workers publish; a node whose worker says nothing is down."""
+    """Reads what the nodes' workers publish; a node whose worker says nothing is down. `is_up_here`: whether a node is
+    up that a worker of this process holds, which needs no look into the store.
+    """
 
-    def __init__(self, store: Store, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        clock: Callable[[], float] = time.monotonic,
+        is_up_here: Callable[[str], bool] | None = None,
+    ) -> None:
         self._store = store
         self._registry = registry
         self._clock = clock
+        self._is_up_here = is_up_here or (lambda _prefix: False)
         self._up: dict[str, tuple[float, bool]] = {}
         self._loads: dict[str, Load] = {}
         self._counted_at = float("-inf")
+        self._is_counting = False
         # Rooms given to a node since its worker last counted.
         self._given: Counter[tuple[str, int]] = Counter()
 
     def is_up(self, prefix: str) -> bool:
+        if self._is_up_here(prefix):
+            return True
         now = self._clock()
         asked_at, up = self._up.get(prefix, (float("-inf"), False))
         if now - asked_at > FRESH_SECONDS:
@@ -60,13 +72,18 @@ class Placement:
 
     @property
     def _is_counted(self) -> bool:
-        return self._clock() - self._counted_at <= FRESH_SECONDS
+        # While one asks, all others would ask too: they take what was so until now.
+        return self._clock() - self._counted_at <= FRESH_SECONDS * (2 if self._is_counting else 1)
 
     def choose(self, app_id: str) -> str | None:
         """The node for a new room of the app, None without one."""
         nodes = self._registry.nodes()
         if not self._is_counted:
-            self._loads, self._counted_at = self._store.loads([node.prefix for node in nodes]), self._clock()
+            self._is_counting = True
+            try:
+                self._loads, self._counted_at = self._store.loads([node.prefix for node in nodes]), self._clock()
+            finally:
+                self._is_counting = False
         loads = {
             prefix: count._replace(load=count.load + self._given[prefix, count.at])
             for prefix, count in self._loads.items()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
 from controller.registry import Node, Registry
 from controller.rooms.placement import Placement
 from controller.store import keys
+from controller.store.store import Load
 from tests.integration.world import NODE, NODES, World
 from tests.open_store import OpenStore
 
@@ -88,3 +90,28 @@ def test_a_worker_of_the_version_before_does_not_say_how_many_calls_there_are(
     registry.put_node(Node(prefix=NODE, esl="127.0.0.1:1", password="p", capacity=2))
     store.client.hdel(keys.key(keys.node_tag(NODE), "live"), "calls")
     assert placement.choose("demo") == NODE
+
+
+def test_rooms_that_are_made_while_loads_are_read_take_the_last_ones(
+    store: OpenStore, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    placement = Placement(store, registry, clock=lambda: now)
+    placement.choose("demo")
+    asked: list[bool] = []
+    read = store.loads
+
+    def meanwhile(prefixes: Sequence[str]) -> dict[str, Load]:
+        asked.append(True)
+        if len(asked) < 5:
+            placement.choose("demo")
+        return read(prefixes)
+
+    monkeypatch.setattr(store, "loads", meanwhile)
+    now = 0.15
+    placement.choose("demo")
+    assert len(asked) == 1
+    # What is older than that is not believed.
+    now, asked[:] = 10.0, []
+    placement.choose("demo")
+    assert len(asked) == 5

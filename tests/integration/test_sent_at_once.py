@@ -10,7 +10,7 @@ import pytest
 
 from controller import commands
 from controller.controller import Controller
-from controller.errors import OverRate
+from controller.errors import OverRate, Refused
 from controller.limits import Admission, Limits
 from controller.nodes.node_worker import Turn
 from controller.registry import Node, Registry, new_app
@@ -38,7 +38,8 @@ class Api:
         self.members = [world.joined(self.room, number) for number in range(1, 21)]
         self.wire = self._up()
         limits = Limits(cooldowns=NO_COOLDOWNS)
-        self.controller = Controller(store, registry, Placement(store, registry), limits, senders=self)
+        placement = Placement(store, registry, is_up_here=lambda prefix: prefix == NODE and node.worker.is_up)
+        self.controller = Controller(store, registry, placement, limits, senders=self)
 
     def _up(self) -> Wire:
         rows = [
@@ -91,6 +92,23 @@ def test_a_request_takes_one_step_until_it_is_sent(api: Api, store: OpenStore) -
     assert admission.budget.remaining == admission.budget.limit - 1
     assert [command.render() for command in api.wire.sent] == [f"conference {api.room} unmute 1"]
     assert (api.waiting(), len(api.counted_as_sent())) == (0, 1)
+
+
+def test_the_store_is_not_asked_whether_a_node_is_up_whose_link_is_here(api: Api, store: OpenStore) -> None:
+    store.client.delete(keys.key(keys.node_tag(NODE), "live"))
+    assert api.unmute()["status"] == "unmuted"
+
+
+@pytest.mark.parametrize("loses", ["link", "lease"])
+def test_the_store_is_asked_about_a_node_that_has_been_lost_here(api: Api, node: DrivenNode, loses: str) -> None:
+    if loses == "link":
+        node.link.down()
+    else:
+        node.let_lease_lapse()
+    api.world.store.client.delete(keys.key(keys.node_tag(NODE), "live"))
+    with pytest.raises(Refused) as refused:
+        api.unmute()
+    assert refused.value.code == "node_down"
 
 
 def test_a_request_above_the_rate_is_not_carried_out(api: Api, store: OpenStore) -> None:
