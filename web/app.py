@@ -6,17 +6,19 @@ import math
 import re
 import secrets
 import uuid
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
-from flask import Response, request
+from flask import Request, Response, request
 from flask.json.provider import JSONProvider
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+from werkzeug.routing import MapAdapter
 
 from controller.errors import OverRate, StoreUnavailable
 from controller.operators import Principal
@@ -34,6 +36,11 @@ from web.recordings import recordings
 from web.schemas import Error
 from web.sessions import sessions
 from web.webhooks import webhooks
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 # Of a body that is read before the request was counted.
 MAX_UNCOUNTED_BYTES = 4096
@@ -56,8 +63,15 @@ class _Json(JSONProvider):
         return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
-        body = orjson.dumps(self._prepare_response_obj(args, kwargs))
-        return Response(body, content_type="application/json")
+        return _Answer(orjson.dumps(self._prepare_response_obj(args, kwargs)), content_type=resource.JSON)
+
+
+class _Answer(Response):
+    """One whose body is whole and whose headers are final, so that nothing is to be worked out for the server."""
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        start_response(self.status, self.headers.to_wsgi_list())
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.get_data()]
 
 
 class App(OpenAPI):
@@ -81,6 +95,32 @@ class App(OpenAPI):
     def limit_of_endpoint(self) -> int:
         """How large the body of the request being handled may be (bytes), whoever sent it."""
         return self.body_limits.get(request.endpoint or "", bodies.SMALL)
+
+    # What follows is Flask's own for each request, without what no view here uses: sessions, hooks of blueprints, views
+    # that are coroutines, and host names as a part of routes.
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        if request is None or "HTTP_UPGRADE" in request.environ:
+            return super().create_url_adapter(request)
+        query = request.environ.get("QUERY_STRING", "")
+        return MapAdapter(self.url_map, "", "", "", request.scheme, request.path, request.method, query)
+
+    def preprocess_request(self) -> None:
+        for before in self.before_request_funcs[None]:
+            before()
+
+    def process_response(self, response: Response) -> Response:
+        for after in reversed(self.after_request_funcs[None]):
+            response = after(response)
+        return response
+
+    def ensure_sync(self, func: View) -> View:
+        return func
+
+    def make_response(self, rv: Any) -> Response:
+        if type(rv) is tuple and len(rv) == 2 and type(rv[0]) is dict:
+            return _Answer(orjson.dumps(rv[0]), rv[1], content_type=resource.JSON)
+        return super().make_response(rv)
 
     def make_default_options_response(self) -> Response:
         response = super().make_default_options_response()
@@ -129,28 +169,30 @@ def create_app(
 
 def _admit(app: App) -> None:
     """Before every view: the request's id, which log lines need, then the key, before a response reveals anything."""
-    environ = request.environ
-    request.max_content_length = max_bytes = app.limit_of_endpoint()
+    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
+    environ, rule, size = asked.environ, asked.url_rule, asked.content_length or 0
+    asked.max_content_length = max_bytes = app.body_limits.get(asked.endpoint or "", bodies.SMALL)
     if context.IS_PART in environ:
         admit()
     else:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         environ[context.REQUEST_ID] = given if _REQUEST_ID(given) else str(uuid.uuid4())
-        if request.url_rule:
-            environ[context.ROUTE] = request.url_rule.rule
+        if rule:
+            environ[context.ROUTE] = rule.rule
         auth.authenticate(environ)
         # The views of these execute a command at once, and its step counts the request, too: one way to the store less.
-        if request.blueprint not in COMMANDS or (request.content_length or 0) > MAX_UNCOUNTED_BYTES:
+        if asked.blueprint not in COMMANDS or size > MAX_UNCOUNTED_BYTES:
             context.admit()
     # The router drops slashes at the beginning, which the path of another resource has.
     if environ["PATH_INFO"].startswith("//"):
         raise NotFound
     # Werkzeug checks this only when a body is read, and not every view reads it.
-    if (request.content_length or 0) > max_bytes:
+    if size > max_bytes:
         raise RequestEntityTooLarge
 
 
 def _finish(response: Response) -> Response:
+    environ = request.environ
     # What did not come as far as its command.
     try:
         with suppress(StoreUnavailable):
@@ -158,13 +200,14 @@ def _finish(response: Response) -> Response:
     except OverRate as over:
         response = errors.refused(over)
     headers = response.headers
-    headers["X-Request-ID"] = context.request_id()
-    headers["X-Content-Type-Options"] = "nosniff"
+    # Not set, but added: none of them is there yet.
+    headers.add("X-Request-ID", environ[context.REQUEST_ID])
+    headers.add("X-Content-Type-Options", "nosniff")
     headers.setdefault("Cache-Control", "no-store")
-    if (once := request.environ.get(context.ONCE)) and once.is_replay:
-        headers[resource.REPLAYED] = "true"
-    if budget := request.environ.get(context.BUDGET):
-        headers["RateLimit-Limit"] = str(budget.limit)
-        headers["RateLimit-Remaining"] = str(budget.remaining)
-        headers["RateLimit-Reset"] = str(math.ceil(budget.reset_ms / 1000))
+    if (once := environ.get(context.ONCE)) and once.is_replay:
+        headers.add(resource.REPLAYED, "true")
+    if budget := environ.get(context.BUDGET):
+        headers.add("RateLimit-Limit", str(budget.limit))
+        headers.add("RateLimit-Remaining", str(budget.remaining))
+        headers.add("RateLimit-Reset", str(math.ceil(budget.reset_ms / 1000)))
     return response

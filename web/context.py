@@ -165,9 +165,10 @@ def count(who: str) -> None:
 
 def admit() -> None:
     """Counts the current request, if it was not yet. Raises OverRate, StoreUnavailable."""
-    with _counting() as admission:
-        if admission:
-            controller().admit(admission)
+    if ADMISSION in request.environ:
+        with _counting() as admission:
+            if admission:
+                controller().admit(admission)
 
 
 def execute(command: Command[Answer]) -> Answer:
