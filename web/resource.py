@@ -248,7 +248,8 @@ def _headers(model: type[BaseModel]) -> dict[str, str]:
 
 def _body(model: type[BaseModel]) -> BaseModel:
     """The body, which must be one JSON object by the strict reading: UTF-8, no NaN, no name twice."""
-    data = request.get_data(cache=False)
+    # All of it, and no more than may be: the server has read it, and `web.app` has compared its length.
+    data: bytes = request.environ["wsgi.input"].read()
     if not data and not any(field.is_required() for field in model.model_fields.values()):
         return _check(model, {})
     if not data:

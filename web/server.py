@@ -52,8 +52,7 @@ IsStreamed = Callable[[dict[str, Any]], bool]
 _TCHAR = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 # The group is the target's path and query; the target may also be a whole URL.
 _REQUEST_LINE = re.compile(rf"{_TCHAR}+ (?:https?://[^/?#@\s]+)?(/[!-\"$-~]*) HTTP/1\.[01]\r\n").fullmatch
-_NAME = re.compile(rf"{_TCHAR}+".encode()).fullmatch
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_FIELD = re.compile(rf"({_TCHAR}+):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n".encode()).fullmatch
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?").fullmatch
 _DIGITS = re.compile("[0-9]{1,18}").fullmatch
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n").fullmatch
@@ -314,9 +313,10 @@ class _Fields:
                 raise _Rejected(431)
             if line == b"\r\n":
                 break
-            name, colon, value = line.removesuffix(b"\r\n").partition(b":")
-            if not colon or not _NAME(name) or _CONTROL(value) or not line.endswith(b"\r\n"):
+            field = _FIELD(line)
+            if not field:
                 raise _Rejected(400)
+            name, value = field.groups()
             self.pairs.append((name.decode().lower(), value.strip(b" \t").decode("latin-1")))
         # The first of each name, as pywsgi takes it.
         self._by_name = dict(reversed(self.pairs))
