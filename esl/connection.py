@@ -10,6 +10,9 @@ One greenlet reads: it cuts the bytes into frames, passes events on, and wakes t
 waits in another greenlet, with a time limit. However the connection ends, `_end` runs once: it closes the socket,
 raises the reason in every waiter and every job, and calls `on_close`.
 
+The node sends events when it looks for commands, which it does every 20 ms, and at once when anything comes. An empty
+line is no command, and gets no reply. So while the result of a `bgapi` is awaited, `_nudge` sends some.
+
 It is built on greenswitch's `InboundESL`, and keeps its names and flow: `connect`, `authenticate`, `connected`,
 `receive_events`, `handle_event`, `send`, `stop`. A connection belongs to one thread, whose greenlets take turns: only
 waiting gives the turn away.
@@ -20,8 +23,8 @@ import re
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol, cast
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol, cast
 from weakref import WeakValueDictionary
 
 import gevent
@@ -54,6 +57,9 @@ MAX_TURN = 128
 
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """TCP's own probes (seconds, seconds, probes) are a backstop: the link's pings notice a dead peer sooner."""
+
+NUDGES = (0.002, 0.002, 0.004, 0.008)
+"""Seconds from a `bgapi` to its first empty line, and from each to the next: after 20 ms the node looks by itself."""
 
 # FreeSWITCH takes any short text (seen on 1.11.1, which keeps 36 characters of it).
 _JOB_UUID = re.compile(r"[0-9A-Za-z-]{1,36}")
@@ -152,6 +158,9 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
         # Weakly: a job that nobody waits for is forgotten, and a result that never comes leaks nothing.
         self._jobs: WeakValueDictionary[str, Job] = WeakValueDictionary()
         self._writing = BoundedSemaphore(1)
+        self._awaited: set[str] = set()
+        self._nudges: Iterator[float] = iter(())
+        self._timer: Any = None
         self._greeting: AsyncResult[None] = AsyncResult()
         self._established = False
         self._ended: EslError | None = None
@@ -259,8 +268,11 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
         data = _encode(line, f"Job-UUID: {job_uuid}\n")
         job = Job(job_uuid)
         self._jobs[job_uuid] = job
+        self._awaited.add(job_uuid)
         with self._within(self.reply_timeout, line):
             self._write(data, job)
+        self._nudges = iter(NUDGES)
+        self._nudge_later()
         return job
 
     def ping(self, timeout: float) -> None:
@@ -301,6 +313,25 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
                 self._end(error if isinstance(error, EslError) else cut_off)
                 raise
 
+    def _nudge_later(self) -> None:
+        """Send the next empty line in time, if a result is awaited: a command before that has it begin anew."""
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+        seconds = next(self._nudges, None) if self._awaited else None
+        if seconds is None or not self.connected:
+            self._awaited.clear()
+            return
+        self._timer = gevent.get_hub().loop.timer(seconds)
+        self._timer.start(self._nudge)
+
+    def _nudge(self) -> None:
+        """In the hub, so it cannot wait. Not amid a command that is being written, which wakes the node, too."""
+        if self._awaited and self.sock is not None and not self._writing.locked():
+            with suppress(OSError):  # the reader hears of it, too
+                self.sock.send(b"\n", 0, 0.0)  # type: ignore[call-arg]  # of gevent alone
+        self._nudge_later()
+
     # -- reading
 
     def receive_events(self) -> None:
@@ -340,7 +371,9 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
 
     def _event_came(self, event: Event) -> None:
         if event.is_job_result:
-            job = self._jobs.pop(event.get("Job-UUID", ""), None)
+            job_uuid = event.get("Job-UUID", "")
+            self._awaited.discard(job_uuid)
+            job = self._jobs.pop(job_uuid, None)
             if job is not None:
                 job.finished(event.body)
         try:
@@ -389,6 +422,7 @@ class Connection(InboundESL):  # type: ignore[misc]  # greenswitch is untyped
         self._ended = error or ConnectionLost("the connection was closed here")
         self.connected = False
         self._run = False
+        self._nudge_later()
         if self.sock is not None:
             self.sock.close()
         # Each gets its own exception: a shared one, raised in several greenlets, would collect all their tracebacks.

@@ -22,8 +22,8 @@ class Emulator(Node):
     """One FreeSWITCH node, speaking the Event Socket on `host:port` (port 0: a free one, kept over restarts).
 
     `channels` are the calls by UUID, `conferences` the rooms by name. `password`, `modules`, `profiles` (of
-    conferences), `hostname`, `sounds` (the folder of files played by name), `database_lag` and `variables` (global
-    ones) may be changed at any time.
+    conferences), `hostname`, `sounds` (the folder of files played by name), `database_lag`, `looks_every` and
+    `variables` (global ones) may be changed at any time.
     """
 
     def __init__(

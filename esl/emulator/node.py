@@ -90,6 +90,8 @@ class Node:
         self.variables = dict(GLOBAL_VARIABLES)
         self.domain = "cluecon.com"
         self.database_lag = DATABASE_LAG
+        # Seconds: so often it looks for events to send to a listener that sends nothing. 0: they leave at once.
+        self.looks_every = 0.0
         self.ipv4, self.ipv6 = "192.0.2.2", "fd00::2"
         self.sounds = "/usr/share/freeswitch/sounds"
         self.recordings = "/var/lib/freeswitch/recordings"

@@ -38,6 +38,7 @@ class Host(Protocol):
     """What the server asks of its node."""
 
     password: str
+    looks_every: float
 
     def execute(self, command: str, argument: str) -> str: ...
 
@@ -63,6 +64,7 @@ class Session:
         self.lost = 0
         self._socket = sock
         self._outgoing: deque[bytes] = deque()
+        self._unsent: deque[bytes] = deque()  # events, until the node looks for them
         self._something = Flag()
         self._speaking = Flag()
         self._closing = False
@@ -114,12 +116,23 @@ class Session:
         """Take an event that this session subscribed to, unless its filters keep it away."""
         if not self._passes(event):
             return
-        if len(self._outgoing) < MAX_WAITING:
-            self.say(event.frame)
+        if len(self._outgoing) + len(self._unsent) < MAX_WAITING:
+            self._unsent.append(event.frame)
+            if not self.node.looks_every:
+                self._look()
+            elif len(self._unsent) == 1:
+                gevent.spawn_later(self.node.looks_every, self._look)
             return
         self.lost += 1
         if self.lost > MAX_LOST:
             self.reset()
+
+    def _look(self) -> None:
+        """Say what there is of events."""
+        if self._unsent:
+            self._outgoing.extend(self._unsent)
+            self._unsent.clear()
+            self._something.set()
 
     def _passes(self, event: wire.Event) -> bool:
         """Filters are alternatives; one whose value begins with `-` keeps away what the others would let through."""
@@ -144,6 +157,7 @@ class Session:
                     self._handle(command)
                     if self._closing:
                         break
+                self._look()
         except (OSError, wire.CommandTooLong):
             pass
         if not self._closing:
@@ -153,6 +167,7 @@ class Session:
         """The client is gone: there is nobody to say anything to, and nothing to wait for."""
         self._closing = True
         self._outgoing.clear()
+        self._unsent.clear()
         self._speaking.set()
         self._something.set()
 

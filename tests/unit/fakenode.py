@@ -34,12 +34,18 @@ class Peer:
         self._lines.close()  # holds the socket open
         self.sock.close()
 
+    def line(self) -> str:
+        """The next line, also an empty one."""
+        return self._lines.readline().decode()
+
     def command(self) -> list[str]:
-        """The lines of the next command. Raises Gone at the end."""
+        """The lines of the next command, and before it none that are empty. Raises Gone at the end."""
         lines = []
         while line := self._lines.readline().decode():
             if line == "\n":
-                return lines
+                if lines:
+                    return lines
+                continue  # a node skips empty lines
             lines.append(line.removesuffix("\n"))
         raise Gone
 

@@ -9,6 +9,7 @@ import pytest
 from gevent import socket
 from gevent.event import Event as Flag
 
+import esl.connection
 from esl.connection import Connection
 from esl.errors import (
     AuthenticationError,
@@ -459,6 +460,57 @@ def test_a_result_is_no_headers():
             "Job-UUID": UUID,
             "Content-Length": str(len(body)),
         }
+
+
+# -- empty lines, which have the node look for events
+
+
+def test_a_node_is_woken_while_a_result_is_awaited(monkeypatch):
+    monkeypatch.setattr(esl.connection, "NUDGES", (0.001, 0.002, 0.003))
+    woken = Flag()
+
+    def node(peer):
+        peer.greet()
+        peer.expect("bgapi status", f"Job-UUID: {UUID}")
+        assert [peer.line() for _ in range(3)] == ["\n"] * 3
+        peer.reply("+OK")
+        woken.set()
+        peer.expect("api last")
+        peer.respond("no more")
+        peer.hold()
+
+    with FakeNode(node) as fake:
+        client = connect(fake)
+        client.bgapi("status", job_uuid=UUID)
+        wait(woken)
+        assert client.api("last") == "no more"
+
+
+@pytest.mark.parametrize("why_not", ["the result has come", "a command is being written"])
+def test_a_node_is_not_woken(monkeypatch, why_not):
+    monkeypatch.setattr(esl.connection, "NUDGES", (3600.0,))  # but when it is called here
+
+    def node(peer):
+        peer.greet()
+        peer.command()
+        peer.reply("+OK")
+        if why_not == "the result has come":
+            peer.event("BACKGROUND_JOB", Job_UUID=UUID)
+        assert peer.line() == "api last\n"
+        peer.line()
+        peer.respond("")
+        peer.hold()
+
+    with FakeNode(node) as fake:
+        client = connect(fake)
+        job = client.bgapi("status", job_uuid=UUID)
+        if why_not == "the result has come":
+            job.result(LIMIT)
+            client._nudge()
+        else:
+            with client._writing:
+                client._nudge()
+        assert client.api("last") == ""
 
 
 # -- events

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from esl.connection import Connection
 from esl.emulator import Channel, Clock, Emulator, HttpMedia, ManualClock, Sound, StaticMedia
 from esl.emulator.media import extension, measure
 from esl.emulator.wire import CommandReader, CommandTooLong, encode, split, split_params
@@ -756,6 +757,31 @@ def test_commands_of_the_node(client: Client, command: str, pattern: str) -> Non
 
 def test_global_variables_guard_calls_as_a_node_is_checked_for(node: Emulator) -> None:
     assert node.variables == GUARDS
+
+
+# Events that wait until the node looks for them
+
+
+def test_an_empty_line_has_the_node_look(node: Emulator, client: Client) -> None:
+    node.looks_every = 3600.0
+    call = node.call(to="747713001", caller_id_number="527121102")
+    client.socket.sendall(b"\n")
+    assert event(client.frame()["body"])["Unique-ID"] == call.uuid
+
+
+def test_in_time_the_node_looks_by_itself(node: Emulator, client: Client) -> None:
+    node.looks_every = 0.001
+    call = node.call(to="747713001", caller_id_number="527121102")
+    assert event(client.frame()["body"])["Unique-ID"] == call.uuid
+
+
+def test_a_result_does_not_wait_for_that(node: Emulator) -> None:
+    node.looks_every = 3600.0
+    connection = Connection(*node.address, node.password, on_event=id)
+    connection.connect()
+    connection.send("event plain BACKGROUND_JOB")
+    assert connection.bgapi("uuid_exists x").result(30) == "false"
+    connection.close()
 
 
 # Bytes
