@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import gevent
 import structlog
 from gevent.event import Event as Flag
+from gevent.lock import BoundedSemaphore
 
 from controller import metrics
 from controller.errors import Fenced, StoreUnavailable
@@ -54,6 +55,10 @@ from esl.errors import EslError
 
 # A node may change faster than it is compared. The audit finds what is left.
 MAX_RESYNC_ROUNDS = 3
+# Nodes of a process that are compared at a time when their links come up: each gives it much to do, and all else, such
+# as renewing leases, waits for its turn among them.
+MAX_RESYNCS = 4
+_RESYNCS = BoundedSemaphore(MAX_RESYNCS)
 
 Difference = SessionEvent | LegEvent | RecordingEvent | CallIntruded | PlaybackDrift | tuple[str, str] | str
 
@@ -117,6 +122,10 @@ class Audit:
         `restarted`: the node is another process than the one that the store knows. Raises EslError, StoreUnavailable,
         Fenced, ValueError.
         """
+        with _RESYNCS:
+            return self._resync(connection, restarted)
+
+    def _resync(self, connection: Connection, restarted: bool) -> int:
         changes = 0
         for _ in range(MAX_RESYNC_ROUNDS):
             plan, rooms = self._compare(connection, restarted)

@@ -42,17 +42,21 @@ class NodeLease:
     def take(cls, store: Store, prefix: str, owner: str) -> NodeLease | None:
         """None if another worker holds the node."""
         asked_at = time.monotonic()
-        token = _ask(store, prefix, owner)
+        token = store.run(*_ask(prefix, owner)).get("token")
         return None if token is None else cls(store, prefix, owner, Lease(token, LEASE_SECONDS, asked_at))
 
-    def renew(self, *, up: bool, load: int, calls: int, core_uuid: str) -> None:
-        """Keep the lease, and publish whether the node is reachable, and how much is on it: its sessions and rooms
-        (`load`), and its sessions alone (`calls`).
+    def renewal(self, *, up: bool, load: int, calls: int, core_uuid: str) -> Step:
+        """The step that keeps the lease, and publishes whether the node is reachable, and how much is on it: its
+        sessions and rooms (`load`), and its sessions alone (`calls`).
+        """
+        return _ask(self._prefix, self._owner, up=up, load=load, calls=calls, core_uuid=core_uuid)
+
+    def renewed(self, asked_at: float, reply: Reply) -> None:
+        """The reply to that step. `asked_at`: on the monotonic clock, before the store was asked.
 
         Raises Fenced if another worker holds the node, or has held it.
         """
-        asked_at = time.monotonic()
-        token = _ask(self._store, self._prefix, self._owner, up=up, load=load, calls=calls, core_uuid=core_uuid)
+        token = reply.get("token")
         if token == self._lease.token + 1:
             # It lapsed while the store was away, and nobody else took it: nothing was missed.
             self._lease.token = token
@@ -137,7 +141,6 @@ class NodeLease:
         return [(script, tag, {**args, **node}) for script, tag, args in steps]
 
 
-def _ask(store: Store, prefix: str, owner: str, **state: Any) -> int | None:
+def _ask(prefix: str, owner: str, **state: Any) -> Step:
     times = {"ttl": int(LEASE_SECONDS * 1000), "live_ttl": int(REACHABLE_SECONDS * 1000)}
-    token: int | None = store.run("lease", keys.node_tag(prefix), {"owner": owner, **times, **state}).get("token")
-    return token
+    return "lease", keys.node_tag(prefix), {"owner": owner, **times, **state}

@@ -51,7 +51,7 @@ from controller.nodes.speakers import Speakers
 from controller.nodes.translate import SUBSCRIPTION, translate
 from controller.registry import Node, Registry
 from controller.store import keys
-from controller.store.store import Entry, Fields, Store
+from controller.store.store import Entry, Fields, Reply, Step, Store
 from esl import commands as esl
 from esl.connection import Connection
 from esl.errors import EslError
@@ -188,25 +188,30 @@ class NodeWorker:
         with suppress(StoreUnavailable, ScriptFailed):
             self._lease.release(handover=handover)
 
-    def tick(self, up: Mapping[str, NodeUp]) -> None:
-        """Renew the lease, and handle what is overdue; every second or so. `up`: the nodes that are up, by prefix.
-        Raises Fenced, StoreUnavailable.
-        """
-        self._renew()
-        self._sweep(up)
-
     def watch(self, rooms: Collection[str]) -> None:
         """In which rooms on the node somebody watches who speaks; every second or so."""
         self._speakers.watch(rooms, self._speaker_rooms, self._connection)
 
-    def _renew(self) -> None:
+    def renewal(self) -> Step:
+        """The step that renews the lease; every second or so."""
         up = self._connection is not None
-        self._lease.renew(up=up, load=self._load, calls=self._calls, core_uuid=self._core_uuid)
+        return self._lease.renewal(up=up, load=self._load, calls=self._calls, core_uuid=self._core_uuid)
 
-    def _sweep(self, up: Mapping[str, NodeUp]) -> None:
-        """Handle what should have had a result or a confirming event by now, and count sessions and rooms."""
+    def renewed(self, asked_at: float, reply: Reply) -> None:
+        """As `NodeLease.renewed`."""
+        self._lease.renewed(asked_at, reply)
+
+    def renew(self) -> None:
+        """Renew the lease at once. Raises Fenced, StoreUnavailable."""
+        asked_at = time.monotonic()
+        self.renewed(asked_at, self._store.run(*self.renewal()))
+
+    def sweep(self, up: Mapping[str, NodeUp]) -> None:
+        """Handle what should have had a result or a confirming event by now, and count sessions and rooms; every second
+        or so. `up`: the nodes that are up, by prefix. Raises Fenced, StoreUnavailable.
+        """
         replies = self._lease.run_everywhere(
-            "overdue", seconds=MAX_SWEEP_SECONDS, up=up, recordings=self._limits.in_ms()
+            "overdue", seconds=MAX_SWEEP_SECONDS, up=orjson.dumps(up).decode(), recordings=self._limits.in_ms()
         )
         counts = replies[: len(keys.TAGS)]  # one of each partition; others were asked again
         self._load = sum(reply.get("load", 0) for reply in counts)
@@ -385,7 +390,7 @@ class NodeWorker:
         self._handler.forget_intruders()
         changes = self.audit.resync(connection, restarted=restarted)
         self._connection = connection
-        self._renew()
+        self.renew()
         self._take_waiting()
         metrics.link_up.labels(self.node.prefix).set(1)
         self._history.is_up(restarted=restarted)
@@ -401,7 +406,7 @@ class NodeWorker:
         self._log.warning("node down", reason=reason)
         if not self._handover:
             try:
-                self._renew()
+                self.renew()
             except (StoreUnavailable, Fenced) as error:
                 self._log.warning("node down not published", reason=str(error))
         self._history.is_down(reason)

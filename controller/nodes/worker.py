@@ -1,6 +1,7 @@
 """A worker process: it holds nodes by leases, shares them evenly with other workers, and reads their commands.
 
-How it works: every TICK_SECONDS a worker renews its leases, publishes how many nodes it holds, and looks for nodes
+How it works: every TICK_SECONDS a worker renews its leases, all in one round trip, and again whenever what else it does
+then for its nodes, one after the other, has taken that long. It publishes how many nodes it holds, and looks for nodes
 that nobody holds: new ones, and those of a worker that has died. It takes its share of them. If another worker holds
 fewer, it waits a tick, so that the other may come first. If it holds two more than another, it gives one up, so the
 numbers even out by one node a tick. Each node held has a `NodeWorker`.
@@ -13,8 +14,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import gevent
@@ -38,7 +39,7 @@ from controller.nodes.node_worker import (
 from controller.registry import Node, Registry
 from controller.store import keys
 from controller.store.lease import LEASE_SECONDS
-from controller.store.store import BEGINNING, Entry, Store
+from controller.store.store import BEGINNING, Entry, Reply, Store
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +83,10 @@ class Worker:
         self._recordings = recordings or RecordingLimits()
         self._intervals = Intervals(usual=audit_seconds)
         self._held: dict[str, NodeWorker] = {}
+        # Those that it is about to give up: the ends of their links may take a while.
+        self._leaving: dict[str, gevent.Greenlet[..., None]] = {}
+        # When the leases were renewed last, on the monotonic clock.
+        self._renewed_at = float("-inf")
         # Nodes that nobody held at the last tick.
         self._free: set[str] = set()
         # Since when a node has been reached by no worker, on the monotonic clock.
@@ -103,6 +108,7 @@ class Worker:
             others = self._others(leaving=True)
         for prefix in list(self._held):
             self._let_go(prefix, handover=bool(others))
+        gevent.joinall(list(self._leaving.values()))
 
     def turn(self, prefix: str) -> AbstractContextManager[Turn | None]:
         """The turn to send commands to a node, in a `with`: None if this worker does not hold it, or it is not free."""
@@ -129,21 +135,16 @@ class Worker:
 
     def _tick(self) -> None:
         nodes = {node.prefix: node for node in self._registry.nodes()}
+        for prefix, held in list(self._held.items()):
+            if nodes.get(prefix) is None or _address(nodes[prefix]) != _address(held.node):
+                self._let_go(prefix)
+        self._renew()
         up = self._find_up(nodes)
         for prefix, held in list(self._held.items()):
-            try:
-                if nodes.get(prefix) is None or _address(nodes[prefix]) != _address(held.node):
-                    self._let_go(prefix)
-                else:
-                    held.tick(up)
-            except Fenced:
-                log.warning("node held by another worker", node=prefix)
-                leases_lost.labels("node").inc()
-                self._let_go(prefix)
-            except StoreUnavailable as error:
-                log.warning("lease not renewed", node=prefix, reason=str(error))
-            except Exception:
-                log.exception("lease not renewed", node=prefix)
+            self._renew_if_due()
+            if prefix in self._held:
+                with self._keeping(prefix, "what is overdue is not handled"):
+                    held.sweep(up)
         others = self._others()
         nodes_held.set(len(self._held))
         if len(self._held) - min(others, default=len(self._held)) > 1:
@@ -158,6 +159,43 @@ class Worker:
             return
         for prefix, held in list(self._held.items()):
             held.watch(watched.get(prefix, ()))
+
+    def _renew(self) -> None:
+        """In one round trip, so that no other greenlet comes between the leases."""
+        self._renewed_at = asked_at = time.monotonic()
+        held = list(self._held.items())
+        replies: Sequence[Reply | ScriptFailed | None]
+        try:
+            replies = self._store.run_each([node.renewal() for _, node in held])
+        except StoreUnavailable:
+            # Maybe one server of a cluster: the leases on the others must not lapse for that.
+            replies = [None] * len(held)
+        for (prefix, node), reply in zip(held, replies, strict=True):
+            with self._keeping(prefix, "lease not renewed"):
+                if isinstance(reply, ScriptFailed):
+                    raise reply
+                if reply is None:
+                    node.renew()
+                else:
+                    node.renewed(asked_at, reply)
+
+    def _renew_if_due(self) -> None:
+        if time.monotonic() - self._renewed_at >= TICK_SECONDS:
+            self._renew()
+
+    @contextmanager
+    def _keeping(self, prefix: str, problem: str) -> Iterator[None]:
+        """Logs the `problem` that a node has, so that it holds up no other, and lets the node go if it is another's."""
+        try:
+            yield
+        except Fenced:
+            log.warning("node held by another worker", node=prefix)
+            leases_lost.labels("node").inc()
+            self._let_go(prefix)
+        except StoreUnavailable as error:
+            log.warning(problem, node=prefix, reason=str(error))
+        except Exception:
+            log.exception(problem, node=prefix)
 
     def _find_up(self, nodes: Mapping[str, Node]) -> dict[str, NodeUp]:
         """The nodes without those that nobody has reached for a while."""
@@ -177,13 +215,14 @@ class Worker:
 
     def _take_free(self, nodes: dict[str, Node], others: list[int]) -> None:
         """Take a share of the nodes that nobody holds. A worker that holds more than another waits a tick first."""
-        not_ours = [prefix for prefix in nodes if prefix not in self._held]
+        not_ours = [prefix for prefix in nodes if prefix not in self._held and prefix not in self._leaving]
         taken = self._store.holders(not_ours)
         free = [prefix for prefix in not_ours if prefix not in taken]
         waits = len(self._held) > min(others, default=len(self._held))
         ready = [prefix for prefix in free if not waits or prefix in self._free]
         self._free = set(free)
         for prefix in ready[: math.ceil(len(ready) / (len(others) + 1))]:
+            self._renew_if_due()
             try:
                 self._take(nodes[prefix])
             except StoreUnavailable as error:
@@ -210,7 +249,16 @@ class Worker:
             self._held[node.prefix] = held
 
     def _let_go(self, prefix: str, *, handover: bool = False) -> None:
-        self._held.pop(prefix).stop(handover=handover)
+        """Beside all else: what it waits for delays no lease."""
+        self._leaving[prefix] = gevent.spawn(self._stop, prefix, self._held.pop(prefix), handover)
+
+    def _stop(self, prefix: str, held: NodeWorker, handover: bool) -> None:
+        try:
+            held.stop(handover=handover)
+        except Exception:
+            log.exception("node not let go", node=prefix)
+        finally:
+            del self._leaving[prefix]
 
     # Commands
 

@@ -113,6 +113,11 @@ class DrivenNode:
     def happened(self, *events: Event) -> None:
         self.link.on_events(list(events))
 
+    def tick(self) -> None:
+        """What comes every second or so."""
+        self.worker.renew()
+        self.worker.sweep({})
+
     def let_lease_lapse(self) -> None:
         self._lease.renewed(time.monotonic() - VALID_SECONDS)
 

@@ -236,7 +236,7 @@ def test_webhooks_are_delivered_and_leases_kept(
 def test_a_node_is_held_and_its_state_published(node: DrivenNode, world: World, memory: Memory) -> None:
     memory.use_up()
     world.store.client.delete(keys.key(keys.node_tag(NODE), "live"))
-    node.worker.tick({})
+    node.tick()
     assert world.store.client.exists(keys.key(keys.node_tag(NODE), "live"))
     # The link drops and is back, and is compared.
     node.link.down()

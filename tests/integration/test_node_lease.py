@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 
 from controller.errors import Fenced
@@ -10,7 +13,7 @@ from controller.store import keys
 from tests.integration.world import NODE, RECORDINGS
 from tests.open_store import OpenStore
 
-STATE = {"up": True, "load": 7, "calls": 4, "core_uuid": "c0ffee"}
+STATE: dict[str, Any] = {"up": True, "load": 7, "calls": 4, "core_uuid": "c0ffee"}
 LEASE = keys.key(keys.node_tag(NODE), "lease")
 
 
@@ -27,10 +30,15 @@ def test_a_node_has_one_holder(store: OpenStore) -> None:
     take(store, "second")
 
 
+def renew(store: OpenStore, lease: NodeLease) -> None:
+    asked_at = time.monotonic()
+    lease.renewed(asked_at, store.run(*lease.renewal(**STATE)))
+
+
 @pytest.mark.parametrize("handover", [True, False])
 def test_a_node_that_is_handed_over_goes_on_to_count_as_reachable(store: OpenStore, handover: bool) -> None:
     lease = take(store, "first")
-    lease.renew(**STATE)
+    renew(store, lease)
     load, calls, _ = store.loads([NODE])[NODE]
     assert (load, calls) == (7, 4)
     lease.release(handover=handover)
@@ -40,7 +48,7 @@ def test_a_node_that_is_handed_over_goes_on_to_count_as_reachable(store: OpenSto
 def test_a_lease_that_lapsed_and_that_nobody_took_is_renewed(store: OpenStore) -> None:
     lease = take(store, "first")
     store.client.delete(LEASE)
-    lease.renew(**STATE)
+    renew(store, lease)
     lease.check()
     lease.run_everywhere("overdue", up={}, recordings=RECORDINGS)
 
@@ -51,7 +59,7 @@ def test_an_earlier_holder_is_fenced(store: OpenStore) -> None:
     store.client.delete(LEASE)
     take(store, "second").raise_fence()
     for write in (
-        lambda: earlier.renew(**STATE),
+        lambda: renew(store, earlier),
         lambda: earlier.run_everywhere("overdue", up={}, recordings=RECORDINGS),
     ):
         with pytest.raises(Fenced):

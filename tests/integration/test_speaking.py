@@ -353,7 +353,7 @@ def test_the_node_is_asked_for_a_room_that_is_told_of(
     world: World, told: str, node: DrivenNode, wire: TalkingWire
 ) -> None:
     session = world.joined(told)
-    node.worker.tick({})
+    node.tick()
     node.worker.watch(())
     settle(world.store)
     assert wire.lines == ASKED
@@ -364,7 +364,7 @@ def test_the_node_is_asked_for_a_room_that_is_told_of(
     node.happened(talks(told, action="stop-talking"))
     assert speakers(world, told) == []
     world.ask("change_room", room_id=told, options={"speaker_events": False})
-    node.worker.tick({})
+    node.tick()
     node.worker.watch(())
     settle(world.store)
     assert wire.lines == ASKED + NOT_ASKED
@@ -372,7 +372,7 @@ def test_the_node_is_asked_for_a_room_that_is_told_of(
 
 def test_who_speaks_for_long_is_told_of_again(world: World, told: str, node: DrivenNode, wire: TalkingWire) -> None:
     session = world.joined(told)
-    node.worker.tick({})
+    node.tick()
     node.worker.watch(())
     settle(world.store)
     node.happened(talks(told))

@@ -118,13 +118,13 @@ def age(world: World, seconds: int) -> None:
 
 
 def test_the_audit_looks_when_the_node_is_late(world: World, node: DrivenNode) -> None:
-    node.worker.tick({})
+    node.tick()
     ask_to_join(world)
     age(world, -60)  # not late, however slow this is
-    node.worker.tick({})
+    node.tick()
     assert not node.audit.is_due_soon
     age(world, 63)
-    node.worker.tick({})
+    node.tick()
     assert node.audit.is_due_soon
 
 
@@ -134,8 +134,8 @@ def test_a_node_is_counted_once_however_much_is_overdue(world: World, node: Driv
     for number in range(25):
         world.ask("join", session_id=world.park(number), room_id=room)
     age(world, 3600)
-    node.worker.tick({})
-    node.worker.tick({})  # publishes what the first has counted
+    node.tick()
+    node.tick()  # publishes what the first has counted
     load, calls, _ = world.store.loads([NODE])[NODE]
     assert (load, calls) == (26, 25)
 
@@ -149,7 +149,7 @@ def test_what_was_found_is_looked_at_again_in_its_time(world: World, node: Drive
     audit.stop()
     ask_to_join(world)
     age(world, 3)
-    node.worker.tick({})
+    node.tick()
     assert not audit.is_due_soon
 
 
@@ -329,11 +329,11 @@ def test_a_node_is_shown_as_long_as_its_worker_holds_it(world: World, node: Driv
     node.up(row("conference"), members=[in_room(room)])
     world.park(1)
     world.park(2)
-    node.worker.tick({})
+    node.tick()
     assert (gauge("link_up"), gauge("rooms"), gauge("sessions"), gauge("members")) == (1, 1, 2, 1)
     node.happened(event("CHANNEL_HANGUP_COMPLETE", channel(1), Hangup_Cause="NORMAL_CLEARING"))
     assert counted("node_events") == events + 1
-    node.worker.tick({})
+    node.tick()
     assert gauge("sessions") == 1
     node.link.down()
     assert (gauge("link_up"), counted("links_lost")) == (0, lost + 1)

@@ -1,6 +1,7 @@
 -- How a room moves to another node when its source is gone. `up`: the nodes that are up, each with whether it takes new
 -- rooms (`open`) and is reached now (`reached`): one that is not may just be changing hands. A node that is not named
--- has been down for a while, or was removed.
+-- has been down for a while, or was removed. It is JSON, read only when it is needed: a sweep of a node has it with it,
+-- and most find nothing to do.
 -- args: up
 -- needs: leg_changes recordings
 
@@ -8,9 +9,14 @@ local REDIALLED = 10 -- legs that are dialled to the new source in the step of t
 local MOVE_MS = 10000 -- after which a room leaves a source that is down
 local RECHECK_MS = 1000 -- before a leg is looked at again while one of its nodes is not reached
 
-local function is_up(node) return args.up[node] ~= nil end
+local function nodes_up()
+  if type(args.up) == "string" then args.up = cjson.decode(args.up) end
+  return args.up
+end
 
-local function is_reached(node) return is_up(node) and args.up[node].reached end
+local function is_up(node) return nodes_up()[node] ~= nil end
+
+local function is_reached(node) return is_up(node) and nodes_up()[node].reached end
 
 -- The node that is best as the source, of those with a leg: of those that are up, one that takes new rooms if there is
 -- any, and of these the one with most sessions.
@@ -18,7 +24,7 @@ local function best_node(room, nodes)
   local found = {}
   for _, node in ipairs(nodes) do
     if is_up(node) then
-      found[#found + 1] = { node = node, is_open = args.up[node].open,
+      found[#found + 1] = { node = node, is_open = nodes_up()[node].open,
         count = redis.call("SCARD", keys.present_on(room.id, node)) }
     end
   end
