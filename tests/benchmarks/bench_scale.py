@@ -1,13 +1,13 @@
 """What an event, a webhook, a request and a comparison cost, as sessions, rooms and nodes become more.
 
-    python -m tests.benchmarks.bench_scale [--large] [--stores 3] [--workers 1]
+    python -m tests.benchmarks.bench_scale [--large] [--stores 6] [--workers 2]
 
-A cluster of stores, each a process; nodes and the endpoint in another; workers and dispatchers in this one, each with an
-owner of its own. The nodes are stand-ins that speak the Event Socket, have members of rooms or parked calls, and send a
+A cluster of stores, each a process, as are workers and dispatchers; nodes and the endpoint are in one more, and this
+one asks as the API does. The nodes are stand-ins that speak the Event Socket, have members of rooms or parked calls, and send a
 member's mute and unmute events as they were recorded: the emulator would take more than what is measured. They have all
 their calls already when the workers come, so the first comparison makes every session.
 
-Measured is CPU time, of this process and of all stores, and what the stores' memory grew by. What goes on in any case,
+Measured is CPU time, of this process, workers and dispatchers together and of all stores, and what the stores' memory grew by. What goes on in any case,
 such as leases, is measured alone, and taken off. Times by the clock are those of a machine with other work.
 """
 
@@ -201,7 +201,79 @@ def be_the_others(case: Case) -> None:
             print("sent", flush=True)
 
 
+# Workers and dispatchers
+
+
+def be_a_worker(store: OpenStore, owner: str) -> None:
+    """Takes commands: `start`; `up` tells how many nodes are up and held, `lost` how many leases and links went; `compare` compares
+    each node that it holds; `cpu` tells what it has used.
+    """
+    of_node: dict[str, Any] = {"session_key": KEY, "relays": Direct(), "audit_seconds": 1e6}
+    worker = Worker(store, Registry(store), reader=store, owner=owner, **of_node)
+    was_held: set[str] = set()
+    for command in carried_out(worker.start):
+        held = dict(worker._held)
+        was_held |= held.keys()
+        if command == "up":
+            print(sum(metrics.link_up.labels(prefix)._value.get() == 1 for prefix in held), len(held), flush=True)
+        elif command == "lost":
+            links = sum(metrics.links_lost.labels(prefix)._value.get() for prefix in was_held)
+            print(int(metrics.leases_lost.labels("node")._value.get()), int(links), flush=True)
+        elif command == "compare":
+            for node in held.values():
+                node.audit.compare_once()
+            print("compared", flush=True)
+    worker.stop()
+
+
+def be_a_dispatcher(store: OpenStore, owner: str) -> None:
+    """Takes the commands `start` and `cpu`."""
+    dispatcher = Dispatcher(store, Registry(store), owner=owner, reader=store, allow_private_networks=True)
+    for _ in carried_out(dispatcher.start):
+        pass
+    dispatcher.stop()
+
+
+def carried_out(start: Callable[[], object]) -> Iterator[str]:
+    """Carries out the commands that all take, and yields the others."""
+    for line in gevent.fileobject.FileObject(sys.stdin, "r"):
+        command = line.strip()
+        if command == "start":
+            start()
+        elif command == "cpu":
+            print(time.process_time(), flush=True)
+        else:
+            yield command
+
+
+ROLES = {"worker": be_a_worker, "dispatcher": be_a_dispatcher}
+
+
 # This process
+
+
+class Other:
+    """Another process of this benchmark, which is told by a line what to do, and may answer with one."""
+
+    def __init__(self, stack: ExitStack, *arguments: object) -> None:
+        command = [sys.executable, "-m", "tests.benchmarks.bench_scale", *map(str, arguments)]
+        self._process = stack.enter_context(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
+        stack.callback(self._process.terminate)
+
+    def tell(self, command: str) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+
+    def hear(self) -> str:
+        assert self._process.stdout
+        return self._process.stdout.readline().strip()
+
+    def ask(self, command: str) -> str:
+        self.tell(command)
+        return self.hear()
 
 
 @contextmanager
@@ -226,6 +298,10 @@ def is_whole(client: Any, count: int) -> bool:
     return found["cluster_state"] == "ok" and int(found["cluster_known_nodes"]) == count
 
 
+def is_even(counts: list[int]) -> bool:
+    return max(counts) - min(counts) <= 1
+
+
 def until(condition: Callable[[], bool]) -> None:
     with gevent.Timeout(PATIENCE, TimeoutError("it did not come")):
         while not condition():
@@ -234,7 +310,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @dataclass
 class Cost:
-    """CPU seconds of this process and of the stores."""
+    """CPU seconds of this process, workers and dispatchers, and of the stores."""
 
     ours: float
     stores: float
@@ -244,21 +320,25 @@ class Cost:
 
 
 class Bench:
-    def __init__(self, case: Case, store: OpenStore, others: subprocess.Popen[str]) -> None:
-        self.case, self.store, self._others = case, store, others
+    def __init__(self, case: Case, store: OpenStore) -> None:
+        self.case, self.store = case, store
+        self.ours: list[Other] = []
         self.idle = Cost(0, 0)
         self.figures: dict[str, float] = {}
 
-    def ask(self, command: str) -> str:
-        assert self._others.stdin
-        assert self._others.stdout
-        self._others.stdin.write(command + "\n")
-        self._others.stdin.flush()
-        return self._others.stdout.readline().strip()
-
     def used(self) -> Cost:
         found = self.store.info("cpu").values()
-        return Cost(time.process_time(), sum(each["used_cpu_user"] + each["used_cpu_sys"] for each in found))
+        return Cost(
+            time.process_time() + sum(float(other.ask("cpu")) for other in self.ours),
+            sum(each["used_cpu_user"] + each["used_cpu_sys"] for each in found),
+        )
+
+    def be_idle(self) -> None:
+        """Notes what goes on in any case."""
+        before, begun = self.used(), time.monotonic()
+        gevent.sleep(IDLE_SECONDS)
+        used, took = self.used() - before, time.monotonic() - begun
+        self.idle = Cost(used.ours / took, used.stores / took)
 
     def memory(self) -> int:
         return sum(int(each["used_memory"]) for each in self.store.info("memory").values())
@@ -273,7 +353,11 @@ class Bench:
         return took
 
 
-def prepare(case: Case, store: OpenStore, ports: list[int]) -> Registry:
+def connected(hosts: str) -> OpenStore:
+    return OpenStore.connect(f"redis://{hosts}", cluster=True, timeout=60.0, connections=512)
+
+
+def prepare(case: Case, store: OpenStore, ports: list[int]) -> None:
     """Apps, nodes and rooms."""
     registry = Registry(store)
     for number, app_id in enumerate(APPS):
@@ -290,43 +374,38 @@ def prepare(case: Case, store: OpenStore, ports: list[int]) -> Registry:
             steps.append(("create_room", keys.partition_of(app_id), {**args, "quotas": dict.fromkeys(QUOTAS, 1 << 40)}))
     for first in range(0, len(steps), 100):
         store.run_many(steps[first : first + 100])
-    return registry
 
 
 def bench(case: Case, stores: int, workers: int) -> dict[str, float]:
-    arguments = [str(value) for value in (case.nodes, case.calls, case.members)]
-    command = [sys.executable, "-m", "tests.benchmarks.bench_scale", "--others", *arguments]
     with ExitStack() as stack:
         servers = stack.enter_context(cluster(stores))
         hosts = ",".join(f"{server.host}:{server.port}" for server in servers)
-        others = stack.enter_context(
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        )
-        stack.callback(others.terminate)
-        assert others.stdout
-        ports = [int(port) for port in others.stdout.readline().split()]
-        store = OpenStore.connect(f"redis://{hosts}", cluster=True, timeout=60.0, connections=512)
+        others = Other(stack, "--others", case.nodes, case.calls, case.members)
+        ports = [int(port) for port in others.hear().split()]
+        store = connected(hosts)
         for primary in store.client.get_primaries():
             store.client.config_set("slowlog-log-slower-than", 5000, target_nodes=primary)
             store.client.config_set("slowlog-max-len", 1000, target_nodes=primary)
-        there = Bench(case, store, others)
+        there = Bench(case, store)
         store._load_scripts()
         empty = there.memory()
-        registry = prepare(case, store, ports)
+        prepare(case, store, ports)
         rooms = case.sessions // case.members if case.members else 0
         if rooms:
             there.figures["memory of a room and its webhook, bytes"] = (there.memory() - empty) / rooms
         before = there.memory()
-        of_node = {"session_key": KEY, "relays": Direct(), "audit_seconds": 1e6}
-        held = [Worker(store, registry, reader=store, owner=f"w{number}", **of_node) for number in range(workers)]
-        for worker in held:
-            stack.callback(worker.stop)
+        held = [Other(stack, "--role", "worker", hosts, f"w{number}") for number in range(workers)]
+        dispatchers = [Other(stack, "--role", "dispatcher", hosts, f"d{number}") for number in range(workers)]
+        there.ours = [*held, *dispatchers]
+        there.used()  # All are there.
+
+        def shares() -> list[tuple[int, int]]:
+            return [(int(up), int(count)) for up, count in (worker.ask("up").split() for worker in held)]
 
         def resync() -> None:
             for worker in held:
-                worker.start()
-            up = [partial(metrics.link_up.labels(prefix(node))._value.get) for node in range(case.nodes)]
-            until(lambda: all(is_up() == 1 for is_up in up))
+                worker.tell("start")
+            until(lambda: sum(up for up, _ in shares()) == case.nodes)
 
         took = there.measure("a session that a resync makes", case.sessions, resync)
         there.figures["resync that makes all, s by the clock"] = took
@@ -334,37 +413,39 @@ def bench(case: Case, stores: int, workers: int) -> dict[str, float]:
         outboxes = sum(store.client.memory_usage(keys.key(tag, "outbox"), samples=0) or 0 for tag in keys.TAGS)
         there.figures["memory of a webhook that waits, bytes"] = outboxes / undelivered
         there.figures["memory of a session, bytes"] = (there.memory() - before - outboxes) / case.sessions
-
-        # Once more, with nothing to be made.
-        audits = [node.audit for worker in held for node in worker._held.values()]
-        there.ask("questions")
-
-        def compare() -> None:
-            for audit in audits * COMPARISONS:
-                audit.compare_once()
-
-        there.measure("a session at an audit", case.sessions * COMPARISONS, compare)
-        there.figures["questions to a node at an audit"] = int(there.ask("questions")) / COMPARISONS / case.nodes
-
-        of_dispatcher = {"reader": store, "allow_private_networks": True}
-        for number in range(workers):
-            dispatcher = Dispatcher(store, registry, owner=f"d{number}", **of_dispatcher)
-            stack.callback(dispatcher.stop)
-            dispatcher.start()
-        there.measure("a webhook from the outbox", undelivered, lambda: there.ask(f"webhooks {undelivered}"))
-        until(lambda: not store.length("outbox"))
-
-        idle = there.used()
-        gevent.sleep(IDLE_SECONDS)
-        idle = there.used() - idle
-        there.idle = Cost(idle.ours / IDLE_SECONDS, idle.stores / IDLE_SECONDS)
+        # No node is handed over any more.
+        until(lambda: all(up == count for up, count in shares()) and is_even([count for _, count in shares()]))
+        there.be_idle()
         there.figures["idle, CPU a second of each node, process, us"] = there.idle.ours / case.nodes * 1e6
         there.figures["idle, CPU a second of each node, stores, us"] = there.idle.stores / case.nodes * 1e6
+
+        # Once more, with nothing to be made.
+        others.ask("questions")
+
+        def compare() -> None:
+            for _ in range(COMPARISONS):
+                for worker in held:
+                    worker.tell("compare")
+                for worker in held:
+                    worker.hear()
+
+        there.measure("a session at an audit", case.sessions * COMPARISONS, compare)
+        there.figures["questions to a node at an audit"] = int(others.ask("questions")) / COMPARISONS / case.nodes
+
+        def deliver() -> None:
+            for dispatcher in dispatchers:
+                dispatcher.tell("start")
+            others.ask(f"webhooks {undelivered}")
+
+        there.measure("a webhook from the outbox", undelivered, deliver)
+        until(lambda: not store.length("outbox"))
+        # Dispatchers have something to do in any case, too.
+        there.be_idle()
         if case.members:
 
             def events() -> None:
-                there.ask(f"events {EVENTS}")
-                there.ask(f"webhooks {EVENTS}")
+                others.ask(f"events {EVENTS}")
+                others.ask(f"webhooks {EVENTS}")
 
             there.measure("an event and its webhook", EVENTS, events)
         requests = {
@@ -375,6 +456,8 @@ def bench(case: Case, stores: int, workers: int) -> dict[str, float]:
         for script, args in requests.items():
             read = partial(ask_all, store, case, script, args)
             there.measure(f"a request: {script}", REQUESTS, read)
+        lost = [sum(counts) for counts in zip(*(map(int, each.ask("lost").split()) for each in held), strict=True)]
+        there.figures["leases that lapsed"], there.figures["links that were lost"] = lost
         slow = [each for primary in store.client.get_primaries() for each in slow_scripts(store, primary)]
         there.figures["scripts over 5 ms by the clock"] = len(slow)
         there.figures["the longest script by the clock, ms"] = max(slow, default=0) / 1000
@@ -419,12 +502,17 @@ def ask_all(store: OpenStore, case: Case, script: str, args: Callable[[int], dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", action="store_true", help="also 100,000 sessions on 100 nodes")
-    parser.add_argument("--stores", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=1, help="and as many dispatchers, all in this process")
+    parser.add_argument("--stores", type=int, default=6)
+    parser.add_argument("--workers", type=int, default=2, help="and as many dispatchers")
     parser.add_argument("--only", type=int, help="the case with this number, from 0")
     parser.add_argument("--others", nargs=3, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--role", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     logs.configure("error")
+    if options.role:
+        role, hosts, owner = options.role
+        ROLES[role](connected(hosts), owner)
+        return
     if options.others:
         be_the_others(Case(*options.others))
         return
