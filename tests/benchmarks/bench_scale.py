@@ -40,6 +40,7 @@ from controller import metrics
 from controller.ids import SessionIds
 from controller.limits import QUOTAS
 from controller.media.client import Direct
+from controller.nodes.node_worker import NodeWorker
 from controller.nodes.worker import Worker
 from controller.registry import Node, Registry, new_app
 from controller.store import keys
@@ -52,7 +53,7 @@ from tests.open_store import OpenStore
 
 APPS = [f"app{number}" for number in range(16)]  # so that most stores have some
 KEY = b"the same in both processes"
-IDLE_SECONDS = 4.0
+IDLE_SECONDS = 5.0
 EVENTS, REQUESTS, COMPARISONS = 2000, 500, 3
 RATE = 500  # events a second
 PATIENCE = 900.0
@@ -206,12 +207,21 @@ def be_the_others(case: Case) -> None:
 
 def be_a_worker(store: OpenStore, owner: str) -> None:
     """Takes commands: `start`; `up` tells how many nodes are up and held, `lost` how many leases and links went; `compare` compares
-    each node that it holds; `cpu` tells what it has used.
+    each node that it holds; `cpu` tells what it has used, and how often it has swept a node.
     """
+    swept = 0
+    sweep = NodeWorker.sweep
+
+    def count(node: NodeWorker, up: Any) -> None:
+        nonlocal swept
+        swept += 1
+        sweep(node, up)
+
+    NodeWorker.sweep = count  # type: ignore[method-assign]
     of_node: dict[str, Any] = {"session_key": KEY, "relays": Direct(), "audit_seconds": 1e6}
     worker = Worker(store, Registry(store), reader=store, owner=owner, **of_node)
     was_held: set[str] = set()
-    for command in carried_out(worker.start):
+    for command in carried_out(worker.start, lambda: swept):
         held = dict(worker._held)
         was_held |= held.keys()
         if command == "up":
@@ -229,19 +239,19 @@ def be_a_worker(store: OpenStore, owner: str) -> None:
 def be_a_dispatcher(store: OpenStore, owner: str) -> None:
     """Takes the commands `start` and `cpu`."""
     dispatcher = Dispatcher(store, Registry(store), owner=owner, reader=store, allow_private_networks=True)
-    for _ in carried_out(dispatcher.start):
+    for _ in carried_out(dispatcher.start, lambda: 0):
         pass
     dispatcher.stop()
 
 
-def carried_out(start: Callable[[], object]) -> Iterator[str]:
+def carried_out(start: Callable[[], object], swept: Callable[[], int]) -> Iterator[str]:
     """Carries out the commands that all take, and yields the others."""
     for line in gevent.fileobject.FileObject(sys.stdin, "r"):
         command = line.strip()
         if command == "start":
             start()
         elif command == "cpu":
-            print(time.process_time(), flush=True)
+            print(time.process_time(), swept(), flush=True)
         else:
             yield command
 
@@ -310,13 +320,14 @@ def until(condition: Callable[[], bool]) -> None:
 
 @dataclass
 class Cost:
-    """CPU seconds of this process, workers and dispatchers, and of the stores."""
+    """CPU seconds of this process, workers and dispatchers, and of the stores, and how many nodes were swept."""
 
     ours: float
     stores: float
+    swept: int = 0
 
     def __sub__(self, other: "Cost") -> "Cost":
-        return Cost(self.ours - other.ours, self.stores - other.stores)
+        return Cost(self.ours - other.ours, self.stores - other.stores, self.swept - other.swept)
 
 
 class Bench:
@@ -328,29 +339,38 @@ class Bench:
 
     def used(self) -> Cost:
         found = self.store.info("cpu").values()
+        told = [other.ask("cpu").split() for other in self.ours]
         return Cost(
-            time.process_time() + sum(float(other.ask("cpu")) for other in self.ours),
+            time.process_time() + sum(float(cpu) for cpu, _ in told),
             sum(each["used_cpu_user"] + each["used_cpu_sys"] for each in found),
+            sum(int(swept) for _, swept in told),
         )
 
     def be_idle(self) -> None:
-        """Notes what goes on in any case."""
-        before, begun = self.used(), time.monotonic()
+        """Notes what goes on in any case, by sweep of a node: on a machine with other work these are fewer."""
+        before = self.used()
         gevent.sleep(IDLE_SECONDS)
-        used, took = self.used() - before, time.monotonic() - begun
-        self.idle = Cost(used.ours / took, used.stores / took)
+        used = self.used() - before
+        self.idle = Cost(used.ours / used.swept, used.stores / used.swept)
 
     def memory(self) -> int:
         return sum(int(each["used_memory"]) for each in self.store.info("memory").values())
 
-    def measure(self, what: str, count: int, run: Callable[[], object]) -> float:
-        """Notes the CPU of one of `count`, without what goes on anyway. -> seconds by the clock."""
+    def cost_of(self, run: Callable[[], object]) -> tuple[Cost, float]:
+        """-> what it took, and seconds by the clock."""
         before, begun = self.used(), time.monotonic()
         run()
-        took, cost = time.monotonic() - begun, self.used() - before
+        took = time.monotonic() - begun
+        return self.used() - before, took
+
+    def note_each(self, what: str, count: int, cost: Cost) -> None:
+        """Notes the CPU of one of `count`, without what goes on anyway."""
         for side, used, idle in (("process", cost.ours, self.idle.ours), ("stores", cost.stores, self.idle.stores)):
-            self.figures[f"{what}, CPU of {side}, us"] = max(used - idle * took, 0) / count * 1e6
-        return took
+            self.figures[f"{what}, CPU of {side}, us"] = max(used - idle * cost.swept, 0) / count * 1e6
+
+    def measure(self, what: str, count: int, run: Callable[[], object]) -> None:
+        cost, _ = self.cost_of(run)
+        self.note_each(what, count, cost)
 
 
 def connected(hosts: str) -> OpenStore:
@@ -407,7 +427,7 @@ def bench(case: Case, stores: int, workers: int) -> dict[str, float]:
                 worker.tell("start")
             until(lambda: sum(up for up, _ in shares()) == case.nodes)
 
-        took = there.measure("a session that a resync makes", case.sessions, resync)
+        cost, took = there.cost_of(resync)
         there.figures["resync that makes all, s by the clock"] = took
         undelivered = store.length("outbox")
         outboxes = sum(store.client.memory_usage(keys.key(tag, "outbox"), samples=0) or 0 for tag in keys.TAGS)
@@ -416,8 +436,9 @@ def bench(case: Case, stores: int, workers: int) -> dict[str, float]:
         # No node is handed over any more.
         until(lambda: all(up == count for up, count in shares()) and is_even([count for _, count in shares()]))
         there.be_idle()
-        there.figures["idle, CPU a second of each node, process, us"] = there.idle.ours / case.nodes * 1e6
-        there.figures["idle, CPU a second of each node, stores, us"] = there.idle.stores / case.nodes * 1e6
+        there.note_each("a session that a resync makes", case.sessions, cost)
+        there.figures["idle, each second and node, CPU of process, us"] = there.idle.ours * 1e6
+        there.figures["idle, each second and node, CPU of stores, us"] = there.idle.stores * 1e6
 
         # Once more, with nothing to be made.
         others.ask("questions")
