@@ -26,7 +26,7 @@ from controller.store.scripts import CORE, LUA, ONCE, Source, libraries, librari
 
 # Of Lua and the store's: what the scripts may use.
 GLOBALS = {
-    "cjson", "error", "getmetatable", "ipairs", "math", "next", "pairs", "pcall", "redis", "setmetatable", "string", "table",
+    "cjson", "error", "getmetatable", "ipairs", "math", "next", "os", "pairs", "pcall", "redis", "setmetatable", "string", "table",
     "tonumber", "tostring", "type", "unpack",
 }  # fmt: skip
 PRELUDE = {"tag", "keys", "STEPS", *CONSTANTS}

@@ -54,7 +54,7 @@ from tests.open_store import OpenStore
 APPS = [f"app{number}" for number in range(16)]  # so that most stores have some
 KEY = b"the same in both processes"
 IDLE_SECONDS = 5.0
-EVENTS, REQUESTS, COMPARISONS = 2000, 500, 3
+EVENTS, REQUESTS, COMPARISONS = 4000, 3000, 3
 RATE = 500  # events a second
 PATIENCE = 900.0
 TARGET = 1.2

@@ -292,12 +292,13 @@ class World:
         while self.tell("overdue", node=node, up=up)["more"]:
             pass
 
-    def _up(self, down: tuple[str, ...] = (), unreached: tuple[str, ...] = ()) -> dict[str, dict[str, bool]]:
-        return {
+    def _up(self, down: tuple[str, ...] = (), unreached: tuple[str, ...] = ()) -> str:
+        up = {
             prefix: {"open": known["open"], "reached": prefix not in unreached}
             for prefix, known in self.nodes.items()
             if known["up"] and prefix not in down
         }
+        return orjson.dumps(up).decode()
 
     # What is in the store
 

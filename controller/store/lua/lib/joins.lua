@@ -24,5 +24,5 @@ local function begin_join(session, room, fields, flags, is_source_up)
     leg = add_leg(room, session.node, session.channel)
     if is_source_up then dial_leg(room, leg) end
   end
-  ensure_tended(room, leg)
+  ensure_tended(room, leg.node)
 end

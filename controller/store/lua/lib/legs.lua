@@ -71,10 +71,10 @@ local function add_leg(room, node, secret)
   return leg
 end
 
--- Has a leg that is not up looked at in a moment, unless it will be anyway. A worker of an older version may have
--- forgotten it.
-local function ensure_tended(room, leg)
-  redis.call("ZADD", keys.due(leg.node), "NX", NOW, "leg:" .. room.id)
+-- Has a node's leg that is not up looked at in a moment, unless it will be anyway. A worker of an older version may
+-- have forgotten it.
+local function ensure_tended(room, node)
+  redis.call("ZADD", keys.due(node), "NX", NOW, "leg:" .. room.id)
 end
 
 local function hang_up_leg(room, leg)
@@ -141,11 +141,14 @@ end
 
 -- Whether nobody is left in the conference on the source: no leg, and no session of its own.
 local function is_source_empty(room)
-  local nodes = redis.call("SMEMBERS", keys.legs(room.id))
+  local nodes, elsewhere = redis.call("SMEMBERS", keys.legs(room.id)), 0
   for _, node in ipairs(nodes) do
     local far, state, source = unpack(redis.call("HMGET", keys.leg(room.id, node), "far", "state", "source"))
     if far ~= "" and not is_left_behind(room, { state = state, source = source }) then return false end
+    elsewhere = elsewhere + redis.call("SCARD", keys.present_on(room.id, node))
   end
+  -- To count the members of each node takes long if there are many. Those of all others are no more than that.
+  if redis.call("ZCARD", keys.members(room.id)) > elsewhere then return false end
   return count_by_node(room, nodes)[room.node] == 0
 end
 

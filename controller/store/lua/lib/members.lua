@@ -226,12 +226,12 @@ function end_room(room, why)
     if recording then stop_recording(recording, "room_destroyed") end
     send(room.node, "kick_all", { app = room.app, room = room.id })
     local left = MAX_FAILED - fail_awaiting(room, room.node, MAX_FAILED, "room_destroyed")
-    for _, leg in ipairs(legs_of(room)) do
-      send(leg.node, "kick_all", { app = room.app, room = room.id })
+    for _, node in ipairs(redis.call("SMEMBERS", keys.legs(room.id))) do
+      send(node, "kick_all", { app = room.app, room = room.id })
       if left > 0 then
-        left = left - fail_awaiting(room, leg.node, left, "room_destroyed")
+        left = left - fail_awaiting(room, node, left, "room_destroyed")
       else
-        ensure_tended(room, leg)
+        ensure_tended(room, node)
       end
     end
   end

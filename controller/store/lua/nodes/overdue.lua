@@ -7,6 +7,7 @@
 -- lists: speaker_rooms
 
 local MAX_PART = 10 -- handled at a time, of what is overdue and of a room's members
+local MAX_SECONDS = 0.002 -- of the server's CPU, after which what else is overdue waits for the next step
 local MAX_LOOKED_AT = 100 -- at a time, of what may be late
 
 -- By the kind of what was expected.
@@ -239,9 +240,11 @@ if redis.call("ZCOUNT", keys.due(args.node), "-inf", latest()) == 0 then
   return cjson.encode(with_load({ more = false, late = false }))
 end
 local items = redis.call("ZRANGEBYSCORE", keys.due(args.node), "-inf", NOW, "LIMIT", 0, MAX_PART)
+local begun = os.clock()
 for _, item in ipairs(items) do
   redis.call("ZREM", keys.due(args.node), item)
   try(item, handle, item)
+  if os.clock() - begun > MAX_SECONDS then break end
 end
 return reply(with_load({ broken = as_list(broken), late = is_late(),
   more = redis.call("ZCOUNT", keys.due(args.node), "-inf", NOW) > 0 }))
