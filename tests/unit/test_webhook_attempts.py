@@ -8,7 +8,7 @@ import gevent
 import pytest
 from gevent.event import Event as Flag
 
-from controller.webhooks.attempts import MAX_IDLE, Attempts
+from controller.webhooks.attempts import MAX_IDLE, MAX_TURN, Attempts
 
 
 class Made:
@@ -89,6 +89,21 @@ def test_one_that_fails_stops_no_other(made: Made) -> None:
     made.make(1)
     made.attempts.join()
     assert made.ended == [1]
+
+
+def test_others_have_their_turns_among_those_that_wait_for_nothing() -> None:
+    attempts, others_turn, count = Attempts(), Flag(), 0
+
+    def attempt() -> None:
+        nonlocal count
+        count += 1
+        if count < 100 * MAX_TURN and not others_turn.is_set():
+            attempts.spawn(attempt)
+
+    attempts.spawn(attempt)
+    gevent.spawn(others_turn.set)
+    attempts.join()
+    assert count < 100 * MAX_TURN
 
 
 @pytest.mark.parametrize(("end", "ended"), [(Attempts.close, [0, 1, 2, 3]), (Attempts.kill, [0, 1])])
