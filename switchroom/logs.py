@@ -6,6 +6,7 @@ The record of what happened in rooms is another thing, the event log (`switchroo
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -111,5 +112,9 @@ def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
 
 
 def _json(event: EventDict, default: Any = None, **_: Any) -> str:
-    text = orjson.dumps(event, default=default or repr).decode()
+    try:
+        text = orjson.dumps(event, default=default or repr).decode()
+    except TypeError:
+        # It takes no half of a surrogate pair, no number of more than 64 bits, and no names but texts.
+        text = json.dumps(event, default=repr, skipkeys=True)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -85,3 +85,14 @@ def test_secrets_are_left_out(start: Start) -> None:
     structlog.get_logger("test").info("said", api_key="hidden-word", node={"password": "hidden-word", "host": "h"})
     (line,) = map(json.loads, stream.lines())
     assert (line["api_key"], line["node"]) == ("***", {"password": "***", "host": "h"})
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_json_cannot_hold_is_written_all_the_same(start: Start, terminal: bool) -> None:
+    stream = start(terminal)
+    log = structlog.get_logger("test")
+    for value in ("a\udc80", 2**70, {(1, 2): "pair"}, [{1: "one", (1, 2): "pair"}]):
+        log.info("said", value=value, password="hidden-word")
+        logging.getLogger("test").warning("said %s", value)
+    assert [line.count("said") for line in stream.lines()] == [1] * 8
+    assert "hidden-word" not in stream.getvalue()
