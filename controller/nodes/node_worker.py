@@ -17,7 +17,7 @@ are handled in the order in which they happened.
 * Link down: the node is published as not reachable, and its commands wait in the store.
 
 Every write goes through the lease, so a worker that has lost the node changes nothing any more. Commands without a
-result, and those that no event confirms, are found by `tick`.
+result, and those that no event confirms, are found by `sweep`.
 """
 
 from __future__ import annotations

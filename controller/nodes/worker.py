@@ -148,7 +148,9 @@ class Worker:
         others = self._others()
         nodes_held.set(len(self._held))
         if len(self._held) - min(others, default=len(self._held)) > 1:
-            self._let_go(next(iter(self._held)), handover=True)
+            # One that is on its way to the other counts for neither yet.
+            if not self._leaving:
+                self._let_go(next(iter(self._held)), handover=True)
         else:
             self._take_free(nodes, others)
         # Last, so that this delays no lease.

@@ -14,6 +14,7 @@ from controller.errors import StoreUnavailable
 from controller.media.client import Direct
 from controller.nodes import worker as module
 from controller.nodes.audit import MAX_RESYNCS
+from controller.nodes.node_worker import NodeWorker
 from controller.nodes.worker import Worker
 from controller.registry import Node, Registry
 from controller.store import keys
@@ -90,6 +91,26 @@ def test_a_lease_that_is_anothers_is_let_go(worker: Worker, store: OpenStore) ->
     store.client.set(keys.key(keys.node_tag(NODES[0]), "lease"), "99 other")
     worker._tick()
     assert worker._held.keys() == {*NODES[1:]}
+
+
+def test_a_node_is_given_up_once_the_one_before_is_gone(
+    worker: Worker, store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_stop, stop = Flag(), NodeWorker.stop
+
+    def stop_late(held: NodeWorker, **how: bool) -> None:
+        may_stop.wait()
+        stop(held, **how)
+
+    monkeypatch.setattr(NodeWorker, "stop", stop_late)
+    store.run("workers", keys.REGISTRY, {"owner": "other", "held": 0, "ttl": 60_000})
+    worker._tick()
+    worker._tick()
+    assert len(worker._held) == len(NODES) - 1
+    may_stop.set()
+    gevent.joinall(list(worker._leaving.values()))
+    worker._tick()
+    assert len(worker._held) == len(NODES) - 2
 
 
 def test_only_so_many_nodes_are_compared_at_a_time(store: OpenStore) -> None:
