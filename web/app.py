@@ -86,15 +86,15 @@ class App(OpenAPI):
             try:
                 who = cookies.principal() if auth.is_by_cookie(environ) else auth.tenant(environ)
             except StoreUnavailable:
-                return self.limit_of_endpoint()  # The error is reported once the body has been read.
+                return self.limit_of_endpoint(request)  # The error is reported once the body has been read.
             if who is None:
                 return bodies.SMALL
             environ[context.APP_ID] = who.actor if isinstance(who, Principal) else who.id
-            return self.limit_of_endpoint()
+            return self.limit_of_endpoint(request)
 
-    def limit_of_endpoint(self) -> int:
-        """How large the body of the request being handled may be (bytes), whoever sent it."""
-        return self.body_limits.get(request.endpoint or "", bodies.SMALL)
+    def limit_of_endpoint(self, asked: Request) -> int:
+        """How large the body of this request may be (bytes), whoever sent it."""
+        return self.body_limits.get(asked.endpoint or "", bodies.SMALL)
 
     # What follows is Flask's own for each request, without what no view here uses: sessions, hooks of blueprints, views
     # that are coroutines, and host names as a part of routes.
@@ -171,7 +171,7 @@ def _admit(app: App) -> None:
     """Before every view: the request's id, which log lines need, then the key, before a response reveals anything."""
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]
     environ, rule, size = asked.environ, asked.url_rule, asked.content_length or 0
-    asked.max_content_length = max_bytes = app.body_limits.get(asked.endpoint or "", bodies.SMALL)
+    asked.max_content_length = max_bytes = app.limit_of_endpoint(asked)
     if context.IS_PART in environ:
         admit()
     else:
