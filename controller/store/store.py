@@ -445,18 +445,19 @@ class Store:
 
     def _load_library(self) -> None:
         """Has all servers know the scripts. If one takes no library now, its memory being full, it gets stand-ins."""
-        self._stand_ins.clear()
+        self._library_due = time.monotonic() + LIBRARY_RETRY_SECONDS  # others need not try meanwhile
+        stand_ins = {}
         name = f"{LIBRARY}_{int(time.time())}_{self._version}"
         try:
             for server in self._servers():
                 self._put_library(name, server)
         except (OutOfMemoryError, ResponseError) as error:
             log.warning("store takes no library", reason=str(error))
-            self._library_due = time.monotonic() + LIBRARY_RETRY_SECONDS
             for when_full in (True, False):
                 text = self._library.script(when_full=when_full)
                 self._client.script_load(text)
-                self._stand_ins[when_full] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324
+                stand_ins[when_full] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324
+        self._stand_ins = stand_ins  # at once: steps of other greenlets need both
 
     def _put_library(self, name: str, server: Mapping[str, Any]) -> None:
         """Puts the library on a server that lacks it, and removes those of versions that are long gone."""
@@ -477,7 +478,7 @@ class Store:
 
     def _call(self, steps: Sequence[Step]) -> list[Any]:
         if self._stand_ins and time.monotonic() >= self._library_due:
-            self._stand_ins.clear()
+            self._load_library()
         return self._evaluate([self._calling(*step) for step in steps])
 
     def _calling(self, script: str, tag: str, args: dict[str, Any]) -> tuple[Any, ...]:

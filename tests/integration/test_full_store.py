@@ -145,6 +145,46 @@ def test_a_server_that_is_full_and_lost_its_functions_gets_them_when_it_has_memo
     assert len(ask("FUNCTION LIST")) == 1
 
 
+def test_steps_go_on_while_a_full_server_gets_the_scripts(
+    world: World, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = world.store.client.script_load
+    loaded: list[str] = []
+    meanwhile: list[dict[str, Any]] = []
+
+    def script_load(text: str) -> None:
+        load(text)
+        loaded.append(text)
+        if len(loaded) == 2:
+            meanwhile.extend((world.ask("play", **anything(world, "play")), world.ask("get_endpoint")))
+
+    monkeypatch.setattr(world.store.client, "script_load", script_load)
+    memory.use_up()
+    world.store.client.execute_command("FUNCTION FLUSH")
+    assert world.ask("get_endpoint") == {}
+    assert meanwhile == [FULL, {}]
+
+
+def test_a_full_server_is_tried_again_by_one_step_alone(
+    world: World, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = world.store.client.script_load
+    tried: list[str] = []
+
+    def script_load(text: str) -> None:
+        tried.append(text)
+        assert world.ask("get_endpoint") == {}
+        load(text)
+
+    memory.use_up()
+    world.store.client.execute_command("FUNCTION FLUSH")
+    assert world.ask("get_endpoint") == {}
+    monkeypatch.setattr(world.store.client, "script_load", script_load)
+    monkeypatch.setattr(world.store, "_library_due", 0.0)
+    assert world.ask("get_endpoint") == {}
+    assert len(tried) == 2
+
+
 def test_filled_with_plays_it_takes_them_again_when_some_have_ended(world: World, memory: Memory) -> None:
     room = world.create()
     world.joined(room)
