@@ -12,9 +12,9 @@ capitals. The rest of a script is the body of its function. What a step changes 
 `empty_each_step` (lib/core.lua); constants are frozen. Each file is a block of its own, which takes what it uses of
 those before it from the table `shared`: Lua has room for 200 locals at a time.
 
-Functions are named after the text of them all, so that processes of two versions can use one store. A store that takes
-no library, since its memory is full or since it does not know of functions, runs the same text as a script at each
-call (`Library.script`).
+Functions are named after the text of them all, and after which of them run when memory is full, so that processes of
+two versions can use one store. A store that takes no library, since its memory is full or since it does not know of
+functions, runs the same text as a script at each call (`Library.script`).
 
 The script of a command, one that takes a `command`, is carried out by the library `once`, once for each idempotency
 key.
@@ -161,7 +161,7 @@ class Library:
 
     @property
     def version(self) -> str:
-        return hashlib.sha1(self.code.encode()).hexdigest()[:10]  # noqa: S324
+        return hashlib.sha1(f"{_FLAGS}{self.code}".encode()).hexdigest()[:10]  # noqa: S324
 
     def text(self, name: str) -> str:
         """The library for the store."""

@@ -67,6 +67,7 @@ LIBRARY = "switchroom"  # what the names of the libraries of functions begin wit
 KEPT_LIBRARIES = 3  # of the newest: processes of the version before may go on for a while
 LIBRARY_RETRY_SECONDS = 10.0  # before a store that took no library is tried again
 
+_MISSING = re.compile(r"Function not found$|unknown command\b").match
 _FAILED = re.compile(r"\buser_(?:script|function)\b").search
 
 # The errors of a store that is not available. The cluster's own are not RedisErrors.
@@ -547,8 +548,8 @@ def emit_endings(store: Store, tag: str, reply: Reply) -> None:
 
 
 def _is_missing(reply: object) -> bool:
-    """Whether the server does not know the function, or the script in its place."""
-    return isinstance(reply, NoScriptError) or (isinstance(reply, ResponseError) and str(reply) == "Function not found")
+    """Whether the server does not know the function, or the script in its place, or of no functions at all."""
+    return isinstance(reply, NoScriptError) or (isinstance(reply, ResponseError) and _MISSING(str(reply)) is not None)
 
 
 def _response(connection: Any) -> Any:

@@ -15,7 +15,7 @@ from redis.exceptions import MovedError
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.registry import Node, Registry
 from controller.store import keys
-from controller.store.scripts import libraries, library, sources
+from controller.store.scripts import _FLAGS, libraries, library, sources
 from controller.store.store import KEPT_LIBRARIES, LIBRARY, Step, Store, each_host
 from tests.integration.world import NODE, World
 from tests.open_store import OpenStore
@@ -218,6 +218,31 @@ def test_versions_of_the_scripts_live_side_by_side(
     names = sorted(each[each.index(b"library_name") + 1].decode() for each in ask("FUNCTION LIST"))
     assert names[0] == f"{LIBRARY}_{1_700_000_000 + KEPT_LIBRARIES - 1}_old"
     assert len(names) == KEPT_LIBRARIES
+
+
+def test_a_script_that_runs_when_memory_is_full_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = library().version
+    monkeypatch.setitem(_FLAGS, "play", "changed")
+    assert library().version != before
+
+
+def test_a_server_that_knows_of_no_functions_runs_scripts(server_url: str, store: OpenStore) -> None:
+    known = "FCALL", "FUNCTION LOAD"
+    with closing(OpenStore.connect(server_url)) as old:
+        pool = old.client.connection_pool
+        send, execute = pool.connection_class.pack_commands, old.client.execute_command
+
+        def renamed(command: Any) -> Any:
+            return ("X" + command[0], *command[1:]) if command[0] in known else command
+
+        pool.connection_class = type(
+            "Old",
+            (pool.connection_class,),
+            {"pack_commands": lambda self, commands: send(self, list(map(renamed, commands)))},
+        )
+        old.client.execute_command = lambda *command, **options: execute(*renamed(command), **options)
+        step = ("fence", keys.TAGS[0], {"node": NODE, "token": 1})
+        assert old.run_each([step, step]) == [{}, {}]
 
 
 def test_a_cluster_is_not_asked_where_steps_go(server_url: str, store: OpenStore) -> None:
