@@ -190,7 +190,7 @@ class File:
             elif not self._find(target.id):
                 if (self.source.name, target.id) != (CORE, "tag"):
                     self._problem(self._line, f"{target.id} is assigned, and is no local of this file")
-            elif self.source.name != CORE and self._is_lasting(target.id):
+            elif self.source.name != CORE and (target.id.isupper() or self._is_lasting(target.id)):
                 self._problem(self._line, f"{target.id} is assigned in a step, and is there for all of them")
 
     def _visit_function(self, node: lua.Function | lua.AnonymousFunction) -> None:

@@ -42,6 +42,11 @@ def test_a_file_without_fault() -> None:
         ("for _, unused in ipairs({}) do log(args.room_id) end", 3, "unused is not used"),
         ("local function room(id) return args.room_id end\nreturn room", 3, "id is not used"),
         ("count = args.room_id", 3, "count is assigned, and is no local of this file"),
+        (
+            "local COUNT = 0\nCOUNT = COUNT + 1\nlog(args.room_id)",
+            4,
+            "COUNT is assigned in a step, and is there for all of them",
+        ),
         ("local r = args.room_id\nreturn r", 3, "r is no word"),
         ("local log = args.room_id\nreturn log", 3, "log hides another"),
         ("local id = args.room_id\nif id then local id = 1\nreturn id end", 4, "id hides another"),
