@@ -162,7 +162,7 @@ class Store:
             missing = [_is_missing(reply) for reply in replies]
             if any(missing):
                 # A new server has no library. If only some steps were done, the order of all is lost.
-                self._load_library()
+                self._load_library({tag for (_, tag, _), lacks in zip(steps, missing, strict=True) if lacks})
                 if not all(missing):
                     raise StoreUnavailable("the store was restarted meanwhile")
                 replies = self._call(steps)
@@ -444,19 +444,23 @@ class Store:
             log.error("record broken", script=name, partition=tag, record=record, reason=self._library.locate(problem))
         return found
 
-    def _load_library(self) -> None:
-        """Has all servers know the scripts. If one takes no library now, its memory being full, it gets stand-ins."""
+    def _load_library(self, tags: Iterable[str]) -> None:
+        """Has the servers of these partitions know the scripts. If one takes no library now, its memory being full,
+        they get stand-ins. Not all servers of a cluster: one that is away would hold up the others.
+        """
         self._library_due = time.monotonic() + LIBRARY_RETRY_SECONDS  # others need not try meanwhile
         stand_ins = {}
         name = f"{LIBRARY}_{int(time.time())}_{self._version}"
+        servers = self._servers(tags)
         try:
-            for server in self._servers():
+            for server in servers:
                 self._put_library(name, server)
         except (OutOfMemoryError, ResponseError) as error:
             log.warning("store takes no library", reason=str(error))
             for when_full in (True, False):
                 text = self._library.script(when_full=when_full)
-                self._client.script_load(text)
+                for server in servers:
+                    self._client.execute_command("SCRIPT LOAD", text, **server)
                 stand_ins[when_full] = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324
         self._stand_ins = stand_ins  # at once: steps of other greenlets need both
 
@@ -473,13 +477,15 @@ class Store:
         for old in sorted(others)[: 1 - KEPT_LIBRARIES]:
             self._client.execute_command("FUNCTION DELETE", old, **server)
 
-    def _servers(self) -> list[dict[str, Any]]:
-        """What names each of the servers to the client."""
-        return [{"target_nodes": each} for each in self._client.get_primaries()] if self.clustered else [{}]
+    def _servers(self, tags: Iterable[str]) -> list[dict[str, Any]]:
+        """What names each of the servers of these partitions to the client."""
+        if not self.clustered:
+            return [{}]
+        return [{"target_nodes": server} for server in {self._client.get_node_from_key(tag) for tag in tags}]
 
     def _call(self, steps: Sequence[Step]) -> list[Any]:
         if self._stand_ins and time.monotonic() >= self._library_due:
-            self._load_library()
+            self._load_library({tag for _, tag, _ in steps})
         return self._evaluate([self._calling(*step) for step in steps])
 
     def _calling(self, script: str, tag: str, args: dict[str, Any]) -> tuple[Any, ...]:

@@ -408,7 +408,7 @@ def bench(case: Case, stores: int, workers: int) -> dict[str, float]:
             store.client.config_set("slowlog-log-slower-than", 5000, target_nodes=primary)
             store.client.config_set("slowlog-max-len", 1000, target_nodes=primary)
         there = Bench(case, store)
-        store._load_library()
+        store._load_library(keys.TAGS)
         empty = there.memory()
         prepare(case, store, ports)
         rooms = case.sessions // case.members if case.members else 0

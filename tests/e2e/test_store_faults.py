@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import gevent
 import pytest
+from redis.cluster import RedisCluster
 
 from controller.store import keys
+from controller.store.store import Store
 from tests.e2e.nodes import PREFIX, EmulatedNode
 from tests.e2e.stores import StoreCluster, StoreServer
 from tests.e2e.system import DIDS, Receiver, Switchroom
@@ -106,5 +109,23 @@ def test_a_cluster_of_six_fails_over(tmp_path: Path) -> None:
             stage.hooks.wait("conference.member.left", uuid=session)
         finally:
             stage.close()
+    finally:
+        cluster.kill()
+
+
+def test_a_part_of_a_cluster_gets_the_scripts_while_another_does_not_answer(tmp_path: Path) -> None:
+    cluster = StoreCluster(tmp_path / "cluster")
+    try:
+        cluster.start()
+        of_server = {cluster.primary_of(tag): tag for tag in keys.TAGS}
+        for away in of_server:
+            with closing(Store.connect(cluster.url, cluster=True)) as store:
+                cluster.client.execute_command("FUNCTION FLUSH", target_nodes=RedisCluster.PRIMARIES)
+                away.freeze()
+                for server, tag in of_server.items():
+                    if server is not away:
+                        assert store.run("fence", tag, {"node": PREFIX, "token": 1}) == {}
+                away.thaw()
+                cluster.wait_whole()
     finally:
         cluster.kill()

@@ -145,20 +145,34 @@ def test_a_server_that_is_full_and_lost_its_functions_gets_them_when_it_has_memo
     assert len(ask("FUNCTION LIST")) == 1
 
 
+def when_a_script_is_loaded(
+    world: World, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]
+) -> list[Callable[[], object]]:
+    """Calls `then` each time when the server has it. Returns a list that is one longer each time."""
+    execute = world.store.client.execute_command
+    loaded: list[Callable[[], object]] = []
+
+    def execute_command(name: str, *args: Any, **options: Any) -> Any:
+        found = execute(name, *args, **options)
+        if name == "SCRIPT LOAD":
+            loaded.append(then)
+            then()
+        return found
+
+    monkeypatch.setattr(world.store.client, "execute_command", execute_command)
+    return loaded
+
+
 def test_steps_go_on_while_a_full_server_gets_the_scripts(
     world: World, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = world.store.client.script_load
-    loaded: list[str] = []
     meanwhile: list[dict[str, Any]] = []
 
-    def script_load(text: str) -> None:
-        load(text)
-        loaded.append(text)
+    def ask_both() -> None:
         if len(loaded) == 2:
             meanwhile.extend((world.ask("play", **anything(world, "play")), world.ask("get_endpoint")))
 
-    monkeypatch.setattr(world.store.client, "script_load", script_load)
+    loaded = when_a_script_is_loaded(world, monkeypatch, ask_both)
     memory.use_up()
     world.store.client.execute_command("FUNCTION FLUSH")
     assert world.ask("get_endpoint") == {}
@@ -168,18 +182,10 @@ def test_steps_go_on_while_a_full_server_gets_the_scripts(
 def test_a_full_server_is_tried_again_by_one_step_alone(
     world: World, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = world.store.client.script_load
-    tried: list[str] = []
-
-    def script_load(text: str) -> None:
-        tried.append(text)
-        assert world.ask("get_endpoint") == {}
-        load(text)
-
     memory.use_up()
     world.store.client.execute_command("FUNCTION FLUSH")
     assert world.ask("get_endpoint") == {}
-    monkeypatch.setattr(world.store.client, "script_load", script_load)
+    tried = when_a_script_is_loaded(world, monkeypatch, lambda: world.ask("get_endpoint"))
     monkeypatch.setattr(world.store, "_library_due", 0.0)
     assert world.ask("get_endpoint") == {}
     assert len(tried) == 2
