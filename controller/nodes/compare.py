@@ -304,8 +304,6 @@ def _compare_calls(
     exists: Callable[[str], bool],
 ) -> None:
     """Calls that have come in and are no sessions yet, or can be none."""
-    # After all that are to be sessions: the store takes events of a kind together.
-    in_rooms: list[SessionEvent] = []
     for channel, call in calls.items():
         if call.replaces:
             if exists(channel):
@@ -319,8 +317,7 @@ def _compare_calls(
             plan.events.append(
                 SessionParked(session_id=session_id, channel=channel, did=call.did, caller_id=call.caller_id)
             )
-            in_rooms.extend(_membership_events({"id": session_id}, members.get(channel)))
-    plan.events.extend(in_rooms)
+            plan.events.extend(_membership_events({"id": session_id}, members.get(channel)))
 
 
 # The states in which a node records.

@@ -455,7 +455,7 @@ class Store:
         try:
             for server in servers:
                 self._put_library(name, server)
-        except (OutOfMemoryError, ResponseError) as error:
+        except ResponseError as error:
             log.warning("store takes no library", reason=str(error))
             for when_full in (True, False):
                 text = self._library.script(when_full=when_full)
