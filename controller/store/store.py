@@ -33,6 +33,7 @@ from redis.retry import Retry
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.metrics import store_failures, store_seconds
 from controller.store import keys, scripts
+from controller.store.connections import Connections
 from controller.store.states import LISTED_STATUSES, DeliveryState
 
 # A script's name, the partition's tag, its arguments.
@@ -94,6 +95,9 @@ class Store:
         self._client: Any = client
         self.timeout = timeout
         self.clustered = isinstance(client, RedisCluster)
+        if isinstance(client, redis.Redis):
+            pool = client.connection_pool
+            self._connections = Connections(pool, pool.max_connections)
         self._scripts = scripts.load()
         self._library = scripts.library()
         self._version = self._library.version
@@ -126,6 +130,8 @@ class Store:
         return cls(redis.Redis(connection_pool=pool), timeout)
 
     def close(self) -> None:
+        if not self.clustered:
+            self._connections.close()
         self._client.close()
 
     # Steps
@@ -500,6 +506,9 @@ class Store:
         Not by the client: what it does around a command takes as long as the command, and the pipeline of a cluster
         sends once more what may have been carried out, when a connection breaks.
         """
+        return self._evaluate_in_cluster(calls) if self.clustered else self._connections.ask(calls)
+
+    def _evaluate_in_cluster(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         replies: list[Any] = [None] * len(calls)
         used: list[tuple[Any, Any, list[int]]] = []
         try:
@@ -514,7 +523,7 @@ class Store:
             # A reply that is still to come would be taken for that of another step.
             for _, connection, _ in used:
                 connection.disconnect()
-            if self.clustered and isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
+            if isinstance(error, (redis.ConnectionError, redis.TimeoutError)):
                 self._client.nodes_manager.initialize()  # another server may have taken over
             raise
         finally:
@@ -524,8 +533,6 @@ class Store:
 
     def _pools(self, calls: Sequence[tuple[Any, ...]]) -> Iterable[tuple[Any, list[int]]]:
         """The connections to each server, and which of the calls are for it."""
-        if not self.clustered:
-            return [(self._client.connection_pool, list(range(len(calls))))]
         found: dict[Any, list[int]] = defaultdict(list)
         for i, (_, _, _, tag, *_) in enumerate(calls):
             found[self._client.get_node_from_key(tag)].append(i)

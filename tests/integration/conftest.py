@@ -43,7 +43,7 @@ def store(server_url: str) -> Iterator[OpenStore]:
     store = OpenStore.connect(server_url)
     store.client.flushall()
     yield store
-    store.client.close()
+    store.close()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from redis.exceptions import MovedError
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.registry import Node, Registry
 from controller.store import keys
+from controller.store.connections import Connection, pack
 from controller.store.scripts import _FLAGS, libraries, library, sources
 from controller.store.store import KEPT_LIBRARIES, LIBRARY, Step, Store, each_host
 from tests.integration.world import NODE, World
@@ -104,19 +105,19 @@ def test_a_step_whose_reply_is_lost_is_not_taken_again(
         return int(store.client.info("commandstats")["cmdstat_fcall"]["calls"])
 
     steps = [("fence", keys.TAGS[0], {"node": NODE, "token": 1})] * count
-    read = AbstractConnection.read_response
+    asked_by = (AbstractConnection, "read_response") if cluster else (Connection, "reply")
+    read = getattr(*asked_by)
 
-    def broken(self: AbstractConnection, *args: Any, **options: Any) -> Any:
+    def broken(self: Any, *args: Any, **options: Any) -> Any:
         if (found := read(self, *args, **options)) != b"{}":
             return found
-        self.disconnect()
         raise redis.ConnectionError("closed behind the step")
 
     with closing(Store.connect(server_url, cluster=cluster)) as asked:
         assert asked.run_many(steps) == [{}] * count
         before = carried_out()
         with monkeypatch.context() as patched:
-            patched.setattr(AbstractConnection, "read_response", broken)
+            patched.setattr(*asked_by, broken)
             with pytest.raises(StoreUnavailable, match="closed behind the step"):
                 asked.run_many(steps)
         assert carried_out() - before == count
@@ -226,21 +227,14 @@ def test_a_script_that_runs_when_memory_is_full_is_another_version(monkeypatch: 
     assert library().version != before
 
 
-def test_a_server_that_knows_of_no_functions_runs_scripts(server_url: str, store: OpenStore) -> None:
-    known = "FCALL", "FUNCTION LOAD"
+def test_a_server_that_knows_of_no_functions_runs_scripts(server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def renamed(command: Any) -> Any:
+        return ("X" + command[0], *command[1:]) if command[0] in ("FCALL", "FUNCTION LOAD") else command
+
     with closing(OpenStore.connect(server_url)) as old:
-        pool = old.client.connection_pool
-        send, execute = pool.connection_class.pack_commands, old.client.execute_command
-
-        def renamed(command: Any) -> Any:
-            return ("X" + command[0], *command[1:]) if command[0] in known else command
-
-        pool.connection_class = type(
-            "Old",
-            (pool.connection_class,),
-            {"pack_commands": lambda self, commands: send(self, list(map(renamed, commands)))},
-        )
+        execute = old.client.execute_command
         old.client.execute_command = lambda *command, **options: execute(*renamed(command), **options)
+        monkeypatch.setattr("controller.store.connections.pack", lambda command: pack(renamed(command)))
         step = ("fence", keys.TAGS[0], {"node": NODE, "token": 1})
         assert old.run_each([step, step]) == [{}, {}]
 
