@@ -79,6 +79,11 @@ def api(store: OpenStore, world: World, node: DrivenNode) -> Api:
     return Api(store, world, node)
 
 
+def place(job: str) -> tuple[int, ...]:
+    """Of a job, or of an entry of the stream."""
+    return tuple(map(int, job.split("-")[-2:]))
+
+
 def steps(store: OpenStore) -> int:
     return int(store.client.info("commandstats")["cmdstat_fcall"]["calls"])
 
@@ -117,6 +122,28 @@ def test_a_request_above_the_rate_is_not_carried_out(api: Api, store: OpenStore)
         api.unmute(admission=Admission("demo"))
     assert refused.value.budget.remaining < 0
     assert (api.wire.sent, api.waiting(), api.counted_as_sent()) == ([], 0, [])
+
+
+def test_it_wakes_nobody_who_waits_for_commands(api: Api, store: OpenStore) -> None:
+    stream = keys.key(api.world.tag, "commands", NODE)
+    store.client.delete(stream)
+    api.unmute()
+    assert not store.client.exists(stream)
+
+
+def test_its_place_is_before_that_of_a_later_one_that_waits(api: Api) -> None:
+    api.unmute()
+    api.world.set_flag(api.members[1], MUTED, False)
+    (at_once,) = api.counted_as_sent()
+    ((waiting, _),) = api.world.store.read(keys.key(api.world.tag, "commands", NODE))
+    assert place(at_once) < place(waiting)
+
+
+def test_commands_are_accepted_when_the_clock_was_set_back(api: Api, store: OpenStore) -> None:
+    stream, later = keys.key(api.world.tag, "commands", NODE), f"{10**15}-7"
+    store.client.xadd(stream, {"c": "{}"}, id=later)
+    api.unmute()
+    assert [entry for entry, _ in api.world.store.read(stream)] == [later, f"{10**15}-8"]
 
 
 def test_its_result_and_its_event_are_those_of_any_other(api: Api) -> None:
@@ -204,5 +231,5 @@ def test_many_at_once_get_to_the_node_in_the_order_of_their_steps(api: Api, monk
     gevent.joinall([*asked, *taking], raise_error=True)
     take()
     assert len(jobs) == len(api.members)
-    order = [tuple(map(int, job.split("-")[1:])) for job in jobs]
+    order = list(map(place, jobs))
     assert order == sorted(order)

@@ -18,7 +18,7 @@ for _, flag in pairs(FLAGS) do
     ONE[change_to.command] = function(session, all, room)
       local code = why_not(session, flag, on)
       if code then return false, code ~= change_to.refused_already and code or nil end
-      local is_awaited = change_flag(room, session, flag, on, { uid = all.operation, operation = all.operation })
+      local is_awaited = change_flag(session, flag, on, { uid = all.operation, operation = all.operation })
       if not is_awaited then change(keys.command_to_all(room.id), all, { changed = all.changed + 1 }) end
       return is_awaited
     end

@@ -23,7 +23,7 @@ end
 
 -- Changes a flag of a member, as send_change does. Returns whether the node is to confirm it. Not so of one that is
 -- kept out (lib/kept_out.lua): it is muted and deaf on its node, and later gets the flags that its record has by then.
-local function change_flag(room, session, flag, on, more)
+local function change_flag(session, flag, on, more)
   local changed_to = change_of(flag, on)
   if not (session.kept_out and flag.joins) then
     send_change(session, changed_to, more)
@@ -32,6 +32,6 @@ local function change_flag(room, session, flag, on, more)
   change(keys.session(session.id), session, { [flag.name] = on and 1 or 0 })
   local data = member_data(session)
   data.command_uid = more.uid
-  emit_member(room, changed_to.webhook, data, session)
+  emit_member({ app = session.app, id = session.room }, changed_to.webhook, data, session)
   return false
 end

@@ -38,7 +38,8 @@ local function patience(command)
   return long[command.op] or take_within(command)
 end
 
--- A job id names a command's partition and its entry of the stream, so that its result finds both.
+-- A job id names a command's partition and its entry of the stream, so that its result finds both. A command that is
+-- sent at once has none, but its place is where it would be.
 local function job_id(entry) return string.sub(tag, 2, -2) .. "-" .. entry end
 
 local function entry_of_job(job) return string.match(job, "^%w+%-(.+)$") end
@@ -84,12 +85,12 @@ end
 
 local at_once = empty_each_step({}) -- the commands of this step that count as sent
 
--- Whether a command, the last in the node's stream, may be sent at once: the sender still holds the node, nothing waits
--- before it, and it has no file to wait for.
+-- Whether a command may be sent at once: the sender still holds the node, nothing waits in its stream, and there is no
+-- file to wait for.
 local function is_for_sender(node, command)
   local sender = args.sender
   return sender and sender.node == node and not command.url
-    and tonumber(redis.call("GET", keys.fence(node))) == sender.token and redis.call("XLEN", keys.commands(node)) == 1
+    and tonumber(redis.call("GET", keys.fence(node))) == sender.token and redis.call("XLEN", keys.commands(node)) == 0
 end
 
 -- The commands to send at once, if there are any. At the end of the step, so that the event log tells first what they
@@ -101,19 +102,34 @@ local function sent_at_once()
   return #at_once > 0 and at_once or nil
 end
 
+local places = empty_each_step({}) -- of the commands of this step
+
+-- The place of this step's next command among all of the node. By the clock, and not by the stream alone: what is sent
+-- at once spares itself that, as each entry wakes who waits for one.
+local function next_place()
+  local place = string.format("%.0f-%.0f", NOW, NOW_US % 1000 * 1000 + #places)
+  places[#places + 1] = place
+  return place
+end
+
+-- Adds a command to the node's stream. Returns its entry: behind the others also if the clock was set back.
+local function queue(node, place, raw)
+  local entry = redis.pcall("XADD", keys.commands(node), place, "c", raw)
+  return type(entry) == "string" and entry or redis.call("XADD", keys.commands(node), "*", "c", raw)
+end
+
 -- Hands a command to the node's worker. Returns its job id.
 local function send(node, op, command)
   command.op, command.actor, command.trace = op, origin.actor, origin.trace
-  local raw = cjson.encode(command)
-  local entry = redis.call("XADD", keys.commands(node), "*", "c", raw)
-  local job = job_id(entry)
+  local raw, place = cjson.encode(command), next_place()
   if is_for_sender(node, command) then
-    redis.call("XDEL", keys.commands(node), entry)
+    local job = job_id(place)
     count_as_sent(node, job, command, raw)
     at_once[#at_once + 1] = command
-  else
-    expect(node, "job", job, take_within(command))
+    return job
   end
+  local job = job_id(queue(node, place, raw))
+  expect(node, "job", job, take_within(command))
   return job
 end
 

@@ -39,7 +39,7 @@ local answer = (is_new and accept_new or accept)(session, "changing", { changing
 for _, each in ipairs(wanted) do
   local flag = FLAGS[each.name]
   if flag then
-    change_flag(room, session, flag, each.value, { uid = args.command_uid })
+    change_flag(session, flag, each.value, { uid = args.command_uid })
   else
     send_change(session, LEVELS[each.name], { uid = args.command_uid, value = each.value })
   end

@@ -13,5 +13,5 @@ local refused = exceeded("webhook_bytes", 0)
 if refused then return refused end
 
 local answer = accept_new(session, change_of(flag, args.on).done)
-change_flag(get_room(session.room), session, flag, args.on, { uid = args.command_uid, url = args.url })
+change_flag(session, flag, args.on, { uid = args.command_uid, url = args.url })
 return answer
