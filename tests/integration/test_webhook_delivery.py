@@ -166,12 +166,12 @@ def test_a_result_that_cannot_be_stored_is_no_reason_to_send_at_once(
     monkeypatch.setattr("controller.webhooks.partition.UNSTORED_SECONDS", 0.3)
     app = outbox.app("demo", receiver.url)
     receiver.responses.append(ERROR)
-    delivered = keys.key(keys.partition_of(app), "deliveries", app, "delivered")
-    outbox.store.client.set(delivered, "garbage")
+    retrying = keys.key(keys.partition_of(app), "deliveries", app, "retrying")
+    outbox.store.client.set(retrying, "garbage")
     start(schedule=ASIDE)
     (webhook,) = outbox.put(app, ROOM % 1)
     receiver.wait(3)
-    outbox.store.client.delete(delivered)
+    outbox.store.client.delete(retrying)
     outbox.wait_until(lambda: outbox.record(webhook)["status"] == "delivered")
     _, second, third, *_ = receiver.received
     assert third.at - second.at >= 0.3

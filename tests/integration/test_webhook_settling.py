@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.errors import Fenced
+from controller.errors import Fenced, ScriptFailed
 from controller.store import keys
 from controller.store.states import LISTED_STATUSES
 from tests.integration.webhook_fixtures import WEBHOOK_BYTES, Outbox
@@ -210,3 +210,26 @@ def test_what_has_no_record_leaves_the_retry_queue(store: OpenStore, step: str) 
     batch = [{**result(entry, step, 0), "log": {}}]
     store.run("delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT})
     assert not store.client.exists(keys.key(TAG, "aside", APP), keys.key(TAG, "asides"))
+
+
+@pytest.mark.parametrize("spoiled", ["delivery", "deliveries"])
+def test_what_cannot_be_stored_spoils_nothing_else(store: OpenStore, spoiled: str) -> None:
+    """A record that is garbage, or another app's list of them."""
+    token, outbox, other = lease(store), Outbox(store), next(app for app in map(str, range(999)) if is_beside(app))
+    webhooks = [outbox.put(app, ROOM)[0] for app in (APP, other, APP)]
+    batch = [result(webhook.partition("-")[2], "delivered", 0) for webhook in webhooks]
+    batch[1]["app"] = other
+    broken = ("delivery", batch[1]["id"]) if spoiled == "delivery" else ("deliveries", other, "delivered")
+    store.client.set(keys.key(TAG, *broken), "garbage")
+    with pytest.raises(ScriptFailed, match="delivery_settle"):
+        store.run("delivery_settle", TAG, {"token": token, "results": batch, "failed_bytes": KEPT})
+    store.client.delete(keys.key(TAG, *broken))
+    listed = store.client.zrange(keys.key(TAG, "deliveries", APP, "delivered"), 0, -1)
+    assert listed == [batch[0]["id"].encode(), batch[2]["id"].encode()]
+    assert all(store.client.ttl(keys.key(TAG, "delivery", entry.decode())) > 0 for entry in listed)
+    store.client.delete(keys.key(TAG, "delivery", batch[1]["id"]))
+    assert used(store) == {name: size for name, size in sizes(store).items() if name == "delivered_bytes"}
+
+
+def is_beside(app: str) -> bool:
+    return keys.partition_of(app) == TAG

@@ -35,50 +35,55 @@ local function position(id)
   return ms * 1024 + math.min(number, 1023)
 end
 
--- Takes a webhook out of the list of its state. Its size is kept apart from its record, which may have lapsed.
-local function unlist(app, id, state)
-  redis.call("ZREM", keys.deliveries(app, DELIVERY_STATUS[state]), id)
+-- Takes webhooks out of the list of their state. Their sizes are kept apart from their records, which may have lapsed.
+local function unlist(app, state, ids)
+  redis.call("ZREM", keys.deliveries(app, DELIVERY_STATUS[state]), unpack(ids))
   if not KEPT[state] then return end
-  local size = redis.call("HGET", keys.sizes(app, state), id)
-  if size then
-    use(app, state .. "_bytes", -size)
-    redis.call("HDEL", keys.sizes(app, state), id)
-  end
+  local bytes = 0
+  for _, size in ipairs(redis.call("HMGET", keys.sizes(app, state), unpack(ids))) do bytes = bytes + (size or 0) end
+  if bytes > 0 then use(app, state .. "_bytes", -bytes) end
+  redis.call("HDEL", keys.sizes(app, state), unpack(ids))
 end
 
--- Drops the oldest records of a list that are too many, too large or have lapsed.
-local function trim(app, state)
-  local list = keys.deliveries(app, DELIVERY_STATUS[state])
-  local max_bytes = KEPT[state].bytes or args.failed_bytes[app]
-  for _ = 1, MAX_TRIMMED do
-    local id = redis.call("ZRANGE", list, 0, 0)[1]
-    if not id then return end
-    local over = redis.call("ZCARD", list) > KEPT[state].count
-      or used(app, state .. "_bytes") > max_bytes
-    if not over and redis.call("EXISTS", keys.delivery(id)) == 1 then return end
-    redis.call("DEL", keys.delivery(id))
-    unlist(app, id, state)
+-- Drops the oldest records of a list that are too many, too large or have lapsed; so many at the most.
+local function trim(app, state, most)
+  local list, records, dropped = keys.deliveries(app, DELIVERY_STATUS[state]), {}, {}
+  local oldest = redis.call("ZRANGE", list, 0, most - 1)
+  local sizes = redis.call("HMGET", keys.sizes(app, state), unpack(oldest))
+  local count, bytes = redis.call("ZCARD", list), used(app, state .. "_bytes")
+  local max_count, max_bytes = KEPT[state].count, KEPT[state].bytes or args.failed_bytes[app]
+  for i, id in ipairs(oldest) do
+    local over = count > max_count or bytes > max_bytes
+    if not over and redis.call("EXISTS", keys.delivery(id)) == 1 then break end
+    dropped[i], records[i] = id, keys.delivery(id)
+    count, bytes = count - 1, bytes - (sizes[i] or 0)
   end
+  if not dropped[1] then return end
+  redis.call("DEL", unpack(records))
+  unlist(app, state, dropped)
 end
 
--- Gives a record its new state, and moves it to the list of that state. `old`: its state before, or false.
-local function relist(app, id, state, old)
-  local list, kept = keys.deliveries(app, DELIVERY_STATUS[state]), KEPT[state]
-  if old and DELIVERY_STATUS[old] ~= DELIVERY_STATUS[state] then unlist(app, id, old) end
+-- Adds records to the list of their state. `sizes`: of their data, in bytes.
+local function enlist(app, state, ids, sizes)
+  local list, kept, scored = keys.deliveries(app, DELIVERY_STATUS[state]), KEPT[state], {}
   -- The records of a list that has lapsed are gone too, but their sizes are still counted.
   if kept and redis.call("EXISTS", list) == 0 then
     redis.call("DEL", keys.sizes(app, state))
     redis.call("HDEL", keys.usage(app), state .. "_bytes")
   end
-  redis.call("HSET", keys.delivery(id), "status", state)
-  redis.call("ZADD", list, string.format("%.0f", position(id)), id)
-  if kept then
-    local size = redis.call("HSTRLEN", keys.delivery(id), "data")
-    if redis.call("HSETNX", keys.sizes(app, state), id, size) == 1 then use(app, state .. "_bytes", size) end
+  for i, id in ipairs(ids) do scored[2 * i - 1], scored[2 * i] = string.format("%.0f", position(id)), id end
+  redis.call("ZADD", list, unpack(scored))
+  if not kept then return end
+  local sized, bytes = {}, 0
+  for i, id in ipairs(ids) do
     redis.call("EXPIRE", keys.delivery(id), kept.seconds)
-    redis.call("EXPIRE", list, kept.seconds)
-    trim(app, state)
+    sized[2 * i - 1], sized[2 * i] = id, sizes[i]
+    bytes = bytes + sizes[i]
   end
+  redis.call("HSET", keys.sizes(app, state), unpack(sized))
+  use(app, state .. "_bytes", bytes)
+  redis.call("EXPIRE", list, kept.seconds)
+  trim(app, state, MAX_TRIMMED * #ids)
 end
 
 -- Stores when the app's retry queue (`aside`) is due next.
@@ -93,12 +98,13 @@ local function send_again(app, id, old)
   local record = keys.delivery(id)
   local attempts = redis.call("HGET", record, "attempts")
   if not attempts then
-    unlist(app, id, old)
+    unlist(app, old, { id })
     return
   end
   use(app, "webhook_bytes", redis.call("HSTRLEN", record, "data") + WEBHOOK_BYTES)
   redis.call("PERSIST", record)
-  redis.call("HSET", record, "earlier", attempts, "next", NOW)
-  relist(app, id, state, old)
+  redis.call("HSET", record, "earlier", attempts, "next", NOW, "status", state)
+  unlist(app, old, { id })
+  enlist(app, state, { id })
   redis.call("ZADD", keys.aside(app), NOW, id)
 end

@@ -40,7 +40,7 @@ end
 local function drop(app, id)
   local record = keys.delivery(id)
   redis.call("ZREM", keys.aside(app), id)
-  unlist(app, id, DELIVERY.aside)
+  unlist(app, DELIVERY.aside, { id })
   use(app, "webhook_bytes", -redis.call("HSTRLEN", record, "data") - WEBHOOK_BYTES)
   redis.call("EXPIRE", record, KEPT[DELIVERY.failed].seconds)
 end

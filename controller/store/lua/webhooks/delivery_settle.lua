@@ -19,22 +19,27 @@ local function forget(result, old)
   redis.call("DEL", keys.delivery(result.id))
   redis.call("HDEL", keys.held(), result.id)
   redis.call("ZREM", keys.aside(result.app), result.id)
-  unlist(result.app, result.id, old)
+  unlist(result.app, old, { result.id })
 end
 
-local function keep(result, record, state, old, entry)
+-- `fields`: of the entry that goes into the record, a flat list. `size`: of the data.
+local function keep(result, state, old, fields, size, listed)
+  local record = keys.delivery(result.id)
+  if old and DELIVERY_STATUS[old] ~= DELIVERY_STATUS[state] then unlist(result.app, old, { result.id }) end
   if result.attempt then
-    redis.call("HSET", record, "a" .. result.n, result.attempt)
+    fields[#fields + 1], fields[#fields + 2] = "a" .. result.n, result.attempt
     if result.n > MAX_ATTEMPTS then redis.call("HDEL", record, "a" .. (result.n - MAX_ATTEMPTS)) end
   end
-  redis.call("HSET", record, "attempts", result.n, "next", NOW + result.delay)
-  -- What leaves the outbox goes into the record, which from then on is all there is of the webhook.
-  if entry and state ~= DELIVERY.held then redis.call("HSET", record, unpack(entry[2])) end
-  relist(result.app, result.id, state, old)
+  redis.call("HSET", record, "status", state, "attempts", result.n, "next", NOW + result.delay, unpack(fields))
+  listed[result.app] = listed[result.app] or {}
+  local found = listed[result.app][state] or { ids = {}, sizes = {} }
+  listed[result.app][state] = found
+  found.ids[#found.ids + 1], found.sizes[#found.sizes + 1] = result.id, size
 end
 
 -- Returns the state that a webhook is in now; nil when the result is known already, or its webhook is done with.
-local function store(result)
+-- `together`: what is done for all results at once is added to it.
+local function store(result, together)
   local record = keys.delivery(result.id)
   local old, attempts = unpack(redis.call("HMGET", record, "status", "attempts"))
   local entry = redis.call("XRANGE", keys.outbox(), result.id, result.id)[1]
@@ -45,12 +50,10 @@ local function store(result)
   end
   if result.attempt and old and count_in(attempts) >= result.n then return nil end
   local state = step("DELIVERY", old or DELIVERY.pending, result.step)
-  if state ~= DELIVERY.held and state ~= DELIVERY.aside then
-    local size = entry and #(fields_of(entry).data or "") or redis.call("HSTRLEN", record, "data")
-    use(result.app, "webhook_bytes", -size - WEBHOOK_BYTES)
-  end
+  local size = entry and #(fields_of(entry).data or "") or redis.call("HSTRLEN", record, "data")
   if state ~= DELIVERY.skipped then
-    keep(result, record, state, old, entry)
+    -- What leaves the outbox goes into the record, which from then on is all there is of the webhook.
+    keep(result, state, old, entry and state ~= DELIVERY.held and entry[2] or {}, size, together.listed)
   elseif old then
     forget(result, old)
   end
@@ -58,12 +61,13 @@ local function store(result)
     redis.call("HSET", keys.held(), result.id, string.format("%d %.0f", result.n, NOW + result.delay))
     return state
   end
-  if entry then redis.call("XDEL", keys.outbox(), result.id) end
+  if entry then together.gone[#together.gone + 1] = result.id end
   if old == DELIVERY.held then redis.call("HDEL", keys.held(), result.id) end
   if state == DELIVERY.aside then
     redis.call("ZADD", keys.aside(result.app), NOW + result.delay, result.id)
-  elseif old == DELIVERY.aside then
-    redis.call("ZREM", keys.aside(result.app), result.id)
+  else
+    together.freed[result.app] = (together.freed[result.app] or 0) + size + WEBHOOK_BYTES
+    if old == DELIVERY.aside then redis.call("ZREM", keys.aside(result.app), result.id) end
   end
   return state
 end
@@ -95,8 +99,20 @@ if fenced() then return refusal("fenced") end
 
 -- The apps whose retry queue may be due at another time now, and how their endpoints did.
 local queues, endpoints = {}, {}
+-- What is done for all results at once: entries that leave the outbox, the bytes that are no longer undelivered by app,
+-- and by app and state what comes into the lists.
+local together = { gone = {}, freed = {}, listed = {} }
+-- Why something could not be stored. All else is, as the other results are known already when they come again.
+local problem
+
+local function attempt(action, ...)
+  local succeeded, found = pcall(action, ...)
+  if succeeded then return found end
+  problem = problem or found
+end
+
 for _, result in ipairs(args.results) do
-  local state = store(result)
+  local state = attempt(store, result, together)
   if state then
     if result.delay > 0 then result.log.next_at = NOW + result.delay end
     log("delivery", result.type, result.log)
@@ -115,6 +131,12 @@ for _, result in ipairs(args.results) do
   -- What is delivered by its first attempt was in no retry queue.
   if not state or state ~= DELIVERY.delivered or result.n > 1 then queues[result.app] = true end
 end
-for app in pairs(queues) do refresh_aside(app) end
-for app, found in pairs(endpoints) do judge(app, found) end
+if together.gone[1] then redis.call("XDEL", keys.outbox(), unpack(together.gone)) end
+for app, bytes in pairs(together.freed) do attempt(use, app, "webhook_bytes", -bytes) end
+for app, states in pairs(together.listed) do
+  for state, found in pairs(states) do attempt(enlist, app, state, found.ids, found.sizes) end
+end
+for app in pairs(queues) do attempt(refresh_aside, app) end
+for app, found in pairs(endpoints) do attempt(judge, app, found) end
+if problem then error(type(problem) == "table" and problem.err or problem) end
 return cjson.encode({ endpoints = tonumber(redis.call("GET", keys.endpoints()) or 0) or 0 })
