@@ -1,14 +1,15 @@
 """The connections over which one server is asked.
 
-redis-py makes and authenticates them. But what its pool and its parser do around a command takes as long as the command
-itself, so neither is used for what is asked at each event.
+redis-py makes and authenticates them. But what its pool and its connections do around a command takes as long as the
+command itself, so neither is used for what is asked at each event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
+import hiredis
 from gevent import monkey
 from gevent.lock import Semaphore
 from redis.exceptions import ConnectionError, NoScriptError, OutOfMemoryError, ResponseError
@@ -24,6 +25,9 @@ _ERRORS: dict[str, type[ResponseError]] = {"OOM": OutOfMemoryError, "NOSCRIPT": 
 
 Word = bytes | str | int
 
+# A command as the server reads it. Its own type has commands of one word.
+pack: Callable[[tuple[Word, ...]], bytes] = cast(Any, hiredis.pack_command)
+
 
 class Connections:
     """At most `limit` connections to the server of a client's pool. Waits for one that is free.
@@ -38,9 +42,9 @@ class Connections:
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
 
-    def ask(self, commands: Sequence[Iterable[Word]]) -> list[Any]:
+    def ask(self, commands: Sequence[tuple[Word, ...]]) -> list[Any]:
         """The replies to the commands, in one round trip. One that failed has a ResponseError in place of its reply."""
-        packed = b"".join([pack(command) for command in commands])
+        packed = b"".join(map(pack, commands))
         with self._free:
             connection = self._take()
             try:
@@ -82,8 +86,7 @@ class Connection:
         self._sock.settimeout(None)
         self._idle = _poll()
         self._idle.register(self._sock, _READABLE)
-        self._data = b""
-        self._at = 0
+        self._reader = hiredis.Reader(protocolError=ConnectionError, replyError=_error)
 
     @property
     def is_usable(self) -> bool:
@@ -100,38 +103,12 @@ class Connection:
 
     def reply(self) -> Any:
         """The next reply."""
-        while (end := self._data.find(b"\r\n", self._at)) < 0:
-            self._read()
-        kind, value = self._data[self._at : self._at + 1], self._data[self._at + 1 : end]
-        self._at = end + 2
-        if kind == b"$":
-            return self._bulk(int(value))
-        if kind == b"*":
-            return None if value == b"-1" else [self.reply() for _ in range(int(value))]
-        if kind == b":":
-            return int(value)
-        return _error(value.decode(errors="replace")) if kind == b"-" else value
-
-    def _bulk(self, size: int) -> bytes | None:
-        if size < 0:
-            return None
-        while len(self._data) < self._at + size + 2:
-            self._read()
-        begin, self._at = self._at, self._at + size + 2
-        return self._data[begin : begin + size]
-
-    def _read(self) -> None:
-        data = self._sock.recv(READ_BYTES)
-        if not data:
-            raise ConnectionError("closed by the server")
-        self._data = self._data[self._at :] + data
-        self._at = 0
-
-
-def pack(command: Iterable[Word]) -> bytes:
-    """A command as the server reads it."""
-    words = [word if isinstance(word, bytes) else str(word).encode() for word in command]
-    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
+        while (found := self._reader.gets()) is False:
+            data = self._sock.recv(READ_BYTES)
+            if not data:
+                raise ConnectionError("closed by the server")
+            self._reader.feed(data)
+        return found
 
 
 def _error(text: str) -> ResponseError:

@@ -13,7 +13,7 @@ from gevent.event import Event as Flag
 from gevent.server import StreamServer
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
-from controller.store.connections import Connections, pack
+from controller.store.connections import Connections
 
 ASKED = ("FCALL", "step_1", 1, "{p00}", b"\xff\x00")
 PACKED = b"*5\r\n$5\r\nFCALL\r\n$6\r\nstep_1\r\n$1\r\n1\r\n$5\r\n{p00}\r\n$2\r\n\xff\x00\r\n"
@@ -52,10 +52,6 @@ def answers(*parts: bytes) -> Handle:
     return handle
 
 
-def test_a_command_is_packed_with_the_length_of_each_word() -> None:
-    assert pack(ASKED) == PACKED
-
-
 def test_replies_are_read_wherever_they_are_cut(serve: Callable[..., Connections]) -> None:
     text = b"$-1\r\n*-1\r\n:-7\r\n+OK\r\n$4\r\n\r\n\r\n\r\n*2\r\n$0\r\n\r\n*1\r\n:1\r\n-ERR no\r\n"
     for size in (1, 2, 7, len(text)):
@@ -72,6 +68,7 @@ def test_replies_are_read_wherever_they_are_cut(serve: Callable[..., Connections
         (b"NOSCRIPT none", NoScriptError, "none"),
         (b"ERR user_function:7: it fails", ResponseError, "user_function:7: it fails"),
         (b"READONLY a replica", ResponseError, "READONLY a replica"),
+        (b"ERR \xff", ResponseError, "\ufffd"),
     ],
 )
 def test_errors_are_told_apart(
@@ -86,17 +83,25 @@ def test_a_long_reply_is_read_whole(serve: Callable[..., Connections]) -> None:
     assert serve(answers(b"$%d\r\n%b\r\n" % (len(body), body))).ask([ASKED]) == [body]
 
 
+def test_what_is_no_reply_ends_the_connection(serve: Callable[..., Connections]) -> None:
+    replies = iter((b"HTTP/1.1 400 Bad Request\r\n", b"+OK\r\n"))
+    connections = serve(lambda sock: sock.sendall(sock.recv(65536) and next(replies)))
+    with pytest.raises(redis.ConnectionError):
+        connections.ask([ASKED])
+    assert connections.ask([ASKED]) == [b"OK"]
+
+
 def test_a_long_command_is_sent_whole(serve: Callable[..., Connections]) -> None:
-    asked = (b"x" * 5_000_000,)
+    asked, packed = (b"x" * 5_000_000,), b"*1\r\n$5000000\r\n%b\r\n" % (b"x" * 5_000_000)
     come = bytearray()
 
     def handle(sock: socket.socket) -> None:
-        while len(come) < len(pack(asked)):
+        while len(come) < len(packed):
             come.extend(sock.recv(65536))
         sock.sendall(b"+OK\r\n")
 
     assert serve(handle).ask([asked]) == [b"OK"]
-    assert come == pack(asked)
+    assert come == packed
 
 
 def test_a_connection_that_was_closed_while_it_was_idle_is_not_used(serve: Callable[..., Connections]) -> None:
