@@ -11,7 +11,6 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, TextIO
 
@@ -21,6 +20,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 LEVELS = ("debug", "info", "warning", "error")
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))  # the types of most values, which hold no others
 _SECRET = re.compile(r"password|passwd|secret|api_?key|authorization|credential", re.IGNORECASE)
 # C0, DEL, C1, and what turns the direction of text around.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
@@ -39,9 +39,11 @@ class _Lines:
         self.name = name
 
     def info(self, line: str) -> None:
-        with suppress(OSError, ValueError):
+        try:
             self._stream.write(line + "\n")
             self._stream.flush()
+        except (OSError, ValueError):
+            pass
 
     debug = warning = error = critical = info
 
@@ -51,7 +53,6 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     stream = stream or sys.stderr
     terminal = stream.isatty()
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=not terminal),
@@ -87,7 +88,10 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """A processor: what a name gives away as secret is not written, however deep it stands."""
-    return {name: _hidden(name, value) for name, value in event.items()}
+    return {
+        name: value if type(value) in _PLAIN and not (value and _is_secret(name)) else _hidden(name, value)
+        for name, value in event.items()
+    }
 
 
 def _hidden(name: str, value: Any) -> Any:

@@ -393,6 +393,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
 
     def handle(self) -> None:
         self.client = self.server.client_of(self.client_address)
+        self.log = access_log.bind()  # once a connection: it is made anew each time
         # Without it, a small response waits for the client's delayed acknowledgement of the one before: 40 ms.
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(self.server.bounds.first)
@@ -673,7 +674,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         metrics.count(self.command, self.environ.get(context.ROUTE, metrics.UNKNOWN), status, seconds)
         # No headers and no query string: these carry keys and cursors.
         path = None if self.path is None else self.path.partition("?")[0][:_LOGGED_PATH]
-        access_log.info(
+        self.log.info(
             "request",
             method=self.command,
             path=path,
