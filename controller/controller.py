@@ -8,7 +8,7 @@ atomic step.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypedDict, TypeVar, cast
@@ -119,8 +119,9 @@ class Controller:
         """Counts a request of an app; one with a large body, which is slow to read, counts as several. Raises OverRate,
         StoreUnavailable.
         """
-        args = {"app_id": admission.app_id, **self._rate_and_cost(admission)}
-        self._admitted(admission, self._store.run("admit", keys.partition_of(admission.app_id), args))
+        asked = self._rate_and_cost(admission)
+        args = {"app_id": admission.app_id, **asked}
+        self._admitted(admission, asked["rate"], self._store.run("admit", keys.partition_of(admission.app_id), args))
 
     def admit_each(self, app_id: str, count: int) -> list[Budget | OverRate]:
         """Counts so many requests of the app, each as one: what it has left after each, or why that is not let in.
@@ -169,9 +170,9 @@ class Controller:
         rate = self._rate_of(admission.app_id)
         return {"rate": rate, "cost": min(1 + admission.size // COUNTED_BYTES, max(1, rate // 2))}
 
-    def _admitted(self, admission: Admission, reply: Args) -> None:
+    def _admitted(self, admission: Admission, rate: int, reply: Args) -> None:
         """Raises OverRate."""
-        found = _admission(self._rate_of(admission.app_id), reply)
+        found = _admission(rate, reply)
         if isinstance(found, OverRate):
             raise found
         admission.budget = found
@@ -192,8 +193,9 @@ class Controller:
             return self._step(command.script, args, admission)
 
         reply = self._idempotency.step(command.app_id, command.once, command.verb, step) if command.once else step()
-        with suppress(StoreUnavailable):  # The rest is stored, and the node's worker emits it.
-            emit_endings(self._store, keys.partition_of(command.app_id), reply)
+        if "ending" in reply:
+            with suppress(StoreUnavailable):  # The rest is stored, and the node's worker emits it.
+                emit_endings(self._store, keys.partition_of(command.app_id), reply)
         return command.answer(self._parts, args, reply)
 
     def _common(self, command: Command[Any]) -> Args:
@@ -241,9 +243,10 @@ class Controller:
 
     def _counted(self, script: str, args: Args, admission: Admission) -> Args:
         """The reply of a step that counts its request first. Raises OverRate, and then it did nothing else."""
-        reply = self._run(script, {**args, "admission": self._rate_and_cost(admission)})
+        asked = self._rate_and_cost(admission)
+        reply = self._run(script, {**args, "admission": asked})
         if "admission" in reply:
-            self._admitted(admission, reply.pop("admission"))
+            self._admitted(admission, asked["rate"], reply.pop("admission"))
         else:
             self.admit(admission)  # The store is full: it has not run the step.
         return reply
@@ -252,7 +255,9 @@ class Controller:
         """A step. What it sends to a node that a worker of this process holds, that sends at once."""
         tag = keys.partition_of(args["app_id"])
         node = next(reversed(args.get("nodes") or {}), "")
-        with self._senders.turn(node) if self._senders and node else nullcontext() as sender:
+        if not self._senders or not node:
+            return self._store.run(script, tag, args)
+        with self._senders.turn(node) as sender:
             if sender is None:
                 return self._store.run(script, tag, args)
             reply = self._store.run(script, tag, {**args, "sender": {"node": sender.node, "token": sender.token}})

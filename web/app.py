@@ -169,8 +169,8 @@ def create_app(
 
 def _admit(app: App) -> None:
     """Before every view: the request's id, which log lines need, then the key, before a response reveals anything."""
-    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
-    environ, rule, size = asked.environ, asked.url_rule, asked.content_length or 0
+    asked = context.current()
+    environ, rule, size = asked.environ, asked.url_rule, context.size(asked.environ)
     asked.max_content_length = max_bytes = app.limit_of_endpoint(asked)
     if context.IS_PART in environ:
         admit()
@@ -179,7 +179,7 @@ def _admit(app: App) -> None:
         environ[context.REQUEST_ID] = given if _REQUEST_ID(given) else str(uuid.uuid4())
         if rule:
             environ[context.ROUTE] = rule.rule
-        auth.authenticate(environ)
+        auth.authenticate(environ, rule.rule if rule else asked.path)
         # The views of these execute a command at once, and its step counts the request, too: one way to the store less.
         if asked.blueprint not in COMMANDS or size > MAX_UNCOUNTED_BYTES:
             context.admit()

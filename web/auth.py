@@ -38,12 +38,11 @@ SECURITY: list[dict[str, list[str]]] = [{"app": [], "key": []}]
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,256}").fullmatch
 
 
-def authenticate(environ: dict[str, Any]) -> None:
-    """Requests of unknown paths and methods too: so a stranger learns nothing of the API, and each counts.
+def authenticate(environ: dict[str, Any], path: str) -> None:
+    """Requests of unknown paths and methods too: so a stranger learns nothing of the API, and each counts. `path`: that
+    of the rule that will serve the request, however its own is spelled.
 
     Raises Unauthenticated, NotLoggedIn, Forbidden, and Refused when the app has sent too many requests."""
-    # What counts is the rule that will serve the request, however its path was spelled.
-    path = request.url_rule.rule if request.url_rule else request.path
     if path != API_PREFIX and not path.startswith(f"{API_PREFIX}/"):
         return
     if is_by_cookie(environ):
@@ -53,7 +52,7 @@ def authenticate(environ: dict[str, Any]) -> None:
     if found is None:
         raise Unauthenticated(context.failures().count(request.remote_addr or ""))
     environ[context.APP_ID] = found.id
-    context.count(found.id)
+    context.count(environ, found.id)
 
 
 def remains(app_id: str) -> Callable[[], bool]:
@@ -106,7 +105,7 @@ def identify(environ: dict[str, Any]) -> Principal:
         # Not counted as a failure: nobody guesses 256 bits, and a page whose session has ended asks again.
         raise NotLoggedIn
     environ[context.ACTOR] = principal.actor
-    context.count(principal.actor)
+    context.count(environ, principal.actor)
     context.admit()
     return principal
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast
 
-from flask import Flask, current_app, request
+from flask import Flask, Request, current_app, request
 
 from controller.commands import Command
 from controller.controller import Health
@@ -158,35 +158,43 @@ def console() -> Console | None:
     return _context().console
 
 
-def count(who: str) -> None:
-    """The current request counts for the rate of `who`, from the first `execute` or `admit` on."""
-    request.environ[ADMISSION] = Admission(who, request.content_length or 0)
+def current() -> Request:
+    """The current request. For whoever asks several things of it: each look at `flask.request` finds it anew."""
+    found: Request = request._get_current_object()  # type: ignore[attr-defined]
+    return found
+
+
+def size(environ: dict[str, Any]) -> int:
+    """Bytes of a request's body, which the server has read, or measured."""
+    return int(environ.get("CONTENT_LENGTH") or 0)
+
+
+def count(environ: dict[str, Any], who: str) -> None:
+    """The request counts for the rate of `who`, from the first `execute` or `admit` on."""
+    environ[ADMISSION] = Admission(who, size(environ))
 
 
 def admit() -> None:
     """Counts the current request, if it was not yet. Raises OverRate, StoreUnavailable."""
-    if ADMISSION in request.environ:
-        with _counting() as admission:
-            if admission:
-                controller().admit(admission)
+    environ = request.environ
+    if ADMISSION in environ:
+        _counted(environ, cast(Callable[[Admission | None], None], controller().admit))
 
 
 def execute(command: Command[Answer]) -> Answer:
     """Carries the command out on behalf of whoever sent the request."""
-    about: dict[str, Any] = {"actor": actor(), "trace": traceparent(), "once": request.environ.get(ONCE)}
+    environ = request.environ
+    about = {"actor": environ.get(ACTOR, ""), "trace": _trace(environ), "once": environ.get(ONCE)}
     if any(about.values()):
         command = replace(command, **about)
-    with _counting() as admission:
-        return controller().execute(command, admission)
+    return _counted(environ, partial(controller().execute, command))
 
 
-@contextmanager
-def _counting() -> Iterator[Admission | None]:
-    """The current request, if it is yet to be counted, while it is."""
-    environ = request.environ
+def _counted(environ: dict[str, Any], work: Callable[[Admission | None], Answer]) -> Answer:
+    """What `work` gives, which counts the request if that is yet to be done."""
     admission: Admission | None = environ.pop(ADMISSION, None)
     try:
-        yield admission
+        return work(admission)
     except OverRate as over:
         environ[BUDGET] = over.budget
         raise
@@ -225,9 +233,9 @@ def request_id() -> str:
     return found
 
 
-def traceparent() -> str:
+def _trace(environ: dict[str, Any]) -> str:
     """The request's trace (W3C Trace Context); empty without a valid one."""
-    given: str = request.environ.get("HTTP_TRACEPARENT", "")
+    given: str = environ.get("HTTP_TRACEPARENT", "")
     return given if _TRACEPARENT(given) else ""
 
 

@@ -141,9 +141,11 @@ def read_arguments(
     arguments = {}
     if path:
         arguments["path"] = _check(path, values)
-    parameters = _check(query or Query, _query())
+    given = _query()
     if query:
-        arguments["query"] = parameters
+        arguments["query"] = _check(query, given)
+    elif given:
+        _check(Query, given)
     if body:
         arguments["body"] = _body(body)
     if header:
@@ -155,12 +157,13 @@ def _note_key(body: BaseModel | None) -> None:
     """Keeps the idempotency key of a POST with the request. All other methods may be repeated without one. Raises
     Invalid.
     """
-    if request.method != "POST" or "HTTP_IDEMPOTENCY_KEY" not in request.environ:
+    asked = context.current()
+    if asked.method != "POST" or "HTTP_IDEMPOTENCY_KEY" not in asked.environ:
         return
     found = cast(IdempotencyHeaders, _check(IdempotencyHeaders, _headers(IdempotencyHeaders)))
     if found.idempotency_key:
-        asked = orjson.dumps(body and body.model_dump(), option=orjson.OPT_SORT_KEYS)
-        request.environ[context.ONCE] = new_once(found.idempotency_key, request.path.encode(), asked)
+        text = orjson.dumps(body and body.model_dump(), option=orjson.OPT_SORT_KEYS)
+        asked.environ[context.ONCE] = new_once(found.idempotency_key, asked.path.encode(), text)
 
 
 def _example_problems(
@@ -231,9 +234,10 @@ def _problem(kind: str, figures: dict[str, Any]) -> str:
 
 
 def _query() -> dict[str, str]:
-    if not request.query_string:
+    asked = context.current()
+    if not asked.query_string:
         return {}
-    given = request.args.to_dict(flat=False)
+    given = asked.args.to_dict(flat=False)
     twice = [(_field((name,)), "must be given once") for name, values in given.items() if len(values) > 1]
     if twice:
         raise Invalid(twice[:MAX_PROBLEMS])
@@ -249,12 +253,13 @@ def _headers(model: type[BaseModel]) -> dict[str, str]:
 def _body(model: type[BaseModel]) -> BaseModel:
     """The body, which must be one JSON object by the strict reading: UTF-8, no NaN, no name twice."""
     # All of it, and no more than may be: the server has read it, and `web.app` has compared its length.
-    data: bytes = request.environ["wsgi.input"].read()
+    asked = context.current()
+    data: bytes = asked.environ["wsgi.input"].read()
     if not data and not any(field.is_required() for field in model.model_fields.values()):
         return _check(model, {})
     if not data:
         raise Invalid([("body", "is required: a JSON object")])
-    if request.environ.get("CONTENT_TYPE") != JSON != request.mimetype:
+    if asked.environ.get("CONTENT_TYPE") != JSON != asked.mimetype:
         raise Invalid([("Content-Type", f"must be {JSON}")])
     body = _check(model, _object(data))
     # Parsed again to find names that are given twice: fast for a text that has passed all other checks.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, cast
 
 import orjson
@@ -80,7 +81,7 @@ class Command(Generic[Answer]):
 
     def arguments(self) -> Args:
         """Its own fields, as the script gets them."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _ABOUT}
+        return {name: getattr(self, name) for name in _asked_for(type(self))}  # type: ignore[arg-type]
 
     def prepare(self, parts: Parts) -> Args:
         """The script's other arguments. Raises Refused."""
@@ -89,6 +90,12 @@ class Command(Generic[Answer]):
     def answer(self, parts: Parts, args: Args, reply: Args) -> Answer:
         """The answer for the caller, from the script's reply to `args`. Raises Refused."""
         return cast(Answer, reply)
+
+
+@cache
+def _asked_for(command: type[Command[Any]]) -> tuple[str, ...]:
+    """The names of a command's own fields."""
+    return tuple(item.name for item in fields(command) if item.name not in _ABOUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ The Lua files get the same names as functions, `keys.room(id)` (see `prelude`).
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 
 PARTITIONS = 16
 
@@ -254,6 +255,7 @@ SHARED: dict[str, str] = {
 }
 
 
+@lru_cache(1024)
 def partition_of(app_id: str) -> str:
     """The hash tag of an app's partition."""
     return "{p%02d}" % (zlib.crc32(app_id.encode()) % PARTITIONS)
