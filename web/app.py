@@ -6,18 +6,20 @@ import math
 import re
 import secrets
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
-from flask import Request, Response, request
+from flask import Flask, Request, Response, request
 from flask.json.provider import JSONProvider
+from flask.sessions import NullSession, SessionInterface
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.routing import MapAdapter
 
 from controller.errors import OverRate, StoreUnavailable
@@ -45,6 +47,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 # Of a body that is read before the request was counted.
 MAX_UNCOUNTED_BYTES = 4096
 
+_STATUS = {code: f"{code} {name.upper()}" for code, name in HTTP_STATUS_CODES.items()}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 
 
@@ -62,22 +65,51 @@ class _Json(JSONProvider):
     def loads(self, s: str | bytes, **_options: Any) -> Any:
         return orjson.loads(s)
 
-    def response(self, *args: Any, **kwargs: Any) -> Response:
-        return _Answer(orjson.dumps(self._prepare_response_obj(args, kwargs)), content_type=resource.JSON)
+
+class _Headers(list[tuple[str, str]]):
+    """Those of an answer, as the server takes them. What is added is not there yet."""
+
+    def get(self, name: str, default: str = "") -> str:
+        return next((value for each, value in self if each == name), default)
+
+    def update(self, more: Mapping[str, str]) -> None:
+        self.extend(more.items())
 
 
-class _Answer(Response):
-    """One whose body is whole and whose headers are final, so that nothing is to be worked out for the server."""
+class _Answer:
+    """A response with the JSON of a view, in place of Flask's, which works out again what is known of it."""
+
+    def __init__(self, body: bytes, status: int) -> None:
+        self.status_code = status
+        self.headers = _Headers((("Content-Type", resource.JSON), ("Content-Length", str(len(body)))))
+        self._body = body
+
+    def get_data(self) -> bytes:
+        return self._body
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        start_response(self.status, self.headers.to_wsgi_list())
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.get_data()]
+        start_response(_STATUS[self.status_code], self.headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self._body]
+
+
+class _Request(Request):
+    def close(self) -> None:
+        """Nothing: no view takes files."""
+
+
+class _NoSessions(SessionInterface):
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002
+        return self._none
 
 
 class App(OpenAPI):
     """The WSGI application. `body_limits`: how large a body may be (bytes), by endpoint."""
 
     json_provider_class = _Json
+    request_class = _Request
+    session_interface = _NoSessions()
     body_limits: dict[str, int]
 
     def body_limit(self, environ: dict[str, Any]) -> int:
@@ -96,14 +128,29 @@ class App(OpenAPI):
         """How large the body of this request may be (bytes), whoever sent it."""
         return self.body_limits.get(asked.endpoint or "", bodies.SMALL)
 
-    # What follows is Flask's own for each request, without what no view here uses: sessions, hooks of blueprints, views
-    # that are coroutines, and host names as a part of routes.
+    # What follows is Flask's own for each request, without what no view here uses: sessions, signals, hooks of
+    # blueprints and of a request's end, views that are coroutines, and host names as a part of routes.
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        if request is None or "HTTP_UPGRADE" in request.environ:
+        if request is None:
+            return None
+        if "HTTP_UPGRADE" in request.environ:
             return super().create_url_adapter(request)
         query = request.environ.get("QUERY_STRING", "")
         return MapAdapter(self.url_map, "", "", "", request.scheme, request.path, request.method, query)
+
+    def full_dispatch_request(self) -> Response:
+        try:
+            self.preprocess_request()
+            returned = self.dispatch_request()
+        except Exception as error:
+            returned = self.handle_user_exception(error)
+        return self.finalize_request(returned)
+
+    def do_teardown_request(self, *_: Any) -> None:
+        pass
+
+    do_teardown_appcontext = do_teardown_request  # type: ignore[assignment]
 
     def preprocess_request(self) -> None:
         for before in self.before_request_funcs[None]:
@@ -117,9 +164,9 @@ class App(OpenAPI):
     def ensure_sync(self, func: View) -> View:
         return func
 
-    def make_response(self, rv: Any) -> Response:
+    def make_response(self, rv: Any) -> Any:
         if type(rv) is tuple and len(rv) == 2 and type(rv[0]) is dict:
-            return _Answer(orjson.dumps(rv[0]), rv[1], content_type=resource.JSON)
+            return _Answer(orjson.dumps(rv[0]), rv[1])
         return super().make_response(rv)
 
     def make_default_options_response(self) -> Response:
@@ -182,7 +229,7 @@ def _admit(app: App) -> None:
         auth.authenticate(environ, rule.rule if rule else asked.path)
         # The views of these execute a command at once, and its step counts the request, too: one way to the store less.
         if asked.blueprint not in COMMANDS or size > MAX_UNCOUNTED_BYTES:
-            context.admit()
+            context.admit(environ)
     # The router drops slashes at the beginning, which the path of another resource has.
     if environ["PATH_INFO"].startswith("//"):
         raise NotFound
@@ -191,23 +238,25 @@ def _admit(app: App) -> None:
         raise RequestEntityTooLarge
 
 
-def _finish(response: Response) -> Response:
+def _finish(response: Response | _Answer) -> Response | _Answer:
     environ = request.environ
     # What did not come as far as its command.
     try:
         with suppress(StoreUnavailable):
-            context.admit()
+            context.admit(environ)
     except OverRate as over:
         response = errors.refused(over)
-    headers = response.headers
-    # Not set, but added: none of them is there yet.
-    headers.add("X-Request-ID", environ[context.REQUEST_ID])
-    headers.add("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Cache-Control", "no-store")
+    # None of them is there yet.
+    added = [("X-Request-ID", environ[context.REQUEST_ID]), ("X-Content-Type-Options", "nosniff")]
+    if isinstance(response, _Answer) or "Cache-Control" not in response.headers:
+        added.append(("Cache-Control", "no-store"))
     if (once := environ.get(context.ONCE)) and once.is_replay:
-        headers.add(resource.REPLAYED, "true")
+        added.append((resource.REPLAYED, "true"))
     if budget := environ.get(context.BUDGET):
-        headers.add("RateLimit-Limit", str(budget.limit))
-        headers.add("RateLimit-Remaining", str(budget.remaining))
-        headers.add("RateLimit-Reset", str(math.ceil(budget.reset_ms / 1000)))
+        added += [
+            ("RateLimit-Limit", str(budget.limit)),
+            ("RateLimit-Remaining", str(budget.remaining)),
+            ("RateLimit-Reset", str(math.ceil(budget.reset_ms / 1000))),
+        ]
+    response.headers.extend(added)
     return response

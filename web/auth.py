@@ -106,7 +106,7 @@ def identify(environ: dict[str, Any]) -> Principal:
         raise NotLoggedIn
     environ[context.ACTOR] = principal.actor
     context.count(environ, principal.actor)
-    context.admit()
+    context.admit(environ)
     return principal
 
 

@@ -174,9 +174,8 @@ def count(environ: dict[str, Any], who: str) -> None:
     environ[ADMISSION] = Admission(who, size(environ))
 
 
-def admit() -> None:
-    """Counts the current request, if it was not yet. Raises OverRate, StoreUnavailable."""
-    environ = request.environ
+def admit(environ: dict[str, Any]) -> None:
+    """Counts the request, if it was not yet. Raises OverRate, StoreUnavailable."""
     if ADMISSION in environ:
         _counted(environ, cast(Callable[[Admission | None], None], controller().admit))
 
