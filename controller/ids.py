@@ -32,7 +32,7 @@ EVENT_ID = re.compile("p[0-9]{2}-[0-9]{1,15}-[0-9]{1,15}")
 WEBHOOK_ID = re.compile("msg_p[0-9]{2}-[0-9]{1,15}-[0-9]{1,15}")
 
 # Session ids that are kept, so that not each event derives its own: of more calls than most nodes have.
-MAX_DERIVED = 4096
+MAX_DERIVED = 16_384
 
 
 def new_room_id(prefix: str) -> str:

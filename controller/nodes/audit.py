@@ -37,6 +37,7 @@ from controller.nodes.compare import (
     read_calls,
     read_dialled,
     read_legs,
+    read_list,
     read_members,
     read_playing,
     read_recordings,
@@ -207,9 +208,9 @@ class Audit:
         """What differs, and the node's rooms in the store. Hangs up calls that can be no session, and
         legs that are over.
         """
-        conferences = connection.api(esl.JsonList())
+        conferences = read_list(connection.api(esl.JsonList()))
         members, recorded = read_members(conferences), read_recordings(conferences)
-        channels = connection.api(esl.ShowChannels())
+        channels = read_list(connection.api(esl.ShowChannels()))
         calls, legs = read_calls(channels), read_legs(channels)
         self._members.set(len(members.keys() - legs))
         sessions, broken_sessions = self._lease.snapshot("sessions")

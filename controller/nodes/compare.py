@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from controller.ids import ROOM_ID, SessionIds
 from controller.nodes.events import (
     ASKED_FOR_ANOTHER_CALL,
@@ -31,7 +33,7 @@ from controller.nodes.events import (
     SessionAnswered,
     SessionEnded,
     SessionEvent,
-    SessionParked,
+    SessionFound,
     SessionPlayLost,
     SessionTransferred,
     TransferOver,
@@ -113,8 +115,27 @@ class Plan:
 # What the node says
 
 
-def read_members(text: str) -> dict[str, MemberOnNode]:
-    """`conference json_list` as members, by channel. Shape: trace 09. Raises ValueError."""
+def read_list(text: str) -> Any:
+    """A list in JSON, for what follows. Raises ValueError, also for one that would keep all else in this process
+    waiting.
+    """
+    # What callers are called does not count.
+    if _values(text) > MAX_VALUES and _values(_STRING.sub("", text)) > MAX_VALUES:
+        raise ValueError("a list without end")
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # A node does not escape all that is in a name.
+        return json.loads(text, strict=False)
+
+
+def _values(text: str) -> int:
+    """How many values there are in JSON without strings, or less."""
+    return sum(map(text.count, "[{,"))
+
+
+def read_members(conferences: Any) -> dict[str, MemberOnNode]:
+    """`conference json_list` as members, by channel. Shape: trace 09."""
     return {
         member["uuid"]: MemberOnNode(
             room_id,
@@ -123,15 +144,15 @@ def read_members(text: str) -> dict[str, MemberOnNode]:
             is_talking=member["flags"].get("talking", False),
             levels=tuple(int(member.get(level.name, 0)) for level in LEVELS),
         )
-        for conference in _list(_parsed(text))
+        for conference in _list(conferences)
         if ROOM_ID.fullmatch(room_id := conference["conference_name"])
         for member in conference.get("members", [])
         if "uuid" in member
     }
 
 
-def read_calls(text: str) -> dict[str, Call]:
-    """`show channels as json` as inbound calls without legs, by channel. Raises ValueError.
+def read_calls(channels: Any) -> dict[str, Call]:
+    """`show channels as json` as inbound calls without legs, by channel.
 
     The list lags behind (trace 09): a call may not be in it yet, or be in it still.
     """
@@ -144,7 +165,7 @@ def read_calls(text: str) -> dict[str, Call]:
             # The controller puts calls into an inline dialplan only later.
             replaces=row["initial_dialplan"] == "inline",
         )
-        for row in _list(_parsed(text).get("rows", []))
+        for row in _rows(channels)
         if row["direction"] == "inbound" and not row["name"].startswith(LEG_NAME)
     }
 
@@ -155,31 +176,25 @@ def _application(row: dict[str, str]) -> str:
     return "park" if is_played_to else row["application"]
 
 
-def read_dialled(text: str) -> dict[str, str]:
+def read_dialled(channels: Any) -> dict[str, str]:
     """`show channels as json` as calls that the node has made for apps, also to transfer others: what each runs, by
-    channel.
-
-    Raises ValueError. It lags behind, too.
+    channel. It lags behind, too.
     """
     return {
         row["uuid"]: _application(row)
-        for row in _list(_parsed(text).get("rows", []))
+        for row in _rows(channels)
         if row["direction"] == "outbound" and row.get("accountcode") in (DIALLED, TRANSFERRED)
     }
 
 
-def read_answered(text: str) -> set[str]:
-    """`show channels as json` as the channels of the calls that have been answered. Raises ValueError.
-
-    It lags behind, too.
-    """
-    return {row["uuid"] for row in _list(_parsed(text).get("rows", [])) if row.get("callstate") == "ACTIVE"}
+def read_answered(channels: Any) -> set[str]:
+    """`show channels as json` as the channels of the calls that have been answered. It lags behind, too."""
+    return {row["uuid"] for row in _rows(channels) if row.get("callstate") == "ACTIVE"}
 
 
-def read_legs(text: str) -> set[str]:
-    """`show channels as json` as the ids of the legs between nodes. Raises ValueError."""
-    rows = _list(_parsed(text).get("rows", []))
-    return {row["uuid"] for row in rows if row["name"].startswith(LEG_NAME)}
+def read_legs(channels: Any) -> set[str]:
+    """`show channels as json` as the ids of the legs between nodes."""
+    return {row["uuid"] for row in _rows(channels) if row["name"].startswith(LEG_NAME)}
 
 
 _PAUSED = "paused"  # what `json_list` says of a recording that is (41)
@@ -194,11 +209,11 @@ class Recorded:
     paused: bool = False
 
 
-def read_recordings(text: str) -> dict[str, Recorded]:
-    """`conference json_list` as the recordings in it, by their ids. Shape: trace 41. Raises ValueError."""
+def read_recordings(conferences: Any) -> dict[str, Recorded]:
+    """`conference json_list` as the recordings in it, by their ids. Shape: trace 41."""
     return {
         recording_id: Recorded(path, conference["conference_name"], member.get("status") == _PAUSED)
-        for conference in _list(_parsed(text))
+        for conference in _list(conferences)
         for member in conference.get("members", [])
         if member.get("type") == "recording_node"
         and (recording_id := recording_of(path := member.get("record_path", "")))
@@ -313,11 +328,20 @@ def _compare_calls(
             if call.application not in expected and exists(channel):
                 plan.possible_intruders.append(_intruded(ids, channel, call, f"runs {call.application}"))
         elif channel not in known and (channel in members or exists(channel)):
-            session_id = ids.of(channel)
-            plan.events.append(
-                SessionParked(session_id=session_id, channel=channel, did=call.did, caller_id=call.caller_id)
-            )
-            plan.events.extend(_membership_events({"id": session_id}, members.get(channel)))
+            plan.events.append(_found(ids.of(channel), channel, call, members.get(channel)))
+
+
+def _found(session_id: str, channel: str, call: Call, member: MemberOnNode | None) -> SessionFound:
+    membership: dict[str, Any] = {}
+    if member:
+        membership = {"room_id": member.room_id, "member_id": member.member_id, "flags": _flags(member, {})}
+    return SessionFound(session_id=session_id, channel=channel, did=call.did, caller_id=call.caller_id, **membership)
+
+
+def _flags(member: MemberOnNode, asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of a member that are on. What is not known is as it was asked for."""
+    known = member.known
+    return tuple(flag.name for flag in FLAGS if (flag.name in member.flags if flag in known else asked.get(flag.name)))
 
 
 # The states in which a node records.
@@ -406,7 +430,6 @@ def _membership_events(session: dict[str, Any], member: MemberOnNode | None) -> 
     """The events that turn a session's membership in the store into that on the node."""
     session_id, room_id = session["id"], session.get("room")
     member_id, state = session.get("member_id"), session.get("state")
-    asked = [flag.name for flag in FLAGS if session.get(flag.name)]
     same = member is not None and (member.room_id, member.member_id) == (room_id, member_id)
     if room_id and member_id is not None and not same:
         yield MemberLeft(session_id=session_id, room_id=room_id, member_id=member_id)
@@ -414,9 +437,7 @@ def _membership_events(session: dict[str, Any], member: MemberOnNode | None) -> 
         return
     subject: dict[str, Any] = {"session_id": session_id, "room_id": member.room_id, "member_id": member.member_id}
     if not same:
-        # What is not known is as it was asked for.
-        flags = (flag.name for flag in FLAGS if flag.name in (member.flags if flag in member.known else asked))
-        yield MemberJoined(**subject, flags=tuple(flags))
+        yield MemberJoined(**subject, flags=_flags(member, session))
     elif state != SessionState.JOINING:
         # One that is kept out is muted and deaf on the node, whatever it asked for (lib/kept_out.lua).
         for flag in (HOLD,) if session.get("kept_out") else member.known:
@@ -454,18 +475,9 @@ def _intruded(ids: SessionIds, channel: str, call: Call, reason: str) -> CallInt
     return CallIntruded(session_id=ids.of(channel), reason=reason, address=call.address, channel=channel)
 
 
-def _parsed(text: str) -> Any:
-    """A list of a node. Raises ValueError, also for one that would keep all else in this process waiting."""
-    # What callers are called does not count.
-    if _values(text) > MAX_VALUES and _values(_STRING.sub("", text)) > MAX_VALUES:
-        raise ValueError("a list without end")
-    return json.loads(text, strict=False)
-
-
-def _values(text: str) -> int:
-    """How many values there are in JSON without strings, or less."""
-    return sum(map(text.count, "[{,"))
-
-
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _rows(channels: Any) -> list[Any]:
+    return _list(channels.get("rows", []))

@@ -31,6 +31,21 @@ class SessionParked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFound:
+    """A comparison has found a call that is no session; in a room, if `room_id` is not "". Many are one step."""
+
+    script: ClassVar[str] = "sessions_found"
+
+    session_id: str
+    channel: str = field(repr=False)
+    did: str
+    caller_id: str
+    room_id: str = ""
+    member_id: int = 0
+    flags: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRinging:
     """A call that an app has made rings."""
 
@@ -324,6 +339,7 @@ DialEvent = SessionRinging | SessionAnswered
 TransferEvent = SessionTransferred | TransferOver
 SessionEvent = (
     SessionParked
+    | SessionFound
     | DialEvent
     | TransferEvent
     | SessionEnded

@@ -18,7 +18,7 @@ from gevent.lock import BoundedSemaphore
 
 from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.ids import SessionIds
-from controller.nodes.compare import read_members
+from controller.nodes.compare import read_list, read_members
 from controller.nodes.events import FlagChanged, MemberLeft, NodeEvent, SpeakersChanged, Talked
 from controller.nodes.translate import TALKING
 from controller.store import keys
@@ -105,7 +105,7 @@ class Speakers:
         try:
             for action in TALKING if changes else ():
                 connection.send(f"{verb} Action {action}")
-            members = read_members(connection.api(JsonList())) if fresh else {}
+            members = read_members(read_list(connection.api(JsonList()))) if fresh else {}
         except (EslError, ValueError) as error:
             log.warning("who talks is not known", node=self._prefix, reason=str(error))
             return

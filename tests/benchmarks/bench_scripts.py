@@ -18,12 +18,14 @@ from typing import Any
 
 from controller.controller import STEP_ROWS
 from controller.limits import QUOTAS
+from controller.nodes.handler import MAX_FOUND
 from controller.nodes.node_worker import MAX_TAKEN
 from controller.sessions.flags import FLAGS
 from controller.store import keys
 from switchroom.embedded import EmbeddedStore
 from tests.benchmarks.figures import note
 from tests.integration.test_legs import leg_up, member
+from tests.integration.test_sessions_found import found
 from tests.integration.world import NODE, NODES, World
 from tests.open_store import OpenStore
 
@@ -108,6 +110,8 @@ def look_up(world: World) -> Callable[[], object]:
         world.ask("list_sessions", limit=STEP_ROWS, after=0)
         world.ask("list_rooms", limit=STEP_ROWS, after=0)
         world.tell("snapshot", what="sessions", cursor="0")
+        calls = [found(MEMBERS + number, room, "muted") for number in range(1, MAX_FOUND + 1)]
+        world.tell("sessions_found", app_id=world.app_id, calls=calls)
 
     return run
 
@@ -168,7 +172,7 @@ SCENARIOS: dict[str, Callable[[World], Callable[[], Any]]] = {
     "a room with 100 playbacks is stopped": stop_playing,
     "files end in a room with 100 playbacks": files_end,
     "playbacks of 128 URLs of 2,048 characters": long_urls,
-    "1,000 members and sessions are listed": look_up,
+    "1,000 members and sessions are listed, and a comparison finds 10 more": look_up,
     "2,000 members on 100 nodes: one leaves, the source is lost, the room is deleted": spanning,
     "1,000 members are unmuted, the link is lost, the room is deleted": node_lost,
 }

@@ -24,6 +24,7 @@ from controller.nodes.compare import (
     read_calls,
     read_dialled,
     read_legs,
+    read_list,
     read_members,
     read_playing,
     read_recordings,
@@ -43,7 +44,7 @@ from controller.nodes.events import (
     RelationsLost,
     SessionAnswered,
     SessionEnded,
-    SessionParked,
+    SessionFound,
     SessionTransferred,
     TransferOver,
 )
@@ -73,13 +74,13 @@ def replies(trace: str) -> dict[str, str]:
 
 def test_reading_what_the_node_says() -> None:
     printed = replies("09_destroy_room_with_three_members.jsonl")
-    members = read_members(printed["api conference json_list"])
+    members = read_members(read_list(printed["api conference json_list"]))
     assert members == {
         "05e8145b-d5de-4845-aa09-3d3e5c41772b": MemberOnNode(ROOM, 7, ("muted",)),
         "f6a971da-17c0-43d9-82f2-bdc844bf6f36": MemberOnNode(ROOM, 6, ("muted",)),
         "0f1168a7-3e8f-40c9-b0d3-c84887187085": MemberOnNode(ROOM, 5, ("muted",)),
     }
-    calls = read_calls(printed["api show channels as json"])
+    calls = read_calls(read_list(printed["api show channels as json"]))
     call = Call("747713001", "527121102", "127.0.0.1", "park")
     assert calls == {"0f1168a7-3e8f-40c9-b0d3-c84887187085": call}
 
@@ -88,7 +89,7 @@ def test_what_a_member_on_hold_is_stays_as_it_was() -> None:
     """The node says that it can neither speak nor hear, whatever its flags are (mod_conference, `json_list`)."""
     said = {"id": 5, "uuid": "u1", "flags": {"can_speak": False, "can_hear": False, "hold": True}}
     said |= {level.name: 0 for level in LEVELS}
-    members = read_members(json.dumps([{"conference_name": ROOM, "members": [said]}]))
+    members = read_members(read_list(json.dumps([{"conference_name": ROOM, "members": [said]}])))
     known = session("joined", ROOM, 5, muted=False)
     plan = compare(IDS, [known | {"hold": True}], [], members, CALL, lambda _: True)
     assert plan.events == []
@@ -101,25 +102,29 @@ def test_what_a_member_on_hold_is_stays_as_it_was() -> None:
 
 def test_reading_an_empty_node() -> None:
     printed = replies("10_errors.jsonl")
-    assert read_members(printed["api conference json_list"]) == {}
-    assert read_calls(printed["api show channels as json"]) == {}
+    assert read_members(read_list(printed["api conference json_list"])) == {}
+    assert read_calls(read_list(printed["api show channels as json"])) == {}
 
 
 @pytest.mark.parametrize("piece", ["[[]],", "{},", "0,", '"a",', '{"a":0},', '"\\"",'])
 def test_a_list_without_end_is_not_read(piece: str) -> None:
-    for read in (read_members, read_calls):
-        with pytest.raises(ValueError, match="without end"):
-            read(f"[{piece * MAX_VALUES}0]")
+    with pytest.raises(ValueError, match="without end"):
+        read_list(f"[{piece * MAX_VALUES}0]")
 
 
 @pytest.mark.parametrize("name", ["[" * (MAX_VALUES + 1), '\\"[,{' * MAX_VALUES])
 def test_what_a_caller_is_called_ends_no_list(name: str) -> None:
     row = '"uuid":"u1","direction":"inbound","name":"sofia/a","initial_dest":"1","cid_num":"2","ip_addr":"3"'
     row += ',"application":"park","application_data":"","initial_dialplan":"XML"'
-    assert set(read_calls(f'{{"rows":[{{{row},"cid_name":"{name}"}}]}}')) == {"u1"}
+    assert set(read_calls(read_list(f'{{"rows":[{{{row},"cid_name":"{name}"}}]}}'))) == {"u1"}
     # Not even one that does not end.
     with pytest.raises(ValueError, match="Unterminated"):
-        read_calls(f'{{"rows":[{{{row},"cid_name":"{name}')
+        read_list(f'{{"rows":[{{{row},"cid_name":"{name}')
+
+
+def test_a_name_that_json_cannot_hold() -> None:
+    """A node does not escape all that it should."""
+    assert read_list('{"rows":[{"cid_name":"a\tb"}]}') == {"rows": [{"cid_name": "a\tb"}]}
 
 
 def session(state: str, room: str | None = None, member_id: int | None = None, muted: bool = True) -> dict[str, Any]:
@@ -212,9 +217,11 @@ def test_a_call_that_came_unseen() -> None:
         IDS, [], [{"id": ROOM, "closing": False}], {"u1": MemberOnNode(ROOM, 5, ("muted",))}, CALL, lambda _: True
     )
     assert plan.events == [
-        SessionParked(session_id=SID, channel="u1", did="747713001", caller_id="527"),
-        MemberJoined(session_id=SID, room_id=ROOM, member_id=5, flags=("muted",)),
+        SessionFound(
+            session_id=SID, channel="u1", did="747713001", caller_id="527", room_id=ROOM, member_id=5, flags=("muted",)
+        )
     ]
+    assert plan.events[0].flags == ("muted",)  # in no comparison, as they may change until it is found again
 
 
 def hung_up(plan: Plan) -> tuple[list[str], list[str]]:
@@ -244,7 +251,7 @@ def test_a_call_that_is_where_none_can_be(call: Call, at_once: list[str], later:
     assert [one.channel for one in (*plan.intruders, *plan.possible_intruders)] == ["u1"] * len(at_once + later)
     # A call that is on its way, or out, becomes no session.
     starts = not known and call.application in ("park", "conference") and not call.replaces
-    assert [type(one) for one in plan.events] == [SessionParked] * starts
+    assert [type(one) for one in plan.events] == [SessionFound] * starts
     assert hung_up(compare(IDS, [], [], {}, {"u1": call}, lambda _: False)) == ([], [])
 
 
@@ -292,8 +299,8 @@ def test_a_leg_that_the_store_does_not_know_is_over(broken: bool) -> None:
 def test_legs_of_a_list() -> None:
     names = {"u1": "sofia/bridge/bcX79@127.0.0.1", "u2": "sofia/public/sofia/bridge@192.0.2.1"}
     rows = [{"uuid": uuid, "name": name} for uuid, name in names.items()]
-    assert read_legs(json.dumps({"row_count": 2, "rows": rows})) == {"u1"}
-    assert read_legs(json.dumps({"row_count": 0})) == set()
+    assert read_legs(read_list(json.dumps({"row_count": 2, "rows": rows}))) == {"u1"}
+    assert read_legs(read_list(json.dumps({"row_count": 0}))) == set()
 
 
 @pytest.mark.parametrize("rooms", [[], [{"id": ROOM, "closing": True}]])
@@ -346,11 +353,11 @@ def test_reading_what_plays(text: str, url: str | None) -> None:
 
 def test_reading_calls_that_the_node_has_made() -> None:
     printed = replies("27_number_dialled_and_answered.jsonl")["api show channels as json"]
-    assert read_dialled(printed) == {"7d444840-9dc0-41d1-9245-5ffdce74fa01": "park"}
-    assert read_calls(printed) == {}
+    assert read_dialled(read_list(printed)) == {"7d444840-9dc0-41d1-9245-5ffdce74fa01": "park"}
+    assert read_calls(read_list(printed)) == {}
     # Legs, and what an operator has made himself.
     rows = [{"uuid": "u1", "direction": "outbound", "accountcode": "", "application": "park"}]
-    assert read_dialled(json.dumps({"rows": rows})) == {}
+    assert read_dialled(read_list(json.dumps({"rows": rows}))) == {}
 
 
 def answered() -> SessionAnswered:
@@ -397,13 +404,13 @@ def test_a_call_that_was_dialled_and_is_no_session(is_there: bool) -> None:
 def test_reading_a_call_that_was_transferred() -> None:
     leg = "7d444840-9dc0-41d1-9245-5ffdce74fb0"
     printed = replies("38_call_transferred_and_answered.jsonl")["api show channels as json"]
-    (caller,) = read_calls(printed)
-    assert read_calls(printed)[caller].application == "bridge"
-    assert read_dialled(printed) == {f"{leg}1": "sched_hangup"}
-    assert read_answered(printed) == {caller, f"{leg}1"}
+    (caller,) = read_calls(read_list(printed))
+    assert read_calls(read_list(printed))[caller].application == "bridge"
+    assert read_dialled(read_list(printed)) == {f"{leg}1": "sched_hangup"}
+    assert read_answered(read_list(printed)) == {caller, f"{leg}1"}
     # The number rings: of that call not even the account code is listed.
     ringing = replies("39_call_transferred_and_not_answered.jsonl")["api show channels as json"]
-    assert (read_dialled(ringing), read_answered(ringing)) == ({}, set())
+    assert (read_dialled(read_list(ringing)), read_answered(read_list(ringing))) == ({}, set())
 
 
 def over() -> TransferOver:
@@ -516,7 +523,7 @@ def test_what_the_node_says_of_recordings() -> None:
         for row in map(json.loads, (TRACES / "41_room_recorded.jsonl").read_text().splitlines())
         if "recording_node" in row.get("raw", "")
     ]
-    lists = [read_recordings(job.rpartition("\n\n")[2]) for job in jobs]
+    lists = [read_recordings(read_list(job.rpartition("\n\n")[2])) for job in jobs]
     (playing,), (paused,) = (each.items() for each in lists)
     assert playing[0] == paused[0] == RECORDING
     assert (playing[1].paused, paused[1].paused) == (False, True)

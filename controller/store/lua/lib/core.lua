@@ -32,10 +32,12 @@ local function get(key)
 end
 
 local function change(key, record, fields)
+  local flat = {}
   for name, value in pairs(fields) do
     record[name] = tostring(value)
-    redis.call("HSET", key, name, value)
+    flat[#flat + 1], flat[#flat + 2] = name, value
   end
+  if #flat > 0 then redis.call("HSET", key, unpack(flat)) end
 end
 
 local function clear(key, record, ...)

@@ -60,6 +60,7 @@ end
 
 -- The node plays no file to a parked call, or not the one that it was told to.
 local function file_is_over(session)
+  if not session.play_file then return end
   clear(keys.session(session.id), session, "play_file", "play_stops")
   if session.play_stopping ~= WAITS then return end
   clear(keys.session(session.id), session, "play_stopping")

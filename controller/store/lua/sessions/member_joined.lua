@@ -1,57 +1,8 @@
 -- The node says that a session is in a room, by a command or its operator's hand. `flags`: those that are on.
--- args: node session_id room_id member_id flags
--- needs: dials node_fence recordings room_options session_plays transfers kept_out coaching beeps
+-- args: session_id room_id member_id flags
+-- needs: endings joined node_fence
 
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
 if not session then return cjson.encode({ unknown = true }) end
--- That it was answered was missed.
-if session.state == SESSION.dialing then dial_answered(session) end
-local room = get_room(args.room_id)
-local same_room = session.room == args.room_id
-local is_joining = session.state == SESSION.joining
-if same_room then act_for(session) end
-log("event", "add-member", { app = session.app, room = args.room_id, session = session.id, member_id = args.member_id })
-if same_room and not is_joining and session.member_id == tostring(args.member_id) then
-  return cjson.encode({ known = true })
-end
--- If it was not asked to, its operator has moved it.
-interrupt_play(session, true)
-if session.room and (not same_room or not is_joining) then take_out(session, "kicked", nil, same_room) end
--- Its operator has moved it.
-if session.transfer_leg then transfer_failed(session, "") end
-if not room or room.closing or room.app ~= session.app then
-  -- The room is deleted or is another app's: the member is taken out again.
-  if room and session.room then join_failed(room, session, "room_destroyed") end
-  send(args.node, "kick",
-    { app = session.app, room = args.room_id, session = session.id, member_id = args.member_id })
-  return reply({ stray = true })
-end
-local state = step("SESSION", session.state, "joined")
-local uid, found, levels = session.uid, confirmation("join", session.job), cjson.decode(session.levels or "[]")
-confirmed(session.node, "join", session.id)
-enter_room(room, session)
-if session.node ~= room.node and not get_leg(room, session.node) then
-  dial_leg(room, add_leg(room, session.node, session.channel))
-end
-redis.call("ZADD", keys.members(room.id), redis.call("HINCRBY", keys.room(room.id), "members_seen", 1), session.id)
-note_members(room, redis.call("ZCARD", keys.members(room.id)))
-plan_end(room)
-clear(keys.session(session.id), session, "uid", "job", "actor", "trace", "levels")
-local fields = { room = room.id, member_id = args.member_id, joined_at = math.floor(NOW / 1000) }
--- One that is kept out has the flags that it asked for: those of the node are on for that.
-set_state(session, state, session.kept_out and fields or turn_on(fields, args.flags))
-relate_to(room, session.node, session.id)
-if role_of(session) == "moderator" then moderator_came(room, session) end
-if session.kept_out then wait_or_enter(room, session) end
-if not is_waiting(session) then beep(room, "beep_enter") end
-local data = member_data(session)
-data.command_uid = uid
-emit_member(room, "conference.member.joined", data, session)
--- The node knows no levels to join with.
-for _, pair in ipairs(levels) do
-  local name, value = unpack(pair)
-  if value ~= 0 then send_change(session, LEVELS[name], { uid = uid, value = value }) end
-end
-if redis.call("ZCARD", keys.members(room.id)) == 1 then record_anew(room) end
-return reply(found)
+return reply(session_joined(session, { room_id = args.room_id, member_id = args.member_id, flags = args.flags }))
