@@ -210,7 +210,7 @@ class Controller:
             common |= {"group": command.group, "cooldown_ms": self._limits.cooldowns[command.group]}
         if "quotas" in taken:
             common["quotas"] = self._registry.quotas_of(command.app_id)
-        if "relay_up" in taken:
+        if "relay_up" in taken and command.plays:
             common["relay_up"] = self._relays is None or bool(self._relays.live())
         if "relay_live" in taken:
             common["relay_live"] = self._relays is not None and bool(self._relays.keepers())

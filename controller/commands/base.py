@@ -57,6 +57,11 @@ class Command(Generic[Answer]):
     needs_node: ClassVar[bool] = False
 
     @property
+    def plays(self) -> bool:
+        """Whether it plays a file, if its script asks for the relay that files come from."""
+        return True
+
+    @property
     def target(self) -> str:
         """The id of the room or session that it is about, which begins with the prefix of a node; "" for none."""
         return ""

@@ -242,6 +242,10 @@ class SetFlag(SessionCommand[Membership]):
     def group(self) -> str:
         return self.flag.cooldown
 
+    @property
+    def plays(self) -> bool:
+        return False
+
     def arguments(self) -> Args:
         # Not super(): the class is made anew for its slots.
         return {**Command.arguments(self), "flag": self.flag.name}
@@ -254,6 +258,10 @@ class Hold(SetFlag):
     flag: Flag = HOLD
     on: bool = True
     url: str | None = None
+
+    @property
+    def plays(self) -> bool:
+        return self.url is not None
 
     def arguments(self) -> Args:
         return {**Command.arguments(self), "flag": self.flag.name, "body": self.url}

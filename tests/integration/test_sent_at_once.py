@@ -12,6 +12,7 @@ from controller import commands
 from controller.controller import Controller
 from controller.errors import OverRate, Refused
 from controller.limits import Admission, Limits
+from controller.media.relays import Relays
 from controller.nodes.node_worker import Turn
 from controller.registry import Node, Registry, new_app
 from controller.rooms.placement import Placement
@@ -39,7 +40,7 @@ class Api:
         self.wire = self._up()
         limits = Limits(cooldowns=NO_COOLDOWNS)
         placement = Placement(store, registry, is_up_here=lambda prefix: prefix == NODE and node.worker.is_up)
-        self.controller = Controller(store, registry, placement, limits, senders=self)
+        self.controller = Controller(store, registry, placement, limits, relays=Relays(store), senders=self)
 
     def _up(self) -> Wire:
         rows = [
@@ -97,6 +98,13 @@ def test_a_request_takes_one_step_until_it_is_sent(api: Api, store: OpenStore) -
     assert admission.budget.remaining == admission.budget.limit - 1
     assert [command.render() for command in api.wire.sent] == [f"conference {api.room} unmute 1"]
     assert (api.waiting(), len(api.counted_as_sent())) == (0, 1)
+
+
+def test_hold_music_needs_a_relay(api: Api) -> None:
+    hold = commands.Hold(app_id="demo", session_id=api.members[0], url="http://93.184.215.14/a.wav")
+    with pytest.raises(Refused) as refused:
+        api.controller.execute(hold)
+    assert refused.value.code == "no_relay"
 
 
 def test_the_store_is_not_asked_whether_a_node_is_up_whose_link_is_here(api: Api, store: OpenStore) -> None:
@@ -186,6 +194,7 @@ def test_it_waits_for_the_worker_that_has_taken_over(api: Api) -> None:
 
 
 def test_a_play_waits_for_its_file(api: Api) -> None:
+    api.controller._relays = None
     url = "http://93.184.215.14/a.wav"
     api.controller.execute(commands.Play(app_id="demo", room_id=api.room, urls=(url,)))
     assert (api.wire.sent, api.waiting()) == ([], 1)

@@ -1,6 +1,6 @@
 -- Has the node turn a flag of a member on or off, unless it is so already or the same command is pending. `url`: of the
 -- music for a member on hold.
--- args: flag on url? relay_up command_uid?
+-- args: flag on url? relay_up? command_uid?
 -- needs: flag_changes quotas session_commands
 
 local session, instead = own_member()
