@@ -20,12 +20,14 @@ import sys
 import time
 import uuid
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
+from urllib.parse import unquote
 
 import gevent
 import orjson
@@ -50,9 +52,10 @@ BodyLimit = Callable[[dict[str, Any]], int]
 IsStreamed = Callable[[dict[str, Any]], bool]
 
 _TCHAR = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
-# The group is the target's path and query; the target may also be a whole URL.
-_REQUEST_LINE = re.compile(rf"{_TCHAR}+ (?:https?://[^/?#@\s]+)?(/[!-\"$-~]*) HTTP/1\.[01]\r\n").fullmatch
-_FIELD = re.compile(rf"({_TCHAR}+):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n".encode()).fullmatch
+# The target, which may be a whole URL, ends with the path and the query.
+_REQUEST_LINE = re.compile(rf"({_TCHAR}+) ((?:https?://[^/?#@\s]+)?(/[!-\"$-~]*)) (HTTP/1\.[01])\r\n").fullmatch
+_FIELD = re.compile(rf"({_TCHAR}+):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
+_FIELDS = re.compile(f"(?:{_FIELD.pattern})*").fullmatch
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?").fullmatch
 _DIGITS = re.compile("[0-9]{1,18}").fullmatch
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n").fullmatch
@@ -214,8 +217,7 @@ class _Server(_WSGIServer):  # type: ignore[misc]
 
     @property
     def keeps_connections(self) -> bool:
-        free: int = self.pool.free_count()
-        return not self.draining and free > self.bounds.connections // 10
+        return not self.draining and self.bounds.connections - len(self.pool) > self.bounds.connections // 10
 
     def client_of(self, address: tuple[Any, ...]) -> str | None:
         """The client whose connections are counted; None for a trusted proxy, whose are not."""
@@ -295,46 +297,46 @@ class _Rejected(Exception):
         self.status = status
 
 
-class _Fields:
-    """A request's header fields, in the shape in which pywsgi asks for them.
+def _read_fields(rfile: Any, left: int) -> list[tuple[str, str]]:
+    """A request's header fields, of `left` bytes at the most, with their names in lower case. Raises _Rejected.
 
     Read here and not by the standard library's parser for mail, which takes a fifth of a request's time, and takes
     lines that no HTTP client sends (continued ones, names with spaces), on which another server may differ.
     """
+    # Mostly all are there already: read at once what is as it should be, and line by line only what is not.
+    there = rfile.peek(1)
+    end = there.find(b"\r\n\r\n") + 2
+    text = there[:end].decode("latin-1")
+    found = _FIELD.findall(text) if _FIELDS(text) and end + 2 <= left else []
+    if 0 < len(found) <= _MAX_FIELDS:
+        rfile.read(end + 2)
+    else:
+        found = _read_lines(rfile, left)
+    return [(name.lower(), value.strip(" \t")) for name, value in found]
 
-    status = ""
 
-    def __init__(self, rfile: Any, left: int) -> None:
-        self.pairs: list[tuple[str, str]] = []
-        while True:
-            line = rfile.readline(left + 1)
-            left -= len(line)
-            if left < 0 or len(self.pairs) > _MAX_FIELDS:
-                raise _Rejected(431)
-            if line == b"\r\n":
-                break
-            field = _FIELD(line)
-            if not field:
-                raise _Rejected(400)
-            name, value = field.groups()
-            self.pairs.append((name.decode().lower(), value.strip(b" \t").decode("latin-1")))
-        # The first of each name, as pywsgi takes it.
-        self._by_name = dict(reversed(self.pairs))
+def _read_lines(rfile: Any, left: int) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    while True:
+        line = rfile.readline(left + 1)
+        left -= len(line)
+        if left < 0 or len(found) > _MAX_FIELDS:
+            raise _Rejected(431)
+        if line == b"\r\n":
+            return found
+        field = _FIELD.fullmatch(line.decode("latin-1"))
+        if not field:
+            raise _Rejected(400)
+        found.append((field[1], field[2]))
 
-    def get(self, name: str, default: Any = None) -> Any:
-        return self._by_name.get(name.lower(), default)
 
-    getheader = get
-
-    def all_of(self, name: str) -> list[str]:
-        return [value for each, value in self.pairs if each == name]
-
-    @property
-    def typeheader(self) -> str | None:
-        return self._by_name.get("content-type")
-
-    def __delitem__(self, name: str) -> None:
-        del self._by_name[name]
+@lru_cache(1000)
+def _variable(name: str) -> str:
+    """What WSGI calls a header field; "" for one that it calls otherwise, and one that is left out."""
+    # `X_API_Key` would pass for `X-API-Key`.
+    if "_" in name or name in ("content-type", "content-length"):
+        return ""
+    return f"HTTP_{name.replace('-', '_').upper()}"
 
 
 class _Input(_WSGIInput):  # type: ignore[misc]
@@ -370,9 +372,13 @@ class _Input(_WSGIInput):  # type: ignore[misc]
             raise _Rejected(400)
         size = int(chunk[1], 16)
         if not size:
-            _Fields(self.rfile, self._framing)
+            _read_fields(self.rfile, self._framing)
             self._ended = True
         return size
+
+
+# Nothing is left to discard as far as gevent knows.
+_NO_BODY: Any = _WSGIInput(None, None)
 
 
 class _Handler(_WSGIHandler):  # type: ignore[misc]
@@ -383,7 +389,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
     status: Any
     command: str | None
     path: str | None
-    headers: _Fields
+    headers: dict[str, str]  # the first field of each name
     wsgi_input: pywsgi.Input
     response_headers: list[tuple[bytes, bytes]]
     # Nothing has arrived yet. Its client has a request to send, and would not try that again elsewhere.
@@ -478,9 +484,12 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             self.server.idle.discard(self)
         if not arrived:
             return ""
-        self.is_new = False
-        self.socket.settimeout(self.server.bounds.idle)
-        self._deadline = gevent.Timeout.start_new(self.server.bounds.read)
+        if self.is_new:
+            self.is_new = False
+            self.socket.settimeout(self.server.bounds.idle)
+        # A head that is there already is not waited for.
+        if b"\r\n\r\n" not in arrived:
+            self._start_deadline()
         self.time_start = time.time()
         line: str = super().read_requestline()
         return line
@@ -489,15 +498,30 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         line = _REQUEST_LINE(raw_requestline)
         if not line:
             raise _Rejected(400)
-        super().read_request(raw_requestline)
-        self.path = line[1]
+        self.command, self.path, path, self.request_version = line.groups()
+        self._fields = fields = _read_fields(self.rfile, self.server.bounds.head)
+        self.path = path
         if not self._is_unambiguous():
             raise _Rejected(400)
+        self.headers = headers = dict(reversed(fields))
+        length = headers.get("content-length")
+        self.content_length = None if length is None else int(length)
+        if self.content_length and self.command == "HEAD":
+            raise _Rejected(400)
+        connection = headers.get("connection", "").lower()
+        self.close_connection = connection != "keep-alive" if self.is_old else connection == "close"
         return True
 
+    @property
+    def is_old(self) -> bool:
+        return self.request_version == "HTTP/1.0"
+
     def _is_unambiguous(self) -> bool:
-        hosts, lengths, codings = map(self.headers.all_of, ("host", "content-length", "transfer-encoding"))
-        is_old = self.request_version == "HTTP/1.0"
+        hosts, lengths, codings = (
+            [value for each, value in self._fields if each == name]
+            for name in ("host", "content-length", "transfer-encoding")
+        )
+        is_old = self.is_old
         return (
             (len(hosts) == 1 or (is_old and not hosts))
             and all(map(_HOST, hosts))
@@ -506,28 +530,44 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             and (not codings or (not lengths and not is_old and [coding.lower() for coding in codings] == ["chunked"]))
         )
 
-    def MessageClass(self, rfile: Any, *_rest: Any) -> _Fields:
-        return _Fields(rfile, self.server.bounds.head)
-
-    def _headers(self) -> Iterator[tuple[str, str]]:
-        # HTTP/1.0 has no interim responses: its clients would take `100 Continue` for the response.
-        elsewhere = ("content-type", "content-length", *(["expect"] if self.request_version == "HTTP/1.0" else []))
-        for name, value in self.headers.pairs:
-            # `X_API_Key` would pass for `X-API-Key`.
-            if "_" not in name and name not in elsewhere:
-                yield f"HTTP_{name.replace('-', '_').upper()}", value
-
     def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
-        environ[context.CONNECTION] = self
+        environ: dict[str, Any] = self.server.get_environ()
+        path, _, query = (self.path or "").partition("?")
         peer = str(self.client_address[0])
-        environ["REMOTE_ADDR"] = self.server.proxies.client(peer, environ.get("HTTP_X_FORWARDED_FOR", ""))
-        if self.server.proxies.trusts(peer) and environ.get("HTTP_X_FORWARDED_PROTO", "").lower() == "https":
-            environ["wsgi.url_scheme"] = "https"
-        given = self.wsgi_input
-        self.wsgi_input = _Input(
-            self.rfile, given.content_length, given.socket, given.chunked_input, self.server.bounds.head
-        )
+        environ |= {
+            "REQUEST_METHOD": self.command,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote(path, "latin-1"),
+            "QUERY_STRING": query,
+            "SERVER_PROTOCOL": self.request_version,
+            "REMOTE_ADDR": peer,
+            "REMOTE_PORT": str(self.client_address[1]),
+            "wsgi.input_terminated": True,
+            context.CONNECTION: self,
+        }
+        for name, variable in (("content-type", "CONTENT_TYPE"), ("content-length", "CONTENT_LENGTH")):
+            if given := self.headers.get(name):
+                environ[variable] = given
+        for name, value in self._fields:
+            if not (variable := _variable(name)):
+                continue
+            if variable in environ:
+                environ[variable] += ("; " if "COOKIE" in variable else ",") + value
+            else:
+                environ[variable] = value
+        # HTTP/1.0 has no interim responses: its clients would take `100 Continue` for the response.
+        if self.is_old:
+            environ.pop("HTTP_EXPECT", None)
+        is_trusted = self.client is None
+        if is_trusted:
+            environ["REMOTE_ADDR"] = self.server.proxies.client(peer, environ.get("HTTP_X_FORWARDED_FOR", ""))
+            if environ.get("HTTP_X_FORWARDED_PROTO", "").lower() == "https":
+                environ["wsgi.url_scheme"] = "https"
+        is_chunked = "transfer-encoding" in self.headers
+        self.wsgi_input = _NO_BODY
+        if is_chunked or self.content_length is not None:
+            waiting = self.socket if environ.get("HTTP_EXPECT") == "100-continue" else None
+            self.wsgi_input = _Input(self.rfile, self.content_length, waiting, is_chunked, self.server.bounds.head)
         return environ
 
     def _handle_client_error(self, ex: Exception) -> Any:
@@ -543,6 +583,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         if self.content_length and self.server.is_streamed(self.environ):
             self.environ["wsgi.input"] = self.wsgi_input
             return
+        self._start_deadline()
         max_bytes = self.server.bounds.body
         body = self._read_up_to(max_bytes)
         size = max(self.content_length or 0, len(body))
@@ -556,10 +597,8 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             self.environ["CONTENT_LENGTH"] = str(len(body))
         if int(self.environ.get("CONTENT_LENGTH", 0)) > max_bytes:
             self._unread = self.close_connection = True
-            # Nothing is left to discard as far as gevent knows.
-            self.wsgi_input = pywsgi.Input(self.rfile, 0)
+            self.wsgi_input = _NO_BODY
         self.environ["wsgi.input"] = BytesIO(body)
-        self.environ["wsgi.input_terminated"] = True
 
     def _read_up_to(self, max_bytes: int, already: int = 0) -> bytes:
         """The rest of the body after `already` bytes, up to one byte more than `max_bytes` in all; nothing if it
@@ -572,6 +611,11 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             raise _Rejected(400) from None
         return data
 
+    def _start_deadline(self) -> None:
+        """It ends in any case. What is there already needs none, as nothing waits for it."""
+        if self._deadline is None:
+            self._deadline = gevent.Timeout.start_new(self.server.bounds.read)
+
     def _end_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.close()
@@ -580,19 +624,48 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
     # Answering
 
     def handle_one_response(self) -> None:
-        with ExitStack() as held:
-            self._read_body(held)
-            self._end_deadline()
-            self.server.waiting.discard(self)
-            try:
-                super().handle_one_response()
-            finally:
-                if self.server.streams.pop(self, None):
-                    self._watcher.close()
+        if self.wsgi_input is _NO_BODY:
+            self.environ["wsgi.input"] = BytesIO()
+            self._respond()
+        else:
+            with ExitStack() as held:
+                self._read_body(held)
+                self._respond()
+
+    def _respond(self) -> None:
+        self._end_deadline()
+        self.server.waiting.discard(self)
+        try:
+            super().handle_one_response()
+        finally:
+            if self.server.streams.pop(self, None):
+                self._watcher.close()
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        text = "".join([status, *(part for field in headers for part in field)])
+        if exc_info or "\r" in text or "\n" in text:
+            return super().start_response(status, headers, exc_info)  # which raises
+        self.response_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        self.status, self.code = status.encode(), int(status[:3])
+        given = {name.lower(): value for name, value in headers}
+        self.provided_date = given.get("date")
+        self.provided_content_length = given.get("content-length")
+        if given.get("connection") == "close":
+            self.close_connection = True
+        elif self.is_old and "connection" not in given:
+            self.response_headers.append((b"Connection", b"close" if self.close_connection else b"keep-alive"))
+        return self.write
 
     def _sendall(self, data: bytes) -> None:
         self.server.waiting.add(self)
-        super()._sendall(data)
+        # What is taken at once is most of what there is. For the rest gevent waits, and does more around it.
+        try:
+            sent = self.socket.send(data, 0, 0.0)
+        except OSError:
+            sent = 0  # it happens once more
+        self.response_length += sent
+        if sent < len(data):
+            super()._sendall(data[sent:])
         # A stream waits for its reader only while it writes.
         if self in self.server.streams:
             self.server.waiting.discard(self)
@@ -600,7 +673,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
     def finalize_headers(self) -> None:
         if self._is_partly_read():
             self._unread = self.close_connection = True
-            self.wsgi_input = pywsgi.Input(self.rfile, 0)
+            self.wsgi_input = _NO_BODY
         if not self.server.keeps_connections:
             self.close_connection = True
         if self.close_connection:
@@ -622,7 +695,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         """Head and body in one piece: one system call, and one packet for a small response."""
         self.headers_sent = True
         self.finalize_headers()
-        fields = b"".join(b"%s: %s\r\n" % field for field in self.response_headers)
+        fields = b"".join([b"%b: %b\r\n" % field for field in self.response_headers])
         head = b"HTTP/1.1 %s\r\n%s\r\n" % (self.status, fields)
         if self.response_use_chunked:
             self._sendall(head)
