@@ -58,6 +58,8 @@ PARTITION: dict[str, str] = {
     "leg": "leg:%s:%s",
     # set: those of `present` that are on a node with a leg; of a room and that node; as the leg
     "present_on": "present-on:%s:%s",
+    # hash: node with a leg -> how many of `members` are on it; of a room; as its legs
+    "members_on": "members-on:%s",
     # list: session ids whose join waits for the leg, of a room and a node; until it is up
     "awaiting_leg": "awaiting-leg:%s:%s",
     # list: operation ids in order of play; as the room

@@ -24,7 +24,7 @@ local function forget_room(room)
   redis.call("SREM", keys.node_rooms(room.node), room.id)
   redis.call("DEL", keys.room(room.id), keys.members(room.id), keys.present(room.id), keys.operations(room.id),
     keys.command_to_all(room.id), keys.moderators(room.id), keys.enders(room.id), keys.waiting(room.id),
-    keys.coaches(room.id))
+    keys.coaches(room.id), keys.members_on(room.id))
 end
 
 -- Forgets a deleted room once everybody is out and everything is emitted.

@@ -34,6 +34,7 @@ local function session_joined(session, as, room)
     dial_leg(room, add_leg(room, session.node, session.channel))
   end
   redis.call("ZADD", keys.members(room.id), redis.call("HINCRBY", keys.room(room.id), "members_seen", 1), session.id)
+  count_on_node(room, session, 1)
   local count = redis.call("ZCARD", keys.members(room.id))
   note_members(room, count)
   plan_end(room)

@@ -99,6 +99,7 @@ local function end_leg(room, leg)
   confirmed(leg.node, "leg", room.id)
   redis.call("SREM", keys.legs(room.id), leg.node)
   redis.call("SREM", keys.node_rooms(leg.node), room.id)
+  redis.call("HDEL", keys.members_on(room.id), leg.node)
   redis.call("DEL", keys.leg(room.id, leg.node), keys.present_on(room.id, leg.node), keys.speakers(room.id, leg.node))
   log("state", "leg.ended", { app = room.app, room = room.id, node = leg.node, source = room.node })
 end
@@ -128,12 +129,18 @@ local function exit_room(room, session)
   if leg and not is_needed(room, leg) then expect(leg.node, "leg", room.id, UNUSED_MS) end
 end
 
--- How many members a room has on each of its nodes; `nodes` are those with a leg.
-local function count_by_node(room, nodes)
+-- Counts members of a room on a session's node: one more or less. Those on the source are the rest of all.
+local function count_on_node(room, session, change_by)
+  if session.node ~= room.node then redis.call("HINCRBY", keys.members_on(room.id), session.node, change_by) end
+end
+
+-- How many members a room has on each of its nodes.
+local function count_by_node(room)
   local counts, on_source = {}, redis.call("ZCARD", keys.members(room.id))
-  for _, node in ipairs(nodes) do
-    counts[node] = redis.call("ZINTERCARD", 2, keys.members(room.id), keys.present_on(room.id, node))
-    on_source = on_source - counts[node]
+  local flat = redis.call("HGETALL", keys.members_on(room.id))
+  for i = 1, #flat, 2 do
+    counts[flat[i]] = tonumber(flat[i + 1])
+    on_source = on_source - counts[flat[i]]
   end
   counts[room.node] = on_source
   return counts
@@ -141,26 +148,22 @@ end
 
 -- Whether nobody is left in the conference on the source: no leg, and no session of its own.
 local function is_source_empty(room)
-  local nodes, elsewhere = redis.call("SMEMBERS", keys.legs(room.id)), 0
-  for _, node in ipairs(nodes) do
+  for _, node in ipairs(redis.call("SMEMBERS", keys.legs(room.id))) do
     local far, state, source = unpack(redis.call("HMGET", keys.leg(room.id, node), "far", "state", "source"))
     if far ~= "" and not is_left_behind(room, { state = state, source = source }) then return false end
-    elsewhere = elsewhere + redis.call("SCARD", keys.present_on(room.id, node))
   end
-  -- To count the members of each node takes long if there are many. Those of all others are no more than that.
-  if redis.call("ZCARD", keys.members(room.id)) > elsewhere then return false end
-  return count_by_node(room, nodes)[room.node] == 0
+  return count_by_node(room)[room.node] == 0
 end
 
 -- The nodes of a room as the API shows them, the source first.
 local function describe_nodes(room)
-  local legs, nodes = legs_of(room), {}
-  local counts = count_by_node(room, redis.call("SMEMBERS", keys.legs(room.id)))
-  table.sort(legs, function(one, other) return one.node < other.node end)
+  local counts, others, nodes = count_by_node(room), redis.call("SMEMBERS", keys.legs(room.id)), {}
+  table.sort(others)
   nodes[1] = { prefix = room.node, members = counts[room.node], bridge = "source" }
-  for _, leg in ipairs(legs) do
-    nodes[#nodes + 1] = { prefix = leg.node, members = counts[leg.node],
-      bridge = is_left_behind(room, leg) and LEG.down or leg.state }
+  for _, node in ipairs(others) do
+    local state, source = unpack(redis.call("HMGET", keys.leg(room.id, node), "state", "source"))
+    nodes[#nodes + 1] = { prefix = node, members = counts[node] or 0,
+      bridge = is_left_behind(room, { state = state, source = source }) and LEG.down or state }
   end
   return nodes
 end

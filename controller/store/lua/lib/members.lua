@@ -130,7 +130,7 @@ local end_room
 local function depart(room, session, state, type, data, ends)
   interrupt_play(session, true)
   local before = act_for(session)
-  redis.call("ZREM", keys.members(room.id), session.id)
+  if redis.call("ZREM", keys.members(room.id), session.id) == 1 then count_on_node(room, session, -1) end
   exit_room(room, session)
   redis.call("SREM", keys.speakers(room.id, session.node), session.id)
   if room.floor == session.id then clear(keys.room(room.id), room, "floor") end

@@ -70,10 +70,9 @@ local function move_room(room)
     recording_ended(recording, { reason = "node_lost" })
     clear(keys.room(room.id), room, "recording")
   end
-  -- Sessions of the source are only in the list of all.
-  local others = {}
-  for _, node in ipairs(nodes) do others[#others + 1] = keys.present_on(room.id, node) end
-  redis.call("SDIFFSTORE", keys.present_on(room.id, old), keys.present(room.id), unpack(others))
+  -- The old source was listed and counted with all, and the new one by itself.
+  redis.call("SINTERSTORE", keys.present_on(room.id, old), keys.node_sessions(old), keys.present(room.id))
+  redis.call("HSET", keys.members_on(room.id), old, count_by_node(room)[old])
   local secret = leg.id
   end_leg(room, leg)
   redis.call("SADD", keys.node_rooms(leg.node), room.id)
