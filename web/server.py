@@ -517,10 +517,10 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         return self.request_version == "HTTP/1.0"
 
     def _is_unambiguous(self) -> bool:
-        hosts, lengths, codings = (
-            [value for each, value in self._fields if each == name]
-            for name in ("host", "content-length", "transfer-encoding")
-        )
+        fields = self._fields
+        hosts = [value for name, value in fields if name == "host"]
+        lengths = [value for name, value in fields if name == "content-length"]
+        codings = [value for name, value in fields if name == "transfer-encoding"]
         is_old = self.is_old
         return (
             (len(hosts) == 1 or (is_old and not hosts))
@@ -564,9 +564,9 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             if environ.get("HTTP_X_FORWARDED_PROTO", "").lower() == "https":
                 environ["wsgi.url_scheme"] = "https"
         is_chunked = "transfer-encoding" in self.headers
+        waiting = self.socket if environ.get("HTTP_EXPECT") == "100-continue" else None
         self.wsgi_input = _NO_BODY
-        if is_chunked or self.content_length is not None:
-            waiting = self.socket if environ.get("HTTP_EXPECT") == "100-continue" else None
+        if is_chunked or self.content_length or waiting:
             self.wsgi_input = _Input(self.rfile, self.content_length, waiting, is_chunked, self.server.bounds.head)
         return environ
 
