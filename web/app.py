@@ -118,15 +118,15 @@ class App(OpenAPI):
             try:
                 who = cookies.principal() if auth.is_by_cookie(environ) else auth.tenant(environ)
             except StoreUnavailable:
-                return self.limit_of_endpoint(request)  # The error is reported once the body has been read.
+                return self.limit_of(request.endpoint)  # The error is reported once the body has been read.
             if who is None:
                 return bodies.SMALL
             environ[context.APP_ID] = who.actor if isinstance(who, Principal) else who.id
-            return self.limit_of_endpoint(request)
+            return self.limit_of(request.endpoint)
 
-    def limit_of_endpoint(self, asked: Request) -> int:
-        """How large the body of this request may be (bytes), whoever sent it."""
-        return self.body_limits.get(asked.endpoint or "", bodies.SMALL)
+    def limit_of(self, endpoint: str | None) -> int:
+        """How large the body of a request to the endpoint may be (bytes), whoever sends it."""
+        return self.body_limits.get(endpoint or "", bodies.SMALL)
 
     # What follows is Flask's own for each request, without what no view here uses: sessions, signals, hooks of
     # blueprints and of a request's end, views that are coroutines, and host names as a part of routes.
@@ -145,7 +145,7 @@ class App(OpenAPI):
             returned = self.dispatch_request()
         except Exception as error:
             returned = self.handle_user_exception(error)
-        return self.finalize_request(returned)
+        return self.process_response(self.make_response(returned))
 
     def do_teardown_request(self, *_: Any) -> None:
         pass
@@ -218,7 +218,8 @@ def _admit(app: App) -> None:
     """Before every view: the request's id, which log lines need, then the key, before a response reveals anything."""
     asked = context.current()
     environ, rule, size = asked.environ, asked.url_rule, context.size(asked.environ)
-    asked.max_content_length = max_bytes = app.limit_of_endpoint(asked)
+    endpoint = rule.endpoint if rule else ""
+    asked.max_content_length = max_bytes = app.limit_of(endpoint)
     if context.IS_PART in environ:
         admit()
     else:
@@ -228,7 +229,7 @@ def _admit(app: App) -> None:
             environ[context.ROUTE] = rule.rule
         auth.authenticate(environ, rule.rule if rule else asked.path)
         # The views of these execute a command at once, and its step counts the request, too: one way to the store less.
-        if asked.blueprint not in COMMANDS or size > MAX_UNCOUNTED_BYTES:
+        if endpoint.partition(".")[0] not in COMMANDS or size > MAX_UNCOUNTED_BYTES:
             context.admit(environ)
     # The router drops slashes at the beginning, which the path of another resource has.
     if environ["PATH_INFO"].startswith("//"):
@@ -238,14 +239,20 @@ def _admit(app: App) -> None:
         raise RequestEntityTooLarge
 
 
-def _finish(response: Response | _Answer) -> Response | _Answer:
-    environ = request.environ
-    # What did not come as far as its command.
+def _counted_late(environ: dict[str, Any], response: Response | _Answer) -> Response | _Answer:
+    """The response to a request that did not come as far as its command."""
     try:
         with suppress(StoreUnavailable):
             context.admit(environ)
     except OverRate as over:
-        response = errors.refused(over)
+        return errors.refused(over)
+    return response
+
+
+def _finish(response: Response | _Answer) -> Response | _Answer:
+    environ = request.environ
+    if context.ADMISSION in environ:
+        response = _counted_late(environ, response)
     # None of them is there yet.
     added = [("X-Request-ID", environ[context.REQUEST_ID]), ("X-Content-Type-Options", "nosniff")]
     if isinstance(response, _Answer) or "Cache-Control" not in response.headers:

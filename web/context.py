@@ -182,7 +182,7 @@ def admit(environ: dict[str, Any]) -> None:
 
 def execute(command: Command[Answer]) -> Answer:
     """Carries the command out on behalf of whoever sent the request."""
-    environ = request.environ
+    environ = current().environ
     about = {"actor": environ.get(ACTOR, ""), "trace": _trace(environ), "once": environ.get(ONCE)}
     if any(about.values()):
         command = replace(command, **about)
@@ -212,7 +212,7 @@ def app_id() -> str:
     """The app whose key came with the request, or in whose name a session of the console acts; every view under the API
     prefix has one.
     """
-    found: str = request.environ[APP_ID]
+    found: str = current().environ[APP_ID]
     return found
 
 
@@ -239,5 +239,6 @@ def _trace(environ: dict[str, Any]) -> str:
 
 
 def _context() -> Context:
-    found: Context = current_app.extensions[_KEY]
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    found: Context = app.extensions[_KEY]
     return found

@@ -394,6 +394,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
     response_headers: list[tuple[bytes, bytes]]
     # Nothing has arrived yet. Its client has a request to send, and would not try that again elsewhere.
     is_new = True
+    is_old = False  # of HTTP/1.0
     _deadline: gevent.Timeout | None = None
     _unread = False
 
@@ -499,6 +500,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         if not line:
             raise _Rejected(400)
         self.command, self.path, path, self.request_version = line.groups()
+        self.is_old = self.request_version == "HTTP/1.0"
         self._fields = fields = _read_fields(self.rfile, self.server.bounds.head)
         self.path = path
         if not self._is_unambiguous():
@@ -512,22 +514,17 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
         self.close_connection = connection != "keep-alive" if self.is_old else connection == "close"
         return True
 
-    @property
-    def is_old(self) -> bool:
-        return self.request_version == "HTTP/1.0"
-
     def _is_unambiguous(self) -> bool:
         fields = self._fields
         hosts = [value for name, value in fields if name == "host"]
         lengths = [value for name, value in fields if name == "content-length"]
         codings = [value for name, value in fields if name == "transfer-encoding"]
-        is_old = self.is_old
         return (
-            (len(hosts) == 1 or (is_old and not hosts))
+            (len(hosts) == 1 or (self.is_old and not hosts))
             and all(map(_HOST, hosts))
             and len(lengths) <= 1
             and all(map(_DIGITS, lengths))
-            and (not codings or (not lengths and not is_old and [coding.lower() for coding in codings] == ["chunked"]))
+            and (not codings or (not lengths and not self.is_old and [each.lower() for each in codings] == ["chunked"]))
         )
 
     def get_environ(self) -> dict[str, Any]:
@@ -642,7 +639,7 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
                 self._watcher.close()
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        text = "".join([status, *(part for field in headers for part in field)])
+        text = status + "".join([name + value for name, value in headers])
         if exc_info or "\r" in text or "\n" in text:
             return super().start_response(status, headers, exc_info)  # which raises
         self.response_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
