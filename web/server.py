@@ -307,6 +307,7 @@ def _read_fields(rfile: Any, left: int) -> list[tuple[str, str]]:
     there = rfile.peek(1)
     end = there.find(b"\r\n\r\n") + 2
     text = there[:end].decode("latin-1")
+    # The one pattern before the other: alone, `findall` would look for a field behind each character of what is none.
     found = _FIELD.findall(text) if _FIELDS(text) and end + 2 <= left else []
     if 0 < len(found) <= _MAX_FIELDS:
         rfile.read(end + 2)

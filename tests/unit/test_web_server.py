@@ -8,7 +8,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from io import StringIO
+from io import BufferedReader, RawIOBase, StringIO
 from typing import Any
 
 import gevent
@@ -17,6 +17,8 @@ import structlog
 from flask import Flask, Response, request
 from gevent import pywsgi
 from gevent.event import Event as Flag
+from hypothesis import example, given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from controller.commands import Play
@@ -26,7 +28,7 @@ from tests.unit.web_fakes import HEADERS, KEY, OTHER_HEADERS, ROOM, SESSION, Fak
 from web.app import App, create_app
 from web.clients import Proxies
 from web.context import CONNECTION
-from web.server import Bounds, Server, answer_no_more
+from web.server import Bounds, Server, _read_fields, _Rejected, answer_no_more
 
 PLAY = f"/api/v1/conferences/{ROOM}/play"
 MUTE = f"/api/v1/sessions/{SESSION}/commands/conference/mute"
@@ -273,6 +275,59 @@ def test_a_slow_client_is_cut_off(start: Start, begun: str) -> None:
     assert_envelope(client.answer(), 408)
     client.socket.shutdown(socket.SHUT_WR)
     assert client.ended()
+
+
+class Arriving(RawIOBase):
+    """Bytes that come so many at a time, and then no more."""
+
+    def __init__(self, data: bytes, at_once: int) -> None:
+        self._data, self._at_once = data, at_once
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece, self._data = self._data[: self._at_once], self._data[self._at_once :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def fields_of(data: bytes, at_once: int, left: int) -> Any:
+    """The fields that are read of it, or with which status it is refused, and what is left of it."""
+    arriving = BufferedReader(Arriving(data, at_once))
+    try:
+        found: Any = _read_fields(arriving, left)
+    except _Rejected as rejected:
+        return rejected.status
+    return found, arriving.read()
+
+
+FIELD_PARTS = (
+    b"Host",
+    b"X-1",
+    b":",
+    b": ",
+    b"a",
+    b"\xe9",
+    b" ",
+    b"\t",
+    b"\0",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"A: b\r\n",
+)
+
+
+@given(st.lists(st.sampled_from(FIELD_PARTS)).map(b"".join), st.integers(0, 60))
+@example(b"A: b\r\nC:\r\n\r\nGET / HTTP/1.1\r\n\r\n", 60)
+@example(b"\r\nA: b\r\n\r\n", 60)
+@example(b"A: b\r\n" * 100 + b"\r\n", 1000)
+@example(b"A: b\r\n" * 101 + b"\r\n", 1000)
+def test_fields_are_read_the_same_however_they_arrive(data: bytes, left: int) -> None:
+    whole, *pieces = (fields_of(data, at_once, left) for at_once in (10_000, 1, 7))
+    assert pieces == [whole] * 2
 
 
 def test_bytes_that_keep_coming_do_not_move_the_deadline(start: Start) -> None:
