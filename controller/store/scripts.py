@@ -135,10 +135,10 @@ class Script:
 
     def check(self, given: Mapping[str, object]) -> None:
         """Raises TypeError for arguments that it does not take, or lacks. None counts as absent."""
-        unknown = given.keys() - self.arguments
-        missing = {name for name in self.required if given.get(name) is None}
-        if unknown or missing:
-            raise TypeError(f"script {self.name} takes no {sorted(unknown)}, and lacks {sorted(missing)}")
+        missing = [name for name in self.required if given.get(name) is None]
+        if missing or not given.keys() <= self.arguments:
+            unknown = sorted(given.keys() - self.arguments)
+            raise TypeError(f"script {self.name} takes no {unknown}, and lacks {sorted(missing)}")
 
     def reply(self, text: bytes) -> dict[str, Any]:
         """A reply. Lua has no empty list that is not an empty object too, so a script leaves it out. Bytes in a record
