@@ -26,8 +26,8 @@ from controller.store.scripts import CORE, LUA, ONCE, Source, libraries, librari
 
 # Of Lua and the store's: what the scripts may use.
 GLOBALS = {
-    "cjson", "error", "getmetatable", "ipairs", "math", "next", "os", "pairs", "pcall", "redis", "setmetatable", "string", "table",
-    "tonumber", "tostring", "type", "unpack",
+    "cjson", "collectgarbage", "error", "getmetatable", "ipairs", "math", "next", "os", "pairs", "pcall", "redis", "setmetatable",
+    "string", "table", "tonumber", "tostring", "type", "unpack",
 }  # fmt: skip
 PRELUDE = {"tag", "keys", "STEPS", *CONSTANTS}
 LETTERS = {"i", "j", "_"}
