@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import time
@@ -23,6 +24,15 @@ IDLE_SECONDS = 30.0  # after which an unused connection is closed
 # The blocking one, even if the process is patched.
 _poll = monkey.get_original("select", "poll")
 _WRITABLE = 4  # POLLOUT
+
+
+# Any header line but those that say how the body is sent, or what becomes of the connection.
+_OTHER = rb"(?:(?!content-length|transfer-encoding|connection(?!: keep-alive\r))[\w!#$%&'*+.^`|~-]+:[\t -~]*\r\n)*"
+# The head of a response with a short body.
+_PLAIN = re.compile(
+    rb"HTTP/1\.1 (20[0-2]) [ -~]*\r\n" + _OTHER + rb"content-length: ?([0-9]{1,3})\r\n" + _OTHER + rb"\r\n",
+    re.IGNORECASE,
+)
 
 
 class AttemptFailed(Exception):
@@ -103,10 +113,15 @@ class Connections:
         return None
 
     def _exchange(self, sock: Any, request: bytes) -> Response:
-        parser = _Parser()
         keep = False
         try:
-            _read_head(sock, request, parser)
+            data = _ask(sock, request)
+            response = _plain(data)
+            if response is not None:
+                keep = True
+                return response
+            parser = _Parser()
+            _read_head(sock, data, parser)
             keep = _read_body(sock, parser)
         finally:
             if keep:
@@ -117,21 +132,41 @@ class Connections:
         return Response(status, bytes(parser.start[:MAX_BODY_BYTES]), parser.retry_after if status >= 400 else "")
 
 
-def _read_head(sock: Any, request: bytes, parser: _Parser) -> None:
-    """Sends the request and reads until the status is known; that may read a part of the body, too."""
-    received = 0
+def _ask(sock: Any, request: bytes) -> bytes:
+    """Sends the request. Returns what comes first of the response."""
     try:
         sock.sendall(request)
+        data: bytes = sock.recv(4096)
+    except (BrokenPipeError, ConnectionResetError):
+        raise _Stale from None
+    if not data:
+        raise _Stale
+    return data
+
+
+def _plain(data: bytes) -> Response | None:
+    """The response, if this is all of it and it is as most are: the parser takes several times as long."""
+    head = _PLAIN.match(data)
+    if head is None or len(data) != head.end() + int(head[2]):
+        return None
+    return Response(int(head[1]), data[head.end() :])
+
+
+def _read_head(sock: Any, data: bytes, parser: _Parser) -> None:
+    """Reads on behind `data` until the status is known; that may read a part of the body, too."""
+    received = len(data)
+    parser.feed(data)
+    try:
         while not parser.is_final:
             data = sock.recv(4096)
             if not data:
-                raise (AttemptFailed("the connection was closed within the answer") if received else _Stale)
+                raise AttemptFailed("the connection was closed within the answer")
             received += len(data)
             if received > MAX_HEAD_BYTES:
                 raise AttemptFailed("the answer's head is too long")
             parser.feed(data)
-    except (BrokenPipeError, ConnectionResetError):
-        raise (AttemptFailed("the connection was reset within the answer") if received else _Stale) from None
+    except ConnectionResetError:
+        raise AttemptFailed("the connection was reset within the answer") from None
 
 
 def _read_body(sock: Any, parser: _Parser) -> bool:
