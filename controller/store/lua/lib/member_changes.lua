@@ -2,13 +2,21 @@
 -- args: session_id room_id member_id
 -- needs: node_fence members
 
+-- The room of a member, if it is there. It is read whole only for what others in it may have to do next: a command to
+-- all, or those that wait.
+local function room_of(session, changed_to)
+  if session[changed_to.pending_operation] or session.waiting then return get_room(session.room) end
+  local app = redis.call("HGET", keys.room(session.room), "app")
+  return app and { id = session.room, app = app }
+end
+
 -- Field `name` of a member is `value` now, or the node says so again of one that was so already. `changed_to`: the row
 -- of CHANGES. It confirms a pending command, but for one that asked for another value.
 local function member_changed(changed_to, name, value)
   if fenced() then return refusal("fenced") end
   local session = get_session(args.session_id)
   local is_member = session and session.room == args.room_id and session.member_id == tostring(args.member_id)
-  local room = is_member and get_room(session.room)
+  local room = is_member and room_of(session, changed_to)
   if not room then return cjson.encode({ unknown = true }) end
   local asked = session[changed_to.pending_value] or tostring(value)
   local confirms = session[changed_to.pending_job] ~= nil and asked == tostring(value)
