@@ -135,7 +135,9 @@ class Connections:
 def _ask(sock: Any, request: bytes) -> bytes:
     """Sends the request. Returns what comes first of the response."""
     try:
-        sock.sendall(request)
+        sent = sock.send(request)  # mostly all of it: sendall takes longer
+        if sent < len(request):
+            sock.sendall(request[sent:])
         data: bytes = sock.recv(4096)
     except (BrokenPipeError, ConnectionResetError):
         raise _Stale from None

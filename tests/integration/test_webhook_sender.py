@@ -42,6 +42,14 @@ def test_a_webhook_is_signed_and_posted(receiver: Receiver, sender: Sender) -> N
     assert receiver.connections == 1
 
 
+def test_a_large_webhook_is_sent_whole(receiver: Receiver, sender: Sender) -> None:
+    data = orjson.dumps({"name": "x" * 8_000_000})
+    large = Webhook("1-0", "demo", "conference.created", "r", 1795374235886, data)
+    assert sender.send(large, endpoint(receiver.url)).is_success
+    (request,) = receiver.received
+    assert request.body == large.body
+
+
 def test_a_new_secret_or_url_counts_at_once(receiver: Receiver, sender: Sender) -> None:
     other = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
     for secret, path in ((SECRET, ""), (other, ""), (other, "/elsewhere")):
