@@ -147,6 +147,13 @@ def test_its_place_is_before_that_of_a_later_one_that_waits(api: Api) -> None:
     assert place(at_once) < place(waiting)
 
 
+def test_the_letters_of_job_ids_are_in_the_order_of_their_places(api: Api) -> None:
+    """Jobs that are due at once come in the order of their ids' letters."""
+    api.unmute()
+    (job,) = api.counted_as_sent()
+    assert len(job.rpartition("-")[2]) == 7
+
+
 def test_commands_are_accepted_when_the_clock_was_set_back(api: Api, store: OpenStore) -> None:
     stream, later = keys.key(api.world.tag, "commands", NODE), f"{10**15}-7"
     store.client.xadd(stream, {"c": "{}"}, id=later)

@@ -105,9 +105,10 @@ end
 local places = empty_each_step({}) -- of the commands of this step
 
 -- The place of this step's next command among all of the node. By the clock, and not by the stream alone: what is sent
--- at once spares itself that, as each entry wakes who waits for one.
+-- at once spares itself that, as each entry wakes who waits for one. The number within the millisecond always has seven
+-- digits, as jobs that are due at once come in the order of their ids' letters.
 local function next_place()
-  local place = string.format("%.0f-%.0f", NOW, NOW_US % 1000 * 1000 + #places)
+  local place = string.format("%.0f-%.0f", NOW, 1e6 + NOW_US % 1000 * 1000 + #places)
   places[#places + 1] = place
   return place
 end
