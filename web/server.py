@@ -23,7 +23,6 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
@@ -60,6 +59,8 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]
 _DIGITS = re.compile("[0-9]{1,18}").fullmatch
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n").fullmatch
 _MAX_FIELDS = 100
+# The fields that WSGI calls otherwise than the rest.
+_ELSEWHERE = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 _LOGGED_PATH = 256  # characters
 _STREAM_BUFFER = 64 * 1024  # bytes; Linux takes twice as many
 _SO_ATTACH_FILTER = 26  # Linux: asm-generic/socket.h
@@ -331,15 +332,6 @@ def _read_lines(rfile: Any, left: int) -> list[tuple[str, str]]:
         found.append((field[1], field[2]))
 
 
-@lru_cache(1000)
-def _variable(name: str) -> str:
-    """What WSGI calls a header field; "" for one that it calls otherwise, and one that is left out."""
-    # `X_API_Key` would pass for `X-API-Key`.
-    if "_" in name or name in ("content-type", "content-length"):
-        return ""
-    return f"HTTP_{name.replace('-', '_').upper()}"
-
-
 class _Input(_WSGIInput):  # type: ignore[misc]
     """A request's body. `framing`: how many bytes may frame its chunks.
 
@@ -543,12 +535,14 @@ class _Handler(_WSGIHandler):  # type: ignore[misc]
             "wsgi.input_terminated": True,
             context.CONNECTION: self,
         }
-        for name, variable in (("content-type", "CONTENT_TYPE"), ("content-length", "CONTENT_LENGTH")):
+        for name, variable in _ELSEWHERE.items():
             if given := self.headers.get(name):
                 environ[variable] = given
         for name, value in self._fields:
-            if not (variable := _variable(name)):
+            # `X_API_Key` would pass for `X-API-Key`.
+            if "_" in name or name in _ELSEWHERE:
                 continue
+            variable = f"HTTP_{name.replace('-', '_').upper()}"
             if variable in environ:
                 environ[variable] += ("; " if "COOKIE" in variable else ",") + value
             else:
