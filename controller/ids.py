@@ -6,7 +6,7 @@
     session     acW68-{uuid}                begins with the prefix of the node that has the call; see `SessionIds`
     operation   {uuid4}                     a request to play
     recording   {32 hex digits}             also the name of its file
-    job         p07-1795374235886-0         a command to a node: partition, and place in its stream
+    job         p07-1795374235886-0         a command to a node: partition, and place among its commands
     webhook     msg_p07-1795374235886-0     partition, and place in the outbox
 
 The patterns are for `fullmatch`, and plain enough to stand in a JSON schema too.
