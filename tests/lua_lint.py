@@ -244,6 +244,8 @@ class File:
         match node.func:
             case lua.Name(id="step"):
                 self._check_event(node.args[0].s.decode(), node.args[2])
+            case lua.Name(id="empty_each_step") if not self.source.is_library:
+                self._problem(self._line, "empty_each_step is for libraries: here it would be called at each step")
             case lua.Name(id=name) if name in PASS_EVENTS:
                 table, position = PASS_EVENTS[name]
                 self._check_event(table, node.args[position])

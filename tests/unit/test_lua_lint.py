@@ -41,6 +41,11 @@ def test_a_file_without_fault() -> None:
         ("local room = get_room(args.room_id)\nreturn nil", 3, "room is not used"),
         ("for _, unused in ipairs({}) do log(args.room_id) end", 3, "unused is not used"),
         ("local function room(id) return args.room_id end\nreturn room", 3, "id is not used"),
+        (
+            "local found = empty_each_step({})\nfound[1] = args.room_id",
+            3,
+            "empty_each_step is for libraries: here it would be called at each step",
+        ),
         ("count = args.room_id", 3, "count is assigned, and is no local of this file"),
         (
             "local COUNT = 0\nCOUNT = COUNT + 1\nlog(args.room_id)",
