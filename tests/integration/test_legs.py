@@ -286,6 +286,32 @@ def test_what_a_worker_of_an_older_version_does_to_a_leg_is_made_good(world: Wor
     assert "withdraw_leg" in ops(world.sent())
 
 
+def members_on(world: World, room: str) -> dict[str, int]:
+    return {node["prefix"]: node["members"] for node in world.room(room)["nodes"]}
+
+
+def test_members_whom_a_worker_of_an_older_version_has_taken_in_are_counted(world: World, spanning: str) -> None:
+    counts = keys.key(world.tag, "members_on", spanning)
+    world.store.client.delete(counts)
+    assert members_on(world, spanning) == {NODE: 1, OTHER: 1}
+    third = member(world, spanning, 3)
+    assert members_on(world, spanning) == {NODE: 1, OTHER: 2}
+    world.store.client.delete(counts)
+    world.tell("session_ended", node=OTHER, session_id=third, cause="NORMAL_CLEARING")
+    assert members_on(world, spanning) == {NODE: 1, OTHER: 1}
+
+
+def test_members_whom_a_worker_of_an_older_version_has_taken_out_are_not_counted_after_the_next_comparison(
+    world: World, spanning: str
+) -> None:
+    third = member(world, spanning, 3)
+    for name in ("members", "present"):
+        key = keys.key(world.tag, name, spanning)
+        world.store.client.execute_command("ZREM" if name == "members" else "SREM", key, third)
+    world.tell("snapshot", node=OTHER, what="rooms", cursor="0")
+    assert members_on(world, spanning) == {NODE: 1, OTHER: 1}
+
+
 def test_a_leg_that_breaks_as_soon_as_it_is_up_is_dialled_later_each_time(world: World, spanning: str) -> None:
     waits = []
     for _ in range(4):

@@ -129,18 +129,30 @@ local function exit_room(room, session)
   if leg and not is_needed(room, leg) then expect(leg.node, "leg", room.id, UNUSED_MS) end
 end
 
--- Counts members of a room on a session's node: one more or less. Those on the source are the rest of all.
-local function count_on_node(room, session, change_by)
-  if session.node ~= room.node then redis.call("HINCRBY", keys.members_on(room.id), session.node, change_by) end
+-- How many members a room has on a node with a leg, found by looking at each.
+local function members_found_on(room, node)
+  return redis.call("ZINTERCARD", 2, keys.members(room.id), keys.present_on(room.id, node))
 end
 
--- How many members a room has on each of its nodes.
-local function count_by_node(room)
+-- Counts anew how many members a room has on a node with a leg. A worker of an older version counts none.
+local function count_anew(room, node)
+  redis.call("HSET", keys.members_on(room.id), node, members_found_on(room, node))
+end
+
+-- Counts a session that has become a member of the room, or is none any more. Those on the source are the rest of all.
+local function count_on_node(room, session, change_by)
+  if session.node == room.node then return end
+  if redis.call("HEXISTS", keys.members_on(room.id), session.node) == 0 then return count_anew(room, session.node) end
+  redis.call("HINCRBY", keys.members_on(room.id), session.node, change_by)
+end
+
+-- How many members a room has on each of its nodes; `nodes` are those with a leg.
+local function count_by_node(room, nodes)
   local counts, on_source = {}, redis.call("ZCARD", keys.members(room.id))
-  local flat = redis.call("HGETALL", keys.members_on(room.id))
-  for i = 1, #flat, 2 do
-    counts[flat[i]] = tonumber(flat[i + 1])
-    on_source = on_source - counts[flat[i]]
+  local counted = nodes[1] and redis.call("HMGET", keys.members_on(room.id), unpack(nodes))
+  for i, node in ipairs(nodes) do
+    counts[node] = tonumber(counted[i] or members_found_on(room, node))
+    on_source = on_source - counts[node]
   end
   counts[room.node] = on_source
   return counts
@@ -148,21 +160,23 @@ end
 
 -- Whether nobody is left in the conference on the source: no leg, and no session of its own.
 local function is_source_empty(room)
-  for _, node in ipairs(redis.call("SMEMBERS", keys.legs(room.id))) do
+  local nodes = redis.call("SMEMBERS", keys.legs(room.id))
+  for _, node in ipairs(nodes) do
     local far, state, source = unpack(redis.call("HMGET", keys.leg(room.id, node), "far", "state", "source"))
     if far ~= "" and not is_left_behind(room, { state = state, source = source }) then return false end
   end
-  return count_by_node(room)[room.node] == 0
+  return count_by_node(room, nodes)[room.node] == 0
 end
 
 -- The nodes of a room as the API shows them, the source first.
 local function describe_nodes(room)
-  local counts, others, nodes = count_by_node(room), redis.call("SMEMBERS", keys.legs(room.id)), {}
+  local others, nodes = redis.call("SMEMBERS", keys.legs(room.id)), {}
+  local counts = count_by_node(room, others)
   table.sort(others)
   nodes[1] = { prefix = room.node, members = counts[room.node], bridge = "source" }
   for _, node in ipairs(others) do
     local state, source = unpack(redis.call("HMGET", keys.leg(room.id, node), "state", "source"))
-    nodes[#nodes + 1] = { prefix = node, members = counts[node] or 0,
+    nodes[#nodes + 1] = { prefix = node, members = counts[node],
       bridge = is_left_behind(room, { state = state, source = source }) and LEG.down or state }
   end
   return nodes

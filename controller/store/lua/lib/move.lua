@@ -72,7 +72,7 @@ local function move_room(room)
   end
   -- The old source was listed and counted with all, and the new one by itself.
   redis.call("SINTERSTORE", keys.present_on(room.id, old), keys.node_sessions(old), keys.present(room.id))
-  redis.call("HSET", keys.members_on(room.id), old, count_by_node(room)[old])
+  redis.call("HSET", keys.members_on(room.id), old, count_by_node(room, nodes)[old])
   local secret = leg.id
   end_leg(room, leg)
   redis.call("SADD", keys.node_rooms(leg.node), room.id)

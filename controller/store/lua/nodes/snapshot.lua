@@ -65,7 +65,9 @@ function READ.rooms(id)
   local described = { id = name_in(room, "id"), app = text_in(room, "app"), closing = room.closing ~= nil,
     occupied = redis.call("EXISTS", keys.members(id)) == 1, operation = "", stopping = false,
     legs = describe_legs(room) }
-  if room.node == args.node then
+  if room.node ~= args.node then
+    count_anew(room, args.node)
+  else
     described.operation, described.stopping = text_in(room, "operation"), room.stopping ~= nil
     described.head = describe_head(room)
   end
