@@ -154,6 +154,8 @@ PARTITION: dict[str, str] = {
     "idempotency_ends": "idempotency-ends:%s",
     # stream: commands for a node that no worker has taken yet; an entry goes when it is taken or too old
     "commands": "commands:%s",
+    # string: place of the last command for a node, as in its job id; for an hour after it
+    "last_place": "last-place:%s",
     # hash: job id -> JSON of a command sent to the node; until its result or deadline
     "sent": "sent:%s",
     # sorted set: `kind:id` by deadline (ms) of what the node must confirm

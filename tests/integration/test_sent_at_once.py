@@ -147,6 +147,15 @@ def test_its_place_is_before_that_of_a_later_one_that_waits(api: Api) -> None:
     assert place(at_once) < place(waiting)
 
 
+def test_jobs_are_in_order_when_the_clock_was_set_back(api: Api, store: OpenStore) -> None:
+    last = keys.key(api.world.tag, "last_place", NODE)
+    store.client.set(last, f"{10**13 - 1}-1999999")
+    api.unmute()
+    (job,) = api.counted_as_sent()
+    assert place(job) == (10**13 - 1, 2000000)
+    assert place(store.client.get(last).decode()) == place(job)
+
+
 def test_the_letters_of_job_ids_are_in_the_order_of_their_places(api: Api) -> None:
     """Jobs that are due at once come in the order of their ids' letters."""
     api.unmute()

@@ -102,18 +102,24 @@ local function sent_at_once()
   return #at_once > 0 and at_once or nil
 end
 
-local places = empty_each_step({}) -- of the commands of this step
+local PLACE_SECONDS = 3600 -- for which the place of a node's last command is kept: longer than any command is pending
 
--- The place of this step's next command among all of the node. By the clock, and not by the stream alone: what is sent
--- at once spares itself that, as each entry wakes who waits for one. The number within the millisecond always has seven
--- digits, as jobs that are due at once come in the order of their ids' letters.
-local function next_place()
-  local place = string.format("%.0f-%.0f", NOW, 1e6 + NOW_US % 1000 * 1000 + #places)
-  places[#places + 1] = place
+-- The place of a command among all of the node, behind the last one also if the clock was set back. Not by the stream:
+-- what is sent at once spares itself that, as each entry wakes who waits for one. The number within the millisecond has
+-- seven digits, as jobs that are due at once come in the order of their ids' letters.
+local function next_place(node)
+  local ms, number = NOW, 1e6 + NOW_US % 1000 * 1000
+  local last_ms, last_number = string.match(redis.call("GET", keys.last_place(node)) or "", "^(%d+)-(%d+)$")
+  last_ms, last_number = tonumber(last_ms), tonumber(last_number)
+  if last_ms and (last_ms > ms or last_ms == ms and last_number >= number) then
+    ms, number = last_ms, last_number + 1
+  end
+  local place = string.format("%.0f-%.0f", ms, number)
+  redis.call("SET", keys.last_place(node), place, "EX", PLACE_SECONDS)
   return place
 end
 
--- Adds a command to the node's stream. Returns its entry: behind the others also if the clock was set back.
+-- Adds a command to the node's stream. Returns its entry: behind the others also if these are later.
 local function queue(node, place, raw)
   local entry = redis.pcall("XADD", keys.commands(node), place, "c", raw)
   return type(entry) == "string" and entry or redis.call("XADD", keys.commands(node), "*", "c", raw)
@@ -122,7 +128,7 @@ end
 -- Hands a command to the node's worker. Returns its job id.
 local function send(node, op, command)
   command.op, command.actor, command.trace = op, origin.actor, origin.trace
-  local raw, place = cjson.encode(command), next_place()
+  local raw, place = cjson.encode(command), next_place(node)
   if is_for_sender(node, command) then
     local job = job_id(place)
     count_as_sent(node, job, command, raw)
