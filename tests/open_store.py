@@ -29,7 +29,7 @@ class OpenStore(Store):
     @property
     def is_asked(self) -> bool:
         """Whether anybody waits for a response of it. Not of a cluster."""
-        return not self.client.connection_pool.pool.full()
+        return self._connections.are_used
 
 
 @contextmanager

@@ -54,10 +54,17 @@ class Connections:
                 # A reply that is still to come would be taken for that of another command.
                 self._close(connection)
                 raise
-            self._idle.append(connection)
+            if connection in self._all:
+                self._idle.append(connection)
         return replies
 
+    @property
+    def are_used(self) -> bool:
+        """Whether anybody waits for a reply."""
+        return len(self._idle) < len(self._all)
+
     def close(self) -> None:
+        self._idle.clear()
         for connection in list(self._all):
             self._close(connection)
 

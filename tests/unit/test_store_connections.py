@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -178,3 +179,35 @@ def test_all_connections_are_closed(serve: Callable[..., Connections]) -> None:
     connections.ask([ASKED])
     connections.close()
     assert closed.wait(30)
+
+
+def test_after_it_is_closed_none_of_the_old_connections_is_used(serve: Callable[..., Connections]) -> None:
+    connections = serve(answers(b"+OK\r\n"))
+    connections.ask([ASKED])
+    connections.close()
+    # Another file has its number: what is asked of that would look well.
+    pair = socket.socketpair()
+    assert connections.ask([ASKED]) == [b"OK"]
+    for each in pair:
+        each.close()
+
+
+def test_one_that_was_closed_while_it_was_used_is_not_kept(serve: Callable[..., Connections]) -> None:
+    came, may_answer = Flag(), Flag()
+
+    def handle(sock: socket.socket) -> None:
+        while sock.recv(65536):
+            came.set()
+            may_answer.wait()
+            with suppress(OSError):
+                sock.sendall(b"+OK\r\n")
+
+    connections = serve(handle)
+    asked = gevent.spawn(connections.ask, [ASKED])
+    came.wait()
+    assert connections.are_used
+    connections.close()
+    may_answer.set()
+    asked.join()
+    assert not connections.are_used
+    assert connections.ask([ASKED]) == [b"OK"]
