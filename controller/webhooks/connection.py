@@ -27,11 +27,11 @@ _WRITABLE = 4  # POLLOUT
 
 
 # Any header line but those that say how the body is sent, or what becomes of the connection.
-_OTHER = rb"(?:(?!content-length|transfer-encoding|connection(?!: keep-alive\r))[\w!#$%&'*+.^`|~-]+:[\t -~]*\r\n)*"
+_SAYS_HOW = rb"content-length|transfer-encoding|proxy-connection|connection(?!: keep-alive\r)"
+_OTHER = rb"(?:(?!" + _SAYS_HOW + rb")[\w!#$%&'*+.^`|~-]+:[\t -~]*\r\n)*"
 # The head of a response with a short body.
 _PLAIN = re.compile(
-    rb"HTTP/1\.1 (20[0-2]) [ -~]*\r\n" + _OTHER + rb"content-length: ?([0-9]{1,3})\r\n" + _OTHER + rb"\r\n",
-    re.IGNORECASE,
+    rb"HTTP/1\.1 (20[0-2]) [ -~]*\r\n(?i:" + _OTHER + rb"content-length: ?([0-9]{1,3})\r\n" + _OTHER + rb")\r\n"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from geventhttpclient.response import HTTPParseError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +52,7 @@ STARTS = st.sampled_from(
         "HTTP/1.1 204 No",
         "HTTP/1.0 200 OK",
         "HTTP/1.1 100 Go",
+        "http/1.1 200 ok",
         "HTTP",
     ]
 )
@@ -83,3 +85,12 @@ def test_most_responses_are_plain() -> None:
     assert _plain(text) == Response(200, b"ok")
     assert all(_plain(text[:at]) is None for at in range(len(text)))
     assert _plain(text + b"!") is None
+
+
+@pytest.mark.parametrize("line", ["Proxy-Connection: close", "Connection: close", "Transfer-Encoding: chunked"])
+def test_what_says_more_of_the_connection_or_the_body_is_not(line: str) -> None:
+    assert _plain(f"HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 0\r\n\r\n".encode()) is None
+
+
+def test_the_protocol_is_spelled_as_it_is() -> None:
+    assert _plain(b"http/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") is None
