@@ -164,7 +164,7 @@ BREAKS: dict[str, Break] = {
         "an event that comes twice is told twice",
         ("link reset",),
         lua={
-            "if same_room and not is_joining and session.member_id == tostring(args.member_id) then": "if false then",
+            "if same_room and not is_joining and session.member_id == tostring(member_id) then": "if false then",
             "if not (is_new or confirms) then": "if false then",
         },
         patch=_events_twice,
