@@ -28,8 +28,8 @@ def find(world: World, *calls: dict[str, Any]) -> dict[str, Any]:
     return world.tell("sessions_found", app_id=world.app_id, calls=calls, resynced=True)
 
 
-# What depends on when it was made: ids of jobs, webhooks and recordings, and times.
-MADE_THEN = re.compile(r"p\d\d-\d{13}-\d+|\b[0-9a-f]{32}\b|\b1\d{9}(\d{3})?\b")
+# What depends on when it was made: ids of jobs, webhooks and recordings, places of commands, and times.
+MADE_THEN = re.compile(r"(p\d\d-)?\b\d{13}-\d+|\b[0-9a-f]{32}\b|\b1\d{9}(\d{3})?\b")
 
 
 def stored(world: World) -> dict[str, str]:
