@@ -88,8 +88,7 @@ class Scene:
         self.news = Flag()
 
     def event(self, number: int) -> bytes:
-        muted = self.muted[number] = not self.muted[number]
-        text = self._templates[muted]
+        text = self._templates[not self.muted[number]]
         values = {"Conference-Name": room(number), "Unique-ID": channel(number), "Member-ID": str(number + 1)}
         for name, value in values.items():
             text = re.sub(rf"^{name}: .*$", f"{name}: {value}", text, count=1, flags=re.MULTILINE)
@@ -176,6 +175,8 @@ def be_the_others(rate: int, seconds: float) -> None:
     for number in range(warm_up + count):
         event = scene.event(number % MEMBERS)
         gevent.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+        # Not before: an audit would tell of it, and the endpoint would get a webhook of what was not sent.
+        scene.muted[number % MEMBERS] ^= True
         scene.sent[session(number % MEMBERS)].append(time.perf_counter())
         links[0].sendall(event)
     scene.wait_until(lambda: len(scene.latencies) >= warm_up + count)
