@@ -193,9 +193,8 @@ class Controller:
             return self._step(command.script, args, admission)
 
         reply = self._idempotency.step(command.app_id, command.once, command.verb, step) if command.once else step()
-        if "ending" in reply:
-            with suppress(StoreUnavailable):  # The rest is stored, and the node's worker emits it.
-                emit_endings(self._store, keys.partition_of(command.app_id), reply)
+        with suppress(StoreUnavailable):  # The rest is stored, and the node's worker emits it.
+            emit_endings(self._store, keys.partition_of(command.app_id), reply)
         return command.answer(self._parts, args, reply)
 
     def _common(self, command: Command[Any]) -> Args:

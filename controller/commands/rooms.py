@@ -204,7 +204,7 @@ class GetRoom(RoomCommand[Room]):
 def with_playback(store: Store, app_id: str, reply: Args) -> Room:
     """The reply of get_room.lua with the URLs of the operations that it names. The first is the current one."""
     ids = reply.pop("operations")
-    found = zip(ids, store.urls_of(app_id, ids) if ids else (), strict=True)
+    found = zip(ids, store.urls_of(app_id, ids), strict=True)
     # An operation that has ended since is left out.
     operations = [WaitingPlayback(operation_id=operation, urls=urls) for operation, urls in found if urls]
     left = reply.pop("playing_left")

@@ -56,8 +56,7 @@ RUNS_WHEN_FULL = {
 # The scripts that are refused then, as `store_full`, since they would only use more.
 REFUSED_WHEN_FULL = {
     "begins something": "claim_key collect_digits create_room dial join may_play may_play_to_session play"
-    " play_to_session record_room record_session session_parked sessions_found"
-    " transfer",
+    " play_to_session record_room record_session session_parked sessions_found transfer",
     "changes something": "change_member change_room coach pause rotate_secret send_dtmf set_flag"
     " set_flag_of_all set_level speakers_changed uncoach volume",
     "sends once more": "redeliver redeliver_range test_endpoint",

@@ -141,10 +141,7 @@ class Store:
         `{"refused": "store_full"}` when memory is full and the script would need more; then it did nothing.
         Raises Fenced, ScriptFailed, and TypeError for arguments that the script does not take, or lacks.
         """
-        (reply,) = self.run_each([(script, tag, args)])
-        if isinstance(reply, ScriptFailed):
-            raise reply
-        return reply
+        return self.run_many([(script, tag, args)])[0]
 
     def run_many(self, steps: Sequence[Step]) -> list[Reply]:
         """As `run_each`, but raises the first ScriptFailed."""
@@ -280,6 +277,8 @@ class Store:
 
     def urls_of(self, app_id: str, operations: Sequence[str]) -> list[list[str]]:
         """The URLs of each playback operation; an empty list for one that is over."""
+        if not operations:
+            return []
         tag = keys.partition_of(app_id)
         found = self._pipe(lambda pipe: [pipe.lrange(keys.key(tag, "urls", each), 0, -1) for each in operations])
         # A number stands for the rest of the URL before it (lib/playback.lua).

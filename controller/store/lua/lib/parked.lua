@@ -2,6 +2,9 @@
 -- args: node app_id
 -- needs: outbox quotas session_begins
 
+-- Whether the store knows it already, or knows that it has ended.
+local function has_begun(id) return redis.call("EXISTS", keys.session(id), keys.ended(id)) > 0 end
+
 -- It is parked, and the store does not know it. Returns the session, or nil if the app's quotas have no room for it.
 local function begin_parked(id, channel, did, caller_id)
   if exceeded("sessions", 1) or exceeded("webhook_bytes", 0) then

@@ -4,8 +4,7 @@
 -- needs: node_fence parked
 
 if fenced() then return refusal("fenced") end
-local is_known = redis.call("EXISTS", keys.session(args.session_id), keys.ended(args.session_id)) > 0
-if is_known then return cjson.encode({ known = true }) end
+if has_begun(args.session_id) then return cjson.encode({ known = true }) end
 local session = begin_parked(args.session_id, args.channel, args.did, args.caller_id)
 if not session then return refusal("quota_exceeded") end
 return cjson.encode({ started = true })

@@ -5,7 +5,7 @@
 -- needs: endings joined node_fence parked records
 
 local function come(call, found)
-  local is_known = redis.call("EXISTS", keys.session(call.session_id), keys.ended(call.session_id)) > 0
+  local is_known = has_begun(call.session_id)
   local session
   if is_known then
     session = get_session(call.session_id)
