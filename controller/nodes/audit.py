@@ -6,15 +6,17 @@ lists are read one after the other, so it compares anew until nothing differs. W
 that the comparison has found already changes nothing.
 
 An event may also be missed without a lost link. So the audit compares from time to time, beside the handling of
-events. What differs then may have happened just now, with its event still on the way. That is why the audit looks
-twice: only what differs in the same way at two comparisons in a row was missed, and is put right. It believes the
-node's list of channels, which lags; `resync` asks the node for each parked call instead.
+events. What differs then may have happened just now, with its event still on the way, or handled after the node's list
+was read. That is why the audit looks twice: only what differs in the same way at two comparisons in a row, of a session
+of which no event has told meanwhile, was missed, and is put right. It believes the node's list of channels, which lags;
+`resync` asks the node for each parked call instead.
 """
 
 from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import gevent
@@ -44,7 +46,7 @@ from controller.nodes.compare import (
     read_relations,
     read_taps,
 )
-from controller.nodes.events import CallIntruded, LegEvent, RecordingEvent, SessionEvent
+from controller.nodes.events import CallIntruded, LegEvent, NodeEvent, RecordingEvent, SessionEvent
 from controller.nodes.handler import EventHandler
 from controller.nodes.history import NodeHistory
 from controller.nodes.lease import NodeLease, Row
@@ -100,8 +102,11 @@ class Audit:
         self._connection: Connection | None = None
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._due_soon = Flag()
-        # What differed at the last comparison.
+        # What differed at the last comparison, and when that began, on the monotonic clock.
         self._differences: frozenset[Difference] = frozenset()
+        self._compared_at = 0.0
+        # When an event last told of a session; of those since the last comparison began.
+        self._heard: dict[str, float] = {}
         # Until when a play that counts as failed may still be heard, on the monotonic clock.
         self._may_be_heard_until = 0.0
 
@@ -154,6 +159,11 @@ class Audit:
         if not self._differences:
             self._due_soon.set()
 
+    def heard(self, events: Iterable[NodeEvent]) -> None:
+        """These events have come, and are handled now."""
+        now = time.monotonic()
+        self._heard.update((session_id, now) for event in events if (session_id := _session(event)))
+
     def compare_once(self) -> float:
         """Compare, and put right what differed the last time too. Returns the seconds until the next comparison.
 
@@ -162,6 +172,7 @@ class Audit:
         connection = self._connection
         if connection is None:
             return self._intervals.usual
+        began = time.monotonic()
         plan, rooms = self._compare(connection, trusts_list=True)
         playback: dict[PlaybackDrift, Step] = {}
         for room in rooms:
@@ -170,7 +181,10 @@ class Audit:
                 if difference := compare_playback(room, playing):
                     playback[difference] = _playback_step(room, playing)
         found = frozenset([*plan.events, *plan.possible_intruders, *plan.orphans, *plan.stray_recordings, *playback])
-        missed, self._differences = found & self._differences, found
+        again = found & self._differences
+        missed = {each for each in again if self._heard.get(_session(each), 0.0) < self._compared_at}
+        self._differences, self._compared_at = found, began
+        self._heard = {session_id: at for session_id, at in self._heard.items() if at >= began}
         if missed:
             self._log.warning("drift", changes=[str(difference) for difference in missed])
             self._drift_total.inc(len(missed))
@@ -248,6 +262,11 @@ class Audit:
         for leg in plan.stray_legs:
             self._handler.hang_up_leg(leg)
         return plan, rooms
+
+
+def _session(of: object) -> str:
+    """The session that an event or a difference is about; "" for none."""
+    return getattr(of, "session_id", "")
 
 
 def _playing(connection: Connection, room: Row) -> str | None:

@@ -358,6 +358,7 @@ class NodeWorker:
     def _on_events(self, events: list[Event]) -> None:
         self._events_total.inc(len(events))
         found = [event for each in events if (event := translate(self._ids, each))]
+        self.audit.heard(found)
         # Intruders first: the rest may have to wait for the store.
         for call in found:
             if isinstance(call, CallIntruded):

@@ -262,6 +262,21 @@ def test_a_member_that_is_no_session_is_kicked_and_hung_up_if_it_called(
     assert (wire.sent, counted("intruders")) == (expected, before + 1)
 
 
+def test_what_an_event_tells_of_meanwhile_was_not_missed(world: World, node: DrivenNode) -> None:
+    """It was handled after the node's list was read, and the list is older than what the store knows."""
+    node.up()
+    room, before = world.create(), counted("drift")
+    world.joined(room)
+    node.audit.compare_once()
+    for action in ("unmute-member", "mute-member"):
+        node.happened(event("CUSTOM", channel(1), Action=action, Conference_Name=room, Member_ID="1"))
+        node.audit.compare_once()
+        assert counted("drift") == before
+    node.audit.compare_once()
+    assert counted("drift") == before + 1
+    assert world.webhooks()[-1][0] == "session.ended"
+
+
 def test_a_session_is_no_intruder_before_nor_after_its_end(world: World, node: DrivenNode, store: OpenStore) -> None:
     """When a link comes up, the events of a call come after the comparison that found it gone."""
     wire, room, session, before = node.up(), world.create(), world.park(), counted("intruders")
