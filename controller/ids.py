@@ -21,10 +21,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 NODE_PREFIX = re.compile("[A-Za-z0-9]{5}")
-ROOM_ID = re.compile(f"{NODE_PREFIX.pattern}-room-{_UUID4}")
+ROOM_ID = re.compile(f"{NODE_PREFIX.pattern}-room-{_UUID}")
 SESSION_ID = re.compile(f"{NODE_PREFIX.pattern}-{_UUID}")
 RECORDING_ID = re.compile("[0-9a-f]{32}")
 JOB_ID = re.compile("p[0-9]{2}-[0-9]+-[0-9]+")

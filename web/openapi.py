@@ -104,7 +104,6 @@ def _describe_key(operation: dict[str, Any]) -> None:
     """An operation may have an idempotency key, which its view does not see."""
     schema = {**IdempotencyHeaders.model_json_schema()["properties"][IDEMPOTENCY_KEY]}
     about = {"name": IDEMPOTENCY_KEY, "in": "header", "required": False, "description": schema.pop("description")}
-    del schema["default"]
     operation.setdefault("parameters", []).append({**about, "schema": schema})
     for status, response in operation["responses"].items():
         if status < "300":
@@ -113,11 +112,13 @@ def _describe_key(operation: dict[str, Any]) -> None:
 
 
 def _tidy(schema: dict[str, Any]) -> None:
-    """Removes titles, which repeat names, and the default None of what may be left out: it is no value of the type."""
+    """Removes titles, which repeat names, and the defaults None and "" of what may be left out: often they are no value
+    that may be sent.
+    """
     schema.pop("title", None)
     if "example" in schema:
         schema["examples"] = [schema.pop("example")]
-    if schema.get("default", ...) is None:
+    if schema.get("default", ...) in (None, ""):
         del schema["default"]
     parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
     for part in [*parts, *(schema[name] for name in ("items",) if name in schema)]:

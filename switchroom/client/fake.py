@@ -195,8 +195,8 @@ class _Form(BaseModel):
 
 
 _Level = Annotated[int, Field(ge=-4, le=4)]
-_UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_RoomId = Annotated[str, Field(pattern=f"^[A-Za-z0-9]{{5}}-room-{_UUID4}$")]
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_RoomId = Annotated[str, Field(pattern=f"^[A-Za-z0-9]{{5}}-room-{_UUID}$")]
 _Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$")]
 _Url = Annotated[str, Field(pattern="^(?i:https?)://[^/?#@]+([/?#].*)?$", max_length=2048)]
 _Beep = Annotated[str, Field(pattern="^(tone|(?i:https?)://[^/?#@]+([/?#].*)?)$", max_length=2048)]

@@ -31,7 +31,7 @@ UUID = "550e8400-e29b-41d4-a716-446655440000"
     [
         (NODE_PREFIX, "acW68", ["acW6", "acW688", "ac-68", "acW68\n"]),
         (ROOM_ID, f"acW68-room-{UUID}", [f"acW68-{UUID}", f"acW68-room-{CHANNEL}-", UUID, f"ac-68-room-{UUID}"]),
-        (ROOM_ID, new_room_id("acW68"), [f"acW68-room-{UUID.replace('-41', '-11')}", f"acW68-room-{UUID}\n"]),
+        (ROOM_ID, new_room_id("acW68"), [f"acW68-room-{UUID.upper()}", f"acW68-room-{UUID}\n"]),
         (SESSION_ID, f"acW68-{CHANNEL}", [f"acW68-room-{UUID}", CHANNEL, f"acW68-{CHANNEL.upper()}"]),
         (SESSION_ID, SessionIds("acW68", KEY).of(CHANNEL), []),
         (JOB_ID, "p07-1795374235886-0", ["p7-1-0", "p07-1", "p07-1-0-0", UUID]),

@@ -255,6 +255,17 @@ def test_every_body_has_examples_that_are_valid(content: dict[str, Any]) -> None
         schema.validate(example)
 
 
+def test_every_parameter_has_a_default_and_examples_that_are_valid() -> None:
+    for method, path, operation in OPERATIONS:
+        for parameter in operation.get("parameters", ()):
+            schema = jsonschema_rs.validator_for({**parameter["schema"], "components": DOCUMENT["components"]})
+            for value in (parameter["schema"].get(name) for name in ("default", "example")):
+                if value is not None:
+                    assert schema.is_valid(value), (method, path, parameter)
+            for value in parameter["schema"].get("examples", ()):
+                assert schema.is_valid(value), (method, path, parameter)
+
+
 def examples(operation: dict[str, Any], status: str) -> dict[str, Any]:
     found = operation["responses"][status]["content"]["application/json"]["examples"]
     return {name: each["value"] for name, each in found.items()}
