@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from controller.sessions.flags import CHANGES, FLAGS, Flag
@@ -188,6 +189,17 @@ def test_what_was_lost_with_the_link_fails_in_order(world: World) -> None:
     assert len(found) == 2 * len(pairs)
     for two in pairs:
         assert [failure for failure in found if failure[1] in two.uids] == two.failed("no_answer")
+
+
+def test_however_many_commands_were_lost_with_the_link_each_is_found(world: World) -> None:
+    """Of a large hash the store scans only so much at a time."""
+    count, sent = 2000, keys.key(world.tag, "sent", NODE)
+    command = orjson.dumps({"op": "kick_all", "app": "demo", "room": world.create()}).decode()
+    world.store.client.hset(sent, mapping={f"{world.tag[1:-1]}-1795374235886-{i}": command for i in range(count)})
+    for _ in range(count):
+        if not world.tell("jobs_lost")["more"]:
+            break
+    assert not world.store.client.exists(sent)
 
 
 @pytest.mark.parametrize("flag", TOGETHER)
