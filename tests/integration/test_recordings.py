@@ -135,6 +135,22 @@ def test_a_call_names_the_recording_that_goes_on(world: World, room: str) -> Non
     assert world.session(MEMBER)["recording"] is None
 
 
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_nothing_is_told_of_a_recording_that_is_deleted_before_it_begins(
+    world: World, room: str, is_begun: bool
+) -> None:
+    recording = str(world.record(room)["recording_id"])
+    sent = one_of(world, "record")
+    world.ask("delete_recording", recording_id=recording)
+    world.answer(sent["job"], ok=is_begun, reason=None if is_begun else "write_failed")
+    if is_begun:
+        world.tell("recording_started", recording_id=recording)
+        assert one_of(world, "stop_recording")["recording"] == recording
+        ended(world, recording)
+    assert told(world) == []
+    assert not world.recording(recording)
+
+
 def test_a_call_with_two_channels(world: World) -> None:
     session = world.park()
     world.webhooks()

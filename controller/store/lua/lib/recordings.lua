@@ -31,8 +31,9 @@ local TOLD = {
   failed = { room = "conference.recording.failed", session = "session.recording.failed" },
 }
 
--- Emits the webhook about `what` has become of a recording.
+-- Emits the webhook about `what` has become of a recording, unless the app has deleted that.
 local function emit_recording(recording, what, data)
+  if recording.deleted then return end
   data.app_id, data.recording_id, data.room_id = recording.app, recording.id, recording.room
   data.uuid, data.did, data.caller_id = recording.session, recording.did, recording.caller_id
   local ordering_key = (recording.room or recording.session) .. "/" .. recording.id
@@ -270,7 +271,7 @@ local function recording_ended(recording, found)
     ended_at = NOW, tries = 0 })
   clear(keys.recording(recording.id), recording, "job", "stop_uid")
   confirmed(recording.node, "recording", recording.id)
-  if was_started and not recording.deleted then
+  if was_started then
     emit_recording(recording, "stopped", { reason = reason, duration = seconds_of(found.length_ms), size = found.size,
       command_uid = uid })
   end
