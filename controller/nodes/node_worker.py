@@ -41,7 +41,7 @@ from controller.ids import SessionIds, job_id
 from controller.media.client import Prepared, Preparer
 from controller.media.reasons import AudioFailed
 from controller.nodes.audit import Audit, Intervals
-from controller.nodes.events import CallIntruded, JobDone, SessionFileDone, StateEvent, Talked
+from controller.nodes.events import CallIntruded, JobDone, SessionEnded, SessionFileDone, StateEvent, Talked
 from controller.nodes.handler import EventHandler
 from controller.nodes.history import NodeHistory
 from controller.nodes.lease import NodeLease
@@ -379,6 +379,8 @@ class NodeWorker:
     def _judge(self, event: StateEvent) -> StateEvent:
         if isinstance(event, SessionFileDone):
             return self._plays.judge_file(event)
+        if isinstance(event, SessionEnded):
+            self._plays.forget(event.session_id)
         return self._plays.judge(event) if isinstance(event, JobDone) else event
 
     # Up and down

@@ -60,8 +60,8 @@ class Plays:
         self._take = take
         self._preparing: set[tuple[str, str]] = set()
         self._sent: dict[str, str] = {}  # job: the relay that has its file
-        # The same of what is played to a session: the node says only later that it did not get it.
-        self._told: dict[tuple[str, int], str] = {}
+        # The same of what is played to a parked call, by session: the node says only later that it did not get it.
+        self._told: dict[str, tuple[str, int, str]] = {}  # operation, index, relay
         self._greenlets = Group()
         self._asking: set[Any] = set()  # those of them that wait for a relay
 
@@ -82,12 +82,19 @@ class Plays:
 
     def judge_file(self, done: SessionFileDone) -> SessionFileDone:
         """The same of a file that was played to a session, or was not."""
-        relay = self._told.pop((done.operation_id, done.index), None)
+        operation, index, relay = self._told.get(done.session_id, ("", 0, ""))
+        if (operation, index) != (done.operation_id, done.index):
+            return done
+        self.forget(done.session_id)
         if not relay or not done.reason:
             return done
         log.warning("a node did not get a file from its relay", operation=done.operation_id)
         self._relays.avoid(relay)
         return replace(done, reason="relay_lost")
+
+    def forget(self, session_id: str) -> None:
+        """What was played to a call is over, or the call is, of which the node does not say how its file ended."""
+        self._told.pop(session_id, None)
 
     def link_lost(self) -> None:
         """What was sent has no result any more."""
@@ -110,9 +117,10 @@ class Plays:
                         # Noted first: the result may come before this goes on.
                         self._sent[job] = outcome.relay
                         if asked["op"] == "session_play" and "member_id" not in asked:
-                            self._told[asked["operation"], asked["index"]] = outcome.relay
+                            self._told[asked["session"]] = asked["operation"], asked["index"], outcome.relay
                     if not self._take(tag, entry, outcome):
                         self._sent.pop(job, None)
+                        self.forget(asked.get("session", ""))
                     return
                 except StoreUnavailable as error:
                     log.warning("play not taken", reason=str(error))

@@ -454,6 +454,23 @@ def test_a_relay_that_a_node_does_not_reach_is_avoided_for_a_parked_call(
     assert world.webhooks()[-1][1]["results"] == [{"url": A, "status": "failed", "reason": "unplayable"}]
 
 
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_which_relay_has_a_file_is_forgotten_with_the_call_or_the_play(
+    world: World, parked: str, node: DrivenNode, relays: Relays, is_sent: bool
+) -> None:
+    wire = node.up({**call(1), "application": "park"})
+    world.play_to(parked, A)
+    take(world, node)
+    if not is_sent:
+        world.ask("stop_session_play", session_id=parked)
+    relays.is_ready(A)
+    assert len(sent(wire, esl.PlayToChannel)) == is_sent
+    if is_sent:
+        node.happened(event("CHANNEL_HANGUP_COMPLETE", channel(1), Hangup_Cause="NORMAL_CLEARING"))
+    played(world, node, "FILE NOT FOUND")
+    assert relays.avoided == []
+
+
 @pytest.mark.parametrize("goes_on", [False, True])
 def test_what_was_played_to_a_call_while_the_link_was_lost(
     world: World, parked: str, node: DrivenNode, relays: Relays, goes_on: bool
