@@ -170,7 +170,8 @@ class Origin:
         if response.status != 200:
             # Not a whole file: nothing (204), a part (206), or what was not asked for.
             raise AudioFailed("unreachable")
-        claimed = int(response.fields.get("content-length", 0))
+        with _reasons():
+            claimed = int(response.fields.get("content-length", 0))
         if claimed > self._limits.max_bytes:
             raise AudioFailed("too_large")
         # Chunks end the body, whatever else the head says.

@@ -373,7 +373,8 @@ class Relay:
             else:
                 entry = self._cache.put(*key, path, fetched.bytes, fetched.validators, fresh_until, version)
             fetch.end(entry, self._cache.source(entry))
-        except (AudioFailed, OSError) as error:
+        except Exception as error:
+            # Whatever it is: those who want the file wait for the end without a limit, and say what it was.
             fetch.fail(error)
         finally:
             if path:

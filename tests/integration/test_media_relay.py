@@ -302,6 +302,21 @@ def test_a_full_disk_is_told_to_the_operator_once_and_not_put_down_to_the_file(
     assert REGISTRY.get_sample_value("switchroom_media_prepared_total", counted) == before + 2
 
 
+class Broken(Cache):
+    """A cache with a fault in it."""
+
+    def new_version(self, app_id: str) -> str:
+        raise RuntimeError(app_id)
+
+
+def test_a_fault_in_a_fetch_ends_it_for_all_who_wait(start: Callable[..., RunningRelay], origin: TenantServer) -> None:
+    relay = start(Broken).relay
+    with capture_logs() as logged, pytest.raises(AudioFailed) as failed:
+        relay.prepare("demo", f"{origin.url}/200", 8000, 30)
+    assert failed.value.reason == "relay_failed"
+    assert [line["event"] for line in logged] == ["file not prepared"]
+
+
 def test_when_the_disk_of_one_relay_is_full_another_prepares_the_file(
     start: Callable[..., RunningRelay], store: OpenStore, client: RelayClient, origin: TenantServer
 ) -> None:
