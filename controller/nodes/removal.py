@@ -18,10 +18,16 @@ WAIT_SECONDS = LEASE_SECONDS + 2.0
 PAUSE_SECONDS = 0.1
 
 
-def end_sessions(store: Store, prefix: str, owner: str, wait: float = WAIT_SECONDS) -> int:
-    """End the sessions of a node that is not in the registry any more, as those of a node that was lost. Returns how
-    many there were. `owner`: who holds the node's lease meanwhile. `wait`: seconds for which a worker may still hold
-    it. Raises StoreUnavailable, and Fenced if it is held for longer.
+def recordings_on(store: Store, prefix: str) -> int:
+    """How many recordings are on a node: they go on, or no relay has their files yet. Raises StoreUnavailable."""
+    counts = store.run_many([("count", tag, {"nodes": [prefix]}) for tag in keys.TAGS])
+    return sum(count["recordings"][prefix] for count in counts)
+
+
+def end_all_on(store: Store, prefix: str, owner: str, wait: float = WAIT_SECONDS) -> tuple[int, int]:
+    """End the sessions and recordings of a node that is not in the registry any more, as those of a node that was lost.
+    Returns how many there were of each. `owner`: who holds the node's lease meanwhile. `wait`: seconds for which a
+    worker may still hold it. Raises StoreUnavailable, and Fenced if it is held for longer.
     """
     give_up_at = time.monotonic() + wait
     while (lease := NodeLease.take(store, prefix, owner)) is None:
@@ -39,6 +45,11 @@ def end_sessions(store: Store, prefix: str, owner: str, wait: float = WAIT_SECON
             )
             for session in sessions
         )
+        recordings, _ = lease.snapshot("recordings")
+        lease.run_each(
+            ("recording_lost", keys.partition_of(recording["app"]), {"recording_id": recording["id"]})
+            for recording in recordings
+        )
     finally:
         lease.release(handover=False)
-    return len(sessions)
+    return len(sessions), len(recordings)

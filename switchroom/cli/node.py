@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from controller.errors import Fenced
-from controller.nodes.removal import end_sessions
+from controller.nodes.removal import end_all_on, recordings_on
 from controller.outbound.addresses import is_found_from
 from controller.registry import BRIDGE_PORT, Registry
 from controller.rooms.placement import Placement
@@ -110,26 +110,34 @@ def drain(context: Context, prefix: str, undo: bool) -> None:
 
 @node.command()
 @click.argument("prefix")
-@click.option("--force", is_flag=True, help="Also if there are calls on it: their sessions end as `node_lost`.")
+@click.option(
+    "--force", is_flag=True, help="Also if it has calls or recordings: they end, or are lost, as `node_lost`."
+)
 @click.pass_obj
 def remove(context: Context, prefix: str, force: bool) -> None:
-    """Remove a node, which must have no calls; drain it first, and wait until they end."""
+    """Remove a node, which must have no calls, and no recordings that no relay has; drain it first, and wait."""
     with open_store(context.config(), create=False) as (store, _):
         registry = Registry(store)
         _, calls = Placement(store, registry).load(prefix)
+        recordings = recordings_on(store, prefix)
         known = registry.node(prefix)
         # One that is gone from the file may have left calls behind.
-        if known or not (force and calls):
+        if known or not (force and (calls or recordings)):
             changeable(known, f"node {prefix}")
         if calls and not force:
             raise click.ClickException(f"node {prefix} has calls ({calls}); drain it and wait, or use --force")
+        if recordings and not force:
+            raise click.ClickException(
+                f"node {prefix} has recordings that no relay has yet ({recordings}); wait, or use --force"
+            )
         registry.remove_node(prefix)
-        ended = _end_sessions(store, prefix) if calls else 0
-    click.echo(f"node {prefix} removed" + (f"; sessions ended: {ended}" if ended else ""))
+        ended, lost = _end_all_on(store, prefix) if calls or recordings else (0, 0)
+    told = [f"; {what}: {number}" for what, number in (("sessions ended", ended), ("recordings lost", lost)) if number]
+    click.echo(f"node {prefix} removed" + "".join(told))
 
 
-def _end_sessions(store: Store, prefix: str) -> int:
+def _end_all_on(store: Store, prefix: str) -> tuple[int, int]:
     try:
-        return end_sessions(store, prefix, owner=f"cli-{os.getpid()}-{secrets.token_hex(4)}")
+        return end_all_on(store, prefix, owner=f"cli-{os.getpid()}-{secrets.token_hex(4)}")
     except Fenced:
         raise click.ClickException(f"a worker still holds node {prefix}; run this again once it does not") from None

@@ -261,6 +261,46 @@ def test_a_node_with_calls_is_removed_by_force_only(switchroom: Switchroom, conf
         assert store.holders(["acW68"]) == {}
 
 
+def test_recordings_on_a_node_that_is_removed_are_lost_and_the_app_is_told(
+    switchroom: Switchroom, config: Config
+) -> None:
+    switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "x")
+    with opened(config) as store:
+        world = World(store, "demo")
+        room = world.create()
+        session = world.joined(room)
+        recordings = [world.record(room)["recording_id"], world.record_session(session)["recording_id"]]
+        for recording in recordings:
+            world.tell("recording_started", recording_id=recording)
+        world.tell("recording_ended", recording_id=recordings[0])
+    assert switchroom("node", "remove", "acW68", "--force").stdout.endswith("; sessions ended: 1; recordings lost: 2\n")
+    with opened(config) as store:
+        world = World(store, "demo")
+        assert {(kind, data["reason"]) for kind, data in world.webhooks() if kind.endswith("recording.failed")} == {
+            ("conference.recording.failed", "node_lost"),
+            ("session.recording.failed", "node_lost"),
+        }
+        assert {world.recording(recording)["state"] for recording in recordings} == {"failed"}
+        assert not store.client.exists(keys.key(world.tag, "node_recordings", "acW68"))
+
+
+def test_a_node_with_files_of_recordings_is_removed_by_force_only(switchroom: Switchroom, config: Config) -> None:
+    switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "x")
+    with opened(config) as store:
+        world = World(store, "demo")
+        recording = world.record_session(world.park())["recording_id"]
+        world.tell("recording_started", recording_id=recording)
+        world.tell("session_ended", session_id=world.recording(recording)["session"], cause="NORMAL_CLEARING")
+    refused = switchroom("node", "remove", "acW68")
+    assert refused.exit_code == 1
+    assert "node acW68 has recordings that no relay has yet (1)" in refused.stderr
+    with opened(config) as store:
+        # The node is gone from the file: it is in the registry no more.
+        Registry(store).remove_node("acW68")
+    assert switchroom("node", "remove", "acW68", "--force").stdout == "node acW68 removed; recordings lost: 1\n"
+    assert switchroom("node", "remove", "acW68", "--force").stderr == "Error: node acW68 not found\n"
+
+
 def test_calls_of_a_node_that_is_gone_already_end_by_force(switchroom: Switchroom, config: Config) -> None:
     switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "x")
     with opened(config) as store:
