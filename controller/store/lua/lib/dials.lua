@@ -42,13 +42,6 @@ local function forget_dial(session)
   return uid, before
 end
 
--- Why a join at the answer comes to nothing, by why it would be refused.
-local NOT_JOINED = {
-  room_not_found = { reason = "room_not_found" },
-  room_locked = { reason = "room_locked" },
-  room_full = { reason = "room_full" },
-}
-
 -- Joins the room that it was dialled for, if that may be joined still.
 local function join_answered(session, id, fields, flags)
   local room = get_room(id)
@@ -56,7 +49,7 @@ local function join_answered(session, id, fields, flags)
   local refused = not is_there and "room_not_found" or not_open(room)
   if not refused then return begin_join(session, room, fields, flags, false) end
   emit_session(session, "session.command.failed", { command = "join", command_uid = fields.uid,
-    reason = NOT_JOINED[refused].reason })
+    reason = refused })
 end
 
 -- Whoever was called has answered, and the call is parked.

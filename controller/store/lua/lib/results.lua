@@ -88,8 +88,6 @@ function RESULTS.relate(command, job, result)
   if is_coach then related(room, session, command, job, result) end
 end
 
-local MAX_TRIES = 3 -- at a play whose file the node does not get from its relay
-
 -- Reasons for which the node did not carry a play out.
 local OF_COMMAND = { refused = true, no_answer = true, node_unreachable = true }
 

@@ -16,6 +16,7 @@
 -- needs: playback
 
 local WAITS = "waits"
+local MAX_TRIES = 3 -- at a file that the node does not get from its relay, and at a stop
 local STOP_AGAIN_MS = 300 -- after the result of a stop; a file begins sooner
 local MAX_STOPS = 3 -- of one file: of one that waited, and so never begins, no end is told
 

@@ -3,8 +3,6 @@
 -- args: session_id operation_id index reason?
 -- needs: node_fence session_plays sessions
 
-local MAX_TRIES = 3 -- at a file that the node does not get from its relay
-
 if fenced() then return refusal("fenced") end
 local session = get_session(args.session_id)
 if not session then return cjson.encode({ unknown = true }) end
