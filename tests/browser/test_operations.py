@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Error, Page, Route, expect
 
 from tests.browser.conftest import Console, Visit, World
 from tests.browser.steps import confirm, heading, is_live, told
@@ -32,6 +34,64 @@ def test_the_overview_tells_what_is_tried_again(operator: Console) -> None:
     page = operator.open()
     expect(page.get_by_role("link", name="Webhooks waiting 0")).to_contain_text("1 endpoint failing, 7 retrying")
     operator.page.unroute("**/console/api/overview")
+
+
+def test_a_further_page_that_comes_late_is_not_shown_under_another_filter(operator: Console, world: World) -> None:
+    world.room("of-alpha")
+    world.room("of-beta", app="beta")
+    held: list[Route] = []
+
+    def answer(route: Route) -> None:
+        if "cursor=" in route.request.url:
+            held.append(route)
+            return
+        # As if there were more of them.
+        response = route.fetch()
+        route.fulfill(response=response, json={**response.json(), "cursor": "more"})
+
+    operator.page.route("**/console/api/rooms?**", answer)
+    page = operator.open("rooms?app=alpha")
+    row = page.get_by_role("link", name="of-alpha")
+    expect(row).to_be_visible()
+    with page.expect_request("**/console/api/rooms?*cursor=more*"):
+        page.get_by_role("button", name="Load more").click()
+    page.get_by_label("App", exact=True).select_option("beta")
+    expect(page.get_by_role("link", name="of-beta")).to_be_visible()
+    expect(row).to_have_count(0)
+    late = {"name": "late", "app_id": "alpha", "room_id": "late", "members": 0, "created_at": 0, "tags": []}
+    with suppress(Error):  # Nobody may wait for it any more.
+        held[0].fulfill(json={"rooms": [late], "cursor": ""})
+    page.get_by_role("button", name="Load more").click()
+    expect(page.get_by_role("button", name="Load more")).to_have_attribute("aria-busy", "true")
+    expect(page.get_by_role("link", name="late")).to_have_count(0)
+    operator.page.unroute("**/console/api/rooms?**")
+
+
+def test_older_entries_that_come_late_are_not_shown_under_another_filter(operator: Console, world: World) -> None:
+    world.room("board-call")
+    held: list[Route] = []
+
+    def answer(route: Route) -> None:
+        if "before=" in route.request.url:
+            held.append(route)
+            return
+        response = route.fetch()
+        route.fulfill(response=response, json={**response.json(), "before": "more"})
+
+    operator.page.route("**/console/api/log?**", answer)
+    page = operator.open("log?kind=command")
+    older = page.get_by_role("button", name="Load older")
+    with page.expect_request("**/console/api/log?*before=more*"):
+        older.click()
+    page.get_by_label("Kind", exact=True).select_option("webhook")
+    expect(page.get_by_role("button", name="conference.created").first).to_be_visible()
+    late = {"id": "1-0", "at": 0, "kind": "command", "type": "late", "app": "alpha"}
+    with suppress(Error):
+        held[0].fulfill(json={"entries": [late], "before": ""})
+    older.click()
+    expect(older).to_have_attribute("aria-busy", "true")
+    expect(page.get_by_role("button", name="late")).to_have_count(0)
+    operator.page.unroute("**/console/api/log?**")
 
 
 def test_a_chart_shows_values_that_stand_alone(operator: Console) -> None:

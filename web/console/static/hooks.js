@@ -56,24 +56,38 @@ export function useLoad(load, dependencies, seconds = 0) {
   return { ...state, reload };
 }
 
-/** Listings by pages: `load(cursor, signal)` returns `{rows, cursor}`. `more` loads the next page behind those there are. */
-export function usePages(load, dependencies, seconds = 0) {
+/** The pages of a listing behind the first, `{rows, cursor, busy, more}`: `more(cursor)` has `load(cursor, signal)` load the
+ * next. There are none again when `dependencies` change; `cursor` is null as long as there are none. */
+export function useFurther(load, dependencies) {
   const [further, setFurther] = useState({ rows: [], cursor: null, busy: false });
-  const first = useLoad((signal) => load("", signal), dependencies, seconds);
-  useEffect(() => setFurther({ rows: [], cursor: null, busy: false }), dependencies);
-  const cursor = further.cursor ?? first.data?.cursor ?? "";
-  const more = async () => {
+  const listing = useRef(null);
+  useEffect(() => {
+    setFurther({ rows: [], cursor: null, busy: false });
+    listing.current = new AbortController();
+    return () => listing.current.abort();
+  }, dependencies);
+  const more = async (cursor) => {
+    const { signal } = listing.current; // A page that comes once another listing is shown is none of that.
     setFurther((before) => ({ ...before, busy: true }));
     try {
-      const page = await load(cursor);
-      setFurther((before) => ({ rows: [...before.rows, ...page.rows], cursor: page.cursor || "", busy: false }));
+      const page = await load(cursor, signal);
+      if (!signal.aborted) setFurther((before) => ({ rows: [...before.rows, ...page.rows], cursor: page.cursor || "", busy: false }));
     } catch (error) {
+      if (signal.aborted) return;
       setFurther((before) => ({ ...before, busy: false }));
       tell("bad", error.message);
     }
   };
+  return { ...further, more };
+}
+
+/** Listings by pages: `load(cursor, signal)` returns `{rows, cursor}`. `more` loads the next page behind those there are. */
+export function usePages(load, dependencies, seconds = 0) {
+  const further = useFurther(load, dependencies);
+  const first = useLoad((signal) => load("", signal), dependencies, seconds);
+  const cursor = further.cursor ?? first.data?.cursor ?? "";
   const rows = first.data ? [...first.data.rows, ...further.rows] : null;
-  return { ...first, rows, cursor, more, busy: further.busy };
+  return { ...first, rows, cursor, more: () => further.more(cursor), busy: further.busy };
 }
 
 /** Follows a stream while the component is there; `source` is `{path, app, query}` or null. `onEvent` also gets an event of

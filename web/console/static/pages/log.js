@@ -1,27 +1,26 @@
 import { callerOf, clock, json } from "../format.js";
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
-import { useDelayed, useFeed, useLoad, useStream, useTitle } from "../hooks.js";
+import { useDelayed, useFeed, useFurther, useLoad, useStream, useTitle } from "../hooks.js";
 import { entryOf, isGap, pastLog, streamOf } from "../live.js";
 import { link, replace } from "../router.js";
 import { Badge, Button, Card, CopyButton, Dialog, Empty, Id, isOnControl, Loaded, PageHead, Segments, Select, Time } from "../ui.js";
 import { KINDS, reasonText, sentence } from "../words.js";
-import { tell } from "../toasts.js";
 import { AppSelect } from "./rooms.js";
 
 const MAX_ENTRIES = 500;
 const PAGE = 100;
-const NOTHING = { added: [], older: [], before: null, busy: false };
 // What has a column or a place of its own; the other fields of an entry are its details.
 const PLACED = new Set(["id", "at", "kind", "type", "app", "room", "session", "actor"]);
 
 /** The log and what is added to it, the newest first. `feed`: of a stream that has the entries, from `useFeed`. */
 function useLog(query, limit, feed) {
-  const [state, setState] = useState(NOTHING);
+  const [added, setAdded] = useState([]);
   const key = JSON.stringify(query);
   const found = useLoad((signal) => pastLog({ ...query, limit }, "", signal), [key]);
+  const older = useFurther((before, signal) => pastLog({ ...query, limit: PAGE }, before, signal), [key]);
 
   useEffect(() => {
-    setState(NOTHING);
+    setAdded([]);
     let held = [];
     let timer = 0;
     // Entries that come in quick succession are shown together.
@@ -29,7 +28,7 @@ function useLog(query, limit, feed) {
       const fresh = held.reverse();
       held = [];
       timer = 0;
-      setState((now) => ({ ...now, added: [...fresh, ...now.added].slice(0, MAX_ENTRIES) }));
+      setAdded((now) => [...fresh, ...now].slice(0, MAX_ENTRIES));
     };
     const stop = feed.subscribe((event) => {
       if (isGap(event)) found.reload();
@@ -44,19 +43,9 @@ function useLog(query, limit, feed) {
     };
   }, [key]);
 
-  const before = state.before ?? found.data?.cursor ?? "";
-  const more = async () => {
-    setState((now) => ({ ...now, busy: true }));
-    try {
-      const page = await pastLog({ ...query, limit: PAGE }, before);
-      setState((now) => ({ ...now, older: [...now.older, ...page.rows], before: page.cursor, busy: false }));
-    } catch (error) {
-      setState((now) => ({ ...now, busy: false }));
-      tell("bad", error.message);
-    }
-  };
-  const entries = useMemo(() => unique([...state.added, ...(found.data?.rows || []), ...state.older]), [state, found.data]);
-  return { found, entries, before, more, busy: state.busy };
+  const before = older.cursor ?? found.data?.cursor ?? "";
+  const entries = useMemo(() => unique([...added, ...(found.data?.rows || []), ...older.rows]), [added, found.data, older.rows]);
+  return { found, entries, before, more: () => older.more(before), busy: older.busy };
 }
 
 const keyOf = (entry) => entry.id || `${entry.at} ${entry.kind} ${entry.type} ${entry.session || ""} ${entry.sequence || ""} ${entry.webhook || ""}`;
