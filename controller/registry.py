@@ -145,6 +145,8 @@ class Gateway:
 
 
 Entry = App | Node | Gateway
+# By table, `apps`, `nodes` and `gateways`: the entries to put, by their names, and the names of those to remove.
+Changes = tuple[Mapping[str, Mapping[str, Entry]], Mapping[str, Sequence[str]]]
 
 
 def hash_key(salt: str, api_key: str) -> str:
@@ -230,48 +232,64 @@ class Registry:
 
     def put_app(self, app: App) -> None:
         """Add or replace. Raises ValueError when one of its numbers belongs to another app."""
-        self._load(force=True)
-        for did in app.dids:
-            if self._owners.get(did, app.id) != app.id:
-                raise ValueError(f"number {did} belongs to app {self._owners[did]}")
-        self._change({"apps": {app.id: app}})
+        self.change_app(app.id, lambda _: app)
+
+    def change_app(self, app_id: str, change: Callable[[App | None], App]) -> None:
+        """Make an app what `change` makes of it, which is asked again if somebody else has changed anything meanwhile.
+        Raises what `change` raises, and ValueError when one of the numbers belongs to another app.
+        """
+
+        def plan() -> Changes:
+            app = change(self._apps.get(app_id))
+            for did in app.dids:
+                if self._owners.get(did, app_id) != app_id:
+                    raise ValueError(f"number {did} belongs to app {self._owners[did]}")
+            return {"apps": {app_id: app}}, {}
+
+        self._change(plan)
 
     def put_node(self, node: Node) -> None:
-        self._change({"nodes": {node.prefix: node}})
+        self._change(lambda: ({"nodes": {node.prefix: node}}, {}))
 
     def drain(self, prefix: str, drained: bool) -> bool:
         """Whether a node gets no new rooms. Returns whether there is such a node."""
-        node = self.node(prefix)
-        if node is not None:
-            self.put_node(replace(node, drained=drained))
-        return node is not None
+
+        def plan() -> Changes:
+            node = self._nodes.get(prefix)
+            return {"nodes": {prefix: replace(node, drained=drained)} if node else {}}, {}
+
+        self._change(plan)
+        return prefix in self._nodes
 
     def remove_app(self, app_id: str) -> bool:
         self._forget_webhooks([app_id])
-        return self._change(gone={"apps": [app_id]}) > 0
+        return self._change(lambda: ({}, {"apps": [app_id]})) > 0
 
     def remove_node(self, prefix: str) -> bool:
-        return self._change(gone={"nodes": [prefix]}) > 0
+        return self._change(lambda: ({}, {"nodes": [prefix]})) > 0
 
     def sync_file(self, apps: Iterable[App], nodes: Iterable[Node], gateways: Iterable[Gateway] = ()) -> None:
         """Make the file's entries those of `apps`, `nodes` and `gateways`. What the command line drained stays drained.
 
         One step, none if nothing changed. Raises ValueError when a number belongs to another app.
         """
-        self._load(force=True)
         wanted_apps = {app.id: replace(app, source="file") for app in apps}
-        wanted_nodes = {
-            node.prefix: replace(node, source="file", drained=self._is_drained(node.prefix)) for node in nodes
-        }
-        self._check_numbers(wanted_apps)
-        self._forget_webhooks(app.id for app in self._apps.values() if _is_gone(app, wanted_apps))
-        put, gone = _differences(self._apps, wanted_apps)
-        put_nodes, gone_nodes = _differences(self._nodes, wanted_nodes)
-        put_gateways, gone_gateways = _differences(self._gateways, {gateway.name: gateway for gateway in gateways})
-        changed = {"apps": put, "nodes": put_nodes, "gateways": put_gateways}
-        removed = {"apps": gone, "nodes": gone_nodes, "gateways": gone_gateways}
-        if any(changed.values()) or any(removed.values()):
-            self._change(changed, removed)
+        nodes = list(nodes)
+        wanted_gateways = {gateway.name: gateway for gateway in gateways}
+
+        def plan() -> Changes:
+            wanted_nodes = {
+                node.prefix: replace(node, source="file", drained=self._is_drained(node.prefix)) for node in nodes
+            }
+            self._check_numbers(wanted_apps)
+            self._forget_webhooks(app.id for app in self._apps.values() if _is_gone(app, wanted_apps))
+            put, gone = _differences(self._apps, wanted_apps)
+            put_nodes, gone_nodes = _differences(self._nodes, wanted_nodes)
+            put_gateways, gone_gateways = _differences(self._gateways, wanted_gateways)
+            changed = {"apps": put, "nodes": put_nodes, "gateways": put_gateways}
+            return changed, {"apps": gone, "nodes": gone_nodes, "gateways": gone_gateways}
+
+        self._change(plan)
 
     # Plumbing
 
@@ -315,19 +333,24 @@ class Registry:
             self._version = version
         self._loaded_at = now
 
-    def _change(
-        self,
-        put: Mapping[str, Mapping[str, Entry]] | None = None,
-        gone: Mapping[str, Sequence[str]] | None = None,
-    ) -> int:
-        """Both by table, `apps`, `nodes` and `gateways`. Returns how many entries were removed."""
-        texts = {
-            table: {name: orjson.dumps(_record(entry)).decode() for name, entry in entries.items()}
-            for table, entries in (put or {}).items()
-        }
-        answer = self._store.run("registry", keys.REGISTRY, {"put": texts, "gone": gone or {}})
-        self._load(force=True)
-        return int(answer["removed"])
+    def _change(self, plan: Callable[[], Changes]) -> int:
+        """`plan`: what is to change of what was loaded, asked again if somebody else has changed anything since.
+        Returns how many entries were removed.
+        """
+        while True:
+            self._load(force=True)
+            version = (self._version or b"").decode()
+            put, gone = plan()
+            if not any(put.values()) and not any(gone.values()):
+                return 0
+            texts = {
+                table: {name: orjson.dumps(_record(entry)).decode() for name, entry in entries.items()}
+                for table, entries in put.items()
+            }
+            answer = self._store.run("registry", keys.REGISTRY, {"put": texts, "gone": gone, "version": version})
+            if "removed" in answer:
+                self._load(force=True)
+                return int(answer["removed"])
 
 
 def _differences(known: Mapping[str, Entry], wanted: Mapping[str, Entry]) -> tuple[dict[str, Entry], list[str]]:

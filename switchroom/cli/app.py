@@ -11,7 +11,7 @@ import click
 
 from controller.limits import MAX_RATE, QUOTAS, RATE, check_quotas
 from controller.operators import COMMAND_LINE, OPERATE, VIEW
-from controller.registry import Dialing, Registry, new_app
+from controller.registry import App, Dialing, Registry, new_app
 from controller.signing import new_secret
 from switchroom.cli.base import (
     Context,
@@ -44,12 +44,16 @@ def app() -> None:
 def add(context: Context, app_id: str, dids: Sequence[str], webhook_url: str | None, as_json: bool) -> None:
     """Add an app; its API key and webhook secret are shown this once."""
     shown_once = {"api_key": _new_key(), "webhook_secret": new_secret()}
-    entry = check(AppConfig, {"id": app_id, "webhook_url": webhook_url, "dids": dids, **shown_once})
-    with context.registry(create=True) as registry:
-        if registry.app(app_id):
+    entry = check(AppConfig, {"id": app_id, "webhook_url": webhook_url, "dids": dids, **shown_once}).to_app("cli")
+
+    def added(known: App | None) -> App:
+        if known:
             raise click.ClickException(f"app {app_id} already exists; `app rotate-key` changes its key")
+        return entry
+
+    with context.registry(create=True) as registry:
         try:
-            registry.put_app(entry.to_app("cli"))
+            registry.change_app(app_id, added)
         except ValueError as error:
             raise click.ClickException(str(error)) from error
     print_fields({"id": app_id, **shown_once}, as_json)
@@ -71,11 +75,14 @@ def list_apps(context: Context, as_json: bool) -> None:
 @click.pass_obj
 def rotate_key(context: Context, app_id: str, as_json: bool) -> None:
     """Give an app a new API key; the old one is refused within a second."""
+    api_key = _new_key()
+    fresh = new_app(app_id, api_key)
+
+    def rotated(known: App | None) -> App:
+        return replace(changeable(known, f"app {app_id}"), key_salt=fresh.key_salt, key_hash=fresh.key_hash)
+
     with context.registry() as registry:
-        entry = changeable(registry.app(app_id), f"app {app_id}")
-        api_key = _new_key()
-        fresh = new_app(app_id, api_key)
-        registry.put_app(replace(entry, key_salt=fresh.key_salt, key_hash=fresh.key_hash))
+        registry.change_app(app_id, rotated)
     print_fields({"id": app_id, "api_key": api_key}, as_json)
 
 
@@ -174,12 +181,16 @@ def set_app(
     if no_dial and given:
         raise click.UsageError("--no-dial goes with no other --dial- option")
     with context.registry() as registry:
-        entry = existing(registry.app(app_id), f"app {app_id}")
+
+        def changed(known: App | None) -> App:
+            before = changeable(known, f"app {app_id}")
+            own = {name: limit for name, limit in {**before.own_quotas, **quotas}.items() if limit is not None}
+            dialing = None if no_dial else _dialing(registry, before.dial, given) if given else before.dial
+            return replace(before, own_quotas=own, dial=dialing)
+
         if quotas or given or no_dial:
-            own = {name: limit for name, limit in {**entry.own_quotas, **quotas}.items() if limit is not None}
-            dialing = None if no_dial else _dialing(registry, entry.dial, given) if given else entry.dial
-            entry = replace(changeable(entry, f"app {app_id}"), own_quotas=own, dial=dialing)
-            registry.put_app(entry)
+            registry.change_app(app_id, changed)
+        entry = existing(registry.app(app_id), f"app {app_id}")
     in_effect = {RATE: context.config().limits.requests_per_second, **entry.quotas}
     print_fields({name: in_effect[name] for name in (*QUOTAS, RATE)}, as_json)
 

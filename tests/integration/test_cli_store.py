@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from click.testing import Result
 from gevent.event import Event as Flag
 
 from controller.limits import QUOTAS
-from controller.registry import Dialing, Gateway, Registry
+from controller.registry import App, Dialing, Gateway, Node, Registry, new_app
 from controller.store import keys
 from switchroom.config import Config
 from tests.integration.conftest import Switchroom
 from tests.integration.world import World
-from tests.open_store import opened
+from tests.open_store import OpenStore, opened
 
 # What `app set` shows of an app that has nothing of its own.
 SHOWN = {**QUOTAS, "requests_per_second": 100}
@@ -376,6 +377,52 @@ def test_serve_names_the_file_that_it_read(serve: Callable[..., list[str]], tmp_
     assert serve()[0] == f"configuration: {tmp_path}/switchroom.toml"
     (tmp_path / "other.toml").write_text(app + '[[nodes]]\nprefix = "acW68"\nesl = "127.0.0.1:8021"\npassword = "p"\n')
     assert serve("--config", "other.toml") == [f"configuration: {tmp_path}/other.toml"]
+
+
+def at_the_same_time(store: OpenStore, monkeypatch: pytest.MonkeyPatch, change: Callable[[Registry], Any]) -> None:
+    """Somebody else makes a change once the registry has been read the next time."""
+    read = store.registry_entries
+
+    def read_before_it() -> Any:
+        entries = read()
+        monkeypatch.undo()
+        change(Registry(store))
+        return entries
+
+    monkeypatch.setattr(store, "registry_entries", read_before_it)
+
+
+def test_a_number_that_two_apps_get_at_the_same_time_belongs_to_one(
+    store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_the_same_time(store, monkeypatch, lambda other: other.put_app(new_app("first", "key", dids=("747713001",))))
+    with pytest.raises(ValueError, match="number 747713001 belongs to app first"):
+        Registry(store).put_app(new_app("second", "key", dids=("747713001",)))
+
+
+def test_a_change_of_an_app_takes_nothing_back_of_what_is_set_at_the_same_time(
+    store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, rotated = new_app("demo", "key"), new_app("demo", "another")
+    Registry(store).put_app(app)
+    at_the_same_time(store, monkeypatch, lambda other: other.put_app(rotated))
+
+    def change(known: App | None) -> App:
+        assert known
+        return replace(known, own_quotas={"rooms": 5})
+
+    Registry(store).change_app("demo", change)
+    assert Registry(store).app("demo") == replace(rotated, own_quotas={"rooms": 5})
+
+
+def test_a_drain_takes_nothing_back_of_what_is_set_at_the_same_time(
+    store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(prefix="acW68", esl="127.0.0.1:8021", password="x")
+    Registry(store).put_node(node)
+    at_the_same_time(store, monkeypatch, lambda other: other.put_node(replace(node, weight=7)))
+    assert Registry(store).drain("acW68", drained=True)
+    assert Registry(store).node("acW68") == replace(node, weight=7, drained=True)
 
 
 FILE = {

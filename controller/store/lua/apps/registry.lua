@@ -1,6 +1,11 @@
 -- Changes the apps, nodes and gateways (KEYS[1] is the registry's tag). `put`: JSON by name; `gone`: names; both by
--- table (apps, nodes, gateways). Replies { removed }: how many entries.
--- args: put gone
+-- table (apps, nodes, gateways). Replies { removed }: how many entries, or { changed } if the registry is not at that
+-- `version` any more: then nothing is changed.
+-- args: put gone version?
+
+if args.version and (redis.call("GET", keys.version()) or "") ~= args.version then
+  return cjson.encode({ changed = true })
+end
 
 local tables = { apps = keys.apps(), nodes = keys.nodes(), gateways = keys.gateways() }
 local removed = 0
