@@ -25,9 +25,9 @@ def recordings_on(store: Store, prefix: str) -> int:
 
 
 def end_all_on(store: Store, prefix: str, owner: str, wait: float = WAIT_SECONDS) -> tuple[int, int]:
-    """End the sessions and recordings of a node that is not in the registry any more, as those of a node that was lost.
-    Returns how many there were of each. `owner`: who holds the node's lease meanwhile. `wait`: seconds for which a
-    worker may still hold it. Raises StoreUnavailable, and Fenced if it is held for longer.
+    """End the sessions, legs and recordings of a node that is not in the registry any more, as those of a node that
+    was lost. Returns how many sessions and recordings there were. `owner`: who holds the node's lease meanwhile.
+    `wait`: seconds for which a worker may still hold it. Raises StoreUnavailable, and Fenced if it is held for longer.
     """
     give_up_at = time.monotonic() + wait
     while (lease := NodeLease.take(store, prefix, owner)) is None:
@@ -45,6 +45,8 @@ def end_all_on(store: Store, prefix: str, owner: str, wait: float = WAIT_SECONDS
             )
             for session in sessions
         )
+        rooms, _ = lease.snapshot("rooms")
+        lease.run_each(("leg_gone", keys.partition_of(room["app"]), {"room_id": room["id"]}) for room in rooms)
         recordings, _ = lease.snapshot("recordings")
         lease.run_each(
             ("recording_lost", keys.partition_of(recording["app"]), {"recording_id": recording["id"]})

@@ -39,11 +39,11 @@ from controller.store.prelude import CONSTANTS, prelude
 RUNS_WHEN_FULL = {
     "ends something": "control_recording delete_recording delete_room emit_endings hang_up kick_all leave stop"
     " stop_session_play",
-    "follows a node": "digit_pressed file_done flag_changed job_done jobs_lost leg_joined leg_left level_changed"
-    " member_joined member_left note_node overdue playback_lost recording_changed recording_ended recording_lost"
-    " recording_started recording_stored recording_uploaded recordings_due recordings_known relations_lost rest_began"
-    " session_answered session_ended session_file_done session_play_lost session_ringing session_transferred snapshot"
-    " speak take transfer_over",
+    "follows a node": "digit_pressed file_done flag_changed job_done jobs_lost leg_gone leg_joined leg_left"
+    " level_changed member_joined member_left note_node overdue playback_lost recording_changed recording_ended"
+    " recording_lost recording_started recording_stored recording_uploaded recordings_due recordings_known"
+    " relations_lost rest_began session_answered session_ended session_file_done session_play_lost session_ringing"
+    " session_transferred snapshot speak take transfer_over",
     "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease relays release workers",
     "counts requests": "admit login_admit",

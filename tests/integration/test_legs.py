@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.nodes.removal import end_all_on
 from controller.store import keys
 from tests.integration.world import NODE, NODES, World
 
@@ -678,3 +679,13 @@ def test_the_snapshot_of_a_node_has_its_legs(world: World, spanning: str) -> Non
     assert on_source["legs"][0]["id"] == elsewhere["legs"][0]["id"]
     assert (on_source["legs"][0]["member_id"], elsewhere["legs"][0]["member_id"]) == (90, 91)
     assert keys.partition_of(world.app_id) == world.tag
+
+
+def test_a_node_that_is_removed_leaves_no_leg(world: World, room: str) -> None:
+    world.joined(room)
+    world.ask("join", session_id=world.park(2, OTHER), room_id=room)
+    leg_up(world, room)
+    assert bridges(world, room) == {NODE: "source", OTHER: "connected"}
+    end_all_on(world.store, OTHER, "cli")
+    assert bridges(world, room) == {NODE: "source"}
+    assert world.store.count_on(OTHER) == (0, 0)
