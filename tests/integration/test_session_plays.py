@@ -143,6 +143,22 @@ def test_a_file_that_its_relay_has_lost_is_prepared_anew(world: World, call: Cal
     assert call.finished() == ("failed", [("failed", "unplayable")])
 
 
+def test_a_node_says_that_a_file_was_lost_before_the_result_of_its_command(world: World, parked: Call) -> None:
+    world.play_to(parked.session, A, B)
+    world.webhooks()
+    first = parked.sent()
+    parked.done(0, reason="relay_lost")
+    second = parked.sent()
+    assert (second["url"], second["index"]) == (A, 0)
+    world.answer(first["job"])
+    assert world.sent() == []
+    world.answer(second["job"])
+    parked.done(0)
+    parked.started()
+    parked.done(1)
+    assert parked.finished() == ("completed", [("played",), ("played",)])
+
+
 def test_it_is_stopped(world: World, call: Call) -> None:
     world.play_to(call.session, A, B)
     call.started()

@@ -18,7 +18,8 @@ end
 act_for(operation)
 log("event", "session-play-done",
   { app = session.app, session = session.id, operation = operation.id, index = args.index, reason = args.reason })
-if args.reason == "relay_lost" and tonumber(operation.tries) < MAX_TRIES and not session.play_flight then
+if args.reason == "relay_lost" and tonumber(operation.tries) < MAX_TRIES then
+  -- The play may have no result yet. It is of no account any more.
   send_file(session, operation, args.index, operation.tries + 1)
 elseif args.reason then
   session_file_over(session, operation, args.index, "fail", "unplayable")
