@@ -179,7 +179,7 @@ class Keeper:
             if reply["is_gone"]:
                 self._folder.remove(recording_id)
             self._look_soon(tag)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, ScriptFailed) as error:
             log.warning("what came of an upload is not stored", recording=recording_id, reason=str(error))
         finally:
             self._of_apps[app] -= 1

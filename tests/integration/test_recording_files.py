@@ -23,7 +23,7 @@ from gevent.server import StreamServer
 from geventhttpclient import HTTPClient
 from structlog.testing import capture_logs
 
-from controller.errors import StoreUnavailable
+from controller.errors import ScriptFailed, StoreUnavailable
 from controller.media.links import MIN_SECONDS, Links
 from controller.media.relays import RelayPresence, Relays
 from controller.outbound.network import Network
@@ -660,6 +660,27 @@ def test_a_relay_asks_little_while_nothing_is_recorded(
     relay.keeper.look_around()
     in_seconds = relay.keeper._due[TAG] - gevent.time.monotonic()
     assert A_DAY - 100 < in_seconds <= A_DAY
+
+
+def test_what_came_of_an_upload_is_told_later_after_a_fault_of_the_store(
+    store: OpenStore, relay: RunningRelay, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = relay.keeper._step
+
+    def fails(script: str, *args: Any) -> Any:
+        if script == "recording_uploaded":
+            raise ScriptFailed("recording_uploaded: a fault")
+        return step(script, *args)
+
+    put_record(store, upload_url=bucket.url)
+    put(relay)
+    with monkeypatch.context() as patched, capture_logs() as logged:
+        patched.setattr(relay.keeper, "_step", fails)
+        finish(relay)
+    assert [line["event"] for line in logged] == ["what came of an upload is not stored"]
+    make_due(store, relay)
+    finish(relay)
+    assert record_of(store)["state"] == "available"
 
 
 def test_what_was_not_looked_at_for_a_fault_is_looked_at_again(
