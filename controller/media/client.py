@@ -115,7 +115,7 @@ class RelayClient:
                     raise AudioFailed("relay_failed")
                 gevent.sleep(PAUSE_SECONDS)
                 continue
-            answer = self._ask(relay, app_id, url, rate, start)
+            answer = self._ask(relay, app_id, url, rate, start, give_up_at)
             if answer is None:
                 self.avoid(relay)
             elif (reason := answer.get("reason")) == "relay_failed":
@@ -143,8 +143,10 @@ class RelayClient:
                 return relay
         return None
 
-    def _ask(self, address: str, app_id: str, url: str, rate: int, start: int) -> dict[str, Any] | None:
-        """The relay's answer; None if there is none."""
+    def _ask(
+        self, address: str, app_id: str, url: str, rate: int, start: int, give_up_at: float
+    ) -> dict[str, Any] | None:
+        """The relay's answer; None if there is none. Raises AudioFailed if it is not one's turn to ask in time."""
         if self._own and address == self._own_address:
             return self._own.answer(app_id, url, rate, start)
         fields = {"app_id": app_id, "url": url, "rate": rate, "start": start}
@@ -152,7 +154,7 @@ class RelayClient:
         for _ in range(2):
             # The second time over a new connection: the relay may have closed one that was kept.
             try:
-                return self._exchange(address, fields)
+                return self._exchange(address, fields, give_up_at)
             except (OSError, ValueError, HTTPParseError) as error:
                 problem = str(error)
                 self._drop(address)
@@ -161,14 +163,20 @@ class RelayClient:
         log.warning("an audio relay did not answer", relay=address, reason=problem)
         return None
 
-    def _exchange(self, address: str, fields: dict[str, Any]) -> dict[str, Any]:
-        body, signature = self._links.question(fields, self._wall_clock())
+    def _exchange(self, address: str, fields: dict[str, Any], give_up_at: float) -> dict[str, Any]:
         # Waiting for one's turn to ask says nothing of the relay.
-        with self._turns[address], gevent.Timeout(ANSWER_SECONDS, TimeoutError("no answer in time")):
-            response = self._connection(address).post(
-                "/prepare", body=body, headers={"Signature": signature, "Content-Type": "application/json"}
-            )
-            answer: dict[str, Any] = orjson.loads(response.read())
+        turns = self._turns[address]
+        if not turns.acquire(timeout=max(0.0, give_up_at - self._clock())):
+            raise AudioFailed("timeout")
+        try:
+            with gevent.Timeout(ANSWER_SECONDS, TimeoutError("no answer in time")):
+                body, signature = self._links.question(fields, self._wall_clock())
+                response = self._connection(address).post(
+                    "/prepare", body=body, headers={"Signature": signature, "Content-Type": "application/json"}
+                )
+                answer: dict[str, Any] = orjson.loads(response.read())
+        finally:
+            turns.release()
         if response.status_code != 200:
             raise OSError(f"status {response.status_code}")
         return answer

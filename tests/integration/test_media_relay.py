@@ -284,6 +284,16 @@ def test_without_a_relay_a_file_is_not_there_in_time(client: RelayClient) -> Non
     assert failed.value.reason == "timeout"
 
 
+def test_a_file_is_not_there_in_time_if_others_ask_the_relay_all_the_while(
+    store: OpenStore, client: RelayClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.media.client.MAX_QUESTIONS", 0)
+    publish(store, "127.0.0.1:9")
+    with gevent.Timeout(30), pytest.raises(AudioFailed) as failed:
+        client.prepare("demo", "http://127.0.0.1:9/a.wav", 8000, 0.1)
+    assert failed.value.reason == "timeout"
+
+
 def test_a_full_disk_is_told_to_the_operator_once_and_not_put_down_to_the_file(
     start: Callable[..., RunningRelay], client: RelayClient, origin: TenantServer
 ) -> None:
