@@ -16,9 +16,11 @@ REASONS: dict[str, str] = {
 
 
 class AudioFailed(Exception):
-    """A file cannot be played. `reason`: one of REASONS. `http_status`: of the server's response, for `not_found`."""
+    """A file cannot be played. `reason`: one of REASONS, or one that only a newer relay knows. `http_status`: of the
+    server's response, for `not_found`.
+    """
 
     def __init__(self, reason: str, http_status: int | None = None) -> None:
-        super().__init__(REASONS[reason])
+        super().__init__(REASONS.get(reason, reason))
         self.reason = reason
         self.http_status = http_status

@@ -294,6 +294,17 @@ def test_a_file_is_not_there_in_time_if_others_ask_the_relay_all_the_while(
     assert failed.value.reason == "timeout"
 
 
+def test_a_reason_that_only_a_newer_relay_knows_is_passed_on(store: OpenStore) -> None:
+    class Newer:
+        def answer(self, *_: Any) -> dict[str, Any]:
+            return {"reason": "too_loud", "http_status": None}
+
+    publish(store, "127.0.0.1:9")
+    with pytest.raises(AudioFailed) as failed:
+        RelayClient(Relays(store), Links(KEY), ("127.0.0.1:9", Newer())).prepare("demo", "http://a.example/", 8000, 30)
+    assert failed.value.reason == "too_loud"
+
+
 def test_a_full_disk_is_told_to_the_operator_once_and_not_put_down_to_the_file(
     start: Callable[..., RunningRelay], client: RelayClient, origin: TenantServer
 ) -> None:
