@@ -249,7 +249,11 @@ class Registry:
         self._change(plan)
 
     def put_node(self, node: Node) -> None:
-        self._change(lambda: ({"nodes": {node.prefix: node}}, {}))
+        self.change_node(node.prefix, lambda _: node)
+
+    def change_node(self, prefix: str, change: Callable[[Node | None], Node]) -> None:
+        """As `change_app`. Raises what `change` raises."""
+        self._change(lambda: ({"nodes": {prefix: change(self._nodes.get(prefix))}}, {}))
 
     def drain(self, prefix: str, drained: bool) -> bool:
         """Whether a node gets no new rooms. Returns whether there is such a node."""

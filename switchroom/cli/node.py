@@ -12,7 +12,7 @@ import click
 from controller.errors import Fenced
 from controller.nodes.removal import end_all_on, recordings_on
 from controller.outbound.addresses import is_found_from
-from controller.registry import BRIDGE_PORT, Registry
+from controller.registry import BRIDGE_PORT, Node, Registry
 from controller.rooms.placement import Placement
 from controller.store.store import Store
 from switchroom.cli.base import Context, Group, as_json_option, changeable, existing, print_table
@@ -63,11 +63,14 @@ def add(context: Context, /, *, prefix: str, **values: Any) -> None:
     What is not given gets its default.
     """
     entry = check(NodeConfig, {"prefix": prefix, **values})
-    with context.registry(create=True) as registry:
-        known = registry.node(prefix)
+
+    def change(known: Node | None) -> Node:
         if known:
             changeable(known, f"node {prefix}")
-        registry.put_node(replace(entry.to_node("cli"), drained=bool(known and known.drained)))
+        return replace(entry.to_node("cli"), drained=bool(known and known.drained))
+
+    with context.registry(create=True) as registry:
+        registry.change_node(prefix, change)
     click.echo(f"node {prefix} added; `switchroom doctor` checks it")
     config = context.config()
     relay = config.media.advertise or config.media.listen

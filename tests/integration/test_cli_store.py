@@ -16,6 +16,7 @@ from gevent.event import Event as Flag
 from controller.limits import QUOTAS
 from controller.registry import App, Dialing, Gateway, Node, Registry, new_app
 from controller.store import keys
+from controller.store.store import Store
 from switchroom.config import Config
 from tests.integration.conftest import Switchroom
 from tests.integration.world import World
@@ -423,6 +424,27 @@ def test_a_drain_takes_nothing_back_of_what_is_set_at_the_same_time(
     at_the_same_time(store, monkeypatch, lambda other: other.put_node(replace(node, weight=7)))
     assert Registry(store).drain("acW68", drained=True)
     assert Registry(store).node("acW68") == replace(node, weight=7, drained=True)
+
+
+def test_a_node_that_is_drained_while_it_is_changed_stays_drained(
+    switchroom: Switchroom, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = ("node", "add", "acW68", "127.0.0.1:8021", "--password", "x")
+    switchroom(*add)
+    read = Store.registry_entries
+    stored_at = []
+
+    def drained_once_it_is_read(store: Store) -> Any:
+        entries = read(store)
+        if not stored_at:
+            stored_at.append("drained")
+            assert Registry(store).drain("acW68", drained=True)
+        return entries
+
+    monkeypatch.setattr(Store, "registry_entries", drained_once_it_is_read)
+    assert switchroom(*add, "--weight", "7").exit_code == 0
+    (node,) = said(switchroom("node", "list", "--json"))
+    assert (node["weight"], node["drained"]) == (7, True)
 
 
 FILE = {
