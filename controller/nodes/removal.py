@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import gevent
+import orjson
 
 from controller.errors import Fenced
 from controller.nodes.events import UNKNOWN_CAUSE
 from controller.nodes.lease import NodeLease
+from controller.nodes.node_worker import NodeUp
 from controller.store import keys
 from controller.store.lease import LEASE_SECONDS
 from controller.store.store import Store
@@ -24,9 +28,26 @@ def recordings_on(store: Store, prefix: str) -> int:
     return sum(count["recordings"][prefix] for count in counts)
 
 
-def end_all_on(store: Store, prefix: str, owner: str, wait: float = WAIT_SECONDS) -> tuple[int, int]:
+class Ended(NamedTuple):
+    """What was on a node that is gone: how many sessions and recordings, and rooms that are on another node now."""
+
+    sessions: int
+    recordings: int
+    rooms: int
+
+
+def end_all_on(
+    store: Store,
+    prefix: str,
+    owner: str,
+    *,
+    up: Mapping[str, NodeUp],
+    choose: Callable[[str], str | None],
+    wait: float = WAIT_SECONDS,
+) -> Ended:
     """End the sessions, legs and recordings of a node that is not in the registry any more, as those of a node that
-    was lost. Returns how many sessions and recordings there were. `owner`: who holds the node's lease meanwhile.
+    was lost, and move its rooms to others. `up`: the nodes that are up, by prefix. `choose`: the node for a room of an
+    app that has members on none of these, None if there is no node. `owner`: who holds the node's lease meanwhile.
     `wait`: seconds for which a worker may still hold it. Raises StoreUnavailable, and Fenced if it is held for longer.
     """
     give_up_at = time.monotonic() + wait
@@ -47,6 +68,16 @@ def end_all_on(store: Store, prefix: str, owner: str, wait: float = WAIT_SECONDS
         )
         rooms, _ = lease.snapshot("rooms")
         lease.run_each(("leg_gone", keys.partition_of(room["app"]), {"room_id": room["id"]}) for room in rooms)
+        others = {"up": orjson.dumps(up).decode()}
+        replies = lease.run_each(
+            (
+                "source_gone",
+                keys.partition_of(room["app"]),
+                {"room_id": room["id"], "other": choose(room["app"]), **others},
+            )
+            for room in rooms
+        )
+        moved = sum(reply.get("moved", False) for reply in replies)
         recordings, _ = lease.snapshot("recordings")
         lease.run_each(
             ("recording_lost", keys.partition_of(recording["app"]), {"recording_id": recording["id"]})
@@ -54,4 +85,4 @@ def end_all_on(store: Store, prefix: str, owner: str, wait: float = WAIT_SECONDS
         )
     finally:
         lease.release(handover=False)
-    return len(sessions), len(recordings)
+    return Ended(len(sessions), len(recordings), moved)

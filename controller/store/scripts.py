@@ -43,7 +43,7 @@ RUNS_WHEN_FULL = {
     " level_changed member_joined member_left note_node overdue playback_lost recording_changed recording_ended"
     " recording_lost recording_started recording_stored recording_uploaded recordings_due recordings_known"
     " relations_lost rest_began session_answered session_ended session_file_done session_play_lost session_ringing"
-    " session_transferred snapshot speak take transfer_over",
+    " session_transferred snapshot source_gone speak take transfer_over",
     "delivers webhooks": "delivery_aside delivery_settle",
     "holds a lease": "delivery_lease fence lease relays release workers",
     "counts requests": "admit login_admit",

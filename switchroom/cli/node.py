@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from controller.errors import Fenced
-from controller.nodes.removal import end_all_on, recordings_on
+from controller.nodes.node_worker import NodeUp
+from controller.nodes.removal import Ended, end_all_on, recordings_on
 from controller.outbound.addresses import is_found_from
 from controller.registry import BRIDGE_PORT, Node, Registry
 from controller.rooms.placement import Placement
@@ -118,14 +119,16 @@ def drain(context: Context, prefix: str, undo: bool) -> None:
 )
 @click.pass_obj
 def remove(context: Context, prefix: str, force: bool) -> None:
-    """Remove a node, which must have no calls, and no recordings that no relay has; drain it first, and wait."""
+    """Remove a node, which must have no calls, and no recordings that no relay has; drain it first, and wait. Its rooms
+    move to other nodes.
+    """
     with open_store(context.config(), create=False) as (store, _):
         registry = Registry(store)
-        _, calls = Placement(store, registry).load(prefix)
+        rooms, calls = Placement(store, registry).load(prefix)
         recordings = recordings_on(store, prefix)
         known = registry.node(prefix)
         # One that is gone from the file may have left calls behind.
-        if known or not (force and (calls or recordings)):
+        if known or not (force and (calls or rooms or recordings)):
             changeable(known, f"node {prefix}")
         if calls and not force:
             raise click.ClickException(f"node {prefix} has calls ({calls}); drain it and wait, or use --force")
@@ -134,13 +137,33 @@ def remove(context: Context, prefix: str, force: bool) -> None:
                 f"node {prefix} has recordings that no relay has yet ({recordings}); wait, or use --force"
             )
         registry.remove_node(prefix)
-        ended, lost = _end_all_on(store, prefix) if calls or recordings else (0, 0)
-    told = [f"; {what}: {number}" for what, number in (("sessions ended", ended), ("recordings lost", lost)) if number]
-    click.echo(f"node {prefix} removed" + "".join(told))
+        ended = _end_all_on(store, registry, prefix) if calls or rooms or recordings else Ended(0, 0, 0)
+        rooms, _ = Placement(store, registry).load(prefix)
+    numbers = {
+        "sessions ended": ended.sessions,
+        "rooms moved": ended.rooms,
+        "rooms left, as there is no other node": rooms,
+        "recordings lost": ended.recordings,
+    }
+    click.echo(f"node {prefix} removed" + "".join(f"; {what}: {number}" for what, number in numbers.items() if number))
 
 
-def _end_all_on(store: Store, prefix: str) -> tuple[int, int]:
+def _end_all_on(store: Store, registry: Registry, prefix: str) -> Ended:
+    placement = Placement(store, registry)
+    up = {
+        node.prefix: NodeUp(open=not node.drained, reached=True)
+        for node in registry.nodes()
+        if placement.is_up(node.prefix)
+    }
+    # One that is down has a worker, too, which ends rooms when their time is over.
+    spare = [node.prefix for node in sorted(registry.nodes(), key=lambda node: (node.drained, node.prefix))]
+
+    def choose(app_id: str) -> str | None:
+        return placement.choose(app_id) or next(iter(spare), None)
+
     try:
-        return end_all_on(store, prefix, owner=f"cli-{os.getpid()}-{secrets.token_hex(4)}")
+        return end_all_on(store, prefix, f"cli-{os.getpid()}-{secrets.token_hex(4)}", up=up, choose=choose)
     except Fenced:
-        raise click.ClickException(f"a worker still holds node {prefix}; run this again once it does not") from None
+        raise click.ClickException(
+            f"a worker still holds node {prefix}; run this again with --force once it does not"
+        ) from None

@@ -250,7 +250,9 @@ def test_a_node_with_calls_is_removed_by_force_only(switchroom: Switchroom, conf
     refused = switchroom("node", "remove", "acW68")
     assert refused.exit_code == 1
     assert "node acW68 has calls (2)" in refused.stderr
-    assert switchroom("node", "remove", "acW68", "--force").stdout == "node acW68 removed; sessions ended: 2\n"
+    assert switchroom("node", "remove", "acW68", "--force").stdout == (
+        "node acW68 removed; sessions ended: 2; rooms left, as there is no other node: 1\n"
+    )
     with opened(config) as store:
         world = World(store, "demo")
         assert [(kind, body.get("reason")) for kind, body in world.webhooks()[-2:]] == [
@@ -275,7 +277,7 @@ def test_recordings_on_a_node_that_is_removed_are_lost_and_the_app_is_told(
         for recording in recordings:
             world.tell("recording_started", recording_id=recording)
         world.tell("recording_ended", recording_id=recordings[0])
-    assert switchroom("node", "remove", "acW68", "--force").stdout.endswith("; sessions ended: 1; recordings lost: 2\n")
+    assert switchroom("node", "remove", "acW68", "--force").stdout.endswith("; recordings lost: 2\n")
     with opened(config) as store:
         world = World(store, "demo")
         assert {(kind, data["reason"]) for kind, data in world.webhooks() if kind.endswith("recording.failed")} == {
@@ -301,6 +303,19 @@ def test_a_node_with_files_of_recordings_is_removed_by_force_only(switchroom: Sw
         Registry(store).remove_node("acW68")
     assert switchroom("node", "remove", "acW68", "--force").stdout == "node acW68 removed; recordings lost: 1\n"
     assert switchroom("node", "remove", "acW68", "--force").stderr == "Error: node acW68 not found\n"
+
+
+def test_rooms_of_a_node_that_is_removed_move_to_another_one(switchroom: Switchroom, config: Config) -> None:
+    switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "x")
+    with opened(config) as store:
+        world = World(store, "demo")
+        for name in ("standup", "retro"):
+            world.create(name)
+    assert switchroom("node", "remove", "acW68").stdout.endswith("; rooms left, as there is no other node: 2\n")
+    switchroom("node", "add", "fra02", "127.0.0.1:8022", "--password", "x")
+    assert switchroom("node", "remove", "acW68", "--force").stdout == "node acW68 removed; rooms moved: 2\n"
+    with opened(config) as store:
+        assert (store.count_on("acW68"), store.count_on("fra02")) == ((0, 0), (2, 0))
 
 
 def test_calls_of_a_node_that_is_gone_already_end_by_force(switchroom: Switchroom, config: Config) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.nodes.node_worker import NodeUp
 from controller.nodes.removal import end_all_on
 from controller.store import keys
 from tests.integration.world import NODE, NODES, World
@@ -686,6 +687,55 @@ def test_a_node_that_is_removed_leaves_no_leg(world: World, room: str) -> None:
     world.ask("join", session_id=world.park(2, OTHER), room_id=room)
     leg_up(world, room)
     assert bridges(world, room) == {NODE: "source", OTHER: "connected"}
-    end_all_on(world.store, OTHER, "cli")
+    remove(world, OTHER)
     assert bridges(world, room) == {NODE: "source"}
     assert world.store.count_on(OTHER) == (0, 0)
+
+
+def remove(world: World, node: str, other: str | None = None) -> int:
+    """Has a node removed for good. -> how many rooms move."""
+    up: dict[str, NodeUp] = {each: {"open": True, "reached": True} for each in world.nodes if each != node}
+    return end_all_on(world.store, node, "cli", up=up, choose=lambda _: other).rooms
+
+
+def test_a_room_whose_source_is_removed_moves_to_a_node_with_members(world: World, spanning: str) -> None:
+    world.ask("change_room", room_id=spanning, options={"max_duration": 3600, "record": True})
+    world.webhooks()
+    world.sent(OTHER)
+    # The node itself may go on, so that the leg is not lost.
+    assert remove(world, NODE) == 1
+    assert bridges(world, spanning) == {OTHER: "source"}
+    assert world.store.count_on(NODE) == (0, 0)
+    told = world.webhooks()
+    assert ("conference.member.left", "node_lost") in [(kind, data.get("reason")) for kind, data in told]
+    assert {"hang_up_leg", "record"} <= set(ops(world.sent(OTHER)))
+    assert world.due(OTHER, f"expiry:{spanning}") > 0
+
+
+@pytest.mark.parametrize("options", [{"end_when_empty": 60}, {"max_duration": 60}])
+def test_an_empty_room_whose_node_is_removed_ends_when_its_time_is_over(
+    world: World, room: str, options: dict[str, Any]
+) -> None:
+    world.ask("change_room", room_id=room, options=options)
+    world.left(world.joined(room), room)
+    assert remove(world, NODE, other=THIRD) == 1
+    assert bridges(world, room) == {THIRD: "source"}
+    key = keys.key(world.tag, "room", room)
+    world.store.client.hincrby(key, "started_at", -3600)
+    world.store.client.hincrby(key, "empty_since", -3_600_000)
+    world.webhooks()
+    world.overdue(THIRD, kind="expiry")
+    assert world.types() == ["conference.destroyed"]
+    assert world.leftovers(room) == []
+
+
+def test_a_room_stays_where_it_was_if_there_is_no_other_node(world: World, room: str) -> None:
+    assert remove(world, NODE) == 0
+    assert bridges(world, room) == {NODE: "source"}
+
+
+def test_a_room_that_is_being_deleted_is_forgotten_with_its_node(world: World, room: str) -> None:
+    world.joined(room)
+    world.ask("delete_room", room_id=room)
+    assert remove(world, NODE, other=THIRD) == 0
+    assert world.leftovers(room) == []

@@ -56,12 +56,10 @@ local function redial_leg(room, leg)
 end
 
 -- Makes another node the room's source, and gives each of the rest a leg to it: some now, and the others when their
--- nodes' workers look for what is overdue. What the old source played is over.
-local function move_room(room)
-  local nodes = redis.call("SMEMBERS", keys.legs(room.id))
-  local old, best = room.node, not is_source_there(room, nodes) and best_node(room, nodes)
-  if not best then return false end
-  local leg = get_leg(room, best)
+-- nodes' workers look for what is overdue. What the old source played is over. `new` may have no leg if no session is
+-- on the old one.
+local function move_to(room, new)
+  local nodes, old, leg = redis.call("SMEMBERS", keys.legs(room.id)), room.node, get_leg(room, new)
   end_operations(room, "interrupted")
   clear(keys.room(room.id), room, "flight", "stopping", "pause_job")
   -- What there is of it is on the old source.
@@ -73,11 +71,10 @@ local function move_room(room)
   -- The old source was listed and counted with all, and the new one by itself.
   redis.call("SINTERSTORE", keys.present_on(room.id, old), keys.node_sessions(old), keys.present(room.id))
   redis.call("HSET", keys.members_on(room.id), old, count_by_node(room, nodes)[old])
-  local secret = leg.id
-  end_leg(room, leg)
-  redis.call("SADD", keys.node_rooms(leg.node), room.id)
-  change(keys.room(room.id), room, { node = leg.node })
-  join_awaiting(room, leg.node)
+  if leg then end_leg(room, leg) end
+  redis.call("SADD", keys.node_rooms(new), room.id)
+  change(keys.room(room.id), room, { node = new })
+  join_awaiting(room, new)
   log("state", "room.moved", { app = room.app, room = room.id, node = room.node, source = old })
   record_room(room)
   for _, kind in ipairs(DUE_OF_ROOM) do
@@ -88,13 +85,27 @@ local function move_room(room)
   for i, node in ipairs(redis.call("SMEMBERS", keys.legs(room.id))) do
     if i <= REDIALLED then redial_leg(room, get_leg(room, node)) else expect(node, "leg", room.id, 0) end
   end
-  if redis.call("EXISTS", keys.present_on(room.id, old)) == 0 then
+  if redis.call("EXISTS", keys.present_on(room.id, old)) == 0 or not leg then
     redis.call("SREM", keys.node_rooms(old), room.id)
   else
-    add_leg(room, old, secret)
+    add_leg(room, old, leg.id)
     expect(old, "leg", room.id, 0)
   end
-  return true
+end
+
+-- Moves a room whose source is down to the best node that has a leg. Returns whether there is one.
+local function move_room(room)
+  local nodes = redis.call("SMEMBERS", keys.legs(room.id))
+  local best = not is_source_there(room, nodes) and best_node(room, nodes)
+  if best then move_to(room, best) end
+  return best
+end
+
+-- Moves a room whose source is gone for good, with all sessions that were there, to the best node that has a leg, or
+-- else to another one.
+local function leave_source(room, other)
+  local new = best_node(room, redis.call("SMEMBERS", keys.legs(room.id))) or other
+  if new then move_to(room, new) end
 end
 
 -- What is to be done about a leg that waits, did not come up in time, or that nobody needs.
