@@ -46,10 +46,10 @@ end
 local function join_answered(session, id, fields, flags)
   local room = get_room(id)
   local is_there = room and not room.closing and room.app == session.app
-  local refused = not is_there and "room_not_found" or not_open(room)
-  if not refused then return begin_join(session, room, fields, flags, false) end
+  local reason = not is_there and "room_not_found" or why_not_open(room)
+  if not reason then return begin_join(session, room, fields, flags, false) end
   emit_session(session, "session.command.failed", { command = "join", command_uid = fields.uid,
-    reason = refused })
+    reason = reason })
 end
 
 -- Whoever was called has answered, and the call is parked.

@@ -2,7 +2,7 @@
 -- needs: legs session_plays session_steps sessions room_options kept_out
 
 -- Why a room may not be joined now, and the limit and what is used of it if it is full.
-local function not_open(room)
+local function why_not_open(room)
   if is_locked(room) then return "room_locked" end
   local most, present = option(room, "max_members"), redis.call("SCARD", keys.present(room.id))
   if most and present >= most then return "room_full", { limit = most, used = present } end
