@@ -25,6 +25,7 @@ from controller.media.client import Answers, Direct, RelayClient
 from controller.media.links import Links
 from controller.media.relays import RelayPresence, Relays
 from controller.nodes.node_worker import RecordingLimits
+from controller.nodes.removal import left_behind
 from controller.nodes.worker import Worker
 from controller.operators import Logins
 from controller.outbound.addresses import is_found_from
@@ -135,6 +136,13 @@ class System:
             )
         except ValueError as error:
             raise CannotStart(f"the configuration file's apps cannot be taken over: {error}") from error
+        for prefix, left in patiently(lambda: left_behind(store)).items():
+            log.warning(
+                "nobody looks after what is left of a node that is gone: return it to the configuration file, or run"
+                " `switchroom node remove --force`",
+                node=prefix,
+                **left._asdict(),
+            )
         watch_greenlets()
         self._add(MemoryWatch(store))
         self._add(Recorder(store, self._owner, self.roles, held))

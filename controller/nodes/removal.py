@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import gevent
@@ -22,10 +22,31 @@ WAIT_SECONDS = LEASE_SECONDS + 2.0
 PAUSE_SECONDS = 0.1
 
 
-def recordings_on(store: Store, prefix: str) -> int:
-    """How many recordings are on a node: they go on, or no relay has their files yet. Raises StoreUnavailable."""
-    counts = store.run_many([("count", tag, {"nodes": [prefix]}) for tag in keys.TAGS])
-    return sum(count["recordings"][prefix] for count in counts)
+class Left(NamedTuple):
+    """How much is on a node. Its recordings go on, or no relay has their files yet."""
+
+    rooms: int
+    sessions: int
+    recordings: int
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}: {count}" for name, count in self._asdict().items() if count)
+
+
+def left_on(store: Store, prefixes: Sequence[str]) -> dict[str, Left]:
+    """What is on each node. Raises StoreUnavailable."""
+    counts = store.run_many([("count", tag, {"nodes": prefixes}) for tag in keys.TAGS])
+    return {
+        prefix: Left(*(sum(count[what][prefix] for count in counts) for what in Left._fields)) for prefix in prefixes
+    }
+
+
+def left_behind(store: Store) -> dict[str, Left]:
+    """The nodes that are not in the registry any more, and have something on them: nobody looks after it. Raises
+    StoreUnavailable.
+    """
+    gone = store.gone_nodes()
+    return {prefix: left for prefix, left in left_on(store, gone).items() if any(left)} if gone else {}
 
 
 class Ended(NamedTuple):

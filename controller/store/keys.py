@@ -228,7 +228,9 @@ SHARED: dict[str, str] = {
     "nodes": "nodes",
     # hash: name -> JSON of registry.Gateway, with its password; for good; owner: registry
     "gateways": "gateways",
-    # counter of changes to the three above; for good; owner: registry
+    # set: prefixes that nodes had which were removed; for good; owner: registry
+    "gone_nodes": "gone-nodes",
+    # counter of changes to the tables above; for good; owner: registry
     "version": "version",
     # sorted set: worker by the time (ms) until which it counts as alive; owner: each worker
     "workers": "workers",

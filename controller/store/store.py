@@ -353,6 +353,11 @@ class Store:
             )
             return apps, nodes, gateways
 
+    def gone_nodes(self) -> list[str]:
+        """The prefixes that nodes had which are not in the registry any more."""
+        with self._guard():
+            return sorted(prefix.decode() for prefix in self._client.smembers(keys.key(keys.REGISTRY, "gone_nodes")))
+
     def counts_of_apps(self, kind: str, app_ids: Sequence[str]) -> dict[str, int]:
         """How many `rooms` or `sessions` each app has."""
         found = self._pipe(lambda pipe: [pipe.zcard(keys.key(keys.partition_of(each), kind, each)) for each in app_ids])

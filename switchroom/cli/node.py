@@ -11,7 +11,7 @@ import click
 
 from controller.errors import Fenced
 from controller.nodes.node_worker import NodeUp
-from controller.nodes.removal import Ended, end_all_on, recordings_on
+from controller.nodes.removal import Ended, end_all_on, left_on
 from controller.outbound.addresses import is_found_from
 from controller.registry import BRIDGE_PORT, Node, Registry
 from controller.rooms.placement import Placement
@@ -124,21 +124,20 @@ def remove(context: Context, prefix: str, force: bool) -> None:
     """
     with open_store(context.config(), create=False) as (store, _):
         registry = Registry(store)
-        rooms, calls = Placement(store, registry).load(prefix)
-        recordings = recordings_on(store, prefix)
+        left = left_on(store, [prefix])[prefix]
         known = registry.node(prefix)
         # One that is gone from the file may have left calls behind.
-        if known or not (force and (calls or rooms or recordings)):
+        if known or not (force and any(left)):
             changeable(known, f"node {prefix}")
-        if calls and not force:
-            raise click.ClickException(f"node {prefix} has calls ({calls}); drain it and wait, or use --force")
-        if recordings and not force:
+        if left.sessions and not force:
+            raise click.ClickException(f"node {prefix} has calls ({left.sessions}); drain it and wait, or use --force")
+        if left.recordings and not force:
             raise click.ClickException(
-                f"node {prefix} has recordings that no relay has yet ({recordings}); wait, or use --force"
+                f"node {prefix} has recordings that no relay has yet ({left.recordings}); wait, or use --force"
             )
         registry.remove_node(prefix)
-        ended = _end_all_on(store, registry, prefix) if calls or rooms or recordings else Ended(0, 0, 0)
-        rooms, _ = Placement(store, registry).load(prefix)
+        ended = _end_all_on(store, registry, prefix) if any(left) else Ended(0, 0, 0)
+        rooms = left_on(store, [prefix])[prefix].rooms
     numbers = {
         "sessions ended": ended.sessions,
         "rooms moved": ended.rooms,

@@ -14,6 +14,7 @@ import gevent
 from controller.errors import StoreUnavailable
 from controller.media.links import TEST_FILE, Links
 from controller.media.relays import Relays
+from controller.nodes.removal import left_behind
 from controller.outbound.addresses import is_public
 from controller.registry import App, Gateway, Node, Registry
 from controller.store import keys
@@ -49,6 +50,7 @@ def examine(config: Config, file: Path | None) -> Iterator[Finding]:
                 if not config.playback.direct:
                     test_files = _test_files(store)
                     yield _judge_relays(test_files)
+                yield from _judge_gone(store)
                 registry = Registry(store)
                 nodes = {node.prefix: node for node in registry.nodes()} | nodes
                 apps = {app.id: app for app in registry.apps()} | apps
@@ -121,6 +123,16 @@ def _judge_relays(test_files: Sequence[str]) -> Finding:
         "none: nothing can be played",
         "start one: `switchroom serve`, or `serve --role media`",
     )
+
+
+def _judge_gone(store: Store) -> Iterator[Finding]:
+    for prefix, left in left_behind(store).items():
+        yield Finding(
+            f"node {prefix}",
+            "removed",
+            f"nobody looks after what is left of it: {left}",
+            f"run `switchroom node remove {prefix} --force`, or return it to the configuration file",
+        )
 
 
 def _examine_entries(config: Config, nodes: Sequence[Node], apps: Sequence[App]) -> Iterator[Finding]:

@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 from click.testing import Result
 from gevent.event import Event as Flag
+from structlog.testing import capture_logs
 
 from controller.limits import QUOTAS
+from controller.nodes.removal import Left, left_behind
 from controller.registry import App, Dialing, Gateway, Node, Registry, new_app
 from controller.store import keys
 from controller.store.store import Store
 from switchroom.config import Config
+from switchroom.doctor.examine import examine
+from switchroom.processes import System
 from tests.integration.conftest import Switchroom
 from tests.integration.world import World
 from tests.open_store import OpenStore, opened
@@ -498,6 +502,38 @@ def test_entries_of_the_file_come_and_go_with_it(switchroom: Switchroom, config:
     assert said(switchroom("node", "list", "--json")) == []
     sync(config)
     assert [app["id"] for app in said(switchroom("app", "list", "--json"))] == ["added"]
+
+
+def test_what_is_left_of_a_node_that_is_taken_out_of_the_file_is_told(
+    config: Config,
+) -> None:
+    sync(config, **FILE)
+    with opened(config) as store:
+        world = World(store, "filed")
+        recording = world.record_session(world.joined(world.create()))["recording_id"]
+        world.tell("recording_started", recording_id=recording)
+        assert left_behind(store) == {}
+    sync(config)
+    with opened(config) as store:
+        assert left_behind(store) == {"acW68": Left(rooms=1, sessions=1, recordings=1)}
+    told = {
+        (finding.subject, finding.detail): finding.advice
+        for finding in examine(config, None)
+        if finding.subject != "nodes"
+    }
+    assert told["node acW68", "nobody looks after what is left of it: rooms: 1, sessions: 1, recordings: 1"] == (
+        "run `switchroom node remove acW68 --force`, or return it to the configuration file"
+    )
+    system = System(config, roles=["dispatcher"])
+    with capture_logs() as logged:
+        system.start()
+        system.stop()
+    (line,) = [line for line in logged if line.get("node") == "acW68"]
+    assert (line["log_level"], line["sessions"], line["rooms"], line["recordings"]) == ("warning", 1, 1, 1)
+    # Returned to the file it has its workers again.
+    sync(config, **FILE)
+    with opened(config) as store:
+        assert left_behind(store) == {}
 
 
 def test_entries_of_the_file_are_changed_in_the_file(switchroom: Switchroom, config: Config) -> None:

@@ -15,5 +15,7 @@ end
 for kind, names in pairs(args.gone) do
   for _, name in ipairs(names) do removed = removed + redis.call("HDEL", tables[kind], name) end
 end
+for name in pairs(args.put.nodes or {}) do redis.call("SREM", keys.gone_nodes(), name) end
+for _, name in ipairs(args.gone.nodes or {}) do redis.call("SADD", keys.gone_nodes(), name) end
 redis.call("INCR", keys.version())
 return cjson.encode({ removed = removed })
