@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 import pytest
@@ -91,6 +92,31 @@ def test_older_entries_that_come_late_are_not_shown_under_another_filter(operato
     older.click()
     expect(older).to_have_attribute("aria-busy", "true")
     expect(page.get_by_role("button", name="late")).to_have_count(0)
+    operator.page.unroute("**/console/api/log?**")
+
+
+def test_no_entry_of_the_log_is_left_out_after_a_gap(operator: Console) -> None:
+    newest = 200
+
+    def answer(route: Route) -> None:
+        before = re.search(r"before=(\d+)", route.request.url)
+        last = int(before[1]) if before else newest + 1
+        numbers = range(last - 1, max(last - 101, 0), -1)
+        entries = [{"id": f"{n}-0", "at": n, "kind": "state", "type": f"entry.{n}", "app": "alpha"} for n in numbers]
+        route.fulfill(json={"entries": entries, "before": str(numbers[-1]) if numbers[-1] > 1 else None})
+
+    operator.page.route("**/console/api/log?**", answer)
+    page = operator.open("log?kind=state&type=entry.*")
+    older = page.get_by_role("button", name="Load older")
+    older.click()
+    shown = page.locator("tbody button")
+    expect(shown).to_have_text([f"entry.{n}" for n in range(200, 0, -1)])
+    page.get_by_role("button", name="Pause").click()
+    newest = 350
+    page.get_by_role("button", name="Go on live").click()
+    expect(shown).to_have_text([f"entry.{n}" for n in range(350, 250, -1)])
+    older.click()
+    expect(shown).to_have_text([f"entry.{n}" for n in range(350, 150, -1)])
     operator.page.unroute("**/console/api/log?**")
 
 

@@ -12,7 +12,8 @@ const RELOAD_MS = 400;
 const FALLBACK_MS = 20000;
 
 /** Calls `load(signal)` now, every `seconds` while the page is seen, and when `dependencies` change. Returns
- * `{data, error, loading, reload}`: `data` stays while it is loaded anew, and `error` is that of the last load. */
+ * `{data, error, loading, reload}`: `data` stays while it is loaded anew, and `error` is that of the last load. `reload` resolves
+ * to what it has loaded, or to nothing if it failed or there is a later one. */
 export function useLoad(load, dependencies, seconds = 0) {
   const [state, setState] = useState({ data: null, error: null, loading: true });
   const latest = useRef(null);
@@ -25,11 +26,14 @@ export function useLoad(load, dependencies, seconds = 0) {
     latest.current = controller;
     try {
       const data = await loader.current(controller.signal);
-      if (latest.current === controller) setState({ data, error: null, loading: false });
+      if (latest.current !== controller) return undefined;
+      setState({ data, error: null, loading: false });
+      return data;
     } catch (error) {
       if (latest.current === controller && error.name !== "AbortError") {
         setState((before) => ({ data: before.data, error, loading: false }));
       }
+      return undefined;
     }
   }, []);
 
@@ -56,14 +60,18 @@ export function useLoad(load, dependencies, seconds = 0) {
   return { ...state, reload };
 }
 
-/** The pages of a listing behind the first, `{rows, cursor, busy, more}`: `more(cursor)` has `load(cursor, signal)` load the
- * next. There are none again when `dependencies` change; `cursor` is null as long as there are none. */
+/** The pages of a listing behind the first, `{rows, cursor, busy, more, forget}`: `more(cursor)` has `load(cursor, signal)` load
+ * the next. There are none again when `dependencies` change, or by `forget`; `cursor` is null as long as there are none. */
 export function useFurther(load, dependencies) {
   const [further, setFurther] = useState({ rows: [], cursor: null, busy: false });
   const listing = useRef(null);
-  useEffect(() => {
-    setFurther({ rows: [], cursor: null, busy: false });
+  const forget = () => {
+    listing.current?.abort();
     listing.current = new AbortController();
+    setFurther({ rows: [], cursor: null, busy: false });
+  };
+  useEffect(() => {
+    forget();
     return () => listing.current.abort();
   }, dependencies);
   const more = async (cursor) => {
@@ -78,7 +86,7 @@ export function useFurther(load, dependencies) {
       tell("bad", error.message);
     }
   };
-  return { ...further, more };
+  return { ...further, more, forget };
 }
 
 /** Listings by pages: `load(cursor, signal)` returns `{rows, cursor}`. `more` loads the next page behind those there are. */

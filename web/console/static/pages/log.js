@@ -12,26 +12,45 @@ const PAGE = 100;
 // What has a column or a place of its own; the other fields of an entry are its details.
 const PLACED = new Set(["id", "at", "kind", "type", "app", "room", "session", "actor"]);
 
-/** The log and what is added to it, the newest first. `feed`: of a stream that has the entries, from `useFeed`. */
+/** The log and what is added to it, the newest first, and none left out. `feed`: of a stream that has the entries, from
+ * `useFeed`. */
 function useLog(query, limit, feed) {
   const [added, setAdded] = useState([]);
   const key = JSON.stringify(query);
   const found = useLoad((signal) => pastLog({ ...query, limit }, "", signal), [key]);
   const older = useFurther((before, signal) => pastLog({ ...query, limit: PAGE }, before, signal), [key]);
-
+  const shown = useRef([]);
   useEffect(() => {
     setAdded([]);
     let held = [];
     let timer = 0;
+    let count = 0;
+    // What there was before events were missed, or became too many, until the log is loaded anew. Then it is forgotten: the new
+    // page may not go back to it, and what is older is loaded from that page on.
+    let known = null;
+    const loadAnew = async () => {
+      known ||= new Set([...held, ...shown.current].map(identity));
+      if (!(await found.reload())) return;
+      const old = known;
+      const isNew = (entry) => !old.has(identity(entry));
+      held = held.filter(isNew);
+      setAdded((now) => now.filter(isNew));
+      older.forget();
+      known = null;
+    };
     // Entries that come in quick succession are shown together.
     const flush = () => {
       const fresh = held.reverse();
       held = [];
       timer = 0;
-      setAdded((now) => [...fresh, ...now].slice(0, MAX_ENTRIES));
+      setAdded((now) => [...fresh, ...now]);
+      count += fresh.length;
+      if (count <= MAX_ENTRIES) return;
+      count = 0;
+      loadAnew();
     };
     const stop = feed.subscribe((event) => {
-      if (isGap(event)) found.reload();
+      if (isGap(event)) loadAnew();
       const entry = entryOf(event);
       if (!entry || !passes(entry, query)) return;
       held.push(entry);
@@ -45,16 +64,19 @@ function useLog(query, limit, feed) {
 
   const before = older.cursor ?? found.data?.cursor ?? "";
   const entries = useMemo(() => unique([...added, ...(found.data?.rows || []), ...older.rows]), [added, found.data, older.rows]);
+  shown.current = entries;
   return { found, entries, before, more: () => older.more(before), busy: older.busy };
 }
 
 const keyOf = (entry) => entry.id || `${entry.at} ${entry.kind} ${entry.type} ${entry.session || ""} ${entry.sequence || ""} ${entry.webhook || ""}`;
 
-/** An entry may come both from the log and from the stream. */
+/** The same of an entry from the log and from the stream. */
+const identity = (entry) => [entry.at, entry.kind, entry.type, entry.app, entry.room, entry.session, entry.operation, entry.webhook, entry.attempt, entry.index].join(" ");
+
 function unique(entries) {
   const seen = new Set();
   return entries.filter((entry) => {
-    const key = [entry.at, entry.kind, entry.type, entry.app, entry.room, entry.session, entry.operation, entry.webhook, entry.attempt, entry.index].join(" ");
+    const key = identity(entry);
     return !seen.has(key) && seen.add(key);
   });
 }
