@@ -1436,8 +1436,11 @@ class Detail(BaseModel):
     room_id: Annotated[
         RoomId, Field(default=None, description="409: the room that has the name, or that the session is in.")
     ]
+    recording_id: Annotated[RecordingId, Field(default=None, description="409: the recording that goes on.")]
     max_bytes: Annotated[int, Field(default=None, description="413: how long the body may be."), _example(16384)]
-    retry_after_ms: Annotated[int, Field(default=None, description="429: when to ask again."), _example(1250)]
+    retry_after_ms: Annotated[
+        int, Field(default=None, description="429, and some of 409 and 403: when to ask again."), _example(1250)
+    ]
     group: Annotated[
         str,
         Field(default=None, description="429: whose cooldown it is; absent when the application asks too often."),

@@ -487,6 +487,7 @@ class Detail(Model):
 
     fields: list[Problem] = []
     room_id: str | None = None
+    recording_id: str | None = None
     max_bytes: int | None = None
     retry_after_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
     group: str | None = None

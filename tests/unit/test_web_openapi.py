@@ -300,6 +300,18 @@ def test_a_400_is_what_a_bad_request_gets() -> None:
         assert answer.get_json() == examples(by_id[operation], "400")["invalid"]
 
 
+def test_the_examples_of_errors_have_no_detail_that_is_not_documented() -> None:
+    documented = DOCUMENT["components"]["schemas"]["Detail"]["properties"].keys()
+    shown = {
+        name
+        for _, _, operation in OPERATIONS
+        for status in operation["responses"].keys() - {"200", "201", "202", "206", "304"}
+        for example in examples(operation, status).values()
+        for name in example.get("detail", ())
+    }
+    assert shown <= documented
+
+
 @pytest.mark.parametrize("reason", ["name_taken", "in_other_room"])
 def test_a_409_that_names_a_room_does_so_in_its_example(reason: str) -> None:
     shown = [examples(operation, "409") for _, _, operation in OPERATIONS if reason in _reasons(operation)]
