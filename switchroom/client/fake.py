@@ -168,6 +168,7 @@ FLAGS = ("muted", "deaf", "hold")
 LEVELS = {"volume_in": 0, "volume_out": 0}
 # What is shown unless the app says otherwise.
 FIRST_CALLER_ID = "+493098765432"
+SESSION_STATES = ("dialing", "parked", "joining", "joined", "leaving", "transferring", "transferred")
 RECORDING_STATES = (
     *("starting", "recording", "paused", "stopping", "storing", "uploading", "available", "expired", "failed"),
 )
@@ -382,7 +383,7 @@ class _RoomPage(_Page):
 
 
 class _SessionPage(_Page):
-    state: Annotated[str, Field(pattern="^(dialing|parked|joining|joined|leaving)$")] | None = None
+    state: Annotated[str, Field(pattern=f"^({'|'.join(SESSION_STATES)})$")] | None = None
     room_id: _RoomId | None = None
     did: str | None = None
 
@@ -474,6 +475,8 @@ class _StoredRoom:
     peak_members: int = 0
     # Whether a moderator has come.
     begun: bool = False
+    # Whether the app has stopped what is recorded by itself.
+    record_stopped: bool = False
     floor: str = ""
     # Operation and URLs, the first one plays.
     plays: list[tuple[str, list[str]]] = field(default_factory=list)
@@ -608,8 +611,7 @@ class FakeSwitchroom:
         self._interrupt_play(session)
         if session.collecting:
             self._end_collection(session, session.collecting, "hangup")
-        if session.dtmf:
-            self._dtmf_failed(session, "hangup")
+        self._dtmf_failed(session, "hangup")
         if session.state == "transferring":
             self._transfer_failed(session, "cancelled")
         self._end_recordings("hangup", uuid=uuid)
@@ -830,9 +832,11 @@ class FakeSwitchroom:
         room, given = self._room(room_id), body.model_dump(exclude_unset=True)
         changed = {**room.options, **given}
         if changed != room.options:
+            room.record_stopped = room.record_stopped and changed["record"] == room.options["record"]
             room.options = changed
             self._emit_room(room.id, "conference.updated", name=room.name, **changed)
             self._let_in(room)
+            self._record_by_itself(room)
         return 200, {"room_id": room.id, **changed}
 
     def _duration(self, room: _StoredRoom) -> int:
@@ -978,6 +982,8 @@ class FakeSwitchroom:
                     self.hang_up(uuid, HANGUP_CAUSES[body.cause])
 
             def failed(reason: str) -> None:
+                if uuid not in self._sessions:
+                    return
                 uid, session.hanging_up, session.hang_up_uid = session.hang_up_uid, False, None
                 self._emit_session(session, "session.command.failed", command="hang_up", command_uid=uid, reason=reason)
 
@@ -1144,8 +1150,9 @@ class FakeSwitchroom:
         self._emit_session(session, "session.digits.collected", **told)
 
     def _dtmf_failed(self, session: _StoredSession, reason: str) -> None:
-        uid, session.dtmf = session.dtmf_uid, False
-        self._emit_session(session, "session.command.failed", command="dtmf", command_uid=uid, reason=reason)
+        if session.dtmf:
+            uid, session.dtmf = session.dtmf_uid, False
+            self._emit_session(session, "session.command.failed", command="dtmf", command_uid=uid, reason=reason)
 
     def _join_answered(self, session: _StoredSession, body: _Dial) -> None:
         try:
@@ -1217,10 +1224,15 @@ class FakeSwitchroom:
                     self._change_flag(session, "hold", None)
                 elif session.role == "moderator":
                     self._moderator_came(room)
-                if room.options["record"] and not self._recorded(room_id=room.id):
-                    self._begin_recording({"room_id": room.id}, (), _Record())
+                room.record_stopped = room.record_stopped and len(self._members(room.id)) > 1
+                self._record_by_itself(room)
 
         self._wait(joined, lambda reason: self._take_out(session, reason))
+
+    def _record_by_itself(self, room: _StoredRoom) -> None:
+        is_wanted = room.options["record"] and not room.record_stopped and self._members(room.id)
+        if is_wanted and not self._recorded(room_id=room.id):
+            self._begin_recording({"room_id": room.id}, (), _Record())
 
     def _moderator_came(self, room: _StoredRoom) -> None:
         room.begun = True
@@ -1255,8 +1267,9 @@ class FakeSwitchroom:
         session.state, session.command_uid = "leaving", uid
 
         def failed(reason: str) -> None:
-            session.state = "joined"
-            self._emit_failed(session, command, uid, reason)
+            if session.state == "leaving":
+                session.state = "joined"
+                self._emit_failed(session, command, uid, reason)
 
         def left() -> None:
             if session.state == "leaving":
@@ -1368,7 +1381,8 @@ class FakeSwitchroom:
                 self._emit_member(session, f"conference.member.{done}", command_uid=uid)
 
         def failed(reason: str) -> None:
-            self._emit_failed(session, command, session.pending.pop(command, None), reason)
+            if command in session.pending:
+                self._emit_failed(session, command, session.pending.pop(command), reason)
 
         self._wait(changed, failed)
 
@@ -1382,7 +1396,8 @@ class FakeSwitchroom:
                 self._emit_member(session, "conference.member.volume_changed", command_uid=uid)
 
         def failed(reason: str) -> None:
-            self._emit_failed(session, command, session.pending.pop(command, None), reason)
+            if command in session.pending:
+                self._emit_failed(session, command, session.pending.pop(command), reason)
 
         self._wait(changed, failed)
 
@@ -1402,7 +1417,8 @@ class FakeSwitchroom:
                     self._let_in(self._rooms[session.room_id])
 
         def failed(reason: str) -> None:
-            self._emit_failed(session, command, session.pending.pop(command, None), reason)
+            if command in session.pending:
+                self._emit_failed(session, command, session.pending.pop(command), reason)
 
         self._wait(changed, failed)
 
@@ -1616,6 +1632,8 @@ class FakeSwitchroom:
         if step == "stop":
             status = "stopping"
             found.stop_uid, found.reason = body.command_uid, "asked"
+            if room := self._rooms.get(found.about.get("room_id", "")):
+                room.record_stopped = True
             if found.state != "starting":
                 found.state = "stopping"
             self._wait(lambda: self._end_recording(found, "asked"))
@@ -1682,6 +1700,8 @@ class FakeSwitchroom:
         return float(round((len(self.recorded) - 44) / bytes_per_second, 3))
 
     def _list_recordings(self, query: _RecordingPage) -> _Returned:
+        for found in self._recordings.values():
+            self._look_at_time(found)
         rows = [
             (found.order, self._shown_recording(found))
             for found in self._recordings.values()
@@ -1702,9 +1722,12 @@ class FakeSwitchroom:
         found = self._recordings.get(recording_id)
         if not found:
             raise _Refused("recording_not_found")
+        self._look_at_time(found)
+        return found
+
+    def _look_at_time(self, found: _StoredRecording) -> None:
         if found.expires_at is not None and found.expires_at < self.now:
             found.state, found.file, found.expires_at = "expired", None, None
-        return found
 
     def _content(self, request: Request) -> Response:
         headers = _lower(request.headers)

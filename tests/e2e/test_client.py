@@ -562,6 +562,7 @@ def test_a_call_that_is_transferred(service: Service, room: str) -> None:
     assert (told.to, told.shown_as, told.command_uid) == (number, CALLER_ID, f"t-{number}")
     shown = service.client.get_session(session)
     assert (shown.state, shown.transferred_to) == ("transferred", number)
+    assert session in [each.uuid for each in service.client.list_sessions(state="transferred")]
     for again in (lambda: service.client.join(session, room), lambda: service.client.transfer(session, "+4930123200")):
         with pytest.raises(Conflict) as late:
             again()
@@ -615,7 +616,7 @@ def test_a_recording_of_a_room(service: Service, room: str) -> None:
     assert (started.room_id, started.channels, started.command_uid) == (room, 1, f"record-{room}")
     with pytest.raises(Conflict) as already:
         service.client.record_room(room)
-    assert already.value.code == "already_recording"
+    assert (already.value.code, already.value.detail.recording_id) == ("already_recording", recording)
     named = service.client.get_room(room).recording
     assert named
     assert (named.recording_id, named.state) == (recording, "recording")
@@ -682,6 +683,19 @@ def test_a_room_that_is_recorded_from_its_first_member_on(service: Service, uniq
     service.client.leave(session)
     assert service.wait("conference.recording.stopped", recording_id=recording).reason == "room_emptied"
     service.wait("conference.recording.available", recording_id=recording)
+
+
+def test_a_room_that_is_to_be_recorded_from_now_on_and_one_that_is_no_more(service: Service, room: str) -> None:
+    joined(service, room)
+    service.client.change_room(room, record=True)
+    recording = service.wait("conference.recording.started", room_id=room).recording_id
+    service.client.stop_recording(recording)
+    service.wait("conference.recording.available", recording_id=recording)
+    joined(service, room)
+    assert service.client.get_room(room).recording is None
+    service.client.change_room(room, record=False)
+    service.client.change_room(room, record=True)
+    assert service.client.get_room(room).recording is not None
 
 
 def test_a_deleted_room_lets_its_members_go(service: Service, room: str) -> None:
@@ -850,6 +864,36 @@ def test_the_node_may_take_its_time(fake: FakeSwitchroom) -> None:
     failed = fake.webhooks[-1]
     assert (failed.type, failed.data.model_dump()["reason"]) == ("conference.command.failed", "not_confirmed")
     assert client.get_session(session).muted
+
+
+def test_the_node_refuses_what_is_over_already(fake: FakeSwitchroom) -> None:
+    client = fake.client()
+    room = client.create_room("standup").room_id
+    sessions = [fake.call() for _ in range(4)]
+    for session in sessions:
+        client.join(session, room)
+    muted, loud, leaving, digits = sessions
+    fake.confirms = False
+    client.unmute(muted)
+    client.set_member_volume(loud, "in", 2)
+    client.leave(leaving)
+    client.send_dtmf(digits, "1")
+    fake.advance(2)
+    client.hang_up(muted)
+    for session in sessions:
+        fake.hang_up(session)
+    before = fake.types()
+    fake.refuse()
+    assert fake.types() == before
+
+
+def test_a_recording_can_be_fetched_for_a_while(fake: FakeSwitchroom) -> None:
+    client = fake.client()
+    recording = client.record_session(fake.call()).recording_id
+    client.stop_recording(recording)
+    fake.advance(73 * 3600)
+    assert [each.state for each in client.list_recordings()] == ["expired"]
+    assert list(client.list_recordings(state="available")) == []
 
 
 def test_a_join_that_the_node_refuses(fake: FakeSwitchroom) -> None:
