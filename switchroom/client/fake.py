@@ -468,6 +468,7 @@ class _StoredRoom:
     id: str
     name: str
     created_at: float
+    empty_since: float
     volume: int = 0
     paused: bool = False
     options: dict[str, Any] = field(default_factory=dict)
@@ -594,6 +595,10 @@ class FakeSwitchroom:
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
+        for room in list(self._rooms.values()):
+            if reason := self._is_over(room):
+                self._end_room(room, reason)
+        self._confirm_at_once()
 
     def call(self, *, did: str = "747713001", caller_id: str = "527121102") -> str:
         """A call comes in. Returns its session's id."""
@@ -619,6 +624,7 @@ class FakeSwitchroom:
         duration = int(self.now - session.started_at)
         told = {"direction": session.direction, "cause": cause, "duration": duration}
         self._emit_session(session, "session.ended", **told, command_uid=session.hang_up_uid)
+        self._confirm_at_once()
         return None
 
     def speak(self, uuid: str, speaking: bool = True) -> None:
@@ -703,9 +709,12 @@ class FakeSwitchroom:
             status, body = self._handle(request)
         except _Refused as refused:
             return _refusal(refused)
+        self._confirm_at_once()
+        return _response(status, body, {})
+
+    def _confirm_at_once(self) -> None:
         if self.confirms:
             self.confirm()
-        return _response(status, body, {})
 
     def _batch(self, body: _Batch) -> _Returned:
         for number, each in enumerate(body.requests):
@@ -776,7 +785,7 @@ class FakeSwitchroom:
             raise _Refused("name_taken", {"room_id": taken.id})
         if not self.node_up:
             raise _Refused("no_node")
-        room = _StoredRoom(next(self._numbers), f"{self.prefix}-room-{uuid.uuid4()}", body.name, self.now)
+        room = _StoredRoom(next(self._numbers), f"{self.prefix}-room-{uuid.uuid4()}", body.name, self.now, self.now)
         room.options = body.model_dump(exclude={"name"})
         self._rooms[room.id] = room
         self._emit_room(room.id, "conference.created", name=room.name)
@@ -883,6 +892,18 @@ class FakeSwitchroom:
     def _delete_room(self, room_id: str) -> _Returned:
         self._end_room(self._room(room_id), "deleted")
         return 200, {"room_id": room_id}
+
+    def _is_over(self, room: _StoredRoom) -> str:
+        """Why a room ends by itself now, empty if it does not."""
+        never = math.inf
+        is_empty = not any(one.room_id == room.id for one in self._sessions.values())
+        empty, most = room.options["end_when_empty"], room.options["max_duration"]
+        ends = {
+            "max_duration": never if most is None or room.started_at is None else room.started_at + most,
+            "empty": room.empty_since + empty if is_empty and empty is not None else never,
+        }
+        reason = min(ends, key=ends.__getitem__)
+        return reason if ends[reason] <= self.now else ""
 
     def _end_room(self, room: _StoredRoom, reason: str) -> None:
         del self._rooms[room.id]
@@ -1558,7 +1579,7 @@ class FakeSwitchroom:
             room.floor = ""
         inside = [one for one in self._sessions.values() if room and one.room_id == room.id]
         if room and not inside:
-            room.begun = False
+            room.begun, room.empty_since = False, self.now
         if room and is_kept_by and not any(_keeps(one, room) for one in inside):
             self._end_room(room, "end_on_exit")
 

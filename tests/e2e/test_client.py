@@ -16,6 +16,7 @@ from switchroom.client import APIError, Client, Conflict, InvalidRequest, NotFou
 from switchroom.client.fake import FakeSwitchroom
 from switchroom.client.models import Playing
 from switchroom.client.webhooks import (
+    ConferenceDestroyed,
     ConferenceMemberJoined,
     ConferencePlayFinished,
     Data,
@@ -894,6 +895,37 @@ def test_a_recording_can_be_fetched_for_a_while(fake: FakeSwitchroom) -> None:
     fake.advance(73 * 3600)
     assert [each.state for each in client.list_recordings()] == ["expired"]
     assert list(client.list_recordings(state="available")) == []
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_rooms_end_when_their_time_is_over(fake: FakeSwitchroom, is_empty: bool) -> None:
+    client, session = fake.client(), fake.call()
+    room = client.create_room("standup", end_when_empty=60, max_duration=3600).room_id
+    fake.advance(30)
+    client.join(session, room)
+    fake.advance(600)
+    if is_empty:
+        client.leave(session)
+        fake.advance(59)
+    else:
+        fake.advance(2999)
+    assert client.get_room(room).room_id == room
+    fake.advance(1)
+    destroyed = next(hook.data for hook in fake.webhooks if isinstance(hook.data, ConferenceDestroyed))
+    assert (destroyed.reason, destroyed.peak_members) == ("empty" if is_empty else "max_duration", 1)
+    assert client.get_session(session).state == "parked"
+    with pytest.raises(NotFound):
+        client.get_room(room)
+
+
+def test_a_call_that_ends_a_room_with_it(fake: FakeSwitchroom) -> None:
+    client, first, second = fake.client(), fake.call(), fake.call()
+    room = client.create_room("standup").room_id
+    client.join(first, room, end_on_exit=True)
+    client.join(second, room)
+    fake.hang_up(first)
+    left = fake.webhooks[-1].data.model_dump()
+    assert (fake.types()[-1], left["uuid"], left["reason"]) == ("conference.member.left", second, "room_destroyed")
 
 
 def test_a_join_that_the_node_refuses(fake: FakeSwitchroom) -> None:
