@@ -247,7 +247,8 @@ class _Server(_WSGIServer):  # type: ignore[misc]
     def stop(self, timeout: float | None = None) -> None:
         self.draining = True
         # Connections that the kernel has accepted already would be reset with the listener, also those that come
-        # between the last look and the close. It answers none meanwhile: their clients try again, and are refused.
+        # between the last look and the close. If it may be told so, it answers none meanwhile: their clients try
+        # again, and are refused.
         if not self.closed:
             answer_no_more(self.socket)
         while not self.closed and not self.full() and (waiting := self.do_read()):
@@ -280,14 +281,21 @@ def is_at_end(descriptor: int) -> bool:
             return True
 
 
-def answer_no_more(listener: Any) -> None:
-    """Have the kernel drop every SYN that arrives at a listener (Linux: a socket filter; elsewhere nothing)."""
+def answer_no_more(listener: Any) -> bool:
+    """Have the kernel drop every SYN that arrives at a listener, by a socket filter of Linux. Returns False where there
+    is none, or where the process may not set one: some kernels want CAP_NET_ADMIN for it.
+    """
+    if sys.platform != "linux":
+        return False
     # In the kernel's struct sock_filter: load the byte with TCP's flags; if SYN (2) is not set, skip the drop.
     steps = [(0x30, 0, 0, 13), (0x45, 0, 1, 2), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFF)]
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
     argument = struct.pack("HL", len(steps), ctypes.addressof(program))
-    if sys.platform == "linux":
+    try:
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, argument)
+    except OSError:
+        return False
+    return True
 
 
 class _Rejected(Exception):
