@@ -35,7 +35,7 @@ def app() -> None:
     """Tenants: their key, their numbers, their webhook endpoint."""
 
 
-@app.command()
+@app.command(short_help="Add an app, and show its key and its secret this once.")
 @click.argument("app_id", metavar="ID")
 @click.option("--did", "dids", multiple=True, help="A number whose calls belong to the app. Repeatable.")
 @click.option("--webhook-url", help="Where its webhooks go.")
@@ -69,7 +69,7 @@ def list_apps(context: Context, as_json: bool) -> None:
     print_table(COLUMNS, [{name: getattr(app, name) for name in COLUMNS} for app in apps], as_json)
 
 
-@app.command()
+@app.command(short_help="Give an app a new API key.")
 @click.argument("app_id", metavar="ID")
 @as_json_option
 @click.pass_obj
@@ -86,7 +86,7 @@ def rotate_key(context: Context, app_id: str, as_json: bool) -> None:
     print_fields({"id": app_id, "api_key": api_key}, as_json)
 
 
-@app.command()
+@app.command(short_help="Show an app: its numbers, and what it may dial.")
 @click.argument("app_id", metavar="ID")
 @as_json_option
 @click.pass_obj
@@ -139,7 +139,7 @@ def _dialing(registry: Registry, old: Dialing | None, given: Mapping[str, Any]) 
     return dialing
 
 
-@app.command("set")
+@app.command("set", short_help="Give an app quotas of its own, and let it dial.")
 @click.argument("app_id", metavar="ID")
 @click.option(
     "--quota",
@@ -195,7 +195,7 @@ def set_app(
     print_fields({name: in_effect[name] for name in (*QUOTAS, RATE)}, as_json)
 
 
-@app.command()
+@app.command(short_help="Make a link to an app's portal, the console of one app.")
 @click.argument("app_id", metavar="ID")
 @click.option("--view", is_flag=True, help="Only to look, and change nothing.")
 @lifetime_option

@@ -77,16 +77,21 @@ class Context:
 
 
 class Command(click.Command):
-    """A command with the options that all have, and with expected faults as one line."""
+    """A command with the options that all have, and with expected faults as one line. One that `reads_file` takes the
+    configuration's; the others take the option as well, but do not show it.
+    """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, reads_file: bool = True, **options: Any) -> None:
         super().__init__(*args, **options)
         self.params += [
             click.Option(
                 ["--config", "config_file"],
                 type=click.Path(path_type=Path, dir_okay=False),
                 envvar="SWITCHROOM_CONFIG",
-                help="The TOML file.  [default: switchroom.toml if it is there]",
+                show_envvar=True,
+                hidden=not reads_file,
+                show_default="switchroom.toml if it is there",
+                help="The TOML file.",
             ),
             click.Option(
                 ["--log-level"],
@@ -94,6 +99,7 @@ class Command(click.Command):
                 default="info",
                 show_default=True,
                 envvar="SWITCHROOM_LOG_LEVEL",
+                show_envvar=True,
                 help="What is worth a line on stderr.",
             ),
         ]

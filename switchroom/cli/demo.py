@@ -11,7 +11,7 @@ from switchroom.cli.signals import stop_signal
 from switchroom.demo.run import run
 
 
-@click.command(cls=Command, context_settings={"default_map": {"log_level": "error"}})
+@click.command(cls=Command, reads_file=False, context_settings={"default_map": {"log_level": "error"}})
 @click.option("--once", is_flag=True, help="End after the walk; exit code 1 if anything differed.")
 @click.option(
     "--env-file",

@@ -17,7 +17,7 @@ from switchroom.doctor.finding import Finding
 from switchroom.logs import escaped
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Find what is wrong, and say what to do about it.")
 @as_json_option
 @click.pass_obj
 def doctor(context: Context, as_json: bool) -> None:

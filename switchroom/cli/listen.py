@@ -103,7 +103,7 @@ _secret_option = click.option(
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, reads_file=False, short_help="Bring an app's webhooks to this machine as they happen.")
 @click.option("--forward-to", required=True, metavar="URL", help="Your endpoint, such as http://localhost:3000/hooks.")
 @_service_options
 @_secret_option
@@ -150,7 +150,7 @@ def _clock() -> str:
     return datetime.now().strftime("%H:%M:%S")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, reads_file=False, short_help="Send a sample of a type of webhook.")
 @click.argument("type_", metavar="TYPE", type=click.Choice(tuple(DATA)))
 @click.option("--to", metavar="URL", help="Where to send it; without it, the app's own endpoint, by the service.")
 @_service_options

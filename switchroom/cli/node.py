@@ -28,10 +28,10 @@ COLUMNS = (
 
 @click.group(cls=Group)
 def node() -> None:
-    """FreeSWITCH instances."""
+    """Media nodes: the FreeSWITCHes that have the calls."""
 
 
-@node.command()
+@node.command(short_help="Add a node, or change one.")
 @click.argument("prefix")
 @click.argument("esl", metavar="HOST:PORT")
 @click.option(
@@ -39,6 +39,7 @@ def node() -> None:
     prompt=True,
     hide_input=True,
     envvar="SWITCHROOM_NODE_PASSWORD",
+    show_envvar=True,
     help="Of its Event Socket. Asked for if not given; a command line can be read by others.",
 )
 @click.option("--sip", help="host:port where it takes calls; only shown by `node list`.")
@@ -83,7 +84,7 @@ def add(context: Context, /, *, prefix: str, **values: Any) -> None:
         )
 
 
-@node.command("list")
+@node.command("list", short_help="List the nodes, and what is on them.")
 @as_json_option
 @click.pass_obj
 def list_nodes(context: Context, as_json: bool) -> None:
@@ -112,7 +113,7 @@ def drain(context: Context, prefix: str, undo: bool) -> None:
     click.echo(f"node {prefix} {'gets new rooms again' if undo else 'gets no new rooms'}")
 
 
-@node.command()
+@node.command(short_help="Remove a node that has no calls.")
 @click.argument("prefix")
 @click.option(
     "--force", is_flag=True, help="Also if it has calls or recordings: they end, or are lost, as `node_lost`."

@@ -27,6 +27,7 @@ role_option = click.option(
 password_option = click.option(
     "--password",
     envvar="SWITCHROOM_OPERATOR_PASSWORD",
+    show_envvar=True,
     help="Of the account. Asked for if not given; a command line can be read by others.",
 )
 
@@ -59,7 +60,7 @@ def list_operators(context: Context, as_json: bool) -> None:
     print_table(COLUMNS, rows, as_json)
 
 
-@operator.command()
+@operator.command(short_help="Give an operator another password.")
 @click.argument("name")
 @password_option
 @click.pass_obj
@@ -75,7 +76,7 @@ def passwd(context: Context, name: str, password: str | None) -> None:
     click.echo(f"operator {name} has another password")
 
 
-@operator.command()
+@operator.command(short_help="Give an operator another role.")
 @click.argument("name")
 @click.argument("role", type=click.Choice(ROLES))
 @click.pass_obj
@@ -86,7 +87,7 @@ def role(context: Context, name: str, role: Role) -> None:
     click.echo(f"operator {name} has the role {role}")
 
 
-@operator.command()
+@operator.command(short_help="Remove an operator.")
 @click.argument("name")
 @click.pass_obj
 def remove(context: Context, name: str) -> None:
@@ -96,7 +97,7 @@ def remove(context: Context, name: str) -> None:
     click.echo(f"operator {name} removed")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Make a link that logs an operator in to the console.")
 @click.argument("name")
 @lifetime_option
 @as_json_option

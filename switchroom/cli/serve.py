@@ -13,7 +13,7 @@ from switchroom.doctor.examine import lacking
 from switchroom.processes import ROLES, System
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Run Switchroom, whole or by role.")
 @click.option(
     "--role",
     "roles",

@@ -95,7 +95,7 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Follow the event log.")
 @click.option("--app", multiple=True, help="Only this app. Repeatable, as all filters; * and ? match.")
 @click.option("--room", multiple=True, help="Only this room.")
 @click.option("--session", multiple=True, help="Only this session.")

@@ -82,7 +82,7 @@ def show(context: Context, *, app_id: str, webhook_id: str, as_json: bool) -> No
         print_table(ATTEMPT_COLUMNS, rows, as_json)
 
 
-@webhooks.command()
+@webhooks.command(short_help="Send one webhook again, or all that have failed.")
 @click.argument("app_id", metavar="APP")
 @click.argument("webhook_id", metavar="[WEBHOOK]", required=False)
 @since_option

@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 
 from switchroom.cli.main import cli
 
+# They ask the service, or make a configuration of their own.
+READ_NO_FILE = {"demo", "listen", "trigger"}
 NODE_ADD = ["node", "add", "acW68", "127.0.0.1:8021", "--password", "p"]
 
 
@@ -43,11 +45,19 @@ def test_no_command_is_imported_before_it_is_wanted() -> None:
 
 
 @pytest.mark.parametrize("command", list(commands(cli)))
-def test_every_command_has_help_and_takes_a_file(switchroom, command: str) -> None:  # type: ignore[no-untyped-def]
+def test_every_command_has_help(switchroom, command: str) -> None:  # type: ignore[no-untyped-def]
     result = switchroom(*command.split(), "--help")
     assert result.exit_code == 0
-    assert "--config" in result.stdout
+    assert ("--config" in result.stdout) == (command not in READ_NO_FILE)
     assert "--log-level" in result.stdout
+
+
+@pytest.mark.parametrize("group", sorted({command.rpartition(" ")[0] for command in commands(cli)}))
+def test_a_list_of_commands_says_of_each_what_it_does(switchroom, group: str) -> None:  # type: ignore[no-untyped-def]
+    """In a whole sentence, also in 80 columns."""
+    listed = switchroom(*group.split(), "--help", COLUMNS="80").stdout.partition("Commands:\n")[2].splitlines()
+    assert listed
+    assert [line for line in listed if line.endswith("...")] == []
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])
