@@ -38,6 +38,11 @@ def on_files(found: Files, *, config: MkDocsConfig) -> Files:
     return found
 
 
+def on_page_markdown(markdown: str, *, page: Any, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """The changelog is beside this folder, and a page of the site."""
+    return markdown.replace("](../../CHANGELOG.md", "](../changelog.md")
+
+
 def on_post_page(output: str, *, page: Any, config: MkDocsConfig) -> str:  # noqa: ARG001
     """Only pages with a diagram load mermaid, which is large."""
     if 'class="mermaid"' not in output:

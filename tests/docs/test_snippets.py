@@ -46,7 +46,12 @@ NOT_RUN = {
     "README.md: SIGNALWIRE_TOKEN=... vagrant up    # two FreeSWITCH nodes, a controller with Redis; says how to get a token": (
         "needs vagrant and virtual machines"
     ),
+    "docs/client.md: pip install pydantic urllib3 standardwebhooks": "it would install into the tests' own environment",
     "docs/operations.md: python3 -m venv /opt/switchroom": "make package does it in a folder of its own (tests/package.py)",
+    "docs/operations.md: install -m 644 systemd/switchroom.service /etc/systemd/system/": "needs root and systemd",
+    "docs/operations.md: export SWITCHROOM_CONFIG=/etc/switchroom/switchroom.toml SWITCHROOM_STORE__DATA_DIR=/var/lib/switchroom": (
+        "needs the service"
+    ),
     "docs/howto/upgrades.md: python3 -m venv /opt/switchroom-new": "as that of docs/operations.md",
     "docs/webhooks.md: from collections import defaultdict": "tests/unit/test_webhook_docs.py runs it",
     'docs/api.md: curl "${auth[@]}" -X POST $api/conferences/$room/commands/record': (
@@ -64,6 +69,7 @@ NOTHING_TO_RUN = {
     "text": "no code",
     "console": "a session to look at: tests/e2e/test_events.py runs the commands in it",
     "mermaid": "a diagram: `make docs` draws it, and the browser says if it is wrong",
+    "ini": "needs root and systemd",
     "nft": "needs root; tests/unit/test_lab.py reads the rules that are used",
 }
 RUNS = {"sh", "console", "python", "js", "go", "toml", "yaml", "json", "xml"}
@@ -154,6 +160,7 @@ def adapted(text: str, variables: dict[str, str], webhook: str = "", endpoint: s
     """With what there is in place of what a page shows."""
     return (
         text.replace("http://127.0.0.1:8080", variables["base"].removesuffix("/api/v1"))
+        .replace("/opt/switchroom-new/bin/", "")
         .replace("the-key-of-your-app", variables["key"])
         .replace("https://app.example.com/v2", endpoint)
         .replace("http://localhost:3000/hooks", endpoint)
