@@ -101,6 +101,14 @@ def test_every_alert_is_in_the_handbook_and_no_other() -> None:
     assert [name for name, _, _ in rows] == [alert["alert"] for alert in ALERTS]
 
 
+def test_every_metric_is_in_the_handbook_and_no_other() -> None:
+    handbook = (ROOT / "docs" / "operations.md").read_text()
+    rows = re.findall(r"^\| ((?:`switchroom_\w+`(?:, )?)+).* \|$", handbook, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"switchroom_\w+", row)]
+    own = {name for name in names() if name.startswith("switchroom_") and not name.endswith("_created")}
+    assert sorted(named) == sorted({re.sub("_(bucket|sum|count)$", "", name) for name in own})
+
+
 def test_the_number_of_partitions_is_the_code_s() -> None:
     (alert,) = [alert for alert in ALERTS if alert["alert"] == "SwitchroomWebhooksUndelivered"]
     assert alert["expr"] == f"(sum(switchroom_webhook_partitions) or vector(0)) < {PARTITIONS}"
