@@ -37,8 +37,8 @@ def open_store(config: Config, *, create: bool = True) -> Iterator[tuple[Store, 
             embedded = EmbeddedStore(config.store.data_dir, config.store.max_memory_mb << 20)
             if not create and not embedded.exists:
                 raise EmbeddedStoreError(
-                    f"there is no store in {embedded.data_dir}: `switchroom serve`, `app add` and `node add` create it."
-                    " If it is elsewhere, name the configuration file by --config"
+                    f"there is no store in {embedded.data_dir}: `switchroom serve`, `app add`, `node add` and"
+                    " `operator add` create it. If it is elsewhere, name the configuration file by --config"
                 )
             embedded.start()
             stack.callback(embedded.stop)
