@@ -293,7 +293,7 @@ td, th { padding: .25rem .75rem .25rem 0; }
 {% for name, field in fields.items() %}
 <tr><td><code>{{ name }}</code></td><td>{{ (field.description or "") | prose }}
 {% if field.type == "array" %}
-<br>{{ field.minItems }} to {{ field.maxItems }}. {{ (field["items"].description or "") | prose }}
+<br>{{ field.minItems or 0 }} to {{ field.maxItems }}. {{ (field["items"].description or "") | prose }}
 {% endif %}
 </td></tr>
 {% endfor %}

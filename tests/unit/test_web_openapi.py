@@ -231,6 +231,14 @@ def test_docs_list_the_operations_their_successes_and_their_parameters() -> None
             assert narrowing <= set(re.findall(r"`(\w+)`", row[1]))
 
 
+def test_docs_tell_how_long_bodies_may_be() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    (told,) = re.findall(r"^How long a body may be .+?everything else", page, re.MULTILINE | re.DOTALL)
+    too_long = [operation["responses"]["413"] for _, _, operation in OPERATIONS if "413" in operation["responses"]]
+    bounds = {int(bytes_) // 1024 for bytes_ in re.findall(r'"max_bytes": (\d+)', json.dumps(too_long))}
+    assert {int(kib) for kib in re.findall(r"(\d+) KiB", told)} == {kib for kib in bounds if kib < 1024}
+
+
 # Examples
 
 
@@ -398,6 +406,7 @@ def test_the_page_shows_everything_and_loads_nothing(page: Page) -> None:
     assert page.tags.count("details") == len(OPERATIONS) + len(DATA)
     assert page.links == ["/openapi.json"]
     assert "script" not in page.tags
+    assert re.findall(r"^ *to \d+\.", page.text, re.MULTILINE) == []
     assert "url(" not in page.text
     for _, path, operation in OPERATIONS:
         assert path in page.text
