@@ -138,7 +138,7 @@ PARTITION: dict[str, str] = {
     "node_sessions": "node-sessions:%s",
     # counter: gives rooms and sessions their place in lists; for good
     "order": "order",
-    # string with expiry (ms): a cooldown group of a room, session or app
+    # string with expiry (ms), for how long it was: a cooldown group of a room, session or app
     "cooldown": "cooldown:%s:%s",
     # string with expiry: theoretical arrival time (us) of an app's next request (GCRA); 2 s
     "rate": "rate:%s",

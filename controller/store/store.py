@@ -33,6 +33,7 @@ from controller.errors import Fenced, ScriptFailed, StoreUnavailable
 from controller.metrics import store_failures, store_seconds
 from controller.store import keys, scripts
 from controller.store.connections import Connections
+from controller.store.lease import LEASE_SECONDS
 from controller.store.states import LISTED_STATUSES, DeliveryState
 
 # A script's name, the partition's tag, its arguments.
@@ -293,10 +294,20 @@ class Store:
         return found.decode() if found else None
 
     def holders(self, prefixes: Sequence[str]) -> dict[str, str]:
-        """The worker that holds each of the nodes, of those that are held."""
-        found = self._pipe(lambda pipe: [pipe.get(keys.key(keys.node_tag(each), "lease")) for each in prefixes])
+        """The worker that holds each of the nodes, of those that are held. A lease that lasts for longer than any can,
+        as the clock was set back, does not count.
+        """
+
+        def ask(pipe: Any) -> None:
+            for prefix in prefixes:
+                lease = keys.key(keys.node_tag(prefix), "lease")
+                pipe.get(lease).pttl(lease)
+
+        found = self._pipe(ask)
         return {
-            prefix: lease.decode().partition(" ")[2] for prefix, lease in zip(prefixes, found, strict=True) if lease
+            prefix: lease.decode().partition(" ")[2]
+            for prefix, lease, left in zip(prefixes, found[::2], found[1::2], strict=True)
+            if lease and left <= LEASE_SECONDS * 1000
         }
 
     def is_reachable(self, prefix: str) -> bool:

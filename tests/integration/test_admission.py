@@ -120,6 +120,24 @@ def test_a_request_counts_by_the_size_of_its_body(store: OpenStore, registry: Re
     assert at_once(store, lambda: [is_admitted(size) for size in sizes]) == [True, True, False, True]
 
 
+def test_an_app_waits_no_longer_since_the_clock_was_set_back(store: OpenStore, registry: Registry) -> None:
+    controller = Controller(store, registry, Placement(store, registry), Limits(requests_per_second=100))
+    controller.admit(Admission("demo"))
+    store.client.incrby(keys.key(keys.partition_of("demo"), "rate", "demo"), 600_000_000)
+    controller.admit(again := Admission("demo"))
+    assert again.budget
+    assert again.budget.remaining == 99
+
+
+def test_a_cooldown_is_no_longer_since_the_clock_was_set_back(world: World) -> None:
+    world.limits["cooldowns"] = {**NO_COOLDOWNS, "conf_play": 60_000}
+    room = world.create()
+    world.play(room, "https://media.example/a.wav")
+    assert world.play(room, "https://media.example/b.wav", operation="op2")["refused"] == "rate_limited"
+    world.store.client.pexpire(keys.key(world.tag, "cooldown", "conf_play", room), 600_000)
+    assert "refused" not in world.play(room, "https://media.example/b.wav", operation="op2")
+
+
 def test_an_app_may_have_a_rate_of_its_own(client: FlaskClient, registry: Registry) -> None:
     registry.put_app(new_app("demo", KEY, own_quotas={"requests_per_second": 2}))
     response = client.get(ROOMS, headers=HEADERS)

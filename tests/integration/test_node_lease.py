@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import pytest
 
 from controller.errors import Fenced
-from controller.nodes.lease import NodeLease
+from controller.nodes.lease import REACHABLE_SECONDS, NodeLease
 from controller.store import keys
+from controller.store.lease import LEASE_SECONDS
 from tests.integration.world import NODE, RECORDINGS
 from tests.open_store import OpenStore
 
@@ -87,3 +89,26 @@ def test_what_is_due_again_and_again_holds_a_worker_up_only_so_long(store: OpenS
     assert store.client.zcard(due) == 90
     lease.run_everywhere("overdue", up={}, recordings=RECORDINGS)
     assert store.client.zcard(due) == 0
+
+
+def test_a_lease_that_is_longer_than_any_since_the_clock_was_set_back_lapses(store: OpenStore) -> None:
+    lease = take(store, "first")
+    renew(store, lease)
+    live = keys.key(keys.node_tag(NODE), "live")
+    for key in (LEASE, live):
+        store.client.pexpire(key, 600_000)
+    assert store.holders([NODE]) == {}
+    assert NodeLease.take(store, NODE, "second") is None
+    assert 0 < store.client.pttl(LEASE) <= LEASE_SECONDS * 1000
+    assert 0 < store.client.pttl(live) <= REACHABLE_SECONDS * 1000
+    assert store.holders([NODE]) == {NODE: "first"}
+
+
+def test_a_worker_that_died_before_the_clock_was_set_back_does_not_live_on(store: OpenStore) -> None:
+    ask = partial(store.run, "workers", keys.REGISTRY)
+    ask({"owner": "first", "held": 3, "ttl": 3000})
+    store.client.zincrby(keys.key(keys.REGISTRY, "workers"), 600_000, "first")
+    assert ask({"owner": "second", "held": 0, "ttl": 3000})["others"] == [3]
+    # Lived for `ttl` more, and then no longer.
+    store.client.zincrby(keys.key(keys.REGISTRY, "workers"), -3001, "first")
+    assert ask({"owner": "second", "held": 0, "ttl": 3000})["others"] == []

@@ -84,7 +84,7 @@ def code(answer: dict[str, Any]) -> str:
 
 def warm(world: World, group: str, identifier: str) -> None:
     """The group cools down."""
-    world.store.client.set(f"{world.tag}:cooldown:{group}:{identifier}", 1, px=AN_HOUR_MS)
+    world.store.client.set(f"{world.tag}:cooldown:{group}:{identifier}", AN_HOUR_MS, px=AN_HOUR_MS)
 
 
 def cool(world: World) -> None:

@@ -144,6 +144,20 @@ def test_a_partition_whose_lease_cannot_be_read_stops_no_other(
     outbox.wait_until(lambda: dispatcher.partitions == set(keys.TAGS))
 
 
+def test_a_dispatcher_that_died_before_the_clock_was_set_back_lets_go(outbox: Outbox) -> None:
+    tag, client = keys.TAGS[0], outbox.store.client
+    ask = {"token": 0, "ttl": 3000, "number": 0}
+    assert outbox.store.run("delivery_lease", tag, {**ask, "owner": "dead"})["token"] == 1
+    partition, dispatchers = keys.key(tag, "dispatcher"), keys.key(tag, "dispatchers")
+    client.hincrby(partition, "until", 600_000)
+    client.zincrby(dispatchers, 600_000, "dead")
+    assert outbox.store.run("delivery_lease", tag, {**ask, "owner": "alive"})["token"] == 0
+    # Now it has so much time left as it can have, and then none.
+    client.hincrby(partition, "until", -3001)
+    client.zincrby(dispatchers, -3001, "dead")
+    assert outbox.store.run("delivery_lease", tag, {**ask, "owner": "alive"})["token"] == 2
+
+
 @pytest.mark.parametrize("garbage", ["held", "dispatcher", "endpoints"])
 def test_garbage_about_deliveries_stops_none(outbox: Outbox, receiver: Receiver, start: Start, garbage: str) -> None:
     app = outbox.app("demo", receiver.url)

@@ -17,7 +17,10 @@ end
 
 local arrivals, wait = {}, 0
 for i, bucket in ipairs(buckets) do
-  arrivals[i] = math.max(tonumber(redis.call("GET", bucket) or 0), NOW_US) + intervals[i]
+  local arrival = tonumber(redis.call("GET", bucket) or 0)
+  -- It is further ahead than an attempt can bring it if the clock was set back.
+  if arrival < NOW_US or arrival > NOW_US + BURST * INTERVAL_US then arrival = NOW_US end
+  arrivals[i] = arrival + intervals[i]
   wait = math.max(wait, arrivals[i] - NOW_US - BURST * INTERVAL_US)
 end
 if wait > 0 then return refusal("rate_limited", { retry_after_ms = math.ceil(wait / 1000) }) end

@@ -5,7 +5,9 @@
 -- send the most; and above the rate also the refusal, with the ms to wait.
 local function admit(app_id, rate, cost)
   local each = 1000000 / rate
-  local arrival = math.max(tonumber(redis.call("GET", keys.rate(app_id)) or 0), NOW_US)
+  local arrival = tonumber(redis.call("GET", keys.rate(app_id)) or 0)
+  -- It is further ahead than a request can bring it if the clock was set back.
+  if arrival < NOW_US or arrival > NOW_US + 1000000 then arrival = NOW_US end
   local wait = arrival + cost * each - NOW_US - 1000000
   local found = {}
   if wait > 0 then

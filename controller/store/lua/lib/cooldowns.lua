@@ -2,14 +2,18 @@
 -- args: group cooldown_ms
 -- needs: access
 
--- Refuses while the command's group cools down for `id`.
+-- Refuses while the command's group cools down for `id`. What is left may be more than the whole: then the clock was
+-- set back.
 local function cooling_down(id)
-  local left = redis.call("PTTL", keys.cooldown(args.group, id))
-  if left > 0 then return refuse("rate_limited", { retry_after_ms = left, group = args.group }) end
+  local key = keys.cooldown(args.group, id)
+  local left = redis.call("PTTL", key)
+  if left > 0 and left <= tonumber(redis.call("GET", key) or 0) then
+    return refuse("rate_limited", { retry_after_ms = left, group = args.group })
+  end
 end
 
 -- `ms`: how long it has to be this time, if that is longer.
 local function start_cooldown(id, ms)
   ms = math.max(args.cooldown_ms, ms or 0)
-  if ms > 0 then redis.call("SET", keys.cooldown(args.group, id), 1, "PX", ms) end
+  if ms > 0 then redis.call("SET", keys.cooldown(args.group, id), ms, "PX", ms) end
 end

@@ -4,7 +4,14 @@
 -- args: owner ttl live_ttl up? load? calls? core_uuid?
 
 local token, owner = string.match(redis.call("GET", keys.lease()) or "", "^(%d+) (.+)$")
-if owner and owner ~= args.owner then return cjson.encode({ held_by = owner }) end
+if owner and owner ~= args.owner then
+  if redis.call("PTTL", keys.lease()) > args.ttl then
+    -- It was taken before the clock was set back.
+    redis.call("PEXPIRE", keys.lease(), args.ttl)
+    redis.call("PEXPIRE", keys.live(), args.live_ttl)
+  end
+  return cjson.encode({ held_by = owner })
+end
 if not owner then token = redis.call("INCR", keys.token()) end
 redis.call("SET", keys.lease(), token .. " " .. args.owner, "PX", args.ttl)
 if args.up then

@@ -4,6 +4,7 @@
 -- takes no partition that it does not hold. `leaving`: it counts as dead from now. Replies { token }, 0 when it does
 -- not hold the partition.
 -- args: owner token ttl number keep? release? leaving?
+-- needs: living
 -- lists: held
 
 local holder, held_token, held_until = unpack(redis.call("HMGET", keys.dispatcher(), "owner", "token", "until"))
@@ -18,7 +19,7 @@ if args.leaving then
 else
   redis.call("ZADD", keys.dispatchers(), NOW + args.ttl, args.owner)
 end
-redis.call("ZREMRANGEBYSCORE", keys.dispatchers(), "-inf", NOW)
+forget_dead(keys.dispatchers(), args.ttl)
 
 if args.release or args.leaving then
   -- The token moves on, so that nothing the former owner still has under way can be written.
@@ -38,6 +39,11 @@ if mine then
   local aside = first[2] and math.max(0, first[2] - NOW)
   if redis.call("EXISTS", keys.redeliveries()) == 1 then aside = 0 end
   return cjson.encode({ token = held_token, yield = not rightful, endpoints = endpoints, aside = aside or nil })
+end
+if held_until > NOW + args.ttl then
+  -- It was taken before the clock was set back.
+  held_until = NOW + args.ttl
+  redis.call("HSET", keys.dispatcher(), "until", held_until)
 end
 -- A lease of its own, whose reply never arrived, is taken anew.
 if not rightful or (held_until > NOW and holder ~= args.owner) then return cjson.encode({ token = 0 }) end
