@@ -2,12 +2,11 @@
 -- `ttl` (ms) more; with 0 it leaves. `holder`: of the recordings that it keeps. Replies { relays, keepers }: their
 -- addresses, and `address holder` of those that keep recordings.
 -- args: address? ttl? holder?
--- needs: living
 -- lists: relays keepers
 
 local function tell(key, member)
   redis.call("ZADD", key, NOW + args.ttl, member)
-  forget_dead(key, args.ttl)
+  redis.call("ZREMRANGEBYSCORE", key, "-inf", NOW)
 end
 
 local function living(key) return as_list(redis.call("ZRANGEBYSCORE", key, "(" .. NOW, "+inf")) end
