@@ -92,12 +92,14 @@ def redeliver(context: Context, *, app_id: str, webhook_id: str | None, since: i
     """Send one webhook again, or with --since all that have failed of those since then."""
     if (webhook_id is None) == (since is None) or (webhook_id and till):
         raise click.UsageError("give either WEBHOOK or --since; --until goes with --since")
+    end = int(time.time() * 1000) if till is None else till
+    if since is not None and end < since:
+        raise click.UsageError("--since is after --until, which is now if not given")
     with context.controller_for(app_id) as controller:
         if webhook_id:
             controller.execute(Redeliver(app_id=app_id, webhook_id=webhook_id))
             count = 1
         else:
-            end = int(time.time() * 1000) if till is None else till
             count = controller.execute(RedeliverRange(app_id=app_id, since=since or 0, till=end))["webhooks"]
     click.echo(f"{count} will be sent again")
 

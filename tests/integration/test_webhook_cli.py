@@ -76,3 +76,11 @@ def test_what_is_not_there_is_one_clear_line(store: OpenStore, switchroom: Switc
     assert switchroom("webhooks", "show", "demo", "msg_p00-1-0").stderr == f"Error: {REASONS['webhook_not_found']}\n"
     refused = switchroom("webhooks", "redeliver", "demo", "--since", "1h")
     assert (refused.exit_code, refused.stderr) == (1, f"Error: {REASONS['no_endpoint']}\n")
+
+
+@pytest.mark.parametrize("times", [["--since", "1h", "--until", "2h"], ["--since", "9999-01-01T00:00:00Z"]])
+def test_a_time_that_ends_before_it_begins(store: OpenStore, switchroom: Switchroom, times: list[str]) -> None:
+    Outbox(store).app("demo", "http://127.0.0.1:1/hooks")
+    refused = switchroom("webhooks", "redeliver", "demo", *times)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.endswith("Error: --since is after --until, which is now if not given\n")
