@@ -47,6 +47,8 @@ QUOTAS: dict[str, int] = {
 # Among an app's own quotas: how many requests it may send a second, in place of what all may.
 RATE = "requests_per_second"
 MAX_RATE = 100_000
+# Of a quota: what Lua, whose numbers are floats, counts exactly.
+MAX_QUOTA = 2**53 - 1
 
 
 def check_quotas(own: Mapping[str, int]) -> None:
@@ -58,6 +60,8 @@ def check_quotas(own: Mapping[str, int]) -> None:
             raise ValueError(f"{name} must be 1 to {MAX_RATE}")
         if most < 0:
             raise ValueError(f"{name} must be zero or more")
+        if most > MAX_QUOTA:
+            raise ValueError(f"{name} must be at most {MAX_QUOTA}")
 
 
 # Group -> milliseconds until the next command of the group to the same room, session or app. From the API reference.

@@ -107,7 +107,8 @@ def _quotas(_context: click.Context, option: click.Parameter, given: Sequence[st
         name, _, limit = text.partition("=")
         if limit != DEFAULT and not limit.isdecimal():
             raise click.BadParameter(f"{text!r} is not NAME=NUMBER, nor NAME={DEFAULT}", param=option)
-        quotas[name] = None if limit == DEFAULT else int(limit)
+        # Python reads no number of thousands of digits; the first ones tell that it is too large.
+        quotas[name] = None if limit == DEFAULT else int(limit.lstrip("0")[:20] or 0)
     try:
         check_quotas({name: 1 if limit is None else limit for name, limit in quotas.items()})
     except ValueError as error:

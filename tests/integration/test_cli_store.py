@@ -148,6 +148,15 @@ def test_a_quota_that_is_none(switchroom: Switchroom, quota: str) -> None:
     assert "Traceback" not in result.output
 
 
+def test_a_quota_is_at_most_what_lua_can_count(switchroom: Switchroom) -> None:
+    switchroom("app", "add", "demo")
+    assert said(switchroom("app", "set", "demo", "--quota", f"rooms={2**53 - 1}", "--json"))["rooms"] == 2**53 - 1
+    for number in (str(2**53), "99999999999999999999", "9" * 5000):
+        refused = switchroom("app", "set", "demo", "--quota", f"rooms={number}")
+        assert refused.exit_code == 2
+        assert "rooms must be at most 9007199254740991" in refused.stderr
+
+
 def test_the_life_of_an_app(switchroom: Switchroom, config: Config) -> None:
     url = "https://app.example.com/hooks"
     added = said(switchroom("app", "add", "demo", "--did", "747713001", "--did", "+44", "--webhook-url", url, "--json"))

@@ -189,6 +189,11 @@ def test_a_data_dir_is_relative_to_its_file(file: Path) -> None:
             4,
             "rooms must be zero or more",
         ),
+        (
+            '[[apps]]\nid = "a"\napi_key = "0123456789abcdef"\nquotas = { rooms = 99999999999999999999 }\n',
+            4,
+            "rooms must be at most 9007199254740991",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_line(file: Path, text: str, line: int, words: str) -> None:
