@@ -69,6 +69,9 @@ def add(context: Context, /, *, prefix: str, **values: Any) -> None:
     def change(known: Node | None) -> Node:
         if known:
             changeable(known, f"node {prefix}")
+        for other in registry.nodes():
+            if other.esl == entry.esl and other.prefix != prefix:
+                raise click.ClickException(f"{entry.esl} is the Event Socket of node {other.prefix} already")
         return replace(entry.to_node("cli"), drained=bool(known and known.drained))
 
     with context.registry(create=True) as registry:

@@ -351,9 +351,11 @@ class Config(Section):
 
     server: ServerConfig = Field(default=ServerConfig(), description="the REST API")
     store: StoreConfig = Field(default=StoreConfig(), description="where everything is kept")
-    nodes: Annotated[tuple[NodeConfig, ...], AfterValidator(_unique("node", "prefix", lambda node: [node.prefix]))] = (
-        Field(default=(), strict=False, description="the FreeSWITCH instances")
-    )
+    nodes: Annotated[
+        tuple[NodeConfig, ...],
+        AfterValidator(_unique("node", "prefix", lambda node: [node.prefix])),
+        AfterValidator(_unique("a node at", "esl", lambda node: [node.esl])),
+    ] = Field(default=(), strict=False, description="the FreeSWITCH instances")
     apps: Annotated[
         tuple[AppConfig, ...],
         AfterValidator(_unique("app", "id", lambda app: [app.id])),

@@ -341,6 +341,16 @@ def test_calls_of_a_node_that_is_gone_already_end_by_force(switchroom: Switchroo
     assert switchroom("node", "remove", "acW68", "--force").stderr == "Error: node acW68 not found\n"
 
 
+def test_an_event_socket_belongs_to_one_node(switchroom: Switchroom, config: Config) -> None:
+    assert switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "x").exit_code == 0
+    refused = switchroom("node", "add", "bcX79", "127.0.0.1:8021", "--password", "x")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == "Error: 127.0.0.1:8021 is the Event Socket of node acW68 already\n"
+    assert [node.prefix for node in stored(config, lambda registry: registry.nodes())] == ["acW68"]
+    # The node itself may be changed.
+    assert switchroom("node", "add", "acW68", "127.0.0.1:8021", "--password", "y").exit_code == 0
+
+
 @pytest.mark.parametrize(("esl", "relay", "told"), [
     ("127.0.0.1:8021", "127.0.0.1:8090", False),
     ("203.0.113.9:8021", "192.0.2.1:8090", False),

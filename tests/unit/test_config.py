@@ -216,6 +216,7 @@ def test_all_mistakes_are_told_at_once_and_what_the_keys_are_for(file: Path) -> 
     ("old", "new", "line", "words"),
     [
         ('"Zz999"', '"acW68"', 24, "node acW68 already exists"),
+        ('"[2001:db8::1]:8021"', '"127.0.0.1:8021"', 25, "a node at 127.0.0.1:8021 already exists"),
         ('"747713002"', '"747713001"', 33, "number 747713001 already exists"),
     ],
 )
