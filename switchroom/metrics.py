@@ -1,4 +1,4 @@
-"""Where Prometheus reads what a process counts, and what the process holds."""
+"""What a process holds, for its metrics."""
 
 from __future__ import annotations
 
@@ -8,29 +8,10 @@ from pathlib import Path
 from weakref import WeakSet
 
 import gevent
-from gevent.pywsgi import WSGIServer
-from prometheus_client import Gauge, make_wsgi_app
+from prometheus_client import Gauge
 
 # Of each greenlet, from its start until nothing refers to it. gevent has no list of its own that is cheap to read.
 _greenlets: WeakSet[gevent.Greenlet[..., object]] = WeakSet()
-
-
-class MetricsServer:
-    """All metrics of the process at any path of `host:port`."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._server = WSGIServer((host, port), make_wsgi_app(), log=None)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return str(self._server.server_host), int(self._server.server_port or 0)
-
-    def start(self) -> None:
-        """Raises OSError when the address cannot be had."""
-        self._server.start()
-
-    def stop(self, timeout: float) -> None:
-        self._server.stop(min(timeout, 1.0))
 
 
 def held() -> dict[str, int]:

@@ -11,12 +11,13 @@ import resource
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
+from prometheus_client import make_wsgi_app
 
 from controller.controller import Controller
 from controller.limits import Limits
@@ -42,7 +43,7 @@ from controller.webhooks.dispatcher import Dispatcher
 from controller.webhooks.sender import untraced
 from switchroom.config import Config
 from switchroom.memory import MemoryWatch
-from switchroom.metrics import MetricsServer, held, watch_greenlets
+from switchroom.metrics import held, watch_greenlets
 from switchroom.store import open_reader, open_store, patiently
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ ROLES = ("api", "worker", "dispatcher", "media")
 
 DRAIN_SECONDS = 10.0
 MAX_RELAY_CONNECTIONS = 1000
+# Prometheus needs one. It runs beside what renews leases, so whoever else connects gets little.
+MAX_METRICS_CONNECTIONS = 32
 MIN_STOP_SECONDS = 0.5  # for one part, however late it is
 # To decode a file, for each second that it may play: twice what stereo Opus takes, the dearest of the usual kinds.
 CPU_SECONDS_PER_SECOND = 0.025
@@ -71,6 +74,22 @@ class _Part(Protocol):
     def start(self) -> None: ...
 
     def stop(self, timeout: float) -> None: ...
+
+
+def metrics_server(listen: str) -> Server:
+    """Shows all metrics of the process at any path."""
+    # Not above: most commands never need it.
+    from web.context import ROUTE  # noqa: PLC0415
+    from web.server import Bounds, Server  # noqa: PLC0415
+
+    show = make_wsgi_app()
+
+    def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        environ[ROUTE] = "/metrics"
+        shown: Iterable[bytes] = show(environ, start)
+        return shown
+
+    return Server(app, *split_address(listen), name="metrics", bounds=Bounds(connections=MAX_METRICS_CONNECTIONS))
 
 
 def allow_files(wanted: int) -> None:
@@ -147,8 +166,7 @@ class System:
         self._add(MemoryWatch(store))
         self._add(Recorder(store, self._owner, self.roles, held))
         if config.metrics.listen:
-            metrics_server = MetricsServer(*split_address(config.metrics.listen))
-            self._listen(metrics_server, config.metrics.listen, "[metrics] listen")
+            self._listen(metrics_server(config.metrics.listen), config.metrics.listen, "[metrics] listen")
         if config.traces.collector:
             self._trace(config.traces.collector)
         if "dispatcher" in self.roles:

@@ -24,7 +24,9 @@ _seconds = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 connections = Gauge(
-    "switchroom_http_connections", "Open connections of a server: of the API or of the audio relay", ["server"]
+    "switchroom_http_connections",
+    "Open connections of a server: of the API, of the audio relay, or of the metrics",
+    ["server"],
 )
 
 

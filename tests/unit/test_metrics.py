@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from switchroom.metrics import held
+from switchroom.processes import MAX_METRICS_CONNECTIONS, metrics_server
 from tests.metrics import families
 from tests.unit.test_web_server import Client
 from tests.unit.web_fakes import APP, ROOM, FakeController, FakeStreams
@@ -76,6 +78,20 @@ def test_open_connections_are_shown_while_the_server_runs(server: Server) -> Non
     assert counted("connections", server="api") == 3
     server.stop(0)
     assert REGISTRY.get_sample_value("switchroom_http_connections", {"server": "api"}) is None
+
+
+def test_requests_that_are_never_sent_whole_do_not_fill_the_port_of_the_metrics() -> None:
+    server = metrics_server("127.0.0.1:0")
+    server.start()
+    try:
+        clients = [Client(server).send("GET /metrics HTTP/1.1\r\nHost:") for _ in range(MAX_METRICS_CONNECTIONS + 8)]
+        with urllib.request.urlopen("http://{}:{}/metrics".format(*server.address), timeout=30) as answer:
+            assert b"switchroom_greenlets" in answer.read()
+        assert counted("connections", server="metrics") <= MAX_METRICS_CONNECTIONS
+        # Those that waited longest made room.
+        assert clients[0].ended()
+    finally:
+        server.stop(0)
 
 
 _COUNT_GREENLETS = """
