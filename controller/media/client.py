@@ -73,6 +73,10 @@ class Direct:
         pass
 
 
+class _Refused(Exception):
+    """The relay did not take the question for one of now, signed with its own key."""
+
+
 class Answers(Protocol):
     """A relay, as it is asked."""
 
@@ -155,6 +159,10 @@ class RelayClient:
             # The second time over a new connection: the relay may have closed one that was kept.
             try:
                 return self._exchange(address, fields, give_up_at)
+            except _Refused:
+                self._drop(address)
+                log.warning("an audio relay refused a question: its clock or its store may differ", relay=address)
+                return None
             except (OSError, ValueError, HTTPParseError) as error:
                 problem = str(error)
                 self._drop(address)
@@ -174,11 +182,14 @@ class RelayClient:
                 response = self._connection(address).post(
                     "/prepare", body=body, headers={"Signature": signature, "Content-Type": "application/json"}
                 )
+                # Only an answer has a body that can be read as one.
+                if response.status_code == 404:
+                    raise _Refused
+                if response.status_code != 200:
+                    raise OSError(f"status {response.status_code}")
                 answer: dict[str, Any] = orjson.loads(response.read())
         finally:
             turns.release()
-        if response.status_code != 200:
-            raise OSError(f"status {response.status_code}")
         return answer
 
     def _connection(self, address: str) -> HTTPClient:

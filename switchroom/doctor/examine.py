@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import gevent
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPParseError
 
 from controller.errors import StoreUnavailable
 from controller.media.links import TEST_FILE, Links
 from controller.media.relays import Relays
 from controller.nodes.removal import left_behind
 from controller.outbound.addresses import is_public
-from controller.registry import App, Gateway, Node, Registry
+from controller.registry import App, Gateway, Node, Registry, split_address
 from controller.store import keys
 from controller.store.store import Store
 from switchroom.config import Config, shown_file
 from switchroom.doctor.bridge import examine_bridges
 from switchroom.doctor.finding import Finding
 from switchroom.doctor.gateway import examine_gateway, examine_permissions
-from switchroom.doctor.node import examine_node
+from switchroom.doctor.node import examine_node, judge_time
 from switchroom.doctor.store import examine_place, examine_store
 from switchroom.embedded import EmbeddedStore, EmbeddedStoreError
 from switchroom.store import open_store
 
 NODE_SECONDS = 30.0
+RELAY_SECONDS = 3.0
 Entry = TypeVar("Entry", Node, Gateway)
 
 
@@ -50,6 +55,7 @@ def examine(config: Config, file: Path | None) -> Iterator[Finding]:
                 if not config.playback.direct:
                     test_files = _test_files(store)
                     yield _judge_relays(test_files)
+                    yield from _examine_clocks(test_files)
                 yield from _judge_gone(store)
                 registry = Registry(store)
                 nodes = {node.prefix: node for node in registry.nodes()} | nodes
@@ -123,6 +129,27 @@ def _judge_relays(test_files: Sequence[str]) -> Finding:
         "none: nothing can be played",
         "start one: `switchroom serve`, or `serve --role media`",
     )
+
+
+def _examine_clocks(test_files: Sequence[str]) -> Iterator[Finding]:
+    """Of the relays, which refuse what workers ask whose clocks are a minute behind."""
+    asked = [gevent.spawn(_time_at, urlsplit(url)) for url in test_files]
+    gevent.joinall(asked)
+    for url, told in zip(test_files, asked, strict=True):
+        # Its port may be open to nodes and workers only.
+        detail, advice = ("not known: it does not answer here", "") if told.value is None else judge_time(told.value)
+        yield Finding("audio relay", "clock", f"{urlsplit(url).netloc}: {detail}", advice)
+
+
+def _time_at(url: SplitResult) -> float | None:
+    """What a relay's clock says, in epoch seconds; None if it does not say."""
+    client = HTTPClient(*split_address(url.netloc), connection_timeout=RELAY_SECONDS, network_timeout=RELAY_SECONDS)
+    try:
+        with closing(client), gevent.Timeout(RELAY_SECONDS, TimeoutError()):
+            date = client.head(f"{url.path}?{url.query}").get("date")
+            return parsedate_to_datetime(str(date)).timestamp()
+    except (OSError, ValueError, HTTPParseError):
+        return None
 
 
 def _judge_gone(store: Store) -> Iterator[Finding]:

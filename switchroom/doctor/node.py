@@ -169,7 +169,12 @@ def _judge_fetch(node: Node, relay: str, fetched: str) -> Verdict:
 def _judge_clock(_node: Node, reply: str) -> Verdict:
     if not reply.strip().isdecimal():
         return "its time is not known", "load mod_dptools"
-    skew = abs(int(reply) - time.time())
+    return judge_time(int(reply))
+
+
+def judge_time(told: float) -> Verdict:
+    """Of another machine's clock, in epoch seconds, as it was told just now."""
+    skew = abs(told - time.time())
     if skew <= MAX_SKEW_SECONDS:
         return "within seconds of ours", ""
     return f"{skew:.0f} s off ours", "run NTP on both machines"

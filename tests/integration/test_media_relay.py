@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
+import time
 import wave
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -276,6 +277,33 @@ def test_a_relay_that_does_not_answer_is_left_out(
         for number in range(4):
             url = client.prepare("demo", f"{origin.url}/200?{number}", 8000, 20).url
             assert url.startswith(f"http://{relay.address}/")
+
+
+def test_a_relay_whose_clock_differs_is_told(start: Callable[[], RunningRelay], store: OpenStore) -> None:
+    relay = start()
+    client = RelayClient(Relays(store), Links(KEY), wall_clock=lambda: time.time() - 3600)
+    with closing(client), capture_logs() as told, pytest.raises(AudioFailed) as failed:
+        client.prepare("demo", "http://127.0.0.1:9/a.wav", 8000, 0.5)
+    assert failed.value.reason == "timeout"
+    refused = "an audio relay refused a question: its clock or its store may differ"
+    assert [(line["event"], line["relay"]) for line in told if "relay" in line] == [(refused, relay.address)]
+
+
+def test_an_answer_that_is_none_is_told_by_its_status(store: OpenStore) -> None:
+    def fail(_environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("503 X", [])
+        return []
+
+    server = WSGIServer(("127.0.0.1", 0), fail, log=None)
+    server.start()
+    publish(store, f"127.0.0.1:{server.server_port}")
+    client = RelayClient(Relays(store), Links(KEY))
+    try:
+        with closing(client), capture_logs() as told, pytest.raises(AudioFailed):
+            client.prepare("demo", "http://127.0.0.1:9/a.wav", 8000, 0.5)
+    finally:
+        server.stop(1)
+    assert [line["reason"] for line in told if "relay" in line] == ["status 503"]
 
 
 def test_without_a_relay_a_file_is_not_there_in_time(client: RelayClient) -> None:
