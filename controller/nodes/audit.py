@@ -38,6 +38,7 @@ from controller.nodes.compare import (
     read_answered,
     read_calls,
     read_dialled,
+    read_elsewhere,
     read_legs,
     read_list,
     read_members,
@@ -253,6 +254,7 @@ class Audit:
             read_dialled(channels),
             read_answered(channels),
             trusts_list,
+            read_elsewhere(conferences),
         )
         plan.events.extend(compare_played(sessions, lambda session: _plays_to(connection, session)))
         plan.events.extend(compare_relations(sessions, rooms, lambda *coach: _related(connection, *coach)))

@@ -15,6 +15,7 @@ from controller.ids import ROOM_ID, SessionIds
 from controller.nodes.events import (
     ASKED_FOR_ANOTHER_CALL,
     DIALLED_BY_NOBODY,
+    IN_ANOTHER_CONFERENCE,
     JOINED_UNASKED,
     UNKNOWN_CAUSE,
     CallIntruded,
@@ -151,6 +152,17 @@ def read_members(conferences: Any) -> dict[str, MemberOnNode]:
     }
 
 
+def read_elsewhere(conferences: Any) -> set[str]:
+    """`conference json_list` as the channels of the members of conferences that are no rooms."""
+    return {
+        member["uuid"]
+        for conference in _list(conferences)
+        if not ROOM_ID.fullmatch(conference["conference_name"])
+        for member in conference.get("members", [])
+        if "uuid" in member
+    }
+
+
 def read_calls(channels: Any) -> dict[str, Call]:
     """`show channels as json` as inbound calls without legs, by channel.
 
@@ -256,9 +268,11 @@ def compare(
     dialled: Mapping[str, str] | None = None,
     answered: Set[str] = frozenset(),
     trusts_list: bool = False,
+    elsewhere: Set[str] = frozenset(),
 ) -> Plan:
     """`sessions`, `rooms`: rows of snapshot.lua, read after the rest: a leg has its record before it is dialled.
     `members`, `calls`, `dialled`, `answered`: what the node says, by channel. `legs`: those that it has.
+    `elsewhere`: the channels in conferences that are no rooms.
 
     `exists` asks the node whether a channel is still there. `restarted`: the node is another process than the one that
     the store knows, so calls that are gone were lost with the old one. `broken`: ids of sessions and rooms whose
@@ -281,6 +295,10 @@ def compare(
             continue
         if session.get("state") == SessionState.DIALING and (member or dialled.get(channel) in SESSION_APPLICATIONS):
             plan.events.append(SessionAnswered(session_id=session["id"], channel=channel))
+        if channel in elsewhere and channel in dialled:
+            plan.possible_intruders.append(
+                CallIntruded(session_id=session["id"], reason=IN_ANOTHER_CONFERENCE, channel=channel)
+            )
         plan.events.extend(_membership_events(session, member))
         if leg := session.get("transfer"):
             known.add(leg)
@@ -291,7 +309,7 @@ def compare(
     for leg in (leg for room in rooms for leg in room.get("legs", ())):
         known.add(leg["id"])
         plan.events.extend(_leg_events(leg, members.get(leg["id"])))
-    _compare_calls(plan, ids, known, transferred, members, calls, exists)
+    _compare_calls(plan, ids, known, transferred, members, calls, exists, elsewhere)
     in_rooms = {leg for leg in legs if leg in members and members[leg].room_id not in broken}
     plan.stray_legs = sorted(in_rooms - known)
     for channel in sorted(dialled.keys() - known):
@@ -317,12 +335,16 @@ def _compare_calls(
     members: dict[str, MemberOnNode],
     calls: dict[str, Call],
     exists: Callable[[str], bool],
+    elsewhere: Set[str],
 ) -> None:
     """Calls that have come in and are no sessions yet, or can be none."""
     for channel, call in calls.items():
         if call.replaces:
             if exists(channel):
                 plan.intruders.append(_intruded(ids, channel, call, ASKED_FOR_ANOTHER_CALL))
+        elif channel in elsewhere:
+            if exists(channel):
+                plan.possible_intruders.append(_intruded(ids, channel, call, IN_ANOTHER_CONFERENCE))
         elif call.application not in SESSION_APPLICATIONS:
             expected = TRANSFER_APPLICATIONS if channel in transferred else EARLIER_APPLICATIONS
             if call.application not in expected and exists(channel):

@@ -16,6 +16,7 @@ ASKED_FOR_ANOTHER_CALL = "asked for another call"
 JOINED_UNASKED = "joined a room unasked"
 WAS_BRIDGED = "was bridged"
 DIALLED_BY_NOBODY = "was dialled, and is no session"
+IN_ANOTHER_CONFERENCE = "is in a conference that is no room"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -313,6 +313,21 @@ def test_a_call_that_is_elsewhere_twice_is_hung_up(node: DrivenNode) -> None:
     assert (wire.sent, counted("intruders")) == ([HANGUP], before + 1)
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_session_that_is_in_another_conference_twice_is_hung_up(
+    world: World, node: DrivenNode, is_there: bool
+) -> None:
+    world.park()
+    before, other = counted("intruders"), in_room("foo")
+    other["members"][0]["uuid"] = channel(1) if is_there else EVE
+    wire = node.up(row("conference", uuid=channel(1)), members=[other])
+    node.audit.compare_once()
+    assert (wire.sent, counted("intruders")) == ([], before)
+    node.audit.compare_once()
+    hung_up = [esl.Hangup(channel(1), "CALL_REJECTED")] if is_there else []
+    assert (wire.sent, counted("intruders")) == (hung_up, before + is_there)
+
+
 def test_a_member_that_no_event_told_of_is_kicked(world: World, node: DrivenNode) -> None:
     room = world.create()
     wire = node.up(members=[in_room(room)])

@@ -23,6 +23,7 @@ from controller.nodes.compare import (
     read_answered,
     read_calls,
     read_dialled,
+    read_elsewhere,
     read_legs,
     read_list,
     read_members,
@@ -253,6 +254,36 @@ def test_a_call_that_is_where_none_can_be(call: Call, at_once: list[str], later:
     starts = not known and call.application in ("park", "conference") and not call.replaces
     assert [type(one) for one in plan.events] == [SessionFound] * starts
     assert hung_up(compare(IDS, [], [], {}, {"u1": call}, lambda _: False)) == ([], [])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_call_in_a_conference_that_is_no_room(known: bool) -> None:
+    """Also one that no event has told of: it becomes no session."""
+    sessions, call = [session("parked")] if known else [], Call("747713001", "527", application="conference")
+    plan = compare(IDS, sessions, [], {}, {"u1": call}, lambda _: True, elsewhere={"u1"})
+    assert hung_up(plan) == ([], ["is in a conference that is no room"])
+    assert (plan.possible_intruders[0].channel, plan.events) == ("u1", [])
+    assert hung_up(compare(IDS, [], [], {}, {"u1": call}, lambda _: False, elsewhere={"u1"})) == ([], [])
+
+
+def test_a_dialled_call_in_a_conference_that_is_no_room() -> None:
+    dialled = {"u1": "conference"}
+    plan = compare(
+        IDS, [session("parked")], [], {}, {}, lambda _: True, dialled=dialled, trusts_list=True, elsewhere={"u1"}
+    )
+    assert hung_up(plan) == ([], ["is in a conference that is no room"])
+    assert plan.possible_intruders[0].channel == "u1"
+
+
+def test_calls_of_others_in_conferences_of_others() -> None:
+    plan = compare(IDS, [session("parked")], [], {}, CALL, lambda _: True, elsewhere={"u9"})
+    assert (hung_up(plan), plan.events, plan.orphans) == (([], []), [], [])
+
+
+def test_conferences_that_are_no_rooms() -> None:
+    members = {ROOM: [{"uuid": "u1"}], "foo": [{"uuid": "u2"}, {"type": "recording_node"}], "empty": []}
+    said = [{"conference_name": name, "members": there} for name, there in members.items()]
+    assert read_elsewhere(read_list(json.dumps([*said, {"conference_name": "bare"}]))) == {"u2"}
 
 
 def test_a_member_that_is_no_session() -> None:
