@@ -204,7 +204,7 @@ PARTITION: dict[str, str] = {
 NODE: dict[str, str] = {
     # string with expiry: `token owner` of the worker that holds the node; owner: that worker
     "lease": "lease",
-    # counter of leases given, the fencing token; for good
+    # counter of leases given, from the time (ms) of the first on, the fencing token; for good
     "token": "token",
     # string: the node's Core-UUID at its last comparison, which a restart changes; for good; owner: the worker
     "core": "core",

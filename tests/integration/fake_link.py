@@ -15,8 +15,8 @@ from controller.nodes.audit import Intervals
 from controller.nodes.lease import NodeLease
 from controller.nodes.node_worker import NodeWorker
 from controller.registry import Node, Registry
+from controller.store import keys
 from controller.store.lease import Lease
-from controller.store.store import Store
 from esl.connection import Connection
 from esl.event import Event
 from esl.link import Link
@@ -85,8 +85,10 @@ class FakeLink:
 class DrivenNode:
     """The worker of a node, its link, and its lease, which a test may let lapse."""
 
-    def __init__(self, store: Store, token: int = 1, relays: Preparer | None = None) -> None:
+    def __init__(self, store: OpenStore, token: int = 1, relays: Preparer | None = None) -> None:
         node = Node(prefix=NODE, esl="127.0.0.1:9", password="x")
+        # A lease that is taken later has the token that this one has.
+        store.client.set(keys.key(keys.node_tag(NODE), "token"), 0, nx=True)
         self._lease = Lease(token, VALID_SECONDS, time.monotonic())
         self.worker = NodeWorker(
             node,

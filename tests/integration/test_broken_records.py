@@ -197,7 +197,7 @@ def test_a_fence_that_is_garbage_is_raised_anew(world: World, store: Store) -> N
     lease = NodeLease.take(store, NODE, "owner")
     assert lease
     lease.raise_fence()
-    assert world.store.client.get(key(world, "fence")) == b"1"
+    assert world.store.client.get(key(world, "fence")) == b"%d" % lease.token
 
 
 def test_an_end_of_playback_that_is_broken_keeps_no_command_back(world: World, node: DrivenNode) -> None:

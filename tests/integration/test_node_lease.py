@@ -81,6 +81,20 @@ def test_an_earlier_holder_is_fenced_also_when_the_later_one_has_left(store: Ope
         earlier.run_everywhere("overdue", up={}, recordings=RECORDINGS)
 
 
+def test_no_fence_keeps_the_worker_out_once_the_store_has_lost_its_data(store: OpenStore) -> None:
+    store.client.set(keys.key(keys.node_tag(NODE), "token"), 6)
+    earlier = take(store, "first")
+    store.client.flushall()
+    # What was under way has come to the store that is empty now.
+    earlier.raise_fence()
+    with pytest.raises(Fenced):
+        renew(store, earlier)
+    earlier.release(handover=False)
+    later = take(store, "first")
+    later.raise_fence()
+    renew(store, later)
+
+
 def test_what_is_due_again_and_again_holds_a_worker_up_only_so_long(store: OpenStore) -> None:
     lease = take(store, "first")
     due = keys.key(keys.TAGS[0], "due", NODE)

@@ -12,7 +12,11 @@ if owner and owner ~= args.owner then
   end
   return cjson.encode({ held_by = owner })
 end
-if not owner then token = redis.call("INCR", keys.token()) end
+if not owner then
+  -- The first is higher than any before, of which a partition may have a fence still, if the store has lost its data.
+  redis.call("SET", keys.token(), NOW, "NX")
+  token = redis.call("INCR", keys.token())
+end
 redis.call("SET", keys.lease(), token .. " " .. args.owner, "PX", args.ttl)
 if args.up then
   redis.call("HSET", keys.live(), "load", args.load, "calls", args.calls, "at", NOW)

@@ -8,7 +8,8 @@
 -- lists: held
 
 local holder, held_token, held_until = unpack(redis.call("HMGET", keys.dispatcher(), "owner", "token", "until"))
-held_token, held_until = tonumber(held_token or 0) or 0, tonumber(held_until or 0) or 0
+-- The first token is higher than any before, which a dispatcher may hold still, if the store has lost its data.
+held_token, held_until = tonumber(held_token or NOW) or 0, tonumber(held_until or 0) or 0
 local mine = args.token > 0 and held_token == args.token and holder == args.owner
 
 -- A dispatcher that is about to leave keeps what it holds a little longer, and takes nothing.
