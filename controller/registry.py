@@ -1,6 +1,6 @@
 """Who there is: apps with their keys, numbers and webhook endpoint, nodes, and the gateways by which apps dial.
 
-Kept in the store, cached for a second.
+Kept in the store, cached for a second. If the store loses its data, the configuration file's entries are written again.
 
 Entries come from the configuration file (`source="file"`) or from the command line (`source="cli"`). A file entry that
 is gone from the file is removed at the next start; the command line's entries stay.
@@ -17,7 +17,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import orjson
+import structlog
 
+from controller.errors import StoreUnavailable
 from controller.limits import QUOTAS, RATE
 from controller.sessions.dialing import parse_uri
 from controller.signing import new_secret
@@ -25,6 +27,8 @@ from controller.store import keys
 from controller.store.store import Store
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 # Reload at most this often; a key rotated elsewhere is honoured that much later at the latest.
 CACHE_SECONDS = 1.0
@@ -168,12 +172,20 @@ class Registry:
     """Reads are served from memory. A look-up that fails asks the store once more before it says no; authentication,
     which strangers can have fail, does not.
 
-    Everything that asks the store may raise StoreUnavailable.
+    Everything that asks the store may raise StoreUnavailable, also because the store has lost its data. Then `restore`
+    writes the configuration file's entries again; it gets the apps that were known.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float] = time.monotonic,
+        restore: Callable[[Sequence[App]], None] | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._restore = restore
+        self._is_restoring = False
         self._loaded_at = float("-inf")
         self._version: bytes | None = None
         self._apps: dict[str, App] = {}
@@ -328,6 +340,8 @@ class Registry:
         if not force and now - self._loaded_at < CACHE_SECONDS:
             return
         version = self._store.registry_version()
+        if version is None and self._version is not None:
+            version = self._restored()
         if version != self._version or self._loaded_at == float("-inf"):
             apps, nodes, gateways = self._store.registry_entries()
             self._apps = {app.id: app for app in map(_app, apps)}
@@ -336,6 +350,18 @@ class Registry:
             self._owners = {did: app.id for app in self._apps.values() for did in app.dids}
             self._version = version
         self._loaded_at = now
+
+    def _restored(self) -> bytes | None:
+        """The version once the file's entries are there again, of which the store knows none any more."""
+        if self._restore is None or self._is_restoring:
+            raise StoreUnavailable("the store has lost its data")
+        self._is_restoring = True
+        try:
+            self._restore(list(self._apps.values()))
+        finally:
+            self._is_restoring = False
+        log.warning("the store has lost its data; the configuration file's apps and nodes are there again")
+        return self._store.registry_version()
 
     def _change(self, plan: Callable[[], Changes]) -> int:
         """`plan`: what is to change of what was loaded, asked again if somebody else has changed anything since.

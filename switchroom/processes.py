@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,7 +34,7 @@ from controller.outbound.addresses import is_found_from
 from controller.outbound.network import Network
 from controller.overview import Overview
 from controller.recordings.places import RecordingPlaces
-from controller.registry import Registry, split_address
+from controller.registry import App, Registry, split_address
 from controller.rooms.placement import Placement
 from controller.speaking import Speaking
 from controller.statistics import Recorder, Statistics
@@ -105,6 +106,7 @@ class System:
     """Everything that one process runs. `start` and `stop` once each; a start that fails stops itself."""
 
     registry: Registry  # from `start` on
+    _secrets: dict[str, bytes]  # those that all processes share, by their keys; from `start` on
 
     def __init__(self, config: Config, roles: Sequence[str] = ROLES) -> None:
         self._config = config
@@ -148,11 +150,12 @@ class System:
         config = self._config
         allow_files((config.server.connections if "api" in self.roles else 0) + OTHER_FILES)
         store, url = self._opened.enter_context(open_store(config))
-        self.registry = registry = Registry(store)
+        # Also those that other roles use: whichever process finds that the store has lost its data writes all of them.
+        shared = [keys.SESSION_KEY, keys.CURSOR_KEY] + [keys.MEDIA_KEY] * (not config.playback.direct)
+        self._secrets = {key: patiently(partial(store.shared_secret, key)) for key in shared}
+        self.registry = registry = Registry(store, restore=partial(self._restore, store))
         try:
-            patiently(
-                lambda: registry.sync_file(config.to_apps(registry.apps()), config.to_nodes(), config.to_gateways())
-            )
+            patiently(lambda: self._sync(registry, registry.apps()))
         except ValueError as error:
             raise CannotStart(f"the configuration file's apps cannot be taken over: {error}") from error
         for prefix, left in patiently(lambda: left_behind(store)).items():
@@ -184,6 +187,18 @@ class System:
             self._listen(self._server, config.server.listen, "[server] listen")
         gc.freeze()  # What is there now stays. To go through it once more took the collector 80 to 140 ms.
 
+    def _sync(self, registry: Registry, known: Sequence[App]) -> None:
+        config = self._config
+        registry.sync_file(config.to_apps(known), config.to_nodes(), config.to_gateways())
+
+    def _restore(self, store: Store, known: Sequence[App]) -> None:
+        """Write again what a start writes into the store, the secrets as they were. Several processes may do so at
+        once: the first counts, and the others write the same.
+        """
+        for key, secret in self._secrets.items():
+            store.keep_secret(key, secret)
+        self._sync(Registry(store), known)
+
     def _dispatcher(self, store: Store, url: str) -> Dispatcher:
         return Dispatcher(
             store,
@@ -200,9 +215,9 @@ class System:
             self.registry,
             reader=self._reader(url),
             owner=self._owner,
-            session_key=_secret(store, keys.SESSION_KEY),
-            relays=RelayClient(self._relays, self._links(store), self._relay) if self._relays else Direct(),
-            places=self._places(store),
+            session_key=self._secrets[keys.SESSION_KEY],
+            relays=RelayClient(self._relays, self._links(), self._relay) if self._relays else Direct(),
+            places=self._places(),
             recordings=RecordingLimits(
                 max_seconds=round(self._config.recordings.max_hours * 3600),
                 give_up_seconds=round(self._config.recordings.give_up_hours * 3600),
@@ -228,7 +243,7 @@ class System:
             allow_private_playback=config.playback.allow_private_networks,
             allow_private_uploads=config.recordings.allow_private_networks,
             relays=self._relays,
-            session_key=_secret(store, keys.SESSION_KEY),
+            session_key=self._secrets[keys.SESSION_KEY],
             senders=worker,
         )
         feed = Feed(store, self._reader(url), self.registry)
@@ -243,8 +258,8 @@ class System:
                 url=config.console.url or "",
                 secure=config.console.secure,
             )
-        settings = WebSettings(cursor_key=_secret(store, keys.CURSOR_KEY))
-        app = create_app(controller, feed, settings=settings, console=console, files=self._places(store))
+        settings = WebSettings(cursor_key=self._secrets[keys.CURSOR_KEY])
+        app = create_app(controller, feed, settings=settings, console=console, files=self._places())
         host, port = split_address(config.server.listen)
         return Server(
             self._tracing.requests(app, ROUTE) if self._tracing else app,
@@ -299,8 +314,8 @@ class System:
         uploader = Uploader(Network(allow_private=config.recordings.allow_private_networks))
         keeper = Keeper(store, folder, uploader, keep_seconds=config.recordings.keep_hours * 3600)
         self._add(keeper)
-        files = RecordingFiles(folder, keeper, self._links(store), config.recordings.max_mb << 20)
-        app = RelayApp(relay, self._links(store), recordings=files)
+        files = RecordingFiles(folder, keeper, self._links(), config.recordings.max_mb << 20)
+        app = RelayApp(relay, self._links(), recordings=files)
         # A node may ask for all that its rooms play at once.
         server = Server(
             app,
@@ -329,11 +344,11 @@ class System:
                 )
         return advertised
 
-    def _links(self, store: Store) -> Links:
-        return Links(_secret(store, keys.MEDIA_KEY))
+    def _links(self) -> Links:
+        return Links(self._secrets[keys.MEDIA_KEY])
 
-    def _places(self, store: Store) -> RecordingPlaces | None:
-        return RecordingPlaces(self._relays, self._links(store)) if self._relays else None
+    def _places(self) -> RecordingPlaces | None:
+        return RecordingPlaces(self._relays, self._links()) if self._relays else None
 
     def _reader(self, url: str) -> Store:
         return self._opened.enter_context(open_reader(self._config, url))
@@ -347,10 +362,6 @@ class System:
     def _add(self, part: _Part) -> None:
         patiently(part.start)  # One that the store does not answer has started nothing.
         self._parts.append(part)
-
-
-def _secret(store: Store, key: str) -> bytes:
-    return patiently(lambda: store.shared_secret(key))
 
 
 def _join(host: str, port: int) -> str:

@@ -199,6 +199,11 @@ class Store:
                 self._client.set(name, secrets.token_bytes(32), nx=True)
             return bytes(self._client.get(name))
 
+    def keep_secret(self, name: str, secret: bytes) -> None:
+        """Sees to it that the store has a shared secret that it has lost, unless it has one."""
+        with self._guard():
+            self._client.set(name, secret, nx=True)
+
     # Streams
 
     def read(self, stream: str, start: str = "-", end: str = "+", *, count: int | None = None) -> list[Entry]:

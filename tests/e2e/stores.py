@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -58,6 +59,12 @@ class StoreServer:
                     self.client.ping()
                     return
                 gevent.sleep(0.02)
+
+    def empty(self) -> None:
+        """Its data is lost. While it is away."""
+        for path in self._folder.iterdir():
+            if path.name != "log":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)

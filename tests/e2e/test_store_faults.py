@@ -91,6 +91,41 @@ def test_the_store_is_away_for_a_while(stage: Stage, server: StoreServer, how: s
     stage.hooks.wait("conference.member.unmuted", uuid=session)
 
 
+@pytest.mark.parametrize("how", ["flushed", "emptied"])
+def test_the_store_loses_its_data(stage: Stage, server: StoreServer, how: str) -> None:
+    lost, room = stage.member("5271")
+    if how == "flushed":
+        server.client.flushall()
+    else:
+        server.kill()
+        server.empty()
+        server.start()
+    statuses = []
+    with gevent.Timeout(40, AssertionError(f"not again: {statuses}")):
+        while not statuses or statuses[-1] != 201:
+            statuses.append(stage.service.post(CONFERENCES, {"name": "again"}).status)
+            gevent.sleep(0.05)
+    assert 401 not in statuses
+    stage.service.wait_up()
+    # The call is found by the comparison, and in no room, as there is none.
+    stage.wait_for(200, f"/api/v1/sessions/{lost}")
+    with gevent.Timeout(40, AssertionError("not parked")):
+        while stage.service.get(f"/api/v1/sessions/{lost}").body["state"] != "parked":
+            gevent.sleep(0.05)
+    assert stage.service.get(f"{CONFERENCES}/{room}").status == 404
+    with gevent.Timeout(40, AssertionError("not told again")):
+        while stage.hooks.types(uuid=lost).count("session.started") < 2:
+            gevent.sleep(0.05)
+    # All goes on, with this call and with others.
+    own = stage.service.post(CONFERENCES, {"name": "own"}).body["room_id"]
+    stage.node.call(DIDS["alpha"], "5272")
+    for session in (lost, stage.hooks.wait("session.started", caller_id="5272")["uuid"]):
+        joining = stage.service.post(f"/api/v1/sessions/{session}/commands/conference/join", {"room_id": own})
+        assert joining.status == 202
+        stage.hooks.wait("conference.member.joined", uuid=session, room_id=own)
+    assert (stage.service.folder / "log").read_text().count("the store has lost its data;") == 1
+
+
 @pytest.mark.timeout(240)
 def test_a_cluster_of_six_fails_over(tmp_path: Path) -> None:
     cluster = StoreCluster(tmp_path / "cluster")

@@ -56,6 +56,19 @@ def client(store: OpenStore, registry: Registry) -> FlaskClient:
     return create_app(controller, FakeStreams()).test_client()
 
 
+def test_nobody_is_turned_away_by_a_store_that_has_lost_its_data(
+    store: OpenStore, clock: Clock, client: FlaskClient
+) -> None:
+    assert client.get(ROOMS, headers=HEADERS).status_code == 200
+    store.client.flushall()
+    clock.now += CACHE_SECONDS
+    for _ in range(2):
+        assert client.get(ROOMS, headers=HEADERS).status_code == 503
+    # Another process has it again.
+    Registry(store).put_app(new_app("demo", KEY))
+    assert client.get(ROOMS, headers=HEADERS).status_code == 200
+
+
 def calls(store: OpenStore) -> Counter[str]:
     """What the store was asked, by command, but for what scripts ask."""
     commands = store.client.info("commandstats")

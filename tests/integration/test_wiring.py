@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import gevent
 import pytest
 from structlog.testing import capture_logs
 
 from controller.errors import StoreUnavailable
+from controller.registry import Registry
+from controller.store import keys
 from controller.store.store import Store
 from switchroom.config import Config
 from switchroom.processes import CannotStart, System, allow_files
@@ -107,6 +110,7 @@ def test_too_few_open_files_are_told(more: int, told: bool) -> None:
 
 
 REMOTE = {"prefix": "bcX79", "esl": "203.0.113.9:8021", "password": "x"}
+SHARED = (keys.SESSION_KEY, keys.CURSOR_KEY, keys.MEDIA_KEY)
 LOCAL = {"prefix": "acW68", "esl": "127.0.0.1:1", "password": "x"}
 
 
@@ -139,6 +143,32 @@ def test_a_relay_that_all_nodes_can_reach_starts(
     system = relay(server_url, tmp_path, *nodes, **media)
     system.start()
     system.stop()
+
+
+def test_what_the_file_says_is_written_again_when_the_store_has_lost_its_data(
+    store: OpenStore, server_url: str
+) -> None:
+    file: dict[str, Any] = {"nodes": [LOCAL], "gateways": [{"name": "carrier", "host": "192.0.2.1"}]}
+    file["limits"] = {"requests_per_second": 1000}
+    with running(server_url, **file) as system, running(server_url, **file) as other:
+        before = system.registry.app("demo")
+        secrets = {key: store.shared_secret(key) for key in SHARED}
+        with capture_logs() as lines:
+            store.client.flushall()
+            told = []
+            while store.registry_version() is None:
+                told.append(ask(system, "GET", "/conferences", {})[0])
+                gevent.sleep(0.02)
+            told += [ask(each, "GET", "/conferences", {})[0] for each in (system, other)]
+        assert {200, 503} >= set(told)
+        assert told[-1] == 200
+        again = Registry(store)
+        assert again.app("demo") == before  # its salt and secret, too: several processes write the same
+        assert [node.prefix for node in again.nodes()] == ["acW68"]
+        assert [gateway.name for gateway in again.gateways()] == ["carrier"]
+        assert {key: store.shared_secret(key) for key in SHARED} == secrets
+    (line,) = [line for line in lines if "has lost its data" in line["event"]]
+    assert line["log_level"] == "warning"
 
 
 def test_a_store_that_is_late_at_the_start_is_asked_again(
