@@ -2,12 +2,16 @@
 -- args: group cooldown_ms
 -- needs: access
 
+local UNKNOWN = "1" -- how long it was: version 0.1 did not keep that
+
 -- Refuses while the command's group cools down for `id`. What is left may be more than the whole: then the clock was
 -- set back.
 local function cooling_down(id)
   local key = keys.cooldown(args.group, id)
   local left = redis.call("PTTL", key)
-  if left > 0 and left <= tonumber(redis.call("GET", key) or 0) then
+  if left <= 0 then return nil end
+  local whole = redis.call("GET", key)
+  if whole == UNKNOWN or left <= (tonumber(whole) or 0) then
     return refuse("rate_limited", { retry_after_ms = left, group = args.group })
   end
 end
