@@ -37,20 +37,27 @@ def test_the_overview_tells_what_is_tried_again(operator: Console) -> None:
     operator.page.unroute("**/console/api/overview")
 
 
-def test_a_further_page_that_comes_late_is_not_shown_under_another_filter(operator: Console, world: World) -> None:
-    world.room("of-alpha")
-    world.room("of-beta", app="beta")
+def hold_further(operator: Console, url: str, position: str) -> list[Route]:
+    """Have a listing look as if there were more of it. Returns the requests for further pages, which are not answered.
+    `position`: how a request, and the page before, says where it begins.
+    """
     held: list[Route] = []
 
     def answer(route: Route) -> None:
-        if "cursor=" in route.request.url:
+        if f"{position}=" in route.request.url:
             held.append(route)
             return
-        # As if there were more of them.
         response = route.fetch()
-        route.fulfill(response=response, json={**response.json(), "cursor": "more"})
+        route.fulfill(response=response, json={**response.json(), position: "more"})
 
-    operator.page.route("**/console/api/rooms?**", answer)
+    operator.page.route(url, answer)
+    return held
+
+
+def test_a_further_page_that_comes_late_is_not_shown_under_another_filter(operator: Console, world: World) -> None:
+    world.room("of-alpha")
+    world.room("of-beta", app="beta")
+    held = hold_further(operator, "**/console/api/rooms?**", "cursor")
     page = operator.open("rooms?app=alpha")
     row = page.get_by_role("link", name="of-alpha")
     expect(row).to_be_visible()
@@ -70,16 +77,7 @@ def test_a_further_page_that_comes_late_is_not_shown_under_another_filter(operat
 
 def test_older_entries_that_come_late_are_not_shown_under_another_filter(operator: Console, world: World) -> None:
     world.room("board-call")
-    held: list[Route] = []
-
-    def answer(route: Route) -> None:
-        if "before=" in route.request.url:
-            held.append(route)
-            return
-        response = route.fetch()
-        route.fulfill(response=response, json={**response.json(), "before": "more"})
-
-    operator.page.route("**/console/api/log?**", answer)
+    held = hold_further(operator, "**/console/api/log?**", "before")
     page = operator.open("log?kind=command")
     older = page.get_by_role("button", name="Load older")
     with page.expect_request("**/console/api/log?*before=more*"):

@@ -1,8 +1,9 @@
--- Counts an attempt to log in before the password is looked at (GCRA: a burst, and then an even rate). Refuses above
+-- Counts an attempt to log in before the password is looked at (a burst, and then an even rate). Refuses above
 -- the rate, with the ms to wait. A stranger's attempts count by address, by the block that it is in, of which one may
 -- have many addresses, and by name whatever the address. From an address where the operator has logged in before they
 -- count by both, so that strangers lock nobody out there. KEYS[1] is the registry's tag; `name`: a hash.
 -- args: name address block?
+-- needs: rates
 
 local BURST = 10
 local BLOCK_TIMES = 3 -- so much more of it a block has
@@ -17,10 +18,7 @@ end
 
 local arrivals, wait = {}, 0
 for i, bucket in ipairs(buckets) do
-  local arrival = tonumber(redis.call("GET", bucket) or 0)
-  -- It is further ahead than an attempt can bring it if the clock was set back.
-  if arrival < NOW_US or arrival > NOW_US + BURST * INTERVAL_US then arrival = NOW_US end
-  arrivals[i] = arrival + intervals[i]
+  arrivals[i] = next_arrival(bucket, BURST * INTERVAL_US) + intervals[i]
   wait = math.max(wait, arrivals[i] - NOW_US - BURST * INTERVAL_US)
 end
 if wait > 0 then return refusal("rate_limited", { retry_after_ms = math.ceil(wait / 1000) }) end
